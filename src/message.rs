@@ -1,0 +1,187 @@
+//! What moves between the rooms: raw records in, rows with their system columns, rejects and results out.
+//! It must not know how any of it is read, computed or written.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
+use arrow::record_batch::RecordBatch;
+use serde::{Deserialize, Serialize};
+
+/// System columns that decoding adds in front of the data columns of a batch of rows.
+pub mod column {
+    /// Int64: the record's position in its partition.
+    pub const OFFSET: &str = "__offset";
+    /// Timestamp in microseconds, UTC: when the observation was made.
+    pub const TIME: &str = "__time";
+    /// Utf8: the series the record belongs to.
+    pub const SERIES: &str = "__series";
+    /// Binary: the record as it came in, kept for a reject; null where the source has no bytes (Parquet).
+    pub const RAW: &str = "__raw";
+}
+
+/// The Arrow type of every time in tickcast.
+pub fn timestamp_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+/// The system columns, in order.
+pub fn system_fields() -> Vec<Field> {
+    vec![
+        Field::new(column::OFFSET, DataType::Int64, false),
+        Field::new(column::TIME, timestamp_type(), false),
+        Field::new(column::SERIES, DataType::Utf8, false),
+        Field::new(column::RAW, DataType::Binary, true),
+    ]
+}
+
+/// A point in event time: microseconds since the Unix epoch, UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct EventTime(pub i64);
+
+impl EventTime {
+    /// Before every record.
+    pub const MIN: EventTime = EventTime(i64::MIN);
+    /// After every record: the watermark of an input that has ended.
+    pub const MAX: EventTime = EventTime(i64::MAX);
+
+    /// This time moved by a duration in microseconds; it stops at the ends of the range.
+    pub fn plus_us(self, us: i64) -> Self {
+        EventTime(self.0.saturating_add(us))
+    }
+}
+
+/// One record as a source reads it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RawRecord {
+    /// Position in the partition: Kafka's offset, or the record's ordinal in a file.
+    pub offset: i64,
+    /// The source's own time of the record (Kafka's timestamp), where it has one.
+    pub timestamp: Option<EventTime>,
+    /// The record's bytes; none for a Kafka tombstone.
+    pub payload: Option<Vec<u8>>,
+}
+
+/// A run of consecutive records of one partition.
+#[derive(Debug, Clone)]
+pub enum Records {
+    /// Bytes still to be decoded.
+    Raw(Vec<RawRecord>),
+    /// Rows of a columnar source; row i has position `first_offset + i`.
+    Rows { first_offset: i64, rows: RecordBatch },
+}
+
+impl Records {
+    /// Number of records.
+    pub fn len(&self) -> usize {
+        match self {
+            Records::Raw(records) => records.len(),
+            Records::Rows { rows, .. } => rows.num_rows(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The position after the last record; none for no records.
+    pub fn next_offset(&self) -> Option<i64> {
+        match self {
+            Records::Raw(records) => records.last().map(|record| record.offset + 1),
+            Records::Rows { rows, .. } if rows.num_rows() == 0 => None,
+            Records::Rows { first_offset, rows } => Some(first_offset + rows.num_rows() as i64),
+        }
+    }
+}
+
+/// Why a record was not taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// Its window has closed.
+    Late,
+    /// Its bytes do not fit the format or the schema.
+    Undecodable,
+    /// It names no series.
+    MissingKey,
+    /// Its time is missing or cannot be read.
+    BadTime,
+    /// Its time is far after the source's own time of the record.
+    Future,
+    /// A value is NaN or infinite.
+    NotFinite,
+    /// It is larger than a record may be.
+    TooLarge,
+}
+
+impl Reason {
+    pub const ALL: [Reason; 7] = [
+        Reason::Late,
+        Reason::Undecodable,
+        Reason::MissingKey,
+        Reason::BadTime,
+        Reason::Future,
+        Reason::NotFinite,
+        Reason::TooLarge,
+    ];
+
+    /// The word of the contract.
+    pub fn word(self) -> &'static str {
+        match self {
+            Reason::Late => "late",
+            Reason::Undecodable => "undecodable",
+            Reason::MissingKey => "missing_key",
+            Reason::BadTime => "bad_time",
+            Reason::Future => "future",
+            Reason::NotFinite => "not_finite",
+            Reason::TooLarge => "too_large",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// A record that was not taken in, with its bytes and the reason.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reject {
+    pub offset: i64,
+    pub reason: Reason,
+    /// One line for a person.
+    pub detail: String,
+    pub value: Vec<u8>,
+}
+
+/// The three streams of results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Stream {
+    Forecasts,
+    Scores,
+    Rejects,
+}
+
+impl Stream {
+    pub const ALL: [Stream; 3] = [Stream::Forecasts, Stream::Scores, Stream::Rejects];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Stream::Forecasts => "forecasts",
+            Stream::Scores => "scores",
+            Stream::Rejects => "rejects",
+        }
+    }
+}
+
+/// The schema of rejects: value, reason, detail, topic, partition, offset.
+pub fn reject_schema() -> SchemaRef {
+    Arc::new(arrow::datatypes::Schema::new(vec![
+        Field::new("value", DataType::Binary, false),
+        Field::new("reason", DataType::Utf8, false),
+        Field::new("detail", DataType::Utf8, false),
+        Field::new("topic", DataType::Utf8, false),
+        Field::new("partition", DataType::Int32, false),
+        Field::new("offset", DataType::Int64, false),
+    ]))
+}
