@@ -1,0 +1,191 @@
+//! Checks the `forecast` block: target and features among the selected columns, horizons, levels, experts, network.
+//! It must not know how any of them is computed.
+
+use super::Checker;
+use crate::config::fault::{choice, quoted};
+use crate::config::plan::{Activation, Cell, Expert, ForecastPlan, Loss, ModelPlan, Optimizer, Scope};
+use crate::config::raw::{RawExpert, RawForecast, RawModel};
+
+const HORIZONS_MAX: usize = 64;
+const LEVELS_MAX: usize = 16;
+const BPTT_MAX: u32 = 4096;
+/// Steps of truncated backpropagation beyond the longest horizon, so that a label that arrives now has a past.
+const BPTT_MARGIN: u32 = 8;
+
+impl Checker<'_> {
+    pub fn forecast(&mut self, raw: Option<RawForecast>, select: &[(String, String)]) -> ForecastPlan {
+        let is_given = raw.is_some();
+        let raw = self.required(raw, "forecast", "write it like forecast: { target: temp }");
+        let columns: Vec<&str> = select.iter().map(|(column, _)| column.as_str()).collect();
+        let target = if is_given {
+            self.required_text(raw.target, "forecast.target", "the column to forecast")
+        } else {
+            String::new()
+        };
+        if !target.is_empty() {
+            self.selected("forecast.target", &target, &columns);
+        }
+        self.not_built(raw.direction == Some(true), "forecast.direction", "the direction head");
+        if let Some(calendar) = &raw.calendar {
+            self.distinct("forecast.calendar", calendar);
+        }
+        let horizons = raw.horizons.map(|horizons| horizons.iter().map(|h| h.0 as u32).collect());
+        let horizons = self.horizons(horizons);
+        ForecastPlan {
+            features: self.features(raw.features, &target, &columns),
+            levels: self.levels(raw.levels),
+            model: self.model(raw.model.unwrap_or_default(), horizons.last().copied().unwrap_or(1)),
+            experts: self.experts(raw.experts),
+            season: raw.season.map(|season| season.0 as u32),
+            calendar: raw.calendar.unwrap_or_default(),
+            target,
+            horizons,
+        }
+    }
+
+    fn selected(&mut self, path: &str, column: &str, columns: &[&str]) {
+        // Without a select that could be read there is nothing to compare with.
+        if !columns.contains(&column)
+            && !self.broken.contains(&format!("window.select.{column}"))
+            && !self.broken.contains("window.select")
+            && !self.broken.contains("window")
+        {
+            let (near, help) = choice(column, columns);
+            let message = format!("{} is not in window.select{near}", quoted(column));
+            self.faults.push(self.places.fault(path, message, help));
+        }
+    }
+
+    fn features(&mut self, raw: Option<Vec<String>>, target: &str, columns: &[&str]) -> Vec<String> {
+        let path = "forecast.features";
+        let listed = raw.unwrap_or_else(|| columns.iter().map(|column| column.to_string()).collect());
+        if self.places.positions.contains_key(path) {
+            self.distinct(path, &listed);
+            for (nth, feature) in listed.iter().enumerate() {
+                let path = self.element(path, nth);
+                self.selected(&path, feature, columns);
+            }
+        }
+        let others = listed.into_iter().filter(|feature| feature != target);
+        std::iter::once(target.to_string()).chain(others).collect()
+    }
+
+    fn horizons(&mut self, raw: Option<Vec<u32>>) -> Vec<u32> {
+        let path = "forecast.horizons";
+        let mut horizons = raw.unwrap_or_else(|| vec![1]);
+        self.not_empty(path, &horizons);
+        self.not_longer(path, &horizons, HORIZONS_MAX);
+        self.distinct(path, &horizons);
+        horizons.sort_unstable();
+        horizons
+    }
+
+    fn levels(&mut self, raw: Option<Vec<f64>>) -> Vec<f64> {
+        let path = "forecast.levels";
+        let mut levels = raw.unwrap_or_else(|| vec![0.9]);
+        self.not_empty(path, &levels);
+        self.not_longer(path, &levels, LEVELS_MAX);
+        for (nth, level) in levels.iter().enumerate() {
+            if !(*level > 0.0 && *level < 1.0) {
+                let path = self.element(path, nth);
+                self.fault_with_help(&path, format!("{level} is not between 0 and 1"), "write it like 0.9");
+            }
+        }
+        let labels: Vec<String> = levels.iter().map(|level| level_label(*level)).collect();
+        self.distinct(path, &labels);
+        levels.sort_by(f64::total_cmp);
+        levels
+    }
+
+    fn experts(&mut self, raw: Option<Vec<RawExpert>>) -> Vec<Expert> {
+        let path = "forecast.experts";
+        let raw = raw.unwrap_or_else(|| vec![RawExpert::Naive, RawExpert::Rnn]);
+        self.not_empty(path, &raw);
+        self.distinct(path, &raw);
+        let mut experts = Vec::new();
+        for (nth, expert) in raw.iter().enumerate() {
+            let word = match expert {
+                RawExpert::Naive => {
+                    experts.push(Expert::Naive);
+                    continue;
+                }
+                RawExpert::Rnn => {
+                    experts.push(Expert::Rnn);
+                    continue;
+                }
+                RawExpert::SeasonalNaive => "seasonal_naive",
+                RawExpert::Ewma => "ewma",
+                RawExpert::Rls => "rls",
+            };
+            let path = self.element(path, nth);
+            self.not_built(true, &path, word);
+        }
+        experts
+    }
+
+    fn model(&mut self, raw: RawModel, horizon_max: u32) -> ModelPlan {
+        let bptt_min = horizon_max + BPTT_MARGIN;
+        let bptt = match raw.bptt {
+            Some(bptt) => bptt.0 as u32,
+            None => bptt_min.max(32),
+        };
+        if bptt < bptt_min {
+            let message =
+                format!("{bptt} is too small, at least the longest horizon + {BPTT_MARGIN} = {bptt_min}");
+            self.fault("forecast.model.bptt", message);
+        } else if bptt > BPTT_MAX {
+            let message =
+                format!("a horizon of {horizon_max} needs more than the {BPTT_MAX} steps of model.bptt");
+            self.fault("forecast.horizons", message);
+        }
+        let adam = raw.optimizer.and_then(|optimizer| optimizer.adam);
+        let lr = adam.and_then(|adam| adam.lr).unwrap_or(3e-4);
+        if !(lr > 0.0 && lr <= 1.0) {
+            let message = format!("{lr} is not a learning rate between 0 and 1");
+            self.fault_with_help("forecast.model.optimizer.adam.lr", message, "write it like 3e-4");
+        }
+        ModelPlan {
+            cell: raw.cell.unwrap_or(Cell::Gru),
+            hidden: raw.hidden.map_or(32, |hidden| hidden.0 as usize),
+            layers: raw.layers.map_or(1, |layers| layers.0 as usize),
+            activation: raw.activation.unwrap_or(Activation::Tanh),
+            bptt: bptt as usize,
+            replay: raw.replay.map_or(2, |replay| replay.0 as usize),
+            loss: raw.loss.unwrap_or(Loss::Huber),
+            optimizer: Optimizer::Adam { lr },
+            scope: raw.scope.unwrap_or(Scope::Shared),
+            seed: raw.seed.map_or(1, |seed| seed.0 as u64),
+        }
+    }
+}
+
+/// The column suffix of a level, exact to its last digit: 0.9 -> `90`, 0.995 -> `99_5`, 0.05 -> `5`.
+pub fn level_label(level: f64) -> String {
+    let text = level.to_string();
+    let digits = text.strip_prefix("0.").unwrap_or(&text);
+    let (percent, rest) = digits.split_at(digits.len().min(2));
+    let percent = format!("{percent:0<2}");
+    let percent = if let Some(one) = percent.strip_prefix('0') { one } else { &percent };
+    if rest.is_empty() { percent.to_string() } else { format!("{percent}_{rest}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_is_labelled_in_percent() {
+        let cases = [
+            (0.5, "50"),
+            (0.9, "90"),
+            (0.995, "99_5"),
+            (0.05, "5"),
+            (0.29, "29"),
+            (0.001, "0_1"),
+            (0.9999, "99_99"),
+        ];
+        for (level, label) in cases {
+            assert_eq!(level_label(level), label);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Checks how a Kafka cluster is reached: brokers, topic names, librdkafka properties and their secret files.
+//! It must not know which properties librdkafka has; only which are secrets, and which tickcast sets itself.
+
+use std::fs::File;
+use std::io::Read;
+
+use super::Checker;
+
+/// Far longer than any certificate chain.
+const SECRET_BYTES_MAX: u64 = 1 << 20;
+
+/// Properties that have a key of their own, or that would break the commit if they were changed.
+const OURS: [(&str, &str); 6] = [
+    ("bootstrap.servers", "write brokers"),
+    ("metadata.broker.list", "write brokers"),
+    ("group.id", "write group"),
+    ("auto.offset.reset", "write start"),
+    ("enable.auto.commit", "tickcast commits itself"),
+    ("transactional.id", "tickcast commits itself"),
+];
+
+impl Checker<'_> {
+    /// Kafka's own rule for topic names.
+    pub fn topic(&mut self, topic: Option<String>, path: &str) -> String {
+        let topic = self.required_text(topic, path, "the name of the topic");
+        let is_legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if topic.len() > 249 || !topic.chars().all(is_legal) || topic == "." || topic == ".." {
+            self.fault_with_help(path, "not a topic name", "letters, digits, '.', '_' and '-', at most 249");
+        }
+        topic
+    }
+
+    /// `<property>_file` becomes `<property>` with the file's text. No fault shows a value.
+    pub fn properties(&mut self, raw: Vec<(String, String)>, path: &str) -> Vec<(String, String)> {
+        let names: Vec<String> = raw.iter().map(|(name, _)| name.clone()).collect();
+        let mut properties = Vec::new();
+        for (name, value) in raw {
+            let here = format!("{path}.{name}");
+            let property = name.strip_suffix("_file").unwrap_or(&name);
+            if let Some((_, help)) = OURS.iter().find(|(ours, _)| *ours == property) {
+                self.fault_with_help(&here, "not a property to set", help);
+            }
+            if property == name {
+                properties.push((name, value));
+                continue;
+            }
+            if names.iter().any(|other| other == property) {
+                self.fault(&here, format!("{property} is there already"));
+            }
+            match self.read_secret(&value) {
+                Ok(secret) => properties.push((property.to_string(), secret)),
+                Err(message) => self.fault(&here, message),
+            }
+        }
+        properties
+    }
+
+    /// The error names neither path nor contents: somebody may have put the password itself here.
+    fn read_secret(&self, path: &str) -> Result<String, String> {
+        let mut secret = String::new();
+        let read = File::open(self.file_path(path))
+            .and_then(|file| file.take(SECRET_BYTES_MAX).read_to_string(&mut secret));
+        match read {
+            Ok(_) => Ok(secret.trim_end_matches(['\n', '\r']).to_string()),
+            Err(error) => Err(format!("its file cannot be read: {}", error.kind())),
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! From the raw file to the plan: defaults, ranges, what belongs together, and what is not yet built.
+//! It must not know YAML. It goes on past every fault, so that all are found; a plan made past one is thrown away.
+
+mod forecast;
+mod kafka;
+mod sinks;
+mod source;
+mod window;
+
+pub(super) use forecast::level_label;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::fault::{Fault, Places, quoted};
+use super::plan::{Plan, ServePlan, SourcePlan, StatePlan};
+use super::raw::{RawDelivery, RawPipeline, RawServe, RawState};
+use super::tree::element_path;
+
+const NAME_LEN_MAX: usize = 200;
+
+/// Makes the plan, adding the faults to `faults`, which holds those of the file's structure.
+pub(super) fn check(raw: RawPipeline, places: &Places, base_dir: &Path, faults: &mut Vec<Fault>) -> Plan {
+    let broken = faults.iter().map(|fault| fault.path.clone()).collect();
+    Checker { places, base_dir, broken, faults }.pipeline(raw)
+}
+
+struct Checker<'a> {
+    places: &'a Places,
+    base_dir: &'a Path,
+    /// Paths that have a fault already: they are absent from the raw file, but not missing.
+    broken: BTreeSet<String>,
+    faults: &'a mut Vec<Fault>,
+}
+
+impl Checker<'_> {
+    fn fault(&mut self, path: &str, message: impl Into<String>) {
+        self.faults.push(self.places.fault(path, message, None));
+    }
+
+    fn fault_with_help(&mut self, path: &str, message: impl Into<String>, help: &str) {
+        self.faults.push(self.places.fault(path, message, Some(help.to_string())));
+    }
+
+    fn not_built(&mut self, is_asked: bool, path: &str, what: &str) {
+        if is_asked {
+            self.fault(path, format!("{what}: not yet built"));
+        }
+    }
+
+    /// The value of a key that must be there and not be empty.
+    fn required<T: Default>(&mut self, value: Option<T>, path: &str, help: &str) -> T {
+        if value.is_none() && !self.broken.contains(path) {
+            self.fault_with_help(path, "missing", help);
+        }
+        value.unwrap_or_default()
+    }
+
+    fn required_text(&mut self, value: Option<String>, path: &str, help: &str) -> String {
+        self.required(value.filter(|text| !text.is_empty()), path, help)
+    }
+
+    /// Says so unless exactly one of these keys of `parent` is there.
+    fn exactly_one(&mut self, parent: &str, keys: &[(&str, bool)]) {
+        let path = |key: &str| format!("{parent}.{key}");
+        let given: Vec<&str> = keys.iter().filter(|(_, given)| *given).map(|(key, _)| *key).collect();
+        let all: Vec<&str> = keys.iter().map(|(key, _)| *key).collect();
+        let all = all.join(", ");
+        if given.is_empty() && !keys.iter().any(|(key, _)| self.broken.contains(&path(key))) {
+            self.fault(parent, format!("needs one of {all}"));
+        }
+        for key in given.iter().skip(1) {
+            self.fault(&path(key), format!("only one of {all}; {} is there already", given[0]));
+        }
+    }
+
+    /// The path of the `nth` element that could be read: broken ones before it are not counted.
+    fn element(&self, list: &str, nth: usize) -> String {
+        let paths = (0..).map(|index| element_path(list, index));
+        paths.filter(|path| !self.broken.contains(path)).nth(nth).unwrap_or_else(|| list.to_string())
+    }
+
+    /// Says so for every element that stands in the list twice.
+    fn distinct<T: PartialEq>(&mut self, list: &str, elements: &[T]) {
+        for nth in 1..elements.len() {
+            if elements[..nth].contains(&elements[nth]) {
+                let path = self.element(list, nth);
+                self.fault(&path, "listed twice");
+            }
+        }
+    }
+
+    fn not_empty<T>(&mut self, list: &str, elements: &[T]) {
+        if elements.is_empty() && !self.has_broken_below(list) {
+            self.fault(list, "an empty list");
+        }
+    }
+
+    fn not_longer<T>(&mut self, list: &str, elements: &[T], max: usize) {
+        if elements.len() > max {
+            self.fault(list, format!("{} entries, at most {max}", elements.len()));
+        }
+    }
+
+    /// Whether a child of `path` has a fault of its own already.
+    fn has_broken_below(&self, path: &str) -> bool {
+        self.broken.iter().any(|broken| broken.starts_with(path))
+    }
+
+    fn file_path(&self, path: &str) -> PathBuf {
+        self.base_dir.join(path)
+    }
+
+    fn pipeline(mut self, raw: RawPipeline) -> Plan {
+        let name = self.name(raw.name);
+        // A source that could not be read may have been a generator.
+        let is_generated = raw.source.as_ref().is_some_and(|source| source.generate.is_some())
+            || ["source", "source.generate"].iter().any(|path| self.broken.contains(*path));
+        let (source, format, schema) = self.source(raw.source, &name);
+        let or_generated = |column: Option<String>, default: &str| {
+            column.or_else(|| is_generated.then(|| default.to_string()))
+        };
+        let key = or_generated(raw.key, "series");
+        let key = self.required_text(key, "key", "the column that names a record's series");
+        let time = or_generated(raw.time, "time");
+        let time = self.required_text(time, "time", "the column that holds a record's time");
+        if key == time && !key.is_empty() {
+            self.fault("time", format!("{} is the key already", quoted(&time)));
+        }
+        let target = raw.forecast.as_ref().and_then(|forecast| forecast.target.clone());
+        let window = self.window(raw.window, target.as_deref());
+        let forecast = self.forecast(raw.forecast, &window.select);
+        let sinks = self.sinks(raw.sinks, &source);
+        let state = self.state(raw.state, &source, &name);
+        self.not_built(raw.delivery == Some(RawDelivery::ExactlyOnce), "delivery", "exactly_once");
+        let serve = self.serve(raw.serve);
+        let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Plan {
+            name,
+            source,
+            format,
+            schema,
+            key,
+            time,
+            window,
+            forecast,
+            sinks,
+            state,
+            commit_every: micros(raw.commit_every.map_or(100_000, |length| length.0)),
+            snapshot_every: micros(raw.snapshot_every.map_or(30_000_000, |length| length.0)),
+            workers: raw.workers.map_or_else(cores, |workers| workers.0 as usize),
+            serve,
+        }
+    }
+
+    /// The name becomes a consumer group and a directory.
+    fn name(&mut self, name: Option<String>) -> String {
+        let stem = Path::new(&self.places.file).file_stem().unwrap_or_default().to_string_lossy();
+        let name = name.unwrap_or_else(|| stem.into_owned());
+        let is_word = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let is_fit = !name.is_empty() && name.len() <= NAME_LEN_MAX && name.chars().all(is_word);
+        if (!is_fit || name == "." || name == "..") && !self.broken.contains("name") {
+            let help = "give a name of letters, digits, '.', '_' and '-'";
+            self.fault_with_help("name", format!("{} cannot be a name", quoted(&name)), help);
+        }
+        name
+    }
+
+    fn state(&mut self, raw: Option<RawState>, source: &SourcePlan, name: &str) -> Option<StatePlan> {
+        let Some(raw) = raw else {
+            let is_kafka = matches!(source, SourcePlan::Kafka(_));
+            return is_kafka.then(|| StatePlan::Dir(self.file_path("state").join(name)));
+        };
+        self.exactly_one("state", &[("dir", raw.dir.is_some()), ("kafka", raw.kafka.is_some())]);
+        self.not_built(raw.kafka.is_some(), "state.kafka", "a state topic");
+        raw.dir.map(|dir| StatePlan::Dir(self.file_path(&dir)))
+    }
+
+    fn serve(&mut self, raw: Option<RawServe>) -> ServePlan {
+        let Some(raw) = raw else { return ServePlan::default() };
+        self.not_built(raw.postgres.is_some(), "serve.postgres", "the SQL server");
+        let http = raw.http.and_then(|text| match text.parse::<SocketAddr>() {
+            Ok(address) => Some(address),
+            Err(_) => {
+                let message = format!("{} is no address", quoted(&text));
+                self.fault_with_help("serve.http", message, "write it like 127.0.0.1:8088");
+                None
+            }
+        });
+        ServePlan { http }
+    }
+}
+
+fn micros(us: i64) -> Duration {
+    Duration::from_micros(us.unsigned_abs())
+}

@@ -1,0 +1,113 @@
+//! Checks the `source` block: exactly one source, its defaults, and the format of its records.
+//! It must not open files nor reach brokers.
+
+use std::path::PathBuf;
+
+use super::Checker;
+use crate::config::fault::quoted;
+use crate::config::plan::{
+    FileFormat, FileSourcePlan, Format, GeneratePlan, KafkaClientPlan, KafkaSourcePlan, Process, SourcePlan,
+    Start,
+};
+use crate::config::raw::{RawFile, RawFormat, RawGenerate, RawKafka, RawSchema, RawSource};
+
+pub const BROKERS: &str = "localhost:9092";
+
+impl Checker<'_> {
+    pub fn source(&mut self, raw: Option<RawSource>, name: &str) -> (SourcePlan, Format, Option<PathBuf>) {
+        let Some(raw) = raw else {
+            self.required(None::<()>, "source", "needs one of kafka, file, generate");
+            return (self.generate_source(RawGenerate::default()), Format::Json, None);
+        };
+        self.exactly_one(
+            "source",
+            &[
+                ("kafka", raw.kafka.is_some()),
+                ("file", raw.file.is_some()),
+                ("generate", raw.generate.is_some()),
+            ],
+        );
+        self.not_built(raw.format == Some(RawFormat::Avro), "source.format", "avro");
+        self.not_built(raw.format == Some(RawFormat::Protobuf), "source.format", "protobuf");
+        let schema = raw.schema.and_then(|schema| self.schema(schema));
+        let format = if raw.format == Some(RawFormat::Csv) { Format::Csv } else { Format::Json };
+        // Every block is checked, also a second one that must not be there.
+        let kafka = raw.kafka.map(|kafka| self.kafka_source(kafka, name));
+        let file = raw.file.map(|file| self.file_source(file, raw.format));
+        let generate = raw.generate.map(|generate| self.generate_source(generate));
+        let source = kafka.or(file).or(generate);
+        (source.unwrap_or_else(|| self.generate_source(RawGenerate::default())), format, schema)
+    }
+
+    fn schema(&mut self, schema: RawSchema) -> Option<PathBuf> {
+        match schema {
+            RawSchema::Path(path) if !path.contains("://") => Some(self.file_path(&path)),
+            RawSchema::Path(_) | RawSchema::Registry => {
+                self.not_built(true, "source.schema", "a schema registry");
+                None
+            }
+        }
+    }
+
+    fn kafka_source(&mut self, raw: RawKafka, name: &str) -> SourcePlan {
+        let brokers = raw.brokers.unwrap_or_else(|| BROKERS.to_string());
+        let properties = raw.properties.unwrap_or_default().0;
+        SourcePlan::Kafka(KafkaSourcePlan {
+            topic: self.topic(raw.topic, "source.kafka.topic"),
+            group: raw.group.unwrap_or_else(|| name.to_string()),
+            start: raw.start.unwrap_or(Start::Earliest),
+            client: KafkaClientPlan {
+                brokers: self.required_text(Some(brokers), "source.kafka.brokers", "write it like host:9092"),
+                properties: self.properties(properties, "source.kafka.properties"),
+            },
+        })
+    }
+
+    fn file_source(&mut self, raw: RawFile, format: Option<RawFormat>) -> SourcePlan {
+        let path = self.required_text(raw.path, "source.file.path", "a file, or - for standard input");
+        let named = if path.is_empty() { Some(FileFormat::Csv) } else { self.format_of_name(&path) };
+        let format = named.or(match format {
+            Some(RawFormat::Csv) => Some(FileFormat::Csv),
+            Some(RawFormat::Json) => Some(FileFormat::Ndjson),
+            // Refused above; one fault is enough.
+            Some(RawFormat::Avro | RawFormat::Protobuf) => Some(FileFormat::Csv),
+            None => None,
+        });
+        if format.is_none() && !self.broken.contains("source.format") {
+            let message = format!("no format is known for {}", quoted(&path));
+            self.fault_with_help("source.file.path", message, "add source.format: json or csv");
+        }
+        let path = if path == "-" { PathBuf::from(path) } else { self.file_path(&path) };
+        SourcePlan::File(FileSourcePlan { path, format: format.unwrap_or(FileFormat::Csv) })
+    }
+
+    /// The format that a file's name tells, below `.gz` or `.zst`.
+    fn format_of_name(&mut self, path: &str) -> Option<FileFormat> {
+        let lower = path.to_ascii_lowercase();
+        let bare = lower.strip_suffix(".gz").or(lower.strip_suffix(".zst")).unwrap_or(&lower);
+        match bare.rsplit_once('.').map(|(_, extension)| extension) {
+            Some("csv") => Some(FileFormat::Csv),
+            Some("ndjson" | "jsonl" | "json") => Some(FileFormat::Ndjson),
+            Some("parquet") => Some(FileFormat::Parquet),
+            Some("avro") => {
+                self.not_built(true, "source.file.path", "avro files");
+                Some(FileFormat::Csv)
+            }
+            _ => None,
+        }
+    }
+
+    fn generate_source(&mut self, raw: RawGenerate) -> SourcePlan {
+        if raw.rate.is_some_and(|rate| !(rate > 0.0 && rate.is_finite())) {
+            self.fault("source.generate.rate", "must be more than 0");
+        }
+        SourcePlan::Generate(GeneratePlan {
+            series: raw.series.map_or(10, |series| series.0 as u32),
+            ticks: raw.ticks.map_or(100_000, |ticks| ticks.0 as u64),
+            rate: raw.rate,
+            seed: raw.seed.map_or(1, |seed| seed.0 as u64),
+            process: raw.process.unwrap_or(Process::Market),
+            partitions: raw.partitions.map_or(1, |partitions| partitions.0 as i32),
+        })
+    }
+}

@@ -1,0 +1,79 @@
+//! Checks the `window` block: one kind of window, and the columns it selects.
+//! It must not know SQL: expressions are planned later.
+
+use super::Checker;
+use crate::config::fault::quoted;
+use crate::config::plan::{Gaps, WindowPlan};
+use crate::config::raw::RawWindow;
+
+const COLUMNS_MAX: usize = 256;
+
+impl Checker<'_> {
+    pub fn window(&mut self, raw: Option<RawWindow>, target: Option<&str>) -> WindowPlan {
+        let is_given = raw.is_some();
+        let raw = self.required(raw, "window", "write it like window: { tumbling: 1h }");
+        if is_given {
+            self.exactly_one(
+                "window",
+                &[
+                    ("tumbling", raw.tumbling.is_some()),
+                    ("hopping", raw.hopping.is_some()),
+                    ("session", raw.session.is_some()),
+                    ("count", raw.count.is_some()),
+                ],
+            );
+        }
+        self.not_built(raw.hopping.is_some(), "window.hopping", "hopping windows");
+        self.not_built(raw.session.is_some(), "window.session", "session windows");
+        self.not_built(raw.count.is_some(), "window.count", "count windows");
+        self.not_built(raw.idle.is_some(), "window.idle", "closing idle partitions by the clock");
+        let select = match raw.select {
+            Some(select) => select.0,
+            None => target.map(|target| (target.to_string(), average(target))).into_iter().collect(),
+        };
+        self.select(&select);
+        WindowPlan {
+            size_us: raw.tumbling.map_or(1, |size| size.0),
+            lateness_us: raw.lateness.map_or(0, |lateness| lateness.0),
+            gaps: raw.gaps.unwrap_or(Gaps::Carry),
+            select,
+        }
+    }
+
+    /// Column names go into SQL, Parquet and JSON; `__` is kept for columns of our own.
+    fn select(&mut self, select: &[(String, String)]) {
+        let is_in_file = self.places.positions.contains_key("window.select");
+        if select.is_empty() && is_in_file && !self.has_broken_below("window.select") {
+            self.fault_with_help("window.select", "no columns", "write it like { temp: avg(temp) }");
+        }
+        if select.len() > COLUMNS_MAX {
+            self.fault("window.select", format!("{} columns, at most {COLUMNS_MAX}", select.len()));
+        }
+        for (column, expression) in select {
+            // A default column stands where the target does.
+            let path =
+                if is_in_file { format!("window.select.{column}") } else { "forecast.target".to_string() };
+            if !is_identifier(column) || column.starts_with("__") {
+                let help = "letters, digits and _, not a digit first, not __ first";
+                self.fault_with_help(&path, format!("{} cannot be a column name", quoted(column)), help);
+            }
+            if expression.trim().is_empty() {
+                self.fault_with_help(&path, "no expression", "write it like avg(temp)");
+            }
+        }
+    }
+}
+
+/// SQL folds bare names to lower case, so any other needs its quotes.
+fn average(target: &str) -> String {
+    if target.chars().any(|c| c.is_ascii_uppercase()) {
+        format!("avg(\"{target}\")")
+    } else {
+        format!("avg({target})")
+    }
+}
+
+fn is_identifier(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}

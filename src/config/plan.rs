@@ -1,0 +1,265 @@
+//! The validated plan: what the rest of tickcast may know of the pipeline file.
+//! Every value here is checked, defaulted and in one unit; nothing here parses. Enums whose words are the file's
+//! words derive `Deserialize` for the raw layer; the field shapes know nothing of the file.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A whole pipeline, ready to run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub name: String,
+    pub source: SourcePlan,
+    /// The wire format of Kafka messages, or of a file whose name does not tell.
+    pub format: Format,
+    /// An Avro schema of the input records; without one every column an expression names is a number.
+    pub schema: Option<PathBuf>,
+    /// The column that names a record's series.
+    pub key: String,
+    /// The column that holds a record's event time.
+    pub time: String,
+    pub window: WindowPlan,
+    pub forecast: ForecastPlan,
+    pub sinks: SinksPlan,
+    /// Where state snapshots go; none: nothing survives a restart.
+    pub state: Option<StatePlan>,
+    pub commit_every: Duration,
+    pub snapshot_every: Duration,
+    /// Partition workers, at least 1.
+    pub workers: usize,
+    pub serve: ServePlan,
+}
+
+#[derive(Debug, Clone)]
+pub enum SourcePlan {
+    Kafka(KafkaSourcePlan),
+    File(FileSourcePlan),
+    Generate(GeneratePlan),
+}
+
+/// A broker list and librdkafka properties; `Debug` hides the values of the properties.
+#[derive(Clone, Default)]
+pub struct KafkaClientPlan {
+    pub brokers: String,
+    /// librdkafka properties in the order of the file, secrets already read from their files.
+    pub properties: Vec<(String, String)>,
+}
+
+impl std::fmt::Debug for KafkaClientPlan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.properties.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("KafkaClientPlan").field("brokers", &self.brokers).field("properties", &names).finish()
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct KafkaSourcePlan {
+    pub client: KafkaClientPlan,
+    pub topic: String,
+    pub group: String,
+    pub start: Start,
+}
+
+/// Where a consumer group without a committed offset begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all(deserialize = "snake_case"))]
+pub enum Start {
+    Earliest,
+    Latest,
+}
+
+#[derive(Debug, Clone)]
+pub struct FileSourcePlan {
+    /// `-` is standard input.
+    pub path: PathBuf,
+    pub format: FileFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileFormat {
+    Csv,
+    Ndjson,
+    Parquet,
+}
+
+#[derive(Debug, Clone)]
+pub struct GeneratePlan {
+    pub series: u32,
+    pub ticks: u64,
+    /// Ticks a second; none: as fast as the pipeline takes them.
+    pub rate: Option<f64>,
+    pub seed: u64,
+    pub process: Process,
+    pub partitions: i32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all(deserialize = "snake_case"))]
+pub enum Process {
+    Market,
+    Weather,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Json,
+    Csv,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct WindowPlan {
+    /// Length of a tumbling window in microseconds, > 0.
+    pub size_us: i64,
+    /// How long a window waits for late records, in microseconds, >= 0.
+    pub lateness_us: i64,
+    pub gaps: Gaps,
+    /// Output column and its SQL aggregate expression, in the order of the file.
+    pub select: Vec<(String, String)>,
+}
+
+/// What a series that is silent for a whole window does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all(deserialize = "snake_case"))]
+pub enum Gaps {
+    /// It repeats its last row.
+    Carry,
+    /// It has no row.
+    Skip,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct ForecastPlan {
+    /// One of the selected columns.
+    pub target: String,
+    /// Selected columns that the network sees, the target among them first.
+    pub features: Vec<String>,
+    /// Ascending, distinct, each >= 1, in windows.
+    pub horizons: Vec<u32>,
+    /// Windows in a season.
+    pub season: Option<u32>,
+    pub calendar: Vec<Calendar>,
+    /// Interval levels, ascending, each in (0, 1).
+    pub levels: Vec<f64>,
+    pub model: ModelPlan,
+    pub experts: Vec<Expert>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all(deserialize = "snake_case"))]
+pub enum Calendar {
+    Hour,
+    DayOfWeek,
+    DayOfYear,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Expert {
+    Naive,
+    Rnn,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct ModelPlan {
+    pub cell: Cell,
+    pub hidden: usize,
+    pub layers: usize,
+    /// Of the simple RNN; LSTM and GRU have theirs by definition.
+    pub activation: Activation,
+    /// Steps of truncated backpropagation, >= the longest horizon + 8.
+    pub bptt: usize,
+    /// Random past windows learned again at each close, per live series.
+    pub replay: usize,
+    pub loss: Loss,
+    pub optimizer: Optimizer,
+    pub scope: Scope,
+    pub seed: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all(deserialize = "snake_case"))]
+pub enum Cell {
+    Rnn,
+    Lstm,
+    Gru,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all(deserialize = "snake_case"))]
+pub enum Activation {
+    Tanh,
+    Relu,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all(deserialize = "snake_case"))]
+pub enum Loss {
+    Mse,
+    Huber,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub enum Optimizer {
+    Adam { lr: f64 },
+}
+
+/// Whose ticks train one network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all(deserialize = "snake_case"))]
+pub enum Scope {
+    /// All series of a partition.
+    Shared,
+    /// Each series its own.
+    Series,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct SinksPlan {
+    pub forecasts: Option<SinkPlan>,
+    pub scores: Option<SinkPlan>,
+    pub rejects: Option<SinkPlan>,
+}
+
+impl SinksPlan {
+    /// The sink of a stream, if the file names one.
+    pub fn of(&self, stream: crate::message::Stream) -> Option<&SinkPlan> {
+        match stream {
+            crate::message::Stream::Forecasts => self.forecasts.as_ref(),
+            crate::message::Stream::Scores => self.scores.as_ref(),
+            crate::message::Stream::Rejects => self.rejects.as_ref(),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub enum SinkPlan {
+    Stdout,
+    /// A directory that gets one file a partition.
+    File {
+        dir: PathBuf,
+        format: SinkFileFormat,
+    },
+    Kafka {
+        client: KafkaClientPlan,
+        topic: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SinkFileFormat {
+    Ndjson,
+    Parquet,
+}
+
+#[derive(Debug, Clone)]
+pub enum StatePlan {
+    Dir(PathBuf),
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct ServePlan {
+    pub http: Option<SocketAddr>,
+}

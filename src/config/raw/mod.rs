@@ -1,0 +1,80 @@
+//! The pipeline file as it is written: every key of the contract, all of them optional, built or not.
+//! It must not know defaults, nor what is built: `check` decides. Its doc comments are the schema's descriptions.
+
+mod forecast;
+mod sinks;
+mod source;
+mod window;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub(super) use forecast::{RawExpert, RawForecast, RawModel};
+pub(super) use sinks::{RawSink, RawSinkFile, RawSinkFormat, RawSinks};
+pub(super) use source::{RawFile, RawFormat, RawGenerate, RawKafka, RawSchema, RawSource};
+pub(super) use window::RawWindow;
+
+use super::scalar::{DAY_US, HOUR_US, Length, MS_US, S_US, Whole};
+
+/// A tickcast pipeline: one source, its windows, and the forecasts made at each window's close.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "tickcast pipeline")]
+pub(super) struct RawPipeline {
+    /// Name of the pipeline: letters, digits, `.`, `_` and `-`. Default: the file's name without its extension.
+    pub name: Option<String>,
+    /// Where records come from.
+    #[schemars(required)]
+    pub source: Option<RawSource>,
+    /// Column that names a record's series. Default with `generate`: series.
+    pub key: Option<String>,
+    /// Column that holds a record's event time. Default with `generate`: time.
+    pub time: Option<String>,
+    /// How records become windows.
+    #[schemars(required)]
+    pub window: Option<RawWindow>,
+    /// What is forecast, and by what.
+    #[schemars(required)]
+    pub forecast: Option<RawForecast>,
+    /// Where results go. Default: forecasts to stdout.
+    pub sinks: Option<RawSinks>,
+    /// Where learned state is kept. Default with a Kafka source: the directory state/<name>; else nowhere.
+    pub state: Option<RawState>,
+    /// Guarantee for the results. Default: at_least_once.
+    pub delivery: Option<RawDelivery>,
+    /// Time between commits. Default: 100ms.
+    pub commit_every: Option<Length<MS_US, HOUR_US>>,
+    /// Time between snapshots of the state. Default: 30s.
+    pub snapshot_every: Option<Length<S_US, DAY_US>>,
+    /// Partition workers. Default: the cores.
+    pub workers: Option<Whole<1, 1024>>,
+    /// Addresses to serve on. Default: none.
+    pub serve: Option<RawServe>,
+}
+
+#[derive(Clone, Copy, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RawDelivery {
+    AtLeastOnce,
+    /// Not yet built.
+    ExactlyOnce,
+}
+
+/// One of `dir` and `kafka`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawState {
+    /// Directory of the state, relative to the pipeline file.
+    pub dir: Option<String>,
+    /// State topic. Not yet built.
+    pub kafka: Option<RawKafka>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawServe {
+    /// Address of dashboard, metrics and API, like 127.0.0.1:8088.
+    pub http: Option<String>,
+    /// Address of the SQL server. Not yet built.
+    pub postgres: Option<String>,
+}

@@ -1,0 +1,132 @@
+//! The `source` block as it is written.
+//! It must not know defaults, nor what is built.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
+
+use super::super::plan::{Process, Start};
+use super::super::scalar::{Ordered, Whole};
+
+/// Exactly one of `kafka`, `file` and `generate`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in super::super) struct RawSource {
+    /// A Kafka topic.
+    pub kafka: Option<RawKafka>,
+    /// A file, or standard input.
+    pub file: Option<RawFile>,
+    /// Made-up series.
+    pub generate: Option<RawGenerate>,
+    /// Format of Kafka messages (default: json), or of a file whose name does not tell.
+    pub format: Option<RawFormat>,
+    /// Avro schema of the records, relative to the pipeline file.
+    pub schema: Option<RawSchema>,
+}
+
+/// A topic and how to reach it; `group` and `start` belong to a source only.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in super::super) struct RawKafka {
+    /// Bootstrap brokers. Default: localhost:9092; in a sink, the source's.
+    pub brokers: Option<String>,
+    /// The topic.
+    #[schemars(required)]
+    pub topic: Option<String>,
+    /// Consumer group. Default: the pipeline's name.
+    pub group: Option<String>,
+    /// Where a group without a committed offset begins. Default: earliest.
+    pub start: Option<Start>,
+    /// librdkafka properties. `<property>_file` reads the value from a file, relative to the pipeline file.
+    pub properties: Option<Ordered>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in super::super) struct RawFile {
+    /// csv, ndjson or parquet, also .gz or .zst, relative to the pipeline file; `-` is standard input.
+    #[schemars(required)]
+    pub path: Option<String>,
+}
+
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in super::super) struct RawGenerate {
+    /// Number of series. Default: 10.
+    pub series: Option<Whole<1, 1_000_000>>,
+    /// Number of ticks. Default: 100000.
+    pub ticks: Option<Whole<1, { i64::MAX }>>,
+    /// Ticks a second. Default: as fast as they are taken.
+    pub rate: Option<f64>,
+    /// Seed of the random numbers. Default: 1.
+    pub seed: Option<Whole<0, { i64::MAX }>>,
+    /// What the series look like. Default: market.
+    pub process: Option<Process>,
+    /// Number of partitions. Default: 1.
+    pub partitions: Option<Whole<1, 1024>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in super::super) enum RawFormat {
+    Json,
+    Csv,
+    /// Not yet built.
+    Avro,
+    /// Not yet built.
+    Protobuf,
+}
+
+/// A path, or a registry.
+pub(in super::super) enum RawSchema {
+    Path(String),
+    Registry,
+}
+
+/// A schema registry. Not yet built.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in super::super) struct RawRegistry {
+    /// The registry's URL.
+    #[allow(dead_code, reason = "a key of the contract that is not yet built")]
+    pub registry: Option<String>,
+}
+
+// Not serde's `untagged`: that would lose the place and the words of a fault inside.
+impl<'de> Deserialize<'de> for RawSchema {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SchemaVisitor)
+    }
+}
+
+struct SchemaVisitor;
+
+impl<'de> Visitor<'de> for SchemaVisitor {
+    type Value = RawSchema;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a path")
+    }
+
+    fn visit_str<E>(self, path: &str) -> Result<RawSchema, E> {
+        Ok(RawSchema::Path(path.to_string()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawSchema, A::Error> {
+        RawRegistry::deserialize(MapAccessDeserializer::new(map)).map(|_| RawSchema::Registry)
+    }
+}
+
+impl JsonSchema for RawSchema {
+    fn schema_name() -> Cow<'static, str> {
+        "RawSchema".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let registry = generator.subschema_for::<RawRegistry>();
+        schemars::json_schema!({ "anyOf": [{ "type": "string" }, registry] })
+    }
+}
