@@ -1,0 +1,101 @@
+//! Nothing that is not finite may enter the weights, and a run of bad steps takes them back to a good copy.
+//! It must not know how a step is computed.
+
+use serde::{Deserialize, Serialize};
+
+use super::fit::Fit;
+
+/// Bad steps in a row that call the good copy back.
+pub const LIMIT: u32 = 5;
+/// Good steps after which the copy is taken anew. Weights seldom go bad at once: an old copy is the safer one.
+pub const KEEP_EVERY: u32 = 100;
+
+/// Counts good and bad steps and keeps the copy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Guard {
+    kept: Fit,
+    good_since_kept: u32,
+    bad_in_a_row: u32,
+    skipped: u64,
+    rollbacks: u64,
+}
+
+/// What became of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Applied,
+    Skipped,
+    RolledBack,
+}
+
+impl Guard {
+    /// The first copy is the untrained network.
+    pub fn new(fit: &Fit) -> Guard {
+        Guard { kept: fit.clone(), good_since_kept: 0, bad_in_a_row: 0, skipped: 0, rollbacks: 0 }
+    }
+
+    /// Takes `next` into `fit`; `None` is a step whose loss, gradient or weights are not finite.
+    pub fn settle(&mut self, fit: &mut Fit, next: Option<Fit>) -> Outcome {
+        if let Some(next) = next {
+            *fit = next;
+            self.bad_in_a_row = 0;
+            self.good_since_kept += 1;
+            if self.good_since_kept == KEEP_EVERY {
+                self.kept = fit.clone();
+                self.good_since_kept = 0;
+            }
+            return Outcome::Applied;
+        }
+        self.skipped += 1;
+        self.bad_in_a_row += 1;
+        if self.bad_in_a_row < LIMIT {
+            return Outcome::Skipped;
+        }
+        *fit = self.kept.clone();
+        self.bad_in_a_row = 0;
+        self.good_since_kept = 0;
+        self.rollbacks += 1;
+        Outcome::RolledBack
+    }
+
+    /// Steps that were not applied.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    /// Times the good copy was called back.
+    pub fn rollbacks(&self) -> u64 {
+        self.rollbacks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nalgebra::DVector;
+
+    fn fit(value: f32) -> Fit {
+        Fit::new(DVector::from_element(1, value))
+    }
+
+    #[test]
+    fn five_bad_steps_in_a_row_bring_the_copy_back() {
+        let mut now = fit(0.0);
+        let mut guard = Guard::new(&now);
+        for step in 1..=150 {
+            assert_eq!(guard.settle(&mut now, Some(fit(step as f32))), Outcome::Applied);
+        }
+        for _ in 0..4 {
+            assert_eq!(guard.settle(&mut now, None), Outcome::Skipped);
+        }
+        assert_eq!(now.params[0], 150.0);
+        // A good step in between starts the count again.
+        guard.settle(&mut now, Some(fit(151.0)));
+        for _ in 0..4 {
+            assert_eq!(guard.settle(&mut now, None), Outcome::Skipped);
+        }
+        assert_eq!(guard.settle(&mut now, None), Outcome::RolledBack);
+        assert_eq!(now.params[0], 100.0);
+        assert_eq!((guard.skipped(), guard.rollbacks()), (9, 1));
+    }
+}

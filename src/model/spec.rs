@@ -1,0 +1,186 @@
+//! The shape of a network and where each of its parameters lies in the one flat vector.
+//! It must not know values: `weights.rs` reads and writes them.
+
+use std::ops::Range;
+
+use nalgebra::DVector;
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64;
+
+use super::real::Real;
+use crate::config::plan::{Activation, Cell};
+
+/// What decides every shape of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NetworkSpec {
+    pub cell: Cell,
+    /// Of the simple RNN only.
+    pub activation: Activation,
+    /// Features a step, I >= 1.
+    pub inputs: usize,
+    /// Units a layer, H >= 1.
+    pub hidden: usize,
+    /// Stacked recurrent layers, L >= 1.
+    pub layers: usize,
+    /// Values a step gives, O >= 1.
+    pub outputs: usize,
+}
+
+impl NetworkSpec {
+    /// Blocks of H rows in the cell's matrices: LSTM i, f, g, o; GRU r, z, n.
+    pub fn gates(&self) -> usize {
+        match self.cell {
+            Cell::Rnn => 1,
+            Cell::Gru => 3,
+            Cell::Lstm => 4,
+        }
+    }
+
+    /// Rows of the cell state c: H for an LSTM, none for the others.
+    pub fn memory(&self) -> usize {
+        if self.cell == Cell::Lstm { self.hidden } else { 0 }
+    }
+
+    /// Numbers in the state of one series: h of every layer, and c where the cell has one.
+    pub fn state_len(&self) -> usize {
+        self.layers * (self.hidden + self.memory())
+    }
+
+    /// Features that layer `layer` sees: the step's, or the units of the layer below.
+    pub fn layer_inputs(&self, layer: usize) -> usize {
+        if layer == 0 { self.inputs } else { self.hidden }
+    }
+}
+
+/// One named tensor inside the flat vector, row-major as PyTorch and safetensors keep it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    /// As in PyTorch's `state_dict` of the recurrent module: `weight_ih_l0`, …, `skip.weight`.
+    pub name: String,
+    /// `[rows, columns]` of a weight, `[rows]` of a bias.
+    pub shape: Vec<usize>,
+    /// Where its first element is in the flat vector.
+    pub offset: usize,
+}
+
+impl Parameter {
+    pub fn rows(&self) -> usize {
+        self.shape[0]
+    }
+
+    /// 1 for a bias.
+    pub fn columns(&self) -> usize {
+        self.shape.get(1).copied().unwrap_or(1)
+    }
+
+    /// Its elements in the flat vector.
+    pub fn range(&self) -> Range<usize> {
+        self.offset..self.offset + self.rows() * self.columns()
+    }
+}
+
+/// The parameters of a network in order: per layer `weight_ih_l{k}` (G·H × I), `weight_hh_l{k}` (G·H × H),
+/// `bias_ih_l{k}`, `bias_hh_l{k}` (G·H each), then `head.weight` (O × H), `head.bias` (O), `skip.weight` (O × I).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    parameters: Vec<Parameter>,
+}
+
+impl Layout {
+    pub fn new(spec: &NetworkSpec) -> Layout {
+        let mut layout = Layout { parameters: Vec::new() };
+        let rows = spec.gates() * spec.hidden;
+        for layer in 0..spec.layers {
+            layout.push(format!("weight_ih_l{layer}"), vec![rows, spec.layer_inputs(layer)]);
+            layout.push(format!("weight_hh_l{layer}"), vec![rows, spec.hidden]);
+            layout.push(format!("bias_ih_l{layer}"), vec![rows]);
+            layout.push(format!("bias_hh_l{layer}"), vec![rows]);
+        }
+        layout.push("head.weight".into(), vec![spec.outputs, spec.hidden]);
+        layout.push("head.bias".into(), vec![spec.outputs]);
+        layout.push("skip.weight".into(), vec![spec.outputs, spec.inputs]);
+        layout
+    }
+
+    fn push(&mut self, name: String, shape: Vec<usize>) {
+        let offset = self.len();
+        self.parameters.push(Parameter { name, shape, offset });
+    }
+
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    /// The parameter of that name.
+    pub fn get(&self, name: &str) -> Option<&Parameter> {
+        self.parameters.iter().find(|parameter| parameter.name == name)
+    }
+
+    /// Elements of the flat vector.
+    pub fn len(&self) -> usize {
+        self.parameters.last().map_or(0, |last| last.range().end)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Fresh parameters: U(−1/√H, 1/√H) in the cells as PyTorch draws them (its law, not its random numbers); zero in
+/// head and skip, so that a new network's output is exactly zero, which is the naive forecast.
+pub fn initial<F: Real>(spec: &NetworkSpec, layout: &Layout, seed: u64) -> DVector<F> {
+    let mut rng = Pcg64::seed_from_u64(seed);
+    let bound = 1.0 / (spec.hidden as f64).sqrt();
+    let cells = layout.get("head.weight").map_or(0, |head| head.offset);
+    DVector::from_fn(layout.len(), |at, _| {
+        if at < cells { F::of(bound * (2.0 * rng.random::<f64>() - 1.0)) } else { F::zero() }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(cell: Cell) -> NetworkSpec {
+        NetworkSpec { cell, activation: Activation::Tanh, inputs: 3, hidden: 4, layers: 2, outputs: 2 }
+    }
+
+    #[test]
+    fn the_layout_has_pytorchs_names_shapes_and_order() {
+        let layout = Layout::new(&spec(Cell::Gru));
+        let named: Vec<(&str, &[usize], usize)> =
+            layout.parameters().iter().map(|p| (p.name.as_str(), p.shape.as_slice(), p.offset)).collect();
+        let expected: [(&str, &[usize], usize); 11] = [
+            ("weight_ih_l0", &[12, 3], 0),
+            ("weight_hh_l0", &[12, 4], 36),
+            ("bias_ih_l0", &[12], 84),
+            ("bias_hh_l0", &[12], 96),
+            ("weight_ih_l1", &[12, 4], 108),
+            ("weight_hh_l1", &[12, 4], 156),
+            ("bias_ih_l1", &[12], 204),
+            ("bias_hh_l1", &[12], 216),
+            ("head.weight", &[2, 4], 228),
+            ("head.bias", &[2], 236),
+            ("skip.weight", &[2, 3], 238),
+        ];
+        assert_eq!(named, expected);
+        assert_eq!(layout.len(), 244);
+        assert_eq!(Layout::new(&spec(Cell::Lstm)).get("weight_hh_l1").map(Parameter::rows), Some(16));
+        assert_eq!((spec(Cell::Lstm).state_len(), spec(Cell::Rnn).state_len()), (16, 8));
+    }
+
+    #[test]
+    fn fresh_cells_are_uniform_and_fresh_heads_are_zero() {
+        let spec = NetworkSpec { hidden: 64, ..spec(Cell::Gru) };
+        let layout = Layout::new(&spec);
+        let params = initial::<f64>(&spec, &layout, 1);
+        let cells = layout.get("head.weight").unwrap().offset;
+        let (cells, heads) = params.as_slice().split_at(cells);
+        assert!(heads.iter().all(|value| *value == 0.0));
+        assert!(cells.iter().all(|value| value.abs() <= 0.125));
+        let variance = cells.iter().map(|value| value * value).sum::<f64>() / cells.len() as f64;
+        assert!((variance / (0.125f64.powi(2) / 3.0) - 1.0).abs() < 0.05, "{variance}");
+        assert_eq!(params, initial::<f64>(&spec, &layout, 1));
+        assert_ne!(params, initial::<f64>(&spec, &layout, 2));
+    }
+}
