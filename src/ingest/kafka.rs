@@ -1,0 +1,296 @@
+//! Kafka topics as a source: a consumer in a group, each assigned partition read from where it is told to start.
+//! It must not decode, and must not commit by itself: positions become the group's when the runner says they are
+//! durable.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
+use rdkafka::statistics::Statistics;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaRespErr;
+
+use super::source::{Event, Source};
+use crate::config::plan::{KafkaClientPlan, KafkaSourcePlan, Start};
+use crate::error::{Error, Kind, OrFail, Result};
+use crate::message::{EventTime, RawRecord, Records};
+use crate::sink::kafka::client_config;
+
+/// Records of one poll, over all partitions.
+const BATCH: usize = 4096;
+const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What librdkafka's threads and callbacks leave for the next poll.
+#[derive(Default)]
+struct Notes {
+    rebalances: VecDeque<Rebalance>,
+    problem: Option<String>,
+    lag: BTreeMap<i32, i64>,
+}
+
+enum Rebalance {
+    Assigned(Vec<i32>),
+    Revoked(Vec<i32>),
+}
+
+#[derive(Clone, Default)]
+struct Context {
+    notes: Arc<Mutex<Notes>>,
+}
+
+impl Context {
+    fn notes<T>(&self, with: impl FnOnce(&mut Notes) -> T) -> T {
+        with(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl ClientContext for Context {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "kafka source");
+        self.notes(|notes| notes.problem = Some(format!("kafka: {reason}")));
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let partitions = statistics.topics.values().flat_map(|topic| topic.partitions.values());
+        let lags = partitions.filter(|partition| partition.partition >= 0 && partition.consumer_lag >= 0);
+        self.notes(|notes| lags.for_each(|p| _ = notes.lag.insert(p.partition, p.consumer_lag)));
+    }
+}
+
+impl ConsumerContext for Context {
+    /// Takes a lost partition away at once; an assigned one waits until the runner says where to start.
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, code: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let ids: Vec<i32> = list.elements().iter().map(|element| element.partition()).collect();
+        if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            tracing::info!(partitions = ?ids, "assigned");
+            self.notes(|notes| notes.rebalances.push_back(Rebalance::Assigned(ids)));
+        } else {
+            tracing::info!(partitions = ?ids, "revoked");
+            if let Err(error) = consumer.incremental_unassign(list) {
+                tracing::warn!(%error, "cannot give partitions back");
+            }
+            self.notes(|notes| notes.rebalances.push_back(Rebalance::Revoked(ids)));
+        }
+    }
+}
+
+pub struct KafkaSource {
+    consumer: BaseConsumer<Context>,
+    context: Context,
+    topic: String,
+    /// Assigned partitions that are not started yet, and where those that are begin.
+    starting: BTreeMap<i32, Option<Offset>>,
+    owned: BTreeSet<i32>,
+    ready: VecDeque<Event>,
+    batch: usize,
+}
+
+impl KafkaSource {
+    /// Joins the group. Errors: `Source`, when librdkafka refuses the properties. The broker need not answer yet.
+    pub fn open(plan: &KafkaSourcePlan) -> Result<Self> {
+        let reset = match plan.start {
+            Start::Earliest => "earliest",
+            Start::Latest => "latest",
+        };
+        let defaults = [
+            ("group.id", plan.group.as_str()),
+            ("auto.offset.reset", reset),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("isolation.level", "read_committed"),
+            ("partition.assignment.strategy", "cooperative-sticky"),
+            ("statistics.interval.ms", "1000"),
+            ("session.timeout.ms", "10000"),
+        ];
+        let context = Context::default();
+        let fail = || format!("cannot make a consumer for topic {}", plan.topic);
+        let consumer: BaseConsumer<Context> = client_config(&plan.client, &defaults)
+            .create_with_context(context.clone())
+            .or_fail(Kind::Source, fail)?;
+        consumer.subscribe(&[&plan.topic]).or_fail(Kind::Source, fail)?;
+        Ok(KafkaSource {
+            consumer,
+            context,
+            topic: plan.topic.clone(),
+            starting: BTreeMap::new(),
+            owned: BTreeSet::new(),
+            ready: VecDeque::new(),
+            batch: BATCH,
+        })
+    }
+
+    /// At most this many records a poll, over all partitions.
+    pub fn with_batch_records(self, records: usize) -> Self {
+        KafkaSource { batch: records.max(1), ..self }
+    }
+
+    fn list(&self, partition: i32) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.topic, partition);
+        list
+    }
+
+    /// Tells librdkafka what it may fetch, once every assigned partition has its start.
+    fn assign_started(&mut self) -> Result<()> {
+        if self.starting.values().any(Option::is_none) {
+            return Ok(());
+        }
+        let fail = || "cannot take the assigned partitions";
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in std::mem::take(&mut self.starting) {
+            let offset = offset.unwrap_or(Offset::Invalid);
+            list.add_partition_offset(&self.topic, partition, offset).or_fail(Kind::Source, fail)?;
+            self.owned.insert(partition);
+        }
+        self.consumer.incremental_assign(&list).or_fail(Kind::Source, fail)
+    }
+
+    /// Turns what the callbacks noted into events.
+    fn take_rebalances(&mut self) -> Result<()> {
+        while let Some(rebalance) = self.context.notes(|notes| notes.rebalances.pop_front()) {
+            match rebalance {
+                Rebalance::Assigned(ids) => {
+                    if ids.is_empty() {
+                        self.assign_started()?;
+                    }
+                    self.starting.extend(ids.iter().map(|&id| (id, None)));
+                    self.ready.push_back(Event::Assigned(ids));
+                }
+                Rebalance::Revoked(ids) => {
+                    ids.iter().for_each(|id| _ = self.owned.remove(id));
+                    self.ready.push_back(Event::Revoked(ids));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what is there, at most one batch, and sorts it by partition.
+    fn read(&mut self, timeout: Duration) -> Result<()> {
+        let mut by_partition: BTreeMap<i32, Vec<RawRecord>> = BTreeMap::new();
+        let mut wait = timeout;
+        for _ in 0..self.batch {
+            match self.consumer.poll(wait) {
+                None => break,
+                Some(Ok(message)) => {
+                    let record = RawRecord {
+                        offset: message.offset(),
+                        timestamp: message
+                            .timestamp()
+                            .to_millis()
+                            .map(|ms| EventTime(ms.saturating_mul(1000))),
+                        payload: message.payload().map(<[u8]>::to_vec),
+                    };
+                    by_partition.entry(message.partition()).or_default().push(record);
+                    wait = Duration::ZERO;
+                }
+                Some(Err(error)) => {
+                    let text = match error.rdkafka_error_code() {
+                        Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {
+                            format!("topic {} does not exist (waiting for it)", self.topic)
+                        }
+                        _ => format!("kafka: {error}"),
+                    };
+                    tracing::warn!(%error, "kafka source");
+                    self.context.notes(|notes| notes.problem = Some(text));
+                    break;
+                }
+            }
+        }
+        if !by_partition.is_empty() {
+            self.context.notes(|notes| notes.problem = None);
+        }
+        // A rebalance within this poll comes first: records of a partition that was taken away are not ours.
+        self.take_rebalances()?;
+        for (partition, records) in by_partition {
+            if self.owned.contains(&partition) {
+                self.ready.push_back(Event::Records { partition, records: Records::Raw(records) });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Source for KafkaSource {
+    fn poll(&mut self, timeout: Duration) -> Result<Event> {
+        if self.ready.is_empty() {
+            self.read(timeout)?;
+        }
+        let problem = || self.context.notes(|notes| notes.problem.clone());
+        Ok(self.ready.pop_front().unwrap_or_else(|| Event::Idle { problem: problem() }))
+    }
+
+    fn start(&mut self, partition: i32, position: Option<i64>) -> Result<()> {
+        // Invalid: the group's committed offset, or else what `start` in the pipeline file says.
+        let offset = position.map_or(Offset::Invalid, Offset::Offset);
+        self.starting.insert(partition, Some(offset));
+        self.assign_started()
+    }
+
+    fn set_paused(&mut self, partition: i32, paused: bool) -> Result<()> {
+        if !self.owned.contains(&partition) {
+            return Ok(());
+        }
+        let list = self.list(partition);
+        let done = if paused { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
+        done.or_fail(Kind::Source, || format!("cannot pause or resume partition {partition}"))
+    }
+
+    fn commit(&mut self, partition: i32, position: i64) -> Result<()> {
+        if !self.owned.contains(&partition) {
+            return Ok(());
+        }
+        let mut list = TopicPartitionList::new();
+        let fail = || format!("cannot commit position {position} of partition {partition}");
+        list.add_partition_offset(&self.topic, partition, Offset::Offset(position))
+            .or_fail(Kind::Source, fail)?;
+        // A commit that fails costs a longer replay, no record: the next one makes up for it.
+        if let Err(error) = self.consumer.commit(&list, CommitMode::Async) {
+            tracing::warn!(%error, partition, position, "cannot commit");
+        }
+        Ok(())
+    }
+
+    fn lag(&mut self, partition: i32) -> Option<i64> {
+        self.context.notes(|notes| notes.lag.get(&partition).copied())
+    }
+
+    fn close(&mut self) -> Result<()> {
+        // Waits for the commits under way; then the group learns at once that we leave.
+        if let Err(error) = self.consumer.commit_consumer_state(CommitMode::Sync) {
+            let nothing = error.rdkafka_error_code() == Some(RDKafkaErrorCode::NoOffset);
+            if !nothing {
+                tracing::warn!(%error, "cannot wait for the last commit");
+            }
+        }
+        self.consumer.unsubscribe();
+        let until = Instant::now() + Duration::from_secs(5);
+        while Instant::now() < until && self.consumer.assignment().is_ok_and(|list| list.count() > 0) {
+            _ = self.consumer.poll(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+}
+
+/// Partitions of a topic. Errors: `Source`; `Retry::Later` while no broker answers or the topic does not exist.
+pub fn partition_count(client: &KafkaClientPlan, topic: &str) -> Result<i32> {
+    let consumer: BaseConsumer =
+        client_config(client, &[]).create().or_fail(Kind::Source, || "cannot make a Kafka client")?;
+    let away = |cause: String| {
+        Error::transient(Kind::Source, format!("cannot reach Kafka at {}", client.brokers)).because(cause)
+    };
+    let metadata =
+        consumer.fetch_metadata(Some(topic), METADATA_TIMEOUT).map_err(|cause| away(cause.to_string()))?;
+    match metadata.topics().first() {
+        Some(found) if found.error().is_none() && !found.partitions().is_empty() => {
+            Ok(found.partitions().len() as i32)
+        }
+        _ => {
+            Err(Error::transient(Kind::Source, format!("topic {topic} does not exist at {}", client.brokers)))
+        }
+    }
+}

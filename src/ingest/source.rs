@@ -1,0 +1,43 @@
+//! What a source is: partitions of records, read in order, resumable at a position.
+//! It must not know what the records mean.
+
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::message::Records;
+
+/// What a source says when it is polled.
+#[derive(Debug)]
+pub enum Event {
+    /// These partitions are ours now; nothing of them is read before [`Source::start`].
+    Assigned(Vec<i32>),
+    /// These partitions are ours no more.
+    Revoked(Vec<i32>),
+    /// The next records of a partition, in order.
+    Records { partition: i32, records: Records },
+    /// A bounded partition has no more records.
+    End { partition: i32 },
+    /// Nothing new within the time-out; `problem` says what keeps the source from reading, if anything does.
+    Idle { problem: Option<String> },
+}
+
+/// A stream of records in partitions.
+pub trait Source: Send {
+    /// Waits for the next event, at most `timeout`. Errors: `Source`; `Retry::Later` means poll again.
+    fn poll(&mut self, timeout: Duration) -> Result<Event>;
+
+    /// Begins to read an assigned partition at `position`; none: where the source itself remembers, or its start.
+    fn start(&mut self, partition: i32, position: Option<i64>) -> Result<()>;
+
+    /// Stops or resumes the reading of a partition; while it is paused, no records of it come.
+    fn set_paused(&mut self, partition: i32, paused: bool) -> Result<()>;
+
+    /// Tells the source's own memory that everything before `position` is done and durable.
+    fn commit(&mut self, partition: i32, position: i64) -> Result<()>;
+
+    /// Records known to wait behind what was read of the partition, where the source can tell.
+    fn lag(&mut self, partition: i32) -> Option<i64>;
+
+    /// Leaves: no further event is asked for.
+    fn close(&mut self) -> Result<()>;
+}
