@@ -1,0 +1,344 @@
+//! The window operator: rows in, one batch a closed window out, late records to the rejects.
+//! It must not read a clock: windows close by the records' own times, or by a watermark it is told.
+//!
+//! A closed window's batch: `series` Utf8, `window_start` and `window_end` timestamps, `carried` Boolean, then the
+//! selected columns; its rows stand in the order in which the partition first saw the series.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, BinaryArray, BooleanArray, Int64Array, StringArray, TimestampMicrosecondArray,
+    UInt32Array,
+};
+use arrow::compute::{interleave, take_record_batch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use indexmap::IndexSet;
+
+use super::aggregate::{OpenWindow, SeriesId};
+use super::assign::{Progress, Tumbling, Verdict};
+use super::plan::Aggregation;
+use super::snapshot;
+use crate::config::plan::{Gaps, WindowPlan};
+use crate::error::{Error, Kind, OrFail, Result};
+use crate::message::{EventTime, Reason, Reject, column, timestamp_type};
+use crate::operator::{Emitter, Operator, Stats};
+
+/// A silent series is carried for at most this many windows; then it has no rows until it speaks again.
+/// The bound keeps one record far ahead from making an endless run of windows.
+const CARRY_WINDOWS: i64 = 1024;
+/// More series in one partition than this is taken for a key that is not one.
+const MAX_SERIES: usize = 1_000_000;
+/// More windows open at once than this is taken for a lateness that is far too long for the window.
+const MAX_OPEN_WINDOWS: usize = 100_000;
+
+/// Tumbling event-time windows over one partition.
+pub struct WindowOperator {
+    windows: Tumbling,
+    gaps: Gaps,
+    plan: Aggregation,
+    output: SchemaRef,
+    pub(super) state: WindowState,
+}
+
+/// All that the operator remembers.
+#[derive(Debug, Default)]
+pub(super) struct WindowState {
+    pub progress: Option<Progress>,
+    /// Every series of the partition in the order in which it was first seen.
+    pub series: IndexSet<String>,
+    /// Open windows by their start.
+    pub open: BTreeMap<EventTime, OpenWindow>,
+    /// What each series still carried said last.
+    pub last: Option<LastRows>,
+    /// The start of the newest window that closed.
+    pub closed_to: Option<EventTime>,
+    pub windows_closed: u64,
+}
+
+/// The newest row of every series that is still carried, in order of series.
+#[derive(Debug, Clone)]
+pub(super) struct LastRows {
+    pub ids: Vec<SeriesId>,
+    /// The start of the window in which the row was made.
+    pub spoke_at: Vec<EventTime>,
+    pub columns: RecordBatch,
+}
+
+impl WindowOperator {
+    /// An operator with no memory over rows whose data columns are those of `plan`.
+    pub fn new(window: &WindowPlan, plan: Aggregation) -> Self {
+        let mut fields = vec![
+            Field::new("series", DataType::Utf8, false),
+            Field::new("window_start", timestamp_type(), false),
+            Field::new("window_end", timestamp_type(), false),
+            Field::new("carried", DataType::Boolean, false),
+        ];
+        fields.extend(plan.output_schema().fields().iter().map(|field| field.as_ref().clone()));
+        WindowOperator {
+            windows: Tumbling { size_us: window.size_us, lateness_us: window.lateness_us },
+            gaps: window.gaps,
+            plan,
+            output: Arc::new(Schema::new(fields)),
+            state: WindowState::default(),
+        }
+    }
+
+    /// The schema of a closed window's batch.
+    pub fn output_schema(&self) -> SchemaRef {
+        Arc::clone(&self.output)
+    }
+
+    /// Takes the rows `at` (all of them open) into their windows.
+    fn assign(&mut self, rows: &RecordBatch, names: &StringArray, at: &[(usize, EventTime)]) -> Result<()> {
+        let mut by_window: BTreeMap<EventTime, (Vec<u32>, Vec<SeriesId>)> = BTreeMap::new();
+        for &(row, start) in at {
+            let name = names.value(row);
+            let id = match self.state.series.get_index_of(name) {
+                Some(id) => id,
+                None if self.state.series.len() >= MAX_SERIES => {
+                    return Err(Error::new(
+                        Kind::Source,
+                        format!("more than {MAX_SERIES} series in one partition: is `key` an id of records?"),
+                    ));
+                }
+                None => self.state.series.insert_full(name.to_owned()).0,
+            };
+            let (rows, ids) = by_window.entry(start).or_default();
+            rows.push(row as u32);
+            ids.push(id as SeriesId);
+        }
+        for (start, (indices, ids)) in by_window {
+            let contiguous =
+                indices.last().map(|last| (last - indices[0]) as usize + 1) == Some(indices.len());
+            let part = if contiguous {
+                rows.slice(indices[0] as usize, indices.len())
+            } else {
+                take_record_batch(rows, &UInt32Array::from(indices))
+                    .or_fail(Kind::Query, || "cannot take rows")?
+            };
+            self.state.open.entry(start).or_default().take(&self.plan, &part, &ids)?;
+            if self.state.open.len() > MAX_OPEN_WINDOWS {
+                return Err(Error::new(
+                    Kind::Source,
+                    format!(
+                        "more than {MAX_OPEN_WINDOWS} windows open: lateness is too long for this window size"
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes every window before `frontier`, oldest first; with `carry` also those in which nobody spoke.
+    fn close_before(&mut self, frontier: EventTime, out: &mut Emitter) -> Result<()> {
+        let size = self.windows.size_us;
+        loop {
+            let opened = self.state.open.first_key_value().map(|(&start, _)| start).filter(|&s| s < frontier);
+            // Empty windows end with the frontier, or, when the input ends, with the last window that has rows.
+            let silent = self.next_silent().filter(|&start| start < opened.unwrap_or(frontier));
+            let silent = silent.filter(|_| opened.is_some() || frontier != EventTime::MAX);
+            let Some(start) = silent.or(opened) else { return Ok(()) };
+            let (series, columns) = match self.state.open.remove(&start) {
+                Some(window) => window.close(&self.plan)?,
+                None => (IndexSet::new(), RecordBatch::new_empty(Arc::clone(self.plan.output_schema()))),
+            };
+            let batch = match self.gaps {
+                Gaps::Carry => self.carry(start, &series, &columns)?,
+                Gaps::Skip => in_series_order(&series, &columns)
+                    .map(|(ids, rows)| (ids, vec![start; rows.num_rows()], rows))?,
+            };
+            self.state.closed_to = Some(start);
+            self.state.windows_closed += 1;
+            let (ids, spoke_at, columns) = batch;
+            if !ids.is_empty() {
+                out.next.push(self.closed_batch(start, start.plus_us(size), &ids, &spoke_at, columns)?);
+            }
+        }
+    }
+
+    /// The next window after the newest closed one, while somebody is carried.
+    fn next_silent(&self) -> Option<EventTime> {
+        let carried =
+            self.gaps == Gaps::Carry && self.state.last.as_ref().is_some_and(|last| !last.ids.is_empty());
+        self.state.closed_to.filter(|_| carried).map(|start| start.plus_us(self.windows.size_us))
+    }
+
+    /// Merges a window's rows into the newest rows of all series: the result is both the window's batch and the
+    /// new memory.
+    fn carry(
+        &mut self,
+        start: EventTime,
+        series: &IndexSet<SeriesId>,
+        columns: &RecordBatch,
+    ) -> Result<(Vec<SeriesId>, Vec<EventTime>, RecordBatch)> {
+        let before = self.state.last.take().unwrap_or_else(|| LastRows {
+            ids: vec![],
+            spoke_at: vec![],
+            columns: RecordBatch::new_empty(Arc::clone(self.plan.output_schema())),
+        });
+        let oldest = start.plus_us(-CARRY_WINDOWS.saturating_mul(self.windows.size_us));
+        // (series, when it spoke, (0 before | 1 this window, row))
+        let mut rows: Vec<(SeriesId, EventTime, (usize, usize))> =
+            Vec::with_capacity(before.ids.len() + series.len());
+        for (row, (&id, &spoke_at)) in before.ids.iter().zip(&before.spoke_at).enumerate() {
+            if !series.contains(&id) && spoke_at >= oldest {
+                rows.push((id, spoke_at, (0, row)));
+            }
+        }
+        rows.extend(series.iter().enumerate().map(|(row, &id)| (id, start, (1, row))));
+        rows.sort_unstable_by_key(|&(id, ..)| id);
+        let picks: Vec<(usize, usize)> = rows.iter().map(|&(_, _, pick)| pick).collect();
+        let merged = pick_rows(&before.columns, columns, &picks)?;
+        let ids: Vec<SeriesId> = rows.iter().map(|&(id, ..)| id).collect();
+        let spoke_at: Vec<EventTime> = rows.iter().map(|&(_, at, _)| at).collect();
+        self.state.last =
+            Some(LastRows { ids: ids.clone(), spoke_at: spoke_at.clone(), columns: merged.clone() });
+        Ok((ids, spoke_at, merged))
+    }
+
+    fn closed_batch(
+        &self,
+        start: EventTime,
+        end: EventTime,
+        ids: &[SeriesId],
+        spoke_at: &[EventTime],
+        columns: RecordBatch,
+    ) -> Result<RecordBatch> {
+        let names = ids.iter().map(|&id| self.state.series.get_index(id as usize).map_or("", |name| name));
+        let time = |time: EventTime| -> ArrayRef {
+            Arc::new(TimestampMicrosecondArray::from(vec![time.0; ids.len()]).with_timezone("UTC"))
+        };
+        let mut arrays: Vec<ArrayRef> = vec![
+            Arc::new(StringArray::from_iter_values(names)),
+            time(start),
+            time(end),
+            Arc::new(BooleanArray::from_iter(spoke_at.iter().map(|&at| Some(at != start)))),
+        ];
+        arrays.extend(columns.columns().iter().cloned());
+        RecordBatch::try_new(Arc::clone(&self.output), arrays)
+            .or_fail(Kind::Query, || "cannot build a closed window")
+    }
+
+    fn reject_late(&self, rows: &RecordBatch, row: usize, start: EventTime, out: &mut Emitter) -> Result<()> {
+        let offset = system::<Int64Array>(rows, column::OFFSET)?.value(row);
+        let raw = system::<BinaryArray>(rows, column::RAW)?;
+        let value = if raw.is_valid(row) { raw.value(row).to_vec() } else { row_as_json(rows, row)? };
+        let detail = format!(
+            "its window [{}, {}) has closed",
+            show_time(start),
+            show_time(start.plus_us(self.windows.size_us))
+        );
+        out.rejects.push(Reject { offset, reason: Reason::Late, detail, value });
+        Ok(())
+    }
+}
+
+impl Operator for WindowOperator {
+    fn name(&self) -> &'static str {
+        "window"
+    }
+
+    fn on_batch(&mut self, batch: &RecordBatch, out: &mut Emitter) -> Result<()> {
+        let times = system::<TimestampMicrosecondArray>(batch, column::TIME)?;
+        let names = system::<StringArray>(batch, column::SERIES)?;
+        let wanted =
+            self.plan.input_schema().fields().iter().map(|field| batch.schema_ref().index_of(field.name()));
+        let wanted = wanted.collect::<std::result::Result<Vec<_>, _>>();
+        let wanted = wanted.or_fail(Kind::Query, || "a batch lacks a selected column")?;
+        let rows = batch.project(&wanted).or_fail(Kind::Query, || "cannot project a batch")?;
+        let mut progress = self.state.progress.unwrap_or(Progress::START);
+        let mut open: Vec<(usize, EventTime)> = Vec::with_capacity(batch.num_rows());
+        for row in 0..batch.num_rows() {
+            match progress.take(&self.windows, EventTime(times.value(row))) {
+                Verdict::Open(start) => open.push((row, start)),
+                Verdict::Late(start) => self.reject_late(batch, row, start, out)?,
+                Verdict::Closes { frontier, start } => {
+                    self.assign(&rows, names, &open)?;
+                    open.clear();
+                    self.close_before(frontier, out)?;
+                    open.push((row, start));
+                }
+            }
+        }
+        self.state.progress = Some(progress);
+        self.assign(&rows, names, &open)
+    }
+
+    fn on_watermark(&mut self, watermark: EventTime, out: &mut Emitter) -> Result<()> {
+        let Some(mut progress) = self.state.progress else { return Ok(()) };
+        let frontier = if watermark == EventTime::MAX { watermark } else { self.windows.start_of(watermark) };
+        if frontier <= progress.frontier {
+            return Ok(());
+        }
+        progress.frontier = frontier;
+        self.state.progress = Some(progress);
+        self.close_before(frontier, out)
+    }
+
+    fn snapshot(&self) -> Result<Vec<u8>> {
+        snapshot::write(&self.state, &self.plan)
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<()> {
+        self.state = snapshot::read(state, &self.plan)?;
+        Ok(())
+    }
+
+    fn report(&self, stats: &mut Stats) {
+        stats.windows_closed = self.state.windows_closed;
+        stats.windows_open = self.state.open.len() as u64;
+        stats.series_active = self.state.series.len() as u64;
+        stats.watermark_us = self.state.progress.map(|p| p.latest.plus_us(-self.windows.lateness_us).0);
+    }
+}
+
+/// The rows of a window in order of series.
+fn in_series_order(
+    series: &IndexSet<SeriesId>,
+    columns: &RecordBatch,
+) -> Result<(Vec<SeriesId>, RecordBatch)> {
+    let mut order: Vec<u32> = (0..series.len() as u32).collect();
+    order.sort_unstable_by_key(|&row| series[row as usize]);
+    let ids = order.iter().map(|&row| series[row as usize]).collect();
+    let rows =
+        take_record_batch(columns, &UInt32Array::from(order)).or_fail(Kind::Query, || "cannot order rows")?;
+    Ok((ids, rows))
+}
+
+fn pick_rows(before: &RecordBatch, now: &RecordBatch, picks: &[(usize, usize)]) -> Result<RecordBatch> {
+    let columns = before
+        .columns()
+        .iter()
+        .zip(now.columns())
+        .map(|(before, now)| interleave(&[before.as_ref(), now.as_ref()], picks))
+        .collect::<std::result::Result<Vec<_>, _>>()
+        .or_fail(Kind::Query, || "cannot carry rows")?;
+    RecordBatch::try_new(before.schema(), columns).or_fail(Kind::Query, || "cannot carry rows")
+}
+
+fn system<'a, A: 'static>(batch: &'a RecordBatch, name: &str) -> Result<&'a A> {
+    batch
+        .column_by_name(name)
+        .and_then(|array| array.as_any().downcast_ref::<A>())
+        .ok_or_else(|| Error::new(Kind::Query, format!("a batch of rows lacks its system column {name}")))
+}
+
+/// The data columns of a row as a JSON object: the bytes of a record that came without any.
+fn row_as_json(rows: &RecordBatch, row: usize) -> Result<Vec<u8>> {
+    let schema = rows.schema();
+    let data: Vec<usize> = (0..rows.num_columns())
+        .filter(|&c| ![column::OFFSET, column::RAW].contains(&schema.field(c).name().as_str()))
+        .collect();
+    let one = rows.slice(row, 1).project(&data).or_fail(Kind::Query, || "cannot project a row")?;
+    let mut writer = arrow::json::LineDelimitedWriter::new(Vec::new());
+    writer.write(&one).or_fail(Kind::Query, || "cannot write a row as JSON")?;
+    let mut bytes = writer.into_inner();
+    bytes.truncate(bytes.trim_ascii_end().len());
+    Ok(bytes)
+}
+
+fn show_time(time: EventTime) -> String {
+    jiff::Timestamp::from_microsecond(time.0).map_or_else(|_| time.0.to_string(), |t| t.to_string())
+}
