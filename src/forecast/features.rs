@@ -1,0 +1,100 @@
+//! What the network sees of a series: standardised levels, scaled steps, seasonal hints and the calendar.
+//! It must not see a value later than the window it describes.
+
+use crate::config::plan::{Calendar, ForecastPlan};
+use crate::message::EventTime;
+
+use super::series::Series;
+
+/// Steps back whose scaled differences are inputs.
+pub const LAGS: [u32; 5] = [1, 2, 3, 6, 12];
+/// Inputs are clipped to this many scales.
+const CLIP: f64 = 5.0;
+
+const HOUR_US: f64 = 3_600e6;
+
+/// The inputs of a network, in order.
+#[derive(Debug, Clone)]
+pub struct Features {
+    horizons: Vec<u32>,
+    season: Option<u32>,
+    calendar: Vec<Calendar>,
+    columns: usize,
+}
+
+impl Features {
+    pub fn new(plan: &ForecastPlan) -> Self {
+        Features {
+            horizons: plan.horizons.clone(),
+            season: plan.season,
+            calendar: plan.calendar.clone(),
+            columns: plan.features.len(),
+        }
+    }
+
+    /// Number of inputs.
+    pub fn width(&self) -> usize {
+        let seasonal = if self.season.is_some() { self.horizons.len() } else { 0 };
+        self.columns * 2 - 1 + LAGS.len() + seasonal + 2 * self.calendar.len()
+    }
+
+    /// Values of the target that a series must remember, the newest included.
+    pub fn memory(plan: &ForecastPlan) -> usize {
+        let longest = plan.horizons.iter().chain(&LAGS).chain(plan.season.as_ref()).max();
+        longest.map_or(1, |&steps| steps as usize + 1)
+    }
+
+    /// The inputs at the newest window of `series`, which starts at `start`; shape (width).
+    pub fn of(&self, series: &Series, start: EventTime) -> Vec<f32> {
+        let mut inputs = Vec::with_capacity(self.width());
+        let mut put = |value: f64| inputs.push(value.clamp(-CLIP, CLIP) as f32);
+        for (index, column) in series.columns.iter().enumerate() {
+            put(column.value.map_or(0.0, |value| column.level.z(value)));
+            // The target's own steps follow at several lags.
+            if index > 0 {
+                put(column.step.scaled(column.difference));
+            }
+        }
+        for lag in LAGS {
+            put(series.difference(lag).map_or(0.0, |d| series.step_scale(lag).scaled(d)));
+        }
+        if let Some(season) = self.season {
+            for &h in &self.horizons {
+                // What the same step did a season ago: (x[t + h - S] - x[t]) in units of sigma_h.
+                let back = season.wrapping_sub(h % season) % season;
+                let hint = series.back(back).zip(series.back(0)).map(|(then, now)| then - now);
+                put(hint.map_or(0.0, |d| series.step_scale(h).scaled(d)));
+            }
+        }
+        for &calendar in &self.calendar {
+            let angle = std::f64::consts::TAU * phase(calendar, start);
+            put(libm::sin(angle));
+            put(libm::cos(angle));
+        }
+        inputs
+    }
+}
+
+/// Where `time` is in its day, week or year, in [0, 1), in UTC.
+fn phase(calendar: Calendar, time: EventTime) -> f64 {
+    let hours = time.0 as f64 / HOUR_US;
+    let period_hours = match calendar {
+        Calendar::Hour => 24.0,
+        Calendar::DayOfWeek => 24.0 * 7.0,
+        Calendar::DayOfYear => 24.0 * 365.2425,
+    };
+    (hours / period_hours).rem_euclid(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phases_run_through_day_and_year() {
+        let at = |text: &str| EventTime(text.parse::<jiff::Timestamp>().unwrap().as_microsecond());
+        assert_eq!(phase(Calendar::Hour, at("2013-06-01T06:00:00Z")), 0.25);
+        assert_eq!(phase(Calendar::Hour, at("1969-12-31T18:00:00Z")), 0.75);
+        assert!((phase(Calendar::DayOfYear, at("2013-07-02T12:00:00Z")) - 0.5).abs() < 0.01);
+    }
+}

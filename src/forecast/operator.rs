@@ -1,0 +1,382 @@
+//! The forecast operator: a closed window in, forecasts and scores out, the networks trained on the way.
+//! It must not reorder: for every window it predicts, scores what came true, then learns.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, BooleanArray, Float64Array, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type, SchemaRef, TimestampMicrosecondType};
+use arrow::record_batch::RecordBatch;
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use super::features::Features;
+use super::interval::central;
+use super::records::{Forecasts, Scores, forecast_schema, score_schema};
+use super::series::{Series, Waiting};
+use crate::config::plan::{Expert, ForecastPlan, Scope};
+use crate::error::{Error, Kind, OrFail, Result};
+use crate::message::{EventTime, Stream};
+use crate::model::{Learned, Learner, Memory, NetworkSpec, Settings, Track};
+use crate::operator::{Emitter, Operator, Stats};
+
+/// Labels are clipped to this many scales.
+const LABEL_CLIP: f64 = 8.0;
+/// The longest step of the gradient, in its global norm.
+const GRADIENT_CLIP: f32 = 1.0;
+
+/// Forecasts every series of one partition at every horizon.
+pub struct ForecastOperator {
+    plan: ForecastPlan,
+    /// Length of a window in microseconds.
+    size_us: i64,
+    features: Features,
+    memory: usize,
+    forecasts: SchemaRef,
+    scores: SchemaRef,
+    state: State,
+}
+
+#[derive(Default)]
+struct State {
+    /// In the order in which they first appeared.
+    series: IndexMap<String, Member>,
+    /// One for all series, or one a series in their order.
+    learners: Vec<Learner>,
+    newest: Newest,
+}
+
+/// A series and its place in the network.
+#[derive(Serialize, Deserialize)]
+struct Member {
+    series: Series,
+    track: Track,
+    /// Windows it was forecast from.
+    step: u64,
+}
+
+/// Of the newest training step.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct Newest {
+    loss: f32,
+    gradient_norm: f32,
+}
+
+/// The state as it is written: what is learned, without what the plan says.
+#[derive(Serialize, Deserialize)]
+struct Image<Series, Memory> {
+    series: Series,
+    memories: Vec<Memory>,
+    newest: Newest,
+}
+
+/// One row of a closed window.
+struct Row {
+    member: usize,
+    values: Vec<Option<f64>>,
+    /// False for a row that repeats the last one.
+    observed: bool,
+}
+
+impl Row {
+    /// The target, when it was observed in this window.
+    fn truth(&self) -> Option<f64> {
+        self.values[0].filter(|_| self.observed)
+    }
+}
+
+impl ForecastOperator {
+    pub fn new(plan: &ForecastPlan, size_us: i64) -> Self {
+        let features = Features::new(plan);
+        ForecastOperator {
+            plan: plan.clone(),
+            size_us,
+            memory: Features::memory(plan),
+            features,
+            forecasts: forecast_schema(&plan.levels),
+            scores: score_schema(&plan.levels),
+            state: State::default(),
+        }
+    }
+
+    fn network(&self) -> NetworkSpec {
+        let model = &self.plan.model;
+        NetworkSpec {
+            cell: model.cell,
+            activation: model.activation,
+            inputs: self.features.width(),
+            hidden: model.hidden,
+            layers: model.layers,
+            outputs: self.plan.horizons.len(),
+        }
+    }
+
+    fn settings(&self) -> Settings {
+        let model = &self.plan.model;
+        Settings {
+            bptt: model.bptt,
+            longest_lag: self.plan.horizons.last().map_or(1, |&horizon| horizon as usize),
+            replay: model.replay,
+            loss: model.loss,
+            optimizer: model.optimizer,
+            clip: GRADIENT_CLIP,
+            seed: model.seed,
+        }
+    }
+
+    fn has_network(&self) -> bool {
+        self.plan.experts.contains(&Expert::Rnn)
+    }
+
+    /// The rows of a closed window that can be forecast: a series appears with its first value of the target.
+    fn rows(&mut self, batch: &RecordBatch) -> Result<Vec<Row>> {
+        let names: &StringArray = batch.column(0).as_string();
+        let carried: &BooleanArray = batch.column(3).as_boolean();
+        let columns = self.plan.features.iter().map(|name| {
+            let column = batch.column_by_name(name);
+            let column =
+                column.ok_or_else(|| Error::new(Kind::Query, format!("no selected column {name}")))?;
+            let column =
+                cast(column, &DataType::Float64).or_fail(Kind::Query, || format!("{name} is no number"))?;
+            Ok(column.as_primitive::<Float64Type>().clone())
+        });
+        let columns = columns.collect::<Result<Vec<Float64Array>>>()?;
+        let mut rows = Vec::with_capacity(batch.num_rows());
+        for index in 0..batch.num_rows() {
+            // An aggregate of finite values can still overflow: such a value is as good as none.
+            let value =
+                |c: &Float64Array| Some(c.value(index)).filter(|v| c.is_valid(index) && v.is_finite());
+            let values: Vec<Option<f64>> = columns.iter().map(value).collect();
+            let name = names.value(index);
+            let member = match self.state.series.get_index_of(name) {
+                Some(member) => member,
+                None if values[0].is_none() => continue,
+                None => self.admit(name),
+            };
+            rows.push(Row { member, values, observed: !carried.value(index) });
+        }
+        Ok(rows)
+    }
+
+    fn admit(&mut self, name: &str) -> usize {
+        if self.state.learners.is_empty() || self.plan.model.scope == Scope::Series {
+            self.state.learners.push(Learner::new(self.network(), self.settings()));
+        }
+        let learner = &self.state.learners[self.state.learners.len() - 1];
+        let series = Series::new(&self.plan, self.memory);
+        let member = Member { series, track: learner.new_track(), step: 0 };
+        self.state.series.insert_full(name.to_owned(), member).0
+    }
+
+    /// The learner of a series.
+    fn learner_of(&self, member: usize) -> usize {
+        match self.plan.model.scope {
+            Scope::Shared => 0,
+            Scope::Series => member,
+        }
+    }
+
+    /// Runs `work` for every learner with the rows and tracks of its series, in order.
+    fn for_each_learner(
+        &mut self,
+        rows: &[Row],
+        mut work: impl FnMut(&mut Learner, &[usize], &mut [&mut Track]),
+    ) {
+        let state = &mut self.state;
+        match self.plan.model.scope {
+            Scope::Shared => {
+                let Some(learner) = state.learners.first_mut() else { return };
+                let members: Vec<usize> = rows.iter().map(|row| row.member).collect();
+                let mut at = vec![None; state.series.len()];
+                members.iter().enumerate().for_each(|(row, &member)| at[member] = Some(row));
+                // Rows stand in the order of the series, so the tracks come out in the order of the rows.
+                let (order, mut tracks): (Vec<usize>, Vec<&mut Track>) = state
+                    .series
+                    .values_mut()
+                    .zip(&at)
+                    .filter_map(|(member, row)| row.map(|row| (row, &mut member.track)))
+                    .unzip();
+                work(learner, &order, &mut tracks);
+            }
+            Scope::Series => {
+                for (index, row) in rows.iter().enumerate() {
+                    let (learner, member) = (&mut state.learners[row.member], &mut state.series[row.member]);
+                    work(learner, &[index], &mut [&mut member.track]);
+                }
+            }
+        }
+    }
+
+    /// The network's outputs, one a horizon for every row, in units of sigma_h; zeros without a network.
+    fn predict(&mut self, rows: &[Row], start: EventTime) -> Vec<Vec<f64>> {
+        let outputs = self.plan.horizons.len();
+        let mut predicted = vec![vec![0.0; outputs]; rows.len()];
+        if !self.has_network() {
+            return predicted;
+        }
+        let mut inputs: Vec<Vec<f32>> =
+            rows.iter().map(|row| self.features.of(&self.state.series[row.member].series, start)).collect();
+        self.for_each_learner(rows, |learner, order, tracks| {
+            let inputs: Vec<Vec<f32>> = order.iter().map(|&row| std::mem::take(&mut inputs[row])).collect();
+            let prediction = learner.predict(tracks, &inputs);
+            for (column, &row) in order.iter().enumerate() {
+                for (output, value) in predicted[row].iter_mut().enumerate() {
+                    *value = f64::from(prediction.ema[(output, column)]);
+                }
+            }
+        });
+        predicted
+    }
+
+    /// Scores the forecasts whose truth is in these rows, and hands the truths to the networks as labels.
+    fn score(&mut self, rows: &[Row], end: EventTime, scores: &mut Scores) -> Result<()> {
+        for row in rows {
+            let (name, member) = self.state.series.get_index_mut(row.member).ok_or_else(no_member)?;
+            for (output, &horizon) in self.plan.horizons.iter().enumerate() {
+                let memory = &mut member.series.horizons[output];
+                while memory.waiting.front().is_some_and(|waiting| waiting.target_time < end) {
+                    // Its window passed without an observation: no truth will come.
+                    memory.waiting.pop_front();
+                }
+                let due = memory.waiting.front().is_some_and(|waiting| waiting.target_time == end);
+                let (Some(actual), true) = (row.truth(), due) else { continue };
+                let Some(made) = memory.waiting.pop_front() else { continue };
+                scores.push(name, horizon, &made, actual)?;
+                if made.sigma > 0.0 {
+                    memory.residuals.push((actual - made.forecast) / made.sigma);
+                    let label = ((actual - made.naive) / made.sigma).clamp(-LABEL_CLIP, LABEL_CLIP);
+                    // The newest step is this window's; the forecast came from an earlier one.
+                    let back = usize::try_from(member.step - made.step).unwrap_or(usize::MAX);
+                    member.track.label(back, output, label as f32);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Issues the forecasts of every row.
+    fn issue(
+        &mut self,
+        rows: &[Row],
+        outputs: &[Vec<f64>],
+        start: EventTime,
+        out: &mut Forecasts,
+    ) -> Result<()> {
+        let end = start.plus_us(self.size_us);
+        for (row, outputs) in rows.iter().zip(outputs) {
+            let updates = match self.state.learners.get(self.learner_of(row.member)) {
+                Some(learner) if self.has_network() => learner.updates(),
+                _ => 0,
+            };
+            let (name, member) = self.state.series.get_index_mut(row.member).ok_or_else(no_member)?;
+            let Some(naive) = member.series.back(0) else { continue };
+            for (index, (&horizon, &output)) in self.plan.horizons.iter().zip(outputs).enumerate() {
+                let sigma = member.series.step_scale(horizon).rms();
+                let rnn = Some(naive + sigma * output).filter(|value| value.is_finite());
+                let learned = updates > 0 && rnn.is_some();
+                let forecast = rnn.unwrap_or(naive);
+                let memory = &mut member.series.horizons[index];
+                let intervals = (sigma > 0.0).then(|| {
+                    let sorted = memory.residuals.sorted();
+                    let bounds = |&level: &f64| {
+                        let (lower, upper) = central(&sorted, level);
+                        (forecast + sigma * lower, forecast + sigma * upper)
+                    };
+                    self.plan.levels.iter().map(bounds).collect()
+                });
+                let made = Waiting {
+                    issued_at: end,
+                    target_time: end.plus_us(self.size_us.saturating_mul(i64::from(horizon))),
+                    forecast,
+                    naive,
+                    rnn: rnn.filter(|_| self.plan.experts.contains(&Expert::Rnn)),
+                    sigma,
+                    step: member.step,
+                    intervals,
+                };
+                out.push(name, start, horizon, &made, if learned { "rnn" } else { "naive" }, updates);
+                memory.waiting.push_back(made);
+            }
+        }
+        Ok(())
+    }
+
+    fn learn(&mut self, rows: &[Row]) {
+        if !self.has_network() {
+            return;
+        }
+        let mut newest = None;
+        self.for_each_learner(rows, |learner, _, tracks| newest = learner.learn(tracks).or(newest.take()));
+        if let Some(Learned { loss, gradient_norm, .. }) = newest {
+            self.state.newest = Newest { loss, gradient_norm };
+        }
+    }
+}
+
+fn no_member() -> Error {
+    Error::new(Kind::State, "a series is missing from its own list")
+}
+
+impl Operator for ForecastOperator {
+    fn name(&self) -> &'static str {
+        "forecast"
+    }
+
+    fn on_batch(&mut self, batch: &RecordBatch, out: &mut Emitter) -> Result<()> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let start = EventTime(batch.column(1).as_primitive::<TimestampMicrosecondType>().value(0));
+        let rows = self.rows(batch)?;
+        for row in &rows {
+            let member = &mut self.state.series[row.member];
+            member.series.update(&row.values, row.observed);
+            member.step += 1;
+        }
+        let mut forecasts = Forecasts::new(Arc::clone(&self.forecasts), self.plan.levels.len());
+        let mut scores = Scores::new(Arc::clone(&self.scores), self.plan.levels.len());
+        let outputs = self.predict(&rows, start);
+        self.score(&rows, start.plus_us(self.size_us), &mut scores)?;
+        self.issue(&rows, &outputs, start, &mut forecasts)?;
+        self.learn(&rows);
+        for (stream, records) in
+            [(Stream::Forecasts, forecasts.finish()?), (Stream::Scores, scores.finish()?)]
+        {
+            if records.num_rows() > 0 {
+                out.results.push((stream, records));
+            }
+        }
+        Ok(())
+    }
+
+    fn on_watermark(&mut self, _: EventTime, _: &mut Emitter) -> Result<()> {
+        Ok(())
+    }
+
+    fn snapshot(&self) -> Result<Vec<u8>> {
+        let image = Image {
+            series: &self.state.series,
+            memories: self.state.learners.iter().map(Learner::memory).collect(),
+            newest: self.state.newest,
+        };
+        postcard::to_stdvec(&image).or_fail(Kind::State, || "cannot write the forecasters' state")
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<()> {
+        let image: Image<IndexMap<String, Member>, Memory> =
+            postcard::from_bytes(state).or_fail(Kind::State, || "cannot read the forecasters' state")?;
+        let learners =
+            image.memories.into_iter().map(|memory| Learner::resume(self.network(), self.settings(), memory));
+        let learners = learners.collect::<Result<Vec<_>>>()?;
+        self.state = State { series: image.series, learners, newest: image.newest };
+        Ok(())
+    }
+
+    fn report(&self, stats: &mut Stats) {
+        let sum = |of: fn(&Learner) -> u64| self.state.learners.iter().map(of).sum();
+        stats.train_steps = sum(Learner::updates);
+        stats.model_rollbacks = sum(|learner| learner.guard().rollbacks());
+        stats.train_loss = f64::from(self.state.newest.loss);
+        stats.gradient_norm = f64::from(self.state.newest.gradient_norm);
+    }
+}

@@ -1,0 +1,212 @@
+//! Forecast and score records as Arrow columns; schemas/*.avsc say the same for Avro.
+//! It must not compute: it names, orders and types what the operator hands it.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, MapBuilder, MapFieldNames,
+    StringBuilder, TimestampMicrosecondBuilder,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+
+use super::series::Waiting;
+use crate::config::level_label;
+use crate::error::{Kind, OrFail, Result};
+use crate::message::{EventTime, timestamp_type};
+
+/// Forecast records for intervals of these levels.
+pub fn forecast_schema(levels: &[f64]) -> SchemaRef {
+    let mut fields = vec![
+        Field::new("series", DataType::Utf8, false),
+        Field::new("window_start", timestamp_type(), false),
+        Field::new("issued_at", timestamp_type(), false),
+        Field::new("target_time", timestamp_type(), false),
+        Field::new("horizon", DataType::Int32, false),
+        Field::new("forecast", DataType::Float64, false),
+    ];
+    for &level in levels {
+        for side in ["lower", "upper"] {
+            fields.push(Field::new(format!("{side}_{}", level_label(level)), DataType::Float64, true));
+        }
+    }
+    fields.extend([
+        Field::new("naive", DataType::Float64, false),
+        Field::new("expert", DataType::Utf8, false),
+        Field::new("model_updates", DataType::Int64, false),
+    ]);
+    Arc::new(Schema::new(fields))
+}
+
+fn expert_map_names() -> MapFieldNames {
+    MapFieldNames { entry: "entries".into(), key: "keys".into(), value: "values".into() }
+}
+
+/// Score records for intervals of these levels.
+pub fn score_schema(levels: &[f64]) -> SchemaRef {
+    let names = expert_map_names();
+    let entries = DataType::Struct(
+        vec![Field::new(names.key, DataType::Utf8, false), Field::new(names.value, DataType::Float64, true)]
+            .into(),
+    );
+    let mut fields = vec![
+        Field::new("series", DataType::Utf8, false),
+        Field::new("issued_at", timestamp_type(), false),
+        Field::new("target_time", timestamp_type(), false),
+        Field::new("horizon", DataType::Int32, false),
+        Field::new("actual", DataType::Float64, false),
+        Field::new("forecast", DataType::Float64, false),
+        Field::new("naive", DataType::Float64, false),
+        Field::new("error", DataType::Float64, false),
+    ];
+    for &level in levels {
+        fields.push(Field::new(format!("covered_{}", level_label(level)), DataType::Boolean, true));
+    }
+    let entries = Arc::new(Field::new(names.entry, entries, false));
+    fields.push(Field::new("experts", DataType::Map(entries, false), false));
+    Arc::new(Schema::new(fields))
+}
+
+fn times() -> TimestampMicrosecondBuilder {
+    TimestampMicrosecondBuilder::new().with_data_type(timestamp_type())
+}
+
+/// Collects forecast records.
+pub struct Forecasts {
+    schema: SchemaRef,
+    series: StringBuilder,
+    window_start: TimestampMicrosecondBuilder,
+    issued_at: TimestampMicrosecondBuilder,
+    target_time: TimestampMicrosecondBuilder,
+    horizon: Int32Builder,
+    forecast: Float64Builder,
+    bounds: Vec<(Float64Builder, Float64Builder)>,
+    naive: Float64Builder,
+    expert: StringBuilder,
+    model_updates: Int64Builder,
+}
+
+impl Forecasts {
+    pub fn new(schema: SchemaRef, levels: usize) -> Self {
+        Forecasts {
+            schema,
+            series: StringBuilder::new(),
+            window_start: times(),
+            issued_at: times(),
+            target_time: times(),
+            horizon: Int32Builder::new(),
+            forecast: Float64Builder::new(),
+            bounds: (0..levels).map(|_| Default::default()).collect(),
+            naive: Float64Builder::new(),
+            expert: StringBuilder::new(),
+            model_updates: Int64Builder::new(),
+        }
+    }
+
+    pub fn push(
+        &mut self,
+        series: &str,
+        window_start: EventTime,
+        horizon: u32,
+        made: &Waiting,
+        expert: &str,
+        updates: u64,
+    ) {
+        self.series.append_value(series);
+        self.window_start.append_value(window_start.0);
+        self.issued_at.append_value(made.issued_at.0);
+        self.target_time.append_value(made.target_time.0);
+        self.horizon.append_value(horizon as i32);
+        self.forecast.append_value(made.forecast);
+        for (index, (lower, upper)) in self.bounds.iter_mut().enumerate() {
+            let bounds = made.intervals.as_ref().map(|intervals| intervals[index]);
+            lower.append_option(bounds.map(|(lower, _)| lower));
+            upper.append_option(bounds.map(|(_, upper)| upper));
+        }
+        self.naive.append_value(made.naive);
+        self.expert.append_value(expert);
+        self.model_updates.append_value(updates as i64);
+    }
+
+    pub fn finish(mut self) -> Result<RecordBatch> {
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(self.series.finish()),
+            Arc::new(self.window_start.finish()),
+            Arc::new(self.issued_at.finish()),
+            Arc::new(self.target_time.finish()),
+            Arc::new(self.horizon.finish()),
+            Arc::new(self.forecast.finish()),
+        ];
+        for (lower, upper) in &mut self.bounds {
+            columns.push(Arc::new(lower.finish()));
+            columns.push(Arc::new(upper.finish()));
+        }
+        columns.push(Arc::new(self.naive.finish()));
+        columns.push(Arc::new(self.expert.finish()));
+        columns.push(Arc::new(self.model_updates.finish()));
+        RecordBatch::try_new(self.schema, columns).or_fail(Kind::Query, || "cannot build forecasts")
+    }
+}
+
+/// Collects score records.
+pub struct Scores {
+    schema: SchemaRef,
+    series: StringBuilder,
+    issued_at: TimestampMicrosecondBuilder,
+    target_time: TimestampMicrosecondBuilder,
+    horizon: Int32Builder,
+    values: [Float64Builder; 4],
+    covered: Vec<BooleanBuilder>,
+    experts: MapBuilder<StringBuilder, Float64Builder>,
+}
+
+impl Scores {
+    pub fn new(schema: SchemaRef, levels: usize) -> Self {
+        let key = Arc::new(Field::new(expert_map_names().key, DataType::Utf8, false));
+        Scores {
+            schema,
+            series: StringBuilder::new(),
+            issued_at: times(),
+            target_time: times(),
+            horizon: Int32Builder::new(),
+            values: Default::default(),
+            covered: (0..levels).map(|_| BooleanBuilder::new()).collect(),
+            experts: MapBuilder::new(Some(expert_map_names()), StringBuilder::new(), Float64Builder::new())
+                .with_keys_field(key),
+        }
+    }
+
+    /// `error = actual - forecast`; an interval covers the truth when it lies within or on its bounds.
+    pub fn push(&mut self, series: &str, horizon: u32, made: &Waiting, actual: f64) -> Result<()> {
+        self.series.append_value(series);
+        self.issued_at.append_value(made.issued_at.0);
+        self.target_time.append_value(made.target_time.0);
+        self.horizon.append_value(horizon as i32);
+        let values = [actual, made.forecast, made.naive, actual - made.forecast];
+        self.values.iter_mut().zip(values).for_each(|(builder, value)| builder.append_value(value));
+        for (index, covered) in self.covered.iter_mut().enumerate() {
+            let bounds = made.intervals.as_ref().map(|intervals| intervals[index]);
+            covered.append_option(bounds.map(|(lower, upper)| lower <= actual && actual <= upper));
+        }
+        for (name, value) in [("naive", Some(made.naive)), ("rnn", made.rnn)] {
+            if let Some(value) = value {
+                self.experts.keys().append_value(name);
+                self.experts.values().append_value(value);
+            }
+        }
+        self.experts.append(true).or_fail(Kind::Query, || "cannot build scores")
+    }
+
+    pub fn finish(mut self) -> Result<RecordBatch> {
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(self.series.finish()),
+            Arc::new(self.issued_at.finish()),
+            Arc::new(self.target_time.finish()),
+            Arc::new(self.horizon.finish()),
+        ];
+        columns.extend(self.values.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef));
+        columns.extend(self.covered.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef));
+        columns.push(Arc::new(self.experts.finish()));
+        RecordBatch::try_new(self.schema, columns).or_fail(Kind::Query, || "cannot build scores")
+    }
+}

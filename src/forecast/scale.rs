@@ -1,0 +1,85 @@
+//! Causal scales: what a series' level and steps have been so far, forgetting slowly.
+//! It must not see the future: a scale is updated with a value before it is used for what follows it.
+
+use serde::{Deserialize, Serialize};
+
+/// The slowest forgetting: a month of hourly windows.
+const ALPHA: f64 = 1.0 / 720.0;
+
+/// The weight of the n-th observation: a plain mean at first, exponential forgetting later.
+fn weight(n: u64) -> f64 {
+    (1.0 / n as f64).max(ALPHA)
+}
+
+/// Exponentially weighted mean and variance of a column:
+/// `m += a (x - m)`, `v = (1 - a) (v + a (x - m_old)^2)`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Level {
+    n: u64,
+    mean: f64,
+    variance: f64,
+}
+
+impl Level {
+    pub fn update(&mut self, x: f64) {
+        self.n += 1;
+        let a = weight(self.n);
+        let d = x - self.mean;
+        self.mean += a * d;
+        self.variance = (1.0 - a) * (self.variance + a * d * d);
+    }
+
+    /// The standardised value, 0 while nothing varies.
+    pub fn z(&self, x: f64) -> f64 {
+        let sd = self.variance.sqrt();
+        if sd > 0.0 { (x - self.mean) / sd } else { 0.0 }
+    }
+}
+
+/// Exponentially weighted root mean square of differences: `s^2 += a (d^2 - s^2)`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct StepScale {
+    n: u64,
+    mean_square: f64,
+}
+
+impl StepScale {
+    pub fn update(&mut self, difference: f64) {
+        self.n += 1;
+        self.mean_square += weight(self.n) * (difference * difference - self.mean_square);
+    }
+
+    /// In the column's unit; 0 while no step has been seen or none moved.
+    pub fn rms(&self) -> f64 {
+        self.mean_square.sqrt()
+    }
+
+    /// The difference in units of the scale, 0 while there is none.
+    pub fn scaled(&self, difference: f64) -> f64 {
+        let rms = self.rms();
+        if rms > 0.0 { difference / rms } else { 0.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn at_first_the_level_is_the_plain_mean_and_variance() {
+        let mut level = Level::default();
+        [1.0, 2.0, 6.0].iter().for_each(|&x| level.update(x));
+        assert!((level.mean - 3.0).abs() < 1e-12);
+        assert!((level.variance - 14.0 / 3.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_constant_series_has_no_scale_and_no_z() {
+        let (mut level, mut step) = (Level::default(), StepScale::default());
+        for _ in 0..5 {
+            level.update(4.0);
+            step.update(0.0);
+        }
+        assert_eq!((level.z(4.0), step.scaled(1.0), step.rms()), (0.0, 0.0, 0.0));
+    }
+}

@@ -1,0 +1,127 @@
+//! What is remembered of one series: scales, recent values, forecasts that wait for their truth.
+//! It must not know other series, or the network's weights.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::features::LAGS;
+use super::interval::Residuals;
+use super::scale::{Level, StepScale};
+use crate::config::plan::ForecastPlan;
+use crate::message::EventTime;
+
+/// One feature column of a series.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Column {
+    /// The newest value that was not null.
+    pub value: Option<f64>,
+    pub difference: f64,
+    pub level: Level,
+    pub step: StepScale,
+}
+
+impl Column {
+    fn update(&mut self, value: f64) {
+        if let Some(before) = self.value {
+            self.difference = value - before;
+            self.step.update(self.difference);
+        }
+        self.level.update(value);
+        self.value = Some(value);
+    }
+}
+
+/// A forecast that waits for its truth.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Waiting {
+    pub issued_at: EventTime,
+    pub target_time: EventTime,
+    pub forecast: f64,
+    pub naive: f64,
+    /// The network's own forecast, if it is among the experts.
+    pub rnn: Option<f64>,
+    /// sigma_h at the origin, in the target's unit.
+    pub sigma: f64,
+    /// The step of the series' track that made it.
+    pub step: u64,
+    /// One (lower, upper) a level; none while there was no scale.
+    pub intervals: Option<Vec<(f64, f64)>>,
+}
+
+/// What a horizon remembers.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct HorizonMemory {
+    /// In the order of their target times.
+    pub waiting: VecDeque<Waiting>,
+    pub residuals: Residuals,
+}
+
+/// One series.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Series {
+    /// The target first.
+    pub columns: Vec<Column>,
+    /// Newest last; one value a window.
+    recent: VecDeque<f64>,
+    memory: usize,
+    /// Scales of the target's differences by their length in windows.
+    steps: BTreeMap<u32, StepScale>,
+    /// One entry a horizon.
+    pub horizons: Vec<HorizonMemory>,
+}
+
+impl Series {
+    pub fn new(plan: &ForecastPlan, memory: usize) -> Self {
+        let lengths = plan.horizons.iter().chain(&LAGS);
+        Series {
+            columns: vec![Column::default(); plan.features.len()],
+            recent: VecDeque::with_capacity(memory),
+            memory,
+            steps: lengths.map(|&length| (length, StepScale::default())).collect(),
+            horizons: vec![HorizonMemory::default(); plan.horizons.len()],
+        }
+    }
+
+    /// Takes in a window's values, the target first; a null leaves the column as it was.
+    /// A repeated row is not an observation: it moves the memory on, and no scale.
+    pub fn update(&mut self, values: &[Option<f64>], observed: bool) {
+        for (column, value) in self.columns.iter_mut().zip(values) {
+            match value {
+                Some(value) if observed => column.update(*value),
+                _ => column.difference = 0.0,
+            }
+        }
+        let Some(value) = self.columns[0].value else { return };
+        if self.recent.len() == self.memory {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(value);
+        if observed && values[0].is_some() {
+            for (&length, scale) in &mut self.steps {
+                if let Some(&then) = back(&self.recent, length) {
+                    scale.update(value - then);
+                }
+            }
+        }
+    }
+
+    /// The target's value `steps` windows before the newest; none before the first.
+    pub fn back(&self, steps: u32) -> Option<f64> {
+        back(&self.recent, steps).copied()
+    }
+
+    /// `x[t] - x[t - steps]`.
+    pub fn difference(&self, steps: u32) -> Option<f64> {
+        Some(self.back(0)? - self.back(steps)?)
+    }
+
+    /// The scale of the target's differences over `steps` windows, a lag or a horizon of the plan.
+    pub fn step_scale(&self, steps: u32) -> &StepScale {
+        &self.steps[&steps]
+    }
+}
+
+fn back(recent: &VecDeque<f64>, steps: u32) -> Option<&f64> {
+    recent.len().checked_sub(1 + steps as usize).and_then(|index| recent.get(index))
+}
