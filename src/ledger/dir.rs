@@ -1,0 +1,177 @@
+//! Snapshots in a directory: one file each, whole or not there.
+//! It must not trust a file: a snapshot whose checksum does not hold is passed over for the one before it.
+//!
+//! A file: `TICKCAST`, format version (u16), CRC-32 of the rest (u32), partition (i32), position (i64), state;
+//! integers little-endian. It is written beside its name, synced, and renamed.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::Snapshot;
+use crate::error::{Error, Kind, OrFail, Result};
+
+const MAGIC: &[u8; 8] = b"TICKCAST";
+const VERSION: u16 = 1;
+const CHECKED_FROM: usize = 14;
+const STATE_FROM: usize = 26;
+/// Whole snapshots kept of a partition: the newest, and one to fall back on.
+const KEEP: usize = 2;
+
+#[derive(Debug, Clone)]
+pub struct DirLedger {
+    dir: PathBuf,
+}
+
+impl DirLedger {
+    /// Errors: `State`, when the directory cannot be made.
+    pub fn open(dir: &Path) -> Result<Self> {
+        fs::create_dir_all(dir)
+            .or_fail(Kind::State, || format!("cannot make the state directory {}", dir.display()))?;
+        Ok(DirLedger { dir: dir.to_owned() })
+    }
+
+    /// Makes a snapshot durable, then drops those it replaces.
+    pub fn save(&self, snapshot: &Snapshot) -> Result<()> {
+        let path = self.dir.join(file_name(snapshot.partition, snapshot.position));
+        let fail = || format!("cannot write {}", path.display());
+        let tmp = path.with_extension("tmp");
+        let mut file = File::create(&tmp).or_fail(Kind::State, fail)?;
+        file.write_all(&encode(snapshot)).or_fail(Kind::State, fail)?;
+        file.sync_all().or_fail(Kind::State, fail)?;
+        fs::rename(&tmp, &path).or_fail(Kind::State, fail)?;
+        // The rename itself must survive a power cut before anything relies on it.
+        File::open(&self.dir).and_then(|dir| dir.sync_all()).or_fail(Kind::State, fail)?;
+        let mut older = self.files(snapshot.partition)?;
+        older.truncate(older.len().saturating_sub(KEEP));
+        for (_, path) in older {
+            fs::remove_file(&path).or_fail(Kind::State, || format!("cannot remove {}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    /// The newest whole snapshot of a partition. Errors: `State`, when there are only broken ones.
+    pub fn load(&self, partition: i32) -> Result<Option<Snapshot>> {
+        let mut broken = None;
+        for (_, path) in self.files(partition)?.into_iter().rev() {
+            let bytes = fs::read(&path).or_fail(Kind::State, || format!("cannot read {}", path.display()))?;
+            match decode(&bytes) {
+                Ok(snapshot) => return Ok(Some(snapshot)),
+                Err(why) => {
+                    tracing::warn!(path = %path.display(), why, "passing over a broken snapshot");
+                    broken.get_or_insert(format!("{} {why}", path.display()));
+                }
+            }
+        }
+        match broken {
+            None => Ok(None),
+            Some(which) => Err(Error::new(
+                Kind::State,
+                format!(
+                    "{which}, and no older snapshot of partition {partition} is whole; remove it to begin anew"
+                ),
+            )),
+        }
+    }
+
+    /// Snapshot files of a partition, oldest first.
+    fn files(&self, partition: i32) -> Result<Vec<(i64, PathBuf)>> {
+        let prefix = format!("partition-{partition}-");
+        let entries =
+            fs::read_dir(&self.dir).or_fail(Kind::State, || format!("cannot read {}", self.dir.display()))?;
+        let position = |path: &Path| {
+            path.file_name()?.to_str()?.strip_prefix(&prefix)?.strip_suffix(".snapshot")?.parse::<i64>().ok()
+        };
+        let mut files: Vec<(i64, PathBuf)> =
+            entries.flatten().filter_map(|entry| Some((position(&entry.path())?, entry.path()))).collect();
+        files.sort();
+        Ok(files)
+    }
+}
+
+fn file_name(partition: i32, position: i64) -> String {
+    format!("partition-{partition}-{position:020}.snapshot")
+}
+
+fn encode(snapshot: &Snapshot) -> Vec<u8> {
+    let mut checked = Vec::with_capacity(12 + snapshot.state.len());
+    checked.extend(snapshot.partition.to_le_bytes());
+    checked.extend(snapshot.position.to_le_bytes());
+    checked.extend(&snapshot.state);
+    let mut bytes = Vec::with_capacity(CHECKED_FROM + checked.len());
+    bytes.extend(MAGIC);
+    bytes.extend(VERSION.to_le_bytes());
+    bytes.extend(crc32fast::hash(&checked).to_le_bytes());
+    bytes.extend(checked);
+    bytes
+}
+
+fn decode(bytes: &[u8]) -> std::result::Result<Snapshot, &'static str> {
+    let version = bytes.get(8..10).and_then(|b| b.try_into().ok()).map(u16::from_le_bytes);
+    if !bytes.starts_with(MAGIC) {
+        return Err("is no snapshot");
+    }
+    if version != Some(VERSION) {
+        return Err("has a format version that this tickcast does not read");
+    }
+    let crc = bytes.get(10..CHECKED_FROM).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
+    let checked = bytes.get(CHECKED_FROM..).unwrap_or_default();
+    if crc != Some(crc32fast::hash(checked)) {
+        return Err("is damaged: its checksum does not hold");
+    }
+    let partition = bytes.get(14..18).and_then(|b| b.try_into().ok()).map(i32::from_le_bytes);
+    let position = bytes.get(18..STATE_FROM).and_then(|b| b.try_into().ok()).map(i64::from_le_bytes);
+    match (partition, position) {
+        (Some(partition), Some(position)) => {
+            Ok(Snapshot { partition, position, state: bytes[STATE_FROM..].to_vec() })
+        }
+        _ => Err("is cut short"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn snapshot(position: i64) -> Snapshot {
+        Snapshot { partition: 1, position, state: position.to_string().into_bytes() }
+    }
+
+    #[test]
+    fn a_damaged_newest_snapshot_falls_back_to_the_one_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = DirLedger::open(dir.path()).unwrap();
+        assert_eq!(ledger.load(1).unwrap(), None);
+        for position in [5, 40, 300] {
+            ledger.save(&snapshot(position)).unwrap();
+        }
+        assert_eq!(ledger.load(1).unwrap(), Some(snapshot(300)));
+        assert_eq!(ledger.load(11).unwrap(), None);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), KEEP);
+        let newest = dir.path().join(file_name(1, 300));
+        let mut bytes = fs::read(&newest).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&newest, bytes).unwrap();
+        assert_eq!(ledger.load(1).unwrap(), Some(snapshot(40)));
+        fs::write(dir.path().join(file_name(1, 40)), b"TICK").unwrap();
+        assert!(ledger.load(1).unwrap_err().to_string().contains("checksum"));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded_and_nothing_panics(
+            partition: i32, position: i64, state: Vec<u8>, cut in 0usize..64, flip in 0usize..64,
+        ) {
+            let snapshot = Snapshot { partition, position, state };
+            let bytes = encode(&snapshot);
+            prop_assert_eq!(decode(&bytes), Ok(snapshot));
+            prop_assert!(decode(&bytes[..bytes.len().saturating_sub(cut + 1)]).is_err());
+            let mut flipped = bytes.clone();
+            let at = flip % bytes.len();
+            flipped[at] ^= 0x10;
+            prop_assert!(decode(&flipped).is_err());
+        }
+    }
+}

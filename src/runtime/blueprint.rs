@@ -1,0 +1,123 @@
+//! From a plan to partitions: what is checked once for all of them, and how one is built.
+//! It must not read records; it reads the schema and plans the SQL.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+
+use super::partition::Partition;
+use crate::config::plan::{FileFormat, Format, Plan, SourcePlan};
+use crate::error::{Error, Kind, OrFail, Result};
+use crate::forecast::ForecastOperator;
+use crate::ingest::{DecodeSpec, Decoder, FileSource, avro_fields, columns};
+use crate::message::system_fields;
+use crate::window::{Aggregation, WindowOperator, referenced_columns};
+
+/// What a source says of its records before it is read.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// The column names of CSV records.
+    pub header: Option<Vec<String>>,
+    /// The fields of records that carry their types.
+    pub fields: Option<Vec<Field>>,
+}
+
+/// All that partitions of one pipeline share.
+pub struct Blueprint {
+    pub plan: Arc<Plan>,
+    /// What rejects call the input: the topic, the file, the generator.
+    pub topic: String,
+    decode: DecodeSpec,
+    /// The data columns of decoded rows.
+    data: SchemaRef,
+    fingerprint: String,
+}
+
+impl Blueprint {
+    /// For a file: its header or its own types are known, and it reads no column that nobody needs. Errors: as `new`.
+    pub fn for_file(plan: Plan, file: &mut FileSource) -> Result<Self> {
+        let known = Known { header: file.header(), fields: file.fields().map(<[Field]>::to_vec) };
+        let blueprint = Blueprint::new(plan, known)?;
+        let mut wanted = vec![blueprint.decode.key.clone(), blueprint.decode.time.clone()];
+        wanted.extend(blueprint.decode.columns.iter().map(|field| field.name().clone()));
+        file.select(&wanted)?;
+        Ok(blueprint)
+    }
+
+    /// Errors: `Config` for the schema, `Query` for the expressions.
+    pub fn new(plan: Plan, known: Known) -> Result<Self> {
+        let fields = match &plan.schema {
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .or_fail(Kind::Config, || format!("cannot read the schema {}", path.display()))?;
+                Some(avro_fields(&text).map_err(|cause| {
+                    Error::new(Kind::Config, format!("schema {}", path.display())).because(cause)
+                })?)
+            }
+            None => known.fields,
+        };
+        let wanted = referenced_columns(&plan.window.select)?;
+        let format = match &plan.source {
+            SourcePlan::File(file) if file.format == FileFormat::Csv => Format::Csv,
+            SourcePlan::File(_) | SourcePlan::Generate(_) => Format::Json,
+            SourcePlan::Kafka(_) => plan.format,
+        };
+        let decode = DecodeSpec {
+            format,
+            key: plan.key.clone(),
+            time: plan.time.clone(),
+            columns: columns(fields.as_deref(), &plan.key, &plan.time, &wanted)?,
+            schema: fields,
+            header: known.header,
+        };
+        let rows = Decoder::new(decode.clone())?.schema();
+        let data = Schema::new(rows.fields()[system_fields().len()..].to_vec());
+        let shape = (&plan.key, &plan.time, &plan.window, &plan.forecast);
+        let blueprint = Blueprint {
+            topic: topic(&plan.source),
+            decode,
+            data: Arc::new(data),
+            fingerprint: serde_json::to_string(&shape).or_fail(Kind::State, || "cannot describe the plan")?,
+            plan: Arc::new(plan),
+        };
+        let aggregation = blueprint.aggregation()?;
+        for name in &blueprint.plan.forecast.features {
+            let data_type =
+                aggregation.output_schema().field_with_name(name).map(|field| field.data_type().clone());
+            if !data_type.is_ok_and(|data_type| data_type.is_numeric() && data_type != DataType::Null) {
+                return Err(Error::new(
+                    Kind::Query,
+                    format!("window.select.{name}: a feature must be a number, and this is not"),
+                ));
+            }
+        }
+        blueprint.partition(0)?;
+        Ok(blueprint)
+    }
+
+    fn aggregation(&self) -> Result<Aggregation> {
+        Aggregation::plan(&self.plan.window.select, &self.data)
+    }
+
+    /// A partition with no memory.
+    pub fn partition(&self, id: i32) -> Result<Partition> {
+        let window = WindowOperator::new(&self.plan.window, self.aggregation()?);
+        let forecast = ForecastOperator::new(&self.plan.forecast, self.plan.window.size_us);
+        let decoder = Decoder::new(self.decode.clone())?;
+        Ok(Partition::new(
+            id,
+            self.topic.clone(),
+            self.fingerprint.clone(),
+            decoder,
+            vec![Box::new(window), Box::new(forecast)],
+        ))
+    }
+}
+
+fn topic(source: &SourcePlan) -> String {
+    match source {
+        SourcePlan::Kafka(kafka) => kafka.topic.clone(),
+        SourcePlan::File(file) => file.path.display().to_string(),
+        SourcePlan::Generate(_) => "generate".to_owned(),
+    }
+}

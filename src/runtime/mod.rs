@@ -1,0 +1,84 @@
+//! Runners: the same dataflow in a plain loop, or in threads.
+//! It must not compute: operators decide what comes out, runners when it is done.
+
+mod blueprint;
+mod inline;
+mod outputs;
+mod partition;
+mod shutdown;
+mod threads;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+pub use blueprint::{Blueprint, Known};
+pub use inline::run_inline;
+pub use outputs::Outputs;
+pub use partition::Partition;
+pub use shutdown::on_signal;
+pub use threads::run_threads;
+
+use crate::ingest::Source;
+use crate::message::Stream;
+use crate::serve::{Health, Metrics};
+
+/// Everything a run needs.
+pub struct Job {
+    pub blueprint: Arc<Blueprint>,
+    pub source: Box<dyn Source>,
+    pub outputs: Outputs,
+    pub watch: Watch,
+    pub pace: Pace,
+}
+
+/// Who looks on.
+#[derive(Clone)]
+pub struct Watch {
+    pub metrics: Arc<Metrics>,
+    pub health: Arc<Health>,
+    /// Set to end the run: commit, snapshot, leave.
+    pub stop: Arc<AtomicBool>,
+    /// Called with the number of records just taken in.
+    pub progress: Arc<dyn Fn(u64) + Send + Sync>,
+}
+
+/// How a run moves on. None of it can be seen in what comes out.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    pub workers: usize,
+    pub commit_every: Duration,
+    pub snapshot_every: Duration,
+}
+
+/// What a run did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Summary {
+    pub records: u64,
+    pub rejects: u64,
+    pub forecasts: u64,
+    pub scores: u64,
+    /// Of all partitions, since their first records.
+    pub windows: u64,
+}
+
+impl Summary {
+    fn count(&mut self, outcome: &partition::Outcome) {
+        for (stream, rows) in &outcome.results {
+            let rows = rows.num_rows() as u64;
+            match stream {
+                Stream::Forecasts => self.forecasts += rows,
+                Stream::Scores => self.scores += rows,
+                Stream::Rejects => self.rejects += rows,
+            }
+        }
+    }
+
+    fn add(&mut self, other: Summary) {
+        self.records += other.records;
+        self.rejects += other.rejects;
+        self.forecasts += other.forecasts;
+        self.scores += other.scores;
+        self.windows += other.windows;
+    }
+}

@@ -1,0 +1,84 @@
+//! The end of the dataflow: sinks and the ledger, written in the order that loses nothing.
+//! It must not know partitions' insides: results and snapshots come in as they are.
+
+use arrow::record_batch::RecordBatch;
+
+use super::blueprint::Blueprint;
+use super::partition::Partition;
+use crate::config::plan::{Plan, SourcePlan, StatePlan};
+use crate::error::Result;
+use crate::ledger::{DirLedger, Snapshot};
+use crate::message::Stream;
+use crate::sink::{self, Sink};
+
+/// Where a pipeline's results and states go.
+pub struct Outputs {
+    sinks: Vec<(Stream, Box<dyn Sink>)>,
+    ledger: Option<DirLedger>,
+}
+
+impl Outputs {
+    /// The sinks and the ledger that the plan names.
+    pub fn open(plan: &Plan) -> Result<Self> {
+        let ledger = match &plan.state {
+            Some(StatePlan::Dir(dir)) => Some(DirLedger::open(dir)?),
+            None => None,
+        };
+        Ok(Outputs { sinks: sink::open_all(plan)?, ledger })
+    }
+
+    pub fn ledger(&self) -> Option<&DirLedger> {
+        self.ledger.as_ref()
+    }
+
+    /// Gets every sink ready for a partition.
+    pub fn begin(&mut self, partition: i32, resume: bool) -> Result<()> {
+        self.sinks.iter_mut().try_for_each(|(_, sink)| sink.begin(partition, resume))
+    }
+
+    /// Writes results to the sinks of their streams; a stream without a sink is dropped.
+    pub fn write(&mut self, partition: i32, results: &[(Stream, RecordBatch)]) -> Result<()> {
+        for (stream, rows) in results {
+            if let Some((_, sink)) = self.sinks.iter_mut().find(|(of, _)| of == stream) {
+                sink.write(partition, rows)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn flush(&mut self) -> Result<()> {
+        self.sinks.iter_mut().try_for_each(|(_, sink)| sink.flush())
+    }
+
+    pub fn sync(&mut self) -> Result<()> {
+        self.sinks.iter_mut().try_for_each(|(_, sink)| sink.sync())
+    }
+
+    /// Makes a state durable, and before it every result that it has seen: a restart from it loses none.
+    pub fn save(&mut self, snapshot: &Snapshot) -> Result<()> {
+        self.sync()?;
+        self.ledger.as_ref().map_or(Ok(()), |ledger| ledger.save(snapshot))
+    }
+}
+
+/// A partition as it goes on: restored from its newest snapshot, or new.
+pub struct Opened {
+    pub partition: Partition,
+    /// Where to read from; none: where the source remembers.
+    pub position: Option<i64>,
+    /// Whether earlier results stay.
+    pub resume: bool,
+}
+
+/// Builds a partition and restores what the ledger has of it.
+pub fn open_partition(blueprint: &Blueprint, ledger: Option<&DirLedger>, id: i32) -> Result<Opened> {
+    let mut partition = blueprint.partition(id)?;
+    let snapshot = ledger.map(|ledger| ledger.load(id)).transpose()?.flatten();
+    if let Some(snapshot) = &snapshot {
+        partition.restore(snapshot)?;
+        tracing::info!(partition = id, position = snapshot.position, "restored");
+    }
+    // A file read from its beginning writes its results anew; a topic may have been read before by this group.
+    let resume = snapshot.is_some() || matches!(blueprint.plan.source, SourcePlan::Kafka(_));
+    Ok(Opened { position: snapshot.map(|snapshot| snapshot.position), partition, resume })
+}

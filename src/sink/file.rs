@@ -1,0 +1,237 @@
+//! A directory as a sink: one NDJSON file a stream and partition, or Parquet parts.
+//! It must not mix partitions: a partition's file is a function of its records alone.
+//!
+//! `forecasts-0.ndjson` grows line by line. `forecasts-0-00000.parquet` is one part: it is written beside its name
+//! as `.tmp` and renamed when it is whole, at every `sync`; readers never see half a part.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use arrow::record_batch::RecordBatch;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+
+use super::{Sink, encode};
+use crate::config::plan::SinkFileFormat;
+use crate::error::{Error, Kind, OrFail, Result};
+use crate::message::Stream;
+
+/// Rows in a Parquet row group.
+const ROW_GROUP: usize = 65_536;
+
+pub struct FileSink {
+    dir: PathBuf,
+    format: SinkFileFormat,
+    stream: Stream,
+    partitions: BTreeMap<i32, Output>,
+}
+
+enum Output {
+    Ndjson(BufWriter<File>),
+    Parquet { next_part: u32, open: Option<Part> },
+}
+
+/// A Parquet part that is not whole yet.
+struct Part {
+    writer: ArrowWriter<File>,
+    whole: PathBuf,
+}
+
+impl FileSink {
+    /// Errors: `Sink`, when the directory cannot be made.
+    pub fn open(dir: &Path, format: SinkFileFormat, stream: Stream) -> Result<Self> {
+        fs::create_dir_all(dir)
+            .or_fail(Kind::Sink, || format!("cannot make the directory {}", dir.display()))?;
+        Ok(FileSink { dir: dir.to_owned(), format, stream, partitions: BTreeMap::new() })
+    }
+
+    fn ndjson(&self, partition: i32, resume: bool) -> Result<Output> {
+        let path = self.dir.join(format!("{}-{partition}.ndjson", self.stream.name()));
+        let fail = || format!("cannot open {}", path.display());
+        let mut file = OpenOptions::new()
+            .create(true)
+            .read(true)
+            .write(true)
+            .truncate(!resume)
+            .open(&path)
+            .or_fail(Kind::Sink, fail)?;
+        // A kill can leave half a line: it comes again, so what is there of it goes.
+        let whole = whole_lines(&mut file).or_fail(Kind::Sink, fail)?;
+        file.set_len(whole).or_fail(Kind::Sink, fail)?;
+        file.seek(SeekFrom::End(0)).or_fail(Kind::Sink, fail)?;
+        Ok(Output::Ndjson(BufWriter::new(file)))
+    }
+
+    /// Parts of a partition by their numbers, whole ones only.
+    fn parts(&self, partition: i32) -> Result<BTreeMap<u32, PathBuf>> {
+        let prefix = format!("{}-{partition}-", self.stream.name());
+        let entries =
+            fs::read_dir(&self.dir).or_fail(Kind::Sink, || format!("cannot read {}", self.dir.display()))?;
+        let number = |path: &Path| {
+            let name = path.file_name()?.to_str()?;
+            name.strip_prefix(&prefix)?.strip_suffix(".parquet")?.parse::<u32>().ok()
+        };
+        Ok(entries.flatten().filter_map(|entry| Some((number(&entry.path())?, entry.path()))).collect())
+    }
+
+    fn parquet(&self, partition: i32, resume: bool) -> Result<Output> {
+        let parts = self.parts(partition)?;
+        if !resume {
+            for path in parts.values() {
+                fs::remove_file(path).or_fail(Kind::Sink, || format!("cannot remove {}", path.display()))?;
+            }
+        }
+        let next_part = parts.last_key_value().filter(|_| resume).map_or(0, |(&number, _)| number + 1);
+        Ok(Output::Parquet { next_part, open: None })
+    }
+}
+
+/// The length of a file up to its last newline.
+fn whole_lines(file: &mut File) -> std::io::Result<u64> {
+    const BLOCK: u64 = 64 * 1024;
+    let mut end = file.seek(SeekFrom::End(0))?;
+    let mut block = Vec::new();
+    while end > 0 {
+        let from = end.saturating_sub(BLOCK);
+        file.seek(SeekFrom::Start(from))?;
+        block.clear();
+        Read::take(&mut *file, end - from).read_to_end(&mut block)?;
+        if let Some(at) = block.iter().rposition(|&byte| byte == b'\n') {
+            return Ok(from + at as u64 + 1);
+        }
+        end = from;
+    }
+    Ok(0)
+}
+
+impl Part {
+    fn open(whole: PathBuf, rows: &RecordBatch) -> Result<Self> {
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_max_row_group_row_count(Some(ROW_GROUP))
+            .build();
+        let fail = || format!("cannot write {}", whole.display());
+        let file = File::create(tmp(&whole)).or_fail(Kind::Sink, fail)?;
+        let writer = ArrowWriter::try_new(file, rows.schema(), Some(properties)).or_fail(Kind::Sink, fail)?;
+        Ok(Part { writer, whole })
+    }
+
+    fn close(self) -> Result<()> {
+        let fail = || format!("cannot write {}", self.whole.display());
+        let file = self.writer.into_inner().or_fail(Kind::Sink, fail)?;
+        file.sync_all().or_fail(Kind::Sink, fail)?;
+        fs::rename(tmp(&self.whole), &self.whole).or_fail(Kind::Sink, fail)
+    }
+}
+
+fn tmp(whole: &Path) -> PathBuf {
+    whole.with_extension("parquet.tmp")
+}
+
+impl Sink for FileSink {
+    fn begin(&mut self, partition: i32, resume: bool) -> Result<()> {
+        let output = match self.format {
+            SinkFileFormat::Ndjson => self.ndjson(partition, resume)?,
+            SinkFileFormat::Parquet => self.parquet(partition, resume)?,
+        };
+        self.partitions.insert(partition, output);
+        Ok(())
+    }
+
+    fn write(&mut self, partition: i32, rows: &RecordBatch) -> Result<()> {
+        let (dir, stream) = (self.dir.clone(), self.stream.name());
+        let fail = || format!("cannot write {stream} of partition {partition} to {}", dir.display());
+        let output = self.partitions.get_mut(&partition);
+        match output.ok_or_else(|| Error::new(Kind::Sink, format!("partition {partition} has not begun")))? {
+            Output::Ndjson(file) => file.write_all(&encode::json_lines(rows)?).or_fail(Kind::Sink, fail),
+            Output::Parquet { next_part, open } => {
+                if open.is_none() {
+                    let path = dir.join(format!("{stream}-{partition}-{next_part:05}.parquet"));
+                    *open = Some(Part::open(path, rows)?);
+                    *next_part += 1;
+                }
+                match open {
+                    Some(part) => part.writer.write(rows).or_fail(Kind::Sink, fail),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        for (partition, output) in &mut self.partitions {
+            if let Output::Ndjson(file) = output {
+                file.flush()
+                    .or_fail(Kind::Sink, || format!("cannot write to partition {partition}'s file"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        self.flush()?;
+        for (partition, output) in &mut self.partitions {
+            match output {
+                Output::Ndjson(file) => file
+                    .get_ref()
+                    .sync_data()
+                    .or_fail(Kind::Sink, || format!("cannot sync partition {partition}"))?,
+                Output::Parquet { open, .. } => open.take().map_or(Ok(()), Part::close)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::Int64Array;
+    use arrow::datatypes::{DataType, Field, Schema};
+
+    use super::*;
+
+    fn rows(values: &[i64]) -> RecordBatch {
+        let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]));
+        RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(values.to_vec()))]).unwrap()
+    }
+
+    fn write(dir: &Path, format: SinkFileFormat, resume: bool, values: &[i64]) {
+        let mut sink = FileSink::open(dir, format, Stream::Scores).unwrap();
+        sink.begin(3, resume).unwrap();
+        sink.write(3, &rows(values)).unwrap();
+        sink.sync().unwrap();
+    }
+
+    #[test]
+    fn half_a_line_goes_and_whole_ones_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("scores-3.ndjson");
+        write(dir.path(), SinkFileFormat::Ndjson, true, &[1, 2]);
+        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+        file.write_all(b"{\"n\":").unwrap();
+        write(dir.path(), SinkFileFormat::Ndjson, true, &[3]);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n");
+        write(dir.path(), SinkFileFormat::Ndjson, false, &[4]);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"n\":4}\n");
+    }
+
+    #[test]
+    fn parquet_parts_are_whole_and_numbered_on() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), SinkFileFormat::Parquet, true, &[1, 2]);
+        write(dir.path(), SinkFileFormat::Parquet, true, &[3]);
+        let mut names: Vec<String> = fs::read_dir(dir.path())
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["scores-3-00000.parquet", "scores-3-00001.parquet"]);
+        write(dir.path(), SinkFileFormat::Parquet, false, &[4]);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}

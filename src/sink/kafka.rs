@@ -1,0 +1,196 @@
+//! Kafka topics as sinks, each record on the partition of the input it came from.
+//! It must not time out by itself: while the broker is away records wait, and the pipeline with them.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{Int32Type, Int64Type};
+use arrow::record_batch::RecordBatch;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::{ClientContext, DefaultClientContext};
+use rdkafka::config::ClientConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+
+use super::{Sink, encode};
+use crate::config::plan::KafkaClientPlan;
+use crate::error::{Error, Kind, OrFail, Result};
+use crate::message::Stream;
+
+/// How long the end of a run waits for the broker to take what is left.
+const SYNC_TIMEOUT: Duration = Duration::from_secs(60);
+const ADMIN_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A client configuration with the user's properties over our defaults.
+pub fn client_config(client: &KafkaClientPlan, defaults: &[(&str, &str)]) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &client.brokers).set("client.id", "tickcast");
+    for (name, value) in defaults {
+        config.set(*name, *value);
+    }
+    for (name, value) in &client.properties {
+        config.set(name, value);
+    }
+    config
+}
+
+/// Makes a topic with this many partitions unless it exists. Errors: `Sink`; `Retry::Later` while no broker answers.
+pub fn ensure_topic(client: &KafkaClientPlan, topic: &str, partitions: i32) -> Result<()> {
+    let admin: AdminClient<DefaultClientContext> =
+        client_config(client, &[]).create().or_fail(Kind::Sink, || "cannot make a Kafka client")?;
+    // -1: the broker's own default replication.
+    let wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
+    let options = AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT));
+    let made = futures::executor::block_on(admin.create_topics([&wanted], &options));
+    let fail =
+        |cause: String| Error::transient(Kind::Sink, format!("cannot make topic {topic}")).because(cause);
+    match made.map_err(|cause| fail(cause.to_string()))?.pop() {
+        Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) | Some(Ok(_)) => Ok(()),
+        Some(Err((_, code))) => Err(fail(code.to_string())),
+        None => Err(fail("no answer".into())),
+    }
+}
+
+/// Keeps the first delivery that failed for good.
+#[derive(Default, Clone)]
+struct Deliveries {
+    failed: Arc<Mutex<Option<String>>>,
+}
+
+impl Deliveries {
+    fn check(&self, topic: &str) -> Result<()> {
+        match self.failed.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            Some(cause) => {
+                Err(Error::new(Kind::Sink, format!("cannot write to topic {topic}")).because(cause.clone()))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl ClientContext for Deliveries {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "kafka sink");
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, message)) = result {
+            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            failed.get_or_insert_with(|| format!("partition {}: {error}", message.partition()));
+        }
+    }
+}
+
+pub struct KafkaSink {
+    producer: ThreadedProducer<Deliveries>,
+    deliveries: Deliveries,
+    topic: String,
+    stream: Stream,
+}
+
+impl KafkaSink {
+    /// Errors: `Sink`, when librdkafka refuses the properties. The broker need not answer yet.
+    pub fn open(client: &KafkaClientPlan, topic: &str, stream: Stream) -> Result<Self> {
+        let defaults = [
+            ("enable.idempotence", "true"),
+            ("message.timeout.ms", "0"),
+            ("linger.ms", "5"),
+            ("compression.type", "zstd"),
+        ];
+        let deliveries = Deliveries::default();
+        let producer = client_config(client, &defaults)
+            .create_with_context(deliveries.clone())
+            .or_fail(Kind::Sink, || format!("cannot make a producer for topic {topic}"))?;
+        Ok(KafkaSink { producer, deliveries, topic: topic.to_owned(), stream })
+    }
+
+    fn send(
+        &self,
+        partition: i32,
+        key: Option<&[u8]>,
+        value: &[u8],
+        headers: Option<OwnedHeaders>,
+    ) -> Result<()> {
+        let mut record: BaseRecord<'_, [u8], [u8]> =
+            BaseRecord::to(&self.topic).partition(partition).payload(value);
+        record.key = key;
+        record.headers = headers;
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    // Back-pressure: the broker is slower than we are.
+                    self.deliveries.check(&self.topic)?;
+                    std::thread::sleep(Duration::from_millis(10));
+                    record = back;
+                }
+                Err((error, _)) => {
+                    let what = format!("cannot write to topic {} partition {partition}", self.topic);
+                    return Err(Error::new(Kind::Sink, what).because(error));
+                }
+            }
+        }
+    }
+
+    fn write_rejects(&self, partition: i32, rows: &RecordBatch) -> Result<()> {
+        let value = rows.column(0).as_binary::<i32>();
+        let text = |column: usize| rows.column(column).as_string::<i32>();
+        let (reason, detail, topic) = (text(1), text(2), text(3));
+        let from = rows.column(4).as_primitive::<Int32Type>();
+        let offset = rows.column(5).as_primitive::<Int64Type>();
+        for row in 0..rows.num_rows() {
+            let (from, offset) = (from.value(row).to_string(), offset.value(row).to_string());
+            let headers: [(&str, &str); 5] = [
+                ("reason", reason.value(row)),
+                ("detail", detail.value(row)),
+                ("topic", topic.value(row)),
+                ("partition", &from),
+                ("offset", &offset),
+            ];
+            let headers = headers.into_iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+                headers.insert(Header { key, value: Some(value) })
+            });
+            self.send(partition, None, value.value(row), Some(headers))?;
+        }
+        Ok(())
+    }
+}
+
+impl Sink for KafkaSink {
+    fn begin(&mut self, _: i32, _: bool) -> Result<()> {
+        Ok(())
+    }
+
+    fn write(&mut self, partition: i32, rows: &RecordBatch) -> Result<()> {
+        self.deliveries.check(&self.topic)?;
+        if self.stream == Stream::Rejects {
+            return self.write_rejects(partition, rows);
+        }
+        let bytes = encode::json_lines(rows)?;
+        let series = rows.column(0).as_string::<i32>();
+        for (row, line) in encode::lines(&bytes).enumerate() {
+            let key = series.is_valid(row).then(|| series.value(row).as_bytes());
+            self.send(partition, key, &bytes[line], None)?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        // The producer sends by itself, within `linger.ms`.
+        self.deliveries.check(&self.topic)
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        let what = || format!("the broker did not take all records of topic {} in time", self.topic);
+        self.producer
+            .flush(SYNC_TIMEOUT)
+            .map_err(|cause| Error::transient(Kind::Sink, what()).because(cause))?;
+        self.deliveries.check(&self.topic)
+    }
+}
