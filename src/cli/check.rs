@@ -1,0 +1,79 @@
+//! `check`: the pipeline file, its schema and its SQL; with `--connect` the brokers and topics too.
+//! It must not change anything anywhere.
+
+use super::{Failure, Outcome, placed};
+use crate::config::Pipeline;
+use crate::config::plan::{KafkaClientPlan, Plan, SinkPlan, SourcePlan};
+use crate::error::{Error, Kind, Result};
+use crate::ingest::{FileSource, partition_count};
+use crate::message::Stream;
+use crate::runtime::{Blueprint, Known};
+use crate::window::referenced_columns;
+
+pub fn check(pipeline: &Pipeline, connect: bool) -> Outcome {
+    let plan = &pipeline.plan;
+    placed(pipeline, plan_all(plan))?;
+    println!("{}: the pipeline file is good", plan.name);
+    if !connect {
+        return Ok(());
+    }
+    let problems = connect_all(plan)?;
+    if problems.is_empty() {
+        return Ok(());
+    }
+    for problem in &problems {
+        eprintln!("{problem}");
+    }
+    let count = problems.len();
+    Err(Failure::Runtime(Error::new(Kind::Source, format!("{count} of the pipeline's ends cannot be used"))))
+}
+
+/// Plans what a run would; standard input must not be read here, its columns are taken on trust.
+fn plan_all(plan: &Plan) -> Result<Blueprint> {
+    match &plan.source {
+        SourcePlan::File(file) if file.path.as_os_str() != "-" => {
+            Blueprint::for_file(plan.clone(), &mut FileSource::open(file)?)
+        }
+        SourcePlan::File(_) => {
+            let mut wanted = referenced_columns(&plan.window.select)?;
+            wanted.extend([plan.key.clone(), plan.time.clone()]);
+            Blueprint::new(plan.clone(), Known { header: Some(wanted), fields: None })
+        }
+        _ => Blueprint::new(plan.clone(), Known::default()),
+    }
+}
+
+fn connect_all(plan: &Plan) -> Result<Vec<String>> {
+    let mut problems = Vec::new();
+    let mut partitions = None;
+    let mut reach = |what: &str, client: &KafkaClientPlan, topic: &str| match partition_count(client, topic) {
+        Ok(count) => {
+            println!("{what}: topic {topic} at {}: {count} partitions", client.brokers);
+            Some(count)
+        }
+        Err(error) => {
+            problems.push(format!("{what}: {error}"));
+            None
+        }
+    };
+    if let SourcePlan::Kafka(kafka) = &plan.source {
+        partitions = reach("source", &kafka.client, &kafka.topic);
+    }
+    let mut sinks = Vec::new();
+    for stream in Stream::ALL {
+        if let Some(SinkPlan::Kafka { client, topic }) = plan.sinks.of(stream) {
+            sinks.push((stream, topic, reach(&format!("sinks.{}", stream.name()), client, topic)));
+        }
+    }
+    for (stream, topic, count) in sinks {
+        if let (Some(wanted), Some(count)) = (partitions, count)
+            && wanted != count
+        {
+            problems.push(format!(
+                "sinks.{}: topic {topic} has {count} partitions, the source has {wanted}: they must be as many",
+                stream.name()
+            ));
+        }
+    }
+    Ok(problems)
+}

@@ -1,0 +1,91 @@
+//! `demo`: a bundled year of New York's hourly weather through pipelines/weather.yaml, then a scoreboard.
+//! It must not need a broker or a checkout: pipeline, schema and data are in the binary.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{Outcome, run};
+use crate::config;
+use crate::error::{Kind, OrFail, Result};
+
+const PIPELINE: &str = include_str!("../../pipelines/weather.yaml");
+const SCHEMA: &str = include_str!("../../schemas/observation.avsc");
+const DATA: &[u8] = include_bytes!("../../pipelines/data/nyc-weather.csv.gz");
+
+/// What the demo changes in the pipeline file: the bundled file in place of Kafka.
+const SETS: [&str; 3] = [
+    "source={file: {path: data/nyc-weather.csv.gz}, schema: ../schemas/observation.avsc}",
+    "sinks={forecasts: {file: {path: ../out/}}, scores: {file: {path: ../out/}}, rejects: {file: {path: ../out/}}}",
+    "state={dir: ../state}",
+];
+
+pub fn demo(sets: &[String], keep_serving: bool) -> Outcome {
+    let dir = tempfile::tempdir().or_fail(Kind::Io, || "cannot make a temporary directory")?;
+    let path = unpack(dir.path())?;
+    let mut all: Vec<String> = SETS.iter().map(|set| (*set).to_owned()).collect();
+    if !keep_serving {
+        all.push("serve={}".to_owned());
+    }
+    all.extend_from_slice(sets);
+    let pipeline = config::load(&path, &all)?;
+    let bar = progress_bar(records()?);
+    let watched = bar.clone();
+    let watch = run::watch(&pipeline.plan, Arc::new(move |records| watched.inc(records)))?;
+    let server = run::serve(&pipeline.plan, &watch)?;
+    let started = Instant::now();
+    let summary = run::start(&pipeline, watch.clone())?.unwrap_or_default();
+    bar.finish_and_clear();
+    println!(
+        "New York's hourly weather of 2013, three airports: temperature in °F, forecast as it came in\n"
+    );
+    println!("{}", watch.metrics.scoreboard().render(summary.windows, summary.records, started.elapsed()));
+    if let Some(server) = server {
+        eprintln!("serving http://{} until Ctrl-C", server.local_addr());
+        while !watch.stop.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        server.stop();
+    }
+    Ok(())
+}
+
+/// Lays the bundled files out as they are in the repository.
+fn unpack(dir: &Path) -> Result<PathBuf> {
+    let pipeline = dir.join("pipelines/weather.yaml");
+    let files: [(PathBuf, &[u8]); 3] = [
+        (pipeline.clone(), PIPELINE.as_bytes()),
+        (dir.join("schemas/observation.avsc"), SCHEMA.as_bytes()),
+        (dir.join("pipelines/data/nyc-weather.csv.gz"), DATA),
+    ];
+    for (path, bytes) in files {
+        let parent = path.parent().unwrap_or(dir);
+        fs::create_dir_all(parent)
+            .and_then(|()| fs::write(&path, bytes))
+            .or_fail(Kind::Io, || format!("cannot unpack {}", path.display()))?;
+    }
+    Ok(pipeline)
+}
+
+/// Records in the bundled file: its lines but the header.
+fn records() -> Result<u64> {
+    let mut text = Vec::new();
+    flate2::read::GzDecoder::new(DATA)
+        .read_to_end(&mut text)
+        .or_fail(Kind::Source, || "the bundled data are damaged")?;
+    Ok((text.iter().filter(|&&byte| byte == b'\n').count() as u64).saturating_sub(1))
+}
+
+fn progress_bar(records: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} ticks  {per_sec}  {eta} left");
+    let bar = ProgressBar::new(records);
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

@@ -1,0 +1,181 @@
+//! The command line: verbs, exit codes, logs. Results go to stdout; logs and progress to stderr.
+//! It must not hold logic of its own: each verb puts rooms together.
+
+mod check;
+mod demo;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{self, Faults, Pipeline};
+use crate::error::{Error, Kind, Result};
+use crate::query;
+use crate::window::output_column;
+
+/// Exit code of a bad pipeline file: sysexits' EX_CONFIG.
+const BAD_PIPELINE: u8 = 78;
+
+#[derive(Parser)]
+#[command(
+    name = "tickcast",
+    version,
+    about = "Kafka topics of ticks in, calibrated forecasts out, learning while it runs"
+)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    global: Global,
+}
+
+#[derive(Args)]
+struct Global {
+    /// How logs look on stderr.
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    log_format: LogFormat,
+    /// More logs: -v debug, -vv trace.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Sets a key of the pipeline file, like workers=4 or window.lateness=5m; may be given again.
+    #[arg(long = "set", global = true, value_name = "KEY.PATH=VALUE")]
+    sets: Vec<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Runs a pipeline until its input ends or a signal comes.
+    Run { pipeline: PathBuf },
+    /// Checks a pipeline file: every fault with its line and column.
+    Check {
+        pipeline: PathBuf,
+        /// Also reach the brokers and compare the topics.
+        #[arg(long)]
+        connect: bool,
+    },
+    /// Replays a year of New York's hourly weather and shows how well it was forecast. Needs no broker.
+    Demo {
+        /// End after the scoreboard instead of serving metrics.
+        #[arg(long)]
+        no_serve: bool,
+    },
+    /// Queries the forecasts, scores and rejects of a pipeline with SQL, read-only.
+    Sql {
+        pipeline: PathBuf,
+        /// Such as "SELECT horizon, avg(abs(error)) FROM scores GROUP BY horizon".
+        query: String,
+        #[arg(long, value_enum, default_value = "table")]
+        format: SqlFormat,
+    },
+    /// Prints the JSON Schema of the pipeline file, for editors.
+    Schema,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum SqlFormat {
+    Table,
+    /// One object a line.
+    Json,
+    Csv,
+}
+
+/// How a verb failed.
+enum Failure {
+    /// The pipeline file is wrong.
+    Pipeline(Faults),
+    Runtime(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Runtime(error)
+    }
+}
+
+impl From<Faults> for Failure {
+    fn from(faults: Faults) -> Self {
+        Failure::Pipeline(faults)
+    }
+}
+
+type Outcome<T = ()> = std::result::Result<T, Failure>;
+
+/// Runs the command line of this process. Exit code: 0 done, 1 failed, 2 usage, 78 bad pipeline file.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_logs(&cli.global);
+    match dispatch(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Pipeline(faults)) => {
+            eprintln!("{faults}");
+            ExitCode::from(BAD_PIPELINE)
+        }
+        Err(Failure::Runtime(error)) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(cli: &Cli) -> Outcome {
+    let sets = &cli.global.sets;
+    match &cli.verb {
+        Verb::Run { pipeline } => run::run(config::load(pipeline, sets)?),
+        Verb::Check { pipeline, connect } => check::check(&config::load(pipeline, sets)?, *connect),
+        Verb::Demo { no_serve } => demo::demo(sets, !no_serve),
+        Verb::Sql { pipeline, query, format } => {
+            let format = match format {
+                SqlFormat::Table => query::Format::Table,
+                SqlFormat::Json => query::Format::Json,
+                SqlFormat::Csv => query::Format::Csv,
+            };
+            let plan = config::load(pipeline, sets)?.plan;
+            Ok(query::run(&plan, query, format, &mut std::io::stdout().lock())?)
+        }
+        Verb::Schema => {
+            println!("{:#}", config::schema());
+            Ok(())
+        }
+    }
+}
+
+fn start_logs(global: &Global) {
+    let level = ["info", "debug", "trace"][usize::from(global.verbose.min(2))];
+    let default = format!("warn,tickcast={level}");
+    let filter = EnvFilter::try_from_env("TICKCAST_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match global.log_format {
+        LogFormat::Text => logs.with_target(false).init(),
+        LogFormat::Json => logs.json().init(),
+    }
+}
+
+/// What the schema or the SQL of a pipeline has wrong is a fault of its file, at its place.
+fn placed<T>(pipeline: &Pipeline, result: Result<T>) -> Outcome<T> {
+    result.map_err(|error| match error.kind {
+        Kind::Config => pipeline_fault(pipeline, &["source"], &error),
+        Kind::Query => match output_column(&error) {
+            Some(column) => pipeline_fault(pipeline, &["window", "select", &column], &error),
+            None => pipeline_fault(pipeline, &["window"], &error),
+        },
+        _ => Failure::Runtime(error),
+    })
+}
+
+fn pipeline_fault(pipeline: &Pipeline, path: &[&str], error: &Error) -> Failure {
+    let text = error.to_string();
+    // The place says already what the message begins with.
+    let prefix = format!("{}: ", path.join("."));
+    let text = text.split_once(": ").map_or(text.as_str(), |(_, rest)| rest);
+    let text = text.strip_prefix(&prefix).unwrap_or(text);
+    Failure::Pipeline(Faults(vec![pipeline.fault(path, text)]))
+}
