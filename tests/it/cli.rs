@@ -1,0 +1,138 @@
+//! The binary as a user meets it: exit codes, what is on stdout, signals, HTTP.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Output, Stdio};
+
+use crate::support::Bench;
+
+const GENERATED: &str = "
+name: ticks
+source: { generate: { series: 3, ticks: 3000, process: weather } }
+window: { tumbling: 1h, select: { temp: avg(temp) } }
+forecast: { target: temp, model: { hidden: 4 } }
+";
+
+fn tickcast(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tickcast")).args(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn results_go_to_stdout_and_a_good_run_exits_0() {
+    let bench = Bench::new(GENERATED);
+    let file = bench.file();
+    let output = tickcast(&["run", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let first: serde_json::Value =
+        serde_json::from_str(text(&output.stdout).lines().next().unwrap()).unwrap();
+    assert_eq!(first["horizon"], 1);
+    assert_eq!(first["expert"], "naive");
+    assert!(text(&output.stderr).contains("skill"));
+}
+
+#[test]
+fn exit_codes_are_those_of_the_contract() {
+    assert_eq!(tickcast(&["walk"]).status.code(), Some(2));
+    let bench = Bench::new("name: x\nsorce: {}\nwindow: { tumbling: 1h, lateness: soon }\n");
+    let file = bench.file();
+    let output = tickcast(&["check", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(78));
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains(":2:1:") && stderr.contains("did you mean \"source\"?"), "{stderr}");
+    assert!(stderr.contains(":3:") && stderr.contains("window.lateness"), "{stderr}");
+    let good = Bench::new(GENERATED);
+    assert_eq!(tickcast(&["check", good.file().to_str().unwrap()]).status.code(), Some(0));
+    let away = Bench::new(
+        "source: { kafka: { brokers: 127.0.0.1:1, topic: nowhere } }\nkey: k\ntime: t\n\
+         window: { tumbling: 1h }\nforecast: { target: x }\nsinks: { forecasts: { kafka: { topic: out } } }\n",
+    );
+    let output = tickcast(&["check", "--connect", away.file().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("127.0.0.1:1"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_fault_in_sql_is_a_fault_at_its_line() {
+    let bench = Bench::new(&GENERATED.replace("avg(temp)", "avgg(temp)"));
+    let output = tickcast(&["check", bench.file().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(78));
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("pipeline.yaml:4:") && stderr.contains("avgg"), "{stderr}");
+}
+
+#[test]
+fn sql_counts_what_the_run_wrote() {
+    let bench = Bench::new(&format!(
+        "{GENERATED}sinks: {{ forecasts: {{ file: {{ path: out/ }} }}, scores: {{ file: {{ path: out/ }}, format: parquet }} }}\n"
+    ));
+    let file = bench.file();
+    let file = file.to_str().unwrap();
+    assert_eq!(tickcast(&["run", file]).status.code(), Some(0));
+    let forecasts = bench.out_lines("forecasts-0.ndjson");
+    let count = tickcast(&["sql", file, "SELECT count(*) AS n FROM forecasts", "--format", "csv"]);
+    assert_eq!(text(&count.stdout), format!("n\n{forecasts}\n"), "{}", text(&count.stderr));
+    let scores = tickcast(&[
+        "sql",
+        file,
+        "SELECT count(*) AS n, min(actual) < max(actual) AS ok FROM scores",
+        "--format",
+        "json",
+    ]);
+    // The last window of each series has no truth yet.
+    assert_eq!(text(&scores.stdout).trim(), format!("{{\"n\":{},\"ok\":true}}", forecasts - 3));
+    let denied = tickcast(&["sql", file, "DROP TABLE forecasts"]);
+    assert_eq!(denied.status.code(), Some(1));
+}
+
+#[test]
+fn the_first_sigterm_ends_a_run_in_order() {
+    let bench = Bench::new(&format!(
+        "{}sinks: {{ forecasts: {{ file: {{ path: out/ }} }} }}\nstate: {{ dir: state }}\nserve: {{ http: 127.0.0.1:0 }}\n",
+        GENERATED.replace("ticks: 3000", "ticks: 100000000, rate: 3000")
+    ));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tickcast"))
+        .args(["run", bench.file().to_str().unwrap()])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let address = listening_at(&mut stderr);
+    while !get(&address, "/metrics").contains("tickcast_forecasts_emitted_total{") {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let metrics = get(&address, "/metrics");
+    for name in
+        ["records_received_total{", "windows_closed_total", "channel_depth{", "stage_busy_seconds_total{"]
+    {
+        assert!(metrics.contains(&format!("tickcast_{name}")), "{name} is missing");
+    }
+    assert!(get(&address, "/health").starts_with("HTTP/1.1 200"));
+    assert!(get(&address, "/ready").starts_with("HTTP/1.1 200"));
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let snapshots = std::fs::read_dir(bench.path("state")).unwrap().count();
+    assert!(snapshots >= 1, "no state was saved");
+}
+
+fn listening_at(stderr: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    loop {
+        line.clear();
+        assert!(stderr.read_line(&mut line).unwrap() > 0, "it ended before it listened");
+        if let Some((_, rest)) = line.split_once("http://") {
+            return rest.split_whitespace().next().unwrap().trim_end_matches('/').to_owned();
+        }
+    }
+}
+
+pub fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}

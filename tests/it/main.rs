@@ -1,0 +1,11 @@
+//! The integration tests, one binary: DataFusion is linked once.
+
+mod broker;
+mod cli;
+mod invariant;
+mod kafka;
+mod recovery;
+mod rejects;
+mod schemas;
+mod support;
+mod windows;
