@@ -553,16 +553,4 @@ mod tests {
             }
         }
     }
-
-    /// `cargo test --release -- --ignored --nocapture speed`
-    #[test]
-    #[ignore = "prints a speed"]
-    fn speed() {
-        for process in BOTH {
-            let begin = std::time::Instant::now();
-            let mut ticks = Ticks::new(&plan(process, 1000, 5_000_000, 1), 0);
-            while ticks.next_batch(8192).is_some() {}
-            println!("{process:?}: {:.2} M ticks/s", 5.0 / begin.elapsed().as_secs_f64());
-        }
-    }
 }

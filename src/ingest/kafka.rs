@@ -28,7 +28,10 @@ const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Default)]
 struct Notes {
     rebalances: VecDeque<Rebalance>,
-    problem: Option<String>,
+    /// Why no broker answers; over when one does.
+    away: Option<String>,
+    /// What a broker answered instead of records; over when records come.
+    complaint: Option<String>,
     lag: BTreeMap<i32, i64>,
 }
 
@@ -51,13 +54,18 @@ impl Context {
 impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::warn!(%error, reason, "kafka source");
-        self.notes(|notes| notes.problem = Some(format!("kafka: {reason}")));
+        self.notes(|notes| notes.away = Some(format!("kafka: {reason}")));
     }
 
+    /// Comes every second: the only word of a broker that is back while nothing is produced.
     fn stats(&self, statistics: Statistics) {
+        let answers = statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP");
         let partitions = statistics.topics.values().flat_map(|topic| topic.partitions.values());
         let lags = partitions.filter(|partition| partition.partition >= 0 && partition.consumer_lag >= 0);
-        self.notes(|notes| lags.for_each(|p| _ = notes.lag.insert(p.partition, p.consumer_lag)));
+        self.notes(|notes| {
+            notes.away = notes.away.take().filter(|_| !answers);
+            lags.for_each(|p| _ = notes.lag.insert(p.partition, p.consumer_lag));
+        });
     }
 }
 
@@ -85,6 +93,8 @@ pub struct KafkaSource {
     /// Assigned partitions that are not started yet, and where those that are begin.
     starting: BTreeMap<i32, Option<Offset>>,
     owned: BTreeSet<i32>,
+    /// The newest position told of each partition.
+    committed: BTreeMap<i32, i64>,
     ready: VecDeque<Event>,
     batch: usize,
 }
@@ -118,6 +128,7 @@ impl KafkaSource {
             topic: plan.topic.clone(),
             starting: BTreeMap::new(),
             owned: BTreeSet::new(),
+            committed: BTreeMap::new(),
             ready: VecDeque::new(),
             batch: BATCH,
         })
@@ -147,6 +158,21 @@ impl KafkaSource {
             self.owned.insert(partition);
         }
         self.consumer.incremental_assign(&list).or_fail(Kind::Source, fail)
+    }
+
+    fn commit_group(&self, positions: &[(i32, i64)], mode: CommitMode) -> Result<()> {
+        let mut list = TopicPartitionList::new();
+        for &(partition, position) in positions {
+            list.add_partition_offset(&self.topic, partition, Offset::Offset(position))
+                .or_fail(Kind::Source, || {
+                    format!("cannot commit position {position} of partition {partition}")
+                })?;
+        }
+        // A commit that fails costs a longer replay, no record: the next one makes up for it.
+        if let Err(error) = self.consumer.commit(&list, mode) {
+            tracing::warn!(%error, ?positions, "cannot commit");
+        }
+        Ok(())
     }
 
     /// Turns what the callbacks noted into events.
@@ -196,13 +222,13 @@ impl KafkaSource {
                         _ => format!("kafka: {error}"),
                     };
                     tracing::warn!(%error, "kafka source");
-                    self.context.notes(|notes| notes.problem = Some(text));
+                    self.context.notes(|notes| notes.complaint = Some(text));
                     break;
                 }
             }
         }
         if !by_partition.is_empty() {
-            self.context.notes(|notes| notes.problem = None);
+            self.context.notes(|notes| (notes.away, notes.complaint) = (None, None));
         }
         // A rebalance within this poll comes first: records of a partition that was taken away are not ours.
         self.take_rebalances()?;
@@ -220,7 +246,7 @@ impl Source for KafkaSource {
         if self.ready.is_empty() {
             self.read(timeout)?;
         }
-        let problem = || self.context.notes(|notes| notes.problem.clone());
+        let problem = || self.context.notes(|notes| notes.away.clone().or_else(|| notes.complaint.clone()));
         Ok(self.ready.pop_front().unwrap_or_else(|| Event::Idle { problem: problem() }))
     }
 
@@ -244,15 +270,8 @@ impl Source for KafkaSource {
         if !self.owned.contains(&partition) {
             return Ok(());
         }
-        let mut list = TopicPartitionList::new();
-        let fail = || format!("cannot commit position {position} of partition {partition}");
-        list.add_partition_offset(&self.topic, partition, Offset::Offset(position))
-            .or_fail(Kind::Source, fail)?;
-        // A commit that fails costs a longer replay, no record: the next one makes up for it.
-        if let Err(error) = self.consumer.commit(&list, CommitMode::Async) {
-            tracing::warn!(%error, partition, position, "cannot commit");
-        }
-        Ok(())
+        self.committed.insert(partition, position);
+        self.commit_group(&[(partition, position)], CommitMode::Async)
     }
 
     fn lag(&mut self, partition: i32) -> Option<i64> {
@@ -260,13 +279,12 @@ impl Source for KafkaSource {
     }
 
     fn close(&mut self) -> Result<()> {
-        // Waits for the commits under way; then the group learns at once that we leave.
-        if let Err(error) = self.consumer.commit_consumer_state(CommitMode::Sync) {
-            let nothing = error.rdkafka_error_code() == Some(RDKafkaErrorCode::NoOffset);
-            if !nothing {
-                tracing::warn!(%error, "cannot wait for the last commit");
-            }
+        let owned = self.committed.iter().filter(|(partition, _)| self.owned.contains(partition));
+        let last: Vec<(i32, i64)> = owned.map(|(&partition, &position)| (partition, position)).collect();
+        if !last.is_empty() {
+            self.commit_group(&last, CommitMode::Sync)?;
         }
+        // Leaving now, the group need not wait for our session to time out.
         self.consumer.unsubscribe();
         let until = Instant::now() + Duration::from_secs(5);
         while Instant::now() < until && self.consumer.assignment().is_ok_and(|list| list.count() > 0) {

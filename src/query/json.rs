@@ -51,9 +51,9 @@ impl JsonRows {
     pub fn take(&mut self) -> Result<RecordBatch, Undecodable> {
         let all = 0..self.values.len();
         // The decoder checks types for a whole batch: only value by value does it tell which one is wrong.
-        let batch = self.decode(all.clone()).or_else(|found| {
+        let batch = self.decode(all.clone()).map_err(|found| {
             let mut alone = all.map(|index| self.decode(index..index + 1));
-            Err(alone.find_map(Result::err).unwrap_or(found))
+            alone.find_map(Result::err).unwrap_or(found)
         });
         self.bytes.clear();
         self.values.clear();

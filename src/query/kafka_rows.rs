@@ -18,14 +18,14 @@ const BATCH_REJECTS: usize = 1024;
 /// Messages that wait to become a batch.
 pub enum Rows {
     Json(JsonRows),
-    Rejects(Rejects),
+    Rejects(Box<Rejects>),
 }
 
 impl Rows {
     pub fn new(stream: Stream, schema: SchemaRef) -> Self {
         match stream {
             Stream::Forecasts | Stream::Scores => Rows::Json(JsonRows::new(schema)),
-            Stream::Rejects => Rows::Rejects(Rejects::new(schema)),
+            Stream::Rejects => Rows::Rejects(Box::new(Rejects::new(schema))),
         }
     }
 

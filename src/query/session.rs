@@ -2,9 +2,7 @@
 //! It must not know how a table's bytes are read; it names the tables and answers queries on them.
 
 use std::io::Write;
-use std::sync::Arc;
 
-use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
@@ -56,14 +54,19 @@ impl Session {
             Stream::Rejects => reject_schema(),
         };
         let name = stream.name();
-        let table: Arc<dyn TableProvider> = match plan.sinks.of(stream) {
-            None => return Ok(self.absent.push((name, "have no sink"))),
-            Some(SinkPlan::Stdout) => return Ok(self.absent.push((name, "go to stdout"))),
-            Some(SinkPlan::File { dir, format }) => files::table(dir, *format, stream, schema)?,
-            Some(SinkPlan::Kafka { client, topic }) => kafka_table::table(client, topic, stream, schema),
+        let table = match plan.sinks.of(stream) {
+            None => Err("have no sink"),
+            Some(SinkPlan::Stdout) => Err("go to stdout"),
+            Some(SinkPlan::File { dir, format }) => Ok(files::table(dir, *format, stream, schema)?),
+            Some(SinkPlan::Kafka { client, topic }) => Ok(kafka_table::table(client, topic, stream, schema)),
         };
-        self.context.register_table(name, table).map_err(failure)?;
-        self.tables.push(name);
+        match table {
+            Ok(table) => {
+                self.context.register_table(name, table).map_err(failure)?;
+                self.tables.push(name);
+            }
+            Err(why) => self.absent.push((name, why)),
+        }
         Ok(())
     }
 

@@ -2,13 +2,12 @@
 //! It must give what the threaded runner gives, byte for byte.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::outputs::{Opened, open_partition};
+use super::outputs::open_partition;
 use super::partition::{Outcome, Partition};
 use super::{Job, Summary};
-use crate::error::{Result, Retry};
+use crate::error::Result;
 use crate::ingest::Event;
 
 const POLL: Duration = Duration::from_millis(50);
@@ -17,47 +16,41 @@ const POLL: Duration = Duration::from_millis(50);
 pub fn run_inline(mut job: Job) -> Result<Summary> {
     let mut partitions: BTreeMap<i32, Partition> = BTreeMap::new();
     let mut open = 0usize;
+    let mut assigned = false;
     let mut summary = Summary::default();
     let mut saved_at = Instant::now();
-    while !job.watch.stop.load(Ordering::Relaxed) {
-        match job.source.poll(POLL) {
-            Ok(Event::Assigned(ids)) => {
+    while !job.watch.is_stopped() {
+        let polled = job.source.poll(POLL);
+        match job.watch.polled(polled, assigned)? {
+            Event::Assigned(ids) => {
+                assigned = true;
+                open += ids.len();
                 for id in ids {
-                    let ledger = job.outputs.ledger().cloned();
-                    let Opened { partition, position, resume } =
-                        open_partition(&job.blueprint, ledger.as_ref(), id)?;
-                    job.outputs.begin(id, resume)?;
-                    partitions.insert(id, partition);
-                    job.source.start(id, position)?;
-                    open += 1;
+                    partitions.insert(id, begin(&mut job, id)?);
                 }
                 job.watch.health.set_ready();
             }
-            Ok(Event::Revoked(ids)) => {
+            Event::Revoked(ids) => {
                 ids.iter().for_each(|id| open -= usize::from(partitions.remove(id).is_some()))
             }
-            Ok(Event::Records { partition: id, records }) => {
+            Event::Records { partition: id, records } => {
                 let Some(partition) = partitions.get_mut(&id) else { continue };
                 let count = records.len() as u64;
                 summary.records += count;
+                job.watch.received(&job.blueprint.topic, id, count);
                 let outcome = partition.take(records)?;
-                write(&mut job, id, &outcome, &mut summary)?;
-                (job.watch.progress)(count);
+                write(&mut job, partition, &outcome, &mut summary)?;
             }
-            Ok(Event::End { partition: id }) => {
+            Event::End { partition: id } => {
                 let Some(partition) = partitions.get_mut(&id) else { continue };
                 let outcome = partition.finish()?;
-                write(&mut job, id, &outcome, &mut summary)?;
+                write(&mut job, partition, &outcome, &mut summary)?;
                 open -= 1;
                 if open == 0 {
                     break;
                 }
             }
-            Ok(Event::Idle { problem }) => {
-                problem.into_iter().for_each(|why| job.watch.health.set_waiting(why))
-            }
-            Err(error) if error.retry == Retry::Later => job.watch.health.set_waiting(error.to_string()),
-            Err(error) => return Err(error),
+            Event::Idle { .. } => {}
         }
         if saved_at.elapsed() >= job.pace.snapshot_every {
             save(&mut job, &partitions)?;
@@ -71,10 +64,19 @@ pub fn run_inline(mut job: Job) -> Result<Summary> {
     Ok(summary)
 }
 
-fn write(job: &mut Job, id: i32, outcome: &Outcome, summary: &mut Summary) -> Result<()> {
-    job.outputs.write(id, &outcome.results)?;
+fn begin(job: &mut Job, id: i32) -> Result<Partition> {
+    let ledger = job.outputs.ledger().cloned();
+    let opened = open_partition(&job.blueprint, ledger.as_ref(), id, &job.watch.metrics)?;
+    job.outputs.begin(id, opened.resume)?;
+    job.source.start(id, opened.position)?;
+    Ok(opened.partition)
+}
+
+fn write(job: &mut Job, partition: &mut Partition, outcome: &Outcome, summary: &mut Summary) -> Result<()> {
+    job.watch.worked(partition, outcome);
+    job.outputs.write(partition.id(), &outcome.results)?;
+    job.watch.wrote(&outcome.results);
     summary.count(outcome);
-    outcome.results.iter().for_each(|(stream, rows)| job.watch.metrics.results(*stream, rows));
     Ok(())
 }
 

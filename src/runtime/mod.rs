@@ -7,9 +7,9 @@ mod outputs;
 mod partition;
 mod shutdown;
 mod threads;
+mod watch;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 pub use blueprint::{Blueprint, Known};
@@ -18,10 +18,10 @@ pub use outputs::Outputs;
 pub use partition::Partition;
 pub use shutdown::on_signal;
 pub use threads::run_threads;
+pub use watch::Watch;
 
 use crate::ingest::Source;
 use crate::message::Stream;
-use crate::serve::{Health, Metrics};
 
 /// Everything a run needs.
 pub struct Job {
@@ -30,17 +30,6 @@ pub struct Job {
     pub outputs: Outputs,
     pub watch: Watch,
     pub pace: Pace,
-}
-
-/// Who looks on.
-#[derive(Clone)]
-pub struct Watch {
-    pub metrics: Arc<Metrics>,
-    pub health: Arc<Health>,
-    /// Set to end the run: commit, snapshot, leave.
-    pub stop: Arc<AtomicBool>,
-    /// Called with the number of records just taken in.
-    pub progress: Arc<dyn Fn(u64) + Send + Sync>,
 }
 
 /// How a run moves on. None of it can be seen in what comes out.

@@ -1,6 +1,8 @@
 //! The end of the dataflow: sinks and the ledger, written in the order that loses nothing.
 //! It must not know partitions' insides: results and snapshots come in as they are.
 
+use std::time::Instant;
+
 use arrow::record_batch::RecordBatch;
 
 use super::blueprint::Blueprint;
@@ -9,6 +11,7 @@ use crate::config::plan::{Plan, SourcePlan, StatePlan};
 use crate::error::Result;
 use crate::ledger::{DirLedger, Snapshot};
 use crate::message::Stream;
+use crate::serve::Metrics;
 use crate::sink::{self, Sink};
 
 /// Where a pipeline's results and states go.
@@ -71,13 +74,21 @@ pub struct Opened {
 }
 
 /// Builds a partition and restores what the ledger has of it.
-pub fn open_partition(blueprint: &Blueprint, ledger: Option<&DirLedger>, id: i32) -> Result<Opened> {
+pub fn open_partition(
+    blueprint: &Blueprint,
+    ledger: Option<&DirLedger>,
+    id: i32,
+    metrics: &Metrics,
+) -> Result<Opened> {
+    let from = Instant::now();
     let mut partition = blueprint.partition(id)?;
     let snapshot = ledger.map(|ledger| ledger.load(id)).transpose()?.flatten();
     if let Some(snapshot) = &snapshot {
         partition.restore(snapshot)?;
+        metrics.restored(from.elapsed());
         tracing::info!(partition = id, position = snapshot.position, "restored");
     }
+    metrics.begin(id, &partition.stats());
     // A file read from its beginning writes its results anew; a topic may have been read before by this group.
     let resume = snapshot.is_some() || matches!(blueprint.plan.source, SourcePlan::Kafka(_));
     Ok(Opened { position: snapshot.map(|snapshot| snapshot.position), partition, resume })

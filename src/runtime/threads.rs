@@ -17,9 +17,9 @@ use arrow::record_batch::RecordBatch;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
 use super::outputs::{Opened, Outputs, open_partition};
-use super::partition::{Outcome, Partition};
+use super::partition::Partition;
 use super::{Blueprint, Job, Pace, Summary, Watch};
-use crate::error::{Error, Kind, OrFail, Result, Retry};
+use crate::error::{Error, Kind, OrFail, Result};
 use crate::ingest::{Event, Source};
 use crate::ledger::{DirLedger, Snapshot};
 use crate::message::{Records, Stream};
@@ -160,25 +160,20 @@ impl Ingest<'_> {
             }
             commit_durable(self.source.as_mut(), self.shared.durable)?;
             let full = self.backlog.iter().any(|backlog| !backlog.is_empty());
-            match self.source.poll(if full { POLL_WHILE_FULL } else { POLL }) {
-                Ok(Event::Assigned(ids)) => {
+            let polled = self.source.poll(if full { POLL_WHILE_FULL } else { POLL });
+            match self.shared.watch.polled(polled, assigned)? {
+                Event::Assigned(ids) => {
                     assigned = true;
                     ids.into_iter().try_for_each(|id| self.begin(id))?;
                     self.shared.watch.health.set_ready();
                 }
-                Ok(Event::Revoked(ids)) => ids.into_iter().try_for_each(|id| self.drop_partition(id))?,
-                Ok(Event::Records { partition, records }) => self.forward(partition, records)?,
-                Ok(Event::End { partition }) => {
+                Event::Revoked(ids) => ids.into_iter().try_for_each(|id| self.drop_partition(id))?,
+                Event::Records { partition, records } => self.forward(partition, records)?,
+                Event::End { partition } => {
                     self.ended.insert(partition);
                     self.send(partition, ToWorker::End(partition))?;
                 }
-                Ok(Event::Idle { problem: Some(why) }) => self.shared.watch.health.set_waiting(why),
-                Ok(Event::Idle { problem: None }) if assigned => self.shared.watch.health.set_ready(),
-                Ok(Event::Idle { .. }) => {}
-                Err(error) if error.retry == Retry::Later => {
-                    self.shared.watch.health.set_waiting(error.to_string())
-                }
-                Err(error) => return Err(error),
+                Event::Idle { .. } => {}
             }
         }
         self.finish()
@@ -190,7 +185,7 @@ impl Ingest<'_> {
     }
 
     fn is_over(&self, assigned: bool) -> bool {
-        self.shared.watch.stop.load(Ordering::Relaxed)
+        self.shared.watch.is_stopped()
             || self.shared.failed.load(Ordering::Relaxed)
             || (assigned && !self.owned.is_empty() && self.ended == self.owned)
     }
@@ -210,13 +205,9 @@ impl Ingest<'_> {
     }
 
     fn begin(&mut self, id: i32) -> Result<()> {
-        let from = Instant::now();
+        let metrics = &self.shared.watch.metrics;
         let Opened { partition, position, resume } =
-            open_partition(self.blueprint, self.ledger.as_ref(), id)?;
-        if position.is_some() {
-            self.shared.watch.metrics.restored(from.elapsed());
-        }
-        self.shared.watch.metrics.begin(id, &partition.stats());
+            open_partition(self.blueprint, self.ledger.as_ref(), id, metrics)?;
         self.to_sink.send(ToSink::Begin { partition: id, resume }).map_err(|_| closed("the sink"))?;
         self.owned.insert(id);
         self.send(id, ToWorker::Begin(Box::new(partition)))?;
@@ -232,12 +223,11 @@ impl Ingest<'_> {
     fn forward(&mut self, partition: i32, records: Records) -> Result<()> {
         let count = records.len() as u64;
         self.records += count;
-        let metrics = &self.shared.watch.metrics;
-        metrics.records_received(&self.blueprint.topic, partition, count);
+        let (watch, topic) = (self.shared.watch, &self.blueprint.topic);
+        watch.received(topic, partition, count);
         if let Some(lag) = self.source.lag(partition) {
-            metrics.lag(&self.blueprint.topic, partition, lag);
+            watch.metrics.lag(topic, partition, lag);
         }
-        (self.shared.watch.progress)(count);
         self.send(partition, ToWorker::Records { partition, records, at: Instant::now() })
     }
 
@@ -337,7 +327,7 @@ fn worker_loop(
         };
         summary.count(&outcome);
         if let Some(partition) = partitions.get_mut(&id) {
-            tell(partition, &outcome, shared.watch);
+            shared.watch.worked(partition, &outcome);
         }
         if !outcome.results.is_empty() {
             to_sink
@@ -347,14 +337,6 @@ fn worker_loop(
     }
     summary.windows = partitions.values().map(|partition| partition.stats().windows_closed).sum();
     Ok(summary)
-}
-
-fn tell(partition: &mut Partition, outcome: &Outcome, watch: &Watch) {
-    watch.metrics.stats(partition.id(), &partition.stats());
-    for (stage, time) in partition.take_busy() {
-        watch.metrics.busy(stage, time);
-    }
-    outcome.rejected.iter().for_each(|&reason| watch.metrics.rejected(reason, 1));
 }
 
 fn save(partition: &Partition, to_sink: &Sender<ToSink>) -> Result<()> {
@@ -383,7 +365,7 @@ fn sink_loop(
             Ok(ToSink::Begin { partition, resume }) => outputs.begin(partition, resume)?,
             Ok(ToSink::Results { partition, results, at }) => {
                 outputs.write(partition, &results)?;
-                results.iter().for_each(|(stream, rows)| metrics.results(*stream, rows));
+                shared.watch.wrote(&results);
                 if results.iter().any(|(stream, _)| *stream == Stream::Forecasts) {
                     metrics.latency(at.elapsed());
                 }

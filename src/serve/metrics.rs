@@ -1,9 +1,10 @@
 //! The metrics of the contract in Prometheus' text form, each filled by one cheap call of the runtime.
-//! It must not read a clock or the pipeline: it counts what it is told. A metric nothing can fill is not registered.
+//! It must not read the pipeline: it counts what it is told, and reads the clock only to say how far behind it a
+//! watermark is. A metric nothing can fill is not registered.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int32Type;
@@ -89,7 +90,11 @@ impl Metrics {
             )?,
             records_late: make.counter("records_late_total", "Records whose window had closed.")?,
             consumer_lag: make.gauges("consumer_lag_records", "Records in the topic not read yet.", &[])?,
-            watermark_lag: make.gauges("watermark_lag_seconds", "Wall time less the watermark.", &[])?,
+            watermark_lag: make.gauges(
+                "watermark_lag_seconds",
+                "Wall time less the watermark of the partition furthest behind.",
+                &[],
+            )?,
             windows_closed: make.counter("windows_closed_total", "Windows closed.")?,
             windows_open: make.gauge("windows_open", "Windows open now.")?,
             series_active: make.gauge("series_active", "Series known now.")?,
@@ -220,10 +225,6 @@ impl Metrics {
         lock(&self.lags).insert((topic.to_owned(), partition), records.max(0));
     }
 
-    pub fn watermark_lag(&self, seconds: f64) {
-        set(&self.watermark_lag, seconds);
-    }
-
     /// The scores since the start of this process.
     pub fn scoreboard(&self) -> Scoreboard {
         lock(&self.scoreboard).clone()
@@ -250,6 +251,11 @@ impl Metrics {
         if !trained.is_empty() {
             set(&self.train_loss, mean(|stats| stats.train_loss));
             set(&self.gradient_norm, mean(|stats| stats.gradient_norm));
+        }
+        // The partition that is furthest behind: its windows close last.
+        if let Some(watermark_us) = partitions.values().filter_map(|stats| stats.watermark_us).min() {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            set(&self.watermark_lag, now.as_secs_f64() - watermark_us as f64 / 1e6);
         }
         let lags = lock(&self.lags);
         if !lags.is_empty() {
@@ -348,7 +354,6 @@ mod tests {
         metrics.rejected(Reason::BadTime, 1);
         metrics.lag("observations", 3, 7);
         metrics.lag("observations", 4, 8);
-        metrics.watermark_lag(1.5);
         metrics.latency(Duration::from_millis(3));
         metrics.commit("committed", Duration::from_millis(16));
         metrics.snapshot(4096, Duration::from_millis(2));
@@ -356,7 +361,8 @@ mod tests {
         metrics.replayed(9);
         metrics.busy("forecast", Duration::from_millis(250));
         metrics.depth("sink", 11);
-        metrics.stats(3, &Stats { train_steps: 1, train_loss: 0.5, gradient_norm: 2.0, ..Stats::default() });
+        let trained = Stats { train_steps: 1, train_loss: 0.5, gradient_norm: 2.0, ..Stats::default() };
+        metrics.stats(3, &Stats { watermark_us: Some(0), ..trained });
         metrics.results(Stream::Scores, &scores(&[(6, 10.0, 9.0, 8.0, Some(true))]));
         metrics.results(Stream::Forecasts, &scores(&[(6, 10.0, 9.0, 8.0, Some(true))]));
         let text = metrics.text();
@@ -367,7 +373,6 @@ mod tests {
             ("records_rejected_total{reason=\"too_large\",P}", 0.0),
             ("records_late_total{P}", 2.0),
             ("consumer_lag_records{P}", 15.0),
-            ("watermark_lag_seconds{P}", 1.5),
             ("windows_closed_total{P}", 0.0),
             ("windows_open{P}", 0.0),
             ("series_active{P}", 0.0),
@@ -396,6 +401,8 @@ mod tests {
             let sample = format!("tickcast_{}", sample.replace('P', "pipeline=\"weather\""));
             assert_eq!(value(&text, &sample), Some(expected), "{sample} in\n{text}");
         }
+        // A watermark at the epoch is as far behind as the clock is on.
+        assert!(value(&text, "tickcast_watermark_lag_seconds{pipeline=\"weather\"}").unwrap() > 1.7e9);
         assert!(!text.contains("expert_weight") && !text.contains("drift_alarms"), "{text}");
     }
 

@@ -31,7 +31,7 @@ pub struct FileSink {
 
 enum Output {
     Ndjson(BufWriter<File>),
-    Parquet { next_part: u32, open: Option<Part> },
+    Parquet { next_part: u32, open: Option<Box<Part>> },
 }
 
 /// A Parquet part that is not whole yet.
@@ -150,7 +150,7 @@ impl Sink for FileSink {
             Output::Parquet { next_part, open } => {
                 if open.is_none() {
                     let path = dir.join(format!("{stream}-{partition}-{next_part:05}.parquet"));
-                    *open = Some(Part::open(path, rows)?);
+                    *open = Some(Box::new(Part::open(path, rows)?));
                     *next_part += 1;
                 }
                 match open {
@@ -179,7 +179,7 @@ impl Sink for FileSink {
                     .get_ref()
                     .sync_data()
                     .or_fail(Kind::Sink, || format!("cannot sync partition {partition}"))?,
-                Output::Parquet { open, .. } => open.take().map_or(Ok(()), Part::close)?,
+                Output::Parquet { open, .. } => open.take().map_or(Ok(()), |part| part.close())?,
             }
         }
         Ok(())

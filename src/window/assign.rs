@@ -81,13 +81,13 @@ mod tests {
     fn a_window_closes_at_the_first_record_at_its_end_plus_lateness() {
         let open = |s| Verdict::Open(EventTime(s));
         assert_eq!(
-            verdicts(&[0, 59, 60, 69, 3, 70, 3, 60]),
+            verdicts(&[10, 59, 60, 69, 13, 70, 13, 60]),
             vec![
                 open(0),
                 open(0),
                 open(60),
                 open(60),
-                open(0), // t = 3 waits: 69 < 60 + 10
+                open(0), // t = 13 waits: 69 < 60 + 10
                 Verdict::Closes { frontier: EventTime(60), start: EventTime(60) },
                 Verdict::Late(EventTime(0)),
                 open(60),

@@ -179,8 +179,9 @@ fn plan_query(select: &Select, input: &SchemaRef) -> datafusion::error::Result<P
     // A column is written as it is named: no folding to lower case.
     config.options_mut().sql_parser.enable_ident_normalization = false;
     let context = SessionContext::new_with_config(config);
-    let mut fields = vec![Field::new(GROUP, DataType::UInt32, false)];
-    fields.extend(input.fields().iter().map(|field| field.as_ref().clone()));
+    // The group comes last: expressions find the data columns at the places they have in a batch.
+    let mut fields: Vec<Field> = input.fields().iter().map(|field| field.as_ref().clone()).collect();
+    fields.push(Field::new(GROUP, DataType::UInt32, false));
     let schema = Arc::new(Schema::new(fields));
     let table = MemTable::try_new(Arc::clone(&schema), vec![vec![]])?;
     context.register_table("source", Arc::new(table))?;

@@ -227,8 +227,10 @@ fn broken_records_come_out_with_reason_and_offset_in_their_headers() {
     let topic = format!("{id}.in");
     let goods: Vec<Vec<u8>> = (0..3).map(good).collect();
     let mut bad = broken();
-    // Kafka's own limit on a record is near ours: the largest one is the file's test.
-    bad.retain(|(_, reason)| *reason != "too_large");
+    // Kafka's own limit on a record is near ours: the largest one here is the largest that a producer takes.
+    for (value, _) in bad.iter_mut().filter(|(_, reason)| *reason == "too_large") {
+        value.truncate(980_000);
+    }
     bad.push((br#"{"k":"a","t":"2199-01-01T00:00:00Z","v":1}"#.to_vec(), "future"));
     produce(addr, &topic, 0, goods.iter().map(Vec::as_slice));
     produce(addr, &topic, 0, bad.iter().map(|(value, _)| value.as_slice()));
@@ -239,7 +241,8 @@ fn broken_records_come_out_with_reason_and_offset_in_their_headers() {
     let rejects = rejects();
     assert_eq!((rejects.len(), forecasts()), (bad.len(), 6));
     for (index, (reject, (value, reason))) in rejects.iter().zip(&bad).enumerate() {
-        assert_eq!((&reject.value, reject.headers["reason"].as_str()), (value, *reason));
+        assert_eq!(reject.headers["reason"], *reason);
+        assert!(reject.value == value[..value.len().min(900_000)]);
         assert_eq!(
             (reject.headers["offset"].clone(), &reject.headers["topic"]),
             ((3 + index).to_string(), &topic)

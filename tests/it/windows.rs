@@ -44,7 +44,9 @@ fn batch(rows: &[Row], first: usize) -> RecordBatch {
         Arc::new(StringArray::from_iter_values(rows.iter().map(|r| format!("s{}", r.0)))),
         Arc::new(BinaryArray::from_iter(rows.iter().map(|_| None::<&[u8]>))),
         Arc::new(Float64Array::from_iter(rows.iter().map(|r| value(r.2)))),
-        Arc::new(Float64Array::from_iter_values((0..rows.len()).map(|i| (ordinal(i) * 7919 % 1009) as f64))),
+        Arc::new(Float64Array::from_iter_values(
+            (0..rows.len()).map(|i| (ordinal(i) * 7919 % 100_003) as f64),
+        )),
     ];
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
 }

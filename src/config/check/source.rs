@@ -31,6 +31,14 @@ impl Checker<'_> {
         self.not_built(raw.format == Some(RawFormat::Protobuf), "source.format", "protobuf");
         let schema = raw.schema.and_then(|schema| self.schema(schema));
         let format = if raw.format == Some(RawFormat::Csv) { Format::Csv } else { Format::Json };
+        if raw.kafka.is_some()
+            && format == Format::Csv
+            && schema.is_none()
+            && !self.broken.contains("source.schema")
+        {
+            let help = "add source.schema: its fields name the columns in order";
+            self.fault_with_help("source.format", "csv messages carry no column names", help);
+        }
         // Every block is checked, also a second one that must not be there.
         let kafka = raw.kafka.map(|kafka| self.kafka_source(kafka, name));
         let file = raw.file.map(|file| self.file_source(file, raw.format));

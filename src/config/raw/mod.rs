@@ -14,7 +14,7 @@ pub(super) use sinks::{RawSink, RawSinkFile, RawSinkFormat, RawSinks};
 pub(super) use source::{RawFile, RawFormat, RawGenerate, RawKafka, RawSchema, RawSource};
 pub(super) use window::RawWindow;
 
-use super::scalar::{DAY_US, HOUR_US, Length, MS_US, S_US, Whole};
+use super::scalar::{DAY_US, HOUR_US, Length, MS_US, Whole};
 
 /// A tickcast pipeline: one source, its windows, and the forecasts made at each window's close.
 #[derive(Deserialize, JsonSchema)]
@@ -45,7 +45,7 @@ pub(super) struct RawPipeline {
     /// Time between commits. Default: 100ms.
     pub commit_every: Option<Length<MS_US, HOUR_US>>,
     /// Time between snapshots of the state. Default: 30s.
-    pub snapshot_every: Option<Length<S_US, DAY_US>>,
+    pub snapshot_every: Option<Length<{ 10 * MS_US }, DAY_US>>,
     /// Partition workers. Default: the cores.
     pub workers: Option<Whole<1, 1024>>,
     /// Addresses to serve on. Default: none.

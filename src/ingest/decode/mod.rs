@@ -31,8 +31,9 @@ use crate::config::plan::Format;
 use crate::error::{Error, Kind, OrFail, Result};
 use crate::message::{EventTime, RawRecord, Reason, Records, Reject, system_fields};
 
-/// The largest payload that is decoded, in bytes.
-pub const MAX_RECORD_BYTES: usize = 1 << 20;
+/// The largest payload that is decoded, in bytes: as a reject it must still fit into a topic with Kafka's own default
+/// limits, 1,000,000 bytes with key and headers.
+pub const MAX_RECORD_BYTES: usize = 900_000;
 
 /// A record may be this far ahead of its source's clock, in microseconds.
 const MAX_AHEAD_US: i64 = 24 * 3_600 * 1_000_000;
@@ -129,7 +130,8 @@ impl Decoder {
         let mut rejects = Vec::new();
         for (record, verdict) in records.into_iter().zip(verdicts) {
             let Some((reason, detail)) = verdict else { continue };
-            let value = record.payload.unwrap_or_default();
+            let mut value = record.payload.unwrap_or_default();
+            value.truncate(MAX_RECORD_BYTES);
             rejects.push(Reject { offset: record.offset, reason, detail, value });
         }
         Ok(Decoded { rows, rejects })
@@ -256,7 +258,7 @@ fn readable<'a>(record: &'a RawRecord, row: usize, verdicts: &mut Verdicts) -> O
     if payload.len() > MAX_RECORD_BYTES {
         let size = payload.len();
         verdicts.reject(row, Reason::TooLarge, || {
-            format!("the record has {size} bytes or more, {MAX_RECORD_BYTES} are allowed")
+            format!("the record has {size} bytes or more, {MAX_RECORD_BYTES} are allowed and kept")
         });
         return None;
     }

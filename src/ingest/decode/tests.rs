@@ -324,35 +324,3 @@ proptest! {
         }
     }
 }
-
-/// Not a test of speed, but where it is told: `cargo test --release -- --ignored --nocapture throughput`.
-#[test]
-#[ignore = "prints records a second"]
-fn throughput() {
-    let record = |row: usize| {
-        format!(
-            r#"{{"station":"S{}","at":"2013-01-01T{:02}:00:00Z","temp":{}.5,"dewp":{row},"humid":81.25,"wind_dir":270,"note":"clear sky"}}"#,
-            row % 100,
-            row % 24,
-            row % 40,
-        )
-    };
-    let texts: Vec<String> = (0..4096).map(record).collect();
-    let wanted = ["temp", "dewp", "humid", "wind_dir"];
-    let csv: Vec<String> = (0..4096)
-        .map(|row| format!("S{},2013-01-01T12:00:00Z,{}.5,clear sky", row % 100, row % 40))
-        .collect();
-    for (format, texts, wanted) in [(Format::Json, &texts, &wanted[..]), (Format::Csv, &csv, &wanted[..1])] {
-        for broken in [0, 1, 41] {
-            let mut payloads: Vec<&[u8]> = texts.iter().map(|text| text.as_bytes()).collect();
-            (0..broken).for_each(|index| payloads[index * 97 + 13] = b"{broken");
-            let decoder = decoder(format, wanted);
-            let began = std::time::Instant::now();
-            for _ in 0..50 {
-                assert_eq!(decoder.decode(raw(&payloads)).unwrap().rejects.len(), broken);
-            }
-            let per_second = 50.0 * 4096.0 / began.elapsed().as_secs_f64();
-            println!("{format:?}, {broken} of 4096 broken: {per_second:.0} records/s");
-        }
-    }
-}

@@ -1,0 +1,66 @@
+//! Who looks on at a run: metrics, health, progress; both runners tell the same.
+//! It must not change what the run does, but for the flag that ends it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow::record_batch::RecordBatch;
+
+use super::partition::{Outcome, Partition};
+use crate::error::{Error, Result, Retry};
+use crate::ingest::Event;
+use crate::message::Stream;
+use crate::serve::{Health, Metrics};
+
+/// The onlookers of a run.
+#[derive(Clone)]
+pub struct Watch {
+    pub metrics: Arc<Metrics>,
+    pub health: Arc<Health>,
+    /// Set to end the run: commit, snapshot, leave.
+    pub stop: Arc<AtomicBool>,
+    /// Called with the number of records just taken in.
+    pub progress: Arc<dyn Fn(u64) + Send + Sync>,
+}
+
+impl Watch {
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Takes what keeps the source from reading as health; passes on the event, or the error that will not pass.
+    pub(super) fn polled(&self, polled: Result<Event>, assigned: bool) -> Result<Event> {
+        match &polled {
+            Ok(Event::Idle { problem: Some(why) }) => self.health.set_waiting(why.as_str()),
+            Ok(Event::Idle { problem: None }) if assigned => self.health.set_ready(),
+            _ => {}
+        }
+        polled.or_else(|error: Error| match error.retry {
+            Retry::Later => {
+                self.health.set_waiting(error.to_string());
+                Ok(Event::Idle { problem: None })
+            }
+            Retry::Never => Err(error),
+        })
+    }
+
+    /// Records of a partition came in.
+    pub(super) fn received(&self, topic: &str, partition: i32, records: u64) {
+        self.metrics.records_received(topic, partition, records);
+        (self.progress)(records);
+    }
+
+    /// A partition has worked on what it was given.
+    pub(super) fn worked(&self, partition: &mut Partition, outcome: &Outcome) {
+        self.metrics.stats(partition.id(), &partition.stats());
+        for (stage, time) in partition.take_busy() {
+            self.metrics.busy(stage, time);
+        }
+        outcome.rejected.iter().for_each(|&reason| self.metrics.rejected(reason, 1));
+    }
+
+    /// Results went to the sinks.
+    pub(super) fn wrote(&self, results: &[(Stream, RecordBatch)]) {
+        results.iter().for_each(|(stream, rows)| self.metrics.results(*stream, rows));
+    }
+}
