@@ -24,7 +24,7 @@ use crate::error::{Error, Kind, OrFail, Result};
 use crate::message::{RawRecord, Records};
 
 /// Records that one poll brings, unless it is set.
-const BATCH_RECORDS: usize = 4096;
+const BATCH_RECORDS: usize = 1024;
 /// A batch ends early when its records have so many bytes together.
 const BATCH_BYTES: usize = 16 << 20;
 const READ_BYTES: usize = 256 << 10;

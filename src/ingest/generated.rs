@@ -10,7 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::message::Records;
 
 /// Ticks that one poll brings at most, unless it is set.
-const BATCH_RECORDS: usize = 4096;
+const BATCH_RECORDS: usize = 1024;
 /// At a rate, a batch gathers the ticks of this time, so that a high rate does not mean many small batches.
 const GATHERED: Duration = Duration::from_millis(10);
 /// After a longer stop (backpressure) the ticks that are overdue beyond this are not made up for.

@@ -21,7 +21,7 @@ use crate::message::{EventTime, RawRecord, Records};
 use crate::sink::kafka::client_config;
 
 /// Records of one poll, over all partitions.
-const BATCH: usize = 4096;
+const BATCH: usize = 1024;
 const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What librdkafka's threads and callbacks leave for the next poll.

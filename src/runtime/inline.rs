@@ -37,14 +37,14 @@ pub fn run_inline(mut job: Job) -> Result<Summary> {
                 let Some(partition) = partitions.get_mut(&id) else { continue };
                 let count = records.len() as u64;
                 summary.records += count;
-                job.watch.received(&job.blueprint.topic, id, count);
+                job.watch.metrics.records_received(&job.blueprint.topic, id, count);
                 let outcome = partition.take(records)?;
-                write(&mut job, partition, &outcome, &mut summary)?;
+                write(&mut job, partition, count, &outcome, &mut summary)?;
             }
             Event::End { partition: id } => {
                 let Some(partition) = partitions.get_mut(&id) else { continue };
                 let outcome = partition.finish()?;
-                write(&mut job, partition, &outcome, &mut summary)?;
+                write(&mut job, partition, 0, &outcome, &mut summary)?;
                 open -= 1;
                 if open == 0 {
                     break;
@@ -72,8 +72,14 @@ fn begin(job: &mut Job, id: i32) -> Result<Partition> {
     Ok(opened.partition)
 }
 
-fn write(job: &mut Job, partition: &mut Partition, outcome: &Outcome, summary: &mut Summary) -> Result<()> {
-    job.watch.worked(partition, outcome);
+fn write(
+    job: &mut Job,
+    partition: &mut Partition,
+    records: u64,
+    outcome: &Outcome,
+    summary: &mut Summary,
+) -> Result<()> {
+    job.watch.worked(partition, records, outcome);
     job.outputs.write(partition.id(), &outcome.results)?;
     job.watch.wrote(&outcome.results);
     summary.count(outcome);

@@ -223,10 +223,10 @@ impl Ingest<'_> {
     fn forward(&mut self, partition: i32, records: Records) -> Result<()> {
         let count = records.len() as u64;
         self.records += count;
-        let (watch, topic) = (self.shared.watch, &self.blueprint.topic);
-        watch.received(topic, partition, count);
+        let (metrics, topic) = (&self.shared.watch.metrics, &self.blueprint.topic);
+        metrics.records_received(topic, partition, count);
         if let Some(lag) = self.source.lag(partition) {
-            watch.metrics.lag(topic, partition, lag);
+            metrics.lag(topic, partition, lag);
         }
         self.send(partition, ToWorker::Records { partition, records, at: Instant::now() })
     }
@@ -302,16 +302,17 @@ fn worker_loop(
     let mut summary = Summary::default();
     let missing = |id: i32| Error::new(Kind::Io, format!("records of partition {id} before its beginning"));
     for command in from_ingest {
-        let (id, outcome, at) = match command {
+        let (id, count, outcome, at) = match command {
             ToWorker::Begin(partition) => {
                 partitions.insert(partition.id(), *partition);
                 continue;
             }
             ToWorker::Records { partition: id, records, at } => {
-                (id, partitions.get_mut(&id).ok_or_else(|| missing(id))?.take(records)?, at)
+                let count = records.len() as u64;
+                (id, count, partitions.get_mut(&id).ok_or_else(|| missing(id))?.take(records)?, at)
             }
             ToWorker::End(id) => {
-                (id, partitions.get_mut(&id).ok_or_else(|| missing(id))?.finish()?, Instant::now())
+                (id, 0, partitions.get_mut(&id).ok_or_else(|| missing(id))?.finish()?, Instant::now())
             }
             ToWorker::Drop(id) => {
                 shared.watch.metrics.forget(id);
@@ -327,7 +328,7 @@ fn worker_loop(
         };
         summary.count(&outcome);
         if let Some(partition) = partitions.get_mut(&id) {
-            shared.watch.worked(partition, &outcome);
+            shared.watch.worked(partition, count, &outcome);
         }
         if !outcome.results.is_empty() {
             to_sink

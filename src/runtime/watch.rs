@@ -19,7 +19,7 @@ pub struct Watch {
     pub health: Arc<Health>,
     /// Set to end the run: commit, snapshot, leave.
     pub stop: Arc<AtomicBool>,
-    /// Called with the number of records just taken in.
+    /// Called with the number of records just worked on.
     pub progress: Arc<dyn Fn(u64) + Send + Sync>,
 }
 
@@ -44,14 +44,9 @@ impl Watch {
         })
     }
 
-    /// Records of a partition came in.
-    pub(super) fn received(&self, topic: &str, partition: i32, records: u64) {
-        self.metrics.records_received(topic, partition, records);
+    /// A partition has worked on `records` that it was given.
+    pub(super) fn worked(&self, partition: &mut Partition, records: u64, outcome: &Outcome) {
         (self.progress)(records);
-    }
-
-    /// A partition has worked on what it was given.
-    pub(super) fn worked(&self, partition: &mut Partition, outcome: &Outcome) {
         self.metrics.stats(partition.id(), &partition.stats());
         for (stage, time) in partition.take_busy() {
             self.metrics.busy(stage, time);

@@ -7,5 +7,6 @@ mod kafka;
 mod recovery;
 mod rejects;
 mod schemas;
+mod sql;
 mod support;
 mod windows;
