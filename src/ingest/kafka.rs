@@ -145,6 +145,31 @@ impl KafkaSource {
         list
     }
 
+    /// A restored position against what the broker still has. Left alone, librdkafka would go where `start` says, and
+    /// with `latest` pass over all records there are. Errors: `Source`, when the topic is another one than it was.
+    fn within_log(&self, partition: i32, position: i64) -> Result<i64> {
+        match self.consumer.fetch_watermarks(&self.topic, partition, METADATA_TIMEOUT) {
+            Ok((low, _)) if position < low => {
+                let lost = low - position;
+                tracing::warn!(partition, position, lost, "the broker dropped records before they were read");
+                Ok(low)
+            }
+            Ok((_, high)) if position > high => Err(Error::new(
+                Kind::Source,
+                format!(
+                    "topic {} partition {partition} ends at {high}, but its state was saved at {position}: was the topic \
+                     made anew? Remove the state directory to begin anew",
+                    self.topic
+                ),
+            )),
+            Ok(_) => Ok(position),
+            Err(error) => {
+                tracing::warn!(%error, partition, "cannot ask where the log begins; reading on from the state");
+                Ok(position)
+            }
+        }
+    }
+
     /// Tells librdkafka what it may fetch, once every assigned partition has its start.
     fn assign_started(&mut self) -> Result<()> {
         if self.starting.values().any(Option::is_none) {
@@ -252,7 +277,10 @@ impl Source for KafkaSource {
 
     fn start(&mut self, partition: i32, position: Option<i64>) -> Result<()> {
         // Invalid: the group's committed offset, or else what `start` in the pipeline file says.
-        let offset = position.map_or(Offset::Invalid, Offset::Offset);
+        let offset = match position {
+            Some(position) => Offset::Offset(self.within_log(partition, position)?),
+            None => Offset::Invalid,
+        };
         self.starting.insert(partition, Some(offset));
         self.assign_started()
     }

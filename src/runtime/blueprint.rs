@@ -72,7 +72,7 @@ impl Blueprint {
         };
         let rows = Decoder::new(decode.clone())?.schema();
         let data = Schema::new(rows.fields()[system_fields().len()..].to_vec());
-        let shape = (&plan.key, &plan.time, &plan.window, &plan.forecast);
+        let shape = (input(&plan.source), &plan.key, &plan.time, &plan.window, &plan.forecast);
         let blueprint = Blueprint {
             topic: topic(&plan.source),
             decode,
@@ -119,5 +119,20 @@ fn topic(source: &SourcePlan) -> String {
         SourcePlan::Kafka(kafka) => kafka.topic.clone(),
         SourcePlan::File(file) => file.path.display().to_string(),
         SourcePlan::Generate(_) => "generate".to_owned(),
+    }
+}
+
+/// What positions are positions of: a state must not go on in another input.
+fn input(source: &SourcePlan) -> String {
+    match source {
+        SourcePlan::Kafka(kafka) => format!("topic {}", kafka.topic),
+        // A folder may move with its state.
+        SourcePlan::File(file) => format!("file {}", file.path.file_name().unwrap_or_default().display()),
+        SourcePlan::Generate(plan) => {
+            format!(
+                "{:?} series {} seed {} partitions {}",
+                plan.process, plan.series, plan.seed, plan.partitions
+            )
+        }
     }
 }

@@ -8,11 +8,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use tickcast::ingest::partition_count;
 
 use crate::broker::{brokers_or_skip, create_topic, private_or_skip};
 use crate::cli::get;
@@ -333,4 +337,44 @@ fn a_killed_consumer_goes_on_from_its_snapshot_and_loses_nothing() {
     let expected: std::collections::BTreeSet<String> =
         from_file(0, 200)["forecasts"].iter().cloned().collect();
     assert!(read == expected, "{} forecasts, undisturbed {}", read.len(), expected.len());
+}
+
+fn admin(addr: &str) -> AdminClient<DefaultClientContext> {
+    ClientConfig::new().set("bootstrap.servers", addr).create().unwrap()
+}
+
+#[test]
+fn records_that_the_broker_dropped_are_passed_over_and_the_rest_is_read() {
+    let Some(addr) = brokers_or_skip("kafka::records_that_the_broker_dropped") else { return };
+    let id = "dropped";
+    make_topics(addr, id, 1);
+    let bench = bench(addr, id);
+    let topic = format!("{id}.in");
+    let readings = readings(0, 60);
+    let forecasts = || consume(addr, &format!("{id}.forecasts"), 1).len();
+    produce(addr, &topic, 0, readings[..80].iter().map(String::as_bytes));
+    run_until(&bench, || forecasts() >= 19 * 4);
+    produce(addr, &topic, 0, readings[80..].iter().map(String::as_bytes));
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&topic, 0, Offset::Offset(120)).unwrap();
+    futures::executor::block_on(admin(addr).delete_records(&list, &AdminOptions::new())).unwrap();
+    // Hours 20 to 29 are gone: the series are carried over them, but there is no truth in them.
+    run_until(&bench, || forecasts() >= 59 * 4);
+}
+
+#[test]
+fn a_topic_made_anew_is_no_place_to_go_on() {
+    let Some(addr) = brokers_or_skip("kafka::a_topic_made_anew") else { return };
+    let id = "anew";
+    make_topics(addr, id, 1);
+    let bench = bench(addr, id);
+    let topic = format!("{id}.in");
+    produce(addr, &topic, 0, readings(0, 5).iter().map(String::as_bytes));
+    run_until(&bench, || consume(addr, &format!("{id}.forecasts"), 1).len() >= 16);
+    futures::executor::block_on(admin(addr).delete_topics(&[&topic], &AdminOptions::new())).unwrap();
+    wait_for("the topic's end", || partition_count(&bench.kafka().client, &topic).is_err());
+    create_topic(addr, &topic, 1);
+    let watch = support::watch(Arc::new(AtomicBool::new(false)), Arc::new(|_| ()));
+    let error = support::run(&bench.load(), Runner::Threads(1), 50, watch).unwrap_err();
+    assert!(error.to_string().contains("made anew"), "{error}");
 }

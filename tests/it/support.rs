@@ -71,6 +71,14 @@ impl Bench {
         run(&self.load(), runner, batch, watch).unwrap()
     }
 
+    /// The Kafka source of the pipeline.
+    pub fn kafka(&self) -> tickcast::config::plan::KafkaSourcePlan {
+        match self.load().plan.source {
+            SourcePlan::Kafka(kafka) => kafka,
+            other => panic!("no Kafka source: {other:?}"),
+        }
+    }
+
     /// The files below `out/`, by name.
     pub fn out(&self) -> BTreeMap<String, String> {
         read_dir(&self.path("out"))
