@@ -12,10 +12,10 @@ pub trait Operator: Send {
     fn name(&self) -> &'static str;
 
     /// Takes in one batch of rows, in order.
-    fn on_batch(&mut self, batch: &RecordBatch, out: &mut Emitter) -> Result<()>;
+    fn on_batch(&mut self, batch: &RecordBatch, out: &mut dyn Output) -> Result<()>;
 
     /// Learns that no record before `watermark` will come: [`EventTime::MAX`] ends the input.
-    fn on_watermark(&mut self, watermark: EventTime, out: &mut Emitter) -> Result<()>;
+    fn on_watermark(&mut self, watermark: EventTime, out: &mut dyn Output) -> Result<()>;
 
     /// The whole state. Restored at any record, the operator goes on with the same bytes.
     fn snapshot(&self) -> Result<Vec<u8>>;
@@ -27,15 +27,41 @@ pub trait Operator: Send {
     fn report(&self, stats: &mut Stats);
 }
 
-/// Where an operator puts what it makes.
+/// Where an operator puts what it makes, piece by piece: one record can close a thousand windows, and they need not be
+/// in memory together.
+pub trait Output {
+    /// A batch for the next operator, which takes it in before this returns.
+    fn rows(&mut self, rows: RecordBatch) -> Result<()>;
+
+    /// Records for a sink.
+    fn results(&mut self, stream: Stream, records: RecordBatch) -> Result<()>;
+
+    /// A record that was not taken in.
+    fn reject(&mut self, reject: Reject);
+}
+
+/// An output that keeps everything, to look at one operator alone.
 #[derive(Debug, Default)]
-pub struct Emitter {
-    /// Batches for the next operator.
-    pub next: Vec<RecordBatch>,
-    /// Results for the sinks.
+pub struct Collected {
+    pub rows: Vec<RecordBatch>,
     pub results: Vec<(Stream, RecordBatch)>,
-    /// Records that were not taken in.
     pub rejects: Vec<Reject>,
+}
+
+impl Output for Collected {
+    fn rows(&mut self, rows: RecordBatch) -> Result<()> {
+        self.rows.push(rows);
+        Ok(())
+    }
+
+    fn results(&mut self, stream: Stream, records: RecordBatch) -> Result<()> {
+        self.results.push((stream, records));
+        Ok(())
+    }
+
+    fn reject(&mut self, reject: Reject) {
+        self.rejects.push(reject);
+    }
 }
 
 /// What a partition's operators say of themselves. Totals count from the partition's first record.

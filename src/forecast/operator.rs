@@ -18,7 +18,7 @@ use crate::config::plan::{Expert, ForecastPlan, Scope};
 use crate::error::{Error, Kind, OrFail, Result};
 use crate::message::{EventTime, Stream};
 use crate::model::{Learned, Learner, Memory, NetworkSpec, Settings, Track};
-use crate::operator::{Emitter, Operator, Stats};
+use crate::operator::{Operator, Output, Stats};
 
 /// Labels are clipped to this many scales.
 const LABEL_CLIP: f64 = 8.0;
@@ -322,7 +322,7 @@ impl Operator for ForecastOperator {
         "forecast"
     }
 
-    fn on_batch(&mut self, batch: &RecordBatch, out: &mut Emitter) -> Result<()> {
+    fn on_batch(&mut self, batch: &RecordBatch, out: &mut dyn Output) -> Result<()> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
@@ -343,13 +343,13 @@ impl Operator for ForecastOperator {
             [(Stream::Forecasts, forecasts.finish()?), (Stream::Scores, scores.finish()?)]
         {
             if records.num_rows() > 0 {
-                out.results.push((stream, records));
+                out.results(stream, records)?;
             }
         }
         Ok(())
     }
 
-    fn on_watermark(&mut self, _: EventTime, _: &mut Emitter) -> Result<()> {
+    fn on_watermark(&mut self, _: EventTime, _: &mut dyn Output) -> Result<()> {
         Ok(())
     }
 

@@ -38,13 +38,13 @@ pub fn run_inline(mut job: Job) -> Result<Summary> {
                 let count = records.len() as u64;
                 summary.records += count;
                 job.watch.metrics.records_received(&job.blueprint.topic, id, count);
-                let outcome = partition.take(records)?;
-                write(&mut job, partition, count, &outcome, &mut summary)?;
+                partition.take(records, &mut |outcome| write(&mut job, id, &outcome, &mut summary))?;
+                job.watch.worked(partition, count);
             }
             Event::End { partition: id } => {
                 let Some(partition) = partitions.get_mut(&id) else { continue };
-                let outcome = partition.finish()?;
-                write(&mut job, partition, 0, &outcome, &mut summary)?;
+                partition.finish(&mut |outcome| write(&mut job, id, &outcome, &mut summary))?;
+                job.watch.worked(partition, 0);
                 open -= 1;
                 if open == 0 {
                     break;
@@ -72,15 +72,9 @@ fn begin(job: &mut Job, id: i32) -> Result<Partition> {
     Ok(opened.partition)
 }
 
-fn write(
-    job: &mut Job,
-    partition: &mut Partition,
-    records: u64,
-    outcome: &Outcome,
-    summary: &mut Summary,
-) -> Result<()> {
-    job.watch.worked(partition, records, outcome);
-    job.outputs.write(partition.id(), &outcome.results)?;
+fn write(job: &mut Job, id: i32, outcome: &Outcome, summary: &mut Summary) -> Result<()> {
+    job.outputs.write(id, &outcome.results)?;
+    job.watch.rejected(outcome);
     job.watch.wrote(&outcome.results);
     summary.count(outcome);
     Ok(())

@@ -15,7 +15,7 @@ use std::time::Duration;
 pub use blueprint::{Blueprint, Known};
 pub use inline::run_inline;
 pub use outputs::Outputs;
-pub use partition::Partition;
+pub use partition::{Deliver, Outcome, Partition};
 pub use shutdown::on_signal;
 pub use threads::run_threads;
 pub use watch::Watch;

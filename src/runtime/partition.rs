@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, OrFail, Result};
 use crate::ingest::Decoder;
 use crate::ledger::Snapshot;
 use crate::message::{EventTime, Reason, Records, Reject, Stream, reject_schema};
-use crate::operator::{Emitter, Operator, Stats};
+use crate::operator::{Operator, Output, Stats};
 
 /// A partition at some position.
 pub struct Partition {
@@ -27,12 +27,74 @@ pub struct Partition {
     busy: Vec<(&'static str, Duration)>,
 }
 
-/// What a step of a partition made.
+/// Some of what a partition made, in order.
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub results: Vec<(Stream, RecordBatch)>,
     /// The reason of every reject among the results.
     pub rejected: Vec<Reason>,
+}
+
+/// Takes outcomes as they come; what it does not take in time holds the partition up.
+pub type Deliver<'a> = dyn FnMut(Outcome) -> Result<()> + 'a;
+
+/// Results are delivered when so many rows have come together.
+const DELIVER_ROWS: usize = 4096;
+
+/// What operators emitted and is not delivered yet.
+struct Pending<'a, 'b> {
+    outcome: Outcome,
+    rows: usize,
+    rejects: Vec<Reject>,
+    deliver: &'a mut Deliver<'b>,
+}
+
+/// The operators after one of them, as its output.
+struct Chain<'a, 'b, 'c> {
+    rest: &'a mut [Box<dyn Operator>],
+    /// One entry an operator of `rest`.
+    busy: &'a mut [(&'static str, Duration)],
+    /// Time spent in `rest`.
+    below: Duration,
+    pending: &'a mut Pending<'b, 'c>,
+}
+
+impl Chain<'_, '_, '_> {
+    /// Runs the first operator of the rest, and books its time without that of those after it.
+    fn run(&mut self, work: impl FnOnce(&mut dyn Operator, &mut dyn Output) -> Result<()>) -> Result<()> {
+        let (Some((first, rest)), Some((busy, busy_rest))) =
+            (self.rest.split_first_mut(), self.busy.split_first_mut())
+        else {
+            return Ok(());
+        };
+        let from = Instant::now();
+        let mut after = Chain { rest, busy: busy_rest, below: Duration::ZERO, pending: &mut *self.pending };
+        work(first.as_mut(), &mut after)?;
+        let (spent, below) = (from.elapsed(), after.below);
+        busy.1 += spent.saturating_sub(below);
+        self.below += spent;
+        Ok(())
+    }
+}
+
+impl Output for Chain<'_, '_, '_> {
+    fn rows(&mut self, rows: RecordBatch) -> Result<()> {
+        self.run(|operator, out| operator.on_batch(&rows, out))
+    }
+
+    fn results(&mut self, stream: Stream, records: RecordBatch) -> Result<()> {
+        self.pending.rows += records.num_rows();
+        self.pending.outcome.results.push((stream, records));
+        if self.pending.rows >= DELIVER_ROWS {
+            self.pending.rows = 0;
+            (self.pending.deliver)(std::mem::take(&mut self.pending.outcome))?;
+        }
+        Ok(())
+    }
+
+    fn reject(&mut self, reject: Reject) {
+        self.pending.rejects.push(reject);
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -63,55 +125,48 @@ impl Partition {
         self.position
     }
 
-    /// Takes in the next records.
-    pub fn take(&mut self, records: Records) -> Result<Outcome> {
+    /// Takes in the next records and delivers what comes of them.
+    pub fn take(&mut self, records: Records, deliver: &mut Deliver<'_>) -> Result<()> {
         let next = records.next_offset();
         let from = Instant::now();
         let decoded = self.decoder.decode(records)?;
         self.busy[0].1 += from.elapsed();
-        let mut emitted = Emitter { rejects: decoded.rejects, ..Emitter::default() };
+        let mut pending = Pending { outcome: Outcome::default(), rows: 0, rejects: decoded.rejects, deliver };
         if decoded.rows.num_rows() > 0 {
-            self.flow(0, &decoded.rows, &mut emitted)?;
+            self.chain(0, &mut pending).rows(decoded.rows)?;
         }
         self.position = next.or(self.position);
-        self.outcome(emitted)
+        self.deliver_rest(pending)
     }
 
     /// The input has ended: every window closes.
-    pub fn finish(&mut self) -> Result<Outcome> {
-        let mut emitted = Emitter::default();
+    pub fn finish(&mut self, deliver: &mut Deliver<'_>) -> Result<()> {
+        let mut pending = Pending { outcome: Outcome::default(), rows: 0, rejects: Vec::new(), deliver };
         for from in 0..self.operators.len() {
-            self.operators[from].on_watermark(EventTime::MAX, &mut emitted)?;
-            self.pass_on(from, &mut emitted)?;
+            self.chain(from, &mut pending).run(|operator, out| operator.on_watermark(EventTime::MAX, out))?;
         }
-        self.outcome(emitted)
+        self.deliver_rest(pending)
     }
 
-    fn flow(&mut self, at: usize, batch: &RecordBatch, emitted: &mut Emitter) -> Result<()> {
-        let Some(operator) = self.operators.get_mut(at) else { return Ok(()) };
-        let from = Instant::now();
-        operator.on_batch(batch, emitted)?;
-        self.busy[at + 1].1 += from.elapsed();
-        self.pass_on(at, emitted)
-    }
-
-    /// Gives what the operator at `from` emitted to the one after it.
-    fn pass_on(&mut self, from: usize, emitted: &mut Emitter) -> Result<()> {
-        for batch in std::mem::take(&mut emitted.next) {
-            self.flow(from + 1, &batch, emitted)?;
+    /// The operators from one on.
+    fn chain<'a, 'b, 'c>(&'a mut self, from: usize, pending: &'a mut Pending<'b, 'c>) -> Chain<'a, 'b, 'c> {
+        Chain {
+            rest: &mut self.operators[from..],
+            busy: &mut self.busy[from + 1..],
+            below: Duration::ZERO,
+            pending,
         }
-        Ok(())
     }
 
-    fn outcome(&self, emitted: Emitter) -> Result<Outcome> {
-        let mut results = emitted.results;
-        let mut rejects = emitted.rejects;
+    fn deliver_rest(&self, pending: Pending<'_, '_>) -> Result<()> {
+        let Pending { mut outcome, mut rejects, deliver, .. } = pending;
         // Decoding and windows reject apart; in order of offset the stream does not show how records were batched.
         rejects.sort_by_key(|reject| reject.offset);
         if !rejects.is_empty() {
-            results.push((Stream::Rejects, self.reject_batch(&rejects)?));
+            outcome.results.push((Stream::Rejects, self.reject_batch(&rejects)?));
+            outcome.rejected = rejects.iter().map(|reject| reject.reason).collect();
         }
-        Ok(Outcome { results, rejected: rejects.iter().map(|reject| reject.reason).collect() })
+        deliver(outcome)
     }
 
     fn reject_batch(&self, rejects: &[Reject]) -> Result<RecordBatch> {

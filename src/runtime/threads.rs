@@ -17,7 +17,7 @@ use arrow::record_batch::RecordBatch;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
 use super::outputs::{Opened, Outputs, open_partition};
-use super::partition::Partition;
+use super::partition::{Outcome, Partition};
 use super::{Blueprint, Job, Pace, Summary, Watch};
 use crate::error::{Error, Kind, OrFail, Result};
 use crate::ingest::{Event, Source};
@@ -302,42 +302,49 @@ fn worker_loop(
     let mut summary = Summary::default();
     let missing = |id: i32| Error::new(Kind::Io, format!("records of partition {id} before its beginning"));
     for command in from_ingest {
-        let (id, count, outcome, at) = match command {
-            ToWorker::Begin(partition) => {
-                partitions.insert(partition.id(), *partition);
-                continue;
-            }
+        match command {
+            ToWorker::Begin(partition) => _ = partitions.insert(partition.id(), *partition),
             ToWorker::Records { partition: id, records, at } => {
+                let partition = partitions.get_mut(&id).ok_or_else(|| missing(id))?;
                 let count = records.len() as u64;
-                (id, count, partitions.get_mut(&id).ok_or_else(|| missing(id))?.take(records)?, at)
+                partition
+                    .take(records, &mut |outcome| hand_on(id, at, outcome, &mut summary, to_sink, shared))?;
+                shared.watch.worked(partition, count);
             }
             ToWorker::End(id) => {
-                (id, 0, partitions.get_mut(&id).ok_or_else(|| missing(id))?.finish()?, Instant::now())
+                let partition = partitions.get_mut(&id).ok_or_else(|| missing(id))?;
+                let at = Instant::now();
+                partition.finish(&mut |outcome| hand_on(id, at, outcome, &mut summary, to_sink, shared))?;
+                shared.watch.worked(partition, 0);
             }
             ToWorker::Drop(id) => {
                 shared.watch.metrics.forget(id);
                 if let Some(partition) = partitions.remove(&id) {
                     save(&partition, to_sink)?;
                 }
-                continue;
             }
-            ToWorker::Snapshot => {
-                partitions.values().try_for_each(|partition| save(partition, to_sink))?;
-                continue;
-            }
-        };
-        summary.count(&outcome);
-        if let Some(partition) = partitions.get_mut(&id) {
-            shared.watch.worked(partition, count, &outcome);
-        }
-        if !outcome.results.is_empty() {
-            to_sink
-                .send(ToSink::Results { partition: id, results: outcome.results, at })
-                .map_err(|_| closed("the sink"))?;
+            ToWorker::Snapshot => partitions.values().try_for_each(|partition| save(partition, to_sink))?,
         }
     }
     summary.windows = partitions.values().map(|partition| partition.stats().windows_closed).sum();
     Ok(summary)
+}
+
+/// Results to the sink; while its channel is full, the partition waits.
+fn hand_on(
+    partition: i32,
+    at: Instant,
+    outcome: Outcome,
+    summary: &mut Summary,
+    to_sink: &Sender<ToSink>,
+    shared: Shared<'_>,
+) -> Result<()> {
+    summary.count(&outcome);
+    shared.watch.rejected(&outcome);
+    if outcome.results.is_empty() {
+        return Ok(());
+    }
+    to_sink.send(ToSink::Results { partition, results: outcome.results, at }).map_err(|_| closed("the sink"))
 }
 
 fn save(partition: &Partition, to_sink: &Sender<ToSink>) -> Result<()> {

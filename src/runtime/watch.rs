@@ -45,12 +45,16 @@ impl Watch {
     }
 
     /// A partition has worked on `records` that it was given.
-    pub(super) fn worked(&self, partition: &mut Partition, records: u64, outcome: &Outcome) {
+    pub(super) fn worked(&self, partition: &mut Partition, records: u64) {
         (self.progress)(records);
         self.metrics.stats(partition.id(), &partition.stats());
         for (stage, time) in partition.take_busy() {
             self.metrics.busy(stage, time);
         }
+    }
+
+    /// A partition rejected records.
+    pub(super) fn rejected(&self, outcome: &Outcome) {
         outcome.rejected.iter().for_each(|&reason| self.metrics.rejected(reason, 1));
     }
 

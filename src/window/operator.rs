@@ -23,11 +23,11 @@ use super::snapshot;
 use crate::config::plan::{Gaps, WindowPlan};
 use crate::error::{Error, Kind, OrFail, Result};
 use crate::message::{EventTime, Reason, Reject, column, timestamp_type};
-use crate::operator::{Emitter, Operator, Stats};
+use crate::operator::{Operator, Output, Stats};
 
 /// A silent series is carried for at most this many windows; then it has no rows until it speaks again.
 /// The bound keeps one record far ahead from making an endless run of windows.
-const CARRY_WINDOWS: i64 = 1024;
+const CARRY_WINDOWS: i64 = 256;
 /// More series in one partition than this is taken for a key that is not one.
 const MAX_SERIES: usize = 1_000_000;
 /// More windows open at once than this is taken for a lateness that is far too long for the window.
@@ -132,7 +132,7 @@ impl WindowOperator {
     }
 
     /// Closes every window before `frontier`, oldest first; with `carry` also those in which nobody spoke.
-    fn close_before(&mut self, frontier: EventTime, out: &mut Emitter) -> Result<()> {
+    fn close_before(&mut self, frontier: EventTime, out: &mut dyn Output) -> Result<()> {
         let size = self.windows.size_us;
         loop {
             let opened = self.state.open.first_key_value().map(|(&start, _)| start).filter(|&s| s < frontier);
@@ -153,7 +153,7 @@ impl WindowOperator {
             self.state.windows_closed += 1;
             let (ids, spoke_at, columns) = batch;
             if !ids.is_empty() {
-                out.next.push(self.closed_batch(start, start.plus_us(size), &ids, &spoke_at, columns)?);
+                out.rows(self.closed_batch(start, start.plus_us(size), &ids, &spoke_at, columns)?)?;
             }
         }
     }
@@ -221,7 +221,13 @@ impl WindowOperator {
             .or_fail(Kind::Query, || "cannot build a closed window")
     }
 
-    fn reject_late(&self, rows: &RecordBatch, row: usize, start: EventTime, out: &mut Emitter) -> Result<()> {
+    fn reject_late(
+        &self,
+        rows: &RecordBatch,
+        row: usize,
+        start: EventTime,
+        out: &mut dyn Output,
+    ) -> Result<()> {
         let offset = system::<Int64Array>(rows, column::OFFSET)?.value(row);
         let raw = system::<BinaryArray>(rows, column::RAW)?;
         let value = if raw.is_valid(row) { raw.value(row).to_vec() } else { row_as_json(rows, row)? };
@@ -230,7 +236,7 @@ impl WindowOperator {
             show_time(start),
             show_time(start.plus_us(self.windows.size_us))
         );
-        out.rejects.push(Reject { offset, reason: Reason::Late, detail, value });
+        out.reject(Reject { offset, reason: Reason::Late, detail, value });
         Ok(())
     }
 }
@@ -240,7 +246,7 @@ impl Operator for WindowOperator {
         "window"
     }
 
-    fn on_batch(&mut self, batch: &RecordBatch, out: &mut Emitter) -> Result<()> {
+    fn on_batch(&mut self, batch: &RecordBatch, out: &mut dyn Output) -> Result<()> {
         let times = system::<TimestampMicrosecondArray>(batch, column::TIME)?;
         let names = system::<StringArray>(batch, column::SERIES)?;
         let wanted =
@@ -266,7 +272,7 @@ impl Operator for WindowOperator {
         self.assign(&rows, names, &open)
     }
 
-    fn on_watermark(&mut self, watermark: EventTime, out: &mut Emitter) -> Result<()> {
+    fn on_watermark(&mut self, watermark: EventTime, out: &mut dyn Output) -> Result<()> {
         let Some(mut progress) = self.state.progress else { return Ok(()) };
         let frontier = if watermark == EventTime::MAX { watermark } else { self.windows.start_of(watermark) };
         if frontier <= progress.frontier {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use tickcast::ingest::FileSource;
 use tickcast::ingest::{Event, Source};
 use tickcast::message::{Records, Stream};
-use tickcast::runtime::{Blueprint, Partition};
+use tickcast::runtime::{Blueprint, Outcome, Partition};
 
 use crate::support::{Bench, Runner};
 
@@ -131,23 +131,24 @@ fn part(records: &Records, from: usize, to: usize) -> Records {
 fn bytes_with_restores(blueprint: &Blueprint, records: &Records, cuts: &[usize]) -> Vec<(Stream, Vec<u8>)> {
     let mut partition = blueprint.partition(0).unwrap();
     let mut bytes: Vec<(Stream, Vec<u8>)> = Stream::ALL.map(|stream| (stream, Vec::new())).to_vec();
-    let mut keep = |results: Vec<(Stream, arrow::record_batch::RecordBatch)>| {
-        for (stream, rows) in results {
+    let mut keep = |outcome: Outcome| {
+        for (stream, rows) in outcome.results {
             let mut writer = arrow::json::LineDelimitedWriter::new(Vec::new());
             writer.write(&rows).unwrap();
             bytes.iter_mut().find(|(of, _)| *of == stream).unwrap().1.extend(writer.into_inner());
         }
+        Ok(())
     };
     let mut from = 0;
     for &cut in cuts.iter().chain([&records.len()]) {
         if cut < from {
             continue;
         }
-        keep(partition.take(part(records, from, cut)).unwrap().results);
+        partition.take(part(records, from, cut), &mut keep).unwrap();
         from = cut;
         partition = restored(blueprint, &partition);
     }
-    keep(partition.finish().unwrap().results);
+    partition.finish(&mut keep).unwrap();
     bytes
 }
 

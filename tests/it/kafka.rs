@@ -378,3 +378,45 @@ fn a_topic_made_anew_is_no_place_to_go_on() {
     let error = support::run(&bench.load(), Runner::Threads(1), 50, watch).unwrap_err();
     assert!(error.to_string().contains("made anew"), "{error}");
 }
+
+#[test]
+fn two_instances_share_the_partitions_and_one_goes_on_when_the_other_is_killed() {
+    let Some(addr) = brokers_or_skip("kafka::two_instances_share_the_partitions") else { return };
+    let id = "group";
+    make_topics(addr, id, PARTITIONS);
+    let bench = bench(addr, id);
+    let send = |from: usize, to: usize| {
+        for partition in 0..PARTITIONS {
+            let readings = readings(partition, 60);
+            produce(
+                addr,
+                &format!("{id}.in"),
+                partition,
+                readings[from * 4..to * 4].iter().map(String::as_bytes),
+            );
+        }
+    };
+    let distinct = || -> std::collections::BTreeSet<Vec<u8>> {
+        consume(addr, &format!("{id}.forecasts"), PARTITIONS).into_iter().map(|read| read.value).collect()
+    };
+    let closed = |hours: usize| (hours - 1) * 4 * PARTITIONS as usize;
+    send(0, 20);
+    let (_first, _) = start(&bench);
+    wait_for("the first instance's forecasts", || distinct().len() >= closed(20));
+    let (second, http) = start(&bench);
+    wait_for("the second instance", || get(&http, "/ready").starts_with("HTTP/1.1 200"));
+    send(20, 40);
+    wait_for("both instances' forecasts", || distinct().len() >= closed(40));
+    assert!(
+        get(&http, "/metrics").contains("tickcast_records_received_total{"),
+        "the second instance had no share"
+    );
+    drop(second);
+    send(40, 60);
+    wait_for("the rest", || distinct().len() >= closed(60));
+    let expected: std::collections::BTreeSet<Vec<u8>> = (0..PARTITIONS)
+        .flat_map(|partition| from_file(partition, 60)["forecasts"].clone())
+        .map(String::into_bytes)
+        .collect();
+    assert!(distinct() == expected, "{} forecasts, undisturbed {}", distinct().len(), expected.len());
+}

@@ -12,7 +12,7 @@ use datafusion::prelude::SessionContext;
 use proptest::prelude::*;
 use tickcast::config::plan::{Gaps, WindowPlan};
 use tickcast::message::{EventTime, system_fields};
-use tickcast::operator::{Emitter, Operator};
+use tickcast::operator::{Collected, Operator};
 use tickcast::window::{Aggregation, WindowOperator};
 
 const SIZE_US: i64 = 10_000_000;
@@ -116,8 +116,8 @@ fn assert_same(ours: &Closed, theirs: &Closed) {
     }
 }
 
-fn close_all(operator: &mut WindowOperator, batches: &[RecordBatch]) -> Emitter {
-    let mut out = Emitter::default();
+fn close_all(operator: &mut WindowOperator, batches: &[RecordBatch]) -> Collected {
+    let mut out = Collected::default();
     for batch in batches {
         operator.on_batch(batch, &mut out).unwrap();
     }
@@ -141,7 +141,7 @@ proptest! {
         let all = arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap();
         let kept: arrow::array::BooleanArray = (0..rows.len()).map(|i| Some(!late.contains(&(i as i64)))).collect();
         let kept = arrow::compute::filter_record_batch(&all, &kept).unwrap();
-        assert_same(&rows_of(&out.next, 4), &by_batch_sql(&kept));
+        assert_same(&rows_of(&out.rows, 4), &by_batch_sql(&kept));
     }
 }
 
@@ -156,7 +156,7 @@ fn windows_of_many_folds_are_batch_sql() {
     assert!(out.rejects.is_empty());
     let all = arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap();
     let mut theirs = by_batch_sql(&all);
-    let mut ours = rows_of(&out.next, 4);
+    let mut ours = rows_of(&out.rows, 4);
     // t-digests of other batches are other digests: near, not equal.
     let p90 = SELECT.len() - 1;
     for (our, their) in ours.iter_mut().zip(&mut theirs) {
@@ -169,8 +169,8 @@ fn windows_of_many_folds_are_batch_sql() {
 #[test]
 fn silent_series_are_carried_or_skipped_and_rows_keep_the_order_of_first_sight() {
     let rows: Vec<Row> = vec![(2, 0, Some(6)), (1, 1, Some(3)), (1, 35_000_000, Some(9))];
-    let series = |out: &Emitter| -> Vec<(i64, String, bool)> {
-        out.next
+    let series = |out: &Collected| -> Vec<(i64, String, bool)> {
+        out.rows
             .iter()
             .flat_map(|batch| {
                 (0..batch.num_rows()).map(|row| {
