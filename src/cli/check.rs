@@ -1,7 +1,7 @@
 //! `check`: the pipeline file, its schema and its SQL; with `--connect` the brokers and topics too.
 //! It must not change anything anywhere.
 
-use super::{Failure, Outcome, placed};
+use super::{Failure, Outcome, check_clients, placed, say};
 use crate::config::Pipeline;
 use crate::config::plan::{KafkaClientPlan, Plan, SinkPlan, SourcePlan};
 use crate::error::{Error, Kind, Result};
@@ -12,8 +12,9 @@ use crate::window::referenced_columns;
 
 pub fn check(pipeline: &Pipeline, connect: bool) -> Outcome {
     let plan = &pipeline.plan;
+    check_clients(pipeline)?;
     placed(pipeline, plan_all(plan))?;
-    println!("{}: the pipeline file is good", plan.name);
+    say(&format!("{}: the pipeline file is good", plan.name));
     if !connect {
         return Ok(());
     }
@@ -47,9 +48,17 @@ fn connect_all(plan: &Plan) -> Result<Vec<String>> {
     let mut problems = Vec::new();
     let mut partitions = None;
     let mut reach = |what: &str, client: &KafkaClientPlan, topic: &str| match partition_count(client, topic) {
-        Ok(count) => {
-            println!("{what}: topic {topic} at {}: {count} partitions", client.brokers);
+        Ok(Some(count)) => {
+            say(&format!("{what}: topic {topic} at {}: {count} partitions", client.brokers));
             Some(count)
+        }
+        Ok(None) if what == "source" => {
+            problems.push(format!("{what}: topic {topic} does not exist at {}", client.brokers));
+            None
+        }
+        Ok(None) => {
+            say(&format!("{what}: topic {topic} at {} does not exist yet: run makes it", client.brokers));
+            None
         }
         Err(error) => {
             problems.push(format!("{what}: {error}"));

@@ -5,15 +5,19 @@ mod check;
 mod demo;
 mod run;
 
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
+use crate::config::plan::{KafkaClientPlan, SinkPlan, SourcePlan};
 use crate::config::{self, Faults, Pipeline};
 use crate::error::{Error, Kind, Result};
+use crate::message::Stream;
 use crate::query;
+use crate::sink::kafka::check_properties;
 use crate::window::output_column;
 
 /// Exit code of a bad pipeline file: sysexits' EX_CONFIG.
@@ -142,7 +146,7 @@ fn dispatch(cli: &Cli) -> Outcome {
             Ok(query::run(&plan, query, format, &mut std::io::stdout().lock())?)
         }
         Verb::Schema => {
-            println!("{:#}", config::schema());
+            say(&format!("{:#}", config::schema()));
             Ok(())
         }
     }
@@ -152,11 +156,34 @@ fn start_logs(global: &Global) {
     let level = ["info", "debug", "trace"][usize::from(global.verbose.min(2))];
     let default = format!("warn,tickcast={level}");
     let filter = EnvFilter::try_from_env("TICKCAST_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let logs =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     match global.log_format {
         LogFormat::Text => logs.with_target(false).init(),
         LogFormat::Json => logs.json().init(),
     }
+}
+
+/// A line on standard output; one that nobody reads any more (`| head`) is no failure.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Whether librdkafka takes the properties of every Kafka block.
+fn check_clients(pipeline: &Pipeline) -> Outcome {
+    let at = |path: &[&str], client: &KafkaClientPlan| {
+        check_properties(client).map_err(|error| pipeline_fault(pipeline, path, &error))
+    };
+    if let SourcePlan::Kafka(kafka) = &pipeline.plan.source {
+        at(&["source", "kafka", "properties"], &kafka.client)?;
+    }
+    for stream in Stream::ALL {
+        if let Some(SinkPlan::Kafka { client, .. }) = pipeline.plan.sinks.of(stream) {
+            at(&["sinks", stream.name(), "kafka", "properties"], client)?;
+        }
+    }
+    Ok(())
 }
 
 /// What the schema or the SQL of a pipeline has wrong is a fault of its file, at its place.

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{Outcome, placed};
+use super::{Outcome, check_clients, placed};
 use crate::config::Pipeline;
-use crate::config::plan::{KafkaSourcePlan, Plan, SinkPlan, SourcePlan};
-use crate::error::{Result, Retry};
+use crate::config::plan::{KafkaClientPlan, Plan, SinkPlan, SourcePlan};
+use crate::error::{Error, Kind, Result, Retry};
 use crate::ingest::{FileSource, GeneratedSource, KafkaSource, Source, partition_count};
 use crate::message::Stream;
 use crate::runtime::{Blueprint, Job, Known, Outputs, Pace, Summary, Watch, on_signal, run_threads};
-use crate::serve::{Health, HttpServer, Metrics};
+use crate::serve::{Health, HttpServer, Metrics, Part};
 use crate::sink::kafka::ensure_topic;
 
 const FIRST_RETRY: Duration = Duration::from_millis(500);
@@ -20,12 +20,14 @@ const LONGEST_RETRY: Duration = Duration::from_secs(10);
 
 pub fn run(pipeline: Pipeline) -> Outcome {
     let plan = &pipeline.plan;
+    check_clients(&pipeline)?;
     let watch = watch(plan, Arc::new(|_| ()))?;
     let server = serve(plan, &watch)?;
     let started = Instant::now();
     let summary = start(&pipeline, watch.clone())?;
     let bounded = !matches!(plan.source, SourcePlan::Kafka(_));
     if let (Some(summary), true) = (summary, bounded) {
+        eprintln!("{}", watch.metrics.rejects());
         eprintln!(
             "{}",
             watch.metrics.scoreboard().render(summary.windows, summary.records, started.elapsed())
@@ -67,18 +69,15 @@ pub fn start(pipeline: &Pipeline, watch: Watch) -> Outcome<Option<Summary>> {
             (placed(pipeline, Blueprint::for_file(plan.clone(), &mut source))?, Box::new(source))
         }
         SourcePlan::Generate(generate) => (unread()?, Box::new(GeneratedSource::new(generate))),
-        SourcePlan::Kafka(kafka) => {
-            let blueprint = unread()?;
-            if !topics_are_there(plan, kafka, &watch)? {
-                return Ok(None);
-            }
-            (blueprint, Box::new(KafkaSource::open(kafka)?))
-        }
+        SourcePlan::Kafka(kafka) => (unread()?, Box::new(KafkaSource::open(kafka)?)),
     };
+    if !topics_are_there(plan, &watch)? {
+        return Ok(None);
+    }
     let job = Job {
         blueprint: Arc::new(blueprint),
         source,
-        outputs: Outputs::open(plan)?,
+        outputs: Outputs::open(plan, &watch.patience())?,
         watch,
         pace: Pace {
             workers: plan.workers,
@@ -89,15 +88,15 @@ pub fn start(pipeline: &Pipeline, watch: Watch) -> Outcome<Option<Summary>> {
     Ok(Some(run_threads(job)?))
 }
 
-/// Waits for the broker and the source's topic, and makes the sinks' topics; false, when told to stop before.
-fn topics_are_there(plan: &Plan, source: &KafkaSourcePlan, watch: &Watch) -> Result<bool> {
+/// Waits for the brokers and the source's topic, and makes the sinks' topics; false, when told to stop before.
+fn topics_are_there(plan: &Plan, watch: &Watch) -> Result<bool> {
     let mut wait = FIRST_RETRY;
     loop {
-        match make_topics(plan, source) {
+        match make_topics(plan) {
             Ok(()) => return Ok(true),
             Err(error) if error.retry == Retry::Later => {
                 tracing::warn!(%error, retry_in = ?wait, "waiting for Kafka");
-                watch.health.set_waiting(error.to_string());
+                watch.health.set_waiting(Part::Source, error.to_string());
             }
             Err(error) => return Err(error),
         }
@@ -112,12 +111,34 @@ fn topics_are_there(plan: &Plan, source: &KafkaSourcePlan, watch: &Watch) -> Res
     }
 }
 
-fn make_topics(plan: &Plan, source: &KafkaSourcePlan) -> Result<()> {
-    let partitions = partition_count(&source.client, &source.topic)?;
-    for stream in Stream::ALL {
-        if let Some(SinkPlan::Kafka { client, topic }) = plan.sinks.of(stream) {
-            ensure_topic(client, topic, partitions)?;
+/// Errors: `Sink`, when a topic has not as many partitions as the source: records keep their partition's number.
+fn make_topics(plan: &Plan) -> Result<()> {
+    let sinks: Vec<(&KafkaClientPlan, &String)> = Stream::ALL
+        .into_iter()
+        .filter_map(|stream| match plan.sinks.of(stream) {
+            Some(SinkPlan::Kafka { client, topic }) => Some((client, topic)),
+            _ => None,
+        })
+        .collect();
+    let wanted = match &plan.source {
+        SourcePlan::Kafka(kafka) => partition_count(&kafka.client, &kafka.topic)?
+            .ok_or_else(|| no_topic(&kafka.client, &kafka.topic))?,
+        SourcePlan::Generate(generate) => generate.partitions,
+        SourcePlan::File(_) => 1,
+    };
+    for (client, topic) in sinks {
+        ensure_topic(client, topic, wanted)?;
+        let found = partition_count(client, topic)?.ok_or_else(|| no_topic(client, topic))?;
+        if found != wanted {
+            let what = format!(
+                "topic {topic} has {found} partitions, the source has {wanted}: they must be as many"
+            );
+            return Err(Error::new(Kind::Sink, what));
         }
     }
     Ok(())
+}
+
+fn no_topic(client: &KafkaClientPlan, topic: &str) -> Error {
+    Error::transient(Kind::Source, format!("topic {topic} does not exist at {}", client.brokers))
 }

@@ -160,7 +160,7 @@ fn the_smallest_pipeline_has_every_default() {
     let SourcePlan::Kafka(kafka) = &plan.source else { panic!("not Kafka") };
     assert_eq!((kafka.client.brokers.as_str(), kafka.group.as_str()), ("localhost:9092", "weather"));
     assert_eq!((kafka.start, plan.format, plan.name.as_str()), (Start::Earliest, Format::Json, "weather"));
-    assert_eq!(plan.window.select, [("temp".to_string(), "avg(temp)".to_string())]);
+    assert_eq!(plan.window.select, [("temp".to_string(), "avg(\"temp\")".to_string())]);
     assert_eq!((plan.window.lateness_us, plan.window.gaps), (0, Gaps::Carry));
     let forecast = &plan.forecast;
     assert_eq!((&forecast.features[..], &forecast.horizons[..]), (&["temp".to_string()][..], &[1][..]));

@@ -38,10 +38,10 @@ impl Features {
         self.columns * 2 - 1 + LAGS.len() + seasonal + 2 * self.calendar.len()
     }
 
-    /// Values of the target that a series must remember, the newest included.
-    pub fn memory(plan: &ForecastPlan) -> usize {
+    /// Windows of the target that a series must remember, the newest included.
+    pub fn memory(plan: &ForecastPlan) -> i64 {
         let longest = plan.horizons.iter().chain(&LAGS).chain(plan.season.as_ref()).max();
-        longest.map_or(1, |&steps| steps as usize + 1)
+        longest.map_or(1, |&steps| i64::from(steps) + 1)
     }
 
     /// The inputs at the newest window of `series`, which starts at `start`; shape (width).

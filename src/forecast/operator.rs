@@ -31,7 +31,7 @@ pub struct ForecastOperator {
     /// Length of a window in microseconds.
     size_us: i64,
     features: Features,
-    memory: usize,
+    memory: i64,
     forecasts: SchemaRef,
     scores: SchemaRef,
     state: State,
@@ -242,8 +242,9 @@ impl ForecastOperator {
                 let (Some(actual), true) = (row.truth(), due) else { continue };
                 let Some(made) = memory.waiting.pop_front() else { continue };
                 scores.push(name, horizon, &made, actual)?;
-                if made.sigma > 0.0 {
-                    memory.residuals.push((actual - made.forecast) / made.sigma);
+                let residual = (actual - made.forecast) / made.sigma;
+                if made.sigma > 0.0 && residual.is_finite() {
+                    memory.residuals.push(residual);
                     let label = ((actual - made.naive) / made.sigma).clamp(-LABEL_CLIP, LABEL_CLIP);
                     // The newest step is this window's; the forecast came from an earlier one.
                     let back = usize::try_from(member.step - made.step).unwrap_or(usize::MAX);
@@ -328,9 +329,10 @@ impl Operator for ForecastOperator {
         }
         let start = EventTime(batch.column(1).as_primitive::<TimestampMicrosecondType>().value(0));
         let rows = self.rows(batch)?;
+        let number = start.0.div_euclid(self.size_us);
         for row in &rows {
             let member = &mut self.state.series[row.member];
-            member.series.update(&row.values, row.observed);
+            member.series.update(number, &row.values, row.observed);
             member.step += 1;
         }
         let mut forecasts = Forecasts::new(Arc::clone(&self.forecasts), self.plan.levels.len());

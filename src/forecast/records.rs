@@ -182,7 +182,9 @@ impl Scores {
         self.issued_at.append_value(made.issued_at.0);
         self.target_time.append_value(made.target_time.0);
         self.horizon.append_value(horizon as i32);
-        let values = [actual, made.forecast, made.naive, actual - made.forecast];
+        // The difference of two huge numbers of other signs has no finite value.
+        let error = (actual - made.forecast).clamp(f64::MIN, f64::MAX);
+        let values = [actual, made.forecast, made.naive, error];
         self.values.iter_mut().zip(values).for_each(|(builder, value)| builder.append_value(value));
         for (index, covered) in self.covered.iter_mut().enumerate() {
             let bounds = made.intervals.as_ref().map(|intervals| intervals[index]);

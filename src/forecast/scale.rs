@@ -6,6 +6,19 @@ use serde::{Deserialize, Serialize};
 /// The slowest forgetting: a month of hourly windows.
 const ALPHA: f64 = 1.0 / 720.0;
 
+/// A value this many scales away moves a scale no further: one absurd reading must not drown the ordinary ones.
+const OUTLIER: f64 = 100.0;
+/// Observations before a scale knows what is absurd.
+const KNOWN: u64 = 10;
+/// Its square is still a number.
+const LARGEST: f64 = 1e150;
+
+/// A difference as a scale takes it in.
+fn tame(difference: f64, n: u64, scale: f64) -> f64 {
+    let limit = if n > KNOWN && scale > 0.0 { (OUTLIER * scale).min(LARGEST) } else { LARGEST };
+    difference.clamp(-limit, limit)
+}
+
 /// The weight of the n-th observation: a plain mean at first, exponential forgetting later.
 fn weight(n: u64) -> f64 {
     (1.0 / n as f64).max(ALPHA)
@@ -24,7 +37,7 @@ impl Level {
     pub fn update(&mut self, x: f64) {
         self.n += 1;
         let a = weight(self.n);
-        let d = x - self.mean;
+        let d = tame(x - self.mean, self.n, self.variance.sqrt());
         self.mean += a * d;
         self.variance = (1.0 - a) * (self.variance + a * d * d);
     }
@@ -46,6 +59,7 @@ pub struct StepScale {
 impl StepScale {
     pub fn update(&mut self, difference: f64) {
         self.n += 1;
+        let difference = tame(difference, self.n, self.rms());
         self.mean_square += weight(self.n) * (difference * difference - self.mean_square);
     }
 
@@ -71,6 +85,18 @@ mod tests {
         [1.0, 2.0, 6.0].iter().for_each(|&x| level.update(x));
         assert!((level.mean - 3.0).abs() < 1e-12);
         assert!((level.variance - 14.0 / 3.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn an_absurd_value_passes() {
+        let (mut level, mut step) = (Level::default(), StepScale::default());
+        for n in 0..2000 {
+            let x = if n == 300 { 1e308 } else { f64::from(n % 7) };
+            level.update(x);
+            step.update(x);
+        }
+        assert!(level.z(3.0).is_finite() && step.rms().is_finite());
+        assert!(step.rms() < 50.0, "{}", step.rms());
     }
 
     #[test]

@@ -62,9 +62,10 @@ pub struct HorizonMemory {
 pub struct Series {
     /// The target first.
     pub columns: Vec<Column>,
-    /// Newest last; one value a window.
-    recent: VecDeque<f64>,
-    memory: usize,
+    /// The target's values with the numbers of their windows, newest last.
+    recent: VecDeque<(i64, f64)>,
+    /// How many windows back a value may be asked for, less one.
+    memory: i64,
     /// Scales of the target's differences by their length in windows.
     steps: BTreeMap<u32, StepScale>,
     /// One entry a horizon.
@@ -72,20 +73,20 @@ pub struct Series {
 }
 
 impl Series {
-    pub fn new(plan: &ForecastPlan, memory: usize) -> Self {
+    pub fn new(plan: &ForecastPlan, memory: i64) -> Self {
         let lengths = plan.horizons.iter().chain(&LAGS);
         Series {
             columns: vec![Column::default(); plan.features.len()],
-            recent: VecDeque::with_capacity(memory),
+            recent: VecDeque::new(),
             memory,
             steps: lengths.map(|&length| (length, StepScale::default())).collect(),
             horizons: vec![HorizonMemory::default(); plan.horizons.len()],
         }
     }
 
-    /// Takes in a window's values, the target first; a null leaves the column as it was.
+    /// Takes in the values of the window numbered `n`, the target first; a null leaves the column as it was.
     /// A repeated row is not an observation: it moves the memory on, and no scale.
-    pub fn update(&mut self, values: &[Option<f64>], observed: bool) {
+    pub fn update(&mut self, n: i64, values: &[Option<f64>], observed: bool) {
         for (column, value) in self.columns.iter_mut().zip(values) {
             match value {
                 Some(value) if observed => column.update(*value),
@@ -93,22 +94,23 @@ impl Series {
             }
         }
         let Some(value) = self.columns[0].value else { return };
-        if self.recent.len() == self.memory {
+        self.recent.push_back((n, value));
+        // One at or before the furthest window stays: it is the value there.
+        while self.recent.get(1).is_some_and(|&(second, _)| second <= n - self.memory + 1) {
             self.recent.pop_front();
         }
-        self.recent.push_back(value);
         if observed && values[0].is_some() {
             for (&length, scale) in &mut self.steps {
-                if let Some(&then) = back(&self.recent, length) {
+                if let Some(then) = back(&self.recent, length) {
                     scale.update(value - then);
                 }
             }
         }
     }
 
-    /// The target's value `steps` windows before the newest; none before the first.
+    /// The target's value as of `steps` windows before the newest: in a gap, the one before it. None before the first.
     pub fn back(&self, steps: u32) -> Option<f64> {
-        back(&self.recent, steps).copied()
+        back(&self.recent, steps)
     }
 
     /// `x[t] - x[t - steps]`.
@@ -122,6 +124,20 @@ impl Series {
     }
 }
 
-fn back(recent: &VecDeque<f64>, steps: u32) -> Option<&f64> {
-    recent.len().checked_sub(1 + steps as usize).and_then(|index| recent.get(index))
+fn back(recent: &VecDeque<(i64, f64)>, steps: u32) -> Option<f64> {
+    let &(newest, _) = recent.back()?;
+    let after = recent.partition_point(|&(n, _)| n <= newest - i64::from(steps));
+    Some(recent.get(after.checked_sub(1)?)?.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_a_gap_the_value_is_the_one_before_it() {
+        let recent = VecDeque::from([(10, 1.0), (11, 2.0), (15, 3.0)]);
+        let found: Vec<Option<f64>> = (0..7).map(|steps| back(&recent, steps)).collect();
+        assert_eq!(found, [Some(3.0), Some(2.0), Some(2.0), Some(2.0), Some(2.0), Some(1.0), None]);
+    }
 }

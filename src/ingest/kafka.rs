@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, DefaultConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::statistics::Statistics;
@@ -18,8 +18,10 @@ use super::source::{Event, Source};
 use crate::config::plan::{KafkaClientPlan, KafkaSourcePlan, Start};
 use crate::error::{Error, Kind, OrFail, Result};
 use crate::message::{EventTime, RawRecord, Records};
-use crate::sink::kafka::client_config;
+use crate::sink::kafka::{client_config, create};
 
+/// Bytes of one poll; the record that passes it is the last.
+const BATCH_BYTES: usize = 16 << 20;
 /// Records of one poll, over all partitions.
 const BATCH: usize = 1024;
 const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,8 +32,10 @@ struct Notes {
     rebalances: VecDeque<Rebalance>,
     /// Why no broker answers; over when one does.
     away: Option<String>,
-    /// What a broker answered instead of records; over when records come.
+    /// What a broker answered instead of records; over when records or partitions come, or brokers answer again.
     complaint: Option<String>,
+    /// That there is no such topic; over when partitions of it come.
+    missing: Option<String>,
     lag: BTreeMap<i32, i64>,
 }
 
@@ -53,8 +57,14 @@ impl Context {
 
 impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "kafka source");
-        self.notes(|notes| notes.away = Some(format!("kafka: {reason}")));
+        let why = format!("kafka: {reason}");
+        let told = self.notes(|notes| notes.away.replace(why)).is_some();
+        // librdkafka says so several times a second for as long as it lasts.
+        if told {
+            tracing::debug!(%error, reason, "kafka source");
+        } else {
+            tracing::warn!(%error, reason, "kafka source");
+        }
     }
 
     /// Comes every second: the only word of a broker that is back while nothing is produced.
@@ -63,7 +73,9 @@ impl ClientContext for Context {
         let partitions = statistics.topics.values().flat_map(|topic| topic.partitions.values());
         let lags = partitions.filter(|partition| partition.partition >= 0 && partition.consumer_lag >= 0);
         self.notes(|notes| {
-            notes.away = notes.away.take().filter(|_| !answers);
+            if answers {
+                (notes.away, notes.complaint) = (None, None);
+            }
             lags.for_each(|p| _ = notes.lag.insert(p.partition, p.consumer_lag));
         });
     }
@@ -75,7 +87,10 @@ impl ConsumerContext for Context {
         let ids: Vec<i32> = list.elements().iter().map(|element| element.partition()).collect();
         if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             tracing::info!(partitions = ?ids, "assigned");
-            self.notes(|notes| notes.rebalances.push_back(Rebalance::Assigned(ids)));
+            self.notes(|notes| {
+                notes.missing = None;
+                notes.rebalances.push_back(Rebalance::Assigned(ids));
+            });
         } else {
             tracing::info!(partitions = ?ids, "revoked");
             if let Err(error) = consumer.incremental_unassign(list) {
@@ -90,6 +105,7 @@ pub struct KafkaSource {
     consumer: BaseConsumer<Context>,
     context: Context,
     topic: String,
+    from: Start,
     /// Assigned partitions that are not started yet, and where those that are begin.
     starting: BTreeMap<i32, Option<Offset>>,
     owned: BTreeSet<i32>,
@@ -118,14 +134,14 @@ impl KafkaSource {
         ];
         let context = Context::default();
         let fail = || format!("cannot make a consumer for topic {}", plan.topic);
-        let consumer: BaseConsumer<Context> = client_config(&plan.client, &defaults)
-            .create_with_context(context.clone())
-            .or_fail(Kind::Source, fail)?;
+        let consumer: BaseConsumer<Context> =
+            create(&client_config(&plan.client, &defaults), context.clone())?;
         consumer.subscribe(&[&plan.topic]).or_fail(Kind::Source, fail)?;
         Ok(KafkaSource {
             consumer,
             context,
             topic: plan.topic.clone(),
+            from: plan.start,
             starting: BTreeMap::new(),
             owned: BTreeSet::new(),
             committed: BTreeMap::new(),
@@ -182,7 +198,9 @@ impl KafkaSource {
             list.add_partition_offset(&self.topic, partition, offset).or_fail(Kind::Source, fail)?;
             self.owned.insert(partition);
         }
-        self.consumer.incremental_assign(&list).or_fail(Kind::Source, fail)
+        self.consumer.incremental_assign(&list).or_fail(Kind::Source, fail)?;
+        // A partition that was paused when it was taken away would come back paused.
+        self.consumer.resume(&list).or_fail(Kind::Source, fail)
     }
 
     fn commit_group(&self, positions: &[(i32, i64)], mode: CommitMode) -> Result<()> {
@@ -220,11 +238,24 @@ impl KafkaSource {
         Ok(())
     }
 
+    fn complain(&self, error: &KafkaError) {
+        tracing::debug!(%error, "kafka source");
+        let missing = error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition);
+        self.context.notes(|notes| match missing {
+            true => notes.missing = Some(format!("topic {} does not exist (waiting for it)", self.topic)),
+            false => notes.complaint = Some(format!("kafka: {error}")),
+        });
+    }
+
     /// Reads what is there, at most one batch, and sorts it by partition.
     fn read(&mut self, timeout: Duration) -> Result<()> {
         let mut by_partition: BTreeMap<i32, Vec<RawRecord>> = BTreeMap::new();
         let mut wait = timeout;
+        let mut bytes = 0;
         for _ in 0..self.batch {
+            if bytes >= BATCH_BYTES {
+                break;
+            }
             match self.consumer.poll(wait) {
                 None => break,
                 Some(Ok(message)) => {
@@ -236,18 +267,17 @@ impl KafkaSource {
                             .map(|ms| EventTime(ms.saturating_mul(1000))),
                         payload: message.payload().map(<[u8]>::to_vec),
                     };
+                    bytes += message.payload_len();
                     by_partition.entry(message.partition()).or_default().push(record);
                     wait = Duration::ZERO;
                 }
+                Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                    return Err(
+                        Error::new(Kind::Source, format!("cannot read topic {}", self.topic)).because(code)
+                    );
+                }
                 Some(Err(error)) => {
-                    let text = match error.rdkafka_error_code() {
-                        Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {
-                            format!("topic {} does not exist (waiting for it)", self.topic)
-                        }
-                        _ => format!("kafka: {error}"),
-                    };
-                    tracing::warn!(%error, "kafka source");
-                    self.context.notes(|notes| notes.complaint = Some(text));
+                    self.complain(&error);
                     break;
                 }
             }
@@ -271,15 +301,19 @@ impl Source for KafkaSource {
         if self.ready.is_empty() {
             self.read(timeout)?;
         }
-        let problem = || self.context.notes(|notes| notes.away.clone().or_else(|| notes.complaint.clone()));
+        let problem = || {
+            self.context
+                .notes(|notes| notes.away.clone().or(notes.missing.clone()).or(notes.complaint.clone()))
+        };
         Ok(self.ready.pop_front().unwrap_or_else(|| Event::Idle { problem: problem() }))
     }
 
     fn start(&mut self, partition: i32, position: Option<i64>) -> Result<()> {
-        // Invalid: the group's committed offset, or else what `start` in the pipeline file says.
-        let offset = match position {
-            Some(position) => Offset::Offset(self.within_log(partition, position)?),
-            None => Offset::Invalid,
+        let offset = match (position, self.from) {
+            (Some(position), _) => Offset::Offset(self.within_log(partition, position)?),
+            // The group may have committed more, but what was learned of it is not here: its windows would be torn.
+            (None, Start::Earliest) => Offset::Beginning,
+            (None, Start::Latest) => Offset::Invalid,
         };
         self.starting.insert(partition, Some(offset));
         self.assign_started()
@@ -322,10 +356,9 @@ impl Source for KafkaSource {
     }
 }
 
-/// Partitions of a topic. Errors: `Source`; `Retry::Later` while no broker answers or the topic does not exist.
-pub fn partition_count(client: &KafkaClientPlan, topic: &str) -> Result<i32> {
-    let consumer: BaseConsumer =
-        client_config(client, &[]).create().or_fail(Kind::Source, || "cannot make a Kafka client")?;
+/// Partitions of a topic, none if there is no such topic. Errors: `Source`; `Retry::Later` while no broker answers.
+pub fn partition_count(client: &KafkaClientPlan, topic: &str) -> Result<Option<i32>> {
+    let consumer: BaseConsumer = create(&client_config(client, &[]), DefaultConsumerContext)?;
     let away = |cause: String| {
         Error::transient(Kind::Source, format!("cannot reach Kafka at {}", client.brokers)).because(cause)
     };
@@ -333,10 +366,8 @@ pub fn partition_count(client: &KafkaClientPlan, topic: &str) -> Result<i32> {
         consumer.fetch_metadata(Some(topic), METADATA_TIMEOUT).map_err(|cause| away(cause.to_string()))?;
     match metadata.topics().first() {
         Some(found) if found.error().is_none() && !found.partitions().is_empty() => {
-            Ok(found.partitions().len() as i32)
+            Ok(Some(found.partitions().len() as i32))
         }
-        _ => {
-            Err(Error::transient(Kind::Source, format!("topic {topic} does not exist at {}", client.brokers)))
-        }
+        _ => Ok(None),
     }
 }

@@ -42,9 +42,13 @@ impl DirLedger {
         fs::rename(&tmp, &path).or_fail(Kind::State, fail)?;
         // The rename itself must survive a power cut before anything relies on it.
         File::open(&self.dir).and_then(|dir| dir.sync_all()).or_fail(Kind::State, fail)?;
-        let mut older = self.files(snapshot.partition)?;
-        older.truncate(older.len().saturating_sub(KEEP));
-        for (_, path) in older {
+        // One further on than this is of a time before the partition went back: it is not the newest.
+        let (mut kept, mut gone) = (Vec::new(), Vec::new());
+        for (position, path) in self.files(snapshot.partition)? {
+            if position <= snapshot.position { kept.push(path) } else { gone.push(path) }
+        }
+        kept.truncate(kept.len().saturating_sub(KEEP));
+        for path in kept.into_iter().chain(gone) {
             fs::remove_file(&path).or_fail(Kind::State, || format!("cannot remove {}", path.display()))?;
         }
         Ok(())
@@ -157,6 +161,16 @@ mod tests {
         assert_eq!(ledger.load(1).unwrap(), Some(snapshot(40)));
         fs::write(dir.path().join(file_name(1, 40)), b"TICK").unwrap();
         assert!(ledger.load(1).unwrap_err().to_string().contains("checksum"));
+    }
+
+    #[test]
+    fn a_partition_that_went_back_keeps_its_newest_snapshot() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = DirLedger::open(dir.path()).unwrap();
+        for position in [4000, 5000, 50] {
+            ledger.save(&snapshot(position)).unwrap();
+        }
+        assert_eq!(ledger.load(1).unwrap(), Some(snapshot(50)));
     }
 
     proptest! {

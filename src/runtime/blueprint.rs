@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::partition::Partition;
@@ -72,12 +74,17 @@ impl Blueprint {
         };
         let rows = Decoder::new(decode.clone())?.schema();
         let data = Schema::new(rows.fields()[system_fields().len()..].to_vec());
-        let shape = (input(&plan.source), &plan.key, &plan.time, &plan.window, &plan.forecast);
+        let types: Vec<String> =
+            data.fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect();
+        let shape = json!({
+            "input": input(&plan.source), "types": types, "key": plan.key, "time": plan.time,
+            "window": plan.window, "forecast": plan.forecast,
+        });
         let blueprint = Blueprint {
             topic: topic(&plan.source),
             decode,
             data: Arc::new(data),
-            fingerprint: serde_json::to_string(&shape).or_fail(Kind::State, || "cannot describe the plan")?,
+            fingerprint: shape.to_string(),
             plan: Arc::new(plan),
         };
         let aggregation = blueprint.aggregation()?;

@@ -9,6 +9,7 @@ use super::partition::{Outcome, Partition};
 use super::{Job, Summary};
 use crate::error::Result;
 use crate::ingest::Event;
+use crate::serve::Part;
 
 const POLL: Duration = Duration::from_millis(50);
 
@@ -28,7 +29,7 @@ pub fn run_inline(mut job: Job) -> Result<Summary> {
                 for id in ids {
                     partitions.insert(id, begin(&mut job, id)?);
                 }
-                job.watch.health.set_ready();
+                job.watch.health.set_ready(Part::Source);
             }
             Event::Revoked(ids) => {
                 ids.iter().for_each(|id| open -= usize::from(partitions.remove(id).is_some()))
@@ -67,6 +68,7 @@ pub fn run_inline(mut job: Job) -> Result<Summary> {
 fn begin(job: &mut Job, id: i32) -> Result<Partition> {
     let ledger = job.outputs.ledger().cloned();
     let opened = open_partition(&job.blueprint, ledger.as_ref(), id, &job.watch.metrics)?;
+    job.watch.metrics.begin(id, &opened.partition.stats());
     job.outputs.begin(id, opened.resume)?;
     job.source.start(id, opened.position)?;
     Ok(opened.partition)

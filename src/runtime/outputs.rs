@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::ledger::{DirLedger, Snapshot};
 use crate::message::Stream;
 use crate::serve::Metrics;
-use crate::sink::{self, Sink};
+use crate::sink::{self, Patience, Sink};
 
 /// Where a pipeline's results and states go.
 pub struct Outputs {
@@ -22,12 +22,12 @@ pub struct Outputs {
 
 impl Outputs {
     /// The sinks and the ledger that the plan names.
-    pub fn open(plan: &Plan) -> Result<Self> {
+    pub fn open(plan: &Plan, patience: &Patience) -> Result<Self> {
         let ledger = match &plan.state {
             Some(StatePlan::Dir(dir)) => Some(DirLedger::open(dir)?),
             None => None,
         };
-        Ok(Outputs { sinks: sink::open_all(plan)?, ledger })
+        Ok(Outputs { sinks: sink::open_all(plan, patience)?, ledger })
     }
 
     pub fn ledger(&self) -> Option<&DirLedger> {
@@ -88,7 +88,6 @@ pub fn open_partition(
         metrics.restored(from.elapsed());
         tracing::info!(partition = id, position = snapshot.position, "restored");
     }
-    metrics.begin(id, &partition.stats());
     // A file read from its beginning writes its results anew; a topic may have been read before by this group.
     let resume = snapshot.is_some() || matches!(blueprint.plan.source, SourcePlan::Kafka(_));
     Ok(Opened { position: snapshot.map(|snapshot| snapshot.position), partition, resume })

@@ -4,6 +4,7 @@
 use arrow::array::{ArrayRef, BinaryArray, Int32Array, Int64Array, StringArray};
 use arrow::record_batch::RecordBatch;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,8 +32,8 @@ pub struct Partition {
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub results: Vec<(Stream, RecordBatch)>,
-    /// The reason of every reject among the results.
-    pub rejected: Vec<Reason>,
+    /// The reason and the detail of every reject among the results.
+    pub rejected: Vec<(Reason, String)>,
 }
 
 /// Takes outcomes as they come; what it does not take in time holds the partition up.
@@ -164,7 +165,7 @@ impl Partition {
         rejects.sort_by_key(|reject| reject.offset);
         if !rejects.is_empty() {
             outcome.results.push((Stream::Rejects, self.reject_batch(&rejects)?));
-            outcome.rejected = rejects.iter().map(|reject| reject.reason).collect();
+            outcome.rejected = rejects.into_iter().map(|reject| (reject.reason, reject.detail)).collect();
         }
         deliver(outcome)
     }
@@ -201,9 +202,10 @@ impl Partition {
             return Err(Error::new(
                 Kind::State,
                 format!(
-                    "the state of partition {} belongs to another pipeline file; remove the state directory to begin \
-                     anew, or take the change back. It was written for {}, this file says {}",
-                    self.id, image.fingerprint, self.fingerprint
+                    "the state of partition {} belongs to another pipeline file: {}. Take that back, or remove the state \
+                     directory to begin anew",
+                    self.id,
+                    differences(&image.fingerprint, &self.fingerprint)
                 ),
             ));
         }
@@ -227,4 +229,26 @@ impl Partition {
         self.operators.iter().for_each(|operator| operator.report(&mut stats));
         stats
     }
+}
+
+/// Where two fingerprints, JSON objects, differ: `window.size_us was 1, is 2`.
+fn differences(was: &str, is: &str) -> String {
+    fn walk(path: &str, was: &Value, is: &Value, found: &mut Vec<String>) {
+        match (was, is) {
+            (Value::Object(before), Value::Object(after)) => {
+                for (key, value) in after {
+                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    walk(&path, before.get(key).unwrap_or(&Value::Null), value, found);
+                }
+            }
+            _ if was != is => found.push(format!("{path} was {was}, is {is}")),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    match (serde_json::from_str(was), serde_json::from_str(is)) {
+        (Ok(was), Ok(is)) => walk("", &was, &is, &mut found),
+        _ => found.push("it cannot be read".to_owned()),
+    }
+    found.join("; ")
 }

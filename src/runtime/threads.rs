@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,7 @@ use crate::error::{Error, Kind, OrFail, Result};
 use crate::ingest::{Event, Source};
 use crate::ledger::{DirLedger, Snapshot};
 use crate::message::{Records, Stream};
+use crate::serve::Part;
 
 /// Batches that may wait before a worker, and before the sink.
 const WORKER_DEPTH: usize = 8;
@@ -31,12 +32,15 @@ const POLL: Duration = Duration::from_millis(50);
 const POLL_WHILE_FULL: Duration = Duration::from_millis(2);
 
 enum ToWorker {
-    Begin(Box<Partition>),
+    Begin(Box<Partition>, Resume),
     Records { partition: i32, records: Records, at: Instant },
     End(i32),
     Drop(i32),
     Snapshot,
 }
+
+/// Whether a partition's earlier results stay.
+type Resume = bool;
 
 enum ToSink {
     Begin { partition: i32, resume: bool },
@@ -58,24 +62,32 @@ pub fn run_threads(job: Job) -> Result<Summary> {
         let shared = Shared { watch: &watch, durable: &durable, failed: &failed };
         let sink = spawn(scope, "sink", shared, move || sink_loop(outputs, &from_workers, pace, shared))?;
         let mut to_workers = Vec::new();
+        let mut snapshotting = Vec::new();
         let mut workers = Vec::new();
         for index in 0..pace.workers.max(1) {
             let (to_worker, from_ingest) = bounded(WORKER_DEPTH);
             let to_sink = to_sink.clone();
             let name = format!("worker-{index}");
-            workers.push(spawn(scope, &name, shared, move || worker_loop(&from_ingest, &to_sink, shared))?);
+            let asked = Arc::new(AtomicBool::new(false));
+            let taken = Arc::clone(&asked);
+            workers.push(spawn(scope, &name, shared, move || {
+                worker_loop(&from_ingest, &to_sink, &taken, shared)
+            })?);
             to_workers.push(to_worker);
+            snapshotting.push(asked);
         }
+        // The sink ends when the last worker does.
+        drop(to_sink);
         let backlog = to_workers.iter().map(|_| VecDeque::new()).collect();
         let mut ingest = Ingest {
             source,
             blueprint: &blueprint,
             ledger,
             to_workers,
-            to_sink,
             backlog,
             owned: BTreeSet::new(),
             ended: BTreeSet::new(),
+            snapshotting,
             shared,
             records: 0,
         };
@@ -110,9 +122,10 @@ fn spawn<'scope, T: Send + 'scope>(
     work: impl FnOnce() -> Result<T> + Send + 'scope,
 ) -> Result<ScopedJoinHandle<'scope, Result<T>>> {
     let guarded = move || {
+        let alarm = Alarm(shared.failed);
         let result = work();
-        if result.is_err() {
-            shared.failed.store(true, Ordering::Relaxed);
+        if result.is_ok() {
+            std::mem::forget(alarm);
         }
         result
     };
@@ -120,6 +133,15 @@ fn spawn<'scope, T: Send + 'scope>(
         .name(name.to_owned())
         .spawn_scoped(scope, guarded)
         .or_fail(Kind::Io, || format!("cannot start thread {name}"))
+}
+
+/// Rings when it is dropped, by an error or a panic.
+struct Alarm<'a>(&'a AtomicBool);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn join<T>(handle: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
@@ -139,11 +161,12 @@ struct Ingest<'a> {
     blueprint: &'a Blueprint,
     ledger: Option<DirLedger>,
     to_workers: Vec<Sender<ToWorker>>,
-    to_sink: Sender<ToSink>,
     /// What a full worker could not take; its partitions are paused while there is any.
     backlog: Vec<VecDeque<ToWorker>>,
     owned: BTreeSet<i32>,
     ended: BTreeSet<i32>,
+    /// A worker's snapshot is asked for and not taken yet.
+    snapshotting: Vec<Arc<AtomicBool>>,
     shared: Shared<'a>,
     records: u64,
 }
@@ -165,7 +188,7 @@ impl Ingest<'_> {
                 Event::Assigned(ids) => {
                     assigned = true;
                     ids.into_iter().try_for_each(|id| self.begin(id))?;
-                    self.shared.watch.health.set_ready();
+                    self.shared.watch.health.set_ready(Part::Source);
                 }
                 Event::Revoked(ids) => ids.into_iter().try_for_each(|id| self.drop_partition(id))?,
                 Event::Records { partition, records } => self.forward(partition, records)?,
@@ -208,9 +231,9 @@ impl Ingest<'_> {
         let metrics = &self.shared.watch.metrics;
         let Opened { partition, position, resume } =
             open_partition(self.blueprint, self.ledger.as_ref(), id, metrics)?;
-        self.to_sink.send(ToSink::Begin { partition: id, resume }).map_err(|_| closed("the sink"))?;
         self.owned.insert(id);
-        self.send(id, ToWorker::Begin(Box::new(partition)))?;
+        // The sink hears of it from the worker, after what the worker still does for an earlier time of the partition.
+        self.send(id, ToWorker::Begin(Box::new(partition), resume))?;
         self.source.start(id, position)
     }
 
@@ -232,7 +255,13 @@ impl Ingest<'_> {
     }
 
     fn snapshot_all(&mut self) -> Result<()> {
-        (0..self.to_workers.len()).try_for_each(|worker| self.send_to(worker, ToWorker::Snapshot))
+        for worker in 0..self.to_workers.len() {
+            // One at a time: where a snapshot takes longer than its interval, records still get their turn.
+            if !self.snapshotting[worker].swap(true, Ordering::Relaxed) {
+                self.send_to(worker, ToWorker::Snapshot)?;
+            }
+        }
+        Ok(())
     }
 
     fn send(&mut self, partition: i32, command: ToWorker) -> Result<()> {
@@ -241,6 +270,10 @@ impl Ingest<'_> {
 
     /// In order: what a worker cannot take now waits behind what it could not take before.
     fn send_to(&mut self, worker: usize, command: ToWorker) -> Result<()> {
+        if let (ToWorker::Records { partition, .. }, false) = (&command, self.backlog[worker].is_empty()) {
+            // It came while others of its worker were paused already.
+            self.source.set_paused(*partition, true)?;
+        }
         let command = if self.backlog[worker].is_empty() {
             match self.to_workers[worker].try_send(command) {
                 Ok(()) => return Ok(()),
@@ -296,14 +329,25 @@ fn commit_durable(source: &mut dyn Source, durable: &Durable) -> Result<()> {
 fn worker_loop(
     from_ingest: &Receiver<ToWorker>,
     to_sink: &Sender<ToSink>,
+    snapshotting: &AtomicBool,
     shared: Shared<'_>,
 ) -> Result<Summary> {
+    // Where each partition was saved last: one that has not moved is not saved again.
+    let mut saved: BTreeMap<i32, Option<i64>> = BTreeMap::new();
     let mut partitions: BTreeMap<i32, Partition> = BTreeMap::new();
     let mut summary = Summary::default();
     let missing = |id: i32| Error::new(Kind::Io, format!("records of partition {id} before its beginning"));
     for command in from_ingest {
         match command {
-            ToWorker::Begin(partition) => _ = partitions.insert(partition.id(), *partition),
+            // What is not worked on is not in the snapshot either: the next run reads it again.
+            ToWorker::Records { .. } | ToWorker::End(_) if shared.watch.is_stopped() => {}
+            ToWorker::Begin(partition, resume) => {
+                let id = partition.id();
+                shared.watch.metrics.begin(id, &partition.stats());
+                to_sink.send(ToSink::Begin { partition: id, resume }).map_err(|_| closed("the sink"))?;
+                saved.remove(&id);
+                partitions.insert(id, *partition);
+            }
             ToWorker::Records { partition: id, records, at } => {
                 let partition = partitions.get_mut(&id).ok_or_else(|| missing(id))?;
                 let count = records.len() as u64;
@@ -314,6 +358,7 @@ fn worker_loop(
             ToWorker::End(id) => {
                 let partition = partitions.get_mut(&id).ok_or_else(|| missing(id))?;
                 let at = Instant::now();
+                saved.remove(&id);
                 partition.finish(&mut |outcome| hand_on(id, at, outcome, &mut summary, to_sink, shared))?;
                 shared.watch.worked(partition, 0);
             }
@@ -323,7 +368,15 @@ fn worker_loop(
                     save(&partition, to_sink)?;
                 }
             }
-            ToWorker::Snapshot => partitions.values().try_for_each(|partition| save(partition, to_sink))?,
+            ToWorker::Snapshot => {
+                for (id, partition) in &partitions {
+                    let position = partition.position();
+                    if position.is_some() && saved.insert(*id, position) != Some(position) {
+                        save(partition, to_sink)?;
+                    }
+                }
+                snapshotting.store(false, Ordering::Relaxed);
+            }
         }
     }
     summary.windows = partitions.values().map(|partition| partition.stats().windows_closed).sum();

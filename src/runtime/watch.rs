@@ -10,7 +10,8 @@ use super::partition::{Outcome, Partition};
 use crate::error::{Error, Result, Retry};
 use crate::ingest::Event;
 use crate::message::Stream;
-use crate::serve::{Health, Metrics};
+use crate::serve::{Health, Metrics, Part};
+use crate::sink::Patience;
 
 /// The onlookers of a run.
 #[derive(Clone)]
@@ -24,6 +25,11 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// How sinks wait in this run.
+    pub fn patience(&self) -> Patience {
+        Patience { stop: Arc::clone(&self.stop), health: Arc::clone(&self.health) }
+    }
+
     pub(super) fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
@@ -31,13 +37,14 @@ impl Watch {
     /// Takes what keeps the source from reading as health; passes on the event, or the error that will not pass.
     pub(super) fn polled(&self, polled: Result<Event>, assigned: bool) -> Result<Event> {
         match &polled {
-            Ok(Event::Idle { problem: Some(why) }) => self.health.set_waiting(why.as_str()),
-            Ok(Event::Idle { problem: None }) if assigned => self.health.set_ready(),
+            Ok(Event::Idle { problem: Some(why) }) => self.health.set_waiting(Part::Source, why.as_str()),
+            Ok(Event::Idle { problem: None }) if assigned => self.health.set_ready(Part::Source),
+            Ok(Event::Records { .. } | Event::End { .. }) => self.health.set_ready(Part::Source),
             _ => {}
         }
         polled.or_else(|error: Error| match error.retry {
             Retry::Later => {
-                self.health.set_waiting(error.to_string());
+                self.health.set_waiting(Part::Source, error.to_string());
                 Ok(Event::Idle { problem: None })
             }
             Retry::Never => Err(error),
@@ -55,7 +62,12 @@ impl Watch {
 
     /// A partition rejected records.
     pub(super) fn rejected(&self, outcome: &Outcome) {
-        outcome.rejected.iter().for_each(|&reason| self.metrics.rejected(reason, 1));
+        for (reason, detail) in &outcome.rejected {
+            if !self.metrics.has_rejected(*reason) {
+                tracing::warn!(%reason, detail, "a record was rejected; more of this reason are only counted");
+            }
+            self.metrics.rejected(*reason, 1);
+        }
     }
 
     /// Results went to the sinks.

@@ -1,6 +1,7 @@
 //! Whether the pipeline is ready to forecast, and what it waits for if not.
 //! It must not decide: the runtime says, the endpoints read.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 /// What the pipeline said last of its readiness.
@@ -11,38 +12,41 @@ pub enum Status {
     Waiting(String),
 }
 
-/// Shared by the runtime that says and the endpoints that read.
+/// A part of the pipeline that others may have to wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    Source,
+    Sink,
+}
+
+/// Shared by the runtime that says and the endpoints that read. It is ready when no part waits.
 #[derive(Debug)]
 pub struct Health {
-    status: Mutex<Status>,
+    waiting: Mutex<BTreeMap<Part, String>>,
 }
 
 impl Default for Health {
     fn default() -> Self {
-        Health { status: Mutex::new(Status::Waiting("starting".into())) }
+        Health { waiting: Mutex::new(BTreeMap::from([(Part::Source, "starting".into())])) }
     }
 }
 
 impl Health {
-    /// Waiting: `starting`.
-    pub fn new() -> Self {
-        Self::default()
+    pub fn set_waiting(&self, part: Part, reason: impl Into<String>) {
+        self.with(|waiting| _ = waiting.insert(part, reason.into()));
     }
 
-    pub fn set_waiting(&self, reason: impl Into<String>) {
-        self.set(Status::Waiting(reason.into()));
-    }
-
-    pub fn set_ready(&self) {
-        self.set(Status::Ready);
+    pub fn set_ready(&self, part: Part) {
+        self.with(|waiting| _ = waiting.remove(&part));
     }
 
     pub fn status(&self) -> Status {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let reasons: Vec<String> = self.with(|waiting| waiting.values().cloned().collect());
+        if reasons.is_empty() { Status::Ready } else { Status::Waiting(reasons.join("; ")) }
     }
 
-    fn set(&self, status: Status) {
-        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = status;
+    fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<Part, String>) -> T) -> T {
+        work(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -51,12 +55,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_word_counts() {
-        let health = Health::new();
+    fn it_is_ready_when_no_part_waits() {
+        let health = Health::default();
         assert_eq!(health.status(), Status::Waiting("starting".into()));
-        health.set_ready();
+        health.set_ready(Part::Source);
         assert_eq!(health.status(), Status::Ready);
-        health.set_waiting("no broker");
+        health.set_waiting(Part::Sink, "no broker");
+        health.set_ready(Part::Source);
         assert_eq!(health.status(), Status::Waiting("no broker".into()));
     }
 }

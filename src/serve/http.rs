@@ -120,10 +120,11 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::TcpStream;
 
+    use super::super::health::Part;
     use super::*;
 
     fn server() -> (HttpServer, Arc<Metrics>, Arc<Health>) {
-        let (metrics, health) = (Arc::new(Metrics::new("weather").unwrap()), Arc::new(Health::new()));
+        let (metrics, health) = (Arc::new(Metrics::new("weather").unwrap()), Arc::new(Health::default()));
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = HttpServer::start(any, Arc::clone(&metrics), Arc::clone(&health), "weather").unwrap();
         (server, metrics, health)
@@ -145,9 +146,9 @@ mod tests {
         let get = |path: &str| ask(server.local_addr(), &format!("GET {path}"));
         assert_eq!(get("/health").0, 200);
         assert_eq!((get("/ready").0, get("/ready").2), (503, "starting\n".to_owned()));
-        health.set_waiting("no broker answers at localhost:9092");
+        health.set_waiting(Part::Source, "no broker answers at localhost:9092");
         assert_eq!(get("/ready").2, "no broker answers at localhost:9092\n");
-        health.set_ready();
+        health.set_ready(Part::Source);
         assert_eq!((get("/ready").0, get("/ready").2), (200, "ready\n".to_owned()));
         metrics.records_received("observations", 0, 3);
         let (status, head, body) = get("/metrics");

@@ -144,6 +144,23 @@ impl Metrics {
         self.records_received.with_label_values(&[topic, &partition.to_string()]).inc_by(records);
     }
 
+    /// What was rejected, by reason, on one line for a person.
+    pub fn rejects(&self) -> String {
+        let count = |reason: &Reason| self.records_rejected.with_label_values(&[reason.word()]).get();
+        let counts = Reason::ALL.iter().map(|reason| (reason, count(reason))).filter(|(_, count)| *count > 0);
+        let counts: Vec<String> = counts.map(|(reason, count)| format!("{count} {reason}")).collect();
+        if counts.is_empty() {
+            "no record was rejected".into()
+        } else {
+            format!("rejected: {}", counts.join(", "))
+        }
+    }
+
+    /// Whether a record was rejected for this reason already.
+    pub fn has_rejected(&self, reason: Reason) -> bool {
+        self.records_rejected.with_label_values(&[reason.word()]).get() > 0
+    }
+
     pub fn rejected(&self, reason: Reason, records: u64) {
         self.records_rejected.with_label_values(&[reason.word()]).inc_by(records);
         if reason == Reason::Late {

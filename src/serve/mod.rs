@@ -7,7 +7,7 @@ mod metrics;
 mod page;
 mod scoreboard;
 
-pub use health::{Health, Status};
+pub use health::{Health, Part, Status};
 pub use http::HttpServer;
 pub use metrics::Metrics;
 pub use scoreboard::{Mean, Score, Scoreboard};

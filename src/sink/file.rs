@@ -89,6 +89,17 @@ impl FileSink {
     }
 }
 
+impl Output {
+    fn finish(self, partition: i32) -> Result<()> {
+        match self {
+            Output::Ndjson(mut file) => {
+                file.flush().or_fail(Kind::Sink, || format!("cannot write to partition {partition}'s file"))
+            }
+            Output::Parquet { open, .. } => open.map_or(Ok(()), |part| part.close()),
+        }
+    }
+}
+
 /// The length of a file up to its last newline.
 fn whole_lines(file: &mut File) -> std::io::Result<u64> {
     const BLOCK: u64 = 64 * 1024;
@@ -133,6 +144,10 @@ fn tmp(whole: &Path) -> PathBuf {
 
 impl Sink for FileSink {
     fn begin(&mut self, partition: i32, resume: bool) -> Result<()> {
+        // It may have been ours before: what it wrote then is finished first.
+        if let Some(before) = self.partitions.remove(&partition) {
+            before.finish(partition)?;
+        }
         let output = match self.format {
             SinkFileFormat::Ndjson => self.ndjson(partition, resume)?,
             SinkFileFormat::Parquet => self.parquet(partition, resume)?,
@@ -182,7 +197,10 @@ impl Sink for FileSink {
                 Output::Parquet { open, .. } => open.take().map_or(Ok(()), |part| part.close())?,
             }
         }
-        Ok(())
+        // New names are in the directory: they must be as durable as what they name.
+        File::open(&self.dir)
+            .and_then(|dir| dir.sync_all())
+            .or_fail(Kind::Sink, || format!("cannot sync {}", self.dir.display()))
     }
 }
 

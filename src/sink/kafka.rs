@@ -9,18 +9,19 @@ use arrow::datatypes::{Int32Type, Int64Type};
 use arrow::record_batch::RecordBatch;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::{ClientContext, DefaultClientContext};
-use rdkafka::config::ClientConfig;
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
+use rdkafka::consumer::{BaseConsumer, DefaultConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 
-use super::{Sink, encode};
+use super::{Patience, Sink, encode};
 use crate::config::plan::KafkaClientPlan;
-use crate::error::{Error, Kind, OrFail, Result};
+use crate::error::{Error, Kind, Result};
 use crate::message::Stream;
 
-/// How long the end of a run waits for the broker to take what is left.
-const SYNC_TIMEOUT: Duration = Duration::from_secs(60);
+/// One attempt to get everything to the broker.
+const FLUSH: Duration = Duration::from_secs(1);
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A client configuration with the user's properties over our defaults.
@@ -36,10 +37,26 @@ pub fn client_config(client: &KafkaClientPlan, defaults: &[(&str, &str)]) -> Cli
     config
 }
 
+/// A client, or what is wrong with its properties. librdkafka's own message would show the value, which may be a secret.
+pub fn create<C, T: FromClientConfigAndContext<C>>(config: &ClientConfig, context: C) -> Result<T>
+where
+    C: ClientContext,
+{
+    config.create_with_context(context).map_err(|error| match error {
+        KafkaError::ClientConfig(_, what, name, _) => Error::new(Kind::Config, format!("{what} ({name})")),
+        other => Error::new(Kind::Config, "cannot make a Kafka client").because(other),
+    })
+}
+
+/// Whether librdkafka takes the properties; no broker is asked. Errors: `Config`, without the values.
+pub fn check_properties(client: &KafkaClientPlan) -> Result<()> {
+    create::<_, BaseConsumer>(&client_config(client, &[("group.id", "tickcast")]), DefaultConsumerContext)
+        .map(|_| ())
+}
+
 /// Makes a topic with this many partitions unless it exists. Errors: `Sink`; `Retry::Later` while no broker answers.
 pub fn ensure_topic(client: &KafkaClientPlan, topic: &str, partitions: i32) -> Result<()> {
-    let admin: AdminClient<DefaultClientContext> =
-        client_config(client, &[]).create().or_fail(Kind::Sink, || "cannot make a Kafka client")?;
+    let admin: AdminClient<DefaultClientContext> = create(&client_config(client, &[]), DefaultClientContext)?;
     // -1: the broker's own default replication.
     let wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
     let options = AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT));
@@ -72,7 +89,8 @@ impl Deliveries {
 
 impl ClientContext for Deliveries {
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "kafka sink");
+        // What lasts is told by who waits for it.
+        tracing::debug!(%error, reason, "kafka sink");
     }
 }
 
@@ -92,11 +110,12 @@ pub struct KafkaSink {
     deliveries: Deliveries,
     topic: String,
     stream: Stream,
+    patience: Patience,
 }
 
 impl KafkaSink {
     /// Errors: `Sink`, when librdkafka refuses the properties. The broker need not answer yet.
-    pub fn open(client: &KafkaClientPlan, topic: &str, stream: Stream) -> Result<Self> {
+    pub fn open(client: &KafkaClientPlan, topic: &str, stream: Stream, patience: Patience) -> Result<Self> {
         let defaults = [
             ("enable.idempotence", "true"),
             ("message.timeout.ms", "0"),
@@ -104,10 +123,8 @@ impl KafkaSink {
             ("compression.type", "zstd"),
         ];
         let deliveries = Deliveries::default();
-        let producer = client_config(client, &defaults)
-            .create_with_context(deliveries.clone())
-            .or_fail(Kind::Sink, || format!("cannot make a producer for topic {topic}"))?;
-        Ok(KafkaSink { producer, deliveries, topic: topic.to_owned(), stream })
+        let producer = create(&client_config(client, &defaults), deliveries.clone())?;
+        Ok(KafkaSink { producer, deliveries, topic: topic.to_owned(), stream, patience })
     }
 
     fn send(
@@ -121,21 +138,28 @@ impl KafkaSink {
             BaseRecord::to(&self.topic).partition(partition).payload(value);
         record.key = key;
         record.headers = headers;
-        loop {
-            match self.producer.send(record) {
-                Ok(()) => return Ok(()),
+        let mut record = Some(record);
+        self.patience.until(&|| self.away(), &mut || {
+            let Some(next) = record.take() else { return Ok(true) };
+            match self.producer.send(next) {
+                Ok(()) => Ok(true),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                     // Back-pressure: the broker is slower than we are.
                     self.deliveries.check(&self.topic)?;
                     std::thread::sleep(Duration::from_millis(10));
-                    record = back;
+                    record = Some(back);
+                    Ok(false)
                 }
                 Err((error, _)) => {
                     let what = format!("cannot write to topic {} partition {partition}", self.topic);
-                    return Err(Error::new(Kind::Sink, what).because(error));
+                    Err(Error::new(Kind::Sink, what).because(error))
                 }
             }
-        }
+        })
+    }
+
+    fn away(&self) -> String {
+        format!("the broker does not take the records of topic {}", self.topic)
     }
 
     fn write_rejects(&self, partition: i32, rows: &RecordBatch) -> Result<()> {
@@ -187,10 +211,16 @@ impl Sink for KafkaSink {
     }
 
     fn sync(&mut self) -> Result<()> {
-        let what = || format!("the broker did not take all records of topic {} in time", self.topic);
-        self.producer
-            .flush(SYNC_TIMEOUT)
-            .map_err(|cause| Error::transient(Kind::Sink, what()).because(cause))?;
+        self.patience.until(&|| self.away(), &mut || {
+            self.deliveries.check(&self.topic)?;
+            match self.producer.flush(FLUSH) {
+                Ok(()) => Ok(true),
+                Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::OperationTimedOut) => {
+                    Ok(false)
+                }
+                Err(error) => Err(Error::new(Kind::Sink, self.away()).because(error)),
+            }
+        })?;
         self.deliveries.check(&self.topic)
     }
 }

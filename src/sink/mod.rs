@@ -4,6 +4,7 @@
 mod encode;
 mod file;
 pub mod kafka;
+mod patience;
 mod stdout;
 
 use arrow::record_batch::RecordBatch;
@@ -11,6 +12,8 @@ use arrow::record_batch::RecordBatch;
 use crate::config::plan::{Plan, SinkPlan};
 use crate::error::Result;
 use crate::message::Stream;
+
+pub use patience::Patience;
 
 /// One stream's destination.
 pub trait Sink: Send {
@@ -29,20 +32,22 @@ pub trait Sink: Send {
 }
 
 /// Opens the sink of a stream.
-pub fn open(plan: &SinkPlan, stream: Stream) -> Result<Box<dyn Sink>> {
+pub fn open(plan: &SinkPlan, stream: Stream, patience: &Patience) -> Result<Box<dyn Sink>> {
     Ok(match plan {
         SinkPlan::Stdout => Box::new(stdout::StdoutSink::new()),
         SinkPlan::File { dir, format } => Box::new(file::FileSink::open(dir, *format, stream)?),
-        SinkPlan::Kafka { client, topic } => Box::new(kafka::KafkaSink::open(client, topic, stream)?),
+        SinkPlan::Kafka { client, topic } => {
+            Box::new(kafka::KafkaSink::open(client, topic, stream, patience.clone())?)
+        }
     })
 }
 
 /// The sinks of a pipeline that its file names, in the order of [`Stream::ALL`].
-pub fn open_all(plan: &Plan) -> Result<Vec<(Stream, Box<dyn Sink>)>> {
+pub fn open_all(plan: &Plan, patience: &Patience) -> Result<Vec<(Stream, Box<dyn Sink>)>> {
     let mut sinks = Vec::new();
     for stream in Stream::ALL {
         if let Some(sink) = plan.sinks.of(stream) {
-            sinks.push((stream, open(sink, stream)?));
+            sinks.push((stream, open(sink, stream, patience)?));
         }
     }
     Ok(sinks)

@@ -43,7 +43,7 @@ fn fold_at(groups: usize) -> usize {
 }
 
 impl OpenWindow {
-    /// Takes in rows with the input columns of `plan`; `series[i]` is the series of row i.
+    /// Takes in rows of the arguments of `plan`; `series[i]` is the series of row i.
     pub fn take(&mut self, plan: &Aggregation, rows: &RecordBatch, series: &[SeriesId]) -> Result<()> {
         let mut from = 0;
         for (at, &id) in series.iter().enumerate() {
@@ -77,7 +77,7 @@ impl OpenWindow {
     }
 
     fn take_pending(&mut self, plan: &Aggregation) -> Result<RecordBatch> {
-        let rows = concat_batches(plan.input_schema(), &self.pending)
+        let rows = concat_batches(plan.argument_schema(), &self.pending)
             .or_fail(Kind::Query, || "the rows of a window do not fit together")?;
         self.pending.clear();
         Ok(rows)
@@ -119,7 +119,7 @@ impl OpenWindow {
 
     /// The rows since the last fold as one batch.
     pub fn pending_rows(&self, plan: &Aggregation) -> Result<RecordBatch> {
-        concat_batches(&Arc::clone(plan.input_schema()), &self.pending)
+        concat_batches(&Arc::clone(plan.argument_schema()), &self.pending)
             .or_fail(Kind::State, || "the rows of a window do not fit together")
     }
 }

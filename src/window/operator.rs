@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, Int64Array, StringArray, TimestampMicrosecondArray,
-    UInt32Array,
+    Array, ArrayRef, BinaryArray, BooleanArray, Int64Array, RecordBatchOptions, StringArray,
+    TimestampMicrosecondArray, UInt32Array,
 };
-use arrow::compute::{interleave, take_record_batch};
+use arrow::compute::{interleave, take};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use indexmap::IndexSet;
@@ -110,14 +110,7 @@ impl WindowOperator {
             ids.push(id as SeriesId);
         }
         for (start, (indices, ids)) in by_window {
-            let contiguous =
-                indices.last().map(|last| (last - indices[0]) as usize + 1) == Some(indices.len());
-            let part = if contiguous {
-                rows.slice(indices[0] as usize, indices.len())
-            } else {
-                take_record_batch(rows, &UInt32Array::from(indices))
-                    .or_fail(Kind::Query, || "cannot take rows")?
-            };
+            let part = pick(rows, &indices)?;
             self.state.open.entry(start).or_default().take(&self.plan, &part, &ids)?;
             if self.state.open.len() > MAX_OPEN_WINDOWS {
                 return Err(Error::new(
@@ -221,6 +214,30 @@ impl WindowOperator {
             .or_fail(Kind::Query, || "cannot build a closed window")
     }
 
+    /// The columns that the expressions name.
+    fn data_of(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let wanted =
+            self.plan.input_schema().fields().iter().map(|field| batch.schema_ref().index_of(field.name()));
+        let wanted = wanted.collect::<std::result::Result<Vec<_>, _>>();
+        let wanted = wanted.or_fail(Kind::Query, || "a batch lacks a selected column")?;
+        batch.project(&wanted).or_fail(Kind::Query, || "cannot project a batch")
+    }
+
+    /// Rejects the rows for which an expression of `select` fails, and gives back the others.
+    fn keep_computable(&self, batch: &RecordBatch, out: &mut dyn Output) -> Result<RecordBatch> {
+        let mut keep = Vec::new();
+        for row in 0..batch.num_rows() {
+            match self.plan.arguments_of(&self.data_of(&batch.slice(row, 1))?) {
+                Ok(_) => keep.push(row as u32),
+                Err(why) => {
+                    let detail = format!("window.select: {}", why.strip_backtrace());
+                    out.reject(rejected(batch, row, Reason::Undecodable, detail)?);
+                }
+            }
+        }
+        pick(batch, &keep)
+    }
+
     fn reject_late(
         &self,
         rows: &RecordBatch,
@@ -228,17 +245,40 @@ impl WindowOperator {
         start: EventTime,
         out: &mut dyn Output,
     ) -> Result<()> {
-        let offset = system::<Int64Array>(rows, column::OFFSET)?.value(row);
-        let raw = system::<BinaryArray>(rows, column::RAW)?;
-        let value = if raw.is_valid(row) { raw.value(row).to_vec() } else { row_as_json(rows, row)? };
-        let detail = format!(
-            "its window [{}, {}) has closed",
-            show_time(start),
-            show_time(start.plus_us(self.windows.size_us))
-        );
-        out.reject(Reject { offset, reason: Reason::Late, detail, value });
+        let end = start.plus_us(self.windows.size_us);
+        let detail = format!("its window [{}, {}) has closed", show_time(start), show_time(end));
+        out.reject(rejected(rows, row, Reason::Late, detail)?);
         Ok(())
     }
+}
+
+fn rejected(rows: &RecordBatch, row: usize, reason: Reason, detail: String) -> Result<Reject> {
+    let offset = system::<Int64Array>(rows, column::OFFSET)?.value(row);
+    let raw = system::<BinaryArray>(rows, column::RAW)?;
+    let value = if raw.is_valid(row) { raw.value(row).to_vec() } else { row_as_json(rows, row)? };
+    Ok(Reject { offset, reason, detail, value })
+}
+
+/// Rows by their ascending indices. They are copied unless they are most of the batch: a few rows must not keep all of
+/// it in memory.
+fn pick(rows: &RecordBatch, indices: &[u32]) -> Result<RecordBatch> {
+    if let (Some(first), Some(last)) = (indices.first(), indices.last()) {
+        let contiguous = (last - first) as usize + 1 == indices.len();
+        if contiguous && indices.len() * 2 >= rows.num_rows() {
+            return Ok(rows.slice(*first as usize, indices.len()));
+        }
+    }
+    copy(rows, indices)
+}
+
+fn copy(rows: &RecordBatch, indices: &[u32]) -> Result<RecordBatch> {
+    let fail = || "cannot take rows";
+    let at = UInt32Array::from(indices.to_vec());
+    let columns = rows.columns().iter().map(|column| take(column, &at, None));
+    let columns = columns.collect::<std::result::Result<Vec<_>, _>>().or_fail(Kind::Query, fail)?;
+    // A select without arguments has rows and no columns.
+    let options = RecordBatchOptions::new().with_row_count(Some(indices.len()));
+    RecordBatch::try_new_with_options(rows.schema(), columns, &options).or_fail(Kind::Query, fail)
 }
 
 impl Operator for WindowOperator {
@@ -247,13 +287,17 @@ impl Operator for WindowOperator {
     }
 
     fn on_batch(&mut self, batch: &RecordBatch, out: &mut dyn Output) -> Result<()> {
+        let good;
+        let (batch, arguments) = match self.plan.arguments_of(&self.data_of(batch)?) {
+            Ok(arguments) => (batch, arguments),
+            Err(_) => {
+                good = self.keep_computable(batch, out)?;
+                let arguments = self.plan.arguments_of(&self.data_of(&good)?);
+                (&good, arguments.or_fail(Kind::Query, || "rows that were good alone are not so together")?)
+            }
+        };
         let times = system::<TimestampMicrosecondArray>(batch, column::TIME)?;
         let names = system::<StringArray>(batch, column::SERIES)?;
-        let wanted =
-            self.plan.input_schema().fields().iter().map(|field| batch.schema_ref().index_of(field.name()));
-        let wanted = wanted.collect::<std::result::Result<Vec<_>, _>>();
-        let wanted = wanted.or_fail(Kind::Query, || "a batch lacks a selected column")?;
-        let rows = batch.project(&wanted).or_fail(Kind::Query, || "cannot project a batch")?;
         let mut progress = self.state.progress.unwrap_or(Progress::START);
         let mut open: Vec<(usize, EventTime)> = Vec::with_capacity(batch.num_rows());
         for row in 0..batch.num_rows() {
@@ -261,15 +305,15 @@ impl Operator for WindowOperator {
                 Verdict::Open(start) => open.push((row, start)),
                 Verdict::Late(start) => self.reject_late(batch, row, start, out)?,
                 Verdict::Closes { frontier, start } => {
-                    self.assign(&rows, names, &open)?;
+                    self.assign(&arguments, names, &open)?;
                     open.clear();
                     self.close_before(frontier, out)?;
                     open.push((row, start));
                 }
             }
         }
-        self.state.progress = Some(progress);
-        self.assign(&rows, names, &open)
+        self.state.progress = (batch.num_rows() > 0).then_some(progress).or(self.state.progress);
+        self.assign(&arguments, names, &open)
     }
 
     fn on_watermark(&mut self, watermark: EventTime, out: &mut dyn Output) -> Result<()> {
@@ -278,9 +322,12 @@ impl Operator for WindowOperator {
         if frontier <= progress.frontier {
             return Ok(());
         }
-        progress.frontier = frontier;
+        self.close_before(frontier, out)?;
+        // An input that has ended may have grown when it is read again: only what has closed is closed.
+        let closed = self.state.closed_to.map_or(EventTime::MIN, |start| start.plus_us(self.windows.size_us));
+        progress.frontier = progress.frontier.max(if frontier == EventTime::MAX { closed } else { frontier });
         self.state.progress = Some(progress);
-        self.close_before(frontier, out)
+        Ok(())
     }
 
     fn snapshot(&self) -> Result<Vec<u8>> {
@@ -308,9 +355,7 @@ fn in_series_order(
     let mut order: Vec<u32> = (0..series.len() as u32).collect();
     order.sort_unstable_by_key(|&row| series[row as usize]);
     let ids = order.iter().map(|&row| series[row as usize]).collect();
-    let rows =
-        take_record_batch(columns, &UInt32Array::from(order)).or_fail(Kind::Query, || "cannot order rows")?;
-    Ok((ids, rows))
+    Ok((ids, copy(columns, &order)?))
 }
 
 fn pick_rows(before: &RecordBatch, now: &RecordBatch, picks: &[(usize, usize)]) -> Result<RecordBatch> {

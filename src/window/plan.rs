@@ -2,10 +2,11 @@
 //! It must not know windows or time; it plans once, before the first record.
 
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatchOptions};
+use arrow::array::{ArrayRef, RecordBatchOptions, new_null_array};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -33,6 +34,9 @@ pub type Select = [(String, String)];
 /// A planned `select`: which accumulators to feed, and the projection over their results.
 pub struct Aggregation {
     pub aggregates: Vec<Aggregate>,
+    /// What the accumulators take, over the data columns of a row: arguments and FILTERs.
+    arguments: Vec<Arc<dyn PhysicalExpr>>,
+    argument_schema: SchemaRef,
     /// Over (group, one column an aggregate).
     projection: Vec<Arc<dyn PhysicalExpr>>,
     between: SchemaRef,
@@ -40,11 +44,11 @@ pub struct Aggregation {
     input: SchemaRef,
 }
 
-/// One aggregate function with its arguments and its FILTER.
+/// One aggregate function and where its arguments and its FILTER stand among all arguments.
 pub struct Aggregate {
     function: Arc<AggregateFunctionExpr>,
-    arguments: Vec<Arc<dyn PhysicalExpr>>,
-    filter: Option<Arc<dyn PhysicalExpr>>,
+    arguments: Range<usize>,
+    filter: Option<usize>,
 }
 
 impl Aggregate {
@@ -59,31 +63,21 @@ impl Aggregate {
         accumulator.or_fail(Kind::Query, || format!("cannot run {}", self.function.name()))
     }
 
-    /// Feeds rows: `groups[i]` is the group of row i, of `total` groups.
+    /// Feeds rows of arguments: `groups[i]` is the group of row i, of `total` groups.
     pub fn update(
         &self,
         accumulator: &mut dyn GroupsAccumulator,
-        rows: &RecordBatch,
+        arguments: &RecordBatch,
         groups: &[usize],
         total: usize,
     ) -> Result<()> {
-        let values = self
-            .arguments
-            .iter()
-            .map(|argument| argument.evaluate(rows)?.into_array(rows.num_rows()))
-            .collect::<datafusion::error::Result<Vec<ArrayRef>>>()
-            .or_fail(Kind::Query, || format!("cannot evaluate {}", self.function.name()))?;
-        let keep = self.filter.as_ref().map(|filter| filter_mask(filter.as_ref(), rows)).transpose()?;
+        let fail = || format!("cannot run {}", self.function.name());
+        let keep = self.filter.map(|filter| as_boolean_array(arguments.column(filter)).cloned());
+        let keep = keep.transpose().or_fail(Kind::Query, fail)?;
         accumulator
-            .update_batch(&values, groups, keep.as_ref(), total)
-            .or_fail(Kind::Query, || format!("cannot run {}", self.function.name()))
+            .update_batch(&arguments.columns()[self.arguments.clone()], groups, keep.as_ref(), total)
+            .or_fail(Kind::Query, fail)
     }
-}
-
-fn filter_mask(filter: &dyn PhysicalExpr, rows: &RecordBatch) -> Result<BooleanArray> {
-    let mask = filter.evaluate(rows).and_then(|value| value.into_array(rows.num_rows()));
-    let mask = mask.or_fail(Kind::Query, || "cannot evaluate a FILTER")?;
-    Ok(as_boolean_array(&mask).or_fail(Kind::Query, || "a FILTER is not a condition")?.clone())
 }
 
 impl Aggregation {
@@ -101,24 +95,25 @@ impl Aggregation {
             plan_query(select, input).or_fail(Kind::Query, || "cannot plan window.select")?;
         let props = ExecutionProps::new();
         let context = PhysicalPlanningContext::default();
-        let aggregates = aggregate_exprs
-            .iter()
-            .map(|expr| {
-                let lowered = LoweredAggregateBuilder::new(
-                    expr,
-                    &input_schema,
-                    input_schema.as_arrow(),
-                    &props,
-                    &context,
-                )
-                .build()?;
-                let mut arguments = lowered.aggregate.expressions();
-                // Order-sensitive accumulators take their sort keys as further arguments.
-                arguments.extend(lowered.aggregate.order_bys().iter().map(|key| Arc::clone(&key.expr)));
-                Ok(Aggregate { function: lowered.aggregate, arguments, filter: lowered.filter })
-            })
-            .collect::<datafusion::error::Result<Vec<_>>>()
-            .or_fail(Kind::Query, || "cannot plan window.select")?;
+        let mut arguments: Vec<Arc<dyn PhysicalExpr>> = Vec::new();
+        let mut aggregates = Vec::new();
+        for expr in &aggregate_exprs {
+            let input = input_schema.as_arrow();
+            let lowered = LoweredAggregateBuilder::new(expr, &input_schema, input, &props, &context)
+                .build()
+                .or_fail(Kind::Query, || "cannot plan window.select")?;
+            let first = arguments.len();
+            arguments.extend(lowered.aggregate.expressions());
+            // Order-sensitive accumulators take their sort keys as further arguments.
+            arguments.extend(lowered.aggregate.order_bys().iter().map(|key| Arc::clone(&key.expr)));
+            let range = first..arguments.len();
+            let filter = lowered.filter.map(|filter| {
+                arguments.push(filter);
+                arguments.len() - 1
+            });
+            aggregates.push(Aggregate { function: lowered.aggregate, arguments: range, filter });
+        }
+        let argument_schema = argument_schema(&arguments, input_schema.as_arrow())?;
         let projection = projection
             .iter()
             .map(|expr| create_physical_expr(expr, &group_schema, &props, &context))
@@ -126,7 +121,8 @@ impl Aggregation {
             .or_fail(Kind::Query, || "cannot plan window.select")?;
         let between = Arc::new(group_schema.as_arrow().clone());
         let output = output_schema(select, &projection, &between)?;
-        Ok(Aggregation { aggregates, projection, between, output, input: Arc::clone(input) })
+        let input = Arc::clone(input);
+        Ok(Aggregation { aggregates, arguments, argument_schema, projection, between, output, input })
     }
 
     /// The columns a row needs, in order.
@@ -139,22 +135,62 @@ impl Aggregation {
         &self.output
     }
 
-    /// The selected columns of `groups` groups from their aggregates' values.
+    /// The schema of [`Aggregation::arguments_of`].
+    pub fn argument_schema(&self) -> &SchemaRef {
+        &self.argument_schema
+    }
+
+    /// The accumulators' arguments for rows with the input columns. Errors: a record's own, such as a division by
+    /// zero; each row is judged alone, so a batch that fails can be tried row by row.
+    pub fn arguments_of(&self, rows: &RecordBatch) -> datafusion::error::Result<RecordBatch> {
+        evaluate(&self.arguments, rows, &self.argument_schema)
+    }
+
+    /// The selected columns of `groups` groups from their aggregates' values. A group whose value cannot be had, such
+    /// as a quotient by a count of zero, has a null.
     pub fn project(&self, values: Vec<ArrayRef>, groups: usize) -> Result<RecordBatch> {
         let group: ArrayRef = Arc::new(arrow::array::UInt32Array::from_iter_values(0..groups as u32));
         let columns = std::iter::once(group).chain(values).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(groups));
         let between = RecordBatch::try_new_with_options(Arc::clone(&self.between), columns, &options)
             .or_fail(Kind::Query, || "an aggregate's type is not the planned one")?;
-        let columns = self
-            .projection
-            .iter()
-            .map(|expr| expr.evaluate(&between)?.into_array(groups))
-            .collect::<datafusion::error::Result<Vec<_>>>()
-            .or_fail(Kind::Query, || "cannot evaluate window.select")?;
-        RecordBatch::try_new_with_options(Arc::clone(&self.output), columns, &options)
+        if let Ok(columns) = evaluate(&self.projection, &between, &self.output) {
+            return Ok(columns);
+        }
+        let rows = (0..groups).map(|group| self.project_alone(&between.slice(group, 1)));
+        let rows = rows.collect::<Result<Vec<_>>>()?;
+        concat_batches(&self.output, &rows)
+            .or_fail(Kind::Query, || "the rows of a window do not fit together")
+    }
+
+    fn project_alone(&self, between: &RecordBatch) -> Result<RecordBatch> {
+        let columns = self.projection.iter().zip(self.output.fields()).map(|(expr, field)| {
+            let value = expr.evaluate(between).and_then(|value| value.into_array(1));
+            value.unwrap_or_else(|_| new_null_array(field.data_type(), 1))
+        });
+        RecordBatch::try_new(Arc::clone(&self.output), columns.collect())
             .or_fail(Kind::Query, || "a selected column's type is not the planned one")
     }
+}
+
+fn evaluate(
+    exprs: &[Arc<dyn PhysicalExpr>],
+    rows: &RecordBatch,
+    schema: &SchemaRef,
+) -> datafusion::error::Result<RecordBatch> {
+    let columns = exprs.iter().map(|expr| expr.evaluate(rows)?.into_array(rows.num_rows()));
+    let columns = columns.collect::<datafusion::error::Result<Vec<_>>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+}
+
+fn argument_schema(arguments: &[Arc<dyn PhysicalExpr>], input: &Schema) -> Result<SchemaRef> {
+    let fields = arguments.iter().enumerate().map(|(index, argument)| {
+        let data_type =
+            argument.data_type(input).or_fail(Kind::Query, || "an argument in select has no type")?;
+        Ok(Field::new(index.to_string(), data_type, true))
+    });
+    Ok(Arc::new(Schema::new(fields.collect::<Result<Vec<_>>>()?)))
 }
 
 fn output_schema(

@@ -82,7 +82,7 @@ pub(super) fn read(bytes: &[u8], plan: &Aggregation) -> Result<WindowState> {
         let states = window.states.iter().map(|bytes| Ok(from_ipc(bytes)?.columns().to_vec()));
         let pending = from_ipc(&window.pending)?;
         let pending = RecordBatch::try_new_with_options(
-            Arc::clone(plan.input_schema()),
+            Arc::clone(plan.argument_schema()),
             pending.columns().to_vec(),
             &RecordBatchOptions::new().with_row_count(Some(pending.num_rows())),
         )

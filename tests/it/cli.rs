@@ -56,6 +56,20 @@ fn exit_codes_are_those_of_the_contract() {
 }
 
 #[test]
+fn a_misspelled_property_is_a_fault_of_the_file_and_its_value_is_never_shown() {
+    let bench = Bench::new(
+        "source: { kafka: { topic: t, properties: { sasl.pasword: hunter2 } } }\nkey: k\ntime: t\n\
+         window: { tumbling: 1h }\nforecast: { target: x }\n",
+    );
+    for verb in ["check", "run"] {
+        let output = tickcast(&[verb, bench.file().to_str().unwrap()]);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(78), "{stderr}");
+        assert!(stderr.contains("sasl.pasword") && !stderr.contains("hunter2"), "{stderr}");
+    }
+}
+
+#[test]
 fn a_fault_in_sql_is_a_fault_at_its_line() {
     let bench = Bench::new(&GENERATED.replace("avg(temp)", "avgg(temp)"));
     let output = tickcast(&["check", bench.file().to_str().unwrap()]);

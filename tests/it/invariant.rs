@@ -85,6 +85,17 @@ fn record() -> impl Strategy<Value = (u8, i64, String)> {
     (0u8..4, -6i64..14, line)
 }
 
+/// The simplest select has no arguments: rows without columns.
+const COUNTED: &str = "
+name: counted
+source: { file: { path: in.ndjson } }
+key: k
+time: t
+window: { tumbling: 10s, lateness: 15s, select: { n: count(*) } }
+forecast: { target: n, model: { hidden: 2, bptt: 9, replay: 0 } }
+sinks: { forecasts: { file: { path: out/ } }, rejects: { file: { path: out/ } } }
+";
+
 fn jumbled(records: &[(u8, i64, String)]) -> String {
     let mut now = 1_700_000_000_000_000i64;
     let mut text = String::new();
@@ -180,6 +191,19 @@ proptest! {
             bench.run(runner, batch);
             prop_assert!(bench.out() == expected, "{runner:?} {batch}");
         }
+    }
+
+    #[test]
+    fn counting_alone_does_not_show_batches(
+        records in prop::collection::vec(record(), 1..200), batch in 1usize..40,
+    ) {
+        let bench = Bench::new(COUNTED);
+        bench.write("in.ndjson", jumbled(&records));
+        bench.run(Runner::Inline, 100_000);
+        let expected = bench.out();
+        bench.clear();
+        bench.run(Runner::Threads(1), batch);
+        prop_assert!(bench.out() == expected);
     }
 
     #[test]

@@ -372,7 +372,9 @@ fn a_topic_made_anew_is_no_place_to_go_on() {
     produce(addr, &topic, 0, readings(0, 5).iter().map(String::as_bytes));
     run_until(&bench, || consume(addr, &format!("{id}.forecasts"), 1).len() >= 16);
     futures::executor::block_on(admin(addr).delete_topics(&[&topic], &AdminOptions::new())).unwrap();
-    wait_for("the topic's end", || partition_count(&bench.kafka().client, &topic).is_err());
+    wait_for("the topic's end", || {
+        partition_count(&bench.kafka().client, &topic).is_ok_and(|count| count.is_none())
+    });
     create_topic(addr, &topic, 1);
     let watch = support::watch(Arc::new(AtomicBool::new(false)), Arc::new(|_| ()));
     let error = support::run(&bench.load(), Runner::Threads(1), 50, watch).unwrap_err();

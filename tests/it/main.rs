@@ -2,6 +2,7 @@
 
 mod broker;
 mod cli;
+mod handover;
 mod invariant;
 mod kafka;
 mod recovery;

@@ -97,3 +97,42 @@ fn an_empty_file_is_no_error_and_a_missing_one_names_itself() {
     });
     assert!(error.err().unwrap().to_string().contains("in.ndjson"));
 }
+
+#[test]
+fn a_record_that_an_expression_cannot_take_is_a_reject_and_a_quotient_by_no_rows_a_null() {
+    let bench = Bench::new(
+        "name: divided\nsource: { file: { path: in.ndjson }, schema: in.avsc }\nkey: k\ntime: t\n\
+         window: { tumbling: 1h, select: { x: avg(a / b), share: count(*) / count(*) FILTER (WHERE b > 3) } }\n\
+         forecast: { target: x, features: [x, share] }\n\
+         sinks: { forecasts: { file: { path: out/ } }, rejects: { file: { path: out/ } } }\n",
+    );
+    bench.write(
+        "in.avsc",
+        r#"{"type": "record", "name": "In", "fields": [{"name": "k", "type": "string"},
+            {"name": "t", "type": {"type": "long", "logicalType": "timestamp-micros"}},
+            {"name": "a", "type": "long"}, {"name": "b", "type": "long"}]}"#,
+    );
+    let record =
+        |hour: usize, b: usize| format!(r#"{{"k":"a","t":"2024-01-01T{hour:02}:30:00Z","a":8,"b":{b}}}"#);
+    let long = format!(r#"{{"k":"{}","t":"2024-01-01T02:30:00Z","a":8,"b":2}}"#, "x".repeat(2000));
+    bench.write("in.ndjson", [record(0, 2), record(1, 0), record(1, 4), long, record(2, 2)].join("\n"));
+    let summary = bench.run(Runner::Threads(1), 10);
+    assert_eq!((summary.rejects, summary.forecasts), (2, 3));
+    let rejects = &bench.out()["rejects-0.ndjson"];
+    assert!(rejects.contains("Divide by zero") && rejects.contains("\"offset\":1"), "{rejects}");
+    assert!(rejects.contains("too_large") && rejects.contains("\"offset\":3"), "{rejects}");
+}
+
+#[test]
+fn a_file_that_grew_is_read_on() {
+    let bench = Bench::new(&format!("{PIPELINE}state: {{ dir: state }}\n"));
+    bench.write("in.avsc", SCHEMA);
+    let hours = |from: usize, to: usize| {
+        (from..to).map(good).map(|r| [r, b"\n".to_vec()].concat()).collect::<Vec<_>>().concat()
+    };
+    bench.write("in.ndjson", hours(0, 5));
+    assert_eq!(bench.run(Runner::Threads(1), 3).forecasts, 5);
+    bench.write("in.ndjson", hours(0, 9));
+    let again = bench.run(Runner::Threads(1), 3);
+    assert_eq!((again.records, again.forecasts, again.rejects), (4, 4, 0));
+}

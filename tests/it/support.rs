@@ -136,7 +136,7 @@ pub fn run(
     let job = Job {
         blueprint: Arc::new(blueprint),
         source,
-        outputs: Outputs::open(plan)?,
+        outputs: Outputs::open(plan, &watch.patience())?,
         watch,
         pace: Pace { workers, commit_every: Duration::from_millis(20), snapshot_every: plan.snapshot_every },
     };

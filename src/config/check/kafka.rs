@@ -10,13 +10,17 @@ use super::Checker;
 const SECRET_BYTES_MAX: u64 = 1 << 20;
 
 /// Properties that have a key of their own, or that would break the commit if they were changed.
-const OURS: [(&str, &str); 6] = [
+const OURS: [(&str, &str); 10] = [
     ("bootstrap.servers", "write brokers"),
     ("metadata.broker.list", "write brokers"),
     ("group.id", "write group"),
     ("auto.offset.reset", "write start"),
     ("enable.auto.commit", "tickcast commits itself"),
+    ("enable.auto.offset.store", "tickcast commits itself"),
     ("transactional.id", "tickcast commits itself"),
+    ("partition.assignment.strategy", "tickcast gives partitions back one by one"),
+    ("enable.partition.eof", "tickcast reads on at a topic's end"),
+    ("isolation.level", "tickcast reads what is committed"),
 ];
 
 impl Checker<'_> {

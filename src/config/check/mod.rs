@@ -176,6 +176,9 @@ impl Checker<'_> {
         };
         self.exactly_one("state", &[("dir", raw.dir.is_some()), ("kafka", raw.kafka.is_some())]);
         self.not_built(raw.kafka.is_some(), "state.kafka", "a state topic");
+        if matches!(source, SourcePlan::File(file) if file.path.as_os_str() == "-") {
+            self.fault("state", "standard input cannot be read again from a saved position");
+        }
         raw.dir.map(|dir| StatePlan::Dir(self.file_path(&dir)))
     }
 

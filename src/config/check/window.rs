@@ -7,6 +7,10 @@ use crate::config::plan::{Gaps, WindowPlan};
 use crate::config::raw::RawWindow;
 
 const COLUMNS_MAX: usize = 256;
+/// Bytes of an expression: the SQL planner's recursion is as deep as an expression is nested.
+const EXPRESSION_MAX: usize = 4096;
+/// Windows that wait for late records at the same time.
+const OPEN_WINDOWS_MAX: i64 = 10_000;
 
 impl Checker<'_> {
     pub fn window(&mut self, raw: Option<RawWindow>, target: Option<&str>) -> WindowPlan {
@@ -29,15 +33,18 @@ impl Checker<'_> {
         self.not_built(raw.idle.is_some(), "window.idle", "closing idle partitions by the clock");
         let select = match raw.select {
             Some(select) => select.0,
-            None => target.map(|target| (target.to_string(), average(target))).into_iter().collect(),
+            None => {
+                target.map(|target| (target.to_string(), format!("avg(\"{target}\")"))).into_iter().collect()
+            }
         };
         self.select(&select);
-        WindowPlan {
-            size_us: raw.tumbling.map_or(1, |size| size.0),
-            lateness_us: raw.lateness.map_or(0, |lateness| lateness.0),
-            gaps: raw.gaps.unwrap_or(Gaps::Carry),
-            select,
+        let size_us = raw.tumbling.map_or(1, |size| size.0);
+        let lateness_us = raw.lateness.map_or(0, |lateness| lateness.0);
+        if raw.tumbling.is_some() && lateness_us / size_us >= OPEN_WINDOWS_MAX {
+            let open = lateness_us / size_us;
+            self.fault("window.lateness", format!("keeps {open} windows open, at most {OPEN_WINDOWS_MAX}"));
         }
+        WindowPlan { size_us, lateness_us, gaps: raw.gaps.unwrap_or(Gaps::Carry), select }
     }
 
     /// Column names go into SQL, Parquet and JSON; `__` is kept for columns of our own.
@@ -57,19 +64,16 @@ impl Checker<'_> {
                 let help = "letters, digits and _, not a digit first, not __ first";
                 self.fault_with_help(&path, format!("{} cannot be a column name", quoted(column)), help);
             }
+            if expression.len() > EXPRESSION_MAX {
+                self.fault(
+                    &path,
+                    format!("an expression of {} bytes, at most {EXPRESSION_MAX}", expression.len()),
+                );
+            }
             if expression.trim().is_empty() {
                 self.fault_with_help(&path, "no expression", "write it like avg(temp)");
             }
         }
-    }
-}
-
-/// SQL folds bare names to lower case, so any other needs its quotes.
-fn average(target: &str) -> String {
-    if target.chars().any(|c| c.is_ascii_uppercase()) {
-        format!("avg(\"{target}\")")
-    } else {
-        format!("avg({target})")
     }
 }
 

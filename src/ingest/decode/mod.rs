@@ -35,6 +35,9 @@ use crate::message::{EventTime, RawRecord, Reason, Records, Reject, system_field
 /// limits, 1,000,000 bytes with key and headers.
 pub const MAX_RECORD_BYTES: usize = 900_000;
 
+/// The longest name of a series, in bytes: it is the key of every record that leaves, and in its value again.
+const MAX_KEY_BYTES: usize = 1024;
+
 /// A record may be this far ahead of its source's clock, in microseconds.
 const MAX_AHEAD_US: i64 = 24 * 3_600 * 1_000_000;
 
@@ -199,6 +202,16 @@ impl Decoder {
             let fault = match series {
                 None => "missing or null",
                 Some("") => "empty",
+                Some(key) if key.len() > MAX_KEY_BYTES => {
+                    verdicts.reject(row, Reason::TooLarge, || {
+                        format!(
+                            "the key `{}` has {} bytes, {MAX_KEY_BYTES} are allowed",
+                            self.spec.key,
+                            key.len()
+                        )
+                    });
+                    continue;
+                }
                 Some(_) => continue,
             };
             verdicts.reject(row, Reason::MissingKey, || format!("the key `{}` is {fault}", self.spec.key));
