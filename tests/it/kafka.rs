@@ -325,8 +325,15 @@ fn a_killed_consumer_goes_on_from_its_snapshot_and_loses_nothing() {
     for part in readings.chunks(200) {
         produce(addr, &format!("{id}.in"), 0, part.iter().map(String::as_bytes));
         let before = forecasts().len();
-        let (running, _) = start(&bench);
+        let (running, http) = start(&bench);
         wait_for("more forecasts", || forecasts().len() > before + 50);
+        wait_for("a snapshot", || {
+            let mut files = std::fs::read_dir(bench.path("state")).unwrap().flatten();
+            files.any(|file| file.path().extension().is_some_and(|extension| extension == "snapshot"))
+        });
+        let restored =
+            get(&http, "/metrics").contains("tickcast_restore_seconds_count{pipeline=\"killed\"} 1");
+        assert_eq!(restored, before > 0, "it goes on from its snapshot, when there is one");
         drop(running);
     }
     run_until(&bench, || {
