@@ -429,3 +429,53 @@ fn two_instances_share_the_partitions_and_one_goes_on_when_the_other_is_killed()
         .collect();
     assert!(distinct() == expected, "{} forecasts, undisturbed {}", distinct().len(), expected.len());
 }
+
+#[test]
+fn an_outage_in_mid_run_is_waited_out_and_ready_says_so() {
+    let Some(mut broker) = private_or_skip("kafka::an_outage_in_mid_run") else { return };
+    let addr = broker.addr().to_owned();
+    let id = "outage";
+    make_topics(&addr, id, 1);
+    let bench = bench(&addr, id);
+    let readings = readings(0, 40);
+    let send = |from: usize, to: usize| {
+        produce(&addr, "outage.in", 0, readings[from..to].iter().map(String::as_bytes))
+    };
+    let forecasts = || consume(&addr, "outage.forecasts", 1).len();
+    send(0, 80);
+    let (_running, http) = start(&bench);
+    wait_for("forecasts", || forecasts() >= 19 * 4);
+    assert!(get(&http, "/ready").starts_with("HTTP/1.1 200"));
+    broker.kill();
+    wait_for("503", || get(&http, "/ready").starts_with("HTTP/1.1 503"));
+    broker.restart();
+    // Nothing is produced yet: that brokers answer again is enough.
+    wait_for("200", || get(&http, "/ready").starts_with("HTTP/1.1 200"));
+    send(80, 160);
+    wait_for("the other forecasts", || forecasts() >= 39 * 4);
+    assert_eq!(values(&consume(&addr, "outage.forecasts", 1), 0), from_file(0, 40)["forecasts"]);
+}
+
+#[test]
+fn sink_topics_are_made_with_the_sources_partitions_and_a_mismatch_is_named() {
+    let Some(addr) = brokers_or_skip("kafka::sink_topics_are_made") else { return };
+    let run = |partitions: usize| {
+        let bench = Bench::new(&format!(
+            "name: made\nsource: {{ generate: {{ series: 6, ticks: 2000, process: weather, partitions: {partitions} }} }}\n\
+             window: {{ tumbling: 1h, select: {{ temp: avg(temp) }} }}\nforecast: {{ target: temp, model: {{ hidden: 2 }} }}\n\
+             sinks: {{ forecasts: {{ kafka: {{ brokers: \"{addr}\", topic: made.forecasts }} }} }}\n"
+        ));
+        Command::new(env!("CARGO_BIN_EXE_tickcast"))
+            .args(["run", bench.file().to_str().unwrap()])
+            .output()
+            .unwrap()
+    };
+    let output = run(2);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let read = consume(addr, "made.forecasts", 2);
+    assert!((0..2).all(|partition| !values(&read, partition).is_empty()));
+    let output = run(3);
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("made.forecasts has 2 partitions, the source has 3"), "{stderr}");
+}
