@@ -335,8 +335,9 @@ impl Operator for ForecastOperator {
             member.series.update(number, &row.values, row.observed);
             member.step += 1;
         }
-        let mut forecasts = Forecasts::new(Arc::clone(&self.forecasts), self.plan.levels.len());
-        let mut scores = Scores::new(Arc::clone(&self.scores), self.plan.levels.len());
+        let records = rows.len() * self.plan.horizons.len();
+        let mut forecasts = Forecasts::new(Arc::clone(&self.forecasts), self.plan.levels.len(), records);
+        let mut scores = Scores::new(Arc::clone(&self.scores), self.plan.levels.len(), records);
         let outputs = self.predict(&rows, start);
         self.score(&rows, start.plus_us(self.size_us), &mut scores)?;
         self.issue(&rows, &outputs, start, &mut forecasts)?;

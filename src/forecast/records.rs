@@ -67,8 +67,19 @@ pub fn score_schema(levels: &[f64]) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-fn times() -> TimestampMicrosecondBuilder {
-    TimestampMicrosecondBuilder::new().with_data_type(timestamp_type())
+/// Bytes of a series' name, as a guess of what to reserve.
+const NAME_BYTES: usize = 16;
+
+fn times(records: usize) -> TimestampMicrosecondBuilder {
+    TimestampMicrosecondBuilder::with_capacity(records).with_data_type(timestamp_type())
+}
+
+fn names(records: usize) -> StringBuilder {
+    StringBuilder::with_capacity(records, records * NAME_BYTES)
+}
+
+fn numbers(records: usize) -> Float64Builder {
+    Float64Builder::with_capacity(records)
 }
 
 /// Collects forecast records.
@@ -87,19 +98,20 @@ pub struct Forecasts {
 }
 
 impl Forecasts {
-    pub fn new(schema: SchemaRef, levels: usize) -> Self {
+    /// Room for `records`: a window has few, and thousands of windows can wait for a sink.
+    pub fn new(schema: SchemaRef, levels: usize, records: usize) -> Self {
         Forecasts {
             schema,
-            series: StringBuilder::new(),
-            window_start: times(),
-            issued_at: times(),
-            target_time: times(),
-            horizon: Int32Builder::new(),
-            forecast: Float64Builder::new(),
-            bounds: (0..levels).map(|_| Default::default()).collect(),
-            naive: Float64Builder::new(),
-            expert: StringBuilder::new(),
-            model_updates: Int64Builder::new(),
+            series: names(records),
+            window_start: times(records),
+            issued_at: times(records),
+            target_time: times(records),
+            horizon: Int32Builder::with_capacity(records),
+            forecast: numbers(records),
+            bounds: (0..levels).map(|_| (numbers(records), numbers(records))).collect(),
+            naive: numbers(records),
+            expert: names(records),
+            model_updates: Int64Builder::with_capacity(records),
         }
     }
 
@@ -161,17 +173,19 @@ pub struct Scores {
 }
 
 impl Scores {
-    pub fn new(schema: SchemaRef, levels: usize) -> Self {
+    /// Room for `records`.
+    pub fn new(schema: SchemaRef, levels: usize, records: usize) -> Self {
         let key = Arc::new(Field::new(expert_map_names().key, DataType::Utf8, false));
+        let (names_of, values) = (names(records), numbers(records));
         Scores {
             schema,
-            series: StringBuilder::new(),
-            issued_at: times(),
-            target_time: times(),
-            horizon: Int32Builder::new(),
-            values: Default::default(),
-            covered: (0..levels).map(|_| BooleanBuilder::new()).collect(),
-            experts: MapBuilder::new(Some(expert_map_names()), StringBuilder::new(), Float64Builder::new())
+            series: names(records),
+            issued_at: times(records),
+            target_time: times(records),
+            horizon: Int32Builder::with_capacity(records),
+            values: std::array::from_fn(|_| numbers(records)),
+            covered: (0..levels).map(|_| BooleanBuilder::with_capacity(records)).collect(),
+            experts: MapBuilder::with_capacity(Some(expert_map_names()), names_of, values, records)
                 .with_keys_field(key),
         }
     }
