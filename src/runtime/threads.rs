@@ -291,9 +291,9 @@ impl Ingest<'_> {
     }
 
     fn drain_backlog(&mut self) -> Result<()> {
+        let waiting = self.to_workers.iter().map(Sender::len).sum();
+        self.shared.watch.metrics.depth("worker", waiting);
         for worker in 0..self.to_workers.len() {
-            let channel = &self.to_workers[worker];
-            self.shared.watch.metrics.depth("worker", channel.len());
             if self.backlog[worker].is_empty() {
                 continue;
             }
