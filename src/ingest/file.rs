@@ -19,6 +19,7 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchR
 use super::decode::check_known;
 use super::frames::{Frames, Framing};
 use super::source::{Event, Source};
+use super::stdin::{Ready, Stdin};
 use crate::config::plan::{FileFormat, FileSourcePlan};
 use crate::error::{Error, Kind, OrFail, Result};
 use crate::message::{RawRecord, Records};
@@ -46,8 +47,8 @@ enum Input {
         frames: Frames<BufReader<Box<dyn Read + Send>>>,
         /// CSV's column names; none for an empty file and for NDJSON.
         header: Option<Vec<String>>,
-        /// More may come later, so a record at hand is not held back until a batch is full.
-        live: bool,
+        /// Of standard input: more may come later, so a record at hand is not held back until a batch is full.
+        live: Option<Ready>,
     },
     Parquet(Box<Parquet>),
 }
@@ -144,6 +145,16 @@ impl FileSource {
         records
     }
 
+    /// Whether standard input says nothing within the time-out.
+    fn is_quiet(&self, timeout: Duration) -> bool {
+        match &self.input {
+            Input::Text { frames, live: Some(ready), .. } => {
+                !frames.get_ref().buffer().contains(&b'\n') && !ready.wait(timeout)
+            }
+            _ => false,
+        }
+    }
+
     fn read_frames(&mut self) -> Vec<RawRecord> {
         let mut records = Vec::new();
         let Input::Text { frames, live, .. } = &mut self.input else { return records };
@@ -164,7 +175,7 @@ impl FileSource {
                     break;
                 }
             }
-            if *live && !frames.get_ref().buffer().contains(&b'\n') {
+            if live.is_some() && !frames.get_ref().buffer().contains(&b'\n') {
                 break;
             }
         }
@@ -203,8 +214,11 @@ impl FileSource {
 }
 
 impl Source for FileSource {
-    /// Reading a file does not look at the time-out; reading standard input waits for its next line.
+    /// Reading a file does not look at the time-out.
     fn poll(&mut self, timeout: Duration) -> Result<Event> {
+        if matches!(self.state, State::Reading) && !self.paused && self.is_quiet(timeout) {
+            return Ok(Event::Idle { problem: None });
+        }
         if matches!(self.state, State::Reading)
             && !self.paused
             && let Some(records) = self.read()
@@ -262,9 +276,13 @@ fn unreadable(name: &str, record: i64, cause: impl Into<Box<dyn std::error::Erro
 
 impl Input {
     fn open_text(path: &Path, name: &str, framing: Framing) -> Result<Self> {
-        let live = path.as_os_str() == "-";
-        let bytes = if live { Ok(Box::new(io::stdin()) as Box<dyn Read + Send>) } else { open_bytes(path) };
-        let bytes = bytes.or_fail(Kind::Source, || format!("cannot open {name}"))?;
+        let fail = || format!("cannot open {name}");
+        let (bytes, live): (Box<dyn Read + Send>, _) = if path.as_os_str() == "-" {
+            let (stdin, ready) = Stdin::open().or_fail(Kind::Source, fail)?;
+            (Box::new(stdin), Some(ready))
+        } else {
+            (open_bytes(path).or_fail(Kind::Source, fail)?, None)
+        };
         let mut frames = Frames::new(BufReader::with_capacity(READ_BYTES, bytes), framing);
         let header = match framing {
             Framing::Lines => None,

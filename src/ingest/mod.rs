@@ -8,6 +8,7 @@ mod generate;
 mod generated;
 mod kafka;
 mod source;
+mod stdin;
 
 pub use decode::{DecodeSpec, Decoded, Decoder, MAX_RECORD_BYTES, avro_fields, columns};
 pub use file::FileSource;

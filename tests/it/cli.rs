@@ -132,6 +132,31 @@ fn the_first_sigterm_ends_a_run_in_order() {
     assert!(snapshots >= 1, "no state was saved");
 }
 
+#[test]
+fn a_quiet_standard_input_does_not_keep_a_run_from_ending() {
+    let bench = Bench::new(
+        "source: { file: { path: \"-\" }, format: json }\nkey: k\ntime: t\nwindow: { tumbling: 1h }\nforecast: { target: x }\n",
+    );
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tickcast"))
+        .args(["run", bench.file().to_str().unwrap()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    for hour in 0..3 {
+        writeln!(stdin, "{{\"k\":\"a\",\"t\":\"2024-01-01T0{hour}:00:00Z\",\"x\":{hour}}}").unwrap();
+    }
+    let mut forecasts = BufReader::new(child.stdout.take().unwrap()).lines();
+    // Two hours have closed, and their forecasts come while the input is open.
+    assert!(forecasts.next().unwrap().unwrap().contains("\"forecast\":0.0"));
+    assert!(forecasts.next().unwrap().unwrap().contains("\"forecast\":1.0"));
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    drop(stdin);
+}
+
 fn listening_at(stderr: &mut impl BufRead) -> String {
     let mut line = String::new();
     loop {
