@@ -18,6 +18,7 @@ pub mod config;
 pub mod error;
 pub mod forecast;
 pub mod ingest;
+pub mod kafka;
 pub mod ledger;
 pub mod message;
 pub mod model;

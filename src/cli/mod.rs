@@ -15,9 +15,9 @@ use tracing_subscriber::EnvFilter;
 use crate::config::plan::{KafkaClientPlan, SinkPlan, SourcePlan};
 use crate::config::{self, Faults, Pipeline};
 use crate::error::{Error, Kind, Result};
+use crate::kafka::check_properties;
 use crate::message::Stream;
 use crate::query;
-use crate::sink::kafka::check_properties;
 use crate::window::output_column;
 
 /// Exit code of a bad pipeline file: sysexits' EX_CONFIG.

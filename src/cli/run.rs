@@ -9,11 +9,11 @@ use super::{Outcome, check_clients, placed};
 use crate::config::Pipeline;
 use crate::config::plan::{KafkaClientPlan, Plan, SinkPlan, SourcePlan};
 use crate::error::{Error, Kind, Result, Retry};
-use crate::ingest::{FileSource, GeneratedSource, KafkaSource, Source, partition_count};
+use crate::ingest::{FileSource, GeneratedSource, KafkaSource, Source};
+use crate::kafka::{ensure_topic, partition_count};
 use crate::message::Stream;
 use crate::runtime::{Blueprint, Job, Known, Outputs, Pace, Summary, Watch, on_signal, run_threads};
 use crate::serve::{Health, HttpServer, Metrics, Part};
-use crate::sink::kafka::ensure_topic;
 
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LONGEST_RETRY: Duration = Duration::from_secs(10);

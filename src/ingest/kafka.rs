@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, DefaultConsumerContext};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::statistics::Statistics;
@@ -15,16 +15,15 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
 use super::source::{Event, Source};
-use crate::config::plan::{KafkaClientPlan, KafkaSourcePlan, Start};
+use crate::config::plan::{KafkaSourcePlan, Start};
 use crate::error::{Error, Kind, OrFail, Result};
+use crate::kafka::{METADATA_TIMEOUT, client_config, create};
 use crate::message::{EventTime, RawRecord, Records};
-use crate::sink::kafka::{client_config, create};
 
 /// Bytes of one poll; the record that passes it is the last.
 const BATCH_BYTES: usize = 16 << 20;
 /// Records of one poll, over all partitions.
 const BATCH: usize = 1024;
-const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What librdkafka's threads and callbacks leave for the next poll.
 #[derive(Default)]
@@ -353,21 +352,5 @@ impl Source for KafkaSource {
             _ = self.consumer.poll(Duration::from_millis(20));
         }
         Ok(())
-    }
-}
-
-/// Partitions of a topic, none if there is no such topic. Errors: `Source`; `Retry::Later` while no broker answers.
-pub fn partition_count(client: &KafkaClientPlan, topic: &str) -> Result<Option<i32>> {
-    let consumer: BaseConsumer = create(&client_config(client, &[]), DefaultConsumerContext)?;
-    let away = |cause: String| {
-        Error::transient(Kind::Source, format!("cannot reach Kafka at {}", client.brokers)).because(cause)
-    };
-    let metadata =
-        consumer.fetch_metadata(Some(topic), METADATA_TIMEOUT).map_err(|cause| away(cause.to_string()))?;
-    match metadata.topics().first() {
-        Some(found) if found.error().is_none() && !found.partitions().is_empty() => {
-            Ok(Some(found.partitions().len() as i32))
-        }
-        _ => Ok(None),
     }
 }

@@ -13,5 +13,5 @@ mod stdin;
 pub use decode::{DecodeSpec, Decoded, Decoder, MAX_RECORD_BYTES, avro_fields, columns};
 pub use file::FileSource;
 pub use generated::GeneratedSource;
-pub use kafka::{KafkaSource, partition_count};
+pub use kafka::KafkaSource;
 pub use source::{Event, Source};

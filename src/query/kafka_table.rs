@@ -23,8 +23,8 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::batches::{self, Batches};
 use super::kafka_rows::Rows;
 use crate::config::plan::KafkaClientPlan;
+use crate::kafka::client_config;
 use crate::message::Stream;
-use crate::sink::kafka::client_config;
 
 /// How long a question to the broker may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);

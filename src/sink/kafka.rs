@@ -7,10 +7,7 @@ use std::time::Duration;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Int32Type, Int64Type};
 use arrow::record_batch::RecordBatch;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::{ClientContext, DefaultClientContext};
-use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
-use rdkafka::consumer::{BaseConsumer, DefaultConsumerContext};
+use rdkafka::client::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
@@ -18,57 +15,11 @@ use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer}
 use super::{Patience, Sink, encode};
 use crate::config::plan::KafkaClientPlan;
 use crate::error::{Error, Kind, Result};
+use crate::kafka::{client_config, create};
 use crate::message::Stream;
 
 /// One attempt to get everything to the broker.
 const FLUSH: Duration = Duration::from_secs(1);
-const ADMIN_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// A client configuration with the user's properties over our defaults.
-pub fn client_config(client: &KafkaClientPlan, defaults: &[(&str, &str)]) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", &client.brokers).set("client.id", "tickcast");
-    for (name, value) in defaults {
-        config.set(*name, *value);
-    }
-    for (name, value) in &client.properties {
-        config.set(name, value);
-    }
-    config
-}
-
-/// A client, or what is wrong with its properties. librdkafka's own message would show the value, which may be a secret.
-pub fn create<C, T: FromClientConfigAndContext<C>>(config: &ClientConfig, context: C) -> Result<T>
-where
-    C: ClientContext,
-{
-    config.create_with_context(context).map_err(|error| match error {
-        KafkaError::ClientConfig(_, what, name, _) => Error::new(Kind::Config, format!("{what} ({name})")),
-        other => Error::new(Kind::Config, "cannot make a Kafka client").because(other),
-    })
-}
-
-/// Whether librdkafka takes the properties; no broker is asked. Errors: `Config`, without the values.
-pub fn check_properties(client: &KafkaClientPlan) -> Result<()> {
-    create::<_, BaseConsumer>(&client_config(client, &[("group.id", "tickcast")]), DefaultConsumerContext)
-        .map(|_| ())
-}
-
-/// Makes a topic with this many partitions unless it exists. Errors: `Sink`; `Retry::Later` while no broker answers.
-pub fn ensure_topic(client: &KafkaClientPlan, topic: &str, partitions: i32) -> Result<()> {
-    let admin: AdminClient<DefaultClientContext> = create(&client_config(client, &[]), DefaultClientContext)?;
-    // -1: the broker's own default replication.
-    let wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
-    let options = AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT));
-    let made = futures::executor::block_on(admin.create_topics([&wanted], &options));
-    let fail =
-        |cause: String| Error::transient(Kind::Sink, format!("cannot make topic {topic}")).because(cause);
-    match made.map_err(|cause| fail(cause.to_string()))?.pop() {
-        Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) | Some(Ok(_)) => Ok(()),
-        Some(Err((_, code))) => Err(fail(code.to_string())),
-        None => Err(fail("no answer".into())),
-    }
-}
 
 /// Keeps the first delivery that failed for good.
 #[derive(Default, Clone)]

@@ -3,7 +3,7 @@
 
 mod encode;
 mod file;
-pub mod kafka;
+mod kafka;
 mod patience;
 mod stdout;
 

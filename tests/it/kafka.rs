@@ -16,7 +16,7 @@ use rdkafka::message::{Headers, Message};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use tickcast::ingest::partition_count;
+use tickcast::kafka::partition_count;
 
 use crate::broker::{brokers_or_skip, create_topic, private_or_skip};
 use crate::cli::get;
