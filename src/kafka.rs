@@ -62,6 +62,11 @@ pub fn ensure_topic(client: &KafkaClientPlan, topic: &str, partitions: i32) -> R
     }
 }
 
+/// What is wrong with a sink's topic: records keep their partition's number.
+pub fn mismatch(topic: &str, found: i32, wanted: i32) -> String {
+    format!("topic {topic} has {found} partitions, the source has {wanted}: they must be as many")
+}
+
 /// Partitions of a topic, none if there is no such topic. Errors: `Source`; `Retry::Later` while no broker answers.
 pub fn partition_count(client: &KafkaClientPlan, topic: &str) -> Result<Option<i32>> {
     let consumer: BaseConsumer = create(&client_config(client, &[]), DefaultConsumerContext)?;

@@ -5,8 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
+use arrow::json::LineDelimitedWriter;
 use arrow::record_batch::RecordBatch;
 use serde::{Deserialize, Serialize};
+
+use crate::error::{Kind, OrFail, Result};
 
 /// System columns that decoding adds in front of the data columns of a batch of rows.
 pub mod column {
@@ -184,4 +187,13 @@ pub fn reject_schema() -> SchemaRef {
         Field::new("partition", DataType::Int32, false),
         Field::new("offset", DataType::Int64, false),
     ]))
+}
+
+/// One row as a JSON object: what a reject shows of a record that never had bytes.
+pub fn row_as_json(row: &RecordBatch) -> Result<Vec<u8>> {
+    let fail = || "cannot write a rejected row as JSON";
+    let mut writer = LineDelimitedWriter::new(Vec::new());
+    writer.write(row).or_fail(Kind::Source, fail)?;
+    writer.finish().or_fail(Kind::Source, fail)?;
+    Ok(writer.into_inner().trim_ascii_end().to_vec())
 }

@@ -3,11 +3,10 @@
 
 use super::{Failure, Outcome, check_clients, placed, say};
 use crate::config::Pipeline;
-use crate::config::plan::{KafkaClientPlan, Plan, SinkPlan, SourcePlan};
+use crate::config::plan::{KafkaClientPlan, Plan, SourcePlan};
 use crate::error::{Error, Kind, Result};
 use crate::ingest::FileSource;
-use crate::kafka::partition_count;
-use crate::message::Stream;
+use crate::kafka::{mismatch, partition_count};
 use crate::runtime::{Blueprint, Known};
 use crate::window::referenced_columns;
 
@@ -69,20 +68,18 @@ fn connect_all(plan: &Plan) -> Result<Vec<String>> {
     if let SourcePlan::Kafka(kafka) = &plan.source {
         partitions = reach("source", &kafka.client, &kafka.topic);
     }
-    let mut sinks = Vec::new();
-    for stream in Stream::ALL {
-        if let Some(SinkPlan::Kafka { client, topic }) = plan.sinks.of(stream) {
-            sinks.push((stream, topic, reach(&format!("sinks.{}", stream.name()), client, topic)));
-        }
-    }
-    for (stream, topic, count) in sinks {
-        if let (Some(wanted), Some(count)) = (partitions, count)
-            && wanted != count
+    let reached: Vec<_> = plan
+        .sinks
+        .topics()
+        .map(|(stream, client, topic)| {
+            (stream, topic, reach(&format!("sinks.{}", stream.name()), client, topic))
+        })
+        .collect();
+    for (stream, topic, found) in reached {
+        if let (Some(wanted), Some(found)) = (partitions, found)
+            && wanted != found
         {
-            problems.push(format!(
-                "sinks.{}: topic {topic} has {count} partitions, the source has {wanted}: they must be as many",
-                stream.name()
-            ));
+            problems.push(format!("sinks.{}: {}", stream.name(), mismatch(topic, found, wanted)));
         }
     }
     Ok(problems)

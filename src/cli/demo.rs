@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Outcome, run};
+use super::{Outcome, run, say};
 use crate::config;
 use crate::error::{Kind, OrFail, Result};
 
@@ -41,10 +41,8 @@ pub fn demo(sets: &[String], keep_serving: bool) -> Outcome {
     let started = Instant::now();
     let summary = run::start(&pipeline, watch.clone())?.unwrap_or_default();
     bar.finish_and_clear();
-    println!(
-        "New York's hourly weather of 2013, three airports: temperature in °F, forecast as it came in\n"
-    );
-    println!("{}", watch.metrics.scoreboard().render(summary.windows, summary.records, started.elapsed()));
+    say("New York's hourly weather of 2013, three airports: temperature in °F, forecast as it came in\n");
+    say(&watch.metrics.scoreboard().render(summary.windows, summary.records, started.elapsed()));
     if let Some(server) = server {
         eprintln!("serving http://{} until Ctrl-C", server.local_addr());
         while !watch.stop.load(Ordering::Relaxed) {

@@ -12,11 +12,10 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::plan::{KafkaClientPlan, SinkPlan, SourcePlan};
+use crate::config::plan::{KafkaClientPlan, SourcePlan};
 use crate::config::{self, Faults, Pipeline};
 use crate::error::{Error, Kind, Result};
 use crate::kafka::check_properties;
-use crate::message::Stream;
 use crate::query;
 use crate::window::output_column;
 
@@ -178,10 +177,8 @@ fn check_clients(pipeline: &Pipeline) -> Outcome {
     if let SourcePlan::Kafka(kafka) = &pipeline.plan.source {
         at(&["source", "kafka", "properties"], &kafka.client)?;
     }
-    for stream in Stream::ALL {
-        if let Some(SinkPlan::Kafka { client, .. }) = pipeline.plan.sinks.of(stream) {
-            at(&["sinks", stream.name(), "kafka", "properties"], client)?;
-        }
+    for (stream, client, _) in pipeline.plan.sinks.topics() {
+        at(&["sinks", stream.name(), "kafka", "properties"], client)?;
     }
     Ok(())
 }

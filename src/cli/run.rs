@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 
 use super::{Outcome, check_clients, placed};
 use crate::config::Pipeline;
-use crate::config::plan::{KafkaClientPlan, Plan, SinkPlan, SourcePlan};
+use crate::config::plan::{KafkaClientPlan, Plan, SourcePlan};
 use crate::error::{Error, Kind, Result, Retry};
 use crate::ingest::{FileSource, GeneratedSource, KafkaSource, Source};
-use crate::kafka::{ensure_topic, partition_count};
-use crate::message::Stream;
+use crate::kafka::{ensure_topic, mismatch, partition_count};
 use crate::runtime::{Blueprint, Job, Known, Outputs, Pace, Summary, Watch, on_signal, run_threads};
 use crate::serve::{Health, HttpServer, Metrics, Part};
 
@@ -113,27 +112,17 @@ fn topics_are_there(plan: &Plan, watch: &Watch) -> Result<bool> {
 
 /// Errors: `Sink`, when a topic has not as many partitions as the source: records keep their partition's number.
 fn make_topics(plan: &Plan) -> Result<()> {
-    let sinks: Vec<(&KafkaClientPlan, &String)> = Stream::ALL
-        .into_iter()
-        .filter_map(|stream| match plan.sinks.of(stream) {
-            Some(SinkPlan::Kafka { client, topic }) => Some((client, topic)),
-            _ => None,
-        })
-        .collect();
     let wanted = match &plan.source {
         SourcePlan::Kafka(kafka) => partition_count(&kafka.client, &kafka.topic)?
             .ok_or_else(|| no_topic(&kafka.client, &kafka.topic))?,
         SourcePlan::Generate(generate) => generate.partitions,
         SourcePlan::File(_) => 1,
     };
-    for (client, topic) in sinks {
+    for (_, client, topic) in plan.sinks.topics() {
         ensure_topic(client, topic, wanted)?;
         let found = partition_count(client, topic)?.ok_or_else(|| no_topic(client, topic))?;
         if found != wanted {
-            let what = format!(
-                "topic {topic} has {found} partitions, the source has {wanted}: they must be as many"
-            );
-            return Err(Error::new(Kind::Sink, what));
+            return Err(Error::new(Kind::Sink, mismatch(topic, found, wanted)));
         }
     }
     Ok(())

@@ -224,6 +224,14 @@ pub struct SinksPlan {
 }
 
 impl SinksPlan {
+    /// The sinks that are topics.
+    pub fn topics(&self) -> impl Iterator<Item = (crate::message::Stream, &KafkaClientPlan, &str)> {
+        crate::message::Stream::ALL.into_iter().filter_map(|stream| match self.of(stream) {
+            Some(SinkPlan::Kafka { client, topic }) => Some((stream, client, topic.as_str())),
+            _ => None,
+        })
+    }
+
     /// The sink of a stream, if the file names one.
     pub fn of(&self, stream: crate::message::Stream) -> Option<&SinkPlan> {
         match stream {

@@ -255,15 +255,6 @@ impl Source for FileSource {
         Ok(())
     }
 
-    /// A file has no memory of its own.
-    fn commit(&mut self, _partition: i32, _position: i64) -> Result<()> {
-        Ok(())
-    }
-
-    fn lag(&mut self, _partition: i32) -> Option<i64> {
-        None
-    }
-
     fn close(&mut self) -> Result<()> {
         self.state = State::Done;
         Ok(())

@@ -128,15 +128,6 @@ impl Source for GeneratedSource {
         Ok(())
     }
 
-    /// A generator has no memory of its own.
-    fn commit(&mut self, _partition: i32, _position: i64) -> Result<()> {
-        Ok(())
-    }
-
-    fn lag(&mut self, _partition: i32) -> Option<i64> {
-        None
-    }
-
     fn close(&mut self) -> Result<()> {
         self.partitions.clear();
         Ok(())

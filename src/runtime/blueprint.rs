@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema};
 
 use super::partition::Partition;
 use crate::config::plan::{FileFormat, Format, Plan, SourcePlan};
@@ -30,8 +30,7 @@ pub struct Blueprint {
     /// What rejects call the input: the topic, the file, the generator.
     pub topic: String,
     decode: DecodeSpec,
-    /// The data columns of decoded rows.
-    data: SchemaRef,
+    aggregation: Arc<Aggregation>,
     fingerprint: String,
 }
 
@@ -80,35 +79,20 @@ impl Blueprint {
             "input": input(&plan.source), "types": types, "key": plan.key, "time": plan.time,
             "window": plan.window, "forecast": plan.forecast,
         });
-        let blueprint = Blueprint {
+        let aggregation = Aggregation::plan(&plan.window.select, &Arc::new(data))?;
+        features_are_numbers(&plan, &aggregation)?;
+        Ok(Blueprint {
             topic: topic(&plan.source),
             decode,
-            data: Arc::new(data),
+            aggregation: Arc::new(aggregation),
             fingerprint: shape.to_string(),
             plan: Arc::new(plan),
-        };
-        let aggregation = blueprint.aggregation()?;
-        for name in &blueprint.plan.forecast.features {
-            let data_type =
-                aggregation.output_schema().field_with_name(name).map(|field| field.data_type().clone());
-            if !data_type.is_ok_and(|data_type| data_type.is_numeric() && data_type != DataType::Null) {
-                return Err(Error::new(
-                    Kind::Query,
-                    format!("window.select.{name}: a feature must be a number, and this is not"),
-                ));
-            }
-        }
-        blueprint.partition(0)?;
-        Ok(blueprint)
-    }
-
-    fn aggregation(&self) -> Result<Aggregation> {
-        Aggregation::plan(&self.plan.window.select, &self.data)
+        })
     }
 
     /// A partition with no memory.
     pub fn partition(&self, id: i32) -> Result<Partition> {
-        let window = WindowOperator::new(&self.plan.window, self.aggregation()?);
+        let window = WindowOperator::new(&self.plan.window, Arc::clone(&self.aggregation));
         let forecast = ForecastOperator::new(&self.plan.forecast, self.plan.window.size_us);
         let decoder = Decoder::new(self.decode.clone())?;
         Ok(Partition::new(
@@ -119,6 +103,17 @@ impl Blueprint {
             vec![Box::new(window), Box::new(forecast)],
         ))
     }
+}
+
+fn features_are_numbers(plan: &Plan, aggregation: &Aggregation) -> Result<()> {
+    for name in &plan.forecast.features {
+        let field = aggregation.output_schema().field_with_name(name);
+        if !field.is_ok_and(|field| field.data_type().is_numeric()) {
+            let what = format!("window.select.{name}: a feature must be a number, and this is not");
+            return Err(Error::new(Kind::Query, what));
+        }
+    }
+    Ok(())
 }
 
 fn topic(source: &SourcePlan) -> String {

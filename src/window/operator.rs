@@ -22,7 +22,7 @@ use super::plan::Aggregation;
 use super::snapshot;
 use crate::config::plan::{Gaps, WindowPlan};
 use crate::error::{Error, Kind, OrFail, Result};
-use crate::message::{EventTime, Reason, Reject, column, timestamp_type};
+use crate::message::{EventTime, Reason, Reject, column, row_as_json, timestamp_type};
 use crate::operator::{Operator, Output, Stats};
 
 /// A silent series is carried for at most this many windows; then it has no rows until it speaks again.
@@ -37,7 +37,7 @@ const MAX_OPEN_WINDOWS: usize = 100_000;
 pub struct WindowOperator {
     windows: Tumbling,
     gaps: Gaps,
-    plan: Aggregation,
+    plan: Arc<Aggregation>,
     output: SchemaRef,
     pub(super) state: WindowState,
 }
@@ -68,7 +68,7 @@ pub(super) struct LastRows {
 
 impl WindowOperator {
     /// An operator with no memory over rows whose data columns are those of `plan`.
-    pub fn new(window: &WindowPlan, plan: Aggregation) -> Self {
+    pub fn new(window: &WindowPlan, plan: Arc<Aggregation>) -> Self {
         let mut fields = vec![
             Field::new("series", DataType::Utf8, false),
             Field::new("window_start", timestamp_type(), false),
@@ -255,7 +255,7 @@ impl WindowOperator {
 fn rejected(rows: &RecordBatch, row: usize, reason: Reason, detail: String) -> Result<Reject> {
     let offset = system::<Int64Array>(rows, column::OFFSET)?.value(row);
     let raw = system::<BinaryArray>(rows, column::RAW)?;
-    let value = if raw.is_valid(row) { raw.value(row).to_vec() } else { row_as_json(rows, row)? };
+    let value = if raw.is_valid(row) { raw.value(row).to_vec() } else { bytes_of(rows, row)? };
     Ok(Reject { offset, reason, detail, value })
 }
 
@@ -376,18 +376,13 @@ fn system<'a, A: 'static>(batch: &'a RecordBatch, name: &str) -> Result<&'a A> {
         .ok_or_else(|| Error::new(Kind::Query, format!("a batch of rows lacks its system column {name}")))
 }
 
-/// The data columns of a row as a JSON object: the bytes of a record that came without any.
-fn row_as_json(rows: &RecordBatch, row: usize) -> Result<Vec<u8>> {
+/// A row without what was added to it for the way: the bytes of a record that came without any.
+fn bytes_of(rows: &RecordBatch, row: usize) -> Result<Vec<u8>> {
     let schema = rows.schema();
-    let data: Vec<usize> = (0..rows.num_columns())
-        .filter(|&c| ![column::OFFSET, column::RAW].contains(&schema.field(c).name().as_str()))
-        .collect();
-    let one = rows.slice(row, 1).project(&data).or_fail(Kind::Query, || "cannot project a row")?;
-    let mut writer = arrow::json::LineDelimitedWriter::new(Vec::new());
-    writer.write(&one).or_fail(Kind::Query, || "cannot write a row as JSON")?;
-    let mut bytes = writer.into_inner();
-    bytes.truncate(bytes.trim_ascii_end().len());
-    Ok(bytes)
+    let names = schema.fields().iter().enumerate();
+    let said = names.filter(|(_, field)| ![column::OFFSET, column::RAW].contains(&field.name().as_str()));
+    let said: Vec<usize> = said.map(|(index, _)| index).collect();
+    row_as_json(&rows.slice(row, 1).project(&said).or_fail(Kind::Query, || "cannot project a row")?)
 }
 
 fn show_time(time: EventTime) -> String {

@@ -83,18 +83,6 @@ impl Source for Scripted {
         self.paused = paused;
         Ok(())
     }
-
-    fn commit(&mut self, _: i32, _: i64) -> Result<()> {
-        Ok(())
-    }
-
-    fn lag(&mut self, _: i32) -> Option<i64> {
-        None
-    }
-
-    fn close(&mut self) -> Result<()> {
-        Ok(())
-    }
 }
 
 fn records() -> Vec<String> {

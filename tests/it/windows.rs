@@ -57,7 +57,7 @@ fn operator(gaps: Gaps, lateness_us: i64) -> WindowOperator {
         Field::new("v", DataType::Float64, true),
         Field::new("w", DataType::Float64, true),
     ]));
-    let plan = Aggregation::plan(&select, &input).unwrap();
+    let plan = Arc::new(Aggregation::plan(&select, &input).unwrap());
     WindowOperator::new(&WindowPlan { size_us: SIZE_US, lateness_us, gaps, select }, plan)
 }
 

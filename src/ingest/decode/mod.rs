@@ -19,7 +19,6 @@ use arrow::array::{ArrayRef, BinaryArray, BooleanArray, Int64Array, StringArray}
 use arrow::array::{TimestampMicrosecondArray, new_null_array};
 use arrow::compute;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use arrow::json::LineDelimitedWriter;
 use arrow::record_batch::RecordBatch;
 
 pub use self::avro_schema::parse as avro_fields;
@@ -29,7 +28,7 @@ use self::text::TextReader;
 use self::verdict::{Verdicts, quote};
 use crate::config::plan::Format;
 use crate::error::{Error, Kind, OrFail, Result};
-use crate::message::{EventTime, RawRecord, Reason, Records, Reject, system_fields};
+use crate::message::{EventTime, RawRecord, Reason, Records, Reject, row_as_json, system_fields};
 
 /// The largest payload that is decoded, in bytes: as a reject it must still fit into a topic with Kafka's own default
 /// limits, 1,000,000 bytes with key and headers.
@@ -286,14 +285,6 @@ fn readable<'a>(record: &'a RawRecord, row: usize, verdicts: &mut Verdicts) -> O
             None
         }
     }
-}
-
-/// One row as a JSON object: what a reject shows of a record that never had bytes.
-fn row_as_json(row: &RecordBatch) -> Result<Vec<u8>> {
-    let mut writer = LineDelimitedWriter::new(Vec::new());
-    writer.write(row).or_fail(Kind::Source, || "cannot write a rejected row as JSON")?;
-    writer.finish().or_fail(Kind::Source, || "cannot write a rejected row as JSON")?;
-    Ok(writer.into_inner().trim_ascii_end().to_vec())
 }
 
 #[cfg(test)]
