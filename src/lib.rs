@@ -13,6 +13,8 @@
 //! aggregates; [`model`] learns, and [`forecast`] asks it; [`sink`] writes and [`ledger`] remembers; [`runtime`] drives
 //! them all; [`serve`] and [`query`] let people look.
 
+pub use tickcast_model as model;
+
 pub mod cli;
 pub mod config;
 pub mod error;
@@ -21,7 +23,6 @@ pub mod ingest;
 pub mod kafka;
 pub mod ledger;
 pub mod message;
-pub mod model;
 pub mod operator;
 pub mod query;
 pub mod runtime;

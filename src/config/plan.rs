@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+pub use tickcast_model::{Activation, Cell, Loss, Optimizer};
 
 /// A whole pipeline, ready to run.
 #[derive(Debug, Clone)]
@@ -177,33 +178,6 @@ pub struct ModelPlan {
     pub optimizer: Optimizer,
     pub scope: Scope,
     pub seed: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all(deserialize = "snake_case"))]
-pub enum Cell {
-    Rnn,
-    Lstm,
-    Gru,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all(deserialize = "snake_case"))]
-pub enum Activation {
-    Tanh,
-    Relu,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all(deserialize = "snake_case"))]
-pub enum Loss {
-    Mse,
-    Huber,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub enum Optimizer {
-    Adam { lr: f64 },
 }
 
 /// Whose ticks train one network.

@@ -111,7 +111,7 @@ fn the_built_part_of_the_contract_becomes_a_plan() {
     assert_eq!(plan.forecast.features, columns);
     assert_eq!((plan.window.size_us, plan.window.lateness_us), (3_600_000_000, 600_000_000));
     assert_eq!(plan.forecast.horizons, [1, 6, 24]);
-    assert_eq!(plan.forecast.model.optimizer, Optimizer::Adam { lr: 3e-4 });
+    assert_eq!(plan.forecast.model.optimizer, Optimizer::adam(3e-4));
     assert_eq!(plan.schema, Some(PathBuf::from("/base/../schemas/observation.avsc")));
     assert_eq!(plan.serve.http, Some("127.0.0.1:8088".parse().unwrap()));
     assert!(matches!(plan.state, Some(StatePlan::Dir(dir)) if dir == Path::new("/base/./state")));
@@ -168,7 +168,8 @@ fn the_smallest_pipeline_has_every_default() {
     assert_eq!(forecast.experts, [Expert::Naive, Expert::Rnn]);
     let model = &forecast.model;
     assert_eq!((model.cell, model.hidden, model.layers, model.bptt), (Cell::Gru, 32, 1, 32));
-    assert_eq!((model.loss, model.scope, model.replay, model.seed), (Loss::Huber, Scope::Shared, 2, 1));
+    assert_eq!(model.loss, Loss::Huber { delta: 1.5 });
+    assert_eq!((model.scope, model.replay, model.seed), (Scope::Shared, 2, 1));
     assert!(matches!(plan.sinks.forecasts, Some(SinkPlan::Stdout)));
     assert!(plan.sinks.scores.is_none() && plan.sinks.rejects.is_none() && plan.serve.http.is_none());
     assert!(matches!(plan.state, Some(StatePlan::Dir(dir)) if dir == Path::new("/base/state/weather")));
@@ -326,7 +327,7 @@ fn settings_of_the_command_line_replace_and_add() {
     assert!(named.to_string().starts_with("--set: name: \"a=b\" cannot be a name"), "{named}");
     let plan = with_sets(SMALLEST, &sets[..5]).unwrap().plan;
     assert_eq!((plan.workers, plan.forecast.horizons), (7, vec![1, 2]));
-    assert_eq!(plan.forecast.model.optimizer, Optimizer::Adam { lr: 1e-3 });
+    assert_eq!(plan.forecast.model.optimizer, Optimizer::adam(1e-3));
     let SourcePlan::Kafka(kafka) = plan.source else { panic!("not Kafka") };
     assert_eq!(kafka.client.brokers, "b:9092");
     assert_eq!(kafka.client.properties, [("sasl.username".to_string(), "me".to_string())]);

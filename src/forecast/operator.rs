@@ -108,6 +108,7 @@ impl ForecastOperator {
             hidden: model.hidden,
             layers: model.layers,
             outputs: self.plan.horizons.len(),
+            skip: true,
         }
     }
 
@@ -117,7 +118,7 @@ impl ForecastOperator {
             bptt: model.bptt,
             longest_lag: self.plan.horizons.last().map_or(1, |&horizon| horizon as usize),
             replay: model.replay,
-            loss: model.loss,
+            loss: model.loss.clone(),
             optimizer: model.optimizer,
             clip: GRADIENT_CLIP,
             seed: model.seed,
@@ -368,8 +369,10 @@ impl Operator for ForecastOperator {
     fn restore(&mut self, state: &[u8]) -> Result<()> {
         let image: Image<IndexMap<String, Member>, Memory> =
             postcard::from_bytes(state).or_fail(Kind::State, || "cannot read the forecasters' state")?;
-        let learners =
-            image.memories.into_iter().map(|memory| Learner::resume(self.network(), self.settings(), memory));
+        let learners = image.memories.into_iter().map(|memory| {
+            Learner::resume(self.network(), self.settings(), memory)
+                .or_fail(Kind::State, || "this state is of another model")
+        });
         let learners = learners.collect::<Result<Vec<_>>>()?;
         self.state = State { series: image.series, learners, newest: image.newest };
         Ok(())

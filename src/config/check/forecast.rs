@@ -4,7 +4,8 @@
 use super::Checker;
 use crate::config::fault::{choice, quoted};
 use crate::config::plan::{Activation, Cell, Expert, ForecastPlan, Loss, ModelPlan, Optimizer, Scope};
-use crate::config::raw::{RawExpert, RawForecast, RawModel};
+use crate::config::raw::{RawExpert, RawForecast, RawLoss, RawModel};
+use crate::model::HUBER_DELTA;
 
 const HORIZONS_MAX: usize = 64;
 const LEVELS_MAX: usize = 16;
@@ -151,8 +152,11 @@ impl Checker<'_> {
             activation: raw.activation.unwrap_or(Activation::Tanh),
             bptt: bptt as usize,
             replay: raw.replay.map_or(2, |replay| replay.0 as usize),
-            loss: raw.loss.unwrap_or(Loss::Huber),
-            optimizer: Optimizer::Adam { lr },
+            loss: match raw.loss.unwrap_or(RawLoss::Huber) {
+                RawLoss::Mse => Loss::Mse,
+                RawLoss::Huber => Loss::Huber { delta: HUBER_DELTA },
+            },
+            optimizer: Optimizer::adam(lr),
             scope: raw.scope.unwrap_or(Scope::Shared),
             seed: raw.seed.map_or(1, |seed| seed.0 as u64),
         }

@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::super::plan::{Activation, Calendar, Cell, Loss, Scope};
+use super::super::plan::{Activation, Calendar, Cell, Scope};
 use super::super::scalar::Whole;
 
 #[derive(Default, Deserialize, JsonSchema)]
@@ -47,7 +47,7 @@ pub(in super::super) struct RawModel {
     /// Random past windows learned again at each close. Default: 2.
     pub replay: Option<Whole<0, 64>>,
     /// Loss. Default: huber.
-    pub loss: Option<Loss>,
+    pub loss: Option<RawLoss>,
     /// Optimizer. Default: adam.
     pub optimizer: Option<RawOptimizer>,
     /// Whether the series of a partition share one network or have one each. Default: shared.
@@ -81,4 +81,11 @@ pub(in super::super) enum RawExpert {
     /// Not yet built.
     Rls,
     Rnn,
+}
+
+#[derive(Clone, Copy, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in super::super) enum RawLoss {
+    Mse,
+    Huber,
 }

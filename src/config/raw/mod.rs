@@ -9,7 +9,7 @@ mod window;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(super) use forecast::{RawExpert, RawForecast, RawModel};
+pub(super) use forecast::{RawExpert, RawForecast, RawLoss, RawModel};
 pub(super) use sinks::{RawSink, RawSinkFile, RawSinkFormat, RawSinks};
 pub(super) use source::{RawFile, RawFormat, RawGenerate, RawKafka, RawSchema, RawSource};
 pub(super) use window::RawWindow;

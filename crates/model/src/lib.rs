@@ -17,6 +17,7 @@
 //! the CPU has them: CPUs with the same features give the same bits.
 
 mod cell;
+mod error;
 mod fit;
 mod guard;
 mod head;
@@ -35,12 +36,13 @@ mod weights;
 mod golden;
 
 pub use cell::LayerState;
+pub use error::{ModelError, Result};
 pub use guard::Guard;
 pub use learner::{Learned, Learner, Memory, Prediction, Settings};
-pub use loss::{HUBER_DELTA, huber, mse};
+pub use loss::{HUBER_DELTA, Loss};
 pub use network::{Network, State, Tape};
-pub use optimizer::{Adam, clip_global_norm};
+pub use optimizer::{BETAS, Moments, Optimizer, Rule, Schedule, clip_global_norm};
 pub use real::Real;
-pub use spec::{Layout, NetworkSpec, Parameter};
+pub use spec::{Activation, Cell, Layout, NetworkSpec, Parameter};
 pub use tbptt::{Example, Target, loss_and_gradient};
 pub use track::Track;

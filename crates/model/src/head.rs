@@ -10,7 +10,9 @@ use super::weights::{HeadWeights, affine};
 /// network hold linear effects of the features without bending them through the cell.
 pub fn forward<F: Real>(weights: &HeadWeights<F>, h: DMatrixView<'_, F>, x: &DMatrix<F>) -> DMatrix<F> {
     let mut y = affine(&weights.w_hy, h, &weights.b_y);
-    y.gemm(F::one(), &weights.w_skip, x, F::one());
+    if let Some(w_skip) = &weights.w_skip {
+        y.gemm(F::one(), w_skip, x, F::one());
+    }
     y
 }
 
@@ -21,8 +23,11 @@ pub fn backward<F: Real>(
     x: &DMatrix<F>,
     d_y: &DMatrix<F>,
 ) -> (HeadWeights<F>, DMatrix<F>) {
-    let gradient =
-        HeadWeights { w_hy: d_y * h.transpose(), b_y: d_y.column_sum(), w_skip: d_y * x.transpose() };
+    let gradient = HeadWeights {
+        w_hy: d_y * h.transpose(),
+        b_y: d_y.column_sum(),
+        w_skip: weights.w_skip.as_ref().map(|_| d_y * x.transpose()),
+    };
     (gradient, weights.w_hy.transpose() * d_y)
 }
 
@@ -36,13 +41,13 @@ mod tests {
         let weights = HeadWeights {
             w_hy: DMatrix::from_row_slice(1, 2, &[2.0, 3.0]),
             b_y: DVector::from_element(1, 0.5),
-            w_skip: DMatrix::from_row_slice(1, 1, &[10.0]),
+            w_skip: Some(DMatrix::from_row_slice(1, 1, &[10.0])),
         };
         let (h, x) = (DMatrix::from_column_slice(2, 1, &[1.0, -1.0]), DMatrix::from_element(1, 1, 4.0));
         assert_eq!(forward(&weights, h.as_view(), &x)[0], 2.0 - 3.0 + 0.5 + 40.0);
         let (gradient, d_h) = backward(&weights, h.as_view(), &x, &DMatrix::from_element(1, 1, 2.0));
         assert_eq!(gradient.w_hy.as_slice(), [2.0, -2.0]);
-        assert_eq!((gradient.b_y[0], gradient.w_skip[0]), (2.0, 8.0));
+        assert_eq!((gradient.b_y[0], gradient.w_skip.unwrap()[0]), (2.0, 8.0));
         assert_eq!(d_h.as_slice(), [4.0, 6.0]);
     }
 }

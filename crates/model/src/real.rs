@@ -12,6 +12,10 @@ pub trait Real: RealField + Copy {
     fn sigmoid(self) -> Self;
     /// tanh(x)
     fn hyperbolic_tangent(self) -> Self;
+    /// eˣ
+    fn exponential(self) -> Self;
+    /// ln x
+    fn logarithm(self) -> Self;
 }
 
 impl Real for f32 {
@@ -26,6 +30,14 @@ impl Real for f32 {
     fn hyperbolic_tangent(self) -> f32 {
         libm::tanhf(self)
     }
+
+    fn exponential(self) -> f32 {
+        libm::expf(self)
+    }
+
+    fn logarithm(self) -> f32 {
+        libm::logf(self)
+    }
 }
 
 impl Real for f64 {
@@ -39,6 +51,14 @@ impl Real for f64 {
 
     fn hyperbolic_tangent(self) -> f64 {
         libm::tanh(self)
+    }
+
+    fn exponential(self) -> f64 {
+        libm::exp(self)
+    }
+
+    fn logarithm(self) -> f64 {
+        libm::log(self)
     }
 }
 

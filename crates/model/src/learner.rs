@@ -6,22 +6,22 @@ use nalgebra::{DMatrix, DVector};
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
+use super::error::{ModelError, Result};
 use super::fit::Fit;
 use super::guard::{Guard, Outcome};
+use super::loss::Loss;
 use super::network::{Network, State};
-use super::optimizer::clip_global_norm;
+use super::optimizer::{Optimizer, clip_global_norm};
 use super::replay::Pool;
 use super::spec::NetworkSpec;
 use super::tbptt::{Example, loss_and_gradient};
 use super::track::{Track, TrackShape};
-use crate::config::plan::{Loss, Optimizer};
-use crate::error::{Error, Kind, Result};
 
 /// Weight of the replayed windows beside the live ones.
 const REPLAY_WEIGHT: f32 = 0.5;
 
 /// How a learner learns. They are the plan's, so they are not part of its memory.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// Steps of truncated backpropagation, T.
     pub bptt: usize,
@@ -92,7 +92,7 @@ impl Learner {
     /// A learner that goes on from `memory`, bit for bit.
     ///
     /// # Errors
-    /// `Kind::State` if the memory is of a network with another number of parameters.
+    /// If the memory is of a network with another number of parameters.
     pub fn resume(spec: NetworkSpec, settings: Settings, memory: Memory) -> Result<Learner> {
         let learner = Learner { memory, ..Learner::new(spec, settings) };
         learner.check_len(learner.memory.fit.params.len())?;
@@ -102,12 +102,12 @@ impl Learner {
     /// Starts anew from given parameters (`network().layout()` says their order): moments, average and guard forget.
     ///
     /// # Errors
-    /// `Kind::State` if their number is not the network's or one of them is not finite.
+    /// If their number is not the network's or one of them is not finite.
     pub fn import(&mut self, params: DVector<f32>) -> Result<()> {
         self.check_len(params.len())?;
         let fit = Fit::new(params);
         if !fit.is_finite() {
-            return Err(Error::new(Kind::State, "model weights must be finite"));
+            return Err(ModelError("model weights must be finite".into()));
         }
         self.memory.guard = Guard::new(&fit);
         self.memory.fit = fit;
@@ -119,7 +119,7 @@ impl Learner {
         if len == expected {
             return Ok(());
         }
-        Err(Error::new(Kind::State, format!("the model has {expected} weights, its state {len}")))
+        Err(ModelError(format!("the model has {expected} weights, its state {len}")))
     }
 
     pub fn network(&self) -> &Network {
@@ -235,10 +235,10 @@ impl Learner {
         examples.extend(windows.iter().map(|window| window.example(spec.inputs, spec.outputs, weight)));
 
         let (loss, mut gradient) =
-            loss_and_gradient(&self.network, &fit.params, self.settings.loss, &examples);
+            loss_and_gradient(&self.network, &fit.params, &self.settings.loss, &examples);
         let gradient_norm = clip_global_norm(&mut gradient, self.settings.clip);
-        let Optimizer::Adam { lr } = self.settings.optimizer;
-        let next = (loss.is_finite() && gradient_norm.is_finite()).then(|| fit.updated(&gradient, lr));
+        let next = (loss.is_finite() && gradient_norm.is_finite())
+            .then(|| fit.updated(&gradient, &self.settings.optimizer));
         let outcome = guard.settle(fit, next.filter(Fit::is_finite));
         Some(Learned {
             labels,

@@ -3,10 +3,9 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use super::loss;
+use super::loss::Loss;
 use super::network::{Network, State};
 use super::real::Real;
-use crate::config::plan::Loss;
 
 /// Series on one tape at most: it bounds the tape whatever the number of series.
 const MAX_BATCH: usize = 64;
@@ -26,20 +25,21 @@ pub struct Example<'a, F> {
 pub struct Target<F> {
     /// Steps after the window's first.
     pub step: usize,
+    /// The first of the outputs that the loss reads for it.
     pub output: usize,
     pub value: F,
     /// Its factor in the loss.
     pub weight: F,
 }
 
-/// L = Σ weight · ℓ(y[step, output] − value) over all targets of all examples, and ∂L/∂params.
+/// L = Σ weight · ℓ(y[step, output…], value) over all targets of all examples, and ∂L/∂params.
 ///
 /// Examples may differ in length: the shorter ones are filled up with zero inputs *after* their last step. Nothing
 /// there has a label and time runs forwards, so the filling adds exactly nothing to loss or gradient.
 pub fn loss_and_gradient<F: Real>(
     network: &Network,
     params: &DVector<F>,
-    loss: Loss,
+    loss: &Loss,
     examples: &[Example<'_, F>],
 ) -> (F, DVector<F>) {
     let mut total = F::zero();
@@ -55,7 +55,7 @@ pub fn loss_and_gradient<F: Real>(
 fn batch_loss_and_gradient<F: Real>(
     network: &Network,
     params: &DVector<F>,
-    loss: Loss,
+    loss: &Loss,
     examples: &[Example<'_, F>],
 ) -> (F, DVector<F>) {
     let (spec, batch) = (network.spec(), examples.len());
@@ -74,10 +74,10 @@ fn batch_loss_and_gradient<F: Real>(
     for (series, example) in examples.iter().enumerate() {
         for target in &example.targets {
             assert!(target.step < example.inputs.len(), "a label outside its window");
-            let at = (target.output, target.step * batch + series);
-            let (value, slope) = loss::of(loss, tape.outputs()[at], target.value);
-            total += target.weight * value;
-            d_outputs[at] += target.weight * slope;
+            let at = target.step * batch + series;
+            let read = at * spec.outputs + target.output..at * spec.outputs + target.output + loss.width();
+            let outputs = &tape.outputs().as_slice()[read.clone()];
+            total += loss.add(outputs, target.value, target.weight, &mut d_outputs.as_mut_slice()[read]);
         }
     }
     (total, network.backward(params, &tape, &d_outputs))
@@ -86,16 +86,25 @@ fn batch_loss_and_gradient<F: Real>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::plan::{Activation, Cell};
-    use crate::model::spec::NetworkSpec;
+    use crate::spec::NetworkSpec;
+    use crate::spec::{Activation, Cell};
     use rand::{Rng, SeedableRng};
     use rand_pcg::Pcg64;
 
     const STEPS: usize = 12;
+    const HUBER: Loss = Loss::Huber { delta: 1.5 };
 
     fn network(cell: Cell) -> Network {
         let activation = Activation::Tanh;
-        Network::new(NetworkSpec { cell, activation, inputs: 3, hidden: 5, layers: 2, outputs: 2 })
+        Network::new(NetworkSpec {
+            cell,
+            activation,
+            inputs: 3,
+            hidden: 5,
+            layers: 2,
+            outputs: 2,
+            skip: true,
+        })
     }
 
     fn random(len: usize, scale: f64, rng: &mut Pcg64) -> Vec<f64> {
@@ -166,10 +175,9 @@ mod tests {
             let series: Vec<Series> =
                 (0..70).map(|k| Series::random(&network, 1 + k % STEPS, &mut rng)).collect();
             let examples: Vec<Example<'_, f64>> = series.iter().map(Series::example).collect();
-            let (loss, gradient) = loss_and_gradient(&network, &params, Loss::Huber, &examples);
-            let alone = |e: &Example<'_, f64>| {
-                loss_and_gradient(&network, &params, Loss::Huber, std::slice::from_ref(e))
-            };
+            let (loss, gradient) = loss_and_gradient(&network, &params, &HUBER, &examples);
+            let alone =
+                |e: &Example<'_, f64>| loss_and_gradient(&network, &params, &HUBER, std::slice::from_ref(e));
             let parts: Vec<(f64, DVector<f64>)> = examples.iter().map(alone).collect();
             assert!((loss - parts.iter().map(|part| part.0).sum::<f64>()).abs() < 1e-12 * loss);
             let sum = parts.iter().fold(DVector::zeros(gradient.len()), |sum, (_, part)| sum + part);
@@ -191,10 +199,11 @@ mod tests {
             let mut d_outputs = DMatrix::zeros(2, STEPS);
             for target in &series.targets {
                 let at = (target.output, target.step);
-                d_outputs[at] += target.weight * loss::mse(tape.outputs()[at] - target.value).1;
+                d_outputs[at] += target.weight * crate::loss::mse(tape.outputs()[at] - target.value).1;
             }
             let full = network.backward(&params, &tape, &d_outputs);
-            let of = |series: &Series| loss_and_gradient(&network, &params, Loss::Mse, &[series.example()]).1;
+            let of =
+                |series: &Series| loss_and_gradient(&network, &params, &Loss::Mse, &[series.example()]).1;
             assert!(close(&of(&series), &full), "{cell:?}");
             assert!(close(&of(&series.tail(&network, &params, STEPS)), &full), "{cell:?}");
             let errors: Vec<f64> = [9, 5, 1]
@@ -214,10 +223,11 @@ mod tests {
             let series = Series::random(&network, STEPS, &mut rng);
             let window = series.tail(&network, &params, 5);
             assert!(!window.targets.is_empty());
-            let loss =
-                |params: &DVector<f64>| loss_and_gradient(&network, params, Loss::Mse, &[window.example()]).0;
-            let gradient = loss_and_gradient(&network, &params, Loss::Mse, &[window.example()]).1;
-            let numeric = crate::model::network::tests::differences(&params, loss);
+            let loss = |params: &DVector<f64>| {
+                loss_and_gradient(&network, params, &Loss::Mse, &[window.example()]).0
+            };
+            let gradient = loss_and_gradient(&network, &params, &Loss::Mse, &[window.example()]).1;
+            let numeric = crate::network::tests::differences(&params, loss);
             assert!((&gradient - &numeric).norm() / numeric.norm() < 1e-6, "{cell:?}");
         }
     }

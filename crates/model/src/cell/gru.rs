@@ -2,7 +2,7 @@
 //! It must not know time, batch or layers.
 
 use super::{Backward, Forward, Recurrence};
-use crate::model::real::Real;
+use crate::real::Real;
 
 /// With u = W_ih x_t + b_ih and v = W_hh h_{t-1} + b_hh in PyTorch's order r, z, n:
 ///

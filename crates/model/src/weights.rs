@@ -26,8 +26,8 @@ pub struct HeadWeights<F: Real> {
     pub w_hy: DMatrix<F>,
     /// O
     pub b_y: DVector<F>,
-    /// O × I
-    pub w_skip: DMatrix<F>,
+    /// O × I, where the network has a skip.
+    pub w_skip: Option<DMatrix<F>>,
 }
 
 /// All parameters of a network.
@@ -57,7 +57,11 @@ impl<F: Real> Weights<F> {
         let head = 4 * layers;
         Weights {
             layers: (0..layers).map(|k| layer(4 * k)).collect(),
-            head: HeadWeights { w_hy: matrix(head), b_y: vector(head + 1), w_skip: matrix(head + 2) },
+            head: HeadWeights {
+                w_hy: matrix(head),
+                b_y: vector(head + 1),
+                w_skip: (layout.parameters().len() > head + 2).then(|| matrix(head + 2)),
+            },
         }
     }
 
@@ -73,7 +77,9 @@ impl<F: Real> Weights<F> {
         }
         flat.extend_from_slice(self.head.w_hy.transpose().as_slice());
         flat.extend_from_slice(self.head.b_y.as_slice());
-        flat.extend_from_slice(self.head.w_skip.transpose().as_slice());
+        if let Some(w_skip) = &self.head.w_skip {
+            flat.extend_from_slice(w_skip.transpose().as_slice());
+        }
         DVector::from_vec(flat)
     }
 }
@@ -90,8 +96,8 @@ pub fn affine<F: Real>(w: &DMatrix<F>, x: DMatrixView<'_, F>, b: &DVector<F>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::plan::{Activation, Cell};
-    use crate::model::spec::NetworkSpec;
+    use crate::spec::NetworkSpec;
+    use crate::spec::{Activation, Cell};
 
     #[test]
     fn unpacked_rows_are_pytorchs_and_pack_is_the_inverse() {
@@ -102,13 +108,14 @@ mod tests {
             hidden: 2,
             layers: 2,
             outputs: 2,
+            skip: true,
         };
         let layout = Layout::new(&spec);
         let params = DVector::from_fn(layout.len(), |at, _| at as f64);
         let weights = Weights::unpack(&layout, 2, &params);
         assert_eq!(weights.layers[0].w_ih.row(1).iter().copied().collect::<Vec<_>>(), [3.0, 4.0, 5.0]);
         assert_eq!(weights.layers[1].b_hh.len(), 8);
-        assert_eq!(weights.head.w_skip.shape(), (2, 3));
+        assert_eq!(weights.head.w_skip.as_ref().unwrap().shape(), (2, 3));
         assert_eq!(weights.pack(), params);
     }
 

@@ -7,8 +7,28 @@ use nalgebra::DVector;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::real::Real;
-use crate::config::plan::{Activation, Cell};
+
+/// Kind of recurrent cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all(deserialize = "snake_case"))]
+pub enum Cell {
+    Rnn,
+    Lstm,
+    Gru,
+}
+
+/// What bends the sum of a simple RNN; LSTM and GRU have theirs by definition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all(deserialize = "snake_case"))]
+pub enum Activation {
+    Tanh,
+    Relu,
+    Sigmoid,
+}
 
 /// What decides every shape of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +44,8 @@ pub struct NetworkSpec {
     pub layers: usize,
     /// Values a step gives, O >= 1.
     pub outputs: usize,
+    /// Whether a linear skip leads from the inputs to the outputs.
+    pub skip: bool,
 }
 
 impl NetworkSpec {
@@ -80,7 +102,7 @@ impl Parameter {
 }
 
 /// The parameters of a network in order: per layer `weight_ih_l{k}` (G·H × I), `weight_hh_l{k}` (G·H × H),
-/// `bias_ih_l{k}`, `bias_hh_l{k}` (G·H each), then `head.weight` (O × H), `head.bias` (O), `skip.weight` (O × I).
+/// `bias_ih_l{k}`, `bias_hh_l{k}` (G·H each), then `head.weight` (O × H), `head.bias` (O), `skip.weight` (O × I, where there is a skip).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     parameters: Vec<Parameter>,
@@ -98,7 +120,9 @@ impl Layout {
         }
         layout.push("head.weight".into(), vec![spec.outputs, spec.hidden]);
         layout.push("head.bias".into(), vec![spec.outputs]);
-        layout.push("skip.weight".into(), vec![spec.outputs, spec.inputs]);
+        if spec.skip {
+            layout.push("skip.weight".into(), vec![spec.outputs, spec.inputs]);
+        }
         layout
     }
 
@@ -142,7 +166,15 @@ mod tests {
     use super::*;
 
     fn spec(cell: Cell) -> NetworkSpec {
-        NetworkSpec { cell, activation: Activation::Tanh, inputs: 3, hidden: 4, layers: 2, outputs: 2 }
+        NetworkSpec {
+            cell,
+            activation: Activation::Tanh,
+            inputs: 3,
+            hidden: 4,
+            layers: 2,
+            outputs: 2,
+            skip: true,
+        }
     }
 
     #[test]

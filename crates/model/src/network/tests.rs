@@ -2,9 +2,9 @@
 //! It must not know the learner.
 
 use super::*;
-use crate::config::plan::{Activation, Cell};
-use crate::model::golden::Golden;
-use crate::model::loss;
+use crate::golden::Golden;
+use crate::loss;
+use crate::spec::{Activation, Cell};
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
@@ -50,7 +50,7 @@ proptest! {
     #[test]
     fn gradients_are_finite_differences(seed in any::<u64>(), kind in 0usize..4, layers in 1usize..3) {
         let (cell, activation) = KINDS[kind];
-        let spec = NetworkSpec { cell, activation, inputs: 2, hidden: 3, layers, outputs: 2 };
+        let spec = NetworkSpec { cell, activation, inputs: 2, hidden: 3, layers, outputs: 2, skip: true };
         let network = Network::new(spec);
         let mut rng = Pcg64::seed_from_u64(seed);
         let (steps, batch) = (5, 2);
@@ -90,7 +90,7 @@ proptest! {
 
 fn held_to_pytorch(cell: Cell, activation: Activation, text: &str) {
     let golden = Golden::load(text);
-    let spec = NetworkSpec { cell, activation, inputs: 3, hidden: 4, layers: 2, outputs: 2 };
+    let spec = NetworkSpec { cell, activation, inputs: 3, hidden: 4, layers: 2, outputs: 2, skip: true };
     let network = Network::new(spec);
     let panel = |rows: usize, name: &str| {
         let values = golden.doubles(name);
@@ -122,24 +122,24 @@ fn held_to_pytorch(cell: Cell, activation: Activation, text: &str) {
 
 #[test]
 fn the_rnns_are_pytorchs() {
-    held_to_pytorch(Cell::Rnn, Activation::Tanh, include_str!("../../../tests/golden/rnn_tanh.json"));
-    held_to_pytorch(Cell::Rnn, Activation::Relu, include_str!("../../../tests/golden/rnn_relu.json"));
+    held_to_pytorch(Cell::Rnn, Activation::Tanh, include_str!("../../tests/golden/rnn_tanh.json"));
+    held_to_pytorch(Cell::Rnn, Activation::Relu, include_str!("../../tests/golden/rnn_relu.json"));
 }
 
 #[test]
 fn the_lstm_is_pytorchs() {
-    held_to_pytorch(Cell::Lstm, Activation::Tanh, include_str!("../../../tests/golden/lstm.json"));
+    held_to_pytorch(Cell::Lstm, Activation::Tanh, include_str!("../../tests/golden/lstm.json"));
 }
 
 #[test]
 fn the_gru_is_pytorchs() {
-    held_to_pytorch(Cell::Gru, Activation::Tanh, include_str!("../../../tests/golden/gru.json"));
+    held_to_pytorch(Cell::Gru, Activation::Tanh, include_str!("../../tests/golden/gru.json"));
 }
 
 #[test]
 fn a_fresh_network_says_exactly_zero() {
     for (cell, activation) in KINDS {
-        let spec = NetworkSpec { cell, activation, inputs: 7, hidden: 9, layers: 2, outputs: 3 };
+        let spec = NetworkSpec { cell, activation, inputs: 7, hidden: 9, layers: 2, outputs: 3, skip: true };
         let network = Network::new(spec);
         let mut rng = Pcg64::seed_from_u64(3);
         let start = random_state(&spec, 8, &mut rng);
@@ -152,7 +152,7 @@ fn a_fresh_network_says_exactly_zero() {
 #[test]
 fn steps_one_by_one_are_the_window() {
     for (cell, activation) in KINDS {
-        let spec = NetworkSpec { cell, activation, inputs: 2, hidden: 3, layers: 2, outputs: 2 };
+        let spec = NetworkSpec { cell, activation, inputs: 2, hidden: 3, layers: 2, outputs: 2, skip: true };
         let network = Network::new(spec);
         let mut rng = Pcg64::seed_from_u64(4);
         let params = uniform(network.layout().len(), 1, &mut rng).column(0).into_owned();

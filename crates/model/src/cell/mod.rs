@@ -13,7 +13,7 @@ use self::rnn::Rnn;
 use super::real::Real;
 use super::spec::NetworkSpec;
 use super::weights::{LayerWeights, affine};
-use crate::config::plan::Cell;
+use crate::spec::Cell;
 
 /// What one layer carries from step to step: column b belongs to series b.
 #[derive(Debug, Clone, PartialEq)]

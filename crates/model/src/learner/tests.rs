@@ -2,12 +2,20 @@
 //! It must not know the inside of the network.
 
 use super::*;
-use crate::config::plan::{Activation, Cell};
+use crate::spec::{Activation, Cell};
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 
 fn spec(cell: Cell) -> NetworkSpec {
-    NetworkSpec { cell, activation: Activation::Tanh, inputs: 2, hidden: 4, layers: 1, outputs: 2 }
+    NetworkSpec {
+        cell,
+        activation: Activation::Tanh,
+        inputs: 2,
+        hidden: 4,
+        layers: 1,
+        outputs: 2,
+        skip: true,
+    }
 }
 
 fn settings(lr: f64) -> Settings {
@@ -15,8 +23,8 @@ fn settings(lr: f64) -> Settings {
         bptt: 8,
         longest_lag: 3,
         replay: 2,
-        loss: Loss::Huber,
-        optimizer: Optimizer::Adam { lr },
+        loss: Loss::Huber { delta: 1.5 },
+        optimizer: Optimizer::adam(lr),
         clip: 1.0,
         seed: 9,
     }
@@ -29,8 +37,15 @@ fn noise(rng: &mut Pcg64) -> f32 {
 
 /// Mean squared errors of one-step and six-step forecasts over the last third, divided by naive's.
 fn skill_on_a_noisy_sine(cell: Cell) -> [f32; 2] {
-    let spec =
-        NetworkSpec { cell, activation: Activation::Tanh, inputs: 4, hidden: 16, layers: 1, outputs: 2 };
+    let spec = NetworkSpec {
+        cell,
+        activation: Activation::Tanh,
+        inputs: 4,
+        hidden: 16,
+        layers: 1,
+        outputs: 2,
+        skip: true,
+    };
     let settings = Settings { bptt: 16, longest_lag: 6, ..settings(3e-3) };
     let mut learner = Learner::new(spec, settings);
     let mut rng = Pcg64::seed_from_u64(2);

@@ -2,10 +2,10 @@
 //! It must not know time, batch or layers.
 
 use super::{Backward, Forward, Recurrence};
-use crate::config::plan::Activation;
-use crate::model::real::Real;
+use crate::real::Real;
+use crate::spec::Activation;
 
-/// h_t = φ(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh), φ = tanh or max(0, ·)
+/// h_t = φ(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh), φ = tanh, max(0, ·) or σ
 pub struct Rnn {
     pub activation: Activation,
 }
@@ -19,6 +19,7 @@ impl<F: Real> Recurrence<F> for Rnn {
                 // Not max(0, ·), which would turn NaN into 0 and hide it from the guard.
                 Activation::Relu if sum < F::zero() => F::zero(),
                 Activation::Relu => sum,
+                Activation::Sigmoid => sum.sigmoid(),
             };
         }
     }
@@ -31,6 +32,8 @@ impl<F: Real> Recurrence<F> for Rnn {
                 // PyTorch takes 0 at the kink.
                 Activation::Relu if step.h[j] > F::zero() => F::one(),
                 Activation::Relu => F::zero(),
+                // σ′ = σ(1 − σ)
+                Activation::Sigmoid => step.h[j] * (F::one() - step.h[j]),
             };
             step.d_input[j] = step.d_h[j] * slope;
             step.d_hidden[j] = step.d_input[j];

@@ -1,0 +1,137 @@
+//! How wrong the outputs of one step are, and which way each should move.
+//! It must not know weights, batches or means: the caller weighs and sums.
+
+use serde::{Deserialize, Serialize};
+
+use super::real::Real;
+
+/// Where Huber's loss turns from square to straight unless told otherwise, in units of the scaled target.
+pub const HUBER_DELTA: f64 = 1.5;
+
+/// What a network is trained to make small. A label is one number; a loss reads `width` outputs for it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Loss {
+    /// One output, the mean: e², e = output − label.
+    Mse,
+    /// One output, between mean and median.
+    Huber { delta: f64 },
+    /// One output a level, the quantiles: ascending levels, each in (0, 1).
+    Pinball { levels: Vec<f64> },
+    /// Two outputs, the mean and the logarithm of the variance.
+    GaussianNll,
+    /// One output a class, the logits; the label is the class's number.
+    CrossEntropy { classes: usize },
+}
+
+impl Loss {
+    /// Outputs that it reads for one label, >= 1.
+    pub fn width(&self) -> usize {
+        match self {
+            Loss::Mse | Loss::Huber { .. } => 1,
+            Loss::Pinball { levels } => levels.len(),
+            Loss::GaussianNll => 2,
+            Loss::CrossEntropy { classes } => *classes,
+        }
+    }
+
+    /// The loss of `outputs` (`width` of them) against `label`; adds `weight` times its derivative by them to
+    /// `slopes`, and returns `weight` times the loss.
+    pub fn add<F: Real>(&self, outputs: &[F], label: F, weight: F, slopes: &mut [F]) -> F {
+        let value = match self {
+            Loss::Mse => straight(mse(outputs[0] - label), weight, slopes),
+            Loss::Huber { delta } => straight(huber(outputs[0] - label, F::of(*delta)), weight, slopes),
+            Loss::Pinball { levels } => pinball(levels, outputs, label, weight, slopes),
+            Loss::GaussianNll => gaussian_nll(outputs, label, weight, slopes),
+            Loss::CrossEntropy { .. } => cross_entropy(outputs, label, weight, slopes),
+        };
+        weight * value
+    }
+}
+
+/// A loss of one output.
+fn straight<F: Real>((value, slope): (F, F), weight: F, slopes: &mut [F]) -> F {
+    slopes[0] += weight * slope;
+    value
+}
+
+/// e² and its derivative 2e, e = output − label: PyTorch's `MSELoss(reduction="none")`, without a half.
+pub fn mse<F: Real>(error: F) -> (F, F) {
+    (error * error, F::of(2.0) * error)
+}
+
+/// e²/2 where |e| <= δ, else δ(|e| − δ/2); the derivative is e clamped to ±δ.
+/// PyTorch's `HuberLoss(reduction="none", delta=δ)`.
+pub fn huber<F: Real>(error: F, delta: F) -> (F, F) {
+    let half = F::of(0.5);
+    // NaN is in none of the branches but the last, and stays NaN there for the guard to see.
+    if error > delta {
+        (delta * (error - half * delta), delta)
+    } else if error < -delta {
+        (delta * (-error - half * delta), -delta)
+    } else {
+        (half * error * error, error)
+    }
+}
+
+/// The mean over the levels τ of τ·e where e = label − quantile >= 0, else (τ − 1)·e. At e = 0 the slope is that of
+/// e > 0, as in PyTorch's `maximum(τ e, (τ − 1) e)` up to its tie.
+fn pinball<F: Real>(levels: &[f64], outputs: &[F], label: F, weight: F, slopes: &mut [F]) -> F {
+    let share = F::one() / F::of(levels.len() as f64);
+    let mut total = F::zero();
+    for ((level, output), slope) in levels.iter().zip(outputs).zip(slopes) {
+        let error = label - *output;
+        let factor = if error < F::zero() { F::of(*level) - F::one() } else { F::of(*level) };
+        total += share * factor * error;
+        // By the output, so with the sign turned; NaN stays NaN for the guard to see.
+        *slope -= weight * share * (factor + F::zero() * error);
+    }
+    total
+}
+
+/// ½(s + (label − μ)² e⁻ˢ) with μ and s = ln σ² the two outputs: PyTorch's `GaussianNLLLoss` of var = eˢ.
+fn gaussian_nll<F: Real>(outputs: &[F], label: F, weight: F, slopes: &mut [F]) -> F {
+    let (half, error) = (F::of(0.5), outputs[0] - label);
+    let precision = (-outputs[1]).exponential();
+    let square = error * error * precision;
+    slopes[0] += weight * error * precision;
+    slopes[1] += weight * half * (F::one() - square);
+    half * (outputs[1] + square)
+}
+
+/// ln Σ exp(zₖ) − z_label over the logits z; the derivative is softmax(z) − onehot(label).
+/// PyTorch's `CrossEntropyLoss`. The largest logit is taken out first, so no exponential overflows.
+fn cross_entropy<F: Real>(logits: &[F], label: F, weight: F, slopes: &mut [F]) -> F {
+    let largest = logits.iter().fold(logits[0], |most, z| if *z > most { *z } else { most });
+    let total = logits.iter().fold(F::zero(), |sum, z| sum + (*z - largest).exponential());
+    let mut of_label = F::zero();
+    for (class, (z, slope)) in logits.iter().zip(slopes).enumerate() {
+        let probability = (*z - largest).exponential() / total;
+        let here = label == F::of(class as f64);
+        if here {
+            of_label = *z;
+        }
+        *slope += weight * (probability - if here { F::one() } else { F::zero() });
+    }
+    total.logarithm() + largest - of_label
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of<F: Real>(loss: Loss, output: F, label: F) -> (F, F) {
+        let mut slopes = [F::zero()];
+        (loss.add(&[output], label, F::one(), &mut slopes), slopes[0])
+    }
+
+    #[test]
+    fn the_values_are_pytorchs() {
+        assert_eq!(of(Loss::Mse, 3.0, 1.0), (4.0, 4.0));
+        let huber = Loss::Huber { delta: 1.5 };
+        assert_eq!(of(huber.clone(), 1.0, 0.0), (0.5, 1.0));
+        assert_eq!(of(huber.clone(), 1.5, 0.0), (1.125, 1.5));
+        assert_eq!(of(huber.clone(), 0.0, 3.0), (3.375, -1.5));
+        assert_eq!(of(huber.clone(), 3.0, 0.0), (3.375, 1.5));
+        assert!(of(huber, f32::NAN, 0.0).0.is_nan());
+    }
+}

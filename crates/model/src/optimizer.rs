@@ -1,0 +1,183 @@
+//! From a gradient to a step: the clip of its norm, the learning rate's course, and the rules of the optimisers.
+//! It must not know where the gradient comes from.
+
+use nalgebra::DVector;
+use serde::{Deserialize, Serialize};
+
+use super::real::Real;
+
+/// Adam's ε and RMSprop's, as PyTorch's.
+pub(crate) const EPSILON: f64 = 1e-8;
+
+/// How a gradient becomes a step. Names and defaults are PyTorch's.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum Rule {
+    /// v ← μ v + g; θ ← θ − lr v
+    Sgd { momentum: f64 },
+    /// ```text
+    /// m ← β₁ m + (1 − β₁) g        v ← β₂ v + (1 − β₂) g²
+    /// θ ← θ − lr · m̂ / (√v̂ + ε)    m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ)
+    /// ```
+    Adam { betas: (f64, f64) },
+    /// θ ← θ − lr λ θ, then as Adam (Loshchilov & Hutter 2019).
+    AdamW { betas: (f64, f64), weight_decay: f64 },
+    /// v ← α v + (1 − α) g²; θ ← θ − lr · g / (√v + ε)
+    RmsProp { alpha: f64 },
+}
+
+/// Adam's usual decays.
+pub const BETAS: (f64, f64) = (0.9, 0.999);
+
+/// The learning rate's factor over the updates.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum Schedule {
+    Constant,
+    /// (n + 1) / updates up to 1, then 1.
+    WarmUp {
+        updates: u64,
+    },
+    /// Warm-up as above, then half a cosine from 1 down to `floor` at update `updates`, and `floor` from there on.
+    Cosine {
+        warm_up: u64,
+        updates: u64,
+        floor: f64,
+    },
+}
+
+/// An optimiser: rule, learning rate, schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Optimizer {
+    pub rule: Rule,
+    pub lr: f64,
+    pub schedule: Schedule,
+}
+
+impl Optimizer {
+    /// Adam with its usual decays at a constant rate.
+    pub fn adam(lr: f64) -> Optimizer {
+        Optimizer { rule: Rule::Adam { betas: BETAS }, lr, schedule: Schedule::Constant }
+    }
+
+    /// The learning rate of the update after `updates` others.
+    pub fn lr_at(&self, updates: u64) -> f64 {
+        let rising = |length: u64| ((updates + 1) as f64 / length.max(1) as f64).min(1.0);
+        let factor = match self.schedule {
+            Schedule::Constant => 1.0,
+            Schedule::WarmUp { updates } => rising(updates),
+            Schedule::Cosine { warm_up, .. } if updates < warm_up => rising(warm_up),
+            Schedule::Cosine { warm_up, updates: end, floor } => {
+                let length = end.saturating_sub(warm_up).max(1) as f64;
+                let done = ((updates - warm_up) as f64 / length).min(1.0);
+                floor + (1.0 - floor) * 0.5 * (1.0 + libm::cos(std::f64::consts::PI * done))
+            }
+        };
+        self.lr * factor
+    }
+}
+
+/// Scales `gradient` down to the norm `limit` if it is longer; returns the norm it had.
+/// PyTorch's `clip_grad_norm_`. A norm that is not finite scales nothing: the guard refuses the step.
+pub fn clip_global_norm<F: Real>(gradient: &mut DVector<F>, limit: F) -> F {
+    let norm = gradient.norm();
+    if norm.is_finite() && norm > limit {
+        *gradient *= limit / norm;
+    }
+    norm
+}
+
+/// What an optimiser carries from step to step. The plain implementation: the kernels are held to it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Moments<F: Real> {
+    /// Adam's mean gradient m, or the velocity of SGD.
+    pub mean: DVector<F>,
+    /// v, the mean squared gradient.
+    pub square: DVector<F>,
+    /// β₁ᵗ and β₂ᵗ, by products in f64: `powi` may differ in its last bit between platforms, and in f32 1 − β₂ᵗ
+    /// drifts by 5e-4 within 50 steps.
+    pub decayed: (f64, f64),
+}
+
+impl<F: Real> Moments<F> {
+    /// No moments yet, for `len` parameters.
+    pub fn new(len: usize) -> Moments<F> {
+        Moments { mean: DVector::zeros(len), square: DVector::zeros(len), decayed: (1.0, 1.0) }
+    }
+
+    /// One step of `rule` at the learning rate `lr`.
+    pub fn step(&mut self, rule: Rule, lr: f64, params: &mut DVector<F>, gradient: &DVector<F>) {
+        let (lr_f, one) = (F::of(lr), F::one());
+        let epsilon = F::of(EPSILON);
+        let each = params.iter_mut().zip(gradient.iter());
+        let each = each.zip(self.mean.iter_mut().zip(self.square.iter_mut()));
+        match rule {
+            Rule::Sgd { momentum } => {
+                for ((parameter, g), (velocity, _)) in each {
+                    *velocity = F::of(momentum) * *velocity + *g;
+                    *parameter -= lr_f * *velocity;
+                }
+            }
+            Rule::Adam { betas } | Rule::AdamW { betas, .. } => {
+                self.decayed = (self.decayed.0 * betas.0, self.decayed.1 * betas.1);
+                let step_size = F::of(lr / (1.0 - self.decayed.0));
+                let correction = F::of((1.0 - self.decayed.1).sqrt());
+                let (rest_1, beta_2, rest_2) = (F::of(1.0 - betas.0), F::of(betas.1), F::of(1.0 - betas.1));
+                let kept = match rule {
+                    Rule::AdamW { weight_decay, .. } => F::of(1.0 - lr * weight_decay),
+                    _ => one,
+                };
+                for ((parameter, g), (m, v)) in each {
+                    *m += rest_1 * (*g - *m);
+                    *v = beta_2 * *v + rest_2 * *g * *g;
+                    *parameter = *parameter * kept - step_size * *m / (v.sqrt() / correction + epsilon);
+                }
+            }
+            Rule::RmsProp { alpha } => {
+                for ((parameter, g), (_, v)) in each {
+                    *v = F::of(alpha) * *v + F::of(1.0 - alpha) * *g * *g;
+                    *parameter -= lr_f * *g / (v.sqrt() + epsilon);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden::Golden;
+
+    #[test]
+    fn the_steps_are_pytorchs() {
+        let golden = Golden::load(include_str!("../tests/golden/adam.json"));
+        let vector = |name: &str| DVector::from_vec(golden.singles(name));
+        let mut params = vector("initial");
+        let mut adam = Moments::new(params.len());
+        for step in 0..5 {
+            let mut gradient = vector(&format!("gradient_{step}"));
+            let norm = clip_global_norm(&mut gradient, 1.0);
+            assert!((norm / golden.singles(&format!("norm_{step}"))[0] - 1.0).abs() < 1e-6);
+            adam.step(Rule::Adam { betas: BETAS }, 0.01, &mut params, &gradient);
+            let expected = vector(&format!("params_{step}"));
+            assert!((&params - &expected).amax() < 1e-6, "step {step}: {params} {expected}");
+        }
+    }
+
+    #[test]
+    fn the_first_step_is_the_learning_rate() {
+        let mut params = DVector::from_element(2, 1.0f32);
+        let gradient = DVector::from_vec(vec![0.5, -0.001]);
+        Moments::new(2).step(Rule::Adam { betas: BETAS }, 0.01, &mut params, &gradient);
+        assert!((params[0] - 0.99).abs() < 1e-6 && (params[1] - 1.01).abs() < 1e-6, "{params}");
+    }
+
+    #[test]
+    fn a_short_gradient_is_not_clipped() {
+        let mut gradient = DVector::from_vec(vec![0.3f32, 0.4]);
+        assert_eq!(clip_global_norm(&mut gradient, 1.0), 0.5);
+        assert_eq!(gradient.as_slice(), [0.3, 0.4]);
+        assert_eq!(clip_global_norm(&mut gradient, 0.25), 0.5);
+        assert_eq!(gradient.as_slice(), [0.15, 0.2]);
+        gradient[0] = f32::NAN;
+        assert!(clip_global_norm(&mut gradient, 1.0).is_nan());
+    }
+}
