@@ -6,6 +6,7 @@
 //!                 └────────── network ─────────┘         forward, backward
 //! track, replay ──▶ tbptt ──▶ optimizer ──▶ guard        what is learned from, the gradient, the step, its safety
 //!      └───────────────── learner ────────────────┘      predict, learn, snapshot, resume
+//! sequences ──▶ train ──▶ the same gradient and step     offline: again and again, until it gets no better
 //! ```
 //!
 //! Shapes: a matrix is features × batch, one column a series. A *panel* holds a window of T steps of B series
@@ -30,6 +31,7 @@ mod replay;
 mod spec;
 mod tbptt;
 mod track;
+mod train;
 mod weights;
 
 #[cfg(test)]
@@ -46,3 +48,4 @@ pub use real::Real;
 pub use spec::{Activation, Cell, Layout, NetworkSpec, Parameter};
 pub use tbptt::{Example, Target, loss_and_gradient};
 pub use track::Track;
+pub use train::{Ended, Epoch, Mode, Progress, Sequence, Trained, Training, train};
