@@ -64,12 +64,13 @@ impl Sequence {
         self.slots
     }
 
-    pub(super) fn inputs(&self, steps: Range<usize>) -> Vec<&[f32]> {
+    /// The features of some steps, a slice (I) each.
+    pub fn inputs(&self, steps: Range<usize>) -> Vec<&[f32]> {
         self.inputs[steps.start * self.width..steps.end * self.width].chunks_exact(self.width).collect()
     }
 
     /// The known labels of a step: slot and value.
-    pub(super) fn labels(&self, step: usize) -> impl Iterator<Item = (usize, f32)> {
+    pub fn labels(&self, step: usize) -> impl Iterator<Item = (usize, f32)> {
         let labels = &self.labels[step * self.slots..][..self.slots];
         labels.iter().copied().enumerate().filter(|(_, value)| !value.is_nan())
     }
