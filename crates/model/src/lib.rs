@@ -21,6 +21,7 @@ mod error;
 mod fit;
 mod guard;
 mod head;
+pub mod kernel;
 mod learner;
 mod loss;
 mod network;
