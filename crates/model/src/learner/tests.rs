@@ -203,7 +203,8 @@ impl World {
 
     fn restored(&self) -> World {
         let (memory, tracks): (Memory, Vec<Track>) = postcard::from_bytes(&self.bytes()).unwrap();
-        let learner = Learner::resume(*self.learner.network().spec(), self.learner.settings.clone(), memory).unwrap();
+        let learner =
+            Learner::resume(*self.learner.network().spec(), self.learner.settings.clone(), memory).unwrap();
         assert!(tracks.iter().all(|track| learner.fits(track)));
         World { learner, tracks }
     }
