@@ -33,6 +33,8 @@ mod track;
 mod weights;
 
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod golden;
 
 pub use cell::LayerState;
