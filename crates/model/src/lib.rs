@@ -36,6 +36,8 @@ mod weights;
 mod conformance;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod pytorch;
 
 pub use cell::LayerState;
 pub use error::{ModelError, Result};
