@@ -34,7 +34,11 @@ mod track;
 mod weights;
 
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod pytorch;
 
 pub use cell::LayerState;
 pub use error::{ModelError, Result};
