@@ -22,6 +22,7 @@ mod error;
 mod fit;
 mod guard;
 mod head;
+pub mod kernel;
 mod learner;
 mod loss;
 mod network;
@@ -35,7 +36,11 @@ mod train;
 mod weights;
 
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod pytorch;
 
 pub use cell::LayerState;
 pub use error::{ModelError, Result};

@@ -8,6 +8,10 @@ use super::real::Real;
 /// Where Huber's loss turns from square to straight unless told otherwise, in units of the scaled target.
 pub const HUBER_DELTA: f64 = 1.5;
 
+/// The least variance that `Loss::GaussianNll` divides by, as in PyTorch. Without a floor a label that never moves
+/// would draw ln σ² down until e⁻ˢ overflows.
+const VARIANCE_FLOOR: f64 = 1e-6;
+
 /// What a network is trained to make small. A label is one number; a loss reads `width` outputs for it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Loss {
@@ -35,8 +39,10 @@ impl Loss {
     }
 
     /// The loss of `outputs` (`width` of them) against `label`; adds `weight` times its derivative by them to
-    /// `slopes`, and returns `weight` times the loss.
+    /// `slopes`, and returns `weight` times the loss. What is not a number, or not a class, makes both NaN: the guard
+    /// refuses such a step.
     pub fn add<F: Real>(&self, outputs: &[F], label: F, weight: F, slopes: &mut [F]) -> F {
+        assert_eq!((outputs.len(), slopes.len()), (self.width(), self.width()), "outputs of another loss");
         let value = match self {
             Loss::Mse => straight(mse(outputs[0] - label), weight, slopes),
             Loss::Huber { delta } => straight(huber(outputs[0] - label, F::of(*delta)), weight, slopes),
@@ -73,8 +79,8 @@ pub fn huber<F: Real>(error: F, delta: F) -> (F, F) {
     }
 }
 
-/// The mean over the levels τ of τ·e where e = label − quantile >= 0, else (τ − 1)·e. At e = 0 the slope is that of
-/// e > 0, as in PyTorch's `maximum(τ e, (τ − 1) e)` up to its tie.
+/// The mean over the levels τ of max(τ e, (τ − 1) e), e = label − quantile. At e = 0 the slope is that of e > 0;
+/// PyTorch's `maximum` would take the middle of both.
 fn pinball<F: Real>(levels: &[f64], outputs: &[F], label: F, weight: F, slopes: &mut [F]) -> F {
     let share = F::one() / F::of(levels.len() as f64);
     let mut total = F::zero();
@@ -88,50 +94,40 @@ fn pinball<F: Real>(levels: &[f64], outputs: &[F], label: F, weight: F, slopes: 
     total
 }
 
-/// ½(s + (label − μ)² e⁻ˢ) with μ and s = ln σ² the two outputs: PyTorch's `GaussianNLLLoss` of var = eˢ.
+/// ½(ln v + (label − μ)²/v), v = max(eˢ, 1e-6), with μ and s the two outputs: PyTorch's `GaussianNLLLoss` of
+/// var = eˢ. As there, the floor lets the slope through: below it ∂v/∂s is still eˢ, so a variance that fell
+/// too low can come back.
 fn gaussian_nll<F: Real>(outputs: &[F], label: F, weight: F, slopes: &mut [F]) -> F {
-    let (half, error) = (F::of(0.5), outputs[0] - label);
-    let precision = (-outputs[1]).exponential();
+    let (half, one, floor) = (F::of(0.5), F::one(), F::of(VARIANCE_FLOOR));
+    let (error, variance) = (outputs[0] - label, outputs[1].exponential());
+    // ln v, 1/v and ∂ ln v/∂s. Above the floor by s itself: eˢ overflows before it does. NaN is not below.
+    let (log, precision, passed) = if variance < floor {
+        (floor.logarithm(), one / floor, variance / floor)
+    } else {
+        (outputs[1], (-outputs[1]).exponential(), one)
+    };
     let square = error * error * precision;
     slopes[0] += weight * error * precision;
-    slopes[1] += weight * half * (F::one() - square);
-    half * (outputs[1] + square)
+    slopes[1] += weight * half * passed * (one - square);
+    half * (log + square)
 }
 
 /// ln Σ exp(zₖ) − z_label over the logits z; the derivative is softmax(z) − onehot(label).
-/// PyTorch's `CrossEntropyLoss`. The largest logit is taken out first, so no exponential overflows.
+/// PyTorch's `CrossEntropyLoss`. The largest logit is taken out of both terms first: no exponential overflows, and
+/// a small loss is not lost beside large logits.
 fn cross_entropy<F: Real>(logits: &[F], label: F, weight: F, slopes: &mut [F]) -> F {
+    let Some(right) = (0..logits.len()).find(|class| label == F::of(*class as f64)) else {
+        slopes.fill(F::of(f64::NAN));
+        return F::of(f64::NAN);
+    };
     let largest = logits.iter().fold(logits[0], |most, z| if *z > most { *z } else { most });
     let total = logits.iter().fold(F::zero(), |sum, z| sum + (*z - largest).exponential());
-    let mut of_label = F::zero();
     for (class, (z, slope)) in logits.iter().zip(slopes).enumerate() {
-        let probability = (*z - largest).exponential() / total;
-        let here = label == F::of(class as f64);
-        if here {
-            of_label = *z;
-        }
-        *slope += weight * (probability - if here { F::one() } else { F::zero() });
+        let onehot = if class == right { F::one() } else { F::zero() };
+        *slope += weight * ((*z - largest).exponential() / total - onehot);
     }
-    total.logarithm() + largest - of_label
+    total.logarithm() - (logits[right] - largest)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn of<F: Real>(loss: Loss, output: F, label: F) -> (F, F) {
-        let mut slopes = [F::zero()];
-        (loss.add(&[output], label, F::one(), &mut slopes), slopes[0])
-    }
-
-    #[test]
-    fn the_values_are_pytorchs() {
-        assert_eq!(of(Loss::Mse, 3.0, 1.0), (4.0, 4.0));
-        let huber = Loss::Huber { delta: 1.5 };
-        assert_eq!(of(huber.clone(), 1.0, 0.0), (0.5, 1.0));
-        assert_eq!(of(huber.clone(), 1.5, 0.0), (1.125, 1.5));
-        assert_eq!(of(huber.clone(), 0.0, 3.0), (3.375, -1.5));
-        assert_eq!(of(huber.clone(), 3.0, 0.0), (3.375, 1.5));
-        assert!(of(huber, f32::NAN, 0.0).0.is_nan());
-    }
-}
+mod tests;

@@ -1,0 +1,226 @@
+//! One recurrent layer over a window, forwards and backwards through time, in register tiles.
+//! It must not know other layers, losses or parameters' names.
+//!
+//! A tile is one panel of units by a few series: its sums stay in registers over all rows of the panel, the cell bends
+//! them there, and what the backward pass needs goes to the tape once.
+
+use std::array::from_fn;
+
+use pulp::{Simd, WithSimd};
+
+use super::cells::{Fused, Past};
+use super::lanes::{columns_of_a_tile, load, parts, store};
+use super::panels::{Block, LANES, padded};
+use super::products::{Columns, Transposed, add_transposed_product};
+use super::tape::LayerTape;
+
+/// T steps of B series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    pub steps: usize,
+    pub batch: usize,
+}
+
+impl Window {
+    pub fn columns(&self) -> usize {
+        self.steps * self.batch
+    }
+}
+
+/// h_1 … h_T of a layer from its inputs and its start state. `V` vectors a row, `A` sums a panel.
+pub struct Forward<'a, C, const V: usize, const A: usize> {
+    pub cell: C,
+    pub block: &'a Block,
+    pub params: &'a [f32],
+    pub inputs: Columns<'a>,
+    pub tape: &'a mut LayerTape,
+    pub window: Window,
+}
+
+impl<C: Fused, const V: usize, const A: usize> WithSimd for Forward<'_, C, V, A> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let Window { steps, batch } = self.window;
+        for step in 0..steps {
+            for p in 0..self.block.panels() {
+                let mut series = 0;
+                while series < batch {
+                    let first = step * batch + series;
+                    // Tiles of 8, 4, 2 and 1 columns: as many as fit the registers and are left.
+                    series += match (batch - series).min(columns_of_a_tile::<S>(V)) {
+                        8.. => self.tile::<S, 8>(simd, p, first),
+                        4.. => self.tile::<S, 4>(simd, p, first),
+                        2.. => self.tile::<S, 2>(simd, p, first),
+                        _ => self.tile::<S, 1>(simd, p, first),
+                    };
+                }
+            }
+        }
+    }
+}
+
+impl<C: Fused, const V: usize, const A: usize> Forward<'_, C, V, A> {
+    /// Panel `p` at the `N` columns from `first`.
+    #[inline(always)]
+    fn tile<S: Simd, const N: usize>(&mut self, simd: S, p: usize, first: usize) -> usize {
+        let (block, batch, width) = (self.block, self.window.batch, A / C::SUMS);
+        let units = padded(block.units);
+        let row = V * parts::<S>();
+        let rows = S::as_simd_f32s(&self.params[block.panel(p)]).0;
+        let (biases, rows) = rows.split_at(2 * row);
+        let (from_inputs, from_hidden) = rows.split_at(block.inputs * row);
+        let (past, now) = self.tape.h.split_at_mut((first + batch - first % batch) * units);
+        let x: [&[f32]; N] = from_fn(|n| self.inputs.column(first + n, block.inputs));
+        let h: [&[f32]; N] = from_fn(|n| &past[(first + n) * units..][..block.hidden]);
+        for part in 0..parts::<S>() {
+            let mut start = [simd.splat_f32s(0.0); A];
+            for v in 0..V {
+                start[v] = biases[v * parts::<S>() + part];
+            }
+            for v in 0..V {
+                let bias = biases[row + v * parts::<S>() + part];
+                let sum = C::hidden_sum(v);
+                start[sum] = if sum == v { simd.add_f32s(start[sum], bias) } else { bias };
+            }
+            let mut sums = [start; N];
+            accumulate::<S, V, A, N>(simd, &mut sums, from_inputs, part, &x, |v| v);
+            accumulate::<S, V, A, N>(simd, &mut sums, from_hidden, part, &h, C::hidden_sum);
+            for (n, sums) in sums.iter_mut().enumerate() {
+                for u in 0..width {
+                    let sums = &mut sums[u * C::SUMS..][..C::SUMS];
+                    let unit = (p * width + u) * LANES + part * S::F32_LANES;
+                    let (column, state) = (first + n, (first + n) * units + unit);
+                    let next = state + batch * units;
+                    let h_before = load(simd, past, state);
+                    let (mut c, mut tanh_c) = (simd.splat_f32s(0.0), simd.splat_f32s(0.0));
+                    if C::MEMORY {
+                        c = load(simd, &self.tape.c, state);
+                    }
+                    let h = self.cell.forward(simd, sums, h_before, &mut c, &mut tanh_c);
+                    store(simd, now, (column % batch) * units + unit, h);
+                    if C::MEMORY {
+                        store(simd, &mut self.tape.c, next, c);
+                        store(simd, &mut self.tape.tanh_c, state, tanh_c);
+                    }
+                    if C::TAPED {
+                        let gates = (column * block.panels() + p) * A * LANES + part * S::F32_LANES;
+                        for (a, gate) in sums.iter().enumerate() {
+                            store(simd, &mut self.tape.gates, gates + a * LANES, *gate);
+                        }
+                    }
+                }
+            }
+        }
+        N
+    }
+}
+
+/// sums[n] += Σ_k rows[k] x[n][k], k ascending, gate v of a row to the sum `sum_of(v)`.
+#[inline(always)]
+pub fn accumulate<S: Simd, const V: usize, const A: usize, const N: usize>(
+    simd: S,
+    sums: &mut [[S::f32s; A]; N],
+    rows: &[S::f32s],
+    part: usize,
+    x: &[&[f32]; N],
+    sum_of: impl Fn(usize) -> usize,
+) {
+    let length = x[0].len();
+    let x = x.map(|x| &x[..length]);
+    // A copy that no reference leaves: it stays in registers.
+    let mut held = *sums;
+    for (k, row) in (0..length).zip(rows.chunks_exact(V * parts::<S>())) {
+        let weights: [S::f32s; V] = from_fn(|v| row[v * parts::<S>() + part]);
+        for n in 0..N {
+            let factor = simd.splat_f32s(x[n][k]);
+            for v in 0..V {
+                held[n][sum_of(v)] = simd.mul_add_f32s(weights[v], factor, held[n][sum_of(v)]);
+            }
+        }
+    }
+    *sums = held;
+}
+
+/// Backpropagation through a layer's steps, to the derivatives by its sums (in place of the taped gates).
+pub struct Backward<'a, C, const V: usize, const A: usize> {
+    pub cell: C,
+    pub block: &'a Block,
+    /// W_hh transposed.
+    pub w_hh: &'a Transposed,
+    pub tape: &'a mut LayerTape,
+    /// Padded H × T·B. In: by h_1 … h_T from above; used up.
+    pub d_h: &'a mut [f32],
+    /// Padded H × B, zero: by c_T.
+    pub d_c: &'a mut [f32],
+    pub window: Window,
+}
+
+impl<C: Fused, const V: usize, const A: usize> WithSimd for Backward<'_, C, V, A> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let Window { steps, batch } = self.window;
+        let units = padded(self.block.units);
+        let stride = self.block.panels() * A * LANES;
+        for step in (0..steps).rev() {
+            for series in 0..batch {
+                self.bend(simd, step * batch + series);
+            }
+            if step > 0 {
+                let now = &self.tape.gates[step * batch * stride..][..batch * stride];
+                let before = &mut self.d_h[(step - 1) * batch * units..][..batch * units];
+                let gates = Columns { values: now, stride };
+                add_transposed_product(simd, self.w_hh, gates, C::hidden_sum, before, units, batch);
+            }
+        }
+    }
+}
+
+impl<C: Fused, const V: usize, const A: usize> Backward<'_, C, V, A> {
+    /// The elementwise part at one column.
+    #[inline(always)]
+    fn bend<S: Simd>(&mut self, simd: S, column: usize) {
+        let (block, batch, width) = (self.block, self.window.batch, A / C::SUMS);
+        let units = padded(block.units);
+        let vectors = units / LANES;
+        for vector in 0..vectors {
+            for part in 0..parts::<S>() {
+                let unit = vector * LANES + part * S::F32_LANES;
+                let (before, after) = (column * units + unit, (column + batch) * units + unit);
+                let gates = (column * vectors + vector) * C::SUMS * LANES + part * S::F32_LANES;
+                debug_assert!(width == 1 || C::SUMS == 1);
+                let zero = simd.splat_f32s(0.0);
+                let mut sums = [zero; 4];
+                if C::TAPED {
+                    for a in 0..C::SUMS {
+                        sums[a] = load(simd, &self.tape.gates, gates + a * LANES);
+                    }
+                }
+                let tape = &*self.tape;
+                let past = Past {
+                    h: if C::TAPED { zero } else { load(simd, &tape.h, after) },
+                    h_before: if C::TAPED { load(simd, &tape.h, before) } else { zero },
+                    c_before: if C::MEMORY { load(simd, &tape.c, before) } else { zero },
+                    tanh_c: if C::MEMORY { load(simd, &tape.tanh_c, before) } else { zero },
+                };
+                let d_h = load(simd, self.d_h, before);
+                let carried = (column % batch) * units + unit;
+                let mut d_c = if C::MEMORY { load(simd, self.d_c, carried) } else { zero };
+                let direct = self.cell.backward(simd, &mut sums[..C::SUMS], &past, d_h, &mut d_c);
+                for a in 0..C::SUMS {
+                    store(simd, &mut self.tape.gates, gates + a * LANES, sums[a]);
+                }
+                if C::MEMORY {
+                    store(simd, self.d_c, carried, d_c);
+                } else if C::TAPED && column >= batch {
+                    let at = before - batch * units;
+                    let sum = simd.add_f32s(load(simd, self.d_h, at), direct);
+                    store(simd, self.d_h, at, sum);
+                }
+            }
+        }
+    }
+}

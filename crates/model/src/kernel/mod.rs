@@ -1,0 +1,360 @@
+//! The fused f32 kernels: the same network as `network.rs`, at the machine's speed, the same bits on every CPU.
+//! They must not know series, tracks or how a learner uses them.
+//!
+//! ```text
+//! floats ─▶ panels      where parameters lie: nothing is packed before a product
+//! lanes ──▶ cells       vectors of lanes, and each cell's equations on them
+//!             └▶ layer  forward and backward through time, in register tiles
+//! products ────┘  tape  the transposed product, the gradient by the weights; the memory of a pass
+//! update                norm, clip, optimiser and average in one pass
+//! ```
+//!
+//! `pulp` finds out once what the CPU can (AVX-512, AVX2 with FMA, NEON, or nothing) and compiles the kernels for each.
+//! None of it is unsafe code of ours.
+
+mod cells;
+mod floats;
+mod lanes;
+mod layer;
+mod panels;
+mod products;
+mod tape;
+mod update;
+
+pub use floats::Floats;
+pub use tape::Tape;
+pub use update::{Moments, Step};
+
+use pulp::{Arch, Simd, WithSimd};
+
+use self::cells::{Fused, Gru, Lstm, Relu, Sigmoid, Tanh};
+use self::layer::{Backward, Forward, accumulate};
+use self::panels::{Block, LANES, Panels, padded};
+use self::products::{Columns, Sources, add_gradient, add_transposed_product};
+use crate::spec::{Activation, Cell, NetworkSpec};
+
+/// The instructions that kernels run with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Path {
+    /// The best that this CPU has.
+    Best,
+    /// None but the architecture's basic ones.
+    Portable,
+    /// AVX2 and FMA.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// AVX-512.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Path {
+    /// All that this CPU can run.
+    pub fn available() -> Vec<Path> {
+        let all = [
+            Path::Portable,
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx2,
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx512,
+            Path::Best,
+        ];
+        all.into_iter().filter(|path| path.arch().is_some()).collect()
+    }
+
+    fn arch(self) -> Option<Arch> {
+        match self {
+            Path::Best => Some(Arch::new()),
+            Path::Portable => Some(Arch::Scalar),
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx2 => pulp::x86::V3::try_new().map(Arch::V3),
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx512 => pulp::x86::V4::try_new().map(Arch::V4),
+        }
+    }
+}
+
+/// A network's kernels. Parameters, gradients and moments are vectors in the panels' order, `len()` long.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    spec: NetworkSpec,
+    panels: Panels,
+    arch: Arch,
+}
+
+impl Engine {
+    pub fn new(spec: NetworkSpec) -> Engine {
+        Engine { panels: Panels::new(&spec), spec, arch: Arch::new() }
+    }
+
+    /// With the instructions of `path`, to compare; none if the CPU has not got them.
+    pub fn with_path(spec: NetworkSpec, path: Path) -> Option<Engine> {
+        Some(Engine { arch: path.arch()?, ..Engine::new(spec) })
+    }
+
+    pub fn spec(&self) -> &NetworkSpec {
+        &self.spec
+    }
+
+    /// Elements of a parameter vector in the panels' order.
+    pub fn len(&self) -> usize {
+        self.panels.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// From PyTorch's order (`Layout`) to the panels'.
+    pub fn pack(&self, params: &nalgebra::DVector<f32>) -> Floats {
+        self.panels.pack(params)
+    }
+
+    /// The inverse of `pack`.
+    pub fn unpack(&self, packed: &[f32]) -> nalgebra::DVector<f32> {
+        self.panels.unpack(packed)
+    }
+
+    /// The memory that windows of this network need.
+    pub fn tape(&self) -> Tape {
+        Tape::new(self.spec, &self.panels)
+    }
+
+    /// Runs the window that `tape` has begun: its outputs and states.
+    pub fn forward(&self, params: &[f32], tape: &mut Tape) {
+        assert_eq!(params.len(), self.len(), "parameters of another network");
+        self.arch.dispatch(Pass { engine: self, params, tape, gradient: None });
+    }
+
+    /// Takes `params` for the backward passes that follow.
+    pub fn prepare_backward(&self, params: &[f32], tape: &mut Tape) {
+        tape.transposed.fill(&self.panels, params);
+    }
+
+    /// Adds the gradient by the parameters to `gradient`, from the slopes in a tape that has run forwards by the
+    /// parameters of the last `prepare_backward`. The start state counts as a constant.
+    pub fn backward(&self, params: &[f32], tape: &mut Tape, gradient: &mut [f32]) {
+        assert_eq!(gradient.len(), self.len(), "a gradient of another network");
+        tape.begin_backward();
+        self.arch.dispatch(Pass { engine: self, params, tape, gradient: Some(gradient) });
+    }
+
+    /// One update of the parameters: see `Step`.
+    pub fn update(&self, step: Step<'_>) -> bool {
+        self.arch.dispatch(step)
+    }
+
+    /// The norm of a gradient: the root of its sum of squares, in f32.
+    pub fn norm(&self, gradient: &[f32]) -> f32 {
+        self.arch.dispatch(update::Norm(gradient))
+    }
+}
+
+/// A forward pass, or with a gradient a backward one.
+struct Pass<'a> {
+    engine: &'a Engine,
+    params: &'a [f32],
+    tape: &'a mut Tape,
+    gradient: Option<&'a mut [f32]>,
+}
+
+impl WithSimd for Pass<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let spec = self.engine.spec;
+        match (spec.cell, spec.activation) {
+            (Cell::Lstm, _) => self.run::<S, _, 4, 4>(simd, Lstm),
+            (Cell::Gru, _) => self.run::<S, _, 3, 4>(simd, Gru),
+            (Cell::Rnn, Activation::Tanh) => self.run_simple(simd, Tanh),
+            (Cell::Rnn, Activation::Relu) => self.run_simple(simd, Relu),
+            (Cell::Rnn, Activation::Sigmoid) => self.run_simple(simd, Sigmoid),
+        }
+    }
+}
+
+impl Pass<'_> {
+    #[inline(always)]
+    fn run_simple<S: Simd, C: Fused>(self, simd: S, cell: C) {
+        match self.engine.panels.layers[0].width {
+            4 => self.run::<S, C, 4, 4>(simd, cell),
+            2 => self.run::<S, C, 2, 2>(simd, cell),
+            _ => self.run::<S, C, 1, 1>(simd, cell),
+        }
+    }
+
+    #[inline(always)]
+    fn run<S: Simd, C: Fused, const V: usize, const A: usize>(self, simd: S, cell: C) {
+        let Pass { engine, params, tape, gradient } = self;
+        match gradient {
+            None => forward::<S, C, V, A>(simd, engine, params, tape, cell),
+            Some(gradient) => backward::<S, C, V, A>(simd, engine, tape, cell, gradient),
+        }
+    }
+}
+
+#[inline(always)]
+fn forward<S: Simd, C: Fused, const V: usize, const A: usize>(
+    simd: S,
+    engine: &Engine,
+    params: &[f32],
+    tape: &mut Tape,
+    cell: C,
+) {
+    let window = tape.window;
+    for (k, block) in engine.panels.layers.iter().enumerate() {
+        let (below, layers) = tape.layers.split_at_mut(k);
+        let inputs = match below.last() {
+            None => Columns { values: &tape.inputs, stride: block.inputs },
+            Some(layer) => states_after(&layer.h, block.inputs, window.batch),
+        };
+        simd.vectorize(Forward::<C, V, A> { cell, block, params, inputs, tape: &mut layers[0], window });
+    }
+    simd.vectorize(Head {
+        block: &engine.panels.head,
+        params,
+        inputs: Columns { values: &tape.inputs, stride: engine.spec.inputs },
+        hidden: states_after(&tape.layers[engine.spec.layers - 1].h, engine.spec.hidden, window.batch),
+        outputs: &mut tape.outputs,
+        columns: window.columns(),
+    });
+}
+
+#[inline(always)]
+fn backward<S: Simd, C: Fused, const V: usize, const A: usize>(
+    simd: S,
+    engine: &Engine,
+    tape: &mut Tape,
+    cell: C,
+    gradient: &mut [f32],
+) {
+    let (panels, window) = (&engine.panels, tape.window);
+    let (columns, units) = (window.columns(), padded(engine.spec.hidden));
+    let Tape { inputs, layers, slopes, d_h: [d_h, d_below], d_c, transposed, .. } = tape;
+    let inputs = Columns { values: inputs, stride: engine.spec.inputs };
+    let slopes = Columns { values: slopes, stride: padded(engine.spec.outputs) };
+    d_h[..columns * units].fill(0.0);
+    let w = Product { w: &transposed.head, d: slopes, out: d_h, stride: units, count: columns };
+    simd.vectorize(w);
+    let top = states_after(&layers[layers.len() - 1].h, engine.spec.hidden, window.batch);
+    let sources = Sources { d: slopes, inputs, hidden: top, columns };
+    simd.vectorize(Gradient::<_, 1, 1> { block: &panels.head, sources, sum_of: |v| v, gradient });
+    let (mut d_h, mut d_below) = (d_h, d_below);
+    for (k, block) in panels.layers.iter().enumerate().rev() {
+        let (below, rest) = layers.split_at_mut(k);
+        let layer = &mut rest[0];
+        d_c[..window.batch * units].fill(0.0);
+        let w_hh = &transposed.hidden[k];
+        simd.vectorize(Backward::<C, V, A> { cell, block, w_hh, tape: layer, d_h, d_c, window });
+        let d = Columns { values: &layer.gates, stride: block.panels() * A * LANES };
+        let inputs = match below.last() {
+            None => inputs,
+            Some(layer) => states_after(&layer.h, block.inputs, window.batch),
+        };
+        if k > 0 {
+            d_below[..columns * units].fill(0.0);
+            let w = &transposed.inputs[k - 1];
+            simd.vectorize(Product { w, d, out: d_below, stride: units, count: columns });
+        }
+        let hidden = Columns { values: &layer.h, stride: units };
+        let sources = Sources { d, inputs, hidden, columns };
+        simd.vectorize(Gradient::<_, V, A> { block, sources, sum_of: C::hidden_sum, gradient });
+        std::mem::swap(&mut d_h, &mut d_below);
+    }
+}
+
+/// h_1 … h_T as columns.
+#[inline(always)]
+fn states_after(h: &[f32], hidden: usize, batch: usize) -> Columns<'_> {
+    let stride = padded(hidden);
+    Columns { values: &h[batch * stride..], stride }
+}
+
+/// y_t = b_y + W_skip x_t + W_hy h_t, for every column.
+struct Head<'a> {
+    block: &'a Block,
+    params: &'a [f32],
+    inputs: Columns<'a>,
+    hidden: Columns<'a>,
+    outputs: &'a mut [f32],
+    columns: usize,
+}
+
+impl WithSimd for Head<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        for p in 0..self.block.panels() {
+            let mut first = 0;
+            while first < self.columns {
+                first += match self.columns - first {
+                    8.. => self.tile::<S, 8>(simd, p, first),
+                    4.. => self.tile::<S, 4>(simd, p, first),
+                    2.. => self.tile::<S, 2>(simd, p, first),
+                    _ => self.tile::<S, 1>(simd, p, first),
+                };
+            }
+        }
+    }
+}
+
+impl Head<'_> {
+    #[inline(always)]
+    fn tile<S: Simd, const N: usize>(&mut self, simd: S, p: usize, first: usize) -> usize {
+        let (block, parts) = (self.block, lanes::parts::<S>());
+        let rows = S::as_simd_f32s(&self.params[block.panel(p)]).0;
+        let (bias, rows) = rows.split_at(parts);
+        let (skip, from_hidden) = rows.split_at(block.inputs * parts);
+        let x: [&[f32]; N] = std::array::from_fn(|n| self.inputs.column(first + n, block.inputs));
+        let h: [&[f32]; N] = std::array::from_fn(|n| self.hidden.column(first + n, block.hidden));
+        for part in 0..parts {
+            let mut sums = [[bias[part]; 1]; N];
+            accumulate::<S, 1, 1, N>(simd, &mut sums, skip, part, &x, |v| v);
+            accumulate::<S, 1, 1, N>(simd, &mut sums, from_hidden, part, &h, |v| v);
+            for (n, [sum]) in sums.into_iter().enumerate() {
+                let at = (first + n) * padded(block.units) + p * LANES + part * S::F32_LANES;
+                lanes::store(simd, self.outputs, at, sum);
+            }
+        }
+        N
+    }
+}
+
+/// `add_transposed_product` by a matrix of the inputs' sums.
+struct Product<'a> {
+    w: &'a products::Transposed,
+    d: Columns<'a>,
+    out: &'a mut [f32],
+    stride: usize,
+    count: usize,
+}
+
+impl WithSimd for Product<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        add_transposed_product(simd, self.w, self.d, |v| v, self.out, self.stride, self.count);
+    }
+}
+
+struct Gradient<'a, F, const V: usize, const A: usize> {
+    block: &'a Block,
+    sources: Sources<'a>,
+    sum_of: F,
+    gradient: &'a mut [f32],
+}
+
+impl<F: Fn(usize) -> usize + Copy, const V: usize, const A: usize> WithSimd for Gradient<'_, F, V, A> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        add_gradient::<S, V, A>(simd, self.block, &self.sources, self.sum_of, self.gradient);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,240 @@
+//! Where each parameter lies for the kernels: in panels of sixteen units, ready to be multiplied as they are.
+//! It must not know what is computed with them.
+//!
+//! ```text
+//! a layer = its panels, one after another; a panel = rows of V vectors of 16 lanes, a lane a unit
+//!
+//!   row              LSTM: V = 4      GRU: V = 3      simple RNN, head: V = 1, 2 or 4
+//!   b_ih             [i | f | g | o]  [r | z | n]     16·V units in their order
+//!   b_hh             …
+//!   W_ih, a row an input
+//!   W_hh, a row a unit of the step before
+//! ```
+//!
+//! Units are filled up to whole panels with zeros, and zeros they stay: nothing reads a filled unit's h, and its
+//! gradient is zero. So every parameter vector of a network has one order, whatever kernel reads it.
+
+use std::ops::Range;
+
+use nalgebra::DVector;
+
+use super::floats::Floats;
+use crate::spec::{Cell, Layout, NetworkSpec};
+
+/// Lanes of a vector: units side by side.
+pub const LANES: usize = 16;
+
+/// `units` filled up to whole vectors.
+pub fn padded(units: usize) -> usize {
+    units.next_multiple_of(LANES)
+}
+
+/// One layer's panels, or the head's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Block {
+    /// First element in the parameter vector.
+    pub offset: usize,
+    /// Rows of biases: `b_ih` and `b_hh`, or the head's one.
+    pub biases: usize,
+    /// Rows of W_ih (or of the skip).
+    pub inputs: usize,
+    /// Rows of W_hh (or of W_hy).
+    pub hidden: usize,
+    /// Units it gives: H, or O of the head.
+    pub units: usize,
+    /// G: blocks of H rows in PyTorch's matrices.
+    pub gates: usize,
+    /// Vectors of units a panel, 1 where there are gates.
+    pub width: usize,
+}
+
+impl Block {
+    /// Vectors a row, V.
+    pub fn vectors(&self) -> usize {
+        self.gates * self.width
+    }
+
+    pub fn rows(&self) -> usize {
+        self.biases + self.inputs + self.hidden
+    }
+
+    pub fn panels(&self) -> usize {
+        padded(self.units) / (LANES * self.width)
+    }
+
+    /// Elements a panel.
+    pub fn panel_len(&self) -> usize {
+        self.rows() * self.vectors() * LANES
+    }
+
+    pub fn len(&self) -> usize {
+        self.panels() * self.panel_len()
+    }
+
+    /// The elements of panel `p` in the parameter vector.
+    pub fn panel(&self, p: usize) -> Range<usize> {
+        let start = self.offset + p * self.panel_len();
+        start..start + self.panel_len()
+    }
+
+    /// Where gate `gate` of unit `unit` lies in row `row` of its panel.
+    fn at(&self, row: usize, gate: usize, unit: usize) -> usize {
+        let (panel, unit) = (unit / (LANES * self.width), unit % (LANES * self.width));
+        let lane = gate * LANES * self.width + unit;
+        self.offset + panel * self.panel_len() + row * self.vectors() * LANES + lane
+    }
+}
+
+/// The blocks of a network: its layers, then its head.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Panels {
+    pub layers: Vec<Block>,
+    pub head: Block,
+    layout: Layout,
+    len: usize,
+}
+
+impl Panels {
+    pub fn new(spec: &NetworkSpec) -> Panels {
+        let mut len = 0;
+        let mut place = |block: Block| {
+            let block = Block { offset: len, ..block };
+            len += block.len();
+            block
+        };
+        let layer = |layer: usize| Block {
+            offset: 0,
+            biases: 2,
+            inputs: spec.layer_inputs(layer),
+            hidden: spec.hidden,
+            units: spec.hidden,
+            gates: spec.gates(),
+            width: width(spec),
+        };
+        let layers = (0..spec.layers).map(|k| place(layer(k))).collect();
+        let head = place(Block {
+            offset: 0,
+            biases: 1,
+            inputs: if spec.skip { spec.inputs } else { 0 },
+            hidden: spec.hidden,
+            units: spec.outputs,
+            gates: 1,
+            width: 1,
+        });
+        Panels { layers, head, layout: Layout::new(spec), len }
+    }
+
+    /// Elements of a parameter vector in this order.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// From PyTorch's order (`Layout`) to the panels'.
+    pub fn pack(&self, params: &DVector<f32>) -> Floats {
+        assert_eq!(params.len(), self.layout.len(), "parameters of another network");
+        let mut packed = Floats::zeros(self.len);
+        self.each(|flat, at| packed[at] = params[flat]);
+        packed
+    }
+
+    /// The inverse of `pack`.
+    pub fn unpack(&self, packed: &[f32]) -> DVector<f32> {
+        assert_eq!(packed.len(), self.len, "parameters of another network");
+        let mut params = DVector::zeros(self.layout.len());
+        self.each(|flat, at| params[flat] = packed[at]);
+        params
+    }
+
+    /// Every parameter's place in PyTorch's order and in the panels.
+    fn each(&self, mut visit: impl FnMut(usize, usize)) {
+        for parameter in self.layout.parameters() {
+            let (block, first_row) = self.place(&parameter.name);
+            let is_bias = parameter.shape.len() == 1;
+            for (index, flat) in parameter.range().enumerate() {
+                let (row, column) = (index / parameter.columns(), index % parameter.columns());
+                let (gate, unit) = (row / block.units, row % block.units);
+                let row = first_row + if is_bias { 0 } else { column };
+                visit(flat, block.at(row, gate, unit));
+            }
+        }
+    }
+
+    /// The block and the first row there of the parameter of that name.
+    fn place(&self, name: &str) -> (&Block, usize) {
+        match name {
+            "head.bias" => (&self.head, 0),
+            "skip.weight" => (&self.head, 1),
+            "head.weight" => (&self.head, 1 + self.head.inputs),
+            _ => {
+                let (kind, layer) = name.rsplit_once("_l").unwrap_or((name, ""));
+                let block = &self.layers[layer.parse::<usize>().unwrap_or(0)];
+                let row = match kind {
+                    "bias_ih" => 0,
+                    "bias_hh" => 1,
+                    "weight_ih" => 2,
+                    _ => 2 + block.inputs,
+                };
+                (block, row)
+            }
+        }
+    }
+}
+
+/// A simple RNN has one vector for sixteen units: wider panels give its tiles as many sums as a gated cell's.
+fn width(spec: &NetworkSpec) -> usize {
+    match spec.cell {
+        Cell::Rnn => [4, 2].into_iter().find(|w| padded(spec.hidden).is_multiple_of(LANES * w)).unwrap_or(1),
+        Cell::Lstm | Cell::Gru => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Activation;
+
+    #[test]
+    fn every_parameter_has_one_place_and_the_rest_is_zero() {
+        for cell in [Cell::Rnn, Cell::Lstm, Cell::Gru] {
+            for (hidden, layers, skip) in [(1, 1, false), (16, 2, true), (33, 3, true), (64, 1, true)] {
+                let spec = NetworkSpec {
+                    cell,
+                    activation: Activation::Tanh,
+                    inputs: 3,
+                    hidden,
+                    layers,
+                    outputs: 17,
+                    skip,
+                };
+                let panels = Panels::new(&spec);
+                let params = DVector::from_fn(Layout::new(&spec).len(), |at, _| 1.0 + at as f32);
+                let packed = panels.pack(&params);
+                assert_eq!(panels.unpack(&packed), params);
+                assert_eq!(packed.iter().filter(|value| **value != 0.0).count(), params.len());
+                assert!(packed.len().is_multiple_of(LANES));
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_has_the_gates_of_sixteen_units() {
+        let spec = NetworkSpec {
+            cell: Cell::Gru,
+            activation: Activation::Tanh,
+            inputs: 2,
+            hidden: 20,
+            layers: 1,
+            outputs: 1,
+            skip: false,
+        };
+        let (panels, layout) = (Panels::new(&spec), Layout::new(&spec));
+        let params = DVector::from_fn(layout.len(), |at, _| at as f32);
+        let packed = panels.pack(&params);
+        let block = panels.layers[0];
+        assert_eq!((block.panels(), block.rows(), block.vectors()), (2, 24, 3));
+        // W_hh: gate z (1) of unit 17 from unit 5 of the step before.
+        let flat = layout.get("weight_hh_l0").unwrap().offset + (20 + 17) * 20 + 5;
+        let row = block.panel(1).start + (2 + 2 + 5) * 3 * LANES;
+        assert_eq!(packed[row + LANES + 1], flat as f32);
+    }
+}

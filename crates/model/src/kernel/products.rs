@@ -1,0 +1,295 @@
+//! The two products of the backward pass: by the transposed weights, and the gradient by the weights.
+//! It must not know cells: it sees columns of vectors and the order of their sums.
+
+use std::array::from_fn;
+
+use pulp::Simd;
+
+use super::floats::Floats;
+use super::lanes::{columns_of_a_tile, load, parts, store};
+use super::panels::{Block, LANES, padded};
+
+/// Columns of numbers, one every `stride` elements.
+#[derive(Clone, Copy)]
+pub struct Columns<'a> {
+    pub values: &'a [f32],
+    pub stride: usize,
+}
+
+impl<'a> Columns<'a> {
+    #[inline(always)]
+    pub fn column(&self, at: usize, len: usize) -> &'a [f32] {
+        &self.values[at * self.stride..][..len]
+    }
+
+    /// From column `first` on.
+    pub fn from(&self, first: usize) -> Columns<'a> {
+        Columns { values: &self.values[first * self.stride..], ..*self }
+    }
+}
+
+/// W transposed, for the product with derivatives: blocks of up to 64 lanes of W's columns; in a block a row for each
+/// of W's rows, in the order panel, gate, unit.
+#[derive(Debug, Clone, Default)]
+pub struct Transposed {
+    values: Floats,
+    /// Vectors of lanes a block: 4, 2 or 1.
+    vectors: usize,
+    blocks: usize,
+    gates: usize,
+    /// Units of W's rows: only they are not zero.
+    units: usize,
+}
+
+impl Transposed {
+    /// Room for the transpose of `block`'s rows from `first_row` on, `columns` of them (W's columns).
+    pub fn new(block: &Block, columns: usize) -> Transposed {
+        let lanes = padded(columns);
+        let vectors = [4, 2].into_iter().find(|v| lanes.is_multiple_of(LANES * v)).unwrap_or(1);
+        let blocks = lanes / (LANES * vectors);
+        let rows = padded(block.units) * block.gates;
+        Transposed {
+            values: Floats::zeros(rows * lanes),
+            vectors,
+            blocks,
+            gates: block.gates,
+            units: block.units,
+        }
+    }
+
+    /// Copies W out of the panels: `columns` rows of `block` from `first_row` on.
+    pub fn fill(&mut self, block: &Block, params: &[f32], first_row: usize, columns: usize) {
+        let row = block.vectors() * LANES;
+        let lanes = self.vectors * LANES;
+        // Vector `v` of panel `p` is vector p·V + v of W's rows, whether it is a gate's or of more units.
+        for p in 0..block.panels() {
+            let panel = &params[block.panel(p)][first_row * row..];
+            for v in 0..block.vectors() {
+                let vector = p * block.vectors() + v;
+                for k in (0..columns).step_by(LANES) {
+                    let into = (k / lanes) * self.rows() * lanes + vector * LANES * lanes + k % lanes;
+                    let from = &panel[k * row + v * LANES..];
+                    transpose(from, row, (columns - k).min(LANES), &mut self.values[into..], lanes);
+                }
+            }
+        }
+    }
+
+    fn rows(&self) -> usize {
+        padded(self.units) * self.gates
+    }
+}
+
+/// Sixteen columns of `from` (`count` rows, `row` apart) to sixteen rows of `into`, `lanes` apart.
+fn transpose(from: &[f32], row: usize, count: usize, into: &mut [f32], lanes: usize) {
+    for k in 0..count {
+        let values: &[f32] = &from[k * row..][..LANES];
+        for (unit, value) in values.iter().enumerate() {
+            into[unit * lanes + k] = *value;
+        }
+    }
+}
+
+/// out[n] += Wᵀ d[n] for `count` columns: `out` has a column every `stride` elements. The sum is gate by gate: each
+/// gate's part is one chain over its units, then added.
+#[inline(always)]
+pub fn add_transposed_product<S: Simd>(
+    simd: S,
+    w: &Transposed,
+    d: Columns<'_>,
+    sum_of: impl Fn(usize) -> usize + Copy,
+    out: &mut [f32],
+    stride: usize,
+    count: usize,
+) {
+    match w.vectors {
+        4 => product::<S, 4>(simd, w, d, sum_of, out, stride, count),
+        2 => product::<S, 2>(simd, w, d, sum_of, out, stride, count),
+        _ => product::<S, 1>(simd, w, d, sum_of, out, stride, count),
+    }
+}
+
+#[inline(always)]
+fn product<S: Simd, const J: usize>(
+    simd: S,
+    w: &Transposed,
+    d: Columns<'_>,
+    sum_of: impl Fn(usize) -> usize + Copy,
+    out: &mut [f32],
+    stride: usize,
+    count: usize,
+) {
+    for block in 0..w.blocks {
+        let mut column = 0;
+        while column < count {
+            let at = (block, column);
+            column += match (count - column).min(columns_of_a_tile::<S>(J)) {
+                8.. => tile::<S, J, 8>(simd, w, d, sum_of, out, stride, at),
+                4.. => tile::<S, J, 4>(simd, w, d, sum_of, out, stride, at),
+                2.. => tile::<S, J, 2>(simd, w, d, sum_of, out, stride, at),
+                _ => tile::<S, J, 1>(simd, w, d, sum_of, out, stride, at),
+            };
+        }
+    }
+}
+
+#[inline(always)]
+fn tile<S: Simd, const J: usize, const N: usize>(
+    simd: S,
+    w: &Transposed,
+    d: Columns<'_>,
+    sum_of: impl Fn(usize) -> usize + Copy,
+    out: &mut [f32],
+    stride: usize,
+    (block, first): (usize, usize),
+) -> usize {
+    let row = J * parts::<S>();
+    let rows = S::as_simd_f32s(&w.values).0;
+    let rows = &rows[block * w.rows() * row..][..w.rows() * row];
+    let columns: [&[f32]; N] = from_fn(|n| d.column(first + n, d.stride));
+    // Vectors of a column of `d` for one vector of units.
+    let taped = d.stride / padded(w.units);
+    for part in 0..parts::<S>() {
+        for gate in 0..w.gates {
+            let mut sums = [[simd.splat_f32s(0.0); J]; N];
+            for vector in 0..padded(w.units) / LANES {
+                let units = (w.units - vector * LANES).min(LANES);
+                let rows = &rows[(vector * w.gates + gate) * LANES * row..][..units * row];
+                let at = (vector * taped + sum_of(gate)) * LANES;
+                let d: [&[f32]; N] = columns.map(|column| &column[at..at + units]);
+                super::layer::accumulate::<S, J, J, N>(simd, &mut sums, rows, part, &d, |j| j);
+            }
+            for (n, sums) in sums.into_iter().enumerate() {
+                for (j, sum) in sums.into_iter().enumerate() {
+                    let lane = (block * J + j) * LANES + part * S::F32_LANES;
+                    let at = (first + n) * stride + lane;
+                    let total = simd.add_f32s(load(simd, out, at), sum);
+                    store(simd, out, at, total);
+                }
+            }
+        }
+    }
+    N
+}
+
+/// Columns that one pass of the gradient reads: they stay in the first cache over all its rows.
+const CHUNK: usize = 64;
+
+/// What the gradient by a block's weights is summed from, over `columns` columns.
+pub struct Sources<'a> {
+    /// By the sums: `taped` vectors of each vector of units.
+    pub d: Columns<'a>,
+    pub inputs: Columns<'a>,
+    pub hidden: Columns<'a>,
+    pub columns: usize,
+}
+
+/// gradient += d [1; 1; x; h]ᵀ over all columns, in ascending order, in the order of the block's panels.
+#[inline(always)]
+pub fn add_gradient<S: Simd, const V: usize, const A: usize>(
+    simd: S,
+    block: &Block,
+    from: &Sources<'_>,
+    sum_of: impl Fn(usize) -> usize + Copy,
+    gradient: &mut [f32],
+) {
+    for first in (0..from.columns).step_by(CHUNK) {
+        let count = (from.columns - first).min(CHUNK);
+        let d = from.d.from(first);
+        let (inputs, hidden) = (from.inputs.from(first), from.hidden.from(first));
+        for p in 0..block.panels() {
+            let panel = &mut gradient[block.panel(p)];
+            let (biases, weights) = panel.split_at_mut(block.biases * V * LANES);
+            let (by_inputs, by_hidden) = weights.split_at_mut(block.inputs * V * LANES);
+            let at = p * A * LANES;
+            add_bias_gradient::<S, V>(simd, d, at, count, biases, sum_of);
+            add_outer::<S, V, A>(simd, d, at, count, inputs, |v| v, by_inputs);
+            add_outer::<S, V, A>(simd, d, at, count, hidden, sum_of, by_hidden);
+        }
+    }
+}
+
+/// The first row of biases belongs to the inputs' sums, the second to the hidden ones.
+#[inline(always)]
+fn add_bias_gradient<S: Simd, const V: usize>(
+    simd: S,
+    d: Columns<'_>,
+    at: usize,
+    count: usize,
+    biases: &mut [f32],
+    sum_of: impl Fn(usize) -> usize,
+) {
+    for (row, biases) in biases.chunks_exact_mut(V * LANES).enumerate() {
+        for part in 0..parts::<S>() {
+            for v in 0..V {
+                let place = v * LANES + part * S::F32_LANES;
+                let from = at + if row == 0 { v } else { sum_of(v) } * LANES + part * S::F32_LANES;
+                let mut sum = load(simd, biases, place);
+                for column in d.values.chunks_exact(d.stride).take(count) {
+                    sum = simd.add_f32s(sum, load(simd, column, from));
+                }
+                store(simd, biases, place, sum);
+            }
+        }
+    }
+}
+
+/// rows[k] += Σ_n d[n] x[n][k], n ascending.
+#[inline(always)]
+fn add_outer<S: Simd, const V: usize, const A: usize>(
+    simd: S,
+    d: Columns<'_>,
+    at: usize,
+    count: usize,
+    x: Columns<'_>,
+    sum_of: impl Fn(usize) -> usize + Copy,
+    rows: &mut [f32],
+) {
+    let length = rows.len() / (V * LANES);
+    let mut k = 0;
+    while k < length {
+        let rows = &mut rows[k * V * LANES..];
+        let x = Columns { values: &x.values[k..], ..x };
+        k += match (length - k).min(columns_of_a_tile::<S>(V)) {
+            8.. => outer_tile::<S, V, A, 8>(simd, d, at, count, x, sum_of, rows),
+            4.. => outer_tile::<S, V, A, 4>(simd, d, at, count, x, sum_of, rows),
+            2.. => outer_tile::<S, V, A, 2>(simd, d, at, count, x, sum_of, rows),
+            _ => outer_tile::<S, V, A, 1>(simd, d, at, count, x, sum_of, rows),
+        };
+    }
+}
+
+#[inline(always)]
+fn outer_tile<S: Simd, const V: usize, const A: usize, const K: usize>(
+    simd: S,
+    d: Columns<'_>,
+    at: usize,
+    count: usize,
+    x: Columns<'_>,
+    sum_of: impl Fn(usize) -> usize + Copy,
+    rows: &mut [f32],
+) -> usize {
+    let rows = S::as_mut_simd_f32s(&mut rows[..K * V * LANES]).0;
+    for part in 0..parts::<S>() {
+        let place = |k: usize, v: usize| (k * V + v) * parts::<S>() + part;
+        let mut sums: [[S::f32s; V]; K] = from_fn(|k| from_fn(|v| rows[place(k, v)]));
+        for n in 0..count {
+            let column = &d.values[n * d.stride + at..][..A * LANES];
+            let column = S::as_simd_f32s(column).0;
+            let factors = &x.values[n * x.stride..][..K];
+            let derivatives: [S::f32s; V] = from_fn(|v| column[sum_of(v) * parts::<S>() + part]);
+            for k in 0..K {
+                let factor = simd.splat_f32s(factors[k]);
+                for v in 0..V {
+                    sums[k][v] = simd.mul_add_f32s(derivatives[v], factor, sums[k][v]);
+                }
+            }
+        }
+        for (k, sums) in sums.into_iter().enumerate() {
+            for (v, sum) in sums.into_iter().enumerate() {
+                rows[place(k, v)] = sum;
+            }
+        }
+    }
+    K
+}

@@ -1,0 +1,132 @@
+//! A textbook's network and training: a simple RNN of 50 units over 20 steps of 10 features, fully connected on the
+//! last step, Adam at 0.01 over 100 epochs of a batch of 32, full backpropagation through time. From the same weights
+//! and data as in PyTorch, the losses on the way are PyTorch's: 3000 weights learn 32 labels by heart, their noise too.
+//! It must not know the learner.
+
+use nalgebra::DVector;
+
+use crate::golden::{Draws, Golden, double};
+use crate::loss::Loss;
+use crate::network::{Network, State};
+use crate::optimizer::{Moments, Optimizer};
+use crate::real::Real;
+use crate::spec::{Activation, Cell, NetworkSpec};
+use crate::tbptt::{Example, Target, loss_and_gradient};
+
+const FEATURES: usize = 10;
+const UNITS: usize = 50;
+const STEPS: usize = 20;
+const SEQUENCES: usize = 32;
+const EPOCHS: usize = 100;
+const CLASSES: usize = 3;
+
+struct Sequence<F> {
+    /// Step by step.
+    inputs: Vec<F>,
+    label: F,
+}
+
+struct Task<F: Real> {
+    network: Network,
+    loss: Loss,
+    params: DVector<F>,
+    sequences: Vec<Sequence<F>>,
+    /// The zero state.
+    start: Vec<F>,
+}
+
+impl<F: Real> Task<F> {
+    /// The mean of the first feature is to be found, or which third of the line it lies in, both through some noise.
+    fn new(loss: Loss, seed: u64) -> Task<F> {
+        let network = Network::new(NetworkSpec {
+            cell: Cell::Rnn,
+            activation: Activation::Tanh,
+            inputs: FEATURES,
+            hidden: UNITS,
+            layers: 1,
+            outputs: loss.width(),
+            skip: false,
+        });
+        let mut draws = Draws(seed);
+        let params = draws.vector(network.layout().len(), 1.0 / (UNITS as f64).sqrt());
+        let sequence = |_| {
+            let inputs: Vec<f64> = draws.vector(STEPS * FEATURES, 1.0);
+            let total: f64 = inputs.iter().step_by(FEATURES).sum();
+            let noisy = total / STEPS as f64 + 0.05 * draws.next();
+            let class = f64::from(u8::from(noisy > -0.05) + u8::from(noisy > 0.05));
+            let label = if loss == Loss::Mse { noisy } else { class };
+            Sequence { inputs: inputs.into_iter().map(F::of).collect(), label: F::of(label) }
+        };
+        let sequences = (0..SEQUENCES).map(sequence).collect();
+        let start = State::zeros(network.spec(), 1).column(0);
+        Task { network, loss, params: DVector::from_vec(params), sequences, start }
+    }
+
+    /// The mean loss, and its gradient.
+    fn loss_and_gradient<'a>(&'a self) -> (F, DVector<F>) {
+        let weight = F::of(1.0 / SEQUENCES as f64);
+        let example = |sequence: &'a Sequence<F>| Example {
+            start: &self.start,
+            inputs: sequence.inputs.chunks(FEATURES).collect(),
+            targets: vec![Target { step: STEPS - 1, output: 0, value: sequence.label, weight }],
+        };
+        let examples: Vec<Example<'_, F>> = self.sequences.iter().map(example).collect();
+        loss_and_gradient(&self.network, &self.params, &self.loss, &examples)
+    }
+
+    /// The share of sequences whose largest output is that of their class.
+    fn accuracy(&self) -> f64 {
+        let right = |sequence: &&Sequence<F>| {
+            let inputs = nalgebra::DMatrix::from_column_slice(FEATURES, STEPS, &sequence.inputs);
+            let tape = self.network.forward(&self.params, inputs, &State::zeros(self.network.spec(), 1));
+            F::of(tape.outputs().column(STEPS - 1).argmax().0 as f64) == sequence.label
+        };
+        self.sequences.iter().filter(right).count() as f64 / SEQUENCES as f64
+    }
+
+    /// Trains; the losses and accuracies before every tenth epoch and after the last.
+    fn train(mut self) -> (Vec<f64>, Vec<f64>) {
+        let adam = Optimizer::adam(0.01);
+        let mut moments = Moments::new(self.params.len());
+        let (mut losses, mut accuracies) = (Vec::new(), Vec::new());
+        for epoch in 0..=EPOCHS {
+            let (loss, gradient) = self.loss_and_gradient();
+            if epoch % 10 == 0 {
+                losses.push(double(loss));
+                accuracies.push(self.accuracy());
+            }
+            moments.step(adam.rule, adam.lr_at(epoch as u64), &mut self.params, &gradient);
+        }
+        (losses, accuracies)
+    }
+}
+
+/// Asserts the losses on the way to be within `limit` of PyTorch's, relative, and the accuracies to be the same.
+fn arrives_where_pytorch_does<F: Real>(task: &str, float: &str, limit: f64) {
+    let golden = Golden::load(include_str!("../../tests/golden/training.json"));
+    let regression = task == "regression";
+    let loss = if regression { Loss::Mse } else { Loss::CrossEntropy { classes: CLASSES } };
+    let (losses, accuracies) = Task::<F>::new(loss, if regression { 2 } else { 3 }).train();
+    let expected = golden.doubles(&format!("{task}.{float}.losses"));
+    let errors = losses.iter().zip(expected).map(|(loss, expected)| (loss / expected - 1.0).abs());
+    let error = errors.fold(0.0, f64::max);
+    let [first, .., last] = losses[..] else { panic!("a loss at each end") };
+    println!("{task}, {float}: {first:e} -> {last:e}, PyTorch's {:e}, off by {error:.1e}", expected[10]);
+    assert!(losses.len() == expected.len() && error <= limit, "{task} {float}: {losses:?} {expected:?}");
+    assert!(last < 1e-2 * first, "{task} {float}: {losses:?}");
+    if !regression {
+        assert_eq!(accuracies, golden.doubles(&format!("{task}.{float}.accuracies")));
+    }
+}
+
+#[test]
+fn a_regression_arrives_where_pytorch_does() {
+    arrives_where_pytorch_does::<f64>("regression", "float64", 1e-6);
+    arrives_where_pytorch_does::<f32>("regression", "float32", 0.01);
+}
+
+#[test]
+fn a_classification_arrives_where_pytorch_does() {
+    arrives_where_pytorch_does::<f64>("classes", "float64", 1e-6);
+    arrives_where_pytorch_does::<f32>("classes", "float32", 0.01);
+}
