@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
+use indicatif::ProgressBar;
 
 use self::report::{Bar, table};
 use self::weights::WeightsFile;
@@ -76,10 +77,7 @@ pub fn train(pipeline: &Pipeline, args: &TrainArgs) -> Outcome {
     let bar = report::reading();
     let counted = bar.clone();
     let watch = run::watch(plan, Arc::new(move |records| counted.inc(records)))?;
-    let sequences = record(pipeline, args, &watch);
-    bar.finish_and_clear();
-    let sequences = sequences?;
-
+    let sequences = record(pipeline, args, &watch, &bar)?;
     if plan.forecast.model.scope == Scope::Series {
         eprintln!("scope: series: one network is trained on all series; each of them starts from it");
     }
@@ -130,14 +128,15 @@ fn training(plan: &ForecastPlan, args: &TrainArgs) -> Training {
 }
 
 /// The history of every series. Errors: besides those of reading, `Source`, when nothing can be trained on it.
-fn record(pipeline: &Pipeline, args: &TrainArgs, watch: &Watch) -> Outcome<Vec<Sequence>> {
+fn record(pipeline: &Pipeline, args: &TrainArgs, watch: &Watch, bar: &ProgressBar) -> Outcome<Vec<Sequence>> {
     let plan = &pipeline.plan;
     let (blueprint, mut source) = open(pipeline)?;
     let mut recorder = Recorder::new(&plan.forecast, plan.window.size_us);
     let read = read_history(&blueprint, source.as_mut(), watch, &mut |partition, rows| {
         recorder.take(partition, rows)
-    })?;
-    let Some(records) = read else {
+    });
+    bar.finish_and_clear();
+    let Some(records) = read? else {
         return Err(failed("stopped before the history was read; no weights were written"));
     };
     let (series, windows) = (recorder.series(), recorder.windows());
