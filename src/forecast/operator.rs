@@ -17,7 +17,7 @@ use super::series::{Series, Waiting};
 use crate::config::plan::{Expert, ForecastPlan, Scope};
 use crate::error::{Error, Kind, OrFail, Result};
 use crate::message::{EventTime, Stream};
-use crate::model::{Learned, Learner, Memory, NetworkSpec, Settings, Track};
+use crate::model::{Learned, Learner, Memory, NetworkSpec, Recipe, Settings, Track, Workspace};
 use crate::operator::{Operator, Output, Stats};
 
 /// Labels are clipped to this many scales.
@@ -34,6 +34,9 @@ pub struct ForecastOperator {
     memory: i64,
     forecasts: SchemaRef,
     scores: SchemaRef,
+    recipe: Arc<Recipe>,
+    /// Where its learners work, one after another.
+    workspace: Workspace,
     state: State,
 }
 
@@ -88,6 +91,7 @@ impl Row {
 impl ForecastOperator {
     pub fn new(plan: &ForecastPlan, size_us: i64) -> Self {
         let features = Features::new(plan);
+        let recipe = Recipe::new(network(plan, features.width()), settings(plan));
         ForecastOperator {
             plan: plan.clone(),
             size_us,
@@ -95,33 +99,9 @@ impl ForecastOperator {
             features,
             forecasts: forecast_schema(&plan.levels),
             scores: score_schema(&plan.levels),
+            workspace: recipe.workspace(),
+            recipe,
             state: State::default(),
-        }
-    }
-
-    fn network(&self) -> NetworkSpec {
-        let model = &self.plan.model;
-        NetworkSpec {
-            cell: model.cell,
-            activation: model.activation,
-            inputs: self.features.width(),
-            hidden: model.hidden,
-            layers: model.layers,
-            outputs: self.plan.horizons.len(),
-            skip: true,
-        }
-    }
-
-    fn settings(&self) -> Settings {
-        let model = &self.plan.model;
-        Settings {
-            bptt: model.bptt,
-            longest_lag: self.plan.horizons.last().map_or(1, |&horizon| horizon as usize),
-            replay: model.replay,
-            loss: model.loss.clone(),
-            optimizer: model.optimizer,
-            clip: GRADIENT_CLIP,
-            seed: model.seed,
         }
     }
 
@@ -161,7 +141,7 @@ impl ForecastOperator {
 
     fn admit(&mut self, name: &str) -> usize {
         if self.state.learners.is_empty() || self.plan.model.scope == Scope::Series {
-            self.state.learners.push(Learner::new(self.network(), self.settings()));
+            self.state.learners.push(Learner::new(&self.recipe));
         }
         let learner = &self.state.learners[self.state.learners.len() - 1];
         let series = Series::new(&self.plan, self.memory);
@@ -181,9 +161,9 @@ impl ForecastOperator {
     fn for_each_learner(
         &mut self,
         rows: &[Row],
-        mut work: impl FnMut(&mut Learner, &[usize], &mut [&mut Track]),
+        mut work: impl FnMut(&mut Learner, &mut Workspace, &[usize], &mut [&mut Track]),
     ) {
-        let state = &mut self.state;
+        let (state, workspace) = (&mut self.state, &mut self.workspace);
         match self.plan.model.scope {
             Scope::Shared => {
                 let Some(learner) = state.learners.first_mut() else { return };
@@ -197,12 +177,12 @@ impl ForecastOperator {
                     .zip(&at)
                     .filter_map(|(member, row)| row.map(|row| (row, &mut member.track)))
                     .unzip();
-                work(learner, &order, &mut tracks);
+                work(learner, workspace, &order, &mut tracks);
             }
             Scope::Series => {
                 for (index, row) in rows.iter().enumerate() {
                     let (learner, member) = (&mut state.learners[row.member], &mut state.series[row.member]);
-                    work(learner, &[index], &mut [&mut member.track]);
+                    work(learner, workspace, &[index], &mut [&mut member.track]);
                 }
             }
         }
@@ -215,14 +195,14 @@ impl ForecastOperator {
         if !self.has_network() {
             return predicted;
         }
-        let mut inputs: Vec<Vec<f32>> =
+        let inputs: Vec<Vec<f32>> =
             rows.iter().map(|row| self.features.of(&self.state.series[row.member].series, start)).collect();
-        self.for_each_learner(rows, |learner, order, tracks| {
-            let inputs: Vec<Vec<f32>> = order.iter().map(|&row| std::mem::take(&mut inputs[row])).collect();
-            let prediction = learner.predict(tracks, &inputs);
+        self.for_each_learner(rows, |learner, workspace, order, tracks| {
+            let inputs: Vec<f32> = order.iter().flat_map(|&row| &inputs[row]).copied().collect();
+            let prediction = learner.predict(workspace, tracks, &inputs);
             for (column, &row) in order.iter().enumerate() {
                 for (output, value) in predicted[row].iter_mut().enumerate() {
-                    *value = f64::from(prediction.ema[(output, column)]);
+                    *value = f64::from(prediction.ema(column)[output]);
                 }
             }
         });
@@ -308,10 +288,40 @@ impl ForecastOperator {
             return;
         }
         let mut newest = None;
-        self.for_each_learner(rows, |learner, _, tracks| newest = learner.learn(tracks).or(newest.take()));
+        self.for_each_learner(rows, |learner, workspace, _, tracks| {
+            newest = learner.learn(workspace, tracks).or(newest.take());
+        });
         if let Some(Learned { loss, gradient_norm, .. }) = newest {
             self.state.newest = Newest { loss, gradient_norm };
         }
+    }
+}
+
+fn network(plan: &ForecastPlan, inputs: usize) -> NetworkSpec {
+    let model = &plan.model;
+    NetworkSpec {
+        cell: model.cell,
+        activation: model.activation,
+        inputs,
+        hidden: model.hidden,
+        layers: model.layers,
+        outputs: plan.horizons.len(),
+        skip: true,
+    }
+}
+
+fn settings(plan: &ForecastPlan) -> Settings {
+    let model = &plan.model;
+    Settings {
+        bptt: model.bptt,
+        longest_lag: plan.horizons.last().map_or(1, |&horizon| horizon as usize),
+        stride: 1,
+        replay: model.replay,
+        loss: model.loss.clone(),
+        optimizer: model.optimizer,
+        clip: GRADIENT_CLIP,
+        ema: 0.995,
+        seed: model.seed,
     }
 }
 

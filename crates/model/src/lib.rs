@@ -32,6 +32,7 @@ mod spec;
 mod tbptt;
 mod track;
 mod weights;
+mod workspace;
 
 #[cfg(test)]
 mod conformance;
@@ -43,7 +44,7 @@ mod pytorch;
 pub use cell::LayerState;
 pub use error::{ModelError, Result};
 pub use guard::Guard;
-pub use learner::{Learned, Learner, Memory, Prediction, Settings};
+pub use learner::{Learned, Learner, Memory, Recipe, Settings};
 pub use loss::{HUBER_DELTA, Loss};
 pub use network::{Network, State, Tape};
 pub use optimizer::{BETAS, Moments, Optimizer, Rule, Schedule, clip_global_norm};
@@ -51,3 +52,4 @@ pub use real::Real;
 pub use spec::{Activation, Cell, Layout, NetworkSpec, Parameter};
 pub use tbptt::{Example, Target, loss_and_gradient};
 pub use track::Track;
+pub use workspace::{Prediction, Workspace};

@@ -27,11 +27,11 @@ pub use update::{Moments, Step};
 
 use pulp::{Arch, Simd, WithSimd};
 
-use self::cells::{Fused, Gru, Lstm, Relu, Sigmoid, Tanh};
+use self::cells::{Fused, Gru, Lstm, Simple};
 use self::layer::{Backward, Forward, accumulate};
 use self::panels::{Block, LANES, Panels, padded};
-use self::products::{Columns, Sources, add_gradient, add_transposed_product};
-use crate::spec::{Activation, Cell, NetworkSpec};
+use self::products::{Columns, Sources, Sums, add_gradient, add_transposed_product};
+use crate::spec::{Cell, NetworkSpec};
 
 /// The instructions that kernels run with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,26 +164,18 @@ impl WithSimd for Pass<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let spec = self.engine.spec;
-        match (spec.cell, spec.activation) {
+        let simple = Simple(spec.activation);
+        match (spec.cell, self.engine.panels.layers[0].width) {
             (Cell::Lstm, _) => self.run::<S, _, 4, 4>(simd, Lstm),
             (Cell::Gru, _) => self.run::<S, _, 3, 4>(simd, Gru),
-            (Cell::Rnn, Activation::Tanh) => self.run_simple(simd, Tanh),
-            (Cell::Rnn, Activation::Relu) => self.run_simple(simd, Relu),
-            (Cell::Rnn, Activation::Sigmoid) => self.run_simple(simd, Sigmoid),
+            (Cell::Rnn, 4) => self.run::<S, _, 4, 4>(simd, simple),
+            (Cell::Rnn, 2) => self.run::<S, _, 2, 2>(simd, simple),
+            (Cell::Rnn, _) => self.run::<S, _, 1, 1>(simd, simple),
         }
     }
 }
 
 impl Pass<'_> {
-    #[inline(always)]
-    fn run_simple<S: Simd, C: Fused>(self, simd: S, cell: C) {
-        match self.engine.panels.layers[0].width {
-            4 => self.run::<S, C, 4, 4>(simd, cell),
-            2 => self.run::<S, C, 2, 2>(simd, cell),
-            _ => self.run::<S, C, 1, 1>(simd, cell),
-        }
-    }
-
     #[inline(always)]
     fn run<S: Simd, C: Fused, const V: usize, const A: usize>(self, simd: S, cell: C) {
         let Pass { engine, params, tape, gradient } = self;
@@ -235,11 +227,13 @@ fn backward<S: Simd, C: Fused, const V: usize, const A: usize>(
     let inputs = Columns { values: inputs, stride: engine.spec.inputs };
     let slopes = Columns { values: slopes, stride: padded(engine.spec.outputs) };
     d_h[..columns * units].fill(0.0);
-    let w = Product { w: &transposed.head, d: slopes, out: d_h, stride: units, count: columns };
-    simd.vectorize(w);
+    let one = Sums { unit: 1, panel: 1, apart: false };
+    let w = &transposed.head;
+    simd.vectorize(Product { w, d: slopes, sums: one, out: d_h, stride: units, count: columns });
     let top = states_after(&layers[layers.len() - 1].h, engine.spec.hidden, window.batch);
     let sources = Sources { d: slopes, inputs, hidden: top, columns };
-    simd.vectorize(Gradient::<_, 1, 1> { block: &panels.head, sources, sum_of: |v| v, gradient });
+    simd.vectorize(Gradient::<1> { block: &panels.head, sources, sums: one, gradient });
+    let sums = Sums { unit: C::SUMS, panel: A, apart: C::APART };
     let (mut d_h, mut d_below) = (d_h, d_below);
     for (k, block) in panels.layers.iter().enumerate().rev() {
         let (below, rest) = layers.split_at_mut(k);
@@ -255,11 +249,12 @@ fn backward<S: Simd, C: Fused, const V: usize, const A: usize>(
         if k > 0 {
             d_below[..columns * units].fill(0.0);
             let w = &transposed.inputs[k - 1];
-            simd.vectorize(Product { w, d, out: d_below, stride: units, count: columns });
+            let sums = sums.of_inputs();
+            simd.vectorize(Product { w, d, sums, out: d_below, stride: units, count: columns });
         }
         let hidden = Columns { values: &layer.h, stride: units };
         let sources = Sources { d, inputs, hidden, columns };
-        simd.vectorize(Gradient::<_, V, A> { block, sources, sum_of: C::hidden_sum, gradient });
+        simd.vectorize(Gradient::<V> { block, sources, sums, gradient });
         std::mem::swap(&mut d_h, &mut d_below);
     }
 }
@@ -322,10 +317,10 @@ impl Head<'_> {
     }
 }
 
-/// `add_transposed_product` by a matrix of the inputs' sums.
 struct Product<'a> {
     w: &'a products::Transposed,
     d: Columns<'a>,
+    sums: Sums,
     out: &'a mut [f32],
     stride: usize,
     count: usize,
@@ -336,23 +331,23 @@ impl WithSimd for Product<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        add_transposed_product(simd, self.w, self.d, |v| v, self.out, self.stride, self.count);
+        add_transposed_product(simd, self.w, self.d, self.sums, self.out, self.stride, self.count);
     }
 }
 
-struct Gradient<'a, F, const V: usize, const A: usize> {
+struct Gradient<'a, const V: usize> {
     block: &'a Block,
     sources: Sources<'a>,
-    sum_of: F,
+    sums: Sums,
     gradient: &'a mut [f32],
 }
 
-impl<F: Fn(usize) -> usize + Copy, const V: usize, const A: usize> WithSimd for Gradient<'_, F, V, A> {
+impl<const V: usize> WithSimd for Gradient<'_, V> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        add_gradient::<S, V, A>(simd, self.block, &self.sources, self.sum_of, self.gradient);
+        add_gradient::<S, V>(simd, self.block, &self.sources, self.sums, self.gradient);
     }
 }
 
