@@ -73,7 +73,7 @@ impl<C: Fused, const V: usize, const A: usize> Forward<'_, C, V, A> {
         let (from_inputs, from_hidden) = rows.split_at(block.inputs * row);
         let (past, now) = self.tape.h.split_at_mut((first + batch - first % batch) * units);
         let x: [&[f32]; N] = from_fn(|n| self.inputs.column(first + n, block.inputs));
-        let h: [&[f32]; N] = from_fn(|n| &past[(first + n) * units..][..block.hidden]);
+        let h: [&[f32]; N] = from_fn(|n| &past[(first + n) * units..][..block.units]);
         for part in 0..parts::<S>() {
             let mut start = [simd.splat_f32s(0.0); A];
             for v in 0..V {

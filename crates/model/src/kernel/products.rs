@@ -7,7 +7,7 @@ use pulp::Simd;
 
 use super::floats::Floats;
 use super::lanes::{columns_of_a_tile, load, parts, store};
-use super::panels::{Block, LANES, padded};
+use super::panels::{BIASES, Block, LANES, padded};
 
 /// Columns of numbers, one every `stride` elements.
 #[derive(Clone, Copy)]
@@ -82,16 +82,18 @@ impl Transposed {
     }
 
     /// Copies W out of the panels: `columns` rows of `block` from `first_row` on.
+    #[inline(always)]
     pub fn fill(&mut self, block: &Block, params: &[f32], first_row: usize, columns: usize) {
         let row = block.vectors() * LANES;
         let lanes = self.vectors * LANES;
+        let rows = self.rows();
         // Vector `v` of panel `p` is vector p·V + v of W's rows, whether it is a gate's or of more units.
         for p in 0..block.panels() {
             let panel = &params[block.panel(p)][first_row * row..];
             for v in 0..block.vectors() {
                 let vector = p * block.vectors() + v;
                 for k in (0..columns).step_by(LANES) {
-                    let into = (k / lanes) * self.rows() * lanes + vector * LANES * lanes + k % lanes;
+                    let into = (k / lanes) * rows * lanes + vector * LANES * lanes + k % lanes;
                     let from = &panel[k * row + v * LANES..];
                     transpose(from, row, (columns - k).min(LANES), &mut self.values[into..], lanes);
                 }
@@ -105,12 +107,15 @@ impl Transposed {
 }
 
 /// Sixteen columns of `from` (`count` rows, `row` apart) to sixteen rows of `into`, `lanes` apart.
+#[inline(always)]
 fn transpose(from: &[f32], row: usize, count: usize, into: &mut [f32], lanes: usize) {
-    for k in 0..count {
-        let values: &[f32] = &from[k * row..][..LANES];
-        for (unit, value) in values.iter().enumerate() {
-            into[unit * lanes + k] = *value;
-        }
+    let mut block = [[0.0f32; LANES]; LANES];
+    for (k, rows) in block.iter_mut().enumerate().take(count) {
+        rows.copy_from_slice(&from[k * row..][..LANES]);
+    }
+    for (unit, into) in into.chunks_mut(lanes).take(LANES).enumerate() {
+        let column: [f32; LANES] = from_fn(|k| block[k][unit]);
+        into[..LANES].copy_from_slice(&column);
     }
 }
 
@@ -221,7 +226,7 @@ pub fn add_gradient<S: Simd, const V: usize>(
         let (inputs, hidden) = (from.inputs.from(first), from.hidden.from(first));
         for p in 0..block.panels() {
             let panel = &mut gradient[block.panel(p)];
-            let (biases, weights) = panel.split_at_mut(block.biases * V * LANES);
+            let (biases, weights) = panel.split_at_mut(BIASES * V * LANES);
             let (by_inputs, by_hidden) = weights.split_at_mut(block.inputs * V * LANES);
             let at = p * sums.panel * LANES;
             add_bias_gradient::<S, V>(simd, d, at, count, biases, sums);
@@ -231,7 +236,8 @@ pub fn add_gradient<S: Simd, const V: usize>(
     }
 }
 
-/// The first row of biases belongs to the inputs' sums, the second to the hidden ones.
+/// Every sum's derivative over the columns, once: the first row of biases belongs to the inputs' sums, the second to
+/// the hidden ones.
 #[inline(always)]
 fn add_bias_gradient<S: Simd, const V: usize>(
     simd: S,
@@ -241,16 +247,19 @@ fn add_bias_gradient<S: Simd, const V: usize>(
     biases: &mut [f32],
     sums: Sums,
 ) {
-    for (row, biases) in biases.chunks_exact_mut(V * LANES).enumerate() {
-        for part in 0..parts::<S>() {
+    let biases = S::as_mut_simd_f32s(biases).0;
+    for part in 0..parts::<S>() {
+        let mut totals = [simd.splat_f32s(0.0); 4];
+        for n in 0..count {
+            let column = S::as_simd_f32s(&d.values[n * d.stride + at..][..sums.panel * LANES]).0;
+            for (total, vector) in totals.iter_mut().zip(column.chunks_exact(parts::<S>())) {
+                *total = simd.add_f32s(*total, vector[part]);
+            }
+        }
+        for (row, biases) in biases.chunks_exact_mut(V * parts::<S>()).enumerate() {
             for v in 0..V {
-                let place = v * LANES + part * S::F32_LANES;
-                let from = at + if row == 0 { v } else { sums.of(v) } * LANES + part * S::F32_LANES;
-                let mut sum = load(simd, biases, place);
-                for column in d.values.chunks_exact(d.stride).take(count) {
-                    sum = simd.add_f32s(sum, load(simd, column, from));
-                }
-                store(simd, biases, place, sum);
+                let bias = &mut biases[v * parts::<S>() + part];
+                *bias = simd.add_f32s(*bias, totals[if row == 0 { v } else { sums.of(v) }]);
             }
         }
     }
