@@ -6,6 +6,7 @@
 //!                 └────────── network ─────────┘         forward, backward
 //! track, replay ──▶ tbptt ──▶ optimizer ──▶ guard        what is learned from, the gradient, the step, its safety
 //!      └───────────────── learner ────────────────┘      predict, learn, snapshot, resume
+//! file                                                   the parameters as safetensors, to PyTorch and back
 //! ```
 //!
 //! Shapes: a matrix is features × batch, one column a series. A *panel* holds a window of T steps of B series
@@ -18,6 +19,7 @@
 
 mod cell;
 mod error;
+pub mod file;
 mod fit;
 mod guard;
 mod head;
