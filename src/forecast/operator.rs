@@ -22,8 +22,6 @@ use crate::operator::{Operator, Output, Stats};
 
 /// Labels are clipped to this many scales.
 const LABEL_CLIP: f64 = 8.0;
-/// The longest step of the gradient, in its global norm.
-const GRADIENT_CLIP: f32 = 1.0;
 
 /// Forecasts every series of one partition at every horizon.
 pub struct ForecastOperator {
@@ -188,21 +186,22 @@ impl ForecastOperator {
         }
     }
 
-    /// The network's outputs, one a horizon for every row, in units of sigma_h; zeros without a network.
+    /// The network's point forecasts, one a horizon for every row, in units of sigma_h; zeros without a network.
     fn predict(&mut self, rows: &[Row], start: EventTime) -> Vec<Vec<f64>> {
-        let outputs = self.plan.horizons.len();
-        let mut predicted = vec![vec![0.0; outputs]; rows.len()];
+        let mut predicted = vec![vec![0.0; self.plan.horizons.len()]; rows.len()];
         if !self.has_network() {
             return predicted;
         }
         let inputs: Vec<Vec<f32>> =
             rows.iter().map(|row| self.features.of(&self.state.series[row.member].series, start)).collect();
+        let loss = self.plan.model.loss.clone();
         self.for_each_learner(rows, |learner, workspace, order, tracks| {
             let inputs: Vec<f32> = order.iter().flat_map(|&row| &inputs[row]).copied().collect();
             let prediction = learner.predict(workspace, tracks, &inputs);
             for (column, &row) in order.iter().enumerate() {
-                for (output, value) in predicted[row].iter_mut().enumerate() {
-                    *value = f64::from(prediction.ema(column)[output]);
+                let outputs = prediction.ema(column).chunks(loss.width());
+                for (value, outputs) in predicted[row].iter_mut().zip(outputs) {
+                    *value = f64::from(loss.point(outputs));
                 }
             }
         });
@@ -213,8 +212,8 @@ impl ForecastOperator {
     fn score(&mut self, rows: &[Row], end: EventTime, scores: &mut Scores) -> Result<()> {
         for row in rows {
             let (name, member) = self.state.series.get_index_mut(row.member).ok_or_else(no_member)?;
-            for (output, &horizon) in self.plan.horizons.iter().enumerate() {
-                let memory = &mut member.series.horizons[output];
+            for (index, &horizon) in self.plan.horizons.iter().enumerate() {
+                let memory = &mut member.series.horizons[index];
                 while memory.waiting.front().is_some_and(|waiting| waiting.target_time < end) {
                     // Its window passed without an observation: no truth will come.
                     memory.waiting.pop_front();
@@ -229,7 +228,7 @@ impl ForecastOperator {
                     let label = ((actual - made.naive) / made.sigma).clamp(-LABEL_CLIP, LABEL_CLIP);
                     // The newest step is this window's; the forecast came from an earlier one.
                     let back = usize::try_from(member.step - made.step).unwrap_or(usize::MAX);
-                    member.track.label(back, output, label as f32);
+                    member.track.label(back, index, label as f32);
                 }
             }
         }
@@ -305,8 +304,8 @@ fn network(plan: &ForecastPlan, inputs: usize) -> NetworkSpec {
         inputs,
         hidden: model.hidden,
         layers: model.layers,
-        outputs: plan.horizons.len(),
-        skip: true,
+        outputs: plan.horizons.len() * model.loss.width(),
+        skip: model.skip,
     }
 }
 
@@ -315,12 +314,12 @@ fn settings(plan: &ForecastPlan) -> Settings {
     Settings {
         bptt: model.bptt,
         longest_lag: plan.horizons.last().map_or(1, |&horizon| horizon as usize),
-        stride: 1,
+        stride: model.stride,
         replay: model.replay,
         loss: model.loss.clone(),
         optimizer: model.optimizer,
-        clip: GRADIENT_CLIP,
-        ema: 0.995,
+        clip: model.clip,
+        ema: model.ema,
         seed: model.seed,
     }
 }
