@@ -4,6 +4,7 @@
 mod check;
 mod demo;
 mod run;
+mod train;
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -79,6 +80,8 @@ enum Verb {
         #[arg(long, value_enum, default_value = "table")]
         format: SqlFormat,
     },
+    /// Trains the network on the pipeline's history until it gets no better, and writes its weights.
+    Train(train::TrainArgs),
     /// Prints the JSON Schema of the pipeline file, for editors.
     Schema,
 }
@@ -144,6 +147,7 @@ fn dispatch(cli: &Cli) -> Outcome {
             let plan = config::load(pipeline, sets)?.plan;
             Ok(query::run(&plan, query, format, &mut std::io::stdout().lock())?)
         }
+        Verb::Train(args) => train::train(&config::load(&args.pipeline, sets)?, args),
         Verb::Schema => {
             say(&format!("{:#}", config::schema()));
             Ok(())

@@ -13,6 +13,7 @@ use crate::error::{Error, Kind, OrFail, Result};
 use crate::forecast::ForecastOperator;
 use crate::ingest::{DecodeSpec, Decoder, FileSource, avro_fields, columns};
 use crate::message::system_fields;
+use crate::operator::Operator;
 use crate::window::{Aggregation, WindowOperator, referenced_columns};
 
 /// What a source says of its records before it is read.
@@ -92,16 +93,22 @@ impl Blueprint {
 
     /// A partition with no memory.
     pub fn partition(&self, id: i32) -> Result<Partition> {
-        let window = WindowOperator::new(&self.plan.window, Arc::clone(&self.aggregation));
         let forecast = ForecastOperator::new(&self.plan.forecast, self.plan.window.size_us);
+        self.chain(id, vec![Box::new(self.window()), Box::new(forecast)])
+    }
+
+    /// A partition with no memory that hands its closed windows on instead of forecasting from them.
+    pub fn windows(&self, id: i32) -> Result<Partition> {
+        self.chain(id, vec![Box::new(self.window())])
+    }
+
+    fn window(&self) -> WindowOperator {
+        WindowOperator::new(&self.plan.window, Arc::clone(&self.aggregation))
+    }
+
+    fn chain(&self, id: i32, operators: Vec<Box<dyn Operator>>) -> Result<Partition> {
         let decoder = Decoder::new(self.decode.clone())?;
-        Ok(Partition::new(
-            id,
-            self.topic.clone(),
-            self.fingerprint.clone(),
-            decoder,
-            vec![Box::new(window), Box::new(forecast)],
-        ))
+        Ok(Partition::new(id, self.topic.clone(), self.fingerprint.clone(), decoder, operators))
     }
 }
 

@@ -10,4 +10,5 @@ mod rejects;
 mod schemas;
 mod sql;
 mod support;
+mod train;
 mod windows;

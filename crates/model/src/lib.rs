@@ -7,6 +7,7 @@
 //! track, replay ──▶ tbptt ──▶ optimizer ──▶ guard        what is learned from, the gradient, the step, its safety
 //!      └───────────────── learner ────────────────┘      predict, learn, snapshot, resume
 //! file                                                   the parameters as safetensors, to PyTorch and back
+//! sequences ──▶ train ──▶ the same gradient and step     offline: again and again, until it gets no better
 //! ```
 //!
 //! Shapes: a matrix is features × batch, one column a series. A *panel* holds a window of T steps of B series
@@ -21,6 +22,7 @@ mod cell;
 mod error;
 pub mod file;
 mod fit;
+mod gradient;
 mod guard;
 mod head;
 pub mod kernel;
@@ -33,6 +35,7 @@ mod replay;
 mod spec;
 mod tbptt;
 mod track;
+mod train;
 mod weights;
 mod workspace;
 
@@ -54,4 +57,5 @@ pub use real::Real;
 pub use spec::{Activation, Cell, Layout, NetworkSpec, Parameter};
 pub use tbptt::{Example, Target, loss_and_gradient};
 pub use track::Track;
+pub use train::{Ended, Epoch, Mode, Progress, Sequence, Trained, Training, train};
 pub use workspace::{Prediction, Workspace};
