@@ -3,6 +3,7 @@
 
 mod check;
 mod demo;
+mod model;
 mod run;
 
 use std::io::{IsTerminal, Write};
@@ -79,6 +80,9 @@ enum Verb {
         #[arg(long, value_enum, default_value = "table")]
         format: SqlFormat,
     },
+    /// Learned weights to a file and back.
+    #[command(subcommand)]
+    Model(model::Model),
     /// Prints the JSON Schema of the pipeline file, for editors.
     Schema,
 }
@@ -143,6 +147,10 @@ fn dispatch(cli: &Cli) -> Outcome {
             };
             let plan = config::load(pipeline, sets)?.plan;
             Ok(query::run(&plan, query, format, &mut std::io::stdout().lock())?)
+        }
+        Verb::Model(model::Model::Export(args)) => model::export(&config::load(&args.pipeline, sets)?, args),
+        Verb::Model(model::Model::Import { pipeline, file }) => {
+            model::import(&config::load(pipeline, sets)?, file)
         }
         Verb::Schema => {
             say(&format!("{:#}", config::schema()));

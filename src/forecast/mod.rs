@@ -8,5 +8,5 @@ mod records;
 mod scale;
 mod series;
 
-pub use operator::ForecastOperator;
+pub use operator::{ForecastOperator, Weights};
 pub use records::{forecast_schema, score_schema};
