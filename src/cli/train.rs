@@ -2,7 +2,6 @@
 //! It must not touch what a run leaves behind: no sink, no state, no consumer group.
 
 mod report;
-mod weights;
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -11,16 +10,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
+use indicatif::ProgressBar;
 
 use self::report::{Bar, table};
-use self::weights::WeightsFile;
-use super::{Failure, Outcome, check_clients, placed, run, say};
+use super::{Failure, Outcome, check_clients, placed, run, say, weights};
 use crate::config::Pipeline;
 use crate::config::plan::{Expert, ForecastPlan, GeneratePlan, Plan, Scope, SourcePlan};
 use crate::error::{Error, Kind, OrFail};
-use crate::forecast::{Recorder, network_spec};
+use crate::forecast::{Recorder, meaning, network_spec};
 use crate::ingest::{FileSource, GeneratedSource, KafkaHistory, Source};
-use crate::model::{Mode, Progress, Sequence, Training, train as train_network};
+use crate::model::{Mode, Progress, Sequence, Training, file, train as train_network};
 use crate::runtime::{Blueprint, Known, Watch, read_history};
 
 /// The options of `train`.
@@ -72,14 +71,11 @@ pub fn train(pipeline: &Pipeline, args: &TrainArgs) -> Outcome {
             pipeline.fault(&["forecast", "experts"], "there is no rnn among them, so nothing to train");
         return Err(Failure::Pipeline(crate::config::Faults(vec![fault])));
     }
-    let file = WeightsFile::create(&args.file)?;
+    weights::can_be_written(&args.file)?;
     let bar = report::reading();
     let counted = bar.clone();
     let watch = run::watch(plan, Arc::new(move |records| counted.inc(records)))?;
-    let sequences = record(pipeline, args, &watch);
-    bar.finish_and_clear();
-    let sequences = sequences?;
-
+    let sequences = record(pipeline, args, &watch, &bar)?;
     if plan.forecast.model.scope == Scope::Series {
         eprintln!("scope: series: one network is trained on all series; each of them starts from it");
     }
@@ -94,13 +90,16 @@ pub fn train(pipeline: &Pipeline, args: &TrainArgs) -> Outcome {
     bar.finish();
     let trained = trained.or_fail(Kind::Source, || "cannot train on this history")?;
     let best = &trained.history[trained.best];
-    let metadata = [
+    let mut metadata = meaning(&plan.forecast);
+    let said = [
         ("pipeline", plan.name.clone()),
         ("epoch", trained.best.to_string()),
         ("held_out_loss", best.held_out.to_string()),
         ("naive_loss", trained.naive.to_string()),
     ];
-    file.write(&spec, trained.params.as_slice(), &metadata)?;
+    metadata.extend(said.map(|(key, value)| (key.to_owned(), value)));
+    let bytes = file::write(&spec, &trained.params, &metadata);
+    weights::write(&args.file, &bytes.or_fail(Kind::Io, || "the weights cannot be written")?)?;
     say(&table(&trained, started.elapsed(), &args.file));
     Ok(())
 }
@@ -130,14 +129,15 @@ fn training(plan: &ForecastPlan, args: &TrainArgs) -> Training {
 }
 
 /// The history of every series. Errors: besides those of reading, `Source`, when nothing can be trained on it.
-fn record(pipeline: &Pipeline, args: &TrainArgs, watch: &Watch) -> Outcome<Vec<Sequence>> {
+fn record(pipeline: &Pipeline, args: &TrainArgs, watch: &Watch, bar: &ProgressBar) -> Outcome<Vec<Sequence>> {
     let plan = &pipeline.plan;
     let (blueprint, mut source) = open(pipeline)?;
     let mut recorder = Recorder::new(&plan.forecast, plan.window.size_us);
     let read = read_history(&blueprint, source.as_mut(), watch, &mut |partition, rows| {
         recorder.take(partition, rows)
-    })?;
-    let Some(records) = read else {
+    });
+    bar.finish_and_clear();
+    let Some(records) = read? else {
         return Err(failed("stopped before the history was read; no weights were written"));
     };
     let (series, windows) = (recorder.series(), recorder.windows());

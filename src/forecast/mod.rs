@@ -13,6 +13,6 @@ mod scale;
 mod series;
 
 pub use network::network_spec;
-pub use operator::ForecastOperator;
+pub use operator::{ForecastOperator, Weights, meaning};
 pub use recorder::Recorder;
 pub use records::{forecast_schema, score_schema};

@@ -1,6 +1,10 @@
 //! The forecast operator: a closed window in, forecasts and scores out, the networks trained on the way.
 //! It must not reorder: for every window it predicts, scores what came true, then learns.
 
+mod weights;
+
+pub use weights::{Weights, meaning};
+
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -17,7 +21,7 @@ use super::series::{Series, Waiting};
 use crate::config::plan::{Expert, ForecastPlan, Scope};
 use crate::error::{Error, Kind, OrFail, Result};
 use crate::message::{EventTime, Stream};
-use crate::model::{Learned, Learner, Memory, Recipe, Track, Workspace};
+use crate::model::{DVector, Learned, Learner, Memory, Recipe, Track, Workspace};
 use crate::operator::{Operator, Output, Stats};
 
 /// Forecasts every series of one partition at every horizon.
@@ -32,6 +36,8 @@ pub struct ForecastOperator {
     recipe: Arc<Recipe>,
     /// Where its learners work, one after another.
     workspace: Workspace,
+    /// What new networks begin with instead of nothing learned.
+    initial: Option<DVector<f32>>,
     state: State,
 }
 
@@ -96,6 +102,7 @@ impl ForecastOperator {
             scores: score_schema(&plan.levels),
             workspace: recipe.workspace(),
             recipe,
+            initial: None,
             state: State::default(),
         }
     }
@@ -111,21 +118,21 @@ impl ForecastOperator {
             let member = match self.state.series.get_index_of(row.series) {
                 Some(member) => member,
                 None if row.values[0].is_none() => continue,
-                None => self.admit(row.series),
+                None => self.admit(row.series)?,
             };
             rows.push(Row { member, values: row.values, observed: row.observed });
         }
         Ok(rows)
     }
 
-    fn admit(&mut self, name: &str) -> usize {
+    fn admit(&mut self, name: &str) -> Result<usize> {
         if self.state.learners.is_empty() || self.plan.model.scope == Scope::Series {
-            self.state.learners.push(Learner::new(&self.recipe));
+            self.state.learners.push(self.new_learner()?);
         }
         let learner = &self.state.learners[self.state.learners.len() - 1];
         let series = Series::new(&self.plan, self.memory);
         let member = Member { series, track: learner.new_track(), step: 0 };
-        self.state.series.insert_full(name.to_owned(), member).0
+        Ok(self.state.series.insert_full(name.to_owned(), member).0)
     }
 
     /// The learner of a series.
@@ -236,7 +243,8 @@ impl ForecastOperator {
             for (index, (&horizon, &output)) in self.plan.horizons.iter().zip(outputs).enumerate() {
                 let sigma = member.series.step_scale(horizon).rms();
                 let rnn = Some(naive + sigma * output).filter(|value| value.is_finite());
-                let learned = updates > 0 && rnn.is_some();
+                // A network that knows nothing says exactly zero; one with imported weights knows before its first update.
+                let learned = rnn.is_some() && (updates > 0 || output != 0.0);
                 let forecast = rnn.unwrap_or(naive);
                 let memory = &mut member.series.horizons[index];
                 let intervals = (sigma > 0.0).then(|| {
@@ -333,8 +341,7 @@ impl Operator for ForecastOperator {
         let image: Image<IndexMap<String, Member>, Memory> =
             postcard::from_bytes(state).or_fail(Kind::State, || "cannot read the forecasters' state")?;
         let learners = image.memories.into_iter().map(|memory| {
-            Learner::resume(self.network(), self.settings(), memory)
-                .or_fail(Kind::State, || "this state is of another model")
+            Learner::resume(&self.recipe, memory).or_fail(Kind::State, || "this state is of another model")
         });
         let learners = learners.collect::<Result<Vec<_>>>()?;
         self.state = State { series: image.series, learners, newest: image.newest };

@@ -56,6 +56,7 @@ pub use error::{ModelError, Result};
 pub use guard::Guard;
 pub use learner::{Learned, Learner, Memory, Recipe, Settings};
 pub use loss::{HUBER_DELTA, Loss};
+pub use nalgebra::DVector;
 pub use network::{Network, State, Tape};
 pub use optimizer::{BETAS, Moments, Optimizer, Rule, Schedule, clip_global_norm};
 pub use real::Real;
