@@ -30,7 +30,7 @@ pub fn check(pipeline: &Pipeline, connect: bool) -> Outcome {
 }
 
 /// Plans what a run would; standard input must not be read here, its columns are taken on trust.
-fn plan_all(plan: &Plan) -> Result<Blueprint> {
+pub fn plan_all(plan: &Plan) -> Result<Blueprint> {
     match &plan.source {
         SourcePlan::File(file) if file.path.as_os_str() != "-" => {
             Blueprint::for_file(plan.clone(), &mut FileSource::open(file)?)

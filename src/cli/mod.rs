@@ -3,8 +3,10 @@
 
 mod check;
 mod demo;
+mod model;
 mod run;
 mod train;
+mod weights;
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -82,6 +84,9 @@ enum Verb {
     },
     /// Trains the network on the pipeline's history until it gets no better, and writes its weights.
     Train(train::TrainArgs),
+    /// Learned weights to a file and back.
+    #[command(subcommand)]
+    Model(model::Model),
     /// Prints the JSON Schema of the pipeline file, for editors.
     Schema,
 }
@@ -148,6 +153,10 @@ fn dispatch(cli: &Cli) -> Outcome {
             Ok(query::run(&plan, query, format, &mut std::io::stdout().lock())?)
         }
         Verb::Train(args) => train::train(&config::load(&args.pipeline, sets)?, args),
+        Verb::Model(model::Model::Export(args)) => model::export(&config::load(&args.pipeline, sets)?, args),
+        Verb::Model(model::Model::Import { pipeline, file }) => {
+            model::import(&config::load(pipeline, sets)?, file)
+        }
         Verb::Schema => {
             say(&format!("{:#}", config::schema()));
             Ok(())

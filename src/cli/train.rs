@@ -2,7 +2,6 @@
 //! It must not touch what a run leaves behind: no sink, no state, no consumer group.
 
 mod report;
-mod weights;
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -14,14 +13,13 @@ use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 
 use self::report::{Bar, table};
-use self::weights::WeightsFile;
-use super::{Failure, Outcome, check_clients, placed, run, say};
+use super::{Failure, Outcome, check_clients, placed, run, say, weights};
 use crate::config::Pipeline;
 use crate::config::plan::{Expert, ForecastPlan, GeneratePlan, Plan, Scope, SourcePlan};
 use crate::error::{Error, Kind, OrFail};
-use crate::forecast::{GRADIENT_CLIP, Recorder, network_spec};
+use crate::forecast::{Recorder, meaning, network_spec};
 use crate::ingest::{FileSource, GeneratedSource, KafkaHistory, Source};
-use crate::model::{Mode, Progress, Sequence, Training, train as train_network};
+use crate::model::{Mode, Progress, Sequence, Training, file, train as train_network};
 use crate::runtime::{Blueprint, Known, Watch, read_history};
 
 /// The options of `train`.
@@ -73,7 +71,7 @@ pub fn train(pipeline: &Pipeline, args: &TrainArgs) -> Outcome {
             pipeline.fault(&["forecast", "experts"], "there is no rnn among them, so nothing to train");
         return Err(Failure::Pipeline(crate::config::Faults(vec![fault])));
     }
-    let file = WeightsFile::create(&args.file)?;
+    weights::can_be_written(&args.file)?;
     let bar = report::reading();
     let counted = bar.clone();
     let watch = run::watch(plan, Arc::new(move |records| counted.inc(records)))?;
@@ -92,13 +90,16 @@ pub fn train(pipeline: &Pipeline, args: &TrainArgs) -> Outcome {
     bar.finish();
     let trained = trained.or_fail(Kind::Source, || "cannot train on this history")?;
     let best = &trained.history[trained.best];
-    let metadata = [
+    let mut metadata = meaning(&plan.forecast);
+    let said = [
         ("pipeline", plan.name.clone()),
         ("epoch", trained.best.to_string()),
         ("held_out_loss", best.held_out.to_string()),
         ("naive_loss", trained.naive.to_string()),
     ];
-    file.write(&spec, trained.params.as_slice(), &metadata)?;
+    metadata.extend(said.map(|(key, value)| (key.to_owned(), value)));
+    let bytes = file::write(&spec, &trained.params, &metadata);
+    weights::write(&args.file, &bytes.or_fail(Kind::Io, || "the weights cannot be written")?)?;
     say(&table(&trained, started.elapsed(), &args.file));
     Ok(())
 }
@@ -122,7 +123,7 @@ fn training(plan: &ForecastPlan, args: &TrainArgs) -> Training {
         holdout: args.holdout,
         loss: model.loss.clone(),
         optimizer: model.optimizer,
-        clip: GRADIENT_CLIP,
+        clip: model.clip,
         seed: model.seed,
     }
 }

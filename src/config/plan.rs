@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-pub use tickcast_model::{Activation, Cell, Loss, Optimizer};
+pub use tickcast_model::{Activation, Cell, Loss, Optimizer, Rule, Schedule};
 
 /// A whole pipeline, ready to run.
 #[derive(Debug, Clone)]
@@ -170,12 +170,20 @@ pub struct ModelPlan {
     pub layers: usize,
     /// Of the simple RNN; LSTM and GRU have theirs by definition.
     pub activation: Activation,
-    /// Steps of truncated backpropagation, >= the longest horizon + 8.
+    /// Whether a linear path leads from the inputs past the cell to the outputs.
+    pub skip: bool,
+    /// Steps of truncated backpropagation, >= the longest horizon + 8 and >= the longest horizon + the stride.
     pub bptt: usize,
-    /// Random past windows learned again at each close, per live series.
+    /// Closed windows from one update to the next, >= 1.
+    pub stride: usize,
+    /// Random past windows learned again at each update, per live series.
     pub replay: usize,
     pub loss: Loss,
     pub optimizer: Optimizer,
+    /// Longest gradient that is applied as it is, in its global norm, > 0.
+    pub clip: f32,
+    /// Decay of the averaged weights, in [0, 1).
+    pub ema: f32,
     pub scope: Scope,
     pub seed: u64,
 }

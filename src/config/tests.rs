@@ -9,6 +9,8 @@ use proptest::prelude::*;
 use super::plan::*;
 use super::*;
 
+mod model;
+
 /// The contract's example, word for word, but for comments.
 const CONTRACT: &str = r#"name: weather
 source:
@@ -170,6 +172,8 @@ fn the_smallest_pipeline_has_every_default() {
     assert_eq!((model.cell, model.hidden, model.layers, model.bptt), (Cell::Gru, 32, 1, 32));
     assert_eq!(model.loss, Loss::Huber { delta: 1.5 });
     assert_eq!((model.scope, model.replay, model.seed), (Scope::Shared, 2, 1));
+    assert_eq!((model.stride, model.clip, model.ema, model.skip), (1, 1.0, 0.995, true));
+    assert_eq!(model.optimizer, Optimizer::adam(3e-4));
     assert!(matches!(plan.sinks.forecasts, Some(SinkPlan::Stdout)));
     assert!(plan.sinks.scores.is_none() && plan.sinks.rejects.is_none() && plan.serve.http.is_none());
     assert!(matches!(plan.state, Some(StatePlan::Dir(dir)) if dir == Path::new("/base/state/weather")));
@@ -453,6 +457,8 @@ fn the_schema_describes_the_keys_with_their_words_and_bounds() {
     assert_eq!(of("/required/0"), "source");
     let words = of("/$defs/Calendar").to_string();
     assert!(words.contains("day_of_week"), "{words}");
+    assert_eq!(of("/$defs/RawSchedule/anyOf/0/const"), "constant");
+    assert!(of("/$defs/RawModel/properties/stride/description").as_str().unwrap().contains("Default: 1"));
 }
 
 proptest! {

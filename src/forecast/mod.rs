@@ -12,7 +12,7 @@ mod rows;
 mod scale;
 mod series;
 
-pub use network::{GRADIENT_CLIP, network_spec};
-pub use operator::ForecastOperator;
+pub use network::network_spec;
+pub use operator::{ForecastOperator, Weights, meaning};
 pub use recorder::Recorder;
 pub use records::{forecast_schema, score_schema};

@@ -1,14 +1,14 @@
 //! What the plan says of the network, and what the network is told: its shape, its labels, its longest step.
-//! It must not know how it learns.
+//! It must not know how any of it is done.
+
+use std::sync::Arc;
 
 use super::features::Features;
 use crate::config::plan::ForecastPlan;
-use crate::model::NetworkSpec;
+use crate::model::{NetworkSpec, Recipe, Settings};
 
 /// Labels are clipped to this many scales.
 const LABEL_CLIP: f64 = 8.0;
-/// The longest step of the gradient, in its global norm.
-pub const GRADIENT_CLIP: f32 = 1.0;
 
 /// The network that a pipeline's forecasts come from.
 pub fn network_spec(plan: &ForecastPlan) -> NetworkSpec {
@@ -20,7 +20,27 @@ pub fn network_spec(plan: &ForecastPlan) -> NetworkSpec {
         hidden: model.hidden,
         layers: model.layers,
         outputs: plan.horizons.len() * model.loss.width(),
-        skip: true,
+        skip: model.skip,
+    }
+}
+
+/// How the network of a pipeline learns, and what its learners share.
+pub fn recipe(plan: &ForecastPlan) -> Arc<Recipe> {
+    Recipe::new(network_spec(plan), settings(plan))
+}
+
+fn settings(plan: &ForecastPlan) -> Settings {
+    let model = &plan.model;
+    Settings {
+        bptt: model.bptt,
+        longest_lag: plan.horizons.last().map_or(1, |&horizon| horizon as usize),
+        stride: model.stride,
+        replay: model.replay,
+        loss: model.loss.clone(),
+        optimizer: model.optimizer,
+        clip: model.clip,
+        ema: model.ema,
+        seed: model.seed,
     }
 }
 

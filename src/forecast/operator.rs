@@ -1,6 +1,10 @@
 //! The forecast operator: a closed window in, forecasts and scores out, the networks trained on the way.
 //! It must not reorder: for every window it predicts, scores what came true, then learns.
 
+mod weights;
+
+pub use weights::{Weights, meaning};
+
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -10,14 +14,14 @@ use serde::{Deserialize, Serialize};
 
 use super::features::Features;
 use super::interval::central;
-use super::network::{GRADIENT_CLIP, label, network_spec};
+use super::network::{label, recipe};
 use super::records::{Forecasts, Scores, forecast_schema, score_schema};
 use super::rows::{window_rows, window_start};
 use super::series::{Series, Waiting};
 use crate::config::plan::{Expert, ForecastPlan, Scope};
 use crate::error::{Error, Kind, OrFail, Result};
 use crate::message::{EventTime, Stream};
-use crate::model::{Learned, Learner, Memory, NetworkSpec, Settings, Track};
+use crate::model::{DVector, Learned, Learner, Memory, Recipe, Track, Workspace};
 use crate::operator::{Operator, Output, Stats};
 
 /// Forecasts every series of one partition at every horizon.
@@ -29,6 +33,11 @@ pub struct ForecastOperator {
     memory: i64,
     forecasts: SchemaRef,
     scores: SchemaRef,
+    recipe: Arc<Recipe>,
+    /// Where its learners work, one after another.
+    workspace: Workspace,
+    /// What new networks begin with instead of nothing learned.
+    initial: Option<DVector<f32>>,
     state: State,
 }
 
@@ -83,6 +92,7 @@ impl Row {
 impl ForecastOperator {
     pub fn new(plan: &ForecastPlan, size_us: i64) -> Self {
         let features = Features::new(plan);
+        let recipe = recipe(plan);
         ForecastOperator {
             plan: plan.clone(),
             size_us,
@@ -90,24 +100,10 @@ impl ForecastOperator {
             features,
             forecasts: forecast_schema(&plan.levels),
             scores: score_schema(&plan.levels),
+            workspace: recipe.workspace(),
+            recipe,
+            initial: None,
             state: State::default(),
-        }
-    }
-
-    fn network(&self) -> NetworkSpec {
-        network_spec(&self.plan)
-    }
-
-    fn settings(&self) -> Settings {
-        let model = &self.plan.model;
-        Settings {
-            bptt: model.bptt,
-            longest_lag: self.plan.horizons.last().map_or(1, |&horizon| horizon as usize),
-            replay: model.replay,
-            loss: model.loss.clone(),
-            optimizer: model.optimizer,
-            clip: GRADIENT_CLIP,
-            seed: model.seed,
         }
     }
 
@@ -122,21 +118,21 @@ impl ForecastOperator {
             let member = match self.state.series.get_index_of(row.series) {
                 Some(member) => member,
                 None if row.values[0].is_none() => continue,
-                None => self.admit(row.series),
+                None => self.admit(row.series)?,
             };
             rows.push(Row { member, values: row.values, observed: row.observed });
         }
         Ok(rows)
     }
 
-    fn admit(&mut self, name: &str) -> usize {
+    fn admit(&mut self, name: &str) -> Result<usize> {
         if self.state.learners.is_empty() || self.plan.model.scope == Scope::Series {
-            self.state.learners.push(Learner::new(self.network(), self.settings()));
+            self.state.learners.push(self.new_learner()?);
         }
         let learner = &self.state.learners[self.state.learners.len() - 1];
         let series = Series::new(&self.plan, self.memory);
         let member = Member { series, track: learner.new_track(), step: 0 };
-        self.state.series.insert_full(name.to_owned(), member).0
+        Ok(self.state.series.insert_full(name.to_owned(), member).0)
     }
 
     /// The learner of a series.
@@ -151,9 +147,9 @@ impl ForecastOperator {
     fn for_each_learner(
         &mut self,
         rows: &[Row],
-        mut work: impl FnMut(&mut Learner, &[usize], &mut [&mut Track]),
+        mut work: impl FnMut(&mut Learner, &mut Workspace, &[usize], &mut [&mut Track]),
     ) {
-        let state = &mut self.state;
+        let (state, workspace) = (&mut self.state, &mut self.workspace);
         match self.plan.model.scope {
             Scope::Shared => {
                 let Some(learner) = state.learners.first_mut() else { return };
@@ -167,32 +163,33 @@ impl ForecastOperator {
                     .zip(&at)
                     .filter_map(|(member, row)| row.map(|row| (row, &mut member.track)))
                     .unzip();
-                work(learner, &order, &mut tracks);
+                work(learner, workspace, &order, &mut tracks);
             }
             Scope::Series => {
                 for (index, row) in rows.iter().enumerate() {
                     let (learner, member) = (&mut state.learners[row.member], &mut state.series[row.member]);
-                    work(learner, &[index], &mut [&mut member.track]);
+                    work(learner, workspace, &[index], &mut [&mut member.track]);
                 }
             }
         }
     }
 
-    /// The network's outputs, one a horizon for every row, in units of sigma_h; zeros without a network.
+    /// The network's point forecasts, one a horizon for every row, in units of sigma_h; zeros without a network.
     fn predict(&mut self, rows: &[Row], start: EventTime) -> Vec<Vec<f64>> {
-        let outputs = self.plan.horizons.len();
-        let mut predicted = vec![vec![0.0; outputs]; rows.len()];
+        let mut predicted = vec![vec![0.0; self.plan.horizons.len()]; rows.len()];
         if !self.has_network() {
             return predicted;
         }
-        let mut inputs: Vec<Vec<f32>> =
+        let inputs: Vec<Vec<f32>> =
             rows.iter().map(|row| self.features.of(&self.state.series[row.member].series, start)).collect();
-        self.for_each_learner(rows, |learner, order, tracks| {
-            let inputs: Vec<Vec<f32>> = order.iter().map(|&row| std::mem::take(&mut inputs[row])).collect();
-            let prediction = learner.predict(tracks, &inputs);
+        let loss = self.plan.model.loss.clone();
+        self.for_each_learner(rows, |learner, workspace, order, tracks| {
+            let inputs: Vec<f32> = order.iter().flat_map(|&row| &inputs[row]).copied().collect();
+            let prediction = learner.predict(workspace, tracks, &inputs);
             for (column, &row) in order.iter().enumerate() {
-                for (output, value) in predicted[row].iter_mut().enumerate() {
-                    *value = f64::from(prediction.ema[(output, column)]);
+                let outputs = prediction.ema(column).chunks(loss.width());
+                for (value, outputs) in predicted[row].iter_mut().zip(outputs) {
+                    *value = f64::from(loss.point(outputs));
                 }
             }
         });
@@ -203,8 +200,8 @@ impl ForecastOperator {
     fn score(&mut self, rows: &[Row], end: EventTime, scores: &mut Scores) -> Result<()> {
         for row in rows {
             let (name, member) = self.state.series.get_index_mut(row.member).ok_or_else(no_member)?;
-            for (output, &horizon) in self.plan.horizons.iter().enumerate() {
-                let memory = &mut member.series.horizons[output];
+            for (index, &horizon) in self.plan.horizons.iter().enumerate() {
+                let memory = &mut member.series.horizons[index];
                 while memory.waiting.front().is_some_and(|waiting| waiting.target_time < end) {
                     // Its window passed without an observation: no truth will come.
                     memory.waiting.pop_front();
@@ -219,7 +216,7 @@ impl ForecastOperator {
                     // The newest step is this window's; the forecast came from an earlier one.
                     let back = usize::try_from(member.step - made.step).unwrap_or(usize::MAX);
                     if let Some(label) = label(actual, made.naive, made.sigma) {
-                        member.track.label(back, output, label);
+                        member.track.label(back, index, label);
                     }
                 }
             }
@@ -246,7 +243,8 @@ impl ForecastOperator {
             for (index, (&horizon, &output)) in self.plan.horizons.iter().zip(outputs).enumerate() {
                 let sigma = member.series.step_scale(horizon).rms();
                 let rnn = Some(naive + sigma * output).filter(|value| value.is_finite());
-                let learned = updates > 0 && rnn.is_some();
+                // A network that knows nothing says exactly zero; one with imported weights knows before its first update.
+                let learned = rnn.is_some() && (updates > 0 || output != 0.0);
                 let forecast = rnn.unwrap_or(naive);
                 let memory = &mut member.series.horizons[index];
                 let intervals = (sigma > 0.0).then(|| {
@@ -279,7 +277,9 @@ impl ForecastOperator {
             return;
         }
         let mut newest = None;
-        self.for_each_learner(rows, |learner, _, tracks| newest = learner.learn(tracks).or(newest.take()));
+        self.for_each_learner(rows, |learner, workspace, _, tracks| {
+            newest = learner.learn(workspace, tracks).or(newest.take());
+        });
         if let Some(Learned { loss, gradient_norm, .. }) = newest {
             self.state.newest = Newest { loss, gradient_norm };
         }
@@ -341,8 +341,7 @@ impl Operator for ForecastOperator {
         let image: Image<IndexMap<String, Member>, Memory> =
             postcard::from_bytes(state).or_fail(Kind::State, || "cannot read the forecasters' state")?;
         let learners = image.memories.into_iter().map(|memory| {
-            Learner::resume(self.network(), self.settings(), memory)
-                .or_fail(Kind::State, || "this state is of another model")
+            Learner::resume(&self.recipe, memory).or_fail(Kind::State, || "this state is of another model")
         });
         let learners = learners.collect::<Result<Vec<_>>>()?;
         self.state = State { series: image.series, learners, newest: image.newest };

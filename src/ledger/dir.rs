@@ -2,13 +2,15 @@
 //! It must not trust a file: a snapshot whose checksum does not hold is passed over for the one before it.
 //!
 //! A file: `TICKCAST`, format version (u16), CRC-32 of the rest (u32), partition (i32), position (i64), state;
-//! integers little-endian. It is written beside its name, synced, and renamed.
+//! integers little-endian. It is written beside its name, synced, and renamed. `warm-start.safetensors` is what
+//! partitions without a snapshot begin with, `lock` says who is there.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::Snapshot;
+use super::{Hold, Lock, Snapshot, Staged};
 use crate::error::{Error, Kind, OrFail, Result};
 
 const MAGIC: &[u8; 8] = b"TICKCAST";
@@ -17,6 +19,7 @@ const CHECKED_FROM: usize = 14;
 const STATE_FROM: usize = 26;
 /// Whole snapshots kept of a partition: the newest, and one to fall back on.
 const KEEP: usize = 2;
+const WARM_START: &str = "warm-start.safetensors";
 
 #[derive(Debug, Clone)]
 pub struct DirLedger {
@@ -35,13 +38,7 @@ impl DirLedger {
     pub fn save(&self, snapshot: &Snapshot) -> Result<()> {
         let path = self.dir.join(file_name(snapshot.partition, snapshot.position));
         let fail = || format!("cannot write {}", path.display());
-        let tmp = path.with_extension("tmp");
-        let mut file = File::create(&tmp).or_fail(Kind::State, fail)?;
-        file.write_all(&encode(snapshot)).or_fail(Kind::State, fail)?;
-        file.sync_all().or_fail(Kind::State, fail)?;
-        fs::rename(&tmp, &path).or_fail(Kind::State, fail)?;
-        // The rename itself must survive a power cut before anything relies on it.
-        File::open(&self.dir).and_then(|dir| dir.sync_all()).or_fail(Kind::State, fail)?;
+        Staged::write(&path, &encode(snapshot)).and_then(Staged::publish).or_fail(Kind::State, fail)?;
         // One further on than this is of a time before the partition went back: it is not the newest.
         let (mut kept, mut gone) = (Vec::new(), Vec::new());
         for (position, path) in self.files(snapshot.partition)? {
@@ -52,6 +49,43 @@ impl DirLedger {
             fs::remove_file(&path).or_fail(Kind::State, || format!("cannot remove {}", path.display()))?;
         }
         Ok(())
+    }
+
+    /// Holds the directory until the lock is dropped. Errors: `State`, when another process holds it otherwise.
+    pub fn lock(&self, hold: Hold) -> Result<Lock> {
+        Lock::take(&self.dir, hold)
+    }
+
+    /// Puts these in place of the snapshots of the same positions, and `warm_start` as what other partitions begin with:
+    /// all are on the disk before the first takes its place. Hold the directory alone. Errors: `State`.
+    pub fn replace(&self, snapshots: &[Snapshot], warm_start: &[u8]) -> Result<()> {
+        let fail = || format!("cannot write into the state directory {}", self.dir.display());
+        let staged = snapshots.iter().map(|snapshot| {
+            let path = self.dir.join(file_name(snapshot.partition, snapshot.position));
+            Staged::write(&path, &encode(snapshot))
+        });
+        let staged = staged.chain([Staged::write(&self.dir.join(WARM_START), warm_start)]);
+        let staged = staged.collect::<std::io::Result<Vec<_>>>().or_fail(Kind::State, fail)?;
+        staged.into_iter().try_for_each(Staged::publish).or_fail(Kind::State, fail)
+    }
+
+    /// The weights that partitions without a snapshot begin with, if any were imported.
+    pub fn warm_start(&self) -> Result<Option<Vec<u8>>> {
+        let path = self.dir.join(WARM_START);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).or_fail(Kind::State, || format!("cannot read {}", path.display())),
+        }
+    }
+
+    /// The partitions that have snapshots.
+    pub fn partitions(&self) -> Result<BTreeSet<i32>> {
+        let partition = |name: &str| {
+            name.strip_prefix("partition-")?.strip_suffix(".snapshot")?.rsplit_once('-')?.0.parse().ok()
+        };
+        let names = self.names()?;
+        Ok(names.iter().filter_map(|name| partition(name)).collect())
     }
 
     /// The newest whole snapshot of a partition. Errors: `State`, when there are only broken ones.
@@ -81,15 +115,19 @@ impl DirLedger {
     /// Snapshot files of a partition, oldest first.
     fn files(&self, partition: i32) -> Result<Vec<(i64, PathBuf)>> {
         let prefix = format!("partition-{partition}-");
-        let entries =
-            fs::read_dir(&self.dir).or_fail(Kind::State, || format!("cannot read {}", self.dir.display()))?;
-        let position = |path: &Path| {
-            path.file_name()?.to_str()?.strip_prefix(&prefix)?.strip_suffix(".snapshot")?.parse::<i64>().ok()
-        };
-        let mut files: Vec<(i64, PathBuf)> =
-            entries.flatten().filter_map(|entry| Some((position(&entry.path())?, entry.path()))).collect();
+        let position =
+            |name: &str| name.strip_prefix(&prefix)?.strip_suffix(".snapshot")?.parse::<i64>().ok();
+        let names = self.names()?;
+        let files = names.iter().filter_map(|name| Some((position(name)?, self.dir.join(name))));
+        let mut files: Vec<(i64, PathBuf)> = files.collect();
         files.sort();
         Ok(files)
+    }
+
+    fn names(&self) -> Result<Vec<String>> {
+        let entries =
+            fs::read_dir(&self.dir).or_fail(Kind::State, || format!("cannot read {}", self.dir.display()))?;
+        Ok(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
     }
 }
 
@@ -171,6 +209,21 @@ mod tests {
             ledger.save(&snapshot(position)).unwrap();
         }
         assert_eq!(ledger.load(1).unwrap(), Some(snapshot(50)));
+    }
+
+    #[test]
+    fn what_is_replaced_keeps_its_position() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = DirLedger::open(dir.path()).unwrap();
+        assert!(ledger.partitions().unwrap().is_empty() && ledger.warm_start().unwrap().is_none());
+        ledger.save(&snapshot(7)).unwrap();
+        ledger.save(&Snapshot { partition: 12, ..snapshot(9) }).unwrap();
+        let other = Snapshot { state: b"other".to_vec(), ..snapshot(7) };
+        ledger.replace(std::slice::from_ref(&other), b"weights").unwrap();
+        assert_eq!(ledger.load(1).unwrap(), Some(other));
+        assert_eq!(ledger.partitions().unwrap(), BTreeSet::from([1, 12]));
+        assert_eq!(ledger.warm_start().unwrap().as_deref(), Some(&b"weights"[..]));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
     }
 
     proptest! {

@@ -2,8 +2,12 @@
 //! It must not know what a state means; it keeps bytes with their position.
 
 mod dir;
+mod lock;
+mod staged;
 
 pub use dir::DirLedger;
+pub use lock::{Hold, Lock};
+pub use staged::Staged;
 
 /// A partition's state after all records before `position`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use crate::config::plan::{FileFormat, Format, Plan, SourcePlan};
 use crate::error::{Error, Kind, OrFail, Result};
 use crate::forecast::ForecastOperator;
 use crate::ingest::{DecodeSpec, Decoder, FileSource, avro_fields, columns};
+use crate::ledger::Snapshot;
 use crate::message::system_fields;
 use crate::operator::Operator;
 use crate::window::{Aggregation, WindowOperator, referenced_columns};
@@ -93,8 +94,31 @@ impl Blueprint {
 
     /// A partition with no memory.
     pub fn partition(&self, id: i32) -> Result<Partition> {
-        let forecast = ForecastOperator::new(&self.plan.forecast, self.plan.window.size_us);
-        self.chain(id, vec![Box::new(self.window()), Box::new(forecast)])
+        self.partition_from(id, self.forecasters())
+    }
+
+    /// A partition with no memory, whose networks begin with the weights of a file. Errors: `State`, when they do not fit.
+    pub fn warm_partition(&self, id: i32, weights: &[u8]) -> Result<Partition> {
+        let mut forecasters = self.forecasters();
+        forecasters.begin_with(weights).or_fail(Kind::State, || "cannot begin with the imported weights")?;
+        self.partition_from(id, forecasters)
+    }
+
+    /// Forecasters with no memory.
+    pub fn forecasters(&self) -> ForecastOperator {
+        ForecastOperator::new(&self.plan.forecast, self.plan.window.size_us)
+    }
+
+    /// The forecasters of a partition as a snapshot has them. Errors: `State`, when another pipeline wrote it.
+    pub fn forecasters_of(&self, snapshot: &Snapshot) -> Result<ForecastOperator> {
+        let mut forecasters = self.forecasters();
+        forecasters.restore(&self.partition(snapshot.partition)?.last_state(snapshot)?)?;
+        Ok(forecasters)
+    }
+
+    /// The snapshot with these forecasters in place of its own. Errors: as `forecasters_of`.
+    pub fn with_forecasters(&self, snapshot: &Snapshot, forecasters: &ForecastOperator) -> Result<Snapshot> {
+        self.partition(snapshot.partition)?.with_last_state(snapshot, forecasters.snapshot()?)
     }
 
     /// A partition with no memory that hands its closed windows on instead of forecasting from them.
@@ -104,6 +128,10 @@ impl Blueprint {
 
     fn window(&self) -> WindowOperator {
         WindowOperator::new(&self.plan.window, Arc::clone(&self.aggregation))
+    }
+
+    fn partition_from(&self, id: i32, forecast: ForecastOperator) -> Result<Partition> {
+        self.chain(id, vec![Box::new(self.window()), Box::new(forecast)])
     }
 
     fn chain(&self, id: i32, operators: Vec<Box<dyn Operator>>) -> Result<Partition> {

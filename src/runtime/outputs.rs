@@ -9,7 +9,7 @@ use super::blueprint::Blueprint;
 use super::partition::Partition;
 use crate::config::plan::{Plan, SourcePlan, StatePlan};
 use crate::error::Result;
-use crate::ledger::{DirLedger, Snapshot};
+use crate::ledger::{DirLedger, Hold, Lock, Snapshot};
 use crate::message::Stream;
 use crate::serve::Metrics;
 use crate::sink::{self, Patience, Sink};
@@ -18,6 +18,8 @@ use crate::sink::{self, Patience, Sink};
 pub struct Outputs {
     sinks: Vec<(Stream, Box<dyn Sink>)>,
     ledger: Option<DirLedger>,
+    /// Others may run on the same state, none may change it from outside.
+    _lock: Option<Lock>,
 }
 
 impl Outputs {
@@ -27,7 +29,8 @@ impl Outputs {
             Some(StatePlan::Dir(dir)) => Some(DirLedger::open(dir)?),
             None => None,
         };
-        Ok(Outputs { sinks: sink::open_all(plan, patience)?, ledger })
+        let lock = ledger.as_ref().map(|ledger| ledger.lock(Hold::Shared)).transpose()?;
+        Ok(Outputs { sinks: sink::open_all(plan, patience)?, ledger, _lock: lock })
     }
 
     pub fn ledger(&self) -> Option<&DirLedger> {
@@ -81,7 +84,11 @@ pub fn open_partition(
     metrics: &Metrics,
 ) -> Result<Opened> {
     let from = Instant::now();
-    let mut partition = blueprint.partition(id)?;
+    let mut partition = match ledger.map(DirLedger::warm_start).transpose()?.flatten() {
+        // Once there is a state, series that are still to come begin with these weights.
+        Some(weights) => blueprint.warm_partition(id, &weights)?,
+        None => blueprint.partition(id)?,
+    };
     let snapshot = ledger.map(|ledger| ledger.load(id)).transpose()?.flatten();
     if let Some(snapshot) = &snapshot {
         partition.restore(snapshot)?;

@@ -119,6 +119,12 @@ struct Image {
     states: Vec<Vec<u8>>,
 }
 
+impl Image {
+    fn bytes(&self) -> Result<Vec<u8>> {
+        postcard::to_stdvec(self).or_fail(Kind::State, || "cannot write a partition's state")
+    }
+}
+
 impl Partition {
     pub fn new(
         id: i32,
@@ -204,13 +210,34 @@ impl Partition {
             fingerprint: self.fingerprint.clone(),
             states: self.operators.iter().map(|operator| operator.snapshot()).collect::<Result<_>>()?,
         };
-        let state =
-            postcard::to_stdvec(&image).or_fail(Kind::State, || "cannot write a partition's state")?;
-        Ok(Some(Snapshot { partition: self.id, position, state }))
+        Ok(Some(Snapshot { partition: self.id, position, state: image.bytes()? }))
     }
 
     /// Goes back to a snapshot. Errors: `State`, when another pipeline wrote it.
     pub fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
+        let image = self.image(snapshot)?;
+        for (operator, state) in self.operators.iter_mut().zip(&image.states) {
+            operator.restore(state)?;
+        }
+        self.position = Some(snapshot.position);
+        Ok(())
+    }
+
+    /// The state of its last operator in a snapshot. Errors: as `restore`.
+    pub fn last_state(&self, snapshot: &Snapshot) -> Result<Vec<u8>> {
+        let mut image = self.image(snapshot)?;
+        image.states.pop().ok_or_else(|| Error::new(Kind::State, "a partition without operators"))
+    }
+
+    /// The snapshot with another state of its last operator; all else, the position too, is as it was. Errors: as `restore`.
+    pub fn with_last_state(&self, snapshot: &Snapshot, state: Vec<u8>) -> Result<Snapshot> {
+        let mut image = self.image(snapshot)?;
+        image.states.pop();
+        image.states.push(state);
+        Ok(Snapshot { state: image.bytes()?, ..snapshot.clone() })
+    }
+
+    fn image(&self, snapshot: &Snapshot) -> Result<Image> {
         let fail = || format!("cannot read the state of partition {}", self.id);
         let image: Image = postcard::from_bytes(&snapshot.state).or_fail(Kind::State, fail)?;
         if image.fingerprint != self.fingerprint {
@@ -227,11 +254,7 @@ impl Partition {
         if image.states.len() != self.operators.len() {
             return Err(Error::new(Kind::State, fail()));
         }
-        for (operator, state) in self.operators.iter_mut().zip(&image.states) {
-            operator.restore(state)?;
-        }
-        self.position = Some(snapshot.position);
-        Ok(())
+        Ok(image)
     }
 
     /// Time spent a stage since the last call.

@@ -5,6 +5,7 @@ mod cli;
 mod handover;
 mod invariant;
 mod kafka;
+mod model;
 mod recovery;
 mod rejects;
 mod schemas;

@@ -1,72 +1,104 @@
-//! What learning has found so far: the parameters, their moving average and the optimizer's moments.
-//! It must not know gradients' origin, nor whether a step is safe: `guard.rs` judges that.
+//! Everything that one update moves: weights, optimiser moments, averaged weights.
+//! It must not know a gradient's origin, nor whether a step is safe: `guard.rs` judges that.
 
-use nalgebra::DVector;
 use serde::{Deserialize, Serialize};
 
-use super::optimizer::{Moments, Optimizer};
+use super::kernel::{Engine, Floats, Moments, Step};
+use super::optimizer::Optimizer;
 
-/// Decay of the averaged weights once warm.
-const EMA_DECAY: f32 = 0.995;
-
-/// Everything that one update moves.
+/// Weights and what belongs to them, in the order of the kernels' panels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fit {
-    pub params: DVector<f32>,
+    pub params: Floats,
     /// The exponential moving average of `params` over the updates.
-    pub ema: DVector<f32>,
-    pub moments: Moments<f32>,
+    pub ema: Floats,
+    pub moments: Moments,
     /// Updates that led here.
     pub updates: u64,
 }
 
 impl Fit {
     /// Nothing learned yet.
-    pub fn new(params: DVector<f32>) -> Fit {
+    pub fn new(params: Floats) -> Fit {
         Fit { ema: params.clone(), moments: Moments::new(params.len()), params, updates: 0 }
     }
 
-    /// One step of the optimiser against `gradient`, then the average
+    /// One step of the optimiser from `self` against `scale` times `gradient`, into `next`, then the average
     ///
     /// ```text
-    /// ema ← ema + (1 − d)(θ − ema)     d = min(0.995, (1 + n) / (10 + n)), n updates so far
+    /// ema ← ema + (1 − d)(θ − ema)     d = min(ema_decay, (1 + n) / (10 + n)), n updates so far
     /// ```
     ///
-    /// The warm-up lets the average leave the untrained weights within tens of updates, not hundreds.
-    pub fn updated(&self, gradient: &DVector<f32>, optimizer: &Optimizer) -> Fit {
-        let mut next = self.clone();
-        next.moments.step(optimizer.rule, optimizer.lr_at(self.updates), &mut next.params, gradient);
+    /// The warm-up lets the average leave the untrained weights within tens of updates, not hundreds. Returns whether
+    /// all of `next` is finite.
+    pub fn step(
+        &self,
+        engine: &Engine,
+        optimizer: &Optimizer,
+        ema_decay: f32,
+        (scale, gradient): (f32, &[f32]),
+        next: &mut Fit,
+    ) -> bool {
         let n = self.updates as f32;
-        let decay = EMA_DECAY.min((1.0 + n) / (10.0 + n));
-        for (mean, now) in next.ema.iter_mut().zip(next.params.iter()) {
-            *mean += (1.0 - decay) * (now - *mean);
-        }
-        next.updates += 1;
-        next
+        next.updates = self.updates + 1;
+        engine.update(Step {
+            rule: optimizer.rule,
+            lr: optimizer.lr_at(self.updates),
+            scale,
+            ema_decay: ema_decay.min((1.0 + n) / (10.0 + n)),
+            gradient,
+            params: (&self.params, &mut next.params),
+            ema: (&self.ema, &mut next.ema),
+            moments: (&self.moments, &mut next.moments),
+        })
     }
 
-    pub fn is_finite(&self) -> bool {
-        self.params.iter().chain(self.ema.iter()).all(|value| value.is_finite())
+    /// Becomes `other` without asking for memory.
+    pub fn copy_from(&mut self, other: &Fit) {
+        self.params.copy_from_slice(&other.params);
+        self.ema.copy_from_slice(&other.ema);
+        self.moments.copy_from(&other.moments);
+        self.updates = other.updates;
+    }
+
+    /// Whether every vector has `len` elements.
+    pub fn is_of_len(&self, len: usize) -> bool {
+        [&self.params, &self.ema, &self.moments.mean, &self.moments.square].iter().all(|v| v.len() == len)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::{Activation, Cell, NetworkSpec};
 
     #[test]
     fn the_average_warms_up_and_then_lags() {
-        let mut fit = Fit::new(DVector::from_element(1, 1.0));
-        let gradient = DVector::from_element(1, 1.0);
-        fit = fit.updated(&gradient, &Optimizer::adam(0.1));
-        // Adam's first step is lr: 1.0 → 0.9; d = 1/10.
-        assert!((fit.params[0] - 0.9).abs() < 1e-6 && (fit.ema[0] - 0.91).abs() < 1e-6);
-        for _ in 0..2999 {
-            fit = fit.updated(&gradient, &Optimizer::adam(0.1));
+        let spec = NetworkSpec {
+            cell: Cell::Rnn,
+            activation: Activation::Tanh,
+            inputs: 1,
+            hidden: 1,
+            layers: 1,
+            outputs: 1,
+            skip: false,
+        };
+        let engine = Engine::new(spec);
+        let ones = |value: f32| Floats::from_slice(&vec![value; engine.len()]);
+        let (mut fit, gradient) = (Fit::new(ones(1.0)), ones(1.0));
+        let mut next = fit.clone();
+        for update in 0..3000 {
+            assert!(fit.step(&engine, &Optimizer::adam(0.1), 0.995, (1.0, &gradient), &mut next));
+            std::mem::swap(&mut fit, &mut next);
+            if update == 0 {
+                // Adam's first step is lr: 1.0 → 0.9; d = 1/10.
+                assert!((fit.params[0] - 0.9).abs() < 1e-6 && (fit.ema[0] - 0.91).abs() < 1e-6);
+            }
         }
         // Against a steady slope the average trails by d / (1 − d) = 199 steps of 0.1.
         assert!((fit.ema[0] - fit.params[0] - 19.9).abs() < 0.1, "{}", fit.ema[0] - fit.params[0]);
         assert_eq!(fit.updates, 3000);
-        assert!(fit.is_finite());
+        next.copy_from(&fit);
+        assert_eq!(next, fit);
     }
 }

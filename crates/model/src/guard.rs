@@ -34,14 +34,14 @@ impl Guard {
         Guard { kept: fit.clone(), good_since_kept: 0, bad_in_a_row: 0, skipped: 0, rollbacks: 0 }
     }
 
-    /// Takes `next` into `fit`; `None` is a step whose loss, gradient or weights are not finite.
-    pub fn settle(&mut self, fit: &mut Fit, next: Option<Fit>) -> Outcome {
-        if let Some(next) = next {
-            *fit = next;
+    /// Changes `fit` for `next` where it is good; a bad one has a loss, gradient or weights that are not finite.
+    pub fn settle(&mut self, fit: &mut Fit, next: &mut Fit, good: bool) -> Outcome {
+        if good {
+            std::mem::swap(fit, next);
             self.bad_in_a_row = 0;
             self.good_since_kept += 1;
             if self.good_since_kept == KEEP_EVERY {
-                self.kept = fit.clone();
+                self.kept.copy_from(fit);
                 self.good_since_kept = 0;
             }
             return Outcome::Applied;
@@ -51,11 +51,16 @@ impl Guard {
         if self.bad_in_a_row < LIMIT {
             return Outcome::Skipped;
         }
-        *fit = self.kept.clone();
+        fit.copy_from(&self.kept);
         self.bad_in_a_row = 0;
         self.good_since_kept = 0;
         self.rollbacks += 1;
         Outcome::RolledBack
+    }
+
+    /// The copy that a run of bad steps calls back.
+    pub fn kept(&self) -> &Fit {
+        &self.kept
     }
 
     /// Steps that were not applied.
@@ -72,10 +77,10 @@ impl Guard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nalgebra::DVector;
+    use crate::kernel::Floats;
 
     fn fit(value: f32) -> Fit {
-        Fit::new(DVector::from_element(1, value))
+        Fit::new(Floats::from_slice(&[value]))
     }
 
     #[test]
@@ -83,18 +88,19 @@ mod tests {
         let mut now = fit(0.0);
         let mut guard = Guard::new(&now);
         for step in 1..=150 {
-            assert_eq!(guard.settle(&mut now, Some(fit(step as f32))), Outcome::Applied);
+            assert_eq!(guard.settle(&mut now, &mut fit(step as f32), true), Outcome::Applied);
         }
+        let bad = |now: &mut Fit, guard: &mut Guard| guard.settle(now, &mut fit(f32::NAN), false);
         for _ in 0..4 {
-            assert_eq!(guard.settle(&mut now, None), Outcome::Skipped);
+            assert_eq!(bad(&mut now, &mut guard), Outcome::Skipped);
         }
         assert_eq!(now.params[0], 150.0);
         // A good step in between starts the count again.
-        guard.settle(&mut now, Some(fit(151.0)));
+        guard.settle(&mut now, &mut fit(151.0), true);
         for _ in 0..4 {
-            assert_eq!(guard.settle(&mut now, None), Outcome::Skipped);
+            assert_eq!(bad(&mut now, &mut guard), Outcome::Skipped);
         }
-        assert_eq!(guard.settle(&mut now, None), Outcome::RolledBack);
+        assert_eq!(bad(&mut now, &mut guard), Outcome::RolledBack);
         assert_eq!(now.params[0], 100.0);
         assert_eq!((guard.skipped(), guard.rollbacks()), (9, 1));
     }

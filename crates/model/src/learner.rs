@@ -2,20 +2,24 @@
 //! It must not know what features, steps and labels mean, nor the order of calls: predict, score, then learn is
 //! the caller's duty.
 
-use nalgebra::{DMatrix, DVector};
+use std::sync::Arc;
+
+use nalgebra::DVector;
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
 use super::error::{ModelError, Result};
 use super::fit::Fit;
+use super::gradient::{Sample, loss_and_gradient};
 use super::guard::{Guard, Outcome};
+use super::kernel::{Engine, Tape};
 use super::loss::Loss;
-use super::network::{Network, State};
-use super::optimizer::{Optimizer, clip_global_norm};
-use super::replay::Pool;
+use super::network::Network;
+use super::optimizer::{Optimizer, clip_factor};
+use super::replay::{Pool, Window};
 use super::spec::NetworkSpec;
-use super::tbptt::{Example, loss_and_gradient};
 use super::track::{Track, TrackShape};
+use super::workspace::{Prediction, Workspace, batch_of_a_tape};
 
 /// Weight of the replayed windows beside the live ones.
 const REPLAY_WEIGHT: f32 = 0.5;
@@ -27,13 +31,58 @@ pub struct Settings {
     pub bptt: usize,
     /// Steps until the last label of a step is known (the longest horizon), h_max.
     pub longest_lag: usize,
+    /// Calls of `learn` from update to update, k >= 1. What arrives in between is learned at the next update, so a
+    /// label has to stay in the window for so long: h_max + k <= T.
+    pub stride: usize,
     /// Past windows learned again at each update, for each series that learns.
     pub replay: usize,
     pub loss: Loss,
     pub optimizer: Optimizer,
-    /// Longest gradient that is applied as it is.
+    /// Longest gradient that is applied as it is, in its global norm.
     pub clip: f32,
+    /// Decay of the averaged weights once warm.
+    pub ema: f32,
     pub seed: u64,
+}
+
+/// What the learners of a kind share: the network's shape and kernels, and how they learn.
+#[derive(Debug)]
+pub struct Recipe {
+    network: Network,
+    engine: Engine,
+    settings: Settings,
+}
+
+impl Recipe {
+    pub fn new(spec: NetworkSpec, settings: Settings) -> Arc<Recipe> {
+        assert!(settings.bptt > 0 && settings.stride > 0, "a window has steps");
+        assert!(spec.outputs.is_multiple_of(settings.loss.width()), "whole losses at the outputs");
+        Arc::new(Recipe { network: Network::new(spec), engine: Engine::new(spec), settings })
+    }
+
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Memory for its learners to work in.
+    pub fn workspace(&self) -> Workspace {
+        Workspace::new(&self.engine)
+    }
+
+    fn track_shape(&self) -> TrackShape {
+        let spec = self.network.spec();
+        TrackShape {
+            inputs: spec.inputs,
+            labels: spec.outputs / self.settings.loss.width(),
+            state: spec.state_len(),
+            window: self.settings.bptt,
+            longest_lag: self.settings.longest_lag,
+        }
+    }
 }
 
 /// All that a learner has learned: what a snapshot holds. The tracks are the caller's to keep beside it.
@@ -43,23 +92,25 @@ pub struct Memory {
     guard: Guard,
     pool: Pool,
     rng: Pcg64,
+    /// Calls of `learn` since the last update.
+    waited: usize,
+}
+
+impl Memory {
+    /// Whether it is of a learner of `recipe`.
+    fn is_of(&self, recipe: &Recipe) -> bool {
+        let (len, shape) = (recipe.engine.len(), recipe.track_shape());
+        self.fit.is_of_len(len)
+            && self.guard.kept().is_of_len(len)
+            && self.pool.is_of(shape.window, shape.inputs, shape.labels, shape.state)
+    }
 }
 
 /// A network that learns while it forecasts.
 #[derive(Debug, Clone)]
 pub struct Learner {
-    network: Network,
-    settings: Settings,
+    recipe: Arc<Recipe>,
     memory: Memory,
-}
-
-/// Outputs of one step, O × B, column b of series b.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Prediction {
-    /// By the weights as they are.
-    pub raw: DMatrix<f32>,
-    /// By the averaged weights, which carry a state of their own.
-    pub ema: DMatrix<f32>,
 }
 
 /// What one update did.
@@ -79,51 +130,46 @@ pub struct Learned {
 
 impl Learner {
     /// A learner that knows nothing: its outputs are exactly zero.
-    pub fn new(spec: NetworkSpec, settings: Settings) -> Learner {
-        assert!(settings.bptt > 0, "a window has steps");
-        let network = Network::new(spec);
-        let fit = Fit::new(network.initial_params(settings.seed));
+    pub fn new(recipe: &Arc<Recipe>) -> Learner {
+        let params = recipe.network.initial_params(recipe.settings.seed);
+        let fit = Fit::new(recipe.engine.pack(&params));
         // Another stream than the one that drew the weights.
-        let rng = Pcg64::new(settings.seed.into(), 1);
-        let memory = Memory { guard: Guard::new(&fit), fit, pool: Pool::default(), rng };
-        Learner { network, settings, memory }
+        let rng = Pcg64::new(recipe.settings.seed.into(), 1);
+        let memory = Memory { guard: Guard::new(&fit), fit, pool: Pool::default(), rng, waited: 0 };
+        Learner { recipe: Arc::clone(recipe), memory }
     }
 
     /// A learner that goes on from `memory`, bit for bit.
     ///
     /// # Errors
-    /// If the memory is of a network with another number of parameters.
-    pub fn resume(spec: NetworkSpec, settings: Settings, memory: Memory) -> Result<Learner> {
-        let learner = Learner { memory, ..Learner::new(spec, settings) };
-        learner.check_len(learner.memory.fit.params.len())?;
-        Ok(learner)
+    /// If the memory is of another network or of other windows.
+    pub fn resume(recipe: &Arc<Recipe>, memory: Memory) -> Result<Learner> {
+        if !memory.is_of(recipe) {
+            return Err(ModelError("the state is of another network or of other windows".into()));
+        }
+        Ok(Learner { recipe: Arc::clone(recipe), memory })
     }
 
     /// Starts anew from given parameters (`network().layout()` says their order): moments, average and guard forget.
     ///
     /// # Errors
     /// If their number is not the network's or one of them is not finite.
-    pub fn import(&mut self, params: DVector<f32>) -> Result<()> {
-        self.check_len(params.len())?;
-        let fit = Fit::new(params);
-        if !fit.is_finite() {
+    pub fn import(&mut self, params: &DVector<f32>) -> Result<()> {
+        let expected = self.network().layout().len();
+        if params.len() != expected {
+            return Err(ModelError(format!("the model has {expected} weights, not {}", params.len())));
+        }
+        if !params.iter().all(|value| value.is_finite()) {
             return Err(ModelError("model weights must be finite".into()));
         }
+        let fit = Fit::new(self.recipe.engine.pack(params));
         self.memory.guard = Guard::new(&fit);
         self.memory.fit = fit;
         Ok(())
     }
 
-    fn check_len(&self, len: usize) -> Result<()> {
-        let expected = self.network.layout().len();
-        if len == expected {
-            return Ok(());
-        }
-        Err(ModelError(format!("the model has {expected} weights, its state {len}")))
-    }
-
     pub fn network(&self) -> &Network {
-        &self.network
+        &self.recipe.network
     }
 
     /// What to snapshot.
@@ -131,12 +177,14 @@ impl Learner {
         &self.memory
     }
 
-    pub fn params(&self) -> &DVector<f32> {
-        &self.memory.fit.params
+    /// The weights, in `network().layout()`'s order.
+    pub fn params(&self) -> DVector<f32> {
+        self.recipe.engine.unpack(&self.memory.fit.params)
     }
 
-    pub fn ema_params(&self) -> &DVector<f32> {
-        &self.memory.fit.ema
+    /// The averaged weights, in the same order.
+    pub fn ema_params(&self) -> DVector<f32> {
+        self.recipe.engine.unpack(&self.memory.fit.ema)
     }
 
     /// Updates that led to the present weights.
@@ -151,54 +199,58 @@ impl Learner {
 
     /// The memory of a series not seen before.
     pub fn new_track(&self) -> Track {
-        Track::new(self.track_shape())
+        Track::new(self.recipe.track_shape())
     }
 
     /// Whether a restored track is of this learner's shape.
     pub fn fits(&self, track: &Track) -> bool {
-        *track.shape() == self.track_shape()
+        track.is_of(&self.recipe.track_shape())
     }
 
-    fn track_shape(&self) -> TrackShape {
-        let spec = self.network.spec();
-        TrackShape {
-            inputs: spec.inputs,
-            outputs: spec.outputs,
-            state: spec.state_len(),
-            window: self.settings.bptt,
-            longest_lag: self.settings.longest_lag,
+    /// One step of each track: I features a track in `inputs` are appended to it and move its carried states. A feature
+    /// that is not finite counts as 0, the middle of its scale.
+    pub fn predict<'a>(
+        &self,
+        workspace: &'a mut Workspace,
+        tracks: &mut [&mut Track],
+        inputs: &[f32],
+    ) -> &'a Prediction {
+        let features = self.network().spec().inputs;
+        assert_eq!(inputs.len(), tracks.len() * features, "one input a track");
+        debug_assert!(tracks.iter().all(|track| self.fits(track)), "a track of another learner");
+        for (track, input) in tracks.iter_mut().zip(inputs.chunks_exact(features)) {
+            track.push(input.iter().map(|value| if value.is_finite() { *value } else { 0.0 }));
+        }
+        let Workspace { tape, prediction, .. } = workspace;
+        let Prediction { raw, ema, .. } = prediction;
+        self.step(tape, tracks, false, raw);
+        self.step(tape, tracks, true, ema);
+        prediction
+    }
+
+    /// The newest step of each track by the raw or the averaged weights: O outputs a track.
+    fn step(&self, tape: &mut Tape, tracks: &mut [&mut Track], averaged: bool, outputs: &mut Vec<f32>) {
+        let (engine, fit) = (&self.recipe.engine, &self.memory.fit);
+        outputs.clear();
+        for tracks in tracks.chunks_mut(batch_of_a_tape(engine, 1)) {
+            tape.begin(1, tracks.len());
+            for (b, track) in tracks.iter().enumerate() {
+                let (raw, ema) = track.states();
+                tape.set_start(b, if averaged { ema } else { raw });
+                if let Some(step) = track.newest() {
+                    tape.input_mut(0, b).copy_from_slice(&step.input);
+                }
+            }
+            engine.forward(if averaged { &fit.ema } else { &fit.params }, tape);
+            for (b, track) in tracks.iter_mut().enumerate() {
+                outputs.extend_from_slice(tape.output(0, b));
+                track.carry(averaged, |next| tape.state_after(0, b, next));
+            }
         }
     }
 
-    /// One step of each track: `inputs[b]` (I features) is appended to `tracks[b]` and moves its carried states. A
-    /// feature that is not finite counts as 0, the middle of its scale.
-    pub fn predict(&self, tracks: &mut [&mut Track], inputs: &[Vec<f32>]) -> Prediction {
-        assert_eq!(tracks.len(), inputs.len(), "one input a track");
-        assert!(tracks.iter().all(|track| self.fits(track)), "a track of another learner");
-        let outputs = self.network.spec().outputs;
-        if tracks.is_empty() {
-            let none = DMatrix::zeros(outputs, 0);
-            return Prediction { raw: none.clone(), ema: none };
-        }
-        let mut x = DMatrix::zeros(self.network.spec().inputs, inputs.len());
-        for (mut column, input) in x.column_iter_mut().zip(inputs) {
-            column.copy_from_slice(input);
-        }
-        x.apply(|value| *value = if value.is_finite() { *value } else { 0.0 });
-        let (raw, states): (Vec<&[f32]>, Vec<&[f32]>) = tracks.iter().map(|track| track.states()).unzip();
-        let (raw, raw_next) = self.step(&self.memory.fit.params, &x, &raw);
-        let (ema, ema_next) = self.step(&self.memory.fit.ema, &x, &states);
-        for (b, track) in tracks.iter_mut().enumerate() {
-            track.push(x.column(b).as_slice().to_vec(), raw_next.column(b), ema_next.column(b));
-        }
-        Prediction { raw, ema }
-    }
-
-    fn step(&self, params: &DVector<f32>, x: &DMatrix<f32>, states: &[&[f32]]) -> (DMatrix<f32>, State<f32>) {
-        self.network.step(params, x, &State::from_columns(self.network.spec(), states))
-    }
-
-    /// One update from the labels that are fresh in the last T steps of `tracks`; none without such labels.
+    /// One update from the labels that are fresh in the last T steps of `tracks`; none without such labels, nor
+    /// between two updates of a stride.
     ///
     /// ```text
     /// L = 1/n Σ ℓ(fresh labels)  +  0.5 · 1/m Σ ℓ(labels of the replayed windows)
@@ -206,40 +258,45 @@ impl Learner {
     ///
     /// Both are means, so the size of L and its gradient, and with it what `clip` means, depends neither on the
     /// number of series nor on how many labels a step has. Fresh labels count once: afterwards none is fresh.
-    pub fn learn(&mut self, tracks: &mut [&mut Track]) -> Option<Learned> {
-        assert!(tracks.iter().all(|track| self.fits(track)), "a track of another learner");
-        let learned = self.update(tracks);
-        for track in tracks.iter_mut() {
-            track.learned();
-            if let Some(window) = track.offer() {
-                self.memory.pool.offer(window, &mut self.memory.rng);
-            }
+    pub fn learn(&mut self, workspace: &mut Workspace, tracks: &mut [&mut Track]) -> Option<Learned> {
+        debug_assert!(tracks.iter().all(|track| self.fits(track)), "a track of another learner");
+        self.memory.waited += 1;
+        let mut learned = None;
+        if self.memory.waited >= self.recipe.settings.stride {
+            learned = self.update(workspace, tracks);
+            self.memory.waited = 0;
+            tracks.iter_mut().for_each(|track| track.learned());
+        }
+        for track in tracks.iter_mut().filter(|track| track.offers()) {
+            track.offer(self.memory.pool.place(&mut self.memory.rng));
         }
         learned
     }
 
-    fn update(&mut self, tracks: &[&mut Track]) -> Option<Learned> {
-        let mut examples: Vec<Example<'_, f32>> = tracks.iter().filter_map(|track| track.example()).collect();
-        let labels: usize = examples.iter().map(|example| example.targets.len()).sum();
+    fn update(&mut self, workspace: &mut Workspace, tracks: &[&mut Track]) -> Option<Learned> {
+        let Recipe { engine, settings, .. } = &*self.recipe;
+        let Workspace { tape, gradient, next, order, .. } = workspace;
+        let Memory { fit, guard, pool, rng, .. } = &mut self.memory;
+        let live = || tracks.iter().filter(|track| track.fresh() > 0);
+        let labels: usize = live().map(|track| track.fresh()).sum();
         if labels == 0 {
             return None;
         }
-        for target in examples.iter_mut().flat_map(|example| &mut example.targets) {
-            target.weight = 1.0 / labels as f32;
-        }
-        let Memory { fit, guard, pool, rng } = &mut self.memory;
-        let spec = self.network.spec();
-        let windows = pool.draw(self.settings.replay * examples.len(), rng);
-        let replayed: usize = windows.iter().map(|window| window.labels.len()).sum();
-        let weight = REPLAY_WEIGHT / replayed as f32;
-        examples.extend(windows.iter().map(|window| window.example(spec.inputs, spec.outputs, weight)));
-
-        let (loss, mut gradient) =
-            loss_and_gradient(&self.network, &fit.params, &self.settings.loss, &examples);
-        let gradient_norm = clip_global_norm(&mut gradient, self.settings.clip);
-        let next = (loss.is_finite() && gradient_norm.is_finite())
-            .then(|| fit.updated(&gradient, &self.settings.optimizer));
-        let outcome = guard.settle(fit, next.filter(Fit::is_finite));
+        let drawn = pool.draw(settings.replay * live().count(), rng, order);
+        let windows = order[..drawn].iter().map(|at| pool.window(*at));
+        let replayed: usize = windows.clone().map(|window| window.labels.len()).sum();
+        let live_weight = 1.0 / labels as f32;
+        let replay_weight = REPLAY_WEIGHT / replayed.max(1) as f32;
+        let live = live().map(|track| Weighed(live_weight, Source::Live(track)));
+        let samples = live.chain(windows.map(|window| Weighed(replay_weight, Source::Replayed(window))));
+        let (params, steps) = (&fit.params, settings.bptt);
+        let loss = loss_and_gradient(engine, params, &settings.loss, steps, samples, (tape, &mut *gradient));
+        let gradient_norm = engine.norm(gradient);
+        let good = loss.is_finite() && gradient_norm.is_finite() && {
+            let scale = clip_factor(gradient_norm, settings.clip);
+            fit.step(engine, &settings.optimizer, settings.ema, (scale, gradient), next)
+        };
+        let outcome = guard.settle(fit, next, good);
         Some(Learned {
             labels,
             loss,
@@ -247,6 +304,69 @@ impl Learner {
             applied: outcome == Outcome::Applied,
             rolled_back: outcome == Outcome::RolledBack,
         })
+    }
+}
+
+/// Where the window of a sample is, and the weight of each of its labels.
+#[derive(Clone, Copy)]
+struct Weighed<'a>(f32, Source<'a>);
+
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    /// The last steps of a series, its fresh labels.
+    Live(&'a Track),
+    /// A window of the pool, all its labels.
+    Replayed(&'a Window),
+}
+
+impl Sample for Weighed<'_> {
+    fn steps(self) -> usize {
+        match self.1 {
+            Source::Live(track) => track.window().len(),
+            Source::Replayed(window) => window.steps,
+        }
+    }
+
+    fn fill(self, tape: &mut Tape, b: usize) {
+        match self.1 {
+            Source::Live(track) => {
+                for (t, step) in track.window().enumerate() {
+                    if t == 0 {
+                        tape.set_start(b, &step.start);
+                    }
+                    tape.input_mut(t, b).copy_from_slice(&step.input);
+                }
+            }
+            Source::Replayed(window) => {
+                tape.set_start(b, &window.start);
+                for (t, input) in window.inputs.chunks_exact(window.inputs.len() / window.steps).enumerate() {
+                    tape.input_mut(t, b).copy_from_slice(input);
+                }
+            }
+        }
+    }
+
+    fn add_loss(self, tape: &mut Tape, b: usize, loss: &Loss) -> f32 {
+        let mut add = |step: usize, slot: usize, value: f32| {
+            let (outputs, slopes) = tape.output_and_slope_mut(step, b);
+            let read = slot * loss.width()..(slot + 1) * loss.width();
+            loss.add(&outputs[read.clone()], value, self.0, &mut slopes[read])
+        };
+        let mut total = 0.0;
+        match self.1 {
+            Source::Live(track) => {
+                for (t, step) in track.window().enumerate() {
+                    step.fresh().for_each(|(slot, value)| total += add(t, slot, value));
+                }
+            }
+            Source::Replayed(window) => {
+                for (t, labels) in window.labels.chunks_exact(window.labels.len() / window.steps).enumerate()
+                {
+                    labels.iter().enumerate().for_each(|(slot, value)| total += add(t, slot, *value));
+                }
+            }
+        }
+        total
     }
 }
 

@@ -129,5 +129,24 @@ fn cross_entropy<F: Real>(logits: &[F], label: F, weight: F, slopes: &mut [F]) -
     total.logarithm() - (logits[right] - largest)
 }
 
+impl Loss {
+    /// The one number that stands for the outputs of one label (`width` of them), in the label's unit: the mean, of
+    /// quantiles the one nearest the median, of classes the likeliest one's number.
+    pub fn point(&self, outputs: &[f32]) -> f32 {
+        match self {
+            Loss::Mse | Loss::Huber { .. } | Loss::GaussianNll => outputs[0],
+            Loss::Pinball { levels } => {
+                let distance = |at: &usize| (levels[*at] - 0.5).abs();
+                let median = (0..levels.len()).min_by(|a, b| distance(a).total_cmp(&distance(b)));
+                outputs[median.unwrap_or_default()]
+            }
+            Loss::CrossEntropy { .. } => {
+                let likeliest = (0..outputs.len()).max_by(|a, b| outputs[*a].total_cmp(&outputs[*b]));
+                likeliest.unwrap_or_default() as f32
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -78,15 +78,18 @@ impl Optimizer {
 /// What PyTorch adds to the norm it divides by.
 pub(crate) const CLIP_EPSILON: f64 = 1e-6;
 
-/// g ← g · min(1, limit / (‖g‖ + 1e-6)); returns the norm it had. PyTorch's `clip_grad_norm_`, whose 1e-6 leaves a
-/// clipped gradient that much shorter than `limit`. A norm that is not finite scales nothing: the guard refuses the
-/// step.
+/// The factor that leaves of a gradient of norm `norm` at most the norm `limit`: min(1, limit / (‖g‖ + 1e-6)).
+/// PyTorch's `clip_grad_norm_`, whose 1e-6 leaves a clipped gradient that much shorter. 1 for a norm that is not finite:
+/// the guard refuses the step.
+pub fn clip_factor<F: Real>(norm: F, limit: F) -> F {
+    let factor = limit / (norm + F::of(CLIP_EPSILON));
+    if norm.is_finite() && factor < F::one() { factor } else { F::one() }
+}
+
+/// g ← g · `clip_factor`; returns the norm it had.
 pub fn clip_global_norm<F: Real>(gradient: &mut DVector<F>, limit: F) -> F {
     let norm = gradient.norm();
-    let factor = limit / (norm + F::of(CLIP_EPSILON));
-    if norm.is_finite() && factor < F::one() {
-        *gradient *= factor;
-    }
+    *gradient *= clip_factor(norm, limit);
     norm
 }
 

@@ -6,36 +6,27 @@ use rand::Rng;
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
-use super::tbptt::{Example, Target};
-
 /// Windows kept.
 pub const CAPACITY: usize = 256;
 
 /// T steps of one series.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Window {
+    /// T
+    pub steps: usize,
     /// The carried state before the first step (S).
     pub start: Vec<f32>,
     /// T × I, one step after another.
     pub inputs: Vec<f32>,
-    /// T × O, one step after another.
+    /// T × label slots, one step after another.
     pub labels: Vec<f32>,
 }
 
 impl Window {
-    /// All labels, each with `weight` in the loss.
-    pub fn example(&self, inputs: usize, outputs: usize, weight: f32) -> Example<'_, f32> {
-        let target = |(at, value): (usize, &f32)| Target {
-            step: at / outputs,
-            output: at % outputs,
-            value: *value,
-            weight,
-        };
-        Example {
-            start: &self.start,
-            inputs: self.inputs.chunks_exact(inputs).collect(),
-            targets: self.labels.iter().enumerate().map(target).collect(),
-        }
+    /// Whether it has `steps` steps of so many inputs and labels each, after a state of so many numbers.
+    fn is_of(&self, steps: usize, inputs: usize, labels: usize, state: usize) -> bool {
+        let lengths = (self.steps, self.inputs.len(), self.labels.len(), self.start.len());
+        lengths == (steps, steps * inputs, steps * labels, state)
     }
 }
 
@@ -46,25 +37,39 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Takes a window in; once full it replaces a random one, so ages fall off geometrically (mean: 256 offers).
-    pub fn offer(&mut self, window: Window, rng: &mut Pcg64) {
-        if self.windows.len() < CAPACITY {
-            self.windows.push(window);
+    /// The place for one more window; once full it is that of a random one, so ages fall off geometrically (mean:
+    /// 256 offers).
+    pub fn place(&mut self, rng: &mut Pcg64) -> &mut Window {
+        let at = if self.windows.len() < CAPACITY {
+            self.windows.push(Window::default());
+            self.windows.len() - 1
         } else {
-            self.windows[rng.random_range(0..CAPACITY)] = window;
-        }
+            rng.random_range(0..CAPACITY)
+        };
+        &mut self.windows[at]
     }
 
-    /// Up to `count` distinct windows, uniformly at random (the first steps of a Fisher–Yates shuffle).
-    pub fn draw(&self, count: usize, rng: &mut Pcg64) -> Vec<&Window> {
-        let mut order: Vec<&Window> = self.windows.iter().collect();
+    /// Draws up to `count` distinct windows, uniformly at random (the first steps of a Fisher–Yates shuffle): their
+    /// numbers are the first of `order`, and how many there are is returned.
+    pub fn draw(&self, count: usize, rng: &mut Pcg64, order: &mut Vec<usize>) -> usize {
+        order.clear();
+        order.extend(0..self.windows.len());
         let count = count.min(order.len());
         for at in 0..count {
             let chosen = rng.random_range(at..order.len());
             order.swap(at, chosen);
         }
-        order.truncate(count);
-        order
+        count
+    }
+
+    pub fn window(&self, at: usize) -> &Window {
+        &self.windows[at]
+    }
+
+    /// Whether every window is of that shape: steps, inputs and labels a step, numbers in a state.
+    pub fn is_of(&self, steps: usize, inputs: usize, labels: usize, state: usize) -> bool {
+        let fits = |window: &Window| window.is_of(steps, inputs, labels, state);
+        self.windows.len() <= CAPACITY && self.windows.iter().all(fits)
     }
 }
 
@@ -73,33 +78,23 @@ mod tests {
     use super::*;
     use rand::SeedableRng;
 
-    fn window(value: f32) -> Window {
-        Window { start: vec![0.0], inputs: vec![value; 4], labels: vec![value; 2] }
-    }
-
     #[test]
     fn the_pool_is_bounded_and_draws_are_distinct() {
         let mut rng = Pcg64::seed_from_u64(1);
-        let mut pool = Pool::default();
-        assert!(pool.draw(2, &mut rng).is_empty());
+        let (mut pool, mut order) = (Pool::default(), Vec::new());
+        assert_eq!(pool.draw(2, &mut rng, &mut order), 0);
         for value in 0..1000 {
-            pool.offer(window(value as f32), &mut rng);
+            pool.place(&mut rng).inputs = vec![value as f32];
         }
         assert_eq!(pool.windows.len(), CAPACITY);
         let old = pool.windows.iter().filter(|window| window.inputs[0] < 500.0).count();
         // A window offered k offers ago is still there with probability (1 − 1/256)^k.
         assert!((10..70).contains(&old), "{old}");
-        let mut drawn: Vec<i64> = pool.draw(300, &mut rng).iter().map(|w| w.inputs[0] as i64).collect();
+        let drawn = pool.draw(300, &mut rng, &mut order);
+        let mut drawn: Vec<i64> = order[..drawn].iter().map(|at| pool.window(*at).inputs[0] as i64).collect();
         drawn.sort_unstable();
         drawn.dedup();
         assert_eq!(drawn.len(), CAPACITY);
-    }
-
-    #[test]
-    fn an_example_has_every_label() {
-        let window = Window { start: vec![], inputs: vec![1.0, 2.0], labels: vec![5.0, 6.0, 7.0, 8.0] };
-        let example = window.example(1, 2, 0.25);
-        assert_eq!(example.inputs, [[1.0], [2.0]]);
-        assert_eq!(example.targets[3], Target { step: 1, output: 1, value: 8.0, weight: 0.25 });
+        assert!(!pool.is_of(1, 1, 0, 0), "steps are part of the shape");
     }
 }

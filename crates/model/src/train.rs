@@ -22,11 +22,12 @@ pub use self::sequence::Sequence;
 use self::sequence::{Split, Window, cut_by_steps};
 use self::step::Stepper;
 use super::error::{ModelError, Result};
+use super::kernel::{Engine, Tape};
 use super::loss::Loss;
 use super::network::Network;
 use super::optimizer::Optimizer;
 use super::spec::NetworkSpec;
-use super::tbptt::MAX_BATCH;
+use super::workspace::batch_of_a_tape;
 
 /// Bytes that full BPTT may keep of a forward pass and its gradient.
 const TAPE_BYTES: usize = 1 << 30;
@@ -123,6 +124,7 @@ pub struct Trained {
 /// What does not change while a network is trained.
 struct History<'a> {
     network: Network,
+    engine: Engine,
     sequences: &'a [Sequence],
     split: Split,
     loss: &'a Loss,
@@ -141,11 +143,12 @@ pub fn train(
 ) -> Result<Trained> {
     let history = History::new(spec, training, sequences)?;
     let mut rng = Pcg64::new(training.seed.into(), 2);
-    let mut stepper =
-        Stepper::new(history.network.initial_params(training.seed), training.optimizer, training.clip);
-    let mut survey = history.survey(stepper.params(), &history.rounds(training, &mut rng));
+    let initial = history.network.initial_params(training.seed);
+    let mut stepper = Stepper::new(history.engine.pack(&initial), training.optimizer, training.clip);
+    let mut tape = history.engine.tape();
+    let mut survey = history.survey(&mut tape, stepper.params(), &history.rounds(training, &mut rng));
     let mut trained = Trained {
-        params: stepper.params().clone(),
+        params: initial,
         history: vec![Epoch {
             number: 0,
             train: None,
@@ -164,17 +167,17 @@ pub fn train(
         if go_on.is_break() {
             break;
         }
-        let lesson = Lesson { history: &history, training, stepper: &mut stepper };
+        let lesson = Lesson { history: &history, training, stepper: &mut stepper, tape: &mut tape };
         let taught = lesson.teach(survey.windows, &mut rng, watch)?;
         let ControlFlow::Continue(train) = taught else {
             go_on = ControlFlow::Break(());
             break;
         };
-        survey = history.survey(stepper.params(), &history.rounds(training, &mut rng));
+        survey = history.survey(&mut tape, stepper.params(), &history.rounds(training, &mut rng));
         // A loss that is no number is below none.
         let best = survey.held_out < trained.history[trained.best].held_out;
         if best {
-            (trained.params, trained.best) = (stepper.params().clone(), number);
+            (trained.params, trained.best) = (history.engine.unpack(stepper.params()), number);
         }
         let epoch = Epoch { number, train, held_out: survey.held_out, best, lr: stepper.lr() };
         go_on = watch(Progress::Epoch(&epoch));
@@ -210,7 +213,13 @@ impl<'a> History<'a> {
         }
         let split = Split::new(sequences, training.holdout, &training.lags)
             .ok_or_else(|| ModelError("there is no history to train on".into()))?;
-        let history = History { network: Network::new(spec), sequences, split, loss: &training.loss };
+        let history = History {
+            network: Network::new(spec),
+            engine: Engine::new(spec),
+            sequences,
+            split,
+            loss: &training.loss,
+        };
         history.has_labels(&training.lags)?;
         if training.mode == Mode::FullBatch {
             history.tape_fits()?;
@@ -242,11 +251,10 @@ impl<'a> History<'a> {
     fn tape_fits(&self) -> Result<()> {
         let spec = self.network.spec();
         let steps: Vec<usize> = self.sequences.iter().map(|sequence| self.split.steps(sequence)).collect();
+        let longest = steps.iter().copied().max().unwrap_or(0);
         let columns = |batch: &[usize]| batch.len() * batch.iter().copied().max().unwrap_or(0);
-        let columns = steps.chunks(MAX_BATCH).map(columns).max().unwrap_or(0);
-        // Of each layer: state, memory, gates and their slopes; of the ends: inputs, outputs and theirs.
-        let layer = 2 * (spec.hidden + spec.memory() + 2 * spec.gates() * spec.hidden);
-        let column = spec.layers * layer + 2 * (spec.inputs + spec.outputs);
+        let columns = steps.chunks(batch_of_a_tape(&self.engine, longest)).map(columns).max().unwrap_or(0);
+        let column = Tape::column_len(spec);
         let bytes = columns.saturating_mul(column * size_of::<f32>());
         if bytes <= TAPE_BYTES {
             return Ok(());

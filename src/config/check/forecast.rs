@@ -1,17 +1,13 @@
-//! Checks the `forecast` block: target and features among the selected columns, horizons, levels, experts, network.
+//! Checks the `forecast` block: target and features among the selected columns, horizons, levels, experts.
 //! It must not know how any of them is computed.
 
 use super::Checker;
 use crate::config::fault::{choice, quoted};
-use crate::config::plan::{Activation, Cell, Expert, ForecastPlan, Loss, ModelPlan, Optimizer, Scope};
-use crate::config::raw::{RawExpert, RawForecast, RawLoss, RawModel};
-use crate::model::HUBER_DELTA;
+use crate::config::plan::{Expert, ForecastPlan};
+use crate::config::raw::{RawExpert, RawForecast};
 
 const HORIZONS_MAX: usize = 64;
 const LEVELS_MAX: usize = 16;
-const BPTT_MAX: u32 = 4096;
-/// Steps of truncated backpropagation beyond the longest horizon, so that a label that arrives now has a past.
-const BPTT_MARGIN: u32 = 8;
 
 impl Checker<'_> {
     pub fn forecast(&mut self, raw: Option<RawForecast>, select: &[(String, String)]) -> ForecastPlan {
@@ -32,15 +28,17 @@ impl Checker<'_> {
         }
         let horizons = raw.horizons.map(|horizons| horizons.iter().map(|h| h.0 as u32).collect());
         let horizons = self.horizons(horizons);
+        let levels = self.levels(raw.levels);
+        let horizon_max = horizons.last().copied().unwrap_or(1);
         ForecastPlan {
             features: self.features(raw.features, &target, &columns),
-            levels: self.levels(raw.levels),
-            model: self.model(raw.model.unwrap_or_default(), horizons.last().copied().unwrap_or(1)),
+            model: self.model(raw.model.unwrap_or_default(), horizon_max, &levels),
             experts: self.experts(raw.experts),
             season: raw.season.map(|season| season.0 as u32),
             calendar: raw.calendar.unwrap_or_default(),
             target,
             horizons,
+            levels,
         }
     }
 
@@ -122,44 +120,6 @@ impl Checker<'_> {
             self.not_built(true, &path, word);
         }
         experts
-    }
-
-    fn model(&mut self, raw: RawModel, horizon_max: u32) -> ModelPlan {
-        let bptt_min = horizon_max + BPTT_MARGIN;
-        let bptt = match raw.bptt {
-            Some(bptt) => bptt.0 as u32,
-            None => bptt_min.max(32),
-        };
-        if bptt < bptt_min {
-            let message =
-                format!("{bptt} is too small, at least the longest horizon + {BPTT_MARGIN} = {bptt_min}");
-            self.fault("forecast.model.bptt", message);
-        } else if bptt > BPTT_MAX {
-            let message =
-                format!("a horizon of {horizon_max} needs more than the {BPTT_MAX} steps of model.bptt");
-            self.fault("forecast.horizons", message);
-        }
-        let adam = raw.optimizer.and_then(|optimizer| optimizer.adam);
-        let lr = adam.and_then(|adam| adam.lr).unwrap_or(3e-4);
-        if !(lr > 0.0 && lr <= 1.0) {
-            let message = format!("{lr} is not a learning rate between 0 and 1");
-            self.fault_with_help("forecast.model.optimizer.adam.lr", message, "write it like 3e-4");
-        }
-        ModelPlan {
-            cell: raw.cell.unwrap_or(Cell::Gru),
-            hidden: raw.hidden.map_or(32, |hidden| hidden.0 as usize),
-            layers: raw.layers.map_or(1, |layers| layers.0 as usize),
-            activation: raw.activation.unwrap_or(Activation::Tanh),
-            bptt: bptt as usize,
-            replay: raw.replay.map_or(2, |replay| replay.0 as usize),
-            loss: match raw.loss.unwrap_or(RawLoss::Huber) {
-                RawLoss::Mse => Loss::Mse,
-                RawLoss::Huber => Loss::Huber { delta: HUBER_DELTA },
-            },
-            optimizer: Optimizer::adam(lr),
-            scope: raw.scope.unwrap_or(Scope::Shared),
-            seed: raw.seed.map_or(1, |seed| seed.0 as u64),
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod forecast;
 mod kafka;
+mod model;
 mod sinks;
 mod source;
 mod window;

@@ -2,6 +2,7 @@
 //! It must not know defaults, nor what is built: `check` decides. Its doc comments are the schema's descriptions.
 
 mod forecast;
+mod model;
 mod sinks;
 mod source;
 mod window;
@@ -9,7 +10,8 @@ mod window;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(super) use forecast::{RawExpert, RawForecast, RawLoss, RawModel};
+pub(super) use forecast::{RawExpert, RawForecast};
+pub(super) use model::{RawLoss, RawModel, RawOptimizer, RawSchedule};
 pub(super) use sinks::{RawSink, RawSinkFile, RawSinkFormat, RawSinks};
 pub(super) use source::{RawFile, RawFormat, RawGenerate, RawKafka, RawSchema, RawSource};
 pub(super) use window::RawWindow;

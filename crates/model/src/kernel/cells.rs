@@ -4,6 +4,7 @@
 use pulp::Simd;
 
 use super::lanes::{one_less_square, sigmoid, tanh, times_rest};
+use crate::spec::Activation;
 
 /// What the backward step of one vector of units has at hand.
 pub struct Past<S: Simd> {
@@ -24,10 +25,8 @@ pub trait Fused: Copy {
     const MEMORY: bool;
     /// Whether the tape has to keep its gates.
     const TAPED: bool;
-    /// The sum that the hidden product of gate `gate` goes to.
-    fn hidden_sum(gate: usize) -> usize {
-        gate
-    }
+    /// Whether the hidden product of gate 2 has a sum of its own, the last.
+    const APART: bool = false;
     /// From the sums, h_{t-1} and c_{t-1} of one vector of units: h_t. Out: gates, c_t, tanh(c_t).
     fn forward<S: Simd>(
         self,
@@ -104,10 +103,7 @@ impl Fused for Gru {
     const SUMS: usize = 4;
     const MEMORY: bool = false;
     const TAPED: bool = true;
-
-    fn hidden_sum(gate: usize) -> usize {
-        if gate == 2 { 3 } else { gate }
-    }
+    const APART: bool = true;
 
     /// h_t = (1 − z) n + z h_{t-1} = n + z (h_{t-1} − n)
     #[inline(always)]
@@ -146,65 +142,16 @@ impl Fused for Gru {
     }
 }
 
-/// The simple RNN's three activations.
+/// The simple RNN: one sum, bent by its activation.
 #[derive(Clone, Copy)]
-pub struct Tanh;
-#[derive(Clone, Copy)]
-pub struct Relu;
-#[derive(Clone, Copy)]
-pub struct Sigmoid;
+pub struct Simple(pub Activation);
 
-/// φ and its derivative from φ's value.
-trait Bend: Copy {
-    fn bend<S: Simd>(simd: S, x: S::f32s) -> S::f32s;
-    fn slope<S: Simd>(simd: S, bent: S::f32s) -> S::f32s;
-}
-
-impl Bend for Tanh {
-    #[inline(always)]
-    fn bend<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-        tanh(simd, x)
-    }
-
-    #[inline(always)]
-    fn slope<S: Simd>(simd: S, bent: S::f32s) -> S::f32s {
-        one_less_square(simd, bent)
-    }
-}
-
-impl Bend for Sigmoid {
-    #[inline(always)]
-    fn bend<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-        sigmoid(simd, x)
-    }
-
-    #[inline(always)]
-    fn slope<S: Simd>(simd: S, bent: S::f32s) -> S::f32s {
-        times_rest(simd, bent)
-    }
-}
-
-impl Bend for Relu {
-    /// NaN stays NaN, for the guard to see.
-    #[inline(always)]
-    fn bend<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-        let zero = simd.splat_f32s(0.0);
-        simd.select_f32s(simd.less_than_f32s(x, zero), zero, x)
-    }
-
-    /// 0 at the kink, as PyTorch takes it.
-    #[inline(always)]
-    fn slope<S: Simd>(simd: S, bent: S::f32s) -> S::f32s {
-        let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
-        simd.select_f32s(simd.less_than_f32s(zero, bent), one, zero)
-    }
-}
-
-impl<B: Bend> Fused for B {
+impl Fused for Simple {
     const SUMS: usize = 1;
     const MEMORY: bool = false;
     const TAPED: bool = false;
 
+    /// h_t = φ(sum)
     #[inline(always)]
     fn forward<S: Simd>(
         self,
@@ -214,9 +161,16 @@ impl<B: Bend> Fused for B {
         _: &mut S::f32s,
         _: &mut S::f32s,
     ) -> S::f32s {
-        B::bend(simd, sums[0])
+        let zero = simd.splat_f32s(0.0);
+        match self.0 {
+            Activation::Tanh => tanh(simd, sums[0]),
+            Activation::Sigmoid => sigmoid(simd, sums[0]),
+            // NaN stays NaN, for the guard to see.
+            Activation::Relu => simd.select_f32s(simd.less_than_f32s(sums[0], zero), zero, sums[0]),
+        }
     }
 
+    /// φ′ from φ; 0 at ReLU's kink, as PyTorch takes it.
     #[inline(always)]
     fn backward<S: Simd>(
         self,
@@ -226,7 +180,13 @@ impl<B: Bend> Fused for B {
         d_h: S::f32s,
         _: &mut S::f32s,
     ) -> S::f32s {
-        gates[0] = simd.mul_f32s(d_h, B::slope(simd, past.h));
-        simd.splat_f32s(0.0)
+        let (zero, one) = (simd.splat_f32s(0.0), simd.splat_f32s(1.0));
+        let slope = match self.0 {
+            Activation::Tanh => one_less_square(simd, past.h),
+            Activation::Sigmoid => times_rest(simd, past.h),
+            Activation::Relu => simd.select_f32s(simd.less_than_f32s(zero, past.h), one, zero),
+        };
+        gates[0] = simd.mul_f32s(d_h, slope);
+        zero
     }
 }

@@ -14,7 +14,7 @@ pub const fn parts<S: Simd>() -> usize {
     LANES / S::F32_LANES
 }
 
-/// Values of `per_column` sums that the CPU's registers hold beside the factors: columns of a tile.
+/// Columns of a tile of `vectors` sums each: as many as the CPU's registers hold beside the factors.
 pub const fn columns_of_a_tile<S: Simd>(vectors: usize) -> usize {
     let sums = if S::REGISTER_COUNT >= 32 { 16 } else { 8 };
     if vectors >= 3 { sums / 4 } else { sums / 2 }
@@ -46,32 +46,45 @@ pub fn times_rest<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 const FAR: f32 = 7.9;
 
 /// tanh(x) = x P(x²) / Q(x²), both of degree four, for |x| <= FAR: the error is at most 3e-7, relative and absolute.
-/// Minimax coefficients by `benches/peers/fit_tanh.py`. NaN stays NaN.
+/// Minimax coefficients by `benches/peers/fit_tanh.py`, the highest first.
 const NUMERATOR: [f32; 5] = [1.5428222e-8, 2.202342e-5, 3.5790026e-3, 0.1345063, 1.0];
 const DENOMINATOR: [f32; 5] = [8.5988808e-7, 3.4236678e-4, 2.6192278e-2, 0.46783957, 1.0];
 
+/// The coefficients of `last` · P(y / 4): powers of two, so not a bit is lost.
+const fn of_the_half(coefficients: [f32; 5], last: f32) -> [f32; 5] {
+    let [a, b, c, d, e] = coefficients;
+    [last * a / 256.0, last * b / 64.0, last * c / 16.0, last * d / 4.0, last * e]
+}
+
+/// tanh(x). NaN stays NaN.
 #[inline(always)]
 pub fn tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    let (most, least) = (simd.splat_f32s(FAR), simd.splat_f32s(-FAR));
-    // Comparisons with NaN are false, so it falls through; `min` and `max` would depend on the CPU there.
-    let x = simd.select_f32s(simd.less_than_f32s(x, least), least, x);
-    let x = simd.select_f32s(simd.less_than_f32s(most, x), most, x);
-    let y = simd.mul_f32s(x, x);
-    let polynomial = |coefficients: &[f32; 5]| {
-        let mut sum = simd.splat_f32s(coefficients[0]);
-        for coefficient in &coefficients[1..] {
-            sum = simd.mul_add_f32s(sum, y, simd.splat_f32s(*coefficient));
-        }
-        sum
-    };
-    simd.div_f32s(simd.mul_f32s(x, polynomial(&NUMERATOR)), polynomial(&DENOMINATOR))
+    quotient(simd, x, FAR, &NUMERATOR, &DENOMINATOR)
 }
 
 /// σ(x) = ½ + ½ tanh(x/2)
 #[inline(always)]
 pub fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    let half = simd.splat_f32s(0.5);
-    simd.mul_add_f32s(half, tanh(simd, simd.mul_f32s(half, x)), half)
+    const BELOW: [f32; 5] = of_the_half(DENOMINATOR, 1.0);
+    const ABOVE: [f32; 5] = of_the_half(NUMERATOR, 0.25);
+    simd.add_f32s(quotient(simd, x, 2.0 * FAR, &ABOVE, &BELOW), simd.splat_f32s(0.5))
+}
+
+/// x P(x²) / Q(x²) with x held between ±`far`.
+#[inline(always)]
+fn quotient<S: Simd>(simd: S, x: S::f32s, far: f32, above: &[f32; 5], below: &[f32; 5]) -> S::f32s {
+    let (most, least) = (simd.splat_f32s(far), simd.splat_f32s(-far));
+    // Comparisons with NaN are false, so it falls through; `min` and `max` would depend on the CPU there.
+    let x = simd.select_f32s(simd.less_than_f32s(x, least), least, x);
+    let x = simd.select_f32s(simd.less_than_f32s(most, x), most, x);
+    let y = simd.mul_f32s(x, x);
+    let mut p = simd.splat_f32s(above[0]);
+    let mut q = simd.splat_f32s(below[0]);
+    for k in 1..above.len() {
+        p = simd.mul_add_f32s(p, y, simd.splat_f32s(above[k]));
+        q = simd.mul_add_f32s(q, y, simd.splat_f32s(below[k]));
+    }
+    simd.div_f32s(simd.mul_f32s(x, p), q)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use pulp::{Simd, WithSimd};
 use super::cells::{Fused, Past};
 use super::lanes::{columns_of_a_tile, load, parts, store};
 use super::panels::{Block, LANES, padded};
-use super::products::{Columns, Transposed, add_transposed_product};
+use super::products::{Columns, Sums, Transposed, add_transposed_product};
 use super::tape::LayerTape;
 
 /// T steps of B series.
@@ -50,7 +50,7 @@ impl<C: Fused, const V: usize, const A: usize> WithSimd for Forward<'_, C, V, A>
                     let first = step * batch + series;
                     // Tiles of 8, 4, 2 and 1 columns: as many as fit the registers and are left.
                     series += match (batch - series).min(columns_of_a_tile::<S>(V)) {
-                        8.. => self.tile::<S, 8>(simd, p, first),
+                        8.. if const { V < 3 } => self.tile::<S, 8>(simd, p, first),
                         4.. => self.tile::<S, 4>(simd, p, first),
                         2.. => self.tile::<S, 2>(simd, p, first),
                         _ => self.tile::<S, 1>(simd, p, first),
@@ -73,7 +73,7 @@ impl<C: Fused, const V: usize, const A: usize> Forward<'_, C, V, A> {
         let (from_inputs, from_hidden) = rows.split_at(block.inputs * row);
         let (past, now) = self.tape.h.split_at_mut((first + batch - first % batch) * units);
         let x: [&[f32]; N] = from_fn(|n| self.inputs.column(first + n, block.inputs));
-        let h: [&[f32]; N] = from_fn(|n| &past[(first + n) * units..][..block.hidden]);
+        let h: [&[f32]; N] = from_fn(|n| &past[(first + n) * units..][..block.units]);
         for part in 0..parts::<S>() {
             let mut start = [simd.splat_f32s(0.0); A];
             for v in 0..V {
@@ -81,12 +81,12 @@ impl<C: Fused, const V: usize, const A: usize> Forward<'_, C, V, A> {
             }
             for v in 0..V {
                 let bias = biases[row + v * parts::<S>() + part];
-                let sum = C::hidden_sum(v);
+                let sum = hidden_sum::<C>(v);
                 start[sum] = if sum == v { simd.add_f32s(start[sum], bias) } else { bias };
             }
             let mut sums = [start; N];
             accumulate::<S, V, A, N>(simd, &mut sums, from_inputs, part, &x, |v| v);
-            accumulate::<S, V, A, N>(simd, &mut sums, from_hidden, part, &h, C::hidden_sum);
+            accumulate::<S, V, A, N>(simd, &mut sums, from_hidden, part, &h, hidden_sum::<C>);
             for (n, sums) in sums.iter_mut().enumerate() {
                 for u in 0..width {
                     let sums = &mut sums[u * C::SUMS..][..C::SUMS];
@@ -115,6 +115,12 @@ impl<C: Fused, const V: usize, const A: usize> Forward<'_, C, V, A> {
         }
         N
     }
+}
+
+/// The sum that the hidden product of gate `gate` goes to.
+#[inline(always)]
+fn hidden_sum<C: Fused>(gate: usize) -> usize {
+    if C::APART && gate == 2 { 3 } else { gate }
 }
 
 /// sums[n] += Σ_k rows[k] x[n][k], k ascending, gate v of a row to the sum `sum_of(v)`.
@@ -173,7 +179,8 @@ impl<C: Fused, const V: usize, const A: usize> WithSimd for Backward<'_, C, V, A
                 let now = &self.tape.gates[step * batch * stride..][..batch * stride];
                 let before = &mut self.d_h[(step - 1) * batch * units..][..batch * units];
                 let gates = Columns { values: now, stride };
-                add_transposed_product(simd, self.w_hh, gates, C::hidden_sum, before, units, batch);
+                let sums = Sums { unit: C::SUMS, panel: A, apart: C::APART };
+                add_transposed_product(simd, self.w_hh, gates, sums, before, units, batch);
             }
         }
     }

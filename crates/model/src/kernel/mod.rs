@@ -5,7 +5,8 @@
 //! floats ─▶ panels      where parameters lie: nothing is packed before a product
 //! lanes ──▶ cells       vectors of lanes, and each cell's equations on them
 //!             └▶ layer  forward and backward through time, in register tiles
-//! products ────┘  tape  the transposed product, the gradient by the weights; the memory of a pass
+//! products ────┤  tape  the transposed product, the gradient by the weights; the memory of a pass
+//! head ────────┘        the linear read-out
 //! update                norm, clip, optimiser and average in one pass
 //! ```
 //!
@@ -14,6 +15,7 @@
 
 mod cells;
 mod floats;
+mod head;
 mod lanes;
 mod layer;
 mod panels;
@@ -27,11 +29,12 @@ pub use update::{Moments, Step};
 
 use pulp::{Arch, Simd, WithSimd};
 
-use self::cells::{Fused, Gru, Lstm, Relu, Sigmoid, Tanh};
-use self::layer::{Backward, Forward, accumulate};
+use self::cells::{Fused, Gru, Lstm, Simple};
+use self::head::{ReadBack, ReadOut};
+use self::layer::{Backward, Forward};
 use self::panels::{Block, LANES, Panels, padded};
-use self::products::{Columns, Sources, add_gradient, add_transposed_product};
-use crate::spec::{Activation, Cell, NetworkSpec};
+use self::products::{Columns, Sources, Sums, add_gradient, add_transposed_product};
+use crate::spec::{Cell, NetworkSpec};
 
 /// The instructions that kernels run with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +131,7 @@ impl Engine {
 
     /// Takes `params` for the backward passes that follow.
     pub fn prepare_backward(&self, params: &[f32], tape: &mut Tape) {
-        tape.transposed.fill(&self.panels, params);
+        self.arch.dispatch(Prepare { engine: self, params, tape });
     }
 
     /// Adds the gradient by the parameters to `gradient`, from the slopes in a tape that has run forwards by the
@@ -150,6 +153,22 @@ impl Engine {
     }
 }
 
+/// `TransposedWeights::fill`, compiled for the CPU.
+struct Prepare<'a> {
+    engine: &'a Engine,
+    params: &'a [f32],
+    tape: &'a mut Tape,
+}
+
+impl WithSimd for Prepare<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        self.tape.transposed.fill(&self.engine.panels, self.params);
+    }
+}
+
 /// A forward pass, or with a gradient a backward one.
 struct Pass<'a> {
     engine: &'a Engine,
@@ -164,32 +183,24 @@ impl WithSimd for Pass<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let spec = self.engine.spec;
-        match (spec.cell, spec.activation) {
+        let simple = Simple(spec.activation);
+        match (spec.cell, self.engine.panels.layers[0].width) {
             (Cell::Lstm, _) => self.run::<S, _, 4, 4>(simd, Lstm),
             (Cell::Gru, _) => self.run::<S, _, 3, 4>(simd, Gru),
-            (Cell::Rnn, Activation::Tanh) => self.run_simple(simd, Tanh),
-            (Cell::Rnn, Activation::Relu) => self.run_simple(simd, Relu),
-            (Cell::Rnn, Activation::Sigmoid) => self.run_simple(simd, Sigmoid),
+            (Cell::Rnn, 4) => self.run::<S, _, 4, 4>(simd, simple),
+            (Cell::Rnn, 2) => self.run::<S, _, 2, 2>(simd, simple),
+            (Cell::Rnn, _) => self.run::<S, _, 1, 1>(simd, simple),
         }
     }
 }
 
 impl Pass<'_> {
     #[inline(always)]
-    fn run_simple<S: Simd, C: Fused>(self, simd: S, cell: C) {
-        match self.engine.panels.layers[0].width {
-            4 => self.run::<S, C, 4, 4>(simd, cell),
-            2 => self.run::<S, C, 2, 2>(simd, cell),
-            _ => self.run::<S, C, 1, 1>(simd, cell),
-        }
-    }
-
-    #[inline(always)]
     fn run<S: Simd, C: Fused, const V: usize, const A: usize>(self, simd: S, cell: C) {
         let Pass { engine, params, tape, gradient } = self;
         match gradient {
             None => forward::<S, C, V, A>(simd, engine, params, tape, cell),
-            Some(gradient) => backward::<S, C, V, A>(simd, engine, tape, cell, gradient),
+            Some(gradient) => backward::<S, C, V, A>(simd, engine, params, tape, cell, gradient),
         }
     }
 }
@@ -206,15 +217,15 @@ fn forward<S: Simd, C: Fused, const V: usize, const A: usize>(
     for (k, block) in engine.panels.layers.iter().enumerate() {
         let (below, layers) = tape.layers.split_at_mut(k);
         let inputs = match below.last() {
-            None => Columns { values: &tape.inputs, stride: block.inputs },
+            None => Columns { values: &tape.inputs, stride: padded(block.inputs) },
             Some(layer) => states_after(&layer.h, block.inputs, window.batch),
         };
         simd.vectorize(Forward::<C, V, A> { cell, block, params, inputs, tape: &mut layers[0], window });
     }
-    simd.vectorize(Head {
-        block: &engine.panels.head,
+    simd.vectorize(ReadOut {
+        head: &engine.panels.head,
         params,
-        inputs: Columns { values: &tape.inputs, stride: engine.spec.inputs },
+        inputs: Columns { values: &tape.inputs, stride: padded(engine.spec.inputs) },
         hidden: states_after(&tape.layers[engine.spec.layers - 1].h, engine.spec.hidden, window.batch),
         outputs: &mut tape.outputs,
         columns: window.columns(),
@@ -225,6 +236,7 @@ fn forward<S: Simd, C: Fused, const V: usize, const A: usize>(
 fn backward<S: Simd, C: Fused, const V: usize, const A: usize>(
     simd: S,
     engine: &Engine,
+    params: &[f32],
     tape: &mut Tape,
     cell: C,
     gradient: &mut [f32],
@@ -232,14 +244,18 @@ fn backward<S: Simd, C: Fused, const V: usize, const A: usize>(
     let (panels, window) = (&engine.panels, tape.window);
     let (columns, units) = (window.columns(), padded(engine.spec.hidden));
     let Tape { inputs, layers, slopes, d_h: [d_h, d_below], d_c, transposed, .. } = tape;
-    let inputs = Columns { values: inputs, stride: engine.spec.inputs };
-    let slopes = Columns { values: slopes, stride: padded(engine.spec.outputs) };
-    d_h[..columns * units].fill(0.0);
-    let w = Product { w: &transposed.head, d: slopes, out: d_h, stride: units, count: columns };
-    simd.vectorize(w);
-    let top = states_after(&layers[layers.len() - 1].h, engine.spec.hidden, window.batch);
-    let sources = Sources { d: slopes, inputs, hidden: top, columns };
-    simd.vectorize(Gradient::<_, 1, 1> { block: &panels.head, sources, sum_of: |v| v, gradient });
+    let inputs = Columns { values: inputs, stride: padded(engine.spec.inputs) };
+    simd.vectorize(ReadBack {
+        head: &panels.head,
+        params,
+        inputs,
+        hidden: states_after(&layers[layers.len() - 1].h, engine.spec.hidden, window.batch),
+        slopes,
+        d_h,
+        gradient,
+        columns,
+    });
+    let sums = Sums { unit: C::SUMS, panel: A, apart: C::APART };
     let (mut d_h, mut d_below) = (d_h, d_below);
     for (k, block) in panels.layers.iter().enumerate().rev() {
         let (below, rest) = layers.split_at_mut(k);
@@ -255,11 +271,12 @@ fn backward<S: Simd, C: Fused, const V: usize, const A: usize>(
         if k > 0 {
             d_below[..columns * units].fill(0.0);
             let w = &transposed.inputs[k - 1];
-            simd.vectorize(Product { w, d, out: d_below, stride: units, count: columns });
+            let sums = sums.of_inputs();
+            simd.vectorize(Product { w, d, sums, out: d_below, stride: units, count: columns });
         }
         let hidden = Columns { values: &layer.h, stride: units };
         let sources = Sources { d, inputs, hidden, columns };
-        simd.vectorize(Gradient::<_, V, A> { block, sources, sum_of: C::hidden_sum, gradient });
+        simd.vectorize(Gradient::<V> { block, sources, sums, gradient });
         std::mem::swap(&mut d_h, &mut d_below);
     }
 }
@@ -271,61 +288,11 @@ fn states_after(h: &[f32], hidden: usize, batch: usize) -> Columns<'_> {
     Columns { values: &h[batch * stride..], stride }
 }
 
-/// y_t = b_y + W_skip x_t + W_hy h_t, for every column.
-struct Head<'a> {
-    block: &'a Block,
-    params: &'a [f32],
-    inputs: Columns<'a>,
-    hidden: Columns<'a>,
-    outputs: &'a mut [f32],
-    columns: usize,
-}
-
-impl WithSimd for Head<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
-        for p in 0..self.block.panels() {
-            let mut first = 0;
-            while first < self.columns {
-                first += match self.columns - first {
-                    8.. => self.tile::<S, 8>(simd, p, first),
-                    4.. => self.tile::<S, 4>(simd, p, first),
-                    2.. => self.tile::<S, 2>(simd, p, first),
-                    _ => self.tile::<S, 1>(simd, p, first),
-                };
-            }
-        }
-    }
-}
-
-impl Head<'_> {
-    #[inline(always)]
-    fn tile<S: Simd, const N: usize>(&mut self, simd: S, p: usize, first: usize) -> usize {
-        let (block, parts) = (self.block, lanes::parts::<S>());
-        let rows = S::as_simd_f32s(&self.params[block.panel(p)]).0;
-        let (bias, rows) = rows.split_at(parts);
-        let (skip, from_hidden) = rows.split_at(block.inputs * parts);
-        let x: [&[f32]; N] = std::array::from_fn(|n| self.inputs.column(first + n, block.inputs));
-        let h: [&[f32]; N] = std::array::from_fn(|n| self.hidden.column(first + n, block.hidden));
-        for part in 0..parts {
-            let mut sums = [[bias[part]; 1]; N];
-            accumulate::<S, 1, 1, N>(simd, &mut sums, skip, part, &x, |v| v);
-            accumulate::<S, 1, 1, N>(simd, &mut sums, from_hidden, part, &h, |v| v);
-            for (n, [sum]) in sums.into_iter().enumerate() {
-                let at = (first + n) * padded(block.units) + p * LANES + part * S::F32_LANES;
-                lanes::store(simd, self.outputs, at, sum);
-            }
-        }
-        N
-    }
-}
-
-/// `add_transposed_product` by a matrix of the inputs' sums.
+/// `add_transposed_product`, compiled once.
 struct Product<'a> {
     w: &'a products::Transposed,
     d: Columns<'a>,
+    sums: Sums,
     out: &'a mut [f32],
     stride: usize,
     count: usize,
@@ -336,23 +303,23 @@ impl WithSimd for Product<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        add_transposed_product(simd, self.w, self.d, |v| v, self.out, self.stride, self.count);
+        add_transposed_product(simd, self.w, self.d, self.sums, self.out, self.stride, self.count);
     }
 }
 
-struct Gradient<'a, F, const V: usize, const A: usize> {
+struct Gradient<'a, const V: usize> {
     block: &'a Block,
     sources: Sources<'a>,
-    sum_of: F,
+    sums: Sums,
     gradient: &'a mut [f32],
 }
 
-impl<F: Fn(usize) -> usize + Copy, const V: usize, const A: usize> WithSimd for Gradient<'_, F, V, A> {
+impl<const V: usize> WithSimd for Gradient<'_, V> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        add_gradient::<S, V, A>(simd, self.block, &self.sources, self.sum_of, self.gradient);
+        add_gradient::<S, V>(simd, self.block, &self.sources, self.sums, self.gradient);
     }
 }
 

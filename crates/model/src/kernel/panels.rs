@@ -4,12 +4,15 @@
 //! ```text
 //! a layer = its panels, one after another; a panel = rows of V vectors of 16 lanes, a lane a unit
 //!
-//!   row              LSTM: V = 4      GRU: V = 3      simple RNN, head: V = 1, 2 or 4
+//!   row              LSTM: V = 4      GRU: V = 3      simple RNN: V = 1, 2 or 4
 //!   b_ih             [i | f | g | o]  [r | z | n]     16·V units in their order
 //!   b_hh             …
 //!   W_ih, a row an input
 //!   W_hh, a row a unit of the step before
 //! ```
+//!
+//! The head is small and read along its hidden units: first b_y, filled up to sixteen lanes, then a row an output of
+//! W_skip (an input a lane) and W_hy (a unit a lane), each filled up.
 //!
 //! Units are filled up to whole panels with zeros, and zeros they stay: nothing reads a filled unit's h, and its
 //! gradient is zero. So every parameter vector of a network has one order, whatever kernel reads it.
@@ -29,18 +32,17 @@ pub fn padded(units: usize) -> usize {
     units.next_multiple_of(LANES)
 }
 
-/// One layer's panels, or the head's.
+/// Rows of biases a panel: b_ih and b_hh.
+pub const BIASES: usize = 2;
+
+/// One layer's panels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Block {
     /// First element in the parameter vector.
     pub offset: usize,
-    /// Rows of biases: `b_ih` and `b_hh`, or the head's one.
-    pub biases: usize,
-    /// Rows of W_ih (or of the skip).
+    /// Rows of W_ih.
     pub inputs: usize,
-    /// Rows of W_hh (or of W_hy).
-    pub hidden: usize,
-    /// Units it gives: H, or O of the head.
+    /// Units it gives, H, and rows of W_hh.
     pub units: usize,
     /// G: blocks of H rows in PyTorch's matrices.
     pub gates: usize,
@@ -55,7 +57,7 @@ impl Block {
     }
 
     pub fn rows(&self) -> usize {
-        self.biases + self.inputs + self.hidden
+        BIASES + self.inputs + self.units
     }
 
     pub fn panels(&self) -> usize {
@@ -85,11 +87,39 @@ impl Block {
     }
 }
 
+/// The head's part of a parameter vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// First element in the parameter vector: that of b_y.
+    pub offset: usize,
+    pub outputs: usize,
+    /// I, or 0 without a skip.
+    pub inputs: usize,
+    pub hidden: usize,
+}
+
+impl Head {
+    /// Elements of an output's row.
+    pub fn row_len(&self) -> usize {
+        padded(self.inputs) + padded(self.hidden)
+    }
+
+    /// The biases and the rows.
+    pub fn range(&self) -> Range<usize> {
+        self.offset..self.offset + padded(self.outputs) + self.outputs * self.row_len()
+    }
+
+    /// Where an output's weights begin, from the first element on.
+    pub fn row(&self, output: usize) -> usize {
+        padded(self.outputs) + output * self.row_len()
+    }
+}
+
 /// The blocks of a network: its layers, then its head.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Panels {
     pub layers: Vec<Block>,
-    pub head: Block,
+    pub head: Head,
     layout: Layout,
     len: usize,
 }
@@ -104,24 +134,15 @@ impl Panels {
         };
         let layer = |layer: usize| Block {
             offset: 0,
-            biases: 2,
             inputs: spec.layer_inputs(layer),
-            hidden: spec.hidden,
             units: spec.hidden,
             gates: spec.gates(),
             width: width(spec),
         };
-        let layers = (0..spec.layers).map(|k| place(layer(k))).collect();
-        let head = place(Block {
-            offset: 0,
-            biases: 1,
-            inputs: if spec.skip { spec.inputs } else { 0 },
-            hidden: spec.hidden,
-            units: spec.outputs,
-            gates: 1,
-            width: 1,
-        });
-        Panels { layers, head, layout: Layout::new(spec), len }
+        let layers: Vec<Block> = (0..spec.layers).map(|k| place(layer(k))).collect();
+        let inputs = if spec.skip { spec.inputs } else { 0 };
+        let head = Head { offset: len, outputs: spec.outputs, inputs, hidden: spec.hidden };
+        Panels { layers, head, layout: Layout::new(spec), len: head.range().end }
     }
 
     /// Elements of a parameter vector in this order.
@@ -148,33 +169,31 @@ impl Panels {
     /// Every parameter's place in PyTorch's order and in the panels.
     fn each(&self, mut visit: impl FnMut(usize, usize)) {
         for parameter in self.layout.parameters() {
-            let (block, first_row) = self.place(&parameter.name);
-            let is_bias = parameter.shape.len() == 1;
             for (index, flat) in parameter.range().enumerate() {
                 let (row, column) = (index / parameter.columns(), index % parameter.columns());
-                let (gate, unit) = (row / block.units, row % block.units);
-                let row = first_row + if is_bias { 0 } else { column };
-                visit(flat, block.at(row, gate, unit));
+                visit(flat, self.place(&parameter.name, row, column));
             }
         }
     }
 
-    /// The block and the first row there of the parameter of that name.
-    fn place(&self, name: &str) -> (&Block, usize) {
+    /// Where element (row, column) of the tensor of that name lies.
+    fn place(&self, name: &str, row: usize, column: usize) -> usize {
+        let head = &self.head;
         match name {
-            "head.bias" => (&self.head, 0),
-            "skip.weight" => (&self.head, 1),
-            "head.weight" => (&self.head, 1 + self.head.inputs),
+            "head.bias" => head.offset + row,
+            "skip.weight" => head.offset + head.row(row) + column,
+            "head.weight" => head.offset + head.row(row) + padded(head.inputs) + column,
             _ => {
                 let (kind, layer) = name.rsplit_once("_l").unwrap_or((name, ""));
                 let block = &self.layers[layer.parse::<usize>().unwrap_or(0)];
+                let (gate, unit) = (row / block.units, row % block.units);
                 let row = match kind {
                     "bias_ih" => 0,
                     "bias_hh" => 1,
-                    "weight_ih" => 2,
-                    _ => 2 + block.inputs,
+                    "weight_ih" => BIASES + column,
+                    _ => BIASES + block.inputs + column,
                 };
-                (block, row)
+                block.at(row, gate, unit)
             }
         }
     }

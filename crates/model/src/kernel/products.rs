@@ -7,7 +7,7 @@ use pulp::Simd;
 
 use super::floats::Floats;
 use super::lanes::{columns_of_a_tile, load, parts, store};
-use super::panels::{Block, LANES, padded};
+use super::panels::{BIASES, Block, LANES, padded};
 
 /// Columns of numbers, one every `stride` elements.
 #[derive(Clone, Copy)]
@@ -25,6 +25,30 @@ impl<'a> Columns<'a> {
     /// From column `first` on.
     pub fn from(&self, first: usize) -> Columns<'a> {
         Columns { values: &self.values[first * self.stride..], ..*self }
+    }
+}
+
+/// The vectors of sums that a tape has for each vector of units, and which of them the matrix at hand led to.
+#[derive(Debug, Clone, Copy)]
+pub struct Sums {
+    /// Vectors for a vector of units: 4 of a gated cell, 1 of a simple one.
+    pub unit: usize,
+    /// Vectors for a panel.
+    pub panel: usize,
+    /// Whether gate 2 has a sum of its own, the last (the hidden product of a GRU).
+    pub apart: bool,
+}
+
+impl Sums {
+    /// Of the product with the inputs, where every gate has its own.
+    pub fn of_inputs(self) -> Sums {
+        Sums { apart: false, ..self }
+    }
+
+    /// The sum of gate `gate`.
+    #[inline(always)]
+    fn of(self, gate: usize) -> usize {
+        if self.apart && gate == 2 { 3 } else { gate }
     }
 }
 
@@ -58,16 +82,18 @@ impl Transposed {
     }
 
     /// Copies W out of the panels: `columns` rows of `block` from `first_row` on.
+    #[inline(always)]
     pub fn fill(&mut self, block: &Block, params: &[f32], first_row: usize, columns: usize) {
         let row = block.vectors() * LANES;
         let lanes = self.vectors * LANES;
+        let rows = self.rows();
         // Vector `v` of panel `p` is vector p·V + v of W's rows, whether it is a gate's or of more units.
         for p in 0..block.panels() {
             let panel = &params[block.panel(p)][first_row * row..];
             for v in 0..block.vectors() {
                 let vector = p * block.vectors() + v;
                 for k in (0..columns).step_by(LANES) {
-                    let into = (k / lanes) * self.rows() * lanes + vector * LANES * lanes + k % lanes;
+                    let into = (k / lanes) * rows * lanes + vector * LANES * lanes + k % lanes;
                     let from = &panel[k * row + v * LANES..];
                     transpose(from, row, (columns - k).min(LANES), &mut self.values[into..], lanes);
                 }
@@ -80,12 +106,21 @@ impl Transposed {
     }
 }
 
-/// Sixteen columns of `from` (`count` rows, `row` apart) to sixteen rows of `into`, `lanes` apart.
+/// Sixteen columns of `from` (`count` rows, `row` apart) to sixteen rows of `into`, `lanes` apart. Four by four: that many
+/// the compiler turns in registers.
+#[inline(always)]
 fn transpose(from: &[f32], row: usize, count: usize, into: &mut [f32], lanes: usize) {
-    for k in 0..count {
-        let values: &[f32] = &from[k * row..][..LANES];
-        for (unit, value) in values.iter().enumerate() {
-            into[unit * lanes + k] = *value;
+    const SIDE: usize = 4;
+    for k in (0..count).step_by(SIDE) {
+        for unit in (0..LANES).step_by(SIDE) {
+            let mut square = [[0.0f32; SIDE]; SIDE];
+            for (near, line) in square.iter_mut().enumerate().take(count - k) {
+                line.copy_from_slice(&from[(k + near) * row + unit..][..SIDE]);
+            }
+            for far in 0..SIDE {
+                let line: [f32; SIDE] = from_fn(|near| square[near][far]);
+                into[(unit + far) * lanes + k..][..SIDE].copy_from_slice(&line);
+            }
         }
     }
 }
@@ -97,15 +132,15 @@ pub fn add_transposed_product<S: Simd>(
     simd: S,
     w: &Transposed,
     d: Columns<'_>,
-    sum_of: impl Fn(usize) -> usize + Copy,
+    sums: Sums,
     out: &mut [f32],
     stride: usize,
     count: usize,
 ) {
     match w.vectors {
-        4 => product::<S, 4>(simd, w, d, sum_of, out, stride, count),
-        2 => product::<S, 2>(simd, w, d, sum_of, out, stride, count),
-        _ => product::<S, 1>(simd, w, d, sum_of, out, stride, count),
+        4 => product::<S, 4>(simd, w, d, sums, out, stride, count),
+        2 => product::<S, 2>(simd, w, d, sums, out, stride, count),
+        _ => product::<S, 1>(simd, w, d, sums, out, stride, count),
     }
 }
 
@@ -114,7 +149,7 @@ fn product<S: Simd, const J: usize>(
     simd: S,
     w: &Transposed,
     d: Columns<'_>,
-    sum_of: impl Fn(usize) -> usize + Copy,
+    sums: Sums,
     out: &mut [f32],
     stride: usize,
     count: usize,
@@ -124,10 +159,10 @@ fn product<S: Simd, const J: usize>(
         while column < count {
             let at = (block, column);
             column += match (count - column).min(columns_of_a_tile::<S>(J)) {
-                8.. => tile::<S, J, 8>(simd, w, d, sum_of, out, stride, at),
-                4.. => tile::<S, J, 4>(simd, w, d, sum_of, out, stride, at),
-                2.. => tile::<S, J, 2>(simd, w, d, sum_of, out, stride, at),
-                _ => tile::<S, J, 1>(simd, w, d, sum_of, out, stride, at),
+                8.. => tile::<S, J, 8>(simd, w, d, sums, out, stride, at),
+                4.. => tile::<S, J, 4>(simd, w, d, sums, out, stride, at),
+                2.. => tile::<S, J, 2>(simd, w, d, sums, out, stride, at),
+                _ => tile::<S, J, 1>(simd, w, d, sums, out, stride, at),
             };
         }
     }
@@ -138,7 +173,7 @@ fn tile<S: Simd, const J: usize, const N: usize>(
     simd: S,
     w: &Transposed,
     d: Columns<'_>,
-    sum_of: impl Fn(usize) -> usize + Copy,
+    sums: Sums,
     out: &mut [f32],
     stride: usize,
     (block, first): (usize, usize),
@@ -147,20 +182,18 @@ fn tile<S: Simd, const J: usize, const N: usize>(
     let rows = S::as_simd_f32s(&w.values).0;
     let rows = &rows[block * w.rows() * row..][..w.rows() * row];
     let columns: [&[f32]; N] = from_fn(|n| d.column(first + n, d.stride));
-    // Vectors of a column of `d` for one vector of units.
-    let taped = d.stride / padded(w.units);
     for part in 0..parts::<S>() {
         for gate in 0..w.gates {
-            let mut sums = [[simd.splat_f32s(0.0); J]; N];
+            let mut totals = [[simd.splat_f32s(0.0); J]; N];
             for vector in 0..padded(w.units) / LANES {
                 let units = (w.units - vector * LANES).min(LANES);
                 let rows = &rows[(vector * w.gates + gate) * LANES * row..][..units * row];
-                let at = (vector * taped + sum_of(gate)) * LANES;
+                let at = (vector * sums.unit + sums.of(gate)) * LANES;
                 let d: [&[f32]; N] = columns.map(|column| &column[at..at + units]);
-                super::layer::accumulate::<S, J, J, N>(simd, &mut sums, rows, part, &d, |j| j);
+                super::layer::accumulate::<S, J, J, N>(simd, &mut totals, rows, part, &d, |j| j);
             }
-            for (n, sums) in sums.into_iter().enumerate() {
-                for (j, sum) in sums.into_iter().enumerate() {
+            for (n, totals) in totals.into_iter().enumerate() {
+                for (j, sum) in totals.into_iter().enumerate() {
                     let lane = (block * J + j) * LANES + part * S::F32_LANES;
                     let at = (first + n) * stride + lane;
                     let total = simd.add_f32s(load(simd, out, at), sum);
@@ -177,7 +210,7 @@ const CHUNK: usize = 64;
 
 /// What the gradient by a block's weights is summed from, over `columns` columns.
 pub struct Sources<'a> {
-    /// By the sums: `taped` vectors of each vector of units.
+    /// By the sums.
     pub d: Columns<'a>,
     pub inputs: Columns<'a>,
     pub hidden: Columns<'a>,
@@ -186,11 +219,11 @@ pub struct Sources<'a> {
 
 /// gradient += d [1; 1; x; h]ᵀ over all columns, in ascending order, in the order of the block's panels.
 #[inline(always)]
-pub fn add_gradient<S: Simd, const V: usize, const A: usize>(
+pub fn add_gradient<S: Simd, const V: usize>(
     simd: S,
     block: &Block,
     from: &Sources<'_>,
-    sum_of: impl Fn(usize) -> usize + Copy,
+    sums: Sums,
     gradient: &mut [f32],
 ) {
     for first in (0..from.columns).step_by(CHUNK) {
@@ -199,17 +232,18 @@ pub fn add_gradient<S: Simd, const V: usize, const A: usize>(
         let (inputs, hidden) = (from.inputs.from(first), from.hidden.from(first));
         for p in 0..block.panels() {
             let panel = &mut gradient[block.panel(p)];
-            let (biases, weights) = panel.split_at_mut(block.biases * V * LANES);
+            let (biases, weights) = panel.split_at_mut(BIASES * V * LANES);
             let (by_inputs, by_hidden) = weights.split_at_mut(block.inputs * V * LANES);
-            let at = p * A * LANES;
-            add_bias_gradient::<S, V>(simd, d, at, count, biases, sum_of);
-            add_outer::<S, V, A>(simd, d, at, count, inputs, |v| v, by_inputs);
-            add_outer::<S, V, A>(simd, d, at, count, hidden, sum_of, by_hidden);
+            let at = p * sums.panel * LANES;
+            add_bias_gradient::<S, V>(simd, d, at, count, biases, sums);
+            add_outer::<S, V>(simd, d, at, count, inputs, sums.of_inputs(), by_inputs);
+            add_outer::<S, V>(simd, d, at, count, hidden, sums, by_hidden);
         }
     }
 }
 
-/// The first row of biases belongs to the inputs' sums, the second to the hidden ones.
+/// Every sum's derivative over the columns, once: the first row of biases belongs to the inputs' sums, the second to
+/// the hidden ones.
 #[inline(always)]
 fn add_bias_gradient<S: Simd, const V: usize>(
     simd: S,
@@ -217,18 +251,21 @@ fn add_bias_gradient<S: Simd, const V: usize>(
     at: usize,
     count: usize,
     biases: &mut [f32],
-    sum_of: impl Fn(usize) -> usize,
+    sums: Sums,
 ) {
-    for (row, biases) in biases.chunks_exact_mut(V * LANES).enumerate() {
-        for part in 0..parts::<S>() {
+    let biases = S::as_mut_simd_f32s(biases).0;
+    for part in 0..parts::<S>() {
+        let mut totals = [simd.splat_f32s(0.0); 4];
+        for n in 0..count {
+            let column = S::as_simd_f32s(&d.values[n * d.stride + at..][..sums.panel * LANES]).0;
+            for (total, vector) in totals.iter_mut().zip(column.chunks_exact(parts::<S>())) {
+                *total = simd.add_f32s(*total, vector[part]);
+            }
+        }
+        for (row, biases) in biases.chunks_exact_mut(V * parts::<S>()).enumerate() {
             for v in 0..V {
-                let place = v * LANES + part * S::F32_LANES;
-                let from = at + if row == 0 { v } else { sum_of(v) } * LANES + part * S::F32_LANES;
-                let mut sum = load(simd, biases, place);
-                for column in d.values.chunks_exact(d.stride).take(count) {
-                    sum = simd.add_f32s(sum, load(simd, column, from));
-                }
-                store(simd, biases, place, sum);
+                let bias = &mut biases[v * parts::<S>() + part];
+                *bias = simd.add_f32s(*bias, totals[if row == 0 { v } else { sums.of(v) }]);
             }
         }
     }
@@ -236,13 +273,13 @@ fn add_bias_gradient<S: Simd, const V: usize>(
 
 /// rows[k] += Σ_n d[n] x[n][k], n ascending.
 #[inline(always)]
-fn add_outer<S: Simd, const V: usize, const A: usize>(
+fn add_outer<S: Simd, const V: usize>(
     simd: S,
     d: Columns<'_>,
     at: usize,
     count: usize,
     x: Columns<'_>,
-    sum_of: impl Fn(usize) -> usize + Copy,
+    sums: Sums,
     rows: &mut [f32],
 ) {
     let length = rows.len() / (V * LANES);
@@ -251,43 +288,44 @@ fn add_outer<S: Simd, const V: usize, const A: usize>(
         let rows = &mut rows[k * V * LANES..];
         let x = Columns { values: &x.values[k..], ..x };
         k += match (length - k).min(columns_of_a_tile::<S>(V)) {
-            8.. => outer_tile::<S, V, A, 8>(simd, d, at, count, x, sum_of, rows),
-            4.. => outer_tile::<S, V, A, 4>(simd, d, at, count, x, sum_of, rows),
-            2.. => outer_tile::<S, V, A, 2>(simd, d, at, count, x, sum_of, rows),
-            _ => outer_tile::<S, V, A, 1>(simd, d, at, count, x, sum_of, rows),
+            8.. if const { V < 3 } => outer_tile::<S, V, 8>(simd, d, at, count, x, sums, rows),
+            4.. => outer_tile::<S, V, 4>(simd, d, at, count, x, sums, rows),
+            2.. => outer_tile::<S, V, 2>(simd, d, at, count, x, sums, rows),
+            _ => outer_tile::<S, V, 1>(simd, d, at, count, x, sums, rows),
         };
     }
 }
 
 #[inline(always)]
-fn outer_tile<S: Simd, const V: usize, const A: usize, const K: usize>(
+fn outer_tile<S: Simd, const V: usize, const K: usize>(
     simd: S,
     d: Columns<'_>,
     at: usize,
     count: usize,
     x: Columns<'_>,
-    sum_of: impl Fn(usize) -> usize + Copy,
+    sums: Sums,
     rows: &mut [f32],
 ) -> usize {
     let rows = S::as_mut_simd_f32s(&mut rows[..K * V * LANES]).0;
     for part in 0..parts::<S>() {
         let place = |k: usize, v: usize| (k * V + v) * parts::<S>() + part;
-        let mut sums: [[S::f32s; V]; K] = from_fn(|k| from_fn(|v| rows[place(k, v)]));
+        let from: [usize; V] = from_fn(|v| sums.of(v) * parts::<S>() + part);
+        let mut totals: [[S::f32s; V]; K] = from_fn(|k| from_fn(|v| rows[place(k, v)]));
         for n in 0..count {
-            let column = &d.values[n * d.stride + at..][..A * LANES];
+            let column = &d.values[n * d.stride + at..][..sums.panel * LANES];
             let column = S::as_simd_f32s(column).0;
             let factors = &x.values[n * x.stride..][..K];
-            let derivatives: [S::f32s; V] = from_fn(|v| column[sum_of(v) * parts::<S>() + part]);
+            let derivatives: [S::f32s; V] = from_fn(|v| column[from[v]]);
             for k in 0..K {
                 let factor = simd.splat_f32s(factors[k]);
                 for v in 0..V {
-                    sums[k][v] = simd.mul_add_f32s(derivatives[v], factor, sums[k][v]);
+                    totals[k][v] = simd.mul_add_f32s(derivatives[v], factor, totals[k][v]);
                 }
             }
         }
-        for (k, sums) in sums.into_iter().enumerate() {
-            for (v, sum) in sums.into_iter().enumerate() {
-                rows[place(k, v)] = sum;
+        for (k, totals) in totals.into_iter().enumerate() {
+            for (v, total) in totals.into_iter().enumerate() {
+                rows[place(k, v)] = total;
             }
         }
     }

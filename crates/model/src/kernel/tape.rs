@@ -3,7 +3,7 @@
 
 use super::floats::Floats;
 use super::layer::Window;
-use super::panels::{LANES, Panels, padded};
+use super::panels::{BIASES, Panels, padded};
 use super::products::Transposed;
 use crate::spec::{Cell, NetworkSpec};
 
@@ -25,12 +25,12 @@ pub struct LayerTape {
 pub struct Tape {
     spec: NetworkSpec,
     pub(super) window: Window,
-    /// I × T·B
+    /// Padded I × T·B; what fills up is zero.
     pub(super) inputs: Floats,
     pub(super) layers: Vec<LayerTape>,
-    /// Padded O × T·B.
+    /// O × T·B
     pub(super) outputs: Floats,
-    /// Padded O × T·B: by the outputs.
+    /// O × T·B: by the outputs.
     pub(super) slopes: Floats,
     /// Padded H × T·B each: by a layer's h, and by the layer's below.
     pub(super) d_h: [Floats; 2],
@@ -46,29 +46,25 @@ pub(super) struct TransposedWeights {
     pub hidden: Vec<Transposed>,
     /// W_ih of each layer but the first, whose inputs are data.
     pub inputs: Vec<Transposed>,
-    /// W_hy
-    pub head: Transposed,
 }
 
 impl TransposedWeights {
     fn new(panels: &Panels) -> TransposedWeights {
         TransposedWeights {
-            hidden: panels.layers.iter().map(|block| Transposed::new(block, block.hidden)).collect(),
+            hidden: panels.layers.iter().map(|block| Transposed::new(block, block.units)).collect(),
             inputs: panels.layers[1..].iter().map(|block| Transposed::new(block, block.inputs)).collect(),
-            head: Transposed::new(&panels.head, panels.head.hidden),
         }
     }
 
     /// Takes the weights of `params`.
+    #[inline(always)]
     pub fn fill(&mut self, panels: &Panels, params: &[f32]) {
         for (w, block) in self.hidden.iter_mut().zip(&panels.layers) {
-            w.fill(block, params, 2 + block.inputs, block.hidden);
+            w.fill(block, params, BIASES + block.inputs, block.units);
         }
         for (w, block) in self.inputs.iter_mut().zip(&panels.layers[1..]) {
-            w.fill(block, params, 2, block.inputs);
+            w.fill(block, params, BIASES, block.inputs);
         }
-        let head = &panels.head;
-        self.head.fill(head, params, 1 + head.inputs, head.hidden);
     }
 }
 
@@ -90,7 +86,7 @@ impl Tape {
     /// Numbers that a window of `columns` steps of series needs for each of them, about.
     pub fn column_len(spec: &NetworkSpec) -> usize {
         let units = padded(spec.hidden);
-        spec.inputs + spec.layers * (sums(spec) + 3) * units + 2 * units + 2 * padded(spec.outputs)
+        padded(spec.inputs) + spec.layers * (sums(spec) + 3) * units + 2 * units + 2 * spec.outputs
     }
 
     /// Begins a window of `steps` steps of `batch` series: inputs and start states are zero.
@@ -98,9 +94,9 @@ impl Tape {
         assert!(steps > 0 && batch > 0, "a window has steps and series");
         self.window = Window { steps, batch };
         let (columns, units) = (steps * batch, padded(self.spec.hidden));
-        let outputs = padded(self.spec.outputs) * columns;
-        self.inputs.reserve(self.spec.inputs * columns);
-        self.inputs[..self.spec.inputs * columns].fill(0.0);
+        let (inputs, outputs) = (padded(self.spec.inputs) * columns, self.spec.outputs * columns);
+        self.inputs.reserve(inputs);
+        self.inputs[..inputs].fill(0.0);
         self.outputs.reserve(outputs);
         self.slopes.reserve(outputs);
         self.slopes[..outputs].fill(0.0);
@@ -139,7 +135,7 @@ impl Tape {
 
     /// The features of a step, I of them, zero until written.
     pub fn input_mut(&mut self, step: usize, series: usize) -> &mut [f32] {
-        let at = self.column(step, series) * self.spec.inputs;
+        let at = self.column(step, series) * padded(self.spec.inputs);
         &mut self.inputs[at..at + self.spec.inputs]
     }
 
@@ -176,13 +172,13 @@ impl Tape {
 
     /// What a step gave, O numbers.
     pub fn output(&self, step: usize, series: usize) -> &[f32] {
-        let at = self.column(step, series) * padded(self.spec.outputs);
+        let at = self.column(step, series) * self.spec.outputs;
         &self.outputs[at..at + self.spec.outputs]
     }
 
     /// A step's outputs, and the derivative of the loss by them to add to: zero until then.
     pub fn output_and_slope_mut(&mut self, step: usize, series: usize) -> (&[f32], &mut [f32]) {
-        let at = self.column(step, series) * padded(self.spec.outputs);
+        let at = self.column(step, series) * self.spec.outputs;
         let range = at..at + self.spec.outputs;
         (&self.outputs[range.clone()], &mut self.slopes[range])
     }
@@ -195,5 +191,3 @@ pub(super) fn sums(spec: &NetworkSpec) -> usize {
         Cell::Lstm | Cell::Gru => 4,
     }
 }
-
-const _: () = assert!(LANES == 16, "what is padded is padded to sixteen");

@@ -26,6 +26,13 @@ impl Moments {
     pub fn new(len: usize) -> Moments {
         Moments { mean: Floats::zeros(len), square: Floats::zeros(len), decayed: (1.0, 1.0) }
     }
+
+    /// Becomes `other`, of the same length, without asking for memory.
+    pub fn copy_from(&mut self, other: &Moments) {
+        self.mean.copy_from_slice(&other.mean);
+        self.square.copy_from_slice(&other.square);
+        self.decayed = other.decayed;
+    }
 }
 
 /// Parameters, moments and averages before an update, and the places for those after it.
@@ -53,24 +60,82 @@ impl WithSimd for Step<'_> {
         let splat = |value: f64| simd.splat_f32s(value as f32);
         match self.rule {
             Rule::Sgd { momentum } => {
-                let (momentum, lr) = (splat(momentum), splat(-lr));
-                self.each(simd, before, |parameter, g, m, v| {
-                    let m = simd.mul_add_f32s(momentum, m, g);
-                    (simd.mul_add_f32s(lr, m, parameter), m, v)
-                })
+                let rule = Momentum::<S> { momentum: splat(momentum), lr: splat(-lr) };
+                self.each(simd, before, rule)
             }
             Rule::Adam { betas } => self.adam(simd, betas, 1.0),
             Rule::AdamW { betas, weight_decay } => self.adam(simd, betas, 1.0 - lr * weight_decay),
             Rule::RmsProp { alpha } => {
-                let (alpha, rest, lr, epsilon) =
-                    (splat(alpha), splat(1.0 - alpha), splat(lr), splat(EPSILON));
-                self.each(simd, before, |parameter, g, m, v| {
-                    let v = simd.mul_add_f32s(alpha, v, simd.mul_f32s(rest, simd.mul_f32s(g, g)));
-                    let root = simd.add_f32s(simd.sqrt_f32s(v), epsilon);
-                    (simd.sub_f32s(parameter, simd.div_f32s(simd.mul_f32s(lr, g), root)), m, v)
-                })
+                let (alpha, rest, epsilon) = (splat(alpha), splat(1.0 - alpha), splat(EPSILON));
+                self.each(simd, before, Root::<S> { alpha, rest, lr: splat(lr), epsilon })
             }
         }
+    }
+}
+
+/// A rule on one vector: parameter, gradient, m and v give the new parameter, m and v.
+trait Apply<S: Simd>: Copy {
+    fn apply(self, simd: S, parameter: S::f32s, g: S::f32s, m: S::f32s, v: S::f32s) -> [S::f32s; 3];
+}
+
+#[derive(Clone, Copy)]
+struct Momentum<S: Simd> {
+    momentum: S::f32s,
+    /// −lr
+    lr: S::f32s,
+}
+
+impl<S: Simd> Apply<S> for Momentum<S> {
+    #[inline(always)]
+    fn apply(self, simd: S, parameter: S::f32s, g: S::f32s, m: S::f32s, v: S::f32s) -> [S::f32s; 3] {
+        let m = simd.mul_add_f32s(self.momentum, m, g);
+        [simd.mul_add_f32s(self.lr, m, parameter), m, v]
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Root<S: Simd> {
+    alpha: S::f32s,
+    /// 1 − α
+    rest: S::f32s,
+    lr: S::f32s,
+    epsilon: S::f32s,
+}
+
+impl<S: Simd> Apply<S> for Root<S> {
+    #[inline(always)]
+    fn apply(self, simd: S, parameter: S::f32s, g: S::f32s, m: S::f32s, v: S::f32s) -> [S::f32s; 3] {
+        let v = simd.mul_add_f32s(self.alpha, v, simd.mul_f32s(self.rest, simd.mul_f32s(g, g)));
+        let root = simd.add_f32s(simd.sqrt_f32s(v), self.epsilon);
+        [simd.sub_f32s(parameter, simd.div_f32s(simd.mul_f32s(self.lr, g), root)), m, v]
+    }
+}
+
+/// θ − lr m̂ / (√v̂ + ε), the corrections taken out of the loop.
+#[derive(Clone, Copy)]
+struct Corrected<S: Simd> {
+    /// 1 − β₁
+    rest_1: S::f32s,
+    beta_2: S::f32s,
+    /// 1 − β₂
+    rest_2: S::f32s,
+    /// lr / (1 − β₁ᵗ)
+    step_size: S::f32s,
+    /// 1 / √(1 − β₂ᵗ)
+    correction: S::f32s,
+    epsilon: S::f32s,
+    /// What the weight decay leaves.
+    kept: S::f32s,
+}
+
+impl<S: Simd> Apply<S> for Corrected<S> {
+    #[inline(always)]
+    fn apply(self, simd: S, parameter: S::f32s, g: S::f32s, m: S::f32s, v: S::f32s) -> [S::f32s; 3] {
+        let m = simd.mul_add_f32s(self.rest_1, simd.sub_f32s(g, m), m);
+        let v = simd.mul_add_f32s(self.beta_2, v, simd.mul_f32s(self.rest_2, simd.mul_f32s(g, g)));
+        let root = simd.mul_add_f32s(simd.sqrt_f32s(v), self.correction, self.epsilon);
+        let step = simd.div_f32s(simd.mul_f32s(self.step_size, m), root);
+        [simd.sub_f32s(simd.mul_f32s(parameter, self.kept), step), m, v]
     }
 }
 
@@ -80,47 +145,44 @@ impl Step<'_> {
         let before = self.moments.0.decayed;
         let decayed = (before.0 * betas.0, before.1 * betas.1);
         let splat = |value: f64| simd.splat_f32s(value as f32);
-        // θ − lr m̂ / (√v̂ + ε) with the corrections taken out of the loop.
-        let step_size = splat(self.lr / (1.0 - decayed.0));
-        let correction = splat(1.0 / (1.0 - decayed.1).sqrt());
-        let (rest_1, beta_2, rest_2) = (splat(1.0 - betas.0), splat(betas.1), splat(1.0 - betas.1));
-        let (kept, epsilon) = (splat(kept), splat(EPSILON));
-        self.each(simd, decayed, |parameter, g, m, v| {
-            let m = simd.mul_add_f32s(rest_1, simd.sub_f32s(g, m), m);
-            let v = simd.mul_add_f32s(beta_2, v, simd.mul_f32s(rest_2, simd.mul_f32s(g, g)));
-            let root = simd.mul_add_f32s(simd.sqrt_f32s(v), correction, epsilon);
-            let step = simd.div_f32s(simd.mul_f32s(step_size, m), root);
-            (simd.sub_f32s(simd.mul_f32s(parameter, kept), step), m, v)
-        })
+        let rule = Corrected::<S> {
+            rest_1: splat(1.0 - betas.0),
+            beta_2: splat(betas.1),
+            rest_2: splat(1.0 - betas.1),
+            step_size: splat(self.lr / (1.0 - decayed.0)),
+            correction: splat(1.0 / (1.0 - decayed.1).sqrt()),
+            epsilon: splat(EPSILON),
+            kept: splat(kept),
+        };
+        self.each(simd, decayed, rule)
     }
 
-    /// Runs `rule` (parameter, gradient, m, v) -> (parameter, m, v) over all parameters.
+    /// Runs `rule` over all parameters.
     #[inline(always)]
-    fn each<S: Simd>(
-        self,
-        simd: S,
-        decayed: (f64, f64),
-        rule: impl Fn(S::f32s, S::f32s, S::f32s, S::f32s) -> (S::f32s, S::f32s, S::f32s),
-    ) -> bool {
-        let (scale, zero) = (simd.splat_f32s(self.scale), simd.splat_f32s(0.0));
-        let nearer = simd.splat_f32s(1.0 - self.ema_decay);
+    fn each<S: Simd>(self, simd: S, decayed: (f64, f64), rule: impl Apply<S>) -> bool {
+        let (scale, nearer) = (simd.splat_f32s(self.scale), simd.splat_f32s(1.0 - self.ema_decay));
         let (before, after) = self.moments;
         after.decayed = decayed;
-        let read = |values| S::as_simd_f32s(values).0;
-        let reads = read(self.params.0).iter().zip(read(self.gradient));
-        let reads = reads.zip(read(&before.mean).iter().zip(read(&before.square))).zip(read(self.ema.0));
-        let moments = S::as_mut_simd_f32s(&mut after.mean).0.iter_mut();
-        let moments = moments.zip(S::as_mut_simd_f32s(&mut after.square).0);
-        let writes = S::as_mut_simd_f32s(self.params.1).0.iter_mut().zip(moments);
-        let writes = writes.zip(S::as_mut_simd_f32s(self.ema.1).0);
+        let vectors = self.gradient.len() / S::F32_LANES;
+        let read = |values| &S::as_simd_f32s(values).0[..vectors];
+        let (params, gradient, ema) = (read(self.params.0), read(self.gradient), read(self.ema.0));
+        let (mean, square) = (read(&before.mean), read(&before.square));
+        let next_params = &mut S::as_mut_simd_f32s(self.params.1).0[..vectors];
+        let next_ema = &mut S::as_mut_simd_f32s(self.ema.1).0[..vectors];
+        let next_mean = &mut S::as_mut_simd_f32s(&mut after.mean).0[..vectors];
+        let next_square = &mut S::as_mut_simd_f32s(&mut after.square).0[..vectors];
         // x − x is 0 for what is finite and NaN for all else.
-        let mut unfit = zero;
-        for ((((parameter, g), (m, v)), ema), ((new, (new_m, new_v)), new_ema)) in reads.zip(writes) {
-            let (next, m, v) = rule(*parameter, simd.mul_f32s(*g, scale), *m, *v);
-            let mean = simd.mul_add_f32s(nearer, simd.sub_f32s(next, *ema), *ema);
-            (*new, *new_m, *new_v, *new_ema) = (next, m, v, mean);
-            let unfit_now = simd.add_f32s(simd.sub_f32s(next, next), simd.sub_f32s(mean, mean));
-            unfit = simd.add_f32s(unfit, unfit_now);
+        let mut unfit = simd.splat_f32s(0.0);
+        for at in 0..vectors {
+            let g = simd.mul_f32s(gradient[at], scale);
+            let [parameter, m, v] = rule.apply(simd, params[at], g, mean[at], square[at]);
+            let average = simd.mul_add_f32s(nearer, simd.sub_f32s(parameter, ema[at]), ema[at]);
+            next_params[at] = parameter;
+            next_ema[at] = average;
+            next_mean[at] = m;
+            next_square[at] = v;
+            let sum = simd.add_f32s(parameter, average);
+            unfit = simd.add_f32s(unfit, simd.sub_f32s(sum, sum));
         }
         let mut lanes = [0.0; LANES];
         S::as_mut_simd_f32s(&mut lanes).0[0] = unfit;

@@ -104,3 +104,11 @@ fn pinballs_slope_at_its_kink_is_that_of_a_label_above() {
     assert_eq!(of(&loss, &[2.0], 2.0), (0.0, vec![-0.25]));
     assert_eq!(of(&loss, &[2.5], 2.0), (0.375, vec![0.75]));
 }
+
+#[test]
+fn the_point_is_the_mean_the_median_or_the_likeliest_class() {
+    assert_eq!(Loss::Huber { delta: 1.5 }.point(&[3.0]), 3.0);
+    assert_eq!(Loss::GaussianNll.point(&[3.0, 9.0]), 3.0);
+    assert_eq!(Loss::Pinball { levels: vec![0.05, 0.5, 0.95] }.point(&[1.0, 2.0, 4.0]), 2.0);
+    assert_eq!(Loss::CrossEntropy { classes: 3 }.point(&[0.0, -1.0, 2.0]), 2.0);
+}

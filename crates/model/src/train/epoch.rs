@@ -11,6 +11,7 @@ use super::sequence::{Sequence, Window, cut_by_time};
 use super::step::Stepper;
 use super::{History, Mode, Progress, Training, Watch};
 use crate::error::Result;
+use crate::kernel::Tape;
 use crate::tbptt::Example;
 
 /// An epoch to be taught.
@@ -18,6 +19,7 @@ pub struct Lesson<'a> {
     pub history: &'a History<'a>,
     pub training: &'a Training,
     pub stepper: &'a mut Stepper,
+    pub tape: &'a mut Tape,
 }
 
 /// The losses of an epoch's updates.
@@ -74,7 +76,7 @@ impl Lesson<'_> {
             let started =
                 |window: &Window| Started { state: states[window.sequence].clone(), window: window.clone() };
             let batch: Vec<Started> = round.iter().map(started).collect();
-            self.history.advance(self.stepper.params(), round, &mut states, |_, _, _| ());
+            self.history.advance(self.tape, self.stepper.params(), round, &mut states, |_, _, _| ());
             self.update(&batch, &mut tally)?;
             if watch(Progress::Updates { done: done + 1, of: rounds.len() }).is_break() {
                 return Ok(ControlFlow::Break(()));
@@ -85,7 +87,7 @@ impl Lesson<'_> {
 
     /// One step against the mean loss of all labels in `batch`.
     fn update(&mut self, batch: &[Started], tally: &mut Tally) -> Result<()> {
-        let History { network, sequences, split, loss } = self.history;
+        let History { engine, sequences, split, loss, .. } = self.history;
         let mut examples = Vec::with_capacity(batch.len());
         for Started { window, state } in batch {
             let targets = window.targets(sequences, split, loss.width());
@@ -101,7 +103,7 @@ impl Lesson<'_> {
         for target in examples.iter_mut().flat_map(|example| &mut example.targets) {
             target.weight = 1.0 / labels as f32;
         }
-        if let Some(loss) = self.stepper.step(network, loss, &examples)? {
+        if let Some(loss) = self.stepper.step(engine, self.tape, loss, &examples)? {
             tally.total += f64::from(loss) * labels as f64;
             tally.labels += labels;
         }

@@ -3,12 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use nalgebra::{DMatrix, DVector};
-
 use super::History;
 use super::sequence::Window;
-use crate::network::State;
-use crate::tbptt::MAX_BATCH;
+use crate::kernel::Tape;
+use crate::workspace::batch_of_a_tape;
 
 /// A window to learn from and the state (S) before its first step.
 #[derive(Debug, Clone)]
@@ -28,57 +26,56 @@ pub struct Survey {
 impl History<'_> {
     /// One state a sequence, before its first step.
     pub fn zero_states(&self) -> Vec<Vec<f32>> {
-        vec![vec![0.0; self.network.spec().state_len()]; self.sequences.len()]
+        vec![vec![0.0; self.engine.spec().state_len()]; self.sequences.len()]
     }
 
     /// Runs the windows of one round from `states` (one a sequence), which move on, and shows the outputs (O) of every
     /// step by its place in the sequence.
     pub fn advance(
         &self,
-        params: &DVector<f32>,
+        tape: &mut Tape,
+        params: &[f32],
         round: &[Window],
         states: &mut [Vec<f32>],
         mut show: impl FnMut(usize, usize, &[f32]),
     ) {
-        let spec = self.network.spec();
         // Windows of one length need no filling up, which would move their states.
         let mut by_length: BTreeMap<usize, Vec<&Window>> = BTreeMap::new();
         round.iter().for_each(|window| by_length.entry(window.steps.len()).or_default().push(window));
         for (steps, windows) in by_length {
-            for batch in windows.chunks(MAX_BATCH) {
-                let mut inputs = DMatrix::zeros(spec.inputs, steps * batch.len());
+            for batch in windows.chunks(batch_of_a_tape(&self.engine, steps)) {
+                tape.begin(steps, batch.len());
                 for (b, window) in batch.iter().enumerate() {
+                    tape.set_start(b, &states[window.sequence]);
                     let given = self.sequences[window.sequence].inputs(window.steps.clone());
                     for (step, input) in given.into_iter().enumerate() {
-                        inputs.column_mut(step * batch.len() + b).copy_from_slice(input);
+                        tape.input_mut(step, b).copy_from_slice(input);
                     }
                 }
-                let starts: Vec<&[f32]> =
-                    batch.iter().map(|window| states[window.sequence].as_slice()).collect();
-                let tape = self.network.forward(params, inputs, &State::from_columns(spec, &starts));
-                let end = tape.end();
+                self.engine.forward(params, tape);
                 for (b, window) in batch.iter().enumerate() {
                     for (step, at) in window.steps.clone().enumerate() {
-                        let outputs = tape.outputs().column(step * batch.len() + b);
-                        show(window.sequence, at, outputs.as_slice());
+                        show(window.sequence, at, tape.output(step, b));
                     }
+                    let state = &mut states[window.sequence];
+                    tape.state_after(steps - 1, b, state);
                     // A state that overflowed (ReLU can) would make all later ones so: it starts again from zero.
-                    let state = end.column(b);
-                    let whole = state.iter().all(|value| value.is_finite());
-                    states[window.sequence] = if whole { state } else { vec![0.0; state.len()] };
+                    if !state.iter().all(|value| value.is_finite()) {
+                        state.fill(0.0);
+                    }
                 }
             }
         }
     }
 
     /// Runs the whole of every sequence, the held-out tail after the past that leads to it.
-    pub fn survey(&self, params: &DVector<f32>, rounds: &[Vec<Window>]) -> Survey {
+    pub fn survey(&self, tape: &mut Tape, params: &[f32], rounds: &[Vec<Window>]) -> Survey {
         let mut states = self.zero_states();
         let mut windows = Vec::new();
         let (mut total, mut labels) = (0.0, 0u64);
         for round in rounds {
             windows.extend(round.iter().filter_map(|window| self.to_train(window, &states)));
-            self.advance(params, round, &mut states, |sequence, step, outputs| {
+            self.advance(tape, params, round, &mut states, |sequence, step, outputs| {
                 if self.split.holds_out(self.sequences[sequence].times()[step]) {
                     let (loss, known) = self.loss_of(sequence, step, outputs);
                     total += loss;
@@ -91,7 +88,7 @@ impl History<'_> {
 
     /// The mean loss on the tail of outputs that are all zero, the naive forecast.
     pub fn naive(&self) -> f64 {
-        let zeros = vec![0.0; self.network.spec().outputs];
+        let zeros = vec![0.0; self.engine.spec().outputs];
         let (mut total, mut labels) = (0.0, 0);
         for (at, sequence) in self.sequences.iter().enumerate() {
             for step in self.split.steps(sequence)..sequence.len() {

@@ -1,15 +1,14 @@
 //! One update of offline training: gradient, clip, optimiser, and the guard that no step leaves the numbers.
 //! It must not know where the examples come from.
 
-use nalgebra::DVector;
-
 use crate::error::{ModelError, Result};
 use crate::fit::Fit;
+use crate::gradient::loss_and_gradient;
 use crate::guard::{Guard, Outcome};
+use crate::kernel::{Engine, Floats, Tape};
 use crate::loss::Loss;
-use crate::network::Network;
-use crate::optimizer::{Optimizer, clip_global_norm};
-use crate::tbptt::{Example, loss_and_gradient};
+use crate::optimizer::{Optimizer, clip_factor};
+use crate::tbptt::Example;
 
 /// Times in a row that the good weights are called back and no step can be taken from them either.
 const GIVE_UP: u32 = 2;
@@ -17,6 +16,9 @@ const GIVE_UP: u32 = 2;
 /// Weights on their way.
 pub struct Stepper {
     fit: Fit,
+    /// The weights after a step, until they are found good.
+    next: Fit,
+    gradient: Floats,
     guard: Guard,
     optimizer: Optimizer,
     clip: f32,
@@ -25,12 +27,15 @@ pub struct Stepper {
 }
 
 impl Stepper {
-    pub fn new(params: DVector<f32>, optimizer: Optimizer, clip: f32) -> Stepper {
+    /// From `params` in the order of the panels.
+    pub fn new(params: Floats, optimizer: Optimizer, clip: f32) -> Stepper {
         let fit = Fit::new(params);
-        Stepper { guard: Guard::new(&fit), fit, optimizer, clip, in_vain: 0 }
+        let (next, gradient) = (fit.clone(), Floats::zeros(fit.params.len()));
+        Stepper { guard: Guard::new(&fit), fit, next, gradient, optimizer, clip, in_vain: 0 }
     }
 
-    pub fn params(&self) -> &DVector<f32> {
+    /// In the order of the panels.
+    pub fn params(&self) -> &Floats {
         &self.fit.params
     }
 
@@ -50,15 +55,21 @@ impl Stepper {
     /// If no step can be taken from the good copy either.
     pub fn step(
         &mut self,
-        network: &Network,
+        engine: &Engine,
+        tape: &mut Tape,
         loss: &Loss,
         examples: &[Example<'_, f32>],
     ) -> Result<Option<f32>> {
-        let (value, mut gradient) = loss_and_gradient(network, &self.fit.params, loss, examples);
-        let norm = clip_global_norm(&mut gradient, self.clip);
-        let next =
-            (value.is_finite() && norm.is_finite()).then(|| self.fit.updated(&gradient, &self.optimizer));
-        match self.guard.settle(&mut self.fit, next.filter(Fit::is_finite)) {
+        let Stepper { fit, next, gradient, .. } = self;
+        let longest = examples.iter().map(|example| example.inputs.len()).max().unwrap_or(0);
+        let place = (tape, &mut gradient[..]);
+        let value = loss_and_gradient(engine, &fit.params, loss, longest, examples.iter(), place);
+        let norm = engine.norm(gradient);
+        let good = value.is_finite() && norm.is_finite() && {
+            // The average is of no use here.
+            fit.step(engine, &self.optimizer, 0.0, (clip_factor(norm, self.clip), gradient), next)
+        };
+        match self.guard.settle(fit, next, good) {
             Outcome::Applied => self.in_vain = 0,
             Outcome::Skipped => return Ok(None),
             Outcome::RolledBack => {

@@ -1,0 +1,31 @@
+//! Times the online learner as a pipeline has it (GRU of 32, 24 features, 3 horizons, 32 steps back, 2 windows
+//! replayed): predict, label, learn. One element is one step of one series.
+//! It must not know how it learns.
+
+mod common;
+
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
+
+use common::online::Online;
+
+fn main() {
+    let mut criterion = Criterion::default()
+        .without_plots()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2))
+        .sample_size(20)
+        .configure_from_args();
+    let mut group = criterion.benchmark_group("learner");
+    group.sampling_mode(SamplingMode::Flat);
+    for series in [1, 8, 32, 128] {
+        group.throughput(Throughput::Elements(series as u64));
+        group.bench_function(BenchmarkId::from_parameter(format!("b{series}")), |bencher| {
+            let mut online = Online::of_a_pipeline(series);
+            bencher.iter(|| online.round());
+        });
+    }
+    group.finish();
+    criterion.final_summary();
+}

@@ -1,0 +1,203 @@
+//! `model export` and `model import`: a pipeline's learned weights as a safetensors file, to PyTorch and back.
+//! It must not know how a state is built: the forecasters take weights in and give them out.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::check::plan_all;
+use super::{Failure, Outcome, placed, say, weights};
+use crate::config::plan::{Expert, Scope, StatePlan};
+use crate::config::{Faults, Pipeline};
+use crate::error::{Error, Kind, OrFail, Result};
+use crate::forecast::{ForecastOperator, Weights};
+use crate::ledger::{DirLedger, Hold};
+use crate::model::file::FILE_BYTES_MAX;
+use crate::runtime::Blueprint;
+
+/// Of what the metadata of an exported file says beside the network's own shape.
+const FORMAT_VERSION: &str = "1";
+/// Series that a message names.
+const NAMED: usize = 8;
+
+#[derive(Subcommand)]
+pub enum Model {
+    /// Writes the weights that a run has learned as safetensors, with PyTorch's names and shapes.
+    Export(Export),
+    /// Gives weights to every network of the pipeline: those of its state, and those still to come.
+    Import {
+        pipeline: PathBuf,
+        /// The weights, as safetensors with PyTorch's names and shapes.
+        #[arg(long, value_name = "W.safetensors")]
+        file: PathBuf,
+    },
+}
+
+#[derive(Args)]
+pub struct Export {
+    pub pipeline: PathBuf,
+    /// Where the weights go.
+    #[arg(long, value_name = "W.safetensors")]
+    file: PathBuf,
+    /// The partition whose network it is; needed when several have state.
+    #[arg(long, value_name = "N")]
+    partition: Option<i32>,
+    /// The series whose network it is; needed with scope: series.
+    #[arg(long, value_name = "KEY")]
+    series: Option<String>,
+    /// The moving average, which published forecasts come from, or the weights as the newest update left them.
+    #[arg(long, value_enum, default_value = "average")]
+    weights: WhichWeights,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum WhichWeights {
+    Average,
+    Raw,
+}
+
+pub fn export(pipeline: &Pipeline, args: &Export) -> Outcome {
+    let plan = &pipeline.plan;
+    let dir = state_dir(pipeline, "export")?;
+    let blueprint = placed(pipeline, plan_all(plan))?;
+    if !dir.is_dir() {
+        return Err(failed(format!("no state in {} yet: run the pipeline first", dir.display())));
+    }
+    let (partition, forecasters) = chosen(&blueprint, &DirLedger::open(dir)?, args)?;
+    let (which, word) = match args.weights {
+        WhichWeights::Average => (Weights::Average, "average"),
+        WhichWeights::Raw => (Weights::Raw, "raw"),
+    };
+    let mut metadata = vec![
+        ("format_version", FORMAT_VERSION.to_owned()),
+        ("pipeline", plan.name.clone()),
+        ("partition", partition.to_string()),
+        ("weights", word.to_owned()),
+    ];
+    metadata.extend(args.series.clone().map(|series| ("series", series)));
+    let bytes = forecasters.export(args.series.as_deref(), which, &metadata)?;
+    weights::write(&args.file, &bytes)?;
+    let path = args.file.display();
+    say(&format!("{path}: the {word} weights of partition {partition}, {} bytes", bytes.len()));
+    Ok(())
+}
+
+pub fn import(pipeline: &Pipeline, path: &Path) -> Outcome {
+    let dir = state_dir(pipeline, "import")?;
+    let blueprint = placed(pipeline, plan_all(&pipeline.plan))?;
+    let weights = read(path)?;
+    let refused = || format!("cannot import {}", path.display());
+    // Even without any state yet they must fit.
+    let mut forecasters = blueprint.forecasters();
+    forecasters.begin_with(&weights).or_fail(Kind::State, refused)?;
+    for difference in forecasters.other_meaning(&weights).or_fail(Kind::State, refused)? {
+        tracing::warn!("the file was made for another pipeline: {difference}");
+    }
+    let ledger = DirLedger::open(dir)?;
+    let _alone = ledger.lock(Hold::Alone)?;
+    let mut snapshots = Vec::new();
+    for partition in ledger.partitions()? {
+        let Some(snapshot) = ledger.load(partition)? else { continue };
+        let mut forecasters = blueprint.forecasters_of(&snapshot)?;
+        forecasters.import(&weights).or_fail(Kind::State, refused)?;
+        snapshots.push(blueprint.with_forecasters(&snapshot, &forecasters)?);
+    }
+    ledger.replace(&snapshots, &weights)?;
+    let partitions = match snapshots.len() {
+        0 => "no partition has state yet".to_owned(),
+        1 => "imported into 1 partition".to_owned(),
+        count => format!("imported into {count} partitions"),
+    };
+    say(&format!("{}: {partitions}; new networks begin with it", path.display()));
+    Ok(())
+}
+
+/// Where the pipeline's state is, if it has a network whose weights there can be.
+fn state_dir<'a>(pipeline: &'a Pipeline, verb: &str) -> Outcome<&'a Path> {
+    let plan = &pipeline.plan;
+    let fault =
+        |path: &[&str], message: String| Failure::Pipeline(Faults(vec![pipeline.fault(path, message)]));
+    if !plan.forecast.experts.contains(&Expert::Rnn) {
+        let message = format!("model {verb} needs rnn among the experts: there is no network");
+        return Err(fault(&["forecast", "experts"], message));
+    }
+    match &plan.state {
+        Some(StatePlan::Dir(dir)) => Ok(dir),
+        None => Err(fault(&["state"], format!("model {verb} needs state: {{ dir: … }}"))),
+    }
+}
+
+/// The partition that the arguments mean, and its forecasters.
+fn chosen(blueprint: &Blueprint, ledger: &DirLedger, args: &Export) -> Outcome<(i32, ForecastOperator)> {
+    let is_own = blueprint.plan.forecast.model.scope == Scope::Series;
+    if !is_own && args.series.is_some() {
+        return Err(failed("--series is for scope: series; here all series share one network"));
+    }
+    let all: Vec<i32> = ledger.partitions()?.into_iter().collect();
+    let wanted: Vec<i32> = match args.partition {
+        Some(partition) => all.iter().copied().filter(|id| *id == partition).collect(),
+        None => all.clone(),
+    };
+    if wanted.is_empty() {
+        return Err(failed(nothing_there(&all, args.partition)));
+    }
+    if wanted.len() > 1 && !is_own {
+        return Err(failed(format!(
+            "several partitions have state, say which: --partition {}",
+            listed(&all)
+        )));
+    }
+    let mut known = Vec::new();
+    for id in wanted {
+        let Some(snapshot) = ledger.load(id)? else { continue };
+        let forecasters = blueprint.forecasters_of(&snapshot)?;
+        let is_meant = |series: &str| args.series.as_deref().is_none_or(|wanted| wanted == series);
+        if args.series.is_some() == is_own && forecasters.series().any(is_meant) {
+            return Ok((id, forecasters));
+        }
+        known.extend(forecasters.series().map(str::to_owned));
+    }
+    let there = if known.is_empty() {
+        "no series has come yet".to_owned()
+    } else {
+        let more = if known.len() > NAMED { " and more" } else { "" };
+        known.truncate(NAMED);
+        format!("there are {}{more}", known.join(", "))
+    };
+    Err(failed(match &args.series {
+        Some(series) => format!("no series {series}: {there}"),
+        None if is_own => format!("each series has its own network, say whose: --series KEY; {there}"),
+        None => there,
+    }))
+}
+
+fn nothing_there(all: &[i32], wanted: Option<i32>) -> String {
+    match wanted {
+        Some(partition) if !all.is_empty() => {
+            format!("partition {partition} has no state; there are {}", listed(all))
+        }
+        _ => "no partition has state yet: run the pipeline first".to_owned(),
+    }
+}
+
+fn listed(ids: &[i32]) -> String {
+    let ids: Vec<String> = ids.iter().map(i32::to_string).collect();
+    ids.join(", ")
+}
+
+/// The bytes of a weights file. Errors: `Io`; a file that is larger than any weights are is not read.
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let fail = || format!("cannot read {}", path.display());
+    let length = fs::metadata(path).or_fail(Kind::Io, fail)?.len();
+    if length > FILE_BYTES_MAX as u64 {
+        return Err(
+            Error::new(Kind::Io, fail()).because(format!("{length} bytes are more than weights have"))
+        );
+    }
+    fs::read(path).or_fail(Kind::Io, fail)
+}
+
+fn failed(what: impl Into<String>) -> Failure {
+    Failure::Runtime(Error::new(Kind::State, what))
+}

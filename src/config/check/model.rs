@@ -1,0 +1,180 @@
+//! Checks the `forecast.model` block: which settings belong together, and that every label finds a window to be learned in.
+//! It must not know how a network learns.
+
+use super::Checker;
+use crate::config::plan::{Activation, Cell, Loss, ModelPlan, Optimizer, Rule, Schedule, Scope};
+use crate::config::raw::{RawLoss, RawModel, RawOptimizer, RawSchedule};
+use crate::model::{BETAS, HUBER_DELTA};
+
+const BPTT_MAX: u32 = 4096;
+/// Steps of truncated backpropagation beyond the longest horizon, so that a label that arrives now has a past.
+const BPTT_MARGIN: u32 = 8;
+
+/// Adam's learning rate, and that of the others whose steps are about as long as their rate.
+const LR: f64 = 3e-4;
+const SGD_LR: f64 = 1e-3;
+const MOMENTUM: f64 = 0.9;
+const WEIGHT_DECAY: f64 = 0.01;
+const ALPHA: f64 = 0.99;
+const COSINE_FLOOR: f64 = 0.1;
+const CLIP: f64 = 1.0;
+const EMA: f64 = 0.995;
+
+impl Checker<'_> {
+    /// `horizon_max` is the longest horizon, `levels` those of the intervals.
+    pub fn model(&mut self, raw: RawModel, horizon_max: u32, levels: &[f64]) -> ModelPlan {
+        let cell = raw.cell.unwrap_or(Cell::Gru);
+        let activation = raw.activation.unwrap_or(Activation::Tanh);
+        if cell != Cell::Rnn && activation != Activation::Tanh {
+            let message = "only the rnn cell has a choice, lstm and gru have theirs by definition";
+            self.fault_with_help("forecast.model.activation", message, "drop it, or write cell: rnn");
+        }
+        let stride = raw.stride.map_or(1, |stride| stride.0 as u32);
+        let clip = raw.clip.unwrap_or(CLIP);
+        if !(clip > 0.0 && clip.is_finite()) {
+            let message = format!("{clip} is not above 0");
+            self.fault_with_help("forecast.model.clip", message, "write it like 1.0");
+        }
+        ModelPlan {
+            cell,
+            hidden: raw.hidden.map_or(32, |hidden| hidden.0 as usize),
+            layers: raw.layers.map_or(1, |layers| layers.0 as usize),
+            activation,
+            skip: raw.skip.unwrap_or(true),
+            bptt: self.bptt(raw.bptt.map(|bptt| bptt.0 as u32), stride, horizon_max) as usize,
+            stride: stride as usize,
+            replay: raw.replay.map_or(2, |replay| replay.0 as usize),
+            loss: match raw.loss.unwrap_or(RawLoss::Huber) {
+                RawLoss::Mse => Loss::Mse,
+                RawLoss::Huber => Loss::Huber { delta: HUBER_DELTA },
+                RawLoss::Pinball => Loss::Pinball { levels: quantiles(levels) },
+                RawLoss::GaussianNll => Loss::GaussianNll,
+            },
+            optimizer: self.optimizer(raw.optimizer),
+            clip: clip as f32,
+            ema: self.below_one("forecast.model.ema", raw.ema.unwrap_or(EMA)) as f32,
+            scope: raw.scope.unwrap_or(Scope::Shared),
+            seed: raw.seed.map_or(1, |seed| seed.0 as u64),
+        }
+    }
+
+    fn bptt(&mut self, raw: Option<u32>, stride: u32, horizon_max: u32) -> u32 {
+        let with_past = horizon_max + BPTT_MARGIN;
+        // A label waits up to stride - 1 windows for its update: its origin must still be in the window then.
+        let with_wait = horizon_max + stride;
+        let bptt = raw.unwrap_or(with_past.max(with_wait).max(32));
+        if bptt < with_past {
+            let message =
+                format!("{bptt} is too small, at least the longest horizon + {BPTT_MARGIN} = {with_past}");
+            self.fault("forecast.model.bptt", message);
+        } else if bptt < with_wait {
+            let message = format!(
+                "labels would leave the {bptt} steps of model.bptt before they are learned, at most {bptt} - the longest horizon = {}",
+                bptt - horizon_max
+            );
+            self.fault("forecast.model.stride", message);
+        } else if bptt > BPTT_MAX {
+            let path = if with_past > BPTT_MAX { "forecast.horizons" } else { "forecast.model.stride" };
+            let message = format!(
+                "a horizon of {horizon_max} with a stride of {stride} needs more than the {BPTT_MAX} steps of model.bptt"
+            );
+            self.fault(path, message);
+        }
+        bptt
+    }
+
+    fn optimizer(&mut self, raw: Option<RawOptimizer>) -> Optimizer {
+        let path = "forecast.model.optimizer";
+        if let Some(raw) = &raw {
+            let keys = [
+                ("sgd", raw.sgd.is_some()),
+                ("adam", raw.adam.is_some()),
+                ("adamw", raw.adamw.is_some()),
+                ("rmsprop", raw.rmsprop.is_some()),
+            ];
+            self.exactly_one(path, &keys);
+        }
+        let raw = raw.unwrap_or_default();
+        let at = |key: &str| format!("{path}.{key}");
+        if let Some(sgd) = raw.sgd {
+            let momentum = sgd.momentum.unwrap_or(MOMENTUM);
+            let rule = Rule::Sgd { momentum: self.below_one(&at("sgd.momentum"), momentum) };
+            return self.at_rate(&at("sgd"), rule, sgd.lr.unwrap_or(SGD_LR), sgd.schedule);
+        }
+        if let Some(adamw) = raw.adamw {
+            let weight_decay = adamw.weight_decay.unwrap_or(WEIGHT_DECAY);
+            let weight_decay = self.below_one(&at("adamw.weight_decay"), weight_decay);
+            let rule = Rule::AdamW { betas: BETAS, weight_decay };
+            return self.at_rate(&at("adamw"), rule, adamw.lr.unwrap_or(LR), adamw.schedule);
+        }
+        if let Some(rmsprop) = raw.rmsprop {
+            let alpha = rmsprop.alpha.unwrap_or(ALPHA);
+            let rule = Rule::RmsProp { alpha: self.below_one(&at("rmsprop.alpha"), alpha) };
+            return self.at_rate(&at("rmsprop"), rule, rmsprop.lr.unwrap_or(LR), rmsprop.schedule);
+        }
+        let adam = raw.adam.unwrap_or_default();
+        self.at_rate(&at("adam"), Rule::Adam { betas: BETAS }, adam.lr.unwrap_or(LR), adam.schedule)
+    }
+
+    fn at_rate(&mut self, path: &str, rule: Rule, lr: f64, schedule: Option<RawSchedule>) -> Optimizer {
+        if !(lr > 0.0 && lr <= 1.0) {
+            let message = format!("{lr} is not a learning rate between 0 and 1");
+            self.fault_with_help(&format!("{path}.lr"), message, "write it like 3e-4");
+        }
+        Optimizer { rule, lr, schedule: self.schedule(&format!("{path}.schedule"), schedule) }
+    }
+
+    fn schedule(&mut self, path: &str, raw: Option<RawSchedule>) -> Schedule {
+        let Some(RawSchedule::Block(raw)) = raw else { return Schedule::Constant };
+        self.exactly_one(path, &[("warm_up", raw.warm_up.is_some()), ("cosine", raw.cosine.is_some())]);
+        if let Some(warm_up) = raw.warm_up {
+            return Schedule::WarmUp { updates: warm_up.0 as u64 };
+        }
+        let Some(cosine) = raw.cosine else { return Schedule::Constant };
+        let path = format!("{path}.cosine");
+        let updates_path = format!("{path}.updates");
+        let warm_up = cosine.warm_up.map_or(0, |warm_up| warm_up.0 as u64);
+        let is_given = cosine.updates.is_some();
+        let help = "after how many updates the rate is at its floor";
+        let updates = self.required(cosine.updates.map(|updates| updates.0 as u64), &updates_path, help);
+        if is_given && updates <= warm_up {
+            let message = format!("{updates} leaves nothing after the warm_up of {warm_up} updates");
+            self.fault(&updates_path, message);
+        }
+        let floor = cosine.floor.unwrap_or(COSINE_FLOOR);
+        if !(0.0..=1.0).contains(&floor) {
+            let message = format!("{floor} is not from 0 to 1");
+            self.fault_with_help(&format!("{path}.floor"), message, "write it like 0.1");
+        }
+        Schedule::Cosine { warm_up, updates, floor }
+    }
+
+    /// Says so unless `value` is in [0, 1); an f32 of it must be too.
+    fn below_one(&mut self, path: &str, value: f64) -> f64 {
+        if !(value >= 0.0 && (value as f32) < 1.0) {
+            let message = format!("{value} is not from 0 to below 1");
+            self.fault_with_help(path, message, "write it like 0.9");
+        }
+        value
+    }
+}
+
+/// The median and the bounds of the intervals of these levels, ascending: 0.9 -> 0.05, 0.5, 0.95.
+fn quantiles(levels: &[f64]) -> Vec<f64> {
+    let bounds = levels.iter().flat_map(|level| [(1.0 - level) / 2.0, (1.0 + level) / 2.0]);
+    let mut quantiles: Vec<f64> = bounds.chain([0.5]).collect();
+    quantiles.sort_by(f64::total_cmp);
+    quantiles.dedup();
+    quantiles
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_quantiles_are_the_bounds_of_the_levels_around_the_median() {
+        assert_eq!(quantiles(&[0.5, 0.75]), [0.125, 0.25, 0.5, 0.75, 0.875]);
+        assert_eq!(quantiles(&[]), [0.5]);
+    }
+}
