@@ -75,8 +75,9 @@ impl Checker<'_> {
             self.fault("forecast.model.stride", message);
         } else if bptt > BPTT_MAX {
             let path = if with_past > BPTT_MAX { "forecast.horizons" } else { "forecast.model.stride" };
+            let waits = if stride > 1 { format!(" with a stride of {stride}") } else { String::new() };
             let message = format!(
-                "a horizon of {horizon_max} with a stride of {stride} needs more than the {BPTT_MAX} steps of model.bptt"
+                "a horizon of {horizon_max}{waits} needs more than the {BPTT_MAX} steps of model.bptt"
             );
             self.fault(path, message);
         }

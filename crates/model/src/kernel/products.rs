@@ -189,7 +189,10 @@ fn tile<S: Simd, const J: usize, const N: usize>(
                 let units = (w.units - vector * LANES).min(LANES);
                 let rows = &rows[(vector * w.gates + gate) * LANES * row..][..units * row];
                 let at = (vector * sums.unit + sums.of(gate)) * LANES;
-                let d: [&[f32]; N] = columns.map(|column| &column[at..at + units]);
+                let mut d = columns;
+                for column in &mut d {
+                    *column = &column[at..at + units];
+                }
                 super::layer::accumulate::<S, J, J, N>(simd, &mut totals, rows, part, &d, |j| j);
             }
             for (n, totals) in totals.into_iter().enumerate() {
