@@ -387,8 +387,7 @@ impl Operator for ForecastOperator {
         let image: Image<IndexMap<String, Member>, Memory> =
             postcard::from_bytes(state).or_fail(Kind::State, || "cannot read the forecasters' state")?;
         let learners = image.memories.into_iter().map(|memory| {
-            Learner::resume(self.network(), self.settings(), memory)
-                .or_fail(Kind::State, || "this state is of another model")
+            Learner::resume(&self.recipe, memory).or_fail(Kind::State, || "this state is of another model")
         });
         let learners = learners.collect::<Result<Vec<_>>>()?;
         self.state = State { series: image.series, learners, newest: image.newest };

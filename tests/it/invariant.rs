@@ -67,7 +67,7 @@ forecast:
   horizons: [1, 2, 5]
   season: 6
   calendar: [hour, day_of_week]
-  model: { cell: CELL, hidden: 4, bptt: 13, replay: 1, layers: 2, scope: SCOPE }
+  model: { cell: CELL, hidden: 4, bptt: 13, replay: 1, layers: 2, scope: SCOPE MORE }
 state: { dir: state }
 sinks:
   forecasts: { file: { path: out/ } }
@@ -106,8 +106,20 @@ fn jumbled(records: &[(u8, i64, String)]) -> String {
     text
 }
 
-fn bench(cell: &str, gaps: &str, scope: &str, records: &[(u8, i64, String)]) -> Bench {
-    let bench = Bench::new(&JUMBLED.replace("CELL", cell).replace("GAPS", gaps).replace("SCOPE", scope));
+/// More keys of the model.
+fn more() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "",
+        ", loss: pinball, stride: 3",
+        ", loss: gaussian_nll, skip: false, optimizer: { sgd: { schedule: { warm_up: 3 } } }",
+        ", stride: 8, ema: 0, clip: 0.1, optimizer: { rmsprop: { schedule: { cosine: { updates: 20 } } } }",
+        ", loss: mse, optimizer: { adamw: {} }",
+    ])
+}
+
+fn bench(cell: &str, gaps: &str, scope: &str, more: &str, records: &[(u8, i64, String)]) -> Bench {
+    let yaml = JUMBLED.replace("CELL", cell).replace("GAPS", gaps);
+    let bench = Bench::new(&yaml.replace("SCOPE", scope).replace("MORE", more));
     bench.write("in.ndjson", jumbled(records));
     bench
 }
@@ -181,9 +193,10 @@ proptest! {
         cell in prop::sample::select(vec!["rnn", "lstm", "gru"]),
         gaps in prop::sample::select(vec!["carry", "skip"]),
         scope in prop::sample::select(vec!["shared", "series"]),
+        more in more(),
         batch in 1usize..40, workers in 1usize..4,
     ) {
-        let bench = bench(cell, gaps, scope, &records);
+        let bench = bench(cell, gaps, scope, more, &records);
         bench.run(Runner::Inline, 100_000);
         let expected = bench.out();
         for runner in [Runner::Inline, Runner::Threads(workers)] {
@@ -212,9 +225,10 @@ proptest! {
         cell in prop::sample::select(vec!["rnn", "lstm", "gru"]),
         gaps in prop::sample::select(vec!["carry", "skip"]),
         scope in prop::sample::select(vec!["shared", "series"]),
+        more in more(),
         mut cuts in prop::collection::vec(0usize..300, 0..12),
     ) {
-        let bench = bench(cell, gaps, scope, &records);
+        let bench = bench(cell, gaps, scope, more, &records);
         let (blueprint, records) = records_of(&bench);
         cuts.retain(|&cut| cut <= records.len());
         cuts.sort_unstable();
@@ -227,7 +241,7 @@ proptest! {
         records in prop::collection::vec(record(), 1..300),
         stops in prop::collection::vec(1u64..300, 1..4), batch in 1usize..40,
     ) {
-        let bench = bench("gru", "carry", "shared", &records);
+        let bench = bench("gru", "carry", "shared", "", &records);
         bench.run(Runner::Inline, 100_000);
         let expected = bench.out();
         bench.clear();

@@ -138,6 +138,26 @@ fn an_import_into_a_state_changes_the_weights_and_nothing_else() {
     assert_ne!(new["forecast"], undisturbed[before.len()]["forecast"]);
 }
 
+/// With a network a series, and a stop before the last series has come: it begins with the weights all the same.
+#[test]
+fn an_imported_start_outlives_restarts() {
+    let taught = weather("shared");
+    taught.run(Runner::Inline, 500);
+    done(model(&taught, "export", "w.safetensors", &[]));
+    let weights = fs::read(taught.path("w.safetensors")).unwrap();
+    let written = |stops: &[u64]| {
+        let bench = weather("series");
+        bench.write("w.safetensors", &weights);
+        done(model(&bench, "import", "w.safetensors", &[]));
+        for stop in stops {
+            bench.run_until(Runner::Threads(1), 1, Some(*stop));
+        }
+        bench.run(Runner::Threads(2), 100);
+        bench.out()
+    };
+    assert!(written(&[1, 500]) == written(&[]));
+}
+
 #[test]
 fn each_series_can_have_its_own() {
     let bench = weather("series");

@@ -3,7 +3,7 @@
 
 use super::Checker;
 use crate::config::plan::{Activation, Cell, Loss, ModelPlan, Optimizer, Rule, Schedule, Scope};
-use crate::config::raw::{RawAdam, RawLoss, RawModel, RawOptimizer, RawSchedule};
+use crate::config::raw::{RawLoss, RawModel, RawOptimizer, RawSchedule};
 use crate::model::{BETAS, HUBER_DELTA};
 
 const BPTT_MAX: u32 = 4096;

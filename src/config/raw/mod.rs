@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(super) use forecast::{RawExpert, RawForecast};
-pub(super) use model::{RawAdam, RawLoss, RawModel, RawOptimizer, RawSchedule};
+pub(super) use model::{RawLoss, RawModel, RawOptimizer, RawSchedule};
 pub(super) use sinks::{RawSink, RawSinkFile, RawSinkFormat, RawSinks};
 pub(super) use source::{RawFile, RawFormat, RawGenerate, RawKafka, RawSchema, RawSource};
 pub(super) use window::RawWindow;
