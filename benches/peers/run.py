@@ -11,6 +11,7 @@ Where it installs: $TICKCAST_PEERS, or tickcast/peers in the user's cache (6 GB)
 """
 
 import argparse
+import collections
 import json
 import os
 import pathlib
@@ -143,18 +144,21 @@ def number(value):
 
 
 def print_steps(rows, peak):
-    print("| cell | H | B | tickcast µs | GFLOP/s | of peak | PyTorch µs | ratio | way | torch.compile µs | ratio | way |")
-    print("|---|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|---|")
+    print("| cell | H | B | tickcast µs | GFLOP/s | of peak | PyTorch µs | ratio | torch.compile µs | ratio |")
+    print("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
+    won = collections.Counter()
     for row in rows:
         times = row["times"]
         ours = times["ours"]["least_us"]
-        cells = [row["cell"], row["hidden"], row["batch"], number(ours), f"{times['ours']['gflops']:.1f}"]
+        cells = [row["cell"], str(row["hidden"]), str(row["batch"]), number(ours), f"{times['ours']['gflops']:.1f}"]
         cells.append(f"{100 * times['ours']['gflops'] / peak:.0f} %")
         eager = [name for name in times if name.startswith("eager")]
         for names in (eager, COMPILED):
             peer = fastest(times, names)
-            cells += [number(peer[1]), f"{peer[1] / ours:.1f}×", peer[0]] if peer else ["-", "-", "-"]
-        print("| " + " | ".join(str(cell) for cell in cells) + " |")
+            cells += [number(peer[1]), f"{peer[1] / ours:.1f}×"] if peer else ["-", "-"]
+            won.update([peer[0]] if peer else [])
+        print("| " + " | ".join(cells) + " |")
+    print("\nPyTorch's fastest, of all shapes: " + "; ".join(f"{name} {count}" for name, count in won.most_common()))
 
 
 def print_online(rows):

@@ -6,10 +6,11 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 
+use common::clock::{is_timing, time_calls};
 use common::training::{Shape, Training};
 use common::{CELLS, name, peak};
 
@@ -18,7 +19,7 @@ fn main() {
     let mut criterion = Criterion::default()
         .without_plots()
         .warm_up_time(quick)
-        .measurement_time(2 * quick)
+        .measurement_time(3 * quick)
         .sample_size(10)
         .nresamples(2000)
         .configure_from_args();
@@ -30,8 +31,7 @@ fn main() {
         }
     }
     criterion.final_summary();
-    // In a test run there is one call of each, cold: no time to report.
-    if std::env::args().any(|arg| arg == "--bench") && !std::env::args().any(|arg| arg == "--test") {
+    if is_timing() {
         print(&rows, peak);
     }
 }
@@ -47,15 +47,7 @@ fn bench(criterion: &mut Criterion, cell: tickcast_model::Cell, hidden: usize, r
             group.throughput(Throughput::Elements(shape.flop() as u64));
             group.bench_function(BenchmarkId::from_parameter(format!("t{steps}/b{batch}")), |bencher| {
                 let mut training = Training::new(shape);
-                bencher.iter_custom(|calls| {
-                    let start = Instant::now();
-                    for _ in 0..calls {
-                        std::hint::black_box(training.step());
-                    }
-                    let spent = start.elapsed();
-                    least = least.min(spent.as_secs_f64() / calls as f64);
-                    spent
-                });
+                bencher.iter_custom(|calls| time_calls(calls, &mut least, || training.step()));
             });
             if least.is_finite() {
                 rows.push((shape, least));

@@ -1,4 +1,4 @@
-//! The time of one call, out of many.
+//! The time of one call, out of many: by itself, or within criterion.
 //! It must not know what is called.
 
 use std::hint::black_box;
@@ -13,6 +13,23 @@ const SAMPLES: usize = 20;
 pub struct Times {
     pub least: f64,
     pub median: f64,
+}
+
+/// The time of `calls` calls, as criterion asks for it; `least` keeps the least time of one, in seconds.
+pub fn time_calls<R>(calls: u64, least: &mut f64, mut work: impl FnMut() -> R) -> Duration {
+    let start = Instant::now();
+    for _ in 0..calls {
+        black_box(work());
+    }
+    let spent = start.elapsed();
+    *least = least.min(spent.as_secs_f64() / calls as f64);
+    spent
+}
+
+/// Whether what runs are timings: a test run calls everything once, cold.
+pub fn is_timing() -> bool {
+    let has = |wanted: &str| std::env::args().any(|arg| arg == wanted);
+    has("--bench") && !has("--test")
 }
 
 /// Calls `work` for about a third of a second, or as often as the samples need.
