@@ -106,7 +106,7 @@ mod tests {
                 (0..len).map(|_| rng.random::<f32>() - 0.5).collect()
             };
             let params = DVector::from_vec(random(network.layout().len(), rng));
-            let series: Vec<(Vec<f32>, Vec<f32>, Vec<Target<f32>>)> = (0..150)
+            let series: Vec<(_, Vec<f32>, Vec<Target<f32>>)> = (0..150)
                 .map(|k| {
                     let steps = 1 + k % 9;
                     let target = |step: usize| Target {

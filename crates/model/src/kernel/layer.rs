@@ -206,8 +206,8 @@ impl<C: Fused, const V: usize, const A: usize> Backward<'_, C, V, A> {
                 let zero = simd.splat_f32s(0.0);
                 let mut sums = [zero; 4];
                 if C::TAPED {
-                    for a in 0..C::SUMS {
-                        sums[a] = load(simd, &self.tape.gates, gates + a * LANES);
+                    for (a, sum) in sums.iter_mut().enumerate().take(C::SUMS) {
+                        *sum = load(simd, &self.tape.gates, gates + a * LANES);
                     }
                 }
                 let tape = &*self.tape;
@@ -221,8 +221,8 @@ impl<C: Fused, const V: usize, const A: usize> Backward<'_, C, V, A> {
                 let carried = (column % batch) * units + unit;
                 let mut d_c = if C::MEMORY { load(simd, self.d_c, carried) } else { zero };
                 let direct = self.cell.backward(simd, &mut sums[..C::SUMS], &past, d_h, &mut d_c);
-                for a in 0..C::SUMS {
-                    store(simd, &mut self.tape.gates, gates + a * LANES, sums[a]);
+                for (a, sum) in sums.iter().enumerate().take(C::SUMS) {
+                    store(simd, &mut self.tape.gates, gates + a * LANES, *sum);
                 }
                 if C::MEMORY {
                     store(simd, self.d_c, carried, d_c);
