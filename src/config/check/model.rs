@@ -73,12 +73,15 @@ impl Checker<'_> {
                 bptt - horizon_max
             );
             self.fault("forecast.model.stride", message);
+        } else if with_past > BPTT_MAX {
+            let message =
+                format!("a horizon of {horizon_max} needs more than the {BPTT_MAX} steps of model.bptt");
+            self.fault("forecast.horizons", message);
         } else if bptt > BPTT_MAX {
-            let path = if with_past > BPTT_MAX { "forecast.horizons" } else { "forecast.model.stride" };
             let message = format!(
-                "a horizon of {horizon_max} with a stride of {stride} needs more than the {BPTT_MAX} steps of model.bptt"
+                "{stride} with a horizon of {horizon_max} needs more than the {BPTT_MAX} steps of model.bptt"
             );
-            self.fault(path, message);
+            self.fault("forecast.model.stride", message);
         }
         bptt
     }
@@ -92,7 +95,7 @@ impl Checker<'_> {
                 ("adamw", raw.adamw.is_some()),
                 ("rmsprop", raw.rmsprop.is_some()),
             ];
-            self.exactly_one(path, &keys);
+            self.exactly_one_key(path, &keys);
         }
         let raw = raw.unwrap_or_default();
         let at = |key: &str| format!("{path}.{key}");
@@ -126,7 +129,7 @@ impl Checker<'_> {
 
     fn schedule(&mut self, path: &str, raw: Option<RawSchedule>) -> Schedule {
         let Some(RawSchedule::Block(raw)) = raw else { return Schedule::Constant };
-        self.exactly_one(path, &[("warm_up", raw.warm_up.is_some()), ("cosine", raw.cosine.is_some())]);
+        self.exactly_one_key(path, &[("warm_up", raw.warm_up.is_some()), ("cosine", raw.cosine.is_some())]);
         if let Some(warm_up) = raw.warm_up {
             return Schedule::WarmUp { updates: warm_up.0 as u64 };
         }
@@ -147,6 +150,14 @@ impl Checker<'_> {
             self.fault_with_help(&format!("{path}.floor"), message, "write it like 0.1");
         }
         Schedule::Cosine { warm_up, updates, floor }
+    }
+
+    /// As `exactly_one`, of a block that can have no other keys: one that could not be read was meant as one of these.
+    fn exactly_one_key(&mut self, parent: &str, keys: &[(&str, bool)]) {
+        let is_given = keys.iter().any(|(_, given)| *given);
+        if is_given || !self.has_broken_below(&format!("{parent}.")) {
+            self.exactly_one(parent, keys);
+        }
     }
 
     /// Says so unless `value` is in [0, 1); an f32 of it must be too.
