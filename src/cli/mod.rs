@@ -5,6 +5,8 @@ mod check;
 mod demo;
 mod model;
 mod run;
+mod train;
+mod weights;
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -80,6 +82,8 @@ enum Verb {
         #[arg(long, value_enum, default_value = "table")]
         format: SqlFormat,
     },
+    /// Trains the network on the pipeline's history until it gets no better, and writes its weights.
+    Train(train::TrainArgs),
     /// Learned weights to a file and back.
     #[command(subcommand)]
     Model(model::Model),
@@ -148,6 +152,7 @@ fn dispatch(cli: &Cli) -> Outcome {
             let plan = config::load(pipeline, sets)?.plan;
             Ok(query::run(&plan, query, format, &mut std::io::stdout().lock())?)
         }
+        Verb::Train(args) => train::train(&config::load(&args.pipeline, sets)?, args),
         Verb::Model(model::Model::Export(args)) => model::export(&config::load(&args.pipeline, sets)?, args),
         Verb::Model(model::Model::Import { pipeline, file }) => {
             model::import(&config::load(pipeline, sets)?, file)

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::check::plan_all;
-use super::{Failure, Outcome, placed, say};
+use super::{Failure, Outcome, placed, say, weights};
 use crate::config::plan::{Expert, Scope, StatePlan};
 use crate::config::{Faults, Pipeline};
 use crate::error::{Error, Kind, OrFail, Result};
 use crate::forecast::{ForecastOperator, Weights};
-use crate::ledger::{DirLedger, Hold, Staged};
+use crate::ledger::{DirLedger, Hold};
 use crate::model::file::FILE_BYTES_MAX;
 use crate::runtime::Blueprint;
 
@@ -65,7 +65,7 @@ pub fn export(pipeline: &Pipeline, args: &Export) -> Outcome {
         return Err(failed(format!("no state in {} yet: run the pipeline first", dir.display())));
     }
     let (partition, forecasters) = chosen(&blueprint, &DirLedger::open(dir)?, args)?;
-    let (weights, word) = match args.weights {
+    let (which, word) = match args.weights {
         WhichWeights::Average => (Weights::Average, "average"),
         WhichWeights::Raw => (Weights::Raw, "raw"),
     };
@@ -76,11 +76,9 @@ pub fn export(pipeline: &Pipeline, args: &Export) -> Outcome {
         ("weights", word.to_owned()),
     ];
     metadata.extend(args.series.clone().map(|series| ("series", series)));
-    let bytes = forecasters.export(args.series.as_deref(), weights, &metadata)?;
+    let bytes = forecasters.export(args.series.as_deref(), which, &metadata)?;
+    weights::write(&args.file, &bytes)?;
     let path = args.file.display();
-    Staged::write(&args.file, &bytes)
-        .and_then(Staged::publish)
-        .or_fail(Kind::Io, || format!("cannot write {path}"))?;
     say(&format!("{path}: the {word} weights of partition {partition}, {} bytes", bytes.len()));
     Ok(())
 }

@@ -1,12 +1,18 @@
 //! Forecasts from closed windows: predict, score, then learn, always in that order.
-//! It must not know Kafka, files or clocks; a closed window's batch comes in, forecast and score records go out.
+//! It must not know Kafka, files or clocks; a closed window's batch comes in, forecast and score records go out, or
+//! histories to train on.
 
 mod features;
 mod interval;
+mod network;
 mod operator;
+mod recorder;
 mod records;
+mod rows;
 mod scale;
 mod series;
 
-pub use operator::{ForecastOperator, Weights};
+pub use network::network_spec;
+pub use operator::{ForecastOperator, Weights, meaning};
+pub use recorder::Recorder;
 pub use records::{forecast_schema, score_schema};

@@ -3,29 +3,26 @@
 
 mod weights;
 
-pub use weights::Weights;
+pub use weights::{Weights, meaning};
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray, Float64Array, StringArray};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type, SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::features::Features;
 use super::interval::central;
+use super::network::{label, recipe};
 use super::records::{Forecasts, Scores, forecast_schema, score_schema};
+use super::rows::{window_rows, window_start};
 use super::series::{Series, Waiting};
 use crate::config::plan::{Expert, ForecastPlan, Scope};
 use crate::error::{Error, Kind, OrFail, Result};
 use crate::message::{EventTime, Stream};
-use crate::model::{DVector, Learned, Learner, Memory, NetworkSpec, Recipe, Settings, Track, Workspace};
+use crate::model::{DVector, Learned, Learner, Memory, Recipe, Track, Workspace};
 use crate::operator::{Operator, Output, Stats};
-
-/// Labels are clipped to this many scales.
-const LABEL_CLIP: f64 = 8.0;
 
 /// Forecasts every series of one partition at every horizon.
 pub struct ForecastOperator {
@@ -95,7 +92,7 @@ impl Row {
 impl ForecastOperator {
     pub fn new(plan: &ForecastPlan, size_us: i64) -> Self {
         let features = Features::new(plan);
-        let recipe = Recipe::new(network(plan, features.width()), settings(plan));
+        let recipe = recipe(plan);
         ForecastOperator {
             plan: plan.clone(),
             size_us,
@@ -116,30 +113,14 @@ impl ForecastOperator {
 
     /// The rows of a closed window that can be forecast: a series appears with its first value of the target.
     fn rows(&mut self, batch: &RecordBatch) -> Result<Vec<Row>> {
-        let names: &StringArray = batch.column(0).as_string();
-        let carried: &BooleanArray = batch.column(3).as_boolean();
-        let columns = self.plan.features.iter().map(|name| {
-            let column = batch.column_by_name(name);
-            let column =
-                column.ok_or_else(|| Error::new(Kind::Query, format!("no selected column {name}")))?;
-            let column =
-                cast(column, &DataType::Float64).or_fail(Kind::Query, || format!("{name} is no number"))?;
-            Ok(column.as_primitive::<Float64Type>().clone())
-        });
-        let columns = columns.collect::<Result<Vec<Float64Array>>>()?;
         let mut rows = Vec::with_capacity(batch.num_rows());
-        for index in 0..batch.num_rows() {
-            // An aggregate of finite values can still overflow: such a value is as good as none.
-            let value =
-                |c: &Float64Array| Some(c.value(index)).filter(|v| c.is_valid(index) && v.is_finite());
-            let values: Vec<Option<f64>> = columns.iter().map(value).collect();
-            let name = names.value(index);
-            let member = match self.state.series.get_index_of(name) {
+        for row in window_rows(batch, &self.plan.features)? {
+            let member = match self.state.series.get_index_of(row.series) {
                 Some(member) => member,
-                None if values[0].is_none() => continue,
-                None => self.admit(name)?,
+                None if row.values[0].is_none() => continue,
+                None => self.admit(row.series)?,
             };
-            rows.push(Row { member, values, observed: !carried.value(index) });
+            rows.push(Row { member, values: row.values, observed: row.observed });
         }
         Ok(rows)
     }
@@ -232,10 +213,11 @@ impl ForecastOperator {
                 let residual = (actual - made.forecast) / made.sigma;
                 if made.sigma > 0.0 && residual.is_finite() {
                     memory.residuals.push(residual);
-                    let label = ((actual - made.naive) / made.sigma).clamp(-LABEL_CLIP, LABEL_CLIP);
                     // The newest step is this window's; the forecast came from an earlier one.
                     let back = usize::try_from(member.step - made.step).unwrap_or(usize::MAX);
-                    member.track.label(back, index, label as f32);
+                    if let Some(label) = label(actual, made.naive, made.sigma) {
+                        member.track.label(back, index, label);
+                    }
                 }
             }
         }
@@ -304,34 +286,6 @@ impl ForecastOperator {
     }
 }
 
-fn network(plan: &ForecastPlan, inputs: usize) -> NetworkSpec {
-    let model = &plan.model;
-    NetworkSpec {
-        cell: model.cell,
-        activation: model.activation,
-        inputs,
-        hidden: model.hidden,
-        layers: model.layers,
-        outputs: plan.horizons.len() * model.loss.width(),
-        skip: model.skip,
-    }
-}
-
-fn settings(plan: &ForecastPlan) -> Settings {
-    let model = &plan.model;
-    Settings {
-        bptt: model.bptt,
-        longest_lag: plan.horizons.last().map_or(1, |&horizon| horizon as usize),
-        stride: model.stride,
-        replay: model.replay,
-        loss: model.loss.clone(),
-        optimizer: model.optimizer,
-        clip: model.clip,
-        ema: model.ema,
-        seed: model.seed,
-    }
-}
-
 fn no_member() -> Error {
     Error::new(Kind::State, "a series is missing from its own list")
 }
@@ -345,7 +299,7 @@ impl Operator for ForecastOperator {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        let start = EventTime(batch.column(1).as_primitive::<TimestampMicrosecondType>().value(0));
+        let start = window_start(batch);
         let rows = self.rows(batch)?;
         let number = start.0.div_euclid(self.size_us);
         for row in &rows {

@@ -7,6 +7,7 @@ mod frames;
 mod generate;
 mod generated;
 mod kafka;
+mod kafka_history;
 mod source;
 mod stdin;
 
@@ -14,4 +15,5 @@ pub use decode::{DecodeSpec, Decoded, Decoder, MAX_RECORD_BYTES, avro_fields, co
 pub use file::FileSource;
 pub use generated::GeneratedSource;
 pub use kafka::KafkaSource;
+pub use kafka_history::KafkaHistory;
 pub use source::{Event, Source};

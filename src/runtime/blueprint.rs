@@ -121,16 +121,22 @@ impl Blueprint {
         self.partition(snapshot.partition)?.with_last_state(snapshot, forecasters.snapshot()?)
     }
 
+    /// A partition with no memory that hands its closed windows on instead of forecasting from them.
+    pub fn windows(&self, id: i32) -> Result<Partition> {
+        self.chain(id, vec![Box::new(self.window())])
+    }
+
+    fn window(&self) -> WindowOperator {
+        WindowOperator::new(&self.plan.window, Arc::clone(&self.aggregation))
+    }
+
     fn partition_from(&self, id: i32, forecast: ForecastOperator) -> Result<Partition> {
-        let window = WindowOperator::new(&self.plan.window, Arc::clone(&self.aggregation));
+        self.chain(id, vec![Box::new(self.window()), Box::new(forecast)])
+    }
+
+    fn chain(&self, id: i32, operators: Vec<Box<dyn Operator>>) -> Result<Partition> {
         let decoder = Decoder::new(self.decode.clone())?;
-        Ok(Partition::new(
-            id,
-            self.topic.clone(),
-            self.fingerprint.clone(),
-            decoder,
-            vec![Box::new(window), Box::new(forecast)],
-        ))
+        Ok(Partition::new(id, self.topic.clone(), self.fingerprint.clone(), decoder, operators))
     }
 }
 

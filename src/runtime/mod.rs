@@ -2,6 +2,7 @@
 //! It must not compute: operators decide what comes out, runners when it is done.
 
 mod blueprint;
+mod history;
 mod inline;
 mod outputs;
 mod partition;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use blueprint::{Blueprint, Known};
+pub use history::read_history;
 pub use inline::run_inline;
 pub use outputs::Outputs;
 pub use partition::{Deliver, Outcome, Partition};

@@ -32,6 +32,8 @@ pub struct Partition {
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub results: Vec<(Stream, RecordBatch)>,
+    /// Rows that the last operator handed on to none.
+    pub rows: Vec<RecordBatch>,
     /// The reason and the detail of every reject among the results.
     pub rejected: Vec<(Reason, String)>,
 }
@@ -48,6 +50,18 @@ struct Pending<'a, 'b> {
     rows: usize,
     rejects: Vec<Reject>,
     deliver: &'a mut Deliver<'b>,
+}
+
+impl Pending<'_, '_> {
+    /// So many rows have joined the outcome.
+    fn grown(&mut self, rows: usize) -> Result<()> {
+        self.rows += rows;
+        if self.rows < DELIVER_ROWS {
+            return Ok(());
+        }
+        self.rows = 0;
+        (self.deliver)(std::mem::take(&mut self.outcome))
+    }
 }
 
 /// The operators after one of them, as its output.
@@ -80,17 +94,18 @@ impl Chain<'_, '_, '_> {
 
 impl Output for Chain<'_, '_, '_> {
     fn rows(&mut self, rows: RecordBatch) -> Result<()> {
+        if self.rest.is_empty() {
+            let count = rows.num_rows();
+            self.pending.outcome.rows.push(rows);
+            return self.pending.grown(count);
+        }
         self.run(|operator, out| operator.on_batch(&rows, out))
     }
 
     fn results(&mut self, stream: Stream, records: RecordBatch) -> Result<()> {
-        self.pending.rows += records.num_rows();
+        let count = records.num_rows();
         self.pending.outcome.results.push((stream, records));
-        if self.pending.rows >= DELIVER_ROWS {
-            self.pending.rows = 0;
-            (self.pending.deliver)(std::mem::take(&mut self.pending.outcome))?;
-        }
-        Ok(())
+        self.pending.grown(count)
     }
 
     fn reject(&mut self, reject: Reject) {

@@ -23,7 +23,7 @@ use crate::cli::get;
 use crate::rejects::{broken, good};
 use crate::support::{self, Bench, Runner};
 
-const PARTITIONS: i32 = 3;
+pub const PARTITIONS: i32 = 3;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn yaml(addr: &str, id: &str) -> String {
@@ -51,14 +51,14 @@ const SCHEMA: &str = r#"{"type": "record", "name": "In", "fields": [
   {"name": "v", "type": ["null", "double"]}
 ]}"#;
 
-fn bench(addr: &str, id: &str) -> Bench {
+pub fn bench(addr: &str, id: &str) -> Bench {
     let bench = Bench::new(&yaml(addr, id));
     bench.write("in.avsc", SCHEMA);
     bench
 }
 
 /// Two readings an hour of two series a partition.
-fn readings(partition: i32, hours: i64) -> Vec<String> {
+pub fn readings(partition: i32, hours: i64) -> Vec<String> {
     let mut readings = Vec::new();
     for half in 0..hours * 2 {
         for series in 0..2 {
@@ -75,13 +75,20 @@ fn producer(addr: &str) -> ThreadedProducer<DefaultProducerContext> {
     ClientConfig::new().set("bootstrap.servers", addr).set("linger.ms", "5").create().unwrap()
 }
 
-fn produce<'a>(addr: &str, topic: &str, partition: i32, values: impl IntoIterator<Item = &'a [u8]>) {
+pub fn produce<'a>(addr: &str, topic: &str, partition: i32, values: impl IntoIterator<Item = &'a [u8]>) {
     let producer = producer(addr);
     for value in values {
         let record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).partition(partition).payload(value);
         producer.send(record).map_err(|(error, _)| error).unwrap();
     }
     producer.flush(Duration::from_secs(30)).unwrap();
+}
+
+/// The consumer groups that the broker knows.
+pub fn groups(addr: &str) -> Vec<String> {
+    let consumer: BaseConsumer = ClientConfig::new().set("bootstrap.servers", addr).create().unwrap();
+    let list = consumer.fetch_group_list(None, PATIENCE).unwrap();
+    list.groups().iter().map(|group| group.name().to_owned()).collect()
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -11,4 +11,5 @@ mod rejects;
 mod schemas;
 mod sql;
 mod support;
+mod train;
 mod windows;

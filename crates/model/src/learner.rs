@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{ModelError, Result};
 use super::fit::Fit;
+use super::gradient::{Sample, loss_and_gradient};
 use super::guard::{Guard, Outcome};
 use super::kernel::{Engine, Tape};
 use super::loss::Loss;
@@ -99,10 +100,9 @@ impl Memory {
     /// Whether it is of a learner of `recipe`.
     fn is_of(&self, recipe: &Recipe) -> bool {
         let (len, shape) = (recipe.engine.len(), recipe.track_shape());
-        let (inputs, labels) = (shape.window * shape.inputs, shape.window * shape.labels);
         self.fit.is_of_len(len)
             && self.guard.kept().is_of_len(len)
-            && self.pool.is_of(inputs, labels, shape.state)
+            && self.pool.is_of(shape.window, shape.inputs, shape.labels, shape.state)
     }
 }
 
@@ -287,28 +287,10 @@ impl Learner {
         let replayed: usize = windows.clone().map(|window| window.labels.len()).sum();
         let live_weight = 1.0 / labels as f32;
         let replay_weight = REPLAY_WEIGHT / replayed.max(1) as f32;
-        let live = live().map(|track| (Example::Live(track), live_weight));
-        let mut rest = live.chain(windows.map(|window| (Example::Replayed(window), replay_weight)));
-
-        gradient.fill(0.0);
-        engine.prepare_backward(&fit.params, tape);
-        let (mut loss, most) = (0.0, batch_of_a_tape(engine, settings.bptt));
-        loop {
-            let batch = rest.clone().take(most);
-            let series = batch.clone().count();
-            if series == 0 {
-                break;
-            }
-            let steps = batch.clone().map(|(example, _)| example.steps(engine.spec().inputs)).max();
-            tape.begin(steps.unwrap_or(0), series);
-            batch.clone().enumerate().for_each(|(b, (example, _))| example.fill(tape, b));
-            engine.forward(&fit.params, tape);
-            for (b, (example, weight)) in batch.enumerate() {
-                loss += example.add_loss(tape, b, &settings.loss, weight);
-            }
-            engine.backward(&fit.params, tape, gradient);
-            rest.nth(series - 1);
-        }
+        let live = live().map(|track| Weighed(live_weight, Source::Live(track)));
+        let samples = live.chain(windows.map(|window| Weighed(replay_weight, Source::Replayed(window))));
+        let (params, steps) = (&fit.params, settings.bptt);
+        let loss = loss_and_gradient(engine, params, &settings.loss, steps, samples, (tape, &mut *gradient));
         let gradient_norm = engine.norm(gradient);
         let good = loss.is_finite() && gradient_norm.is_finite() && {
             let scale = clip_factor(gradient_norm, settings.clip);
@@ -325,26 +307,29 @@ impl Learner {
     }
 }
 
-/// A window to learn from. Shorter ones are filled up with zero inputs *after* their last step: nothing there has a
-/// label and time runs forwards, so the filling adds exactly nothing to loss or gradient.
+/// Where the window of a sample is, and the weight of each of its labels.
 #[derive(Clone, Copy)]
-enum Example<'a> {
+struct Weighed<'a>(f32, Source<'a>);
+
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    /// The last steps of a series, its fresh labels.
     Live(&'a Track),
+    /// A window of the pool, all its labels.
     Replayed(&'a Window),
 }
 
-impl Example<'_> {
-    fn steps(self, inputs: usize) -> usize {
-        match self {
-            Example::Live(track) => track.window().len(),
-            Example::Replayed(window) => window.inputs.len() / inputs,
+impl Sample for Weighed<'_> {
+    fn steps(self) -> usize {
+        match self.1 {
+            Source::Live(track) => track.window().len(),
+            Source::Replayed(window) => window.steps,
         }
     }
 
-    /// Writes start state and inputs as series `b` of the tape.
     fn fill(self, tape: &mut Tape, b: usize) {
-        match self {
-            Example::Live(track) => {
+        match self.1 {
+            Source::Live(track) => {
                 for (t, step) in track.window().enumerate() {
                     if t == 0 {
                         tape.set_start(b, &step.start);
@@ -352,33 +337,31 @@ impl Example<'_> {
                     tape.input_mut(t, b).copy_from_slice(&step.input);
                 }
             }
-            Example::Replayed(window) => {
+            Source::Replayed(window) => {
                 tape.set_start(b, &window.start);
-                let inputs = tape.input_mut(0, b).len();
-                for (t, input) in window.inputs.chunks_exact(inputs).enumerate() {
+                for (t, input) in window.inputs.chunks_exact(window.inputs.len() / window.steps).enumerate() {
                     tape.input_mut(t, b).copy_from_slice(input);
                 }
             }
         }
     }
 
-    /// The loss at its labels, each weighing `weight`, and its slopes at the tape's outputs.
-    fn add_loss(self, tape: &mut Tape, b: usize, loss: &Loss, weight: f32) -> f32 {
-        let slots = tape.output(0, b).len() / loss.width();
+    fn add_loss(self, tape: &mut Tape, b: usize, loss: &Loss) -> f32 {
         let mut add = |step: usize, slot: usize, value: f32| {
             let (outputs, slopes) = tape.output_and_slope_mut(step, b);
             let read = slot * loss.width()..(slot + 1) * loss.width();
-            loss.add(&outputs[read.clone()], value, weight, &mut slopes[read])
+            loss.add(&outputs[read.clone()], value, self.0, &mut slopes[read])
         };
         let mut total = 0.0;
-        match self {
-            Example::Live(track) => {
+        match self.1 {
+            Source::Live(track) => {
                 for (t, step) in track.window().enumerate() {
                     step.fresh().for_each(|(slot, value)| total += add(t, slot, value));
                 }
             }
-            Example::Replayed(window) => {
-                for (t, labels) in window.labels.chunks_exact(slots).enumerate() {
+            Source::Replayed(window) => {
+                for (t, labels) in window.labels.chunks_exact(window.labels.len() / window.steps).enumerate()
+                {
                     labels.iter().enumerate().for_each(|(slot, value)| total += add(t, slot, *value));
                 }
             }

@@ -1,26 +1,33 @@
-//! The recurrent network and how it learns while it runs.
+//! Recurrent networks that learn while they forecast: PyTorch's equations, at the machine's speed, the same bits on every CPU.
 //! It must not know Arrow, time or Kafka: it sees vectors of features, steps and labels.
 //!
 //! ```text
-//! spec ──▶ weights ──▶ cell (rnn lstm gru) ──▶ head      one flat parameter vector, PyTorch's names and orders
-//!                 └────────── network ─────────┘         forward, backward
-//! track, replay ──▶ tbptt ──▶ optimizer ──▶ guard        what is learned from, the gradient, the step, its safety
-//!      └───────────────── learner ────────────────┘      predict, learn, snapshot, resume
+//! spec ──▶ weights ──▶ cell (rnn lstm gru) ──▶ head      the plain network, in f32 or f64: the oracle, as it is read
+//!                 └────────── network ─────────┘
+//! kernel                                                 the same, fused, in f32: what runs
+//! loss, optimizer                                        what is made small, and how
+//! track, replay ──▶ gradient ──▶ fit ──▶ guard           what is learned from, the gradient, the step, its safety
+//!      └───────────────── learner ────────────────┘      online: predict, learn, snapshot, resume
+//! sequences ──▶ train                                    offline: again and again, until it gets no better
 //! file                                                   the parameters as safetensors, to PyTorch and back
 //! ```
 //!
-//! Shapes: a matrix is features × batch, one column a series. A *panel* holds a window of T steps of B series
-//! side by side: column t·B + b is step t of series b, so the products over a window are one gemm.
+//! Shapes: a matrix is features × batch, one column a series. A *panel* of the plain network holds a window of T steps of
+//! B series side by side: column t·B + b is step t of series b, so the products over a window are one gemm.
 //! The rows of all matrices are contiguous (whole matrices or `columns(..)` of them): nalgebra 0.35 writes out of
 //! bounds in gemm on views with a row stride (nalgebra #1616).
 //!
-//! Bits: `exp` and `tanh` are the `libm` crate's. Products come from `matrixmultiply`, which takes FMA kernels where
-//! the CPU has them: CPUs with the same features give the same bits.
+//! Bits: what a learner computes comes from the kernels, which give the same bits with AVX-512, AVX2, NEON or none of
+//! them (`kernel/lanes.rs` says why), and from `libm` for what they have not got. So a state may move between machines.
+//! The plain network's products are `matrixmultiply`'s and are only compared with tolerances.
+
+#![forbid(unsafe_code)]
 
 mod cell;
 mod error;
 pub mod file;
 mod fit;
+mod gradient;
 mod guard;
 mod head;
 pub mod kernel;
@@ -33,6 +40,7 @@ mod replay;
 mod spec;
 mod tbptt;
 mod track;
+mod train;
 mod weights;
 mod workspace;
 
@@ -55,4 +63,5 @@ pub use real::Real;
 pub use spec::{Activation, Cell, Layout, NetworkSpec, Parameter};
 pub use tbptt::{Example, Target, loss_and_gradient};
 pub use track::Track;
+pub use train::{Ended, Epoch, Mode, Progress, Sequence, Trained, Training, train};
 pub use workspace::{Prediction, Workspace};

@@ -12,6 +12,8 @@ pub const CAPACITY: usize = 256;
 /// T steps of one series.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Window {
+    /// T
+    pub steps: usize,
     /// The carried state before the first step (S).
     pub start: Vec<f32>,
     /// T × I, one step after another.
@@ -21,8 +23,10 @@ pub struct Window {
 }
 
 impl Window {
-    fn is_of(&self, inputs: usize, labels: usize, state: usize) -> bool {
-        (self.inputs.len(), self.labels.len(), self.start.len()) == (inputs, labels, state)
+    /// Whether it has `steps` steps of so many inputs and labels each, after a state of so many numbers.
+    fn is_of(&self, steps: usize, inputs: usize, labels: usize, state: usize) -> bool {
+        let lengths = (self.steps, self.inputs.len(), self.labels.len(), self.start.len());
+        lengths == (steps, steps * inputs, steps * labels, state)
     }
 }
 
@@ -62,10 +66,10 @@ impl Pool {
         &self.windows[at]
     }
 
-    /// Whether every window has those numbers of inputs, labels and state.
-    pub fn is_of(&self, inputs: usize, labels: usize, state: usize) -> bool {
-        self.windows.len() <= CAPACITY
-            && self.windows.iter().all(|window| window.is_of(inputs, labels, state))
+    /// Whether every window is of that shape: steps, inputs and labels a step, numbers in a state.
+    pub fn is_of(&self, steps: usize, inputs: usize, labels: usize, state: usize) -> bool {
+        let fits = |window: &Window| window.is_of(steps, inputs, labels, state);
+        self.windows.len() <= CAPACITY && self.windows.iter().all(fits)
     }
 }
 
@@ -91,6 +95,6 @@ mod tests {
         drawn.sort_unstable();
         drawn.dedup();
         assert_eq!(drawn.len(), CAPACITY);
-        assert!(pool.is_of(1, 0, 0) && !pool.is_of(1, 1, 0));
+        assert!(!pool.is_of(1, 1, 0, 0), "steps are part of the shape");
     }
 }

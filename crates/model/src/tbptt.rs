@@ -8,7 +8,7 @@ use super::network::{Network, State};
 use super::real::Real;
 
 /// Series on one tape at most: it bounds the tape whatever the number of series.
-const MAX_BATCH: usize = 64;
+pub(crate) const MAX_BATCH: usize = 64;
 
 /// One series' window to learn from.
 #[derive(Debug, Clone)]

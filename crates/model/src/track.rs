@@ -180,6 +180,7 @@ impl Track {
     pub(super) fn offer(&mut self, place: &mut Window) {
         self.since_offer = 0;
         let window = || self.steps.iter().take(self.shape.window);
+        place.steps = self.shape.window;
         place.start.clear();
         place.start.extend(window().take(1).flat_map(|step| &step.start));
         place.inputs.clear();

@@ -73,15 +73,13 @@ impl Checker<'_> {
                 bptt - horizon_max
             );
             self.fault("forecast.model.stride", message);
-        } else if with_past > BPTT_MAX {
-            let message =
-                format!("a horizon of {horizon_max} needs more than the {BPTT_MAX} steps of model.bptt");
-            self.fault("forecast.horizons", message);
         } else if bptt > BPTT_MAX {
+            let path = if with_past > BPTT_MAX { "forecast.horizons" } else { "forecast.model.stride" };
+            let waits = if stride > 1 { format!(" with a stride of {stride}") } else { String::new() };
             let message = format!(
-                "{stride} with a horizon of {horizon_max} needs more than the {BPTT_MAX} steps of model.bptt"
+                "a horizon of {horizon_max}{waits} needs more than the {BPTT_MAX} steps of model.bptt"
             );
-            self.fault("forecast.model.stride", message);
+            self.fault(path, message);
         }
         bptt
     }

@@ -80,7 +80,10 @@ fn what_does_not_belong_together_in_a_model_is_told_at_its_place() {
             "{bptt: 32, stride: 27}",
             "stride: labels would leave the 32 steps of model.bptt before they are learned, at most 32 - the longest horizon = 26",
         ),
-        ("{stride: 4096}", "stride: 4096 with a horizon of 6 needs more than the 4096 steps of model.bptt"),
+        (
+            "{stride: 4096}",
+            "stride: a horizon of 6 with a stride of 4096 needs more than the 4096 steps of model.bptt",
+        ),
         ("{clip: 0}", "clip: 0 is not above 0 (write it like 1.0)"),
         ("{clip: .inf}", "clip: inf is not above 0 (write it like 1.0)"),
         ("{ema: 1}", "ema: 1 is not from 0 to below 1 (write it like 0.9)"),

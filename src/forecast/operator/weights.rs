@@ -86,7 +86,8 @@ impl ForecastOperator {
     }
 }
 
-fn meaning(plan: &ForecastPlan) -> BTreeMap<String, String> {
+/// What a network's inputs and outputs mean, as `MEANING` names it.
+pub fn meaning(plan: &ForecastPlan) -> BTreeMap<String, String> {
     let list = |items: Vec<String>| items.join(", ");
     let said = [
         plan.target.clone(),

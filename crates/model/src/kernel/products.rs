@@ -106,16 +106,22 @@ impl Transposed {
     }
 }
 
-/// Sixteen columns of `from` (`count` rows, `row` apart) to sixteen rows of `into`, `lanes` apart.
+/// Sixteen columns of `from` (`count` rows, `row` apart) to sixteen rows of `into`, `lanes` apart. Four by four: that many
+/// the compiler turns in registers.
 #[inline(always)]
 fn transpose(from: &[f32], row: usize, count: usize, into: &mut [f32], lanes: usize) {
-    let mut block = [[0.0f32; LANES]; LANES];
-    for (k, rows) in block.iter_mut().enumerate().take(count) {
-        rows.copy_from_slice(&from[k * row..][..LANES]);
-    }
-    for (unit, into) in into.chunks_mut(lanes).take(LANES).enumerate() {
-        let column: [f32; LANES] = from_fn(|k| block[k][unit]);
-        into[..LANES].copy_from_slice(&column);
+    const SIDE: usize = 4;
+    for k in (0..count).step_by(SIDE) {
+        for unit in (0..LANES).step_by(SIDE) {
+            let mut square = [[0.0f32; SIDE]; SIDE];
+            for (near, line) in square.iter_mut().enumerate().take(count - k) {
+                line.copy_from_slice(&from[(k + near) * row + unit..][..SIDE]);
+            }
+            for far in 0..SIDE {
+                let line: [f32; SIDE] = from_fn(|near| square[near][far]);
+                into[(unit + far) * lanes + k..][..SIDE].copy_from_slice(&line);
+            }
+        }
     }
 }
 
@@ -183,7 +189,10 @@ fn tile<S: Simd, const J: usize, const N: usize>(
                 let units = (w.units - vector * LANES).min(LANES);
                 let rows = &rows[(vector * w.gates + gate) * LANES * row..][..units * row];
                 let at = (vector * sums.unit + sums.of(gate)) * LANES;
-                let d: [&[f32]; N] = columns.map(|column| &column[at..at + units]);
+                let mut d = columns;
+                for column in &mut d {
+                    *column = &column[at..at + units];
+                }
                 super::layer::accumulate::<S, J, J, N>(simd, &mut totals, rows, part, &d, |j| j);
             }
             for (n, totals) in totals.into_iter().enumerate() {

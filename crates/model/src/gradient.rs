@@ -1,0 +1,140 @@
+//! The loss over windows of series, and its gradient, by the kernels, tape by tape: what `tbptt.rs` says plainly.
+//! It must not know where windows come from or what is done with the gradient.
+
+use super::kernel::{Engine, Tape};
+use super::loss::Loss;
+use super::tbptt::Example;
+use super::workspace::batch_of_a_tape;
+
+/// One series' window to learn from. Shorter ones of a batch are filled up with zero inputs *after* their last step:
+/// nothing there has a label and time runs forwards, so the filling adds exactly nothing to loss or gradient.
+pub trait Sample: Copy {
+    /// Steps in it, at most T.
+    fn steps(self) -> usize;
+    /// Writes start state and inputs as series `b` of the tape.
+    fn fill(self, tape: &mut Tape, b: usize);
+    /// The weighted loss at its labels from the tape's outputs; its slopes are added to the tape's.
+    fn add_loss(self, tape: &mut Tape, b: usize, loss: &Loss) -> f32;
+}
+
+/// L over all `samples`, whose windows have at most `longest` steps; its gradient by `params` is left in `gradient`.
+/// Everything is in the order of the panels.
+pub fn loss_and_gradient<S: Sample>(
+    engine: &Engine,
+    params: &[f32],
+    loss: &Loss,
+    longest: usize,
+    samples: impl Iterator<Item = S> + Clone,
+    (tape, gradient): (&mut Tape, &mut [f32]),
+) -> f32 {
+    gradient.fill(0.0);
+    engine.prepare_backward(params, tape);
+    let (mut rest, mut total) = (samples, 0.0);
+    loop {
+        let batch = rest.clone().take(batch_of_a_tape(engine, longest));
+        let Some(steps) = batch.clone().map(Sample::steps).max() else { return total };
+        let series = batch.clone().count();
+        tape.begin(steps, series);
+        batch.clone().enumerate().for_each(|(b, sample)| sample.fill(tape, b));
+        engine.forward(params, tape);
+        total = batch.enumerate().fold(total, |sum, (b, sample)| sum + sample.add_loss(tape, b, loss));
+        engine.backward(params, tape, gradient);
+        rest.nth(series - 1);
+    }
+}
+
+impl Sample for &Example<'_, f32> {
+    fn steps(self) -> usize {
+        self.inputs.len()
+    }
+
+    fn fill(self, tape: &mut Tape, b: usize) {
+        tape.set_start(b, self.start);
+        for (step, input) in self.inputs.iter().enumerate() {
+            tape.input_mut(step, b).copy_from_slice(input);
+        }
+    }
+
+    fn add_loss(self, tape: &mut Tape, b: usize, loss: &Loss) -> f32 {
+        let mut total = 0.0;
+        for target in &self.targets {
+            assert!(target.step < self.inputs.len(), "a label outside its window");
+            let (outputs, slopes) = tape.output_and_slope_mut(target.step, b);
+            let read = target.output..target.output + loss.width();
+            total += loss.add(&outputs[read.clone()], target.value, target.weight, &mut slopes[read]);
+        }
+        total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Floats;
+    use crate::network::Network;
+    use crate::spec::{Activation, Cell, NetworkSpec};
+    use crate::tbptt::{self, Target};
+    use nalgebra::DVector;
+    use rand::{Rng, SeedableRng};
+    use rand_pcg::Pcg64;
+
+    /// Windows of many lengths over several tapes, of every loss.
+    #[test]
+    fn it_is_what_the_plain_network_says() {
+        let rng = &mut Pcg64::seed_from_u64(5);
+        let losses = [
+            Loss::Mse,
+            Loss::Huber { delta: 1.5 },
+            Loss::Pinball { levels: vec![0.1, 0.5, 0.9] },
+            Loss::GaussianNll,
+            Loss::CrossEntropy { classes: 3 },
+        ];
+        for (cell, loss) in
+            [Cell::Rnn, Cell::Lstm, Cell::Gru].into_iter().flat_map(|c| losses.iter().map(move |l| (c, l)))
+        {
+            let spec = NetworkSpec {
+                cell,
+                activation: Activation::Tanh,
+                inputs: 3,
+                hidden: 20,
+                layers: 2,
+                outputs: 2 * loss.width(),
+                skip: true,
+            };
+            let (network, engine) = (Network::new(spec), Engine::new(spec));
+            let random = |len: usize, rng: &mut Pcg64| -> Vec<f32> {
+                (0..len).map(|_| rng.random::<f32>() - 0.5).collect()
+            };
+            let params = DVector::from_vec(random(network.layout().len(), rng));
+            let series: Vec<(Vec<f32>, Vec<f32>, Vec<Target<f32>>)> = (0..150)
+                .map(|k| {
+                    let steps = 1 + k % 9;
+                    let target = |step: usize| Target {
+                        step,
+                        output: (k % 2) * loss.width(),
+                        value: (step % 3) as f32,
+                        weight: 0.01,
+                    };
+                    let inputs = random(3 * steps, rng);
+                    (random(spec.state_len(), rng), inputs, (0..steps).map(target).collect())
+                })
+                .collect();
+            let examples: Vec<Example<'_, f32>> = series
+                .iter()
+                .map(|(start, inputs, targets)| Example {
+                    start,
+                    inputs: inputs.chunks_exact(3).collect(),
+                    targets: targets.clone(),
+                })
+                .collect();
+            let (value, gradient) = tbptt::loss_and_gradient(&network, &params, loss, &examples);
+            let (mut tape, mut fused) = (engine.tape(), Floats::zeros(engine.len()));
+            let all = examples.iter();
+            let total =
+                loss_and_gradient(&engine, &engine.pack(&params), loss, 9, all, (&mut tape, &mut fused));
+            assert!((total / value - 1.0).abs() < 1e-5, "{cell:?} {loss:?}: {total} {value}");
+            let error = (engine.unpack(&fused) - &gradient).norm() / gradient.norm();
+            assert!(error < 1e-5, "{cell:?} {loss:?}: {error}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! One update of offline training: gradient, clip, optimiser, and the guard that no step leaves the numbers.
+//! It must not know where the examples come from.
+
+use crate::error::{ModelError, Result};
+use crate::fit::Fit;
+use crate::gradient::loss_and_gradient;
+use crate::guard::{Guard, Outcome};
+use crate::kernel::{Engine, Floats, Tape};
+use crate::loss::Loss;
+use crate::optimizer::{Optimizer, clip_factor};
+use crate::tbptt::Example;
+
+/// Times in a row that the good weights are called back and no step can be taken from them either.
+const GIVE_UP: u32 = 2;
+
+/// Weights on their way.
+pub struct Stepper {
+    fit: Fit,
+    /// The weights after a step, until they are found good.
+    next: Fit,
+    gradient: Floats,
+    guard: Guard,
+    optimizer: Optimizer,
+    clip: f32,
+    /// Rollbacks since a step was taken.
+    in_vain: u32,
+}
+
+impl Stepper {
+    /// From `params` in the order of the panels.
+    pub fn new(params: Floats, optimizer: Optimizer, clip: f32) -> Stepper {
+        let fit = Fit::new(params);
+        let (next, gradient) = (fit.clone(), Floats::zeros(fit.params.len()));
+        Stepper { guard: Guard::new(&fit), fit, next, gradient, optimizer, clip, in_vain: 0 }
+    }
+
+    /// In the order of the panels.
+    pub fn params(&self) -> &Floats {
+        &self.fit.params
+    }
+
+    /// Of the next update.
+    pub fn lr(&self) -> f64 {
+        self.optimizer.lr_at(self.fit.updates)
+    }
+
+    pub fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    /// One update against the gradient of the examples' loss, which is returned; none, if loss, gradient or new weights
+    /// were not finite: then the weights are as before, or after several such steps an older good copy.
+    ///
+    /// # Errors
+    /// If no step can be taken from the good copy either.
+    pub fn step(
+        &mut self,
+        engine: &Engine,
+        tape: &mut Tape,
+        loss: &Loss,
+        examples: &[Example<'_, f32>],
+    ) -> Result<Option<f32>> {
+        let Stepper { fit, next, gradient, .. } = self;
+        let longest = examples.iter().map(|example| example.inputs.len()).max().unwrap_or(0);
+        let place = (tape, &mut gradient[..]);
+        let value = loss_and_gradient(engine, &fit.params, loss, longest, examples.iter(), place);
+        let norm = engine.norm(gradient);
+        let good = value.is_finite() && norm.is_finite() && {
+            // The average is of no use here.
+            fit.step(engine, &self.optimizer, 0.0, (clip_factor(norm, self.clip), gradient), next)
+        };
+        match self.guard.settle(fit, next, good) {
+            Outcome::Applied => self.in_vain = 0,
+            Outcome::Skipped => return Ok(None),
+            Outcome::RolledBack => {
+                self.in_vain += 1;
+                return if self.in_vain < GIVE_UP { Ok(None) } else { Err(self.stuck()) };
+            }
+        }
+        Ok(Some(value))
+    }
+
+    /// Why training cannot go on.
+    pub fn stuck(&self) -> ModelError {
+        ModelError(format!(
+            "training gets nowhere: loss or gradient was not finite in {} steps, at the end from good weights too. Lower the \
+             learning rate, or look for absurd values among the features",
+            self.guard.skipped()
+        ))
+    }
+}

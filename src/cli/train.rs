@@ -1,0 +1,199 @@
+//! `train`: a pipeline's history through its windows and features, a network trained on it offline, its weights in a file.
+//! It must not touch what a run leaves behind: no sink, no state, no consumer group.
+
+mod report;
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use indicatif::ProgressBar;
+
+use self::report::{Bar, table};
+use super::{Failure, Outcome, check_clients, placed, run, say, weights};
+use crate::config::Pipeline;
+use crate::config::plan::{Expert, ForecastPlan, GeneratePlan, Plan, Scope, SourcePlan};
+use crate::error::{Error, Kind, OrFail};
+use crate::forecast::{Recorder, meaning, network_spec};
+use crate::ingest::{FileSource, GeneratedSource, KafkaHistory, Source};
+use crate::model::{Mode, Progress, Sequence, Training, file, train as train_network};
+use crate::runtime::{Blueprint, Known, Watch, read_history};
+
+/// The options of `train`.
+#[derive(Args)]
+pub struct TrainArgs {
+    pub pipeline: PathBuf,
+    /// Where the weights go, as safetensors.
+    #[arg(long, value_name = "W.safetensors")]
+    file: PathBuf,
+    /// Passes over the history, at most.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    epochs: u32,
+    /// Epochs without a better held-out loss after which training ends.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    patience: u32,
+    /// Windows an update, of mini-batches.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+    batch: u32,
+    /// What an update is made of.
+    #[arg(long, value_enum, default_value = "mini-batch")]
+    mode: ModeArg,
+    /// Share of the history, its end, that is not trained on but judges.
+    #[arg(long, default_value_t = 0.2, value_parser = share)]
+    holdout: f64,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ModeArg {
+    /// The next steps of every series, in the order of time.
+    Online,
+    /// Shuffled windows.
+    MiniBatch,
+    /// All of the history at once, backpropagated in full.
+    FullBatch,
+}
+
+fn share(text: &str) -> std::result::Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if share > 0.0 && share < 1.0 => Ok(share),
+        _ => Err("a number between 0 and 1 is needed".to_owned()),
+    }
+}
+
+pub fn train(pipeline: &Pipeline, args: &TrainArgs) -> Outcome {
+    let plan = &pipeline.plan;
+    check_clients(pipeline)?;
+    if !plan.forecast.experts.contains(&Expert::Rnn) {
+        let fault =
+            pipeline.fault(&["forecast", "experts"], "there is no rnn among them, so nothing to train");
+        return Err(Failure::Pipeline(crate::config::Faults(vec![fault])));
+    }
+    weights::can_be_written(&args.file)?;
+    let bar = report::reading();
+    let counted = bar.clone();
+    let watch = run::watch(plan, Arc::new(move |records| counted.inc(records)))?;
+    let sequences = record(pipeline, args, &watch, &bar)?;
+    if plan.forecast.model.scope == Scope::Series {
+        eprintln!("scope: series: one network is trained on all series; each of them starts from it");
+    }
+    let training = training(&plan.forecast, args);
+    let spec = network_spec(&plan.forecast);
+    let started = Instant::now();
+    let mut bar = Bar::new(training.epochs);
+    let trained = train_network(spec, &training, &sequences, &mut |progress: Progress<'_>| {
+        bar.show(&progress);
+        go_on(&watch.stop)
+    });
+    bar.finish();
+    let trained = trained.or_fail(Kind::Source, || "cannot train on this history")?;
+    let best = &trained.history[trained.best];
+    let mut metadata = meaning(&plan.forecast);
+    let said = [
+        ("pipeline", plan.name.clone()),
+        ("epoch", trained.best.to_string()),
+        ("held_out_loss", best.held_out.to_string()),
+        ("naive_loss", trained.naive.to_string()),
+    ];
+    metadata.extend(said.map(|(key, value)| (key.to_owned(), value)));
+    let bytes = file::write(&spec, &trained.params, &metadata);
+    weights::write(&args.file, &bytes.or_fail(Kind::Io, || "the weights cannot be written")?)?;
+    say(&table(&trained, started.elapsed(), &args.file));
+    Ok(())
+}
+
+fn go_on(stop: &AtomicBool) -> ControlFlow<()> {
+    if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+}
+
+fn training(plan: &ForecastPlan, args: &TrainArgs) -> Training {
+    let model = &plan.model;
+    Training {
+        mode: match args.mode {
+            ModeArg::Online => Mode::Online,
+            ModeArg::MiniBatch => Mode::MiniBatch(args.batch as usize),
+            ModeArg::FullBatch => Mode::FullBatch,
+        },
+        bptt: model.bptt,
+        lags: plan.horizons.iter().map(|&horizon| i64::from(horizon)).collect(),
+        epochs: args.epochs as usize,
+        patience: args.patience as usize,
+        holdout: args.holdout,
+        loss: model.loss.clone(),
+        optimizer: model.optimizer,
+        clip: model.clip,
+        seed: model.seed,
+    }
+}
+
+/// The history of every series. Errors: besides those of reading, `Source`, when nothing can be trained on it.
+fn record(pipeline: &Pipeline, args: &TrainArgs, watch: &Watch, bar: &ProgressBar) -> Outcome<Vec<Sequence>> {
+    let plan = &pipeline.plan;
+    let (blueprint, mut source) = open(pipeline)?;
+    let mut recorder = Recorder::new(&plan.forecast, plan.window.size_us);
+    let read = read_history(&blueprint, source.as_mut(), watch, &mut |partition, rows| {
+        recorder.take(partition, rows)
+    });
+    bar.finish_and_clear();
+    let Some(records) = read? else {
+        return Err(failed("stopped before the history was read; no weights were written"));
+    };
+    let (series, windows) = (recorder.series(), recorder.windows());
+    eprintln!("{records} records, {series} series, {windows} windows; {}", watch.metrics.rejects());
+    if series == 0 {
+        return Err(failed(&format!("no series: {}", what_is_missing(plan, records))));
+    }
+    let needed = windows_needed(&plan.forecast, args.holdout);
+    if windows < needed {
+        return Err(failed(&format!(
+            "the history is too short: it has {windows} windows, a horizon of {} with {} held out needs {needed}",
+            plan.forecast.horizons.last().unwrap_or(&1),
+            args.holdout
+        )));
+    }
+    if !recorder.moves() {
+        let target = &plan.forecast.target;
+        return Err(failed(&format!("{target} never changes in this history: there is nothing to learn")));
+    }
+    Ok(recorder.finish())
+}
+
+fn failed(what: &str) -> Failure {
+    Failure::Runtime(Error::new(Kind::Source, what))
+}
+
+fn what_is_missing(plan: &Plan, records: u64) -> String {
+    match records {
+        0 => "the source has no records".to_owned(),
+        _ => format!("none of {records} records has a value for {}", plan.forecast.target),
+    }
+}
+
+/// Windows of a series until every horizon has a label to train on and one held out: h until there is a scale, h until
+/// the truth before the tail, 1 and h in the tail.
+fn windows_needed(plan: &ForecastPlan, holdout: f64) -> i64 {
+    let horizon = f64::from(plan.horizons.last().copied().unwrap_or(1));
+    let trained = (2.0 * horizon + 1.0) / (1.0 - holdout);
+    let held_out = (horizon + 1.0) / holdout;
+    trained.max(held_out).ceil() as i64
+}
+
+/// The source as a bounded history.
+fn open(pipeline: &Pipeline) -> Outcome<(Blueprint, Box<dyn Source>)> {
+    let plan = &pipeline.plan;
+    let unread = || placed(pipeline, Blueprint::new(plan.clone(), Known::default()));
+    Ok(match &plan.source {
+        SourcePlan::File(file) => {
+            let mut source = FileSource::open(file)?;
+            (placed(pipeline, Blueprint::for_file(plan.clone(), &mut source))?, Box::new(source))
+        }
+        SourcePlan::Generate(generate) => {
+            // The past need not be waited for.
+            let at_once = GeneratePlan { rate: None, ..generate.clone() };
+            (unread()?, Box::new(GeneratedSource::new(&at_once)))
+        }
+        SourcePlan::Kafka(kafka) => (unread()?, Box::new(KafkaHistory::open(kafka)?)),
+    })
+}

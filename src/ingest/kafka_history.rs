@@ -1,0 +1,172 @@
+//! A Kafka topic as a bounded source: from its beginning to the end that it has when reading starts.
+//! It must not leave a trace on the broker: it joins no group and commits nothing, so a pipeline that reads the same topic
+//! goes on undisturbed.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::source::{Event, Source};
+use crate::config::plan::KafkaSourcePlan;
+use crate::error::{Error, Kind, OrFail, Result};
+use crate::kafka::{METADATA_TIMEOUT, client_config, create, partition_count};
+use crate::message::{EventTime, RawRecord, Records};
+
+/// Records of one poll, over all partitions.
+const BATCH: usize = 1024;
+/// Bytes of one poll; the record that passes it is the last.
+const BATCH_BYTES: usize = 16 << 20;
+/// How long the broker may give nothing before reading fails.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// Reads all partitions of a topic, once.
+pub struct KafkaHistory {
+    consumer: BaseConsumer,
+    topic: String,
+    /// Partitions that are not read to their ends yet, and the offsets after their last records.
+    ends: BTreeMap<i32, i64>,
+    ready: VecDeque<Event>,
+    heard: Instant,
+    /// What the broker said last instead of records.
+    trouble: Option<String>,
+}
+
+impl KafkaHistory {
+    /// Asks where the topic ends. Errors: `Source`, when no broker answers or there is no such topic.
+    pub fn open(plan: &KafkaSourcePlan) -> Result<Self> {
+        let topic = &plan.topic;
+        let brokers = &plan.client.brokers;
+        let count = partition_count(&plan.client, topic)?
+            .ok_or_else(|| Error::new(Kind::Source, format!("topic {topic} does not exist at {brokers}")))?;
+        let mut config = client_config(&plan.client, &[]);
+        // librdkafka assigns partitions only to a consumer with a group's name; nothing joins it or commits to it.
+        config.set("group.id", "tickcast-train").set("enable.auto.commit", "false");
+        config.set("isolation.level", "read_committed").set("enable.partition.eof", "true");
+        config.set("auto.offset.reset", "earliest");
+        let consumer: BaseConsumer = create(&config, DefaultConsumerContext)?;
+        let mut history = KafkaHistory {
+            consumer,
+            topic: topic.clone(),
+            ends: BTreeMap::new(),
+            ready: VecDeque::from([Event::Assigned((0..count).collect())]),
+            heard: Instant::now(),
+            trouble: None,
+        };
+        history.assign(count)?;
+        Ok(history)
+    }
+
+    fn assign(&mut self, partitions: i32) -> Result<()> {
+        let mut list = TopicPartitionList::new();
+        for partition in 0..partitions {
+            let fail = || format!("cannot read topic {} partition {partition}", self.topic);
+            // Under read_committed the end is the last stable offset: what an open transaction has written is not below it.
+            let (first, end) = self
+                .consumer
+                .fetch_watermarks(&self.topic, partition, METADATA_TIMEOUT)
+                .or_fail(Kind::Source, fail)?;
+            if first < end {
+                list.add_partition_offset(&self.topic, partition, Offset::Offset(first))
+                    .or_fail(Kind::Source, fail)?;
+                self.ends.insert(partition, end);
+            } else {
+                self.ready.push_back(Event::End { partition });
+            }
+        }
+        self.consumer.assign(&list).or_fail(Kind::Source, || format!("cannot read topic {}", self.topic))
+    }
+
+    /// Reads what is there, at most one batch, and sorts it by partition.
+    fn read(&mut self, timeout: Duration) -> Result<()> {
+        let mut by_partition: BTreeMap<i32, Vec<RawRecord>> = BTreeMap::new();
+        let mut ended = Vec::new();
+        let (mut wait, mut bytes) = (timeout, 0);
+        for _ in 0..BATCH {
+            if bytes >= BATCH_BYTES {
+                break;
+            }
+            let message = match self.consumer.poll(wait) {
+                None => break,
+                // The last offsets may be transaction markers or aborted records, which are never handed out.
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    ended.push(partition);
+                    continue;
+                }
+                // librdkafka goes on by itself where it can.
+                Some(Err(error)) => {
+                    self.trouble = Some(error.to_string());
+                    break;
+                }
+                Some(Ok(message)) => message,
+            };
+            (wait, self.heard) = (Duration::ZERO, Instant::now());
+            let (partition, offset) = (message.partition(), message.offset());
+            let Some(&end) = self.ends.get(&partition) else { continue };
+            if offset < end {
+                let time = message.timestamp().to_millis().map(|ms| EventTime(ms.saturating_mul(1000)));
+                let payload = message.payload().map(<[u8]>::to_vec);
+                bytes += message.payload_len();
+                by_partition.entry(partition).or_default().push(RawRecord {
+                    offset,
+                    timestamp: time,
+                    payload,
+                });
+            }
+            if offset + 1 >= end {
+                ended.push(partition);
+            }
+        }
+        let records = |(partition, records)| Event::Records { partition, records: Records::Raw(records) };
+        self.ready.extend(by_partition.into_iter().map(records));
+        for partition in ended {
+            // Written on since: what comes later is no history, and is not fetched any more.
+            if self.ends.remove(&partition).is_some() {
+                self.set_paused(partition, true)?;
+                self.ready.push_back(Event::End { partition });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Source for KafkaHistory {
+    fn poll(&mut self, timeout: Duration) -> Result<Event> {
+        if self.ready.is_empty() {
+            self.read(timeout)?;
+        }
+        if let Some(event) = self.ready.pop_front() {
+            return Ok(event);
+        }
+        if self.heard.elapsed() > SILENCE {
+            let why = self.trouble.take().unwrap_or_else(|| "no answer".into());
+            let (topic, seconds) = (&self.topic, SILENCE.as_secs());
+            return Err(Error::new(
+                Kind::Source,
+                format!("nothing came from topic {topic} for {seconds} s: {why}"),
+            ));
+        }
+        Ok(Event::Idle { problem: self.trouble.clone() })
+    }
+
+    /// All begin at the topic's beginning. Errors: `Source`, for another position.
+    fn start(&mut self, partition: i32, position: Option<i64>) -> Result<()> {
+        match position {
+            None => Ok(()),
+            Some(_) => {
+                let what = format!("partition {partition}: a topic's history is read from its beginning");
+                Err(Error::new(Kind::Source, what))
+            }
+        }
+    }
+
+    fn set_paused(&mut self, partition: i32, paused: bool) -> Result<()> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.topic, partition);
+        let done = if paused { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
+        done.or_fail(Kind::Source, || format!("cannot pause or resume partition {partition}"))
+    }
+}
