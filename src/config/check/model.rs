@@ -93,7 +93,7 @@ impl Checker<'_> {
                 ("adamw", raw.adamw.is_some()),
                 ("rmsprop", raw.rmsprop.is_some()),
             ];
-            self.exactly_one(path, &keys);
+            self.exactly_one_key(path, &keys);
         }
         let raw = raw.unwrap_or_default();
         let at = |key: &str| format!("{path}.{key}");
@@ -127,7 +127,7 @@ impl Checker<'_> {
 
     fn schedule(&mut self, path: &str, raw: Option<RawSchedule>) -> Schedule {
         let Some(RawSchedule::Block(raw)) = raw else { return Schedule::Constant };
-        self.exactly_one(path, &[("warm_up", raw.warm_up.is_some()), ("cosine", raw.cosine.is_some())]);
+        self.exactly_one_key(path, &[("warm_up", raw.warm_up.is_some()), ("cosine", raw.cosine.is_some())]);
         if let Some(warm_up) = raw.warm_up {
             return Schedule::WarmUp { updates: warm_up.0 as u64 };
         }
@@ -148,6 +148,14 @@ impl Checker<'_> {
             self.fault_with_help(&format!("{path}.floor"), message, "write it like 0.1");
         }
         Schedule::Cosine { warm_up, updates, floor }
+    }
+
+    /// As `exactly_one`, of a block that can have no other keys: one that could not be read was meant as one of these.
+    fn exactly_one_key(&mut self, parent: &str, keys: &[(&str, bool)]) {
+        let is_given = keys.iter().any(|(_, given)| *given);
+        if is_given || !self.has_broken_below(&format!("{parent}.")) {
+            self.exactly_one(parent, keys);
+        }
     }
 
     /// Says so unless `value` is in [0, 1); an f32 of it must be too.
