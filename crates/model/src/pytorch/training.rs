@@ -5,7 +5,10 @@
 
 use nalgebra::DVector;
 
+use crate::fit::Fit;
 use crate::golden::{Draws, Golden, double};
+use crate::gradient;
+use crate::kernel::{Engine, Floats};
 use crate::loss::Loss;
 use crate::network::{Network, State};
 use crate::optimizer::{Moments, Optimizer};
@@ -62,16 +65,18 @@ impl<F: Real> Task<F> {
         Task { network, loss, params: DVector::from_vec(params), sequences, start }
     }
 
-    /// The mean loss, and its gradient.
-    fn loss_and_gradient<'a>(&'a self) -> (F, DVector<F>) {
+    /// Their loss is the mean loss.
+    fn examples(&self) -> Vec<Example<'_, F>> {
         let weight = F::of(1.0 / SEQUENCES as f64);
-        let example = |sequence: &'a Sequence<F>| Example {
-            start: &self.start,
-            inputs: sequence.inputs.chunks(FEATURES).collect(),
-            targets: vec![Target { step: STEPS - 1, output: 0, value: sequence.label, weight }],
-        };
-        let examples: Vec<Example<'_, F>> = self.sequences.iter().map(example).collect();
-        loss_and_gradient(&self.network, &self.params, &self.loss, &examples)
+        let target = |label| vec![Target { step: STEPS - 1, output: 0, value: label, weight }];
+        self.sequences
+            .iter()
+            .map(|Sequence { inputs, label }| Example {
+                start: &self.start,
+                inputs: inputs.chunks(FEATURES).collect(),
+                targets: target(*label),
+            })
+            .collect()
     }
 
     /// The share of sequences whose largest output is that of their class.
@@ -90,7 +95,8 @@ impl<F: Real> Task<F> {
         let mut moments = Moments::new(self.params.len());
         let (mut losses, mut accuracies) = (Vec::new(), Vec::new());
         for epoch in 0..=EPOCHS {
-            let (loss, gradient) = self.loss_and_gradient();
+            let (loss, gradient) =
+                loss_and_gradient(&self.network, &self.params, &self.loss, &self.examples());
             if epoch % 10 == 0 {
                 losses.push(double(loss));
                 accuracies.push(self.accuracy());
@@ -101,12 +107,42 @@ impl<F: Real> Task<F> {
     }
 }
 
+impl Task<f32> {
+    /// As `train`, by the kernels.
+    fn train_fused(mut self) -> (Vec<f64>, Vec<f64>) {
+        let (engine, adam) = (Engine::new(*self.network.spec()), Optimizer::adam(0.01));
+        let (mut tape, mut gradient) = (engine.tape(), Floats::zeros(engine.len()));
+        let mut fit = Fit::new(engine.pack(&self.params));
+        let mut next = fit.clone();
+        let (mut losses, mut accuracies) = (Vec::new(), Vec::new());
+        for epoch in 0..=EPOCHS {
+            let (examples, place) = (self.examples(), (&mut tape, &mut gradient[..]));
+            let loss =
+                gradient::loss_and_gradient(&engine, &fit.params, &self.loss, STEPS, examples.iter(), place);
+            drop(examples);
+            if epoch % 10 == 0 {
+                self.params = engine.unpack(&fit.params);
+                losses.push(f64::from(loss));
+                accuracies.push(self.accuracy());
+            }
+            assert!(fit.step(&engine, &adam, 0.0, (1.0, &gradient), &mut next));
+            std::mem::swap(&mut fit, &mut next);
+        }
+        (losses, accuracies)
+    }
+}
+
 /// Asserts the losses on the way to be within `limit` of PyTorch's, relative, and the accuracies to be the same.
-fn arrives_where_pytorch_does<F: Real>(task: &str, float: &str, limit: f64) {
+fn arrives_where_pytorch_does<F: Real>(
+    task: &str,
+    float: &str,
+    limit: f64,
+    train: fn(Task<F>) -> (Vec<f64>, Vec<f64>),
+) {
     let golden = Golden::load(include_str!("../../tests/golden/training.json"));
     let regression = task == "regression";
     let loss = if regression { Loss::Mse } else { Loss::CrossEntropy { classes: CLASSES } };
-    let (losses, accuracies) = Task::<F>::new(loss, if regression { 2 } else { 3 }).train();
+    let (losses, accuracies) = train(Task::new(loss, if regression { 2 } else { 3 }));
     let expected = golden.doubles(&format!("{task}.{float}.losses"));
     let errors = losses.iter().zip(expected).map(|(loss, expected)| (loss / expected - 1.0).abs());
     let error = errors.fold(0.0, f64::max);
@@ -121,12 +157,14 @@ fn arrives_where_pytorch_does<F: Real>(task: &str, float: &str, limit: f64) {
 
 #[test]
 fn a_regression_arrives_where_pytorch_does() {
-    arrives_where_pytorch_does::<f64>("regression", "float64", 1e-6);
-    arrives_where_pytorch_does::<f32>("regression", "float32", 0.01);
+    arrives_where_pytorch_does::<f64>("regression", "float64", 1e-6, Task::train);
+    arrives_where_pytorch_does::<f32>("regression", "float32", 0.01, Task::train);
+    arrives_where_pytorch_does("regression", "float32", 0.01, Task::train_fused);
 }
 
 #[test]
 fn a_classification_arrives_where_pytorch_does() {
-    arrives_where_pytorch_does::<f64>("classes", "float64", 1e-6);
-    arrives_where_pytorch_does::<f32>("classes", "float32", 0.01);
+    arrives_where_pytorch_does::<f64>("classes", "float64", 1e-6, Task::train);
+    arrives_where_pytorch_does::<f32>("classes", "float32", 0.01, Task::train);
+    arrives_where_pytorch_does("classes", "float32", 0.01, Task::train_fused);
 }
