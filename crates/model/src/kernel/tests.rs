@@ -144,6 +144,28 @@ fn a_thousand_random_shapes_are_the_references() {
     println!("largest relative errors of outputs, states, gradients: {worst:?}");
 }
 
+/// Small enough for an interpreter that watches every access: `cargo +nightly miri test kernel::tests::the_smallest`.
+#[test]
+fn the_smallest_networks_are_the_references() {
+    for (cell, activation) in KINDS {
+        let spec = NetworkSpec { cell, activation, inputs: 1, hidden: 1, layers: 2, outputs: 1, skip: true };
+        let len = Network::new(spec).layout().len();
+        let case = Case {
+            spec,
+            steps: 2,
+            batch: 1,
+            params: DVector::from_fn(len, |at, _| 0.1 * (at % 7) as f32 - 0.2),
+            inputs: vec![0.5, -1.0],
+            starts: vec![vec![0.25; spec.state_len()]],
+            slopes: vec![1.0, -0.5],
+        };
+        let run = case.fused(&Engine::new(spec));
+        let (outputs, _, gradient) = case.plain();
+        assert!(off(&run.outputs, outputs.as_slice()) < 1e-6, "{cell:?}");
+        assert!(off(run.gradient.as_slice(), gradient.as_slice()) < 1e-6, "{cell:?}");
+    }
+}
+
 #[test]
 fn every_instruction_set_gives_the_same_bits() {
     let paths = Path::available();

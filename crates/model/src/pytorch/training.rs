@@ -23,6 +23,9 @@ const SEQUENCES: usize = 32;
 const EPOCHS: usize = 100;
 const CLASSES: usize = 3;
 
+/// Losses and accuracies before every tenth epoch and after the last.
+type Way = (Vec<f64>, Vec<f64>);
+
 struct Sequence<F> {
     /// Step by step.
     inputs: Vec<F>,
@@ -89,8 +92,8 @@ impl<F: Real> Task<F> {
         self.sequences.iter().filter(right).count() as f64 / SEQUENCES as f64
     }
 
-    /// Trains; the losses and accuracies before every tenth epoch and after the last.
-    fn train(mut self) -> (Vec<f64>, Vec<f64>) {
+    /// Trains.
+    fn train(mut self) -> Way {
         let adam = Optimizer::adam(0.01);
         let mut moments = Moments::new(self.params.len());
         let (mut losses, mut accuracies) = (Vec::new(), Vec::new());
@@ -109,7 +112,7 @@ impl<F: Real> Task<F> {
 
 impl Task<f32> {
     /// As `train`, by the kernels.
-    fn train_fused(mut self) -> (Vec<f64>, Vec<f64>) {
+    fn train_fused(mut self) -> Way {
         let (engine, adam) = (Engine::new(*self.network.spec()), Optimizer::adam(0.01));
         let (mut tape, mut gradient) = (engine.tape(), Floats::zeros(engine.len()));
         let mut fit = Fit::new(engine.pack(&self.params));
@@ -133,12 +136,7 @@ impl Task<f32> {
 }
 
 /// Asserts the losses on the way to be within `limit` of PyTorch's, relative, and the accuracies to be the same.
-fn arrives_where_pytorch_does<F: Real>(
-    task: &str,
-    float: &str,
-    limit: f64,
-    train: fn(Task<F>) -> (Vec<f64>, Vec<f64>),
-) {
+fn arrives_where_pytorch_does<F: Real>(task: &str, float: &str, limit: f64, train: fn(Task<F>) -> Way) {
     let golden = Golden::load(include_str!("../../tests/golden/training.json"));
     let regression = task == "regression";
     let loss = if regression { Loss::Mse } else { Loss::CrossEntropy { classes: CLASSES } };
