@@ -10,7 +10,7 @@ use pulp::{Simd, WithSimd};
 
 use super::cells::{Fused, Past};
 use super::lanes::{columns_of_a_tile, load, parts, store};
-use super::panels::{Block, LANES, padded};
+use super::panels::{BIASES, Block, LANES, padded};
 use super::products::{Columns, Sums, Transposed, add_transposed_product};
 use super::tape::LayerTape;
 
@@ -69,7 +69,7 @@ impl<C: Fused, const V: usize, const A: usize> Forward<'_, C, V, A> {
         let units = padded(block.units);
         let row = V * parts::<S>();
         let rows = S::as_simd_f32s(&self.params[block.panel(p)]).0;
-        let (biases, rows) = rows.split_at(2 * row);
+        let (biases, rows) = rows.split_at(BIASES * row);
         let (from_inputs, from_hidden) = rows.split_at(block.inputs * row);
         let (past, now) = self.tape.h.split_at_mut((first + batch - first % batch) * units);
         let x: [&[f32]; N] = from_fn(|n| self.inputs.column(first + n, block.inputs));
