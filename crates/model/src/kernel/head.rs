@@ -87,24 +87,24 @@ impl WithSimd for ReadBack<'_> {
         let gradient = &mut self.gradient[head.range()];
         let slopes = self.slopes.chunks_exact(head.outputs).take(self.columns);
         let d_h = self.d_h.chunks_exact_mut(padded(head.hidden));
-        for (column, (slopes, d_h)) in slopes.zip(d_h).enumerate() {
-            let x = S::as_simd_f32s(self.inputs.column(column, padded(head.inputs))).0;
-            let h = S::as_simd_f32s(self.hidden.column(column, padded(head.hidden))).0;
+        for (slopes, d_h) in slopes.zip(d_h) {
             let d_h = S::as_mut_simd_f32s(d_h).0;
             d_h.fill(simd.splat_f32s(0.0));
             for (o, slope) in slopes.iter().enumerate() {
                 gradient[o] += slope;
                 let factor = simd.splat_f32s(*slope);
-                let weights =
-                    S::as_simd_f32s(&params[head.row(o) + padded(head.inputs)..][..padded(head.hidden)]).0;
-                for (d_h, weight) in d_h.iter_mut().zip(weights) {
+                let weights = &params[head.row(o) + padded(head.inputs)..][..padded(head.hidden)];
+                for (d_h, weight) in d_h.iter_mut().zip(S::as_simd_f32s(weights).0) {
                     *d_h = simd.mul_add_f32s(*weight, factor, *d_h);
                 }
-                let row = S::as_mut_simd_f32s(&mut gradient[head.row(o)..][..head.row_len()]).0;
-                for (sum, value) in row.iter_mut().zip(x.iter().chain(h)) {
-                    *sum = simd.mul_add_f32s(*value, factor, *sum);
-                }
             }
+        }
+        for o in 0..head.outputs {
+            let slopes = Columns { values: &self.slopes[o..], stride: head.outputs };
+            let row = &mut gradient[head.row(o)..][..head.row_len()];
+            let (skip, from_hidden) = row.split_at_mut(padded(head.inputs));
+            add_row(simd, skip, slopes, self.inputs, self.columns);
+            add_row(simd, from_hidden, slopes, self.hidden, self.columns);
         }
         // A filled-up unit may hold a number (σ(0) is one): its weight is none, so it has no gradient.
         for o in 0..head.outputs {
@@ -112,4 +112,43 @@ impl WithSimd for ReadBack<'_> {
             row[padded(head.inputs) + head.hidden..].fill(0.0);
         }
     }
+}
+
+/// row += Σ_n slope[n] x[n], n ascending.
+#[inline(always)]
+fn add_row<S: Simd>(simd: S, row: &mut [f32], slopes: Columns<'_>, x: Columns<'_>, count: usize) {
+    let mut rest = S::as_mut_simd_f32s(row).0;
+    let mut lane = 0;
+    while !rest.is_empty() {
+        let taken = match rest.len() {
+            4.. => add_vectors::<S, 4>(simd, rest, lane, slopes, x, count),
+            2.. => add_vectors::<S, 2>(simd, rest, lane, slopes, x, count),
+            _ => add_vectors::<S, 1>(simd, rest, lane, slopes, x, count),
+        };
+        rest = &mut rest[taken..];
+        lane += taken * S::F32_LANES;
+    }
+}
+
+/// The first `N` vectors of `row`, which begin at `lane` of x: their sums stay in registers over all columns.
+#[inline(always)]
+fn add_vectors<S: Simd, const N: usize>(
+    simd: S,
+    row: &mut [S::f32s],
+    lane: usize,
+    slopes: Columns<'_>,
+    x: Columns<'_>,
+    count: usize,
+) -> usize {
+    let mut sums = [simd.splat_f32s(0.0); N];
+    sums.copy_from_slice(&row[..N]);
+    for column in 0..count {
+        let factor = simd.splat_f32s(slopes.values[column * slopes.stride]);
+        let values = &x.values[column * x.stride + lane..][..N * S::F32_LANES];
+        for (sum, value) in sums.iter_mut().zip(S::as_simd_f32s(values).0) {
+            *sum = simd.mul_add_f32s(*value, factor, *sum);
+        }
+    }
+    row[..N].copy_from_slice(&sums);
+    N
 }

@@ -65,15 +65,13 @@ impl<C: Fused, const V: usize, const A: usize> Forward<'_, C, V, A> {
     /// Panel `p` at the `N` columns from `first`.
     #[inline(always)]
     fn tile<S: Simd, const N: usize>(&mut self, simd: S, p: usize, first: usize) -> usize {
-        let (block, batch, width) = (self.block, self.window.batch, A / C::SUMS);
+        let block = self.block;
         let units = padded(block.units);
         let row = V * parts::<S>();
         let rows = S::as_simd_f32s(&self.params[block.panel(p)]).0;
         let (biases, rows) = rows.split_at(BIASES * row);
         let (from_inputs, from_hidden) = rows.split_at(block.inputs * row);
-        let (past, now) = self.tape.h.split_at_mut((first + batch - first % batch) * units);
         let x: [&[f32]; N] = from_fn(|n| self.inputs.column(first + n, block.inputs));
-        let h: [&[f32]; N] = from_fn(|n| &past[(first + n) * units..][..block.units]);
         for part in 0..parts::<S>() {
             let mut start = [simd.splat_f32s(0.0); A];
             for v in 0..V {
@@ -86,34 +84,41 @@ impl<C: Fused, const V: usize, const A: usize> Forward<'_, C, V, A> {
             }
             let mut sums = [start; N];
             accumulate::<S, V, A, N>(simd, &mut sums, from_inputs, part, &x, |v| v);
+            let h: [&[f32]; N] = from_fn(|n| &self.tape.h[(first + n) * units..][..block.units]);
             accumulate::<S, V, A, N>(simd, &mut sums, from_hidden, part, &h, hidden_sum::<C>);
-            for (n, sums) in sums.iter_mut().enumerate() {
-                for u in 0..width {
-                    let sums = &mut sums[u * C::SUMS..][..C::SUMS];
-                    let unit = (p * width + u) * LANES + part * S::F32_LANES;
-                    let (column, state) = (first + n, (first + n) * units + unit);
-                    let next = state + batch * units;
-                    let h_before = load(simd, past, state);
-                    let (mut c, mut tanh_c) = (simd.splat_f32s(0.0), simd.splat_f32s(0.0));
-                    if C::MEMORY {
-                        c = load(simd, &self.tape.c, state);
-                    }
-                    let h = self.cell.forward(simd, sums, h_before, &mut c, &mut tanh_c);
-                    store(simd, now, (column % batch) * units + unit, h);
-                    if C::MEMORY {
-                        store(simd, &mut self.tape.c, next, c);
-                        store(simd, &mut self.tape.tanh_c, state, tanh_c);
-                    }
-                    if C::TAPED {
-                        let gates = (column * block.panels() + p) * A * LANES + part * S::F32_LANES;
-                        for (a, gate) in sums.iter().enumerate() {
-                            store(simd, &mut self.tape.gates, gates + a * LANES, *gate);
-                        }
-                    }
+            // Written out, so that no sum has to leave its register for a loop's index.
+            macro_rules! bend {
+                ($($n:literal)*) => { $(if $n < N { self.bend(simd, (p, first + $n, part), &mut sums[$n % N]); })* };
+            }
+            bend!(0 1 2 3 4 5 6 7);
+        }
+        N
+    }
+
+    /// The cell at column `column`: from the sums of panel `p` to h, and to what the tape keeps.
+    #[inline(always)]
+    fn bend<S: Simd>(&mut self, simd: S, (p, column, part): (usize, usize, usize), sums: &mut [S::f32s; A]) {
+        let (batch, width, tape) = (self.window.batch, A / C::SUMS, &mut *self.tape);
+        for u in 0..width {
+            let sums = &mut sums[u * C::SUMS..][..C::SUMS];
+            let unit = (p * width + u) * LANES + part * S::F32_LANES;
+            let before = column * padded(self.block.units) + unit;
+            let after = before + batch * padded(self.block.units);
+            let zero = simd.splat_f32s(0.0);
+            let (mut c, mut tanh_c) = (if C::MEMORY { load(simd, &tape.c, before) } else { zero }, zero);
+            let h = self.cell.forward(simd, sums, load(simd, &tape.h, before), &mut c, &mut tanh_c);
+            store(simd, &mut tape.h, after, h);
+            if C::MEMORY {
+                store(simd, &mut tape.c, after, c);
+                store(simd, &mut tape.tanh_c, before, tanh_c);
+            }
+            if C::TAPED {
+                let gates = (column * self.block.panels() + p) * A * LANES + part * S::F32_LANES;
+                for (a, gate) in sums.iter().enumerate() {
+                    store(simd, &mut tape.gates, gates + a * LANES, *gate);
                 }
             }
         }
-        N
     }
 }
 
