@@ -43,6 +43,19 @@ pub fn loss_and_gradient<S: Sample>(
     }
 }
 
+/// The loss of a label (value, weight) at a step of a series, from the outputs that begin at `first`; adds its slopes.
+pub fn add_label(
+    tape: &mut Tape,
+    (step, b): (usize, usize),
+    loss: &Loss,
+    first: usize,
+    (value, weight): (f32, f32),
+) -> f32 {
+    let (outputs, slopes) = tape.output_and_slope_mut(step, b);
+    let read = first..first + loss.width();
+    loss.add(&outputs[read.clone()], value, weight, &mut slopes[read])
+}
+
 impl Sample for &Example<'_, f32> {
     fn steps(self) -> usize {
         self.inputs.len()
@@ -59,9 +72,7 @@ impl Sample for &Example<'_, f32> {
         let mut total = 0.0;
         for target in &self.targets {
             assert!(target.step < self.inputs.len(), "a label outside its window");
-            let (outputs, slopes) = tape.output_and_slope_mut(target.step, b);
-            let read = target.output..target.output + loss.width();
-            total += loss.add(&outputs[read.clone()], target.value, target.weight, &mut slopes[read]);
+            total += add_label(tape, (target.step, b), loss, target.output, (target.value, target.weight));
         }
         total
     }

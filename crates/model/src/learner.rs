@@ -10,15 +10,17 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{ModelError, Result};
 use super::fit::Fit;
-use super::gradient::{Sample, loss_and_gradient};
+use super::gradient::{Sample, add_label, loss_and_gradient};
 use super::guard::{Guard, Outcome};
 use super::kernel::{Engine, Tape};
 use super::loss::Loss;
 use super::network::Network;
-use super::optimizer::{Optimizer, clip_factor};
+use super::optimizer::Optimizer;
+use super::real::finite_or_zero;
 use super::replay::{Pool, Window};
 use super::spec::NetworkSpec;
 use super::track::{Track, TrackShape};
+use super::update::Update;
 use super::workspace::{Prediction, Workspace, batch_of_a_tape};
 
 /// Weight of the replayed windows beside the live ones.
@@ -219,7 +221,7 @@ impl Learner {
         assert_eq!(inputs.len(), tracks.len() * features, "one input a track");
         debug_assert!(tracks.iter().all(|track| self.fits(track)), "a track of another learner");
         for (track, input) in tracks.iter_mut().zip(inputs.chunks_exact(features)) {
-            track.push(input.iter().map(|value| if value.is_finite() { *value } else { 0.0 }));
+            track.push(input.iter().copied().map(finite_or_zero));
         }
         let Workspace { tape, prediction, .. } = workspace;
         let Prediction { raw, ema, .. } = prediction;
@@ -291,12 +293,9 @@ impl Learner {
         let samples = live.chain(windows.map(|window| Weighed(replay_weight, Source::Replayed(window))));
         let (params, steps) = (&fit.params, settings.bptt);
         let loss = loss_and_gradient(engine, params, &settings.loss, steps, samples, (tape, &mut *gradient));
-        let gradient_norm = engine.norm(gradient);
-        let good = loss.is_finite() && gradient_norm.is_finite() && {
-            let scale = clip_factor(gradient_norm, settings.clip);
-            fit.step(engine, &settings.optimizer, settings.ema, (scale, gradient), next)
-        };
-        let outcome = guard.settle(fit, next, good);
+        let Settings { optimizer, clip, ema, .. } = settings;
+        let update = Update { engine, optimizer, clip: *clip, ema: *ema };
+        let (gradient_norm, outcome) = update.take((fit, next, guard), loss, gradient);
         Some(Learned {
             labels,
             loss,
@@ -347,11 +346,8 @@ impl Sample for Weighed<'_> {
     }
 
     fn add_loss(self, tape: &mut Tape, b: usize, loss: &Loss) -> f32 {
-        let mut add = |step: usize, slot: usize, value: f32| {
-            let (outputs, slopes) = tape.output_and_slope_mut(step, b);
-            let read = slot * loss.width()..(slot + 1) * loss.width();
-            loss.add(&outputs[read.clone()], value, self.0, &mut slopes[read])
-        };
+        let mut add =
+            |step, slot, value| add_label(tape, (step, b), loss, slot * loss.width(), (value, self.0));
         let mut total = 0.0;
         match self.1 {
             Source::Live(track) => {

@@ -41,6 +41,7 @@ mod spec;
 mod tbptt;
 mod track;
 mod train;
+mod update;
 mod weights;
 mod workspace;
 

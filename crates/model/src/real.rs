@@ -3,6 +3,18 @@
 
 use nalgebra::RealField;
 
+/// What a feature that is not finite counts as: 0, the middle of its scale.
+pub fn finite_or_zero(value: f32) -> f32 {
+    if value.is_finite() { value } else { 0.0 }
+}
+
+/// A state that overflowed (ReLU can) would make all later ones so: the series starts again from zero.
+pub fn restart_if_overflown(state: &mut [f32]) {
+    if !state.iter().all(|value| value.is_finite()) {
+        state.fill(0.0);
+    }
+}
+
 /// A float whose transcendental functions come from the `libm` crate, so that their bits are the same on
 /// every platform. (`exp` and `tanh` of nalgebra's `RealField` would be the platform's.)
 pub trait Real: RealField + Copy {

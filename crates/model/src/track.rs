@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::real::restart_if_overflown;
 use super::replay::Window;
 
 /// Sizes of a track, the same for all tracks of a learner.
@@ -143,10 +144,7 @@ impl Track {
     pub(super) fn carry(&mut self, averaged: bool, next: impl FnOnce(&mut [f32])) {
         let state = if averaged { &mut self.state_ema } else { &mut self.state };
         next(state);
-        // A state that overflowed (ReLU can) would make all later ones so: the series starts again from zero.
-        if !state.iter().all(|value| value.is_finite()) {
-            state.fill(0.0);
-        }
+        restart_if_overflown(state);
     }
 
     /// The last T steps.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::History;
 use super::sequence::Window;
 use crate::kernel::Tape;
+use crate::real::restart_if_overflown;
 use crate::workspace::batch_of_a_tape;
 
 /// A window to learn from and the state (S) before its first step.
@@ -59,10 +60,7 @@ impl History<'_> {
                     }
                     let state = &mut states[window.sequence];
                     tape.state_after(steps - 1, b, state);
-                    // A state that overflowed (ReLU can) would make all later ones so: it starts again from zero.
-                    if !state.iter().all(|value| value.is_finite()) {
-                        state.fill(0.0);
-                    }
+                    restart_if_overflown(state);
                 }
             }
         }

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use crate::real::finite_or_zero;
 use crate::tbptt::Target;
 
 /// One series' history: N steps of I inputs and K label slots, a slot one label that the loss is asked about.
@@ -30,7 +31,7 @@ impl Sequence {
         assert_eq!(inputs.len(), self.width, "features of another network");
         assert!(self.times.last().is_none_or(|last| *last < time), "steps come in the order of time");
         self.times.push(time);
-        self.inputs.extend(inputs.iter().map(|value| if value.is_finite() { *value } else { 0.0 }));
+        self.inputs.extend(inputs.iter().copied().map(finite_or_zero));
         self.labels.extend(std::iter::repeat_n(f32::NAN, self.slots));
     }
 

@@ -7,8 +7,9 @@ use crate::gradient::loss_and_gradient;
 use crate::guard::{Guard, Outcome};
 use crate::kernel::{Engine, Floats, Tape};
 use crate::loss::Loss;
-use crate::optimizer::{Optimizer, clip_factor};
+use crate::optimizer::Optimizer;
 use crate::tbptt::Example;
+use crate::update::Update;
 
 /// Times in a row that the good weights are called back and no step can be taken from them either.
 const GIVE_UP: u32 = 2;
@@ -64,12 +65,9 @@ impl Stepper {
         let longest = examples.iter().map(|example| example.inputs.len()).max().unwrap_or(0);
         let place = (tape, &mut gradient[..]);
         let value = loss_and_gradient(engine, &fit.params, loss, longest, examples.iter(), place);
-        let norm = engine.norm(gradient);
-        let good = value.is_finite() && norm.is_finite() && {
-            // The average is of no use here.
-            fit.step(engine, &self.optimizer, 0.0, (clip_factor(norm, self.clip), gradient), next)
-        };
-        match self.guard.settle(fit, next, good) {
+        // The average is of no use here.
+        let update = Update { engine, optimizer: &self.optimizer, clip: self.clip, ema: 0.0 };
+        match update.take((fit, next, &mut self.guard), value, gradient).1 {
             Outcome::Applied => self.in_vain = 0,
             Outcome::Skipped => return Ok(None),
             Outcome::RolledBack => {
