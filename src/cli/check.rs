@@ -69,17 +69,17 @@ fn connect_all(plan: &Plan) -> Result<Vec<String>> {
         partitions = reach("source", &kafka.client, &kafka.topic);
     }
     let reached: Vec<_> = plan
-        .sinks
-        .topics()
-        .map(|(stream, client, topic)| {
-            (stream, topic, reach(&format!("sinks.{}", stream.name()), client, topic))
+        .topics_written()
+        .map(|(end, client, topic)| {
+            let found = reach(&end, client, topic);
+            (end, topic, found)
         })
         .collect();
-    for (stream, topic, found) in reached {
+    for (end, topic, found) in reached {
         if let (Some(wanted), Some(found)) = (partitions, found)
             && wanted != found
         {
-            problems.push(format!("sinks.{}: {}", stream.name(), mismatch(topic, found, wanted)));
+            problems.push(format!("{end}: {}", mismatch(topic, found, wanted)));
         }
     }
     Ok(problems)

@@ -28,11 +28,25 @@ pub struct Plan {
     pub sinks: SinksPlan,
     /// Where state snapshots go; none: nothing survives a restart.
     pub state: Option<StatePlan>,
+    /// `ExactlyOnce` only where every end can take part in one commit.
+    pub delivery: Delivery,
     pub commit_every: Duration,
     pub snapshot_every: Duration,
     /// Partition workers, at least 1.
     pub workers: usize,
     pub serve: ServePlan,
+}
+
+impl Plan {
+    /// Every topic that is written, with the key of the file that it belongs to: `sinks.scores`, `state`.
+    pub fn topics_written(&self) -> impl Iterator<Item = (String, &KafkaClientPlan, &str)> {
+        let state = match &self.state {
+            Some(StatePlan::Kafka { client, topic }) => Some(("state".to_string(), client, topic.as_str())),
+            _ => None,
+        };
+        let sinks = self.sinks.topics();
+        sinks.map(|(stream, client, topic)| (format!("sinks.{}", stream.name()), client, topic)).chain(state)
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -247,6 +261,17 @@ pub enum SinkFileFormat {
 #[derive(Debug, Clone)]
 pub enum StatePlan {
     Dir(PathBuf),
+    Kafka { client: KafkaClientPlan, topic: String },
+}
+
+/// What a crash may do to results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all(deserialize = "snake_case"))]
+pub enum Delivery {
+    /// Some may come twice, none is lost.
+    AtLeastOnce,
+    /// Each comes once: results, position and state become visible together or not at all.
+    ExactlyOnce,
 }
 
 #[derive(Debug, Clone, Default)]

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::plan::*;
 use super::*;
 
+mod delivery;
 mod model;
 
 /// The contract's example, word for word, but for comments.
@@ -91,8 +92,6 @@ fn of_the_contract_only_what_is_not_yet_built_is_refused() {
             "23:20: forecast.experts[1]: seasonal_naive: not yet built",
             "23:36: forecast.experts[2]: ewma: not yet built",
             "23:42: forecast.experts[3]: rls: not yet built",
-            "28:10: state.kafka: a state topic: not yet built",
-            "29:1: delivery: exactly_once: not yet built",
             "32:32: serve.postgres: the SQL server: not yet built",
         ]
     );
@@ -104,8 +103,6 @@ fn the_built_part_of_the_contract_becomes_a_plan() {
         .replace("  idle: 60s                       # optional\n", "")
         .replace("  direction: true\n", "")
         .replace("seasonal_naive, ewma, rls, ", "")
-        .replace("{ kafka: { topic: weather.state } }", "{ dir: ./state }")
-        .replace("exactly_once ", "at_least_once ")
         .replace(", postgres: 127.0.0.1:5433", "");
     let plan = plan(&text);
     let columns: Vec<&str> = plan.window.select.iter().map(|(column, _)| column.as_str()).collect();
@@ -116,7 +113,8 @@ fn the_built_part_of_the_contract_becomes_a_plan() {
     assert_eq!(plan.forecast.model.optimizer, Optimizer::adam(3e-4));
     assert_eq!(plan.schema, Some(PathBuf::from("/base/../schemas/observation.avsc")));
     assert_eq!(plan.serve.http, Some("127.0.0.1:8088".parse().unwrap()));
-    assert!(matches!(plan.state, Some(StatePlan::Dir(dir)) if dir == Path::new("/base/./state")));
+    assert_eq!(plan.delivery, Delivery::ExactlyOnce);
+    assert!(matches!(plan.state, Some(StatePlan::Kafka { topic, .. }) if topic == "weather.state"));
     let Some(SinkPlan::Kafka { client, topic }) = plan.sinks.scores else { panic!("no scores") };
     assert_eq!((client.brokers.as_str(), topic.as_str()), ("localhost:9092", "weather.scores"));
 }
@@ -177,7 +175,7 @@ fn the_smallest_pipeline_has_every_default() {
     assert!(matches!(plan.sinks.forecasts, Some(SinkPlan::Stdout)));
     assert!(plan.sinks.scores.is_none() && plan.sinks.rejects.is_none() && plan.serve.http.is_none());
     assert!(matches!(plan.state, Some(StatePlan::Dir(dir)) if dir == Path::new("/base/state/weather")));
-    assert_eq!(plan.commit_every, Duration::from_millis(100));
+    assert_eq!((plan.commit_every, plan.delivery), (Duration::from_millis(100), Delivery::AtLeastOnce));
     assert_eq!(plan.snapshot_every, Duration::from_secs(30));
     assert!(plan.workers >= 1);
 }
@@ -187,7 +185,7 @@ fn a_generated_pipeline_needs_neither_key_nor_time_and_keeps_no_state() {
     let plan =
         plan("source: {generate: {process: weather}}\nwindow: {tumbling: 1m}\nforecast: {target: Temp}\n");
     assert_eq!((plan.key.as_str(), plan.time.as_str()), ("series", "time"));
-    assert!(plan.state.is_none());
+    assert!(plan.state.is_none() && plan.delivery == Delivery::AtLeastOnce);
     assert_eq!(plan.window.select[0].1, "avg(\"Temp\")");
     let SourcePlan::Generate(generate) = plan.source else { panic!("not generated") };
     assert_eq!((generate.series, generate.ticks, generate.seed, generate.partitions), (10, 100_000, 1, 1));
@@ -458,6 +456,11 @@ fn the_schema_describes_the_keys_with_their_words_and_bounds() {
     let words = of("/$defs/Calendar").to_string();
     assert!(words.contains("day_of_week"), "{words}");
     assert_eq!(of("/$defs/RawSchedule/anyOf/0/const"), "constant");
+    let description = |pointer: &str| of(&format!("{pointer}/description")).as_str().unwrap();
+    assert!(description("/properties/state").contains("<name>.state"));
+    assert!(description("/properties/delivery").contains("exactly_once where all ends can"));
+    assert!(!of("/$defs/RawState").to_string().contains("Not yet built"));
+    assert!(!of("/$defs/Delivery").to_string().contains("Not yet built"));
     assert!(of("/$defs/RawModel/properties/stride/description").as_str().unwrap().contains("Default: 1"));
 }
 

@@ -52,7 +52,11 @@ fn exit_codes_are_those_of_the_contract() {
     );
     let output = tickcast(&["check", "--connect", away.file().to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("127.0.0.1:1"), "{}", text(&output.stderr));
+    let stderr = text(&output.stderr);
+    for end in ["source: ", "sinks.forecasts: ", "state: "] {
+        let line = stderr.lines().find(|line| line.starts_with(end));
+        assert!(line.is_some_and(|line| line.contains("127.0.0.1:1")), "{end}: {stderr}");
+    }
 }
 
 #[test]
@@ -61,11 +65,17 @@ fn a_misspelled_property_is_a_fault_of_the_file_and_its_value_is_never_shown() {
         "source: { kafka: { topic: t, properties: { sasl.pasword: hunter2 } } }\nkey: k\ntime: t\n\
          window: { tumbling: 1h }\nforecast: { target: x }\n",
     );
-    for verb in ["check", "run"] {
-        let output = tickcast(&[verb, bench.file().to_str().unwrap()]);
-        let stderr = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(78), "{stderr}");
-        assert!(stderr.contains("sasl.pasword") && !stderr.contains("hunter2"), "{stderr}");
+    let state = Bench::new(&format!(
+        "{GENERATED}state: {{ kafka: {{ topic: kept, properties: {{ sasl.pasword: hunter2 }} }} }}\n"
+    ));
+    for (bench, end) in [(bench, ":1:"), (state, ":6:")] {
+        for verb in ["check", "run"] {
+            let output = tickcast(&[verb, bench.file().to_str().unwrap()]);
+            let stderr = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(78), "{stderr}");
+            assert!(stderr.contains(&format!("pipeline.yaml{end}")), "{stderr}");
+            assert!(stderr.contains("sasl.pasword") && !stderr.contains("hunter2"), "{stderr}");
+        }
     }
 }
 

@@ -5,12 +5,15 @@ use std::fs::File;
 use std::io::Read;
 
 use super::Checker;
+use super::source::BROKERS;
+use crate::config::plan::{KafkaClientPlan, SourcePlan};
+use crate::config::raw::RawKafka;
 
 /// Far longer than any certificate chain.
 const SECRET_BYTES_MAX: u64 = 1 << 20;
 
 /// Properties that have a key of their own, or that would break the commit if they were changed.
-const OURS: [(&str, &str); 10] = [
+const OURS: [(&str, &str); 11] = [
     ("bootstrap.servers", "write brokers"),
     ("metadata.broker.list", "write brokers"),
     ("group.id", "write group"),
@@ -18,12 +21,62 @@ const OURS: [(&str, &str); 10] = [
     ("enable.auto.commit", "tickcast commits itself"),
     ("enable.auto.offset.store", "tickcast commits itself"),
     ("transactional.id", "tickcast commits itself"),
+    ("enable.idempotence", "tickcast commits itself"),
     ("partition.assignment.strategy", "tickcast gives partitions back one by one"),
     ("enable.partition.eof", "tickcast reads on at a topic's end"),
     ("isolation.level", "tickcast reads what is committed"),
 ];
 
+/// Properties of a source that mean nothing to a client that writes: librdkafka's consumer-only ones. A name that ends
+/// with a dot stands for all that begin with it.
+const CONSUMER_ONLY: [&str; 10] = [
+    "group.",
+    "fetch.",
+    "queued.",
+    "session.timeout.ms",
+    "heartbeat.interval.ms",
+    "max.poll.interval.ms",
+    "max.partition.fetch.bytes",
+    "partition.assignment.strategy",
+    "coordinator.query.interval.ms",
+    "check.crcs",
+];
+
 impl Checker<'_> {
+    /// A topic that `what` at `path` writes, and how it is reached: where the file does not say, as the source is.
+    pub fn topic_written(
+        &mut self,
+        raw: RawKafka,
+        path: &str,
+        what: &str,
+        source: &SourcePlan,
+    ) -> (KafkaClientPlan, String) {
+        let path = format!("{path}.kafka");
+        for (key, is_given) in [("group", raw.group.is_some()), ("start", raw.start.is_some())] {
+            if is_given {
+                self.fault(&format!("{path}.{key}"), format!("belongs to a source, not to {what}"));
+            }
+        }
+        let inherited = inherited(source);
+        let topic_path = format!("{path}.topic");
+        let topic = self.topic(raw.topic, &topic_path);
+        let client = KafkaClientPlan {
+            brokers: raw.brokers.unwrap_or(inherited.brokers),
+            properties: match raw.properties {
+                Some(properties) => self.properties(properties.0, &format!("{path}.properties")),
+                None => inherited.properties,
+            },
+        };
+        if let SourcePlan::Kafka(kafka) = source
+            && kafka.topic == topic
+            && kafka.client.brokers == client.brokers
+            && !topic.is_empty()
+        {
+            self.fault(&topic_path, "is the source's topic: the pipeline would read what it writes");
+        }
+        (client, topic)
+    }
+
     /// Kafka's own rule for topic names.
     pub fn topic(&mut self, topic: Option<String>, path: &str) -> String {
         let topic = self.required_text(topic, path, "the name of the topic");
@@ -69,4 +122,17 @@ impl Checker<'_> {
             Err(error) => Err(format!("its file cannot be read: {}", error.kind())),
         }
     }
+}
+
+/// How a topic is reached that says nothing of it.
+fn inherited(source: &SourcePlan) -> KafkaClientPlan {
+    let SourcePlan::Kafka(kafka) = source else {
+        return KafkaClientPlan { brokers: BROKERS.to_string(), properties: Vec::new() };
+    };
+    let is_consumers = |name: &str| {
+        CONSUMER_ONLY.iter().any(|own| name == *own || own.ends_with('.') && name.starts_with(own))
+    };
+    let mut client = kafka.client.clone();
+    client.properties.retain(|(name, _)| !is_consumers(name));
+    client
 }

@@ -1,6 +1,7 @@
 //! From the raw file to the plan: defaults, ranges, what belongs together, and what is not yet built.
 //! It must not know YAML. It goes on past every fault, so that all are found; a plan made past one is thrown away.
 
+mod delivery;
 mod forecast;
 mod kafka;
 mod model;
@@ -17,8 +18,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::fault::{Fault, Places, quoted};
-use super::plan::{Plan, ServePlan, SourcePlan, StatePlan};
-use super::raw::{RawDelivery, RawPipeline, RawServe, RawState};
+use super::plan::{Plan, ServePlan};
+use super::raw::{RawPipeline, RawServe};
 use super::tree::element_path;
 
 const NAME_LEN_MAX: usize = 200;
@@ -111,6 +112,16 @@ impl Checker<'_> {
         self.broken.iter().any(|broken| broken.starts_with(path))
     }
 
+    /// Whether a fault is at `path`, below it or above it: what will be there is not known.
+    fn is_faulty(&self, path: &str) -> bool {
+        let is_within = |inner: &str, outer: &str| {
+            inner
+                .strip_prefix(outer)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.') || rest.starts_with('['))
+        };
+        self.faults.iter().any(|fault| is_within(&fault.path, path) || is_within(path, &fault.path))
+    }
+
     fn file_path(&self, path: &str) -> PathBuf {
         self.base_dir.join(path)
     }
@@ -135,8 +146,7 @@ impl Checker<'_> {
         let window = self.window(raw.window, target.as_deref());
         let forecast = self.forecast(raw.forecast, &window.select);
         let sinks = self.sinks(raw.sinks, &source);
-        let state = self.state(raw.state, &source, &name);
-        self.not_built(raw.delivery == Some(RawDelivery::ExactlyOnce), "delivery", "exactly_once");
+        let (state, delivery) = self.state_and_delivery(raw.state, raw.delivery, &name, &source, &sinks);
         let serve = self.serve(raw.serve);
         let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Plan {
@@ -150,6 +160,7 @@ impl Checker<'_> {
             forecast,
             sinks,
             state,
+            delivery,
             commit_every: micros(raw.commit_every.map_or(100_000, |length| length.0)),
             snapshot_every: micros(raw.snapshot_every.map_or(30_000_000, |length| length.0)),
             workers: raw.workers.map_or_else(cores, |workers| workers.0 as usize),
@@ -157,7 +168,7 @@ impl Checker<'_> {
         }
     }
 
-    /// The name becomes a consumer group and a directory.
+    /// The name becomes a consumer group, and a directory or a topic.
     fn name(&mut self, name: Option<String>) -> String {
         let stem = Path::new(&self.places.file).file_stem().unwrap_or_default().to_string_lossy();
         let name = name.unwrap_or_else(|| stem.into_owned());
@@ -166,21 +177,10 @@ impl Checker<'_> {
         if (!is_fit || name == "." || name == "..") && !self.broken.contains("name") {
             let help = "give a name of letters, digits, '.', '_' and '-'";
             self.fault_with_help("name", format!("{} cannot be a name", quoted(&name)), help);
+            // One fault is enough: what is made of the name is none of its own.
+            return "pipeline".to_string();
         }
         name
-    }
-
-    fn state(&mut self, raw: Option<RawState>, source: &SourcePlan, name: &str) -> Option<StatePlan> {
-        let Some(raw) = raw else {
-            let is_kafka = matches!(source, SourcePlan::Kafka(_));
-            return is_kafka.then(|| StatePlan::Dir(self.file_path("state").join(name)));
-        };
-        self.exactly_one("state", &[("dir", raw.dir.is_some()), ("kafka", raw.kafka.is_some())]);
-        self.not_built(raw.kafka.is_some(), "state.kafka", "a state topic");
-        if matches!(source, SourcePlan::File(file) if file.path.as_os_str() == "-") {
-            self.fault("state", "standard input cannot be read again from a saved position");
-        }
-        raw.dir.map(|dir| StatePlan::Dir(self.file_path(&dir)))
     }
 
     fn serve(&mut self, raw: Option<RawServe>) -> ServePlan {

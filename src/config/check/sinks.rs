@@ -2,9 +2,8 @@
 //! It must not create directories nor topics.
 
 use super::Checker;
-use super::source::BROKERS;
-use crate::config::plan::{KafkaClientPlan, SinkFileFormat, SinkPlan, SinksPlan, SourcePlan};
-use crate::config::raw::{RawKafka, RawSink, RawSinkFile, RawSinkFormat, RawSinks};
+use crate::config::plan::{SinkFileFormat, SinkPlan, SinksPlan, SourcePlan};
+use crate::config::raw::{RawSink, RawSinkFile, RawSinkFormat, RawSinks};
 
 impl Checker<'_> {
     pub fn sinks(&mut self, raw: Option<RawSinks>, source: &SourcePlan) -> SinksPlan {
@@ -30,7 +29,10 @@ impl Checker<'_> {
             self.fault_with_help(&format_path, "only a file sink writes parquet", "write json");
         }
         let file = raw.file.map(|file| self.file_sink(file, raw.format, path));
-        let kafka = raw.kafka.map(|kafka| self.kafka_sink(kafka, &format!("{path}.kafka"), source));
+        let kafka = raw.kafka.map(|kafka| {
+            let (client, topic) = self.topic_written(kafka, path, "a sink", source);
+            SinkPlan::Kafka { client, topic }
+        });
         kafka.or(file).or(raw.stdout.then_some(SinkPlan::Stdout))
     }
 
@@ -47,34 +49,5 @@ impl Checker<'_> {
             _ => SinkFileFormat::Ndjson,
         };
         SinkPlan::File { dir: self.file_path(&dir), format }
-    }
-
-    fn kafka_sink(&mut self, raw: RawKafka, path: &str, source: &SourcePlan) -> SinkPlan {
-        for (key, is_given) in [("group", raw.group.is_some()), ("start", raw.start.is_some())] {
-            if is_given {
-                self.fault(&format!("{path}.{key}"), "belongs to a source, not to a sink");
-            }
-        }
-        let source_client = match source {
-            SourcePlan::Kafka(kafka) => kafka.client.clone(),
-            _ => KafkaClientPlan { brokers: BROKERS.to_string(), properties: Vec::new() },
-        };
-        let topic_path = format!("{path}.topic");
-        let topic = self.topic(raw.topic, &topic_path);
-        let client = KafkaClientPlan {
-            brokers: raw.brokers.unwrap_or(source_client.brokers),
-            properties: match raw.properties {
-                Some(properties) => self.properties(properties.0, &format!("{path}.properties")),
-                None => source_client.properties,
-            },
-        };
-        if let SourcePlan::Kafka(kafka) = source
-            && kafka.topic == topic
-            && kafka.client.brokers == client.brokers
-            && !topic.is_empty()
-        {
-            self.fault(&topic_path, "is the source's topic: the pipeline would read what it writes");
-        }
-        SinkPlan::Kafka { client, topic }
     }
 }

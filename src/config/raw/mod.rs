@@ -16,6 +16,7 @@ pub(super) use sinks::{RawSink, RawSinkFile, RawSinkFormat, RawSinks};
 pub(super) use source::{RawFile, RawFormat, RawGenerate, RawKafka, RawSchema, RawSource};
 pub(super) use window::RawWindow;
 
+use super::plan::Delivery;
 use super::scalar::{DAY_US, HOUR_US, Length, MS_US, Whole};
 
 /// A tickcast pipeline: one source, its windows, and the forecasts made at each window's close.
@@ -40,10 +41,13 @@ pub(super) struct RawPipeline {
     pub forecast: Option<RawForecast>,
     /// Where results go. Default: forecasts to stdout.
     pub sinks: Option<RawSinks>,
-    /// Where learned state is kept. Default with a Kafka source: the directory state/<name>; else nowhere.
+    /// Where learned state is kept. Default with a Kafka source: the topic <name>.state if all sinks are topics on the
+    /// source's brokers and delivery is not at_least_once, else the directory state/<name>. With another source: nowhere.
     pub state: Option<RawState>,
-    /// Guarantee for the results. Default: at_least_once.
-    pub delivery: Option<RawDelivery>,
+    /// Guarantee for the results. exactly_once needs ends that can take part in one commit: topics of one cluster with
+    /// the state in a topic there, or directories with the state in a directory; neither standard input nor output.
+    /// Default: exactly_once where all ends can, else at_least_once.
+    pub delivery: Option<Delivery>,
     /// Time between commits. Default: 100ms.
     pub commit_every: Option<Length<MS_US, HOUR_US>>,
     /// Time between snapshots of the state. Default: 30s.
@@ -54,21 +58,13 @@ pub(super) struct RawPipeline {
     pub serve: Option<RawServe>,
 }
 
-#[derive(Clone, Copy, PartialEq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum RawDelivery {
-    AtLeastOnce,
-    /// Not yet built.
-    ExactlyOnce,
-}
-
 /// One of `dir` and `kafka`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawState {
     /// Directory of the state, relative to the pipeline file.
     pub dir: Option<String>,
-    /// State topic. Not yet built.
+    /// State topic; it must be neither the source's topic nor a sink's.
     pub kafka: Option<RawKafka>,
 }
 

@@ -28,10 +28,10 @@ pub(in super::super) struct RawSource {
 }
 
 /// A topic and how to reach it; `group` and `start` belong to a source only.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct RawKafka {
-    /// Bootstrap brokers. Default: localhost:9092; in a sink, the source's.
+    /// Bootstrap brokers. Default: localhost:9092; in a sink and in state, the source's.
     pub brokers: Option<String>,
     /// The topic.
     #[schemars(required)]
@@ -40,7 +40,8 @@ pub(in super::super) struct RawKafka {
     pub group: Option<String>,
     /// Where a group without a committed offset begins. Default: earliest.
     pub start: Option<Start>,
-    /// librdkafka properties. `<property>_file` reads the value from a file, relative to the pipeline file.
+    /// librdkafka properties. `<property>_file` reads the value from a file, relative to the pipeline file. Default in a
+    /// sink and in state: the source's, without those that only consumers have.
     pub properties: Option<Ordered>,
 }
 

@@ -1,0 +1,199 @@
+//! Checks `state` and `delivery`: where what was learned is kept, and which ends can take part in one commit.
+//! It must not know how a commit is made.
+
+use super::Checker;
+use crate::config::fault::Fault;
+use crate::config::plan::{Delivery, SinkPlan, SinksPlan, SourcePlan, StatePlan};
+use crate::config::raw::{RawKafka, RawState};
+use crate::message::Stream;
+
+impl Checker<'_> {
+    /// The state and the guarantee; the default of each follows from the other and from the sinks.
+    pub fn state_and_delivery(
+        &mut self,
+        state: Option<RawState>,
+        delivery: Option<Delivery>,
+        name: &str,
+        source: &SourcePlan,
+        sinks: &SinksPlan,
+    ) -> (Option<StatePlan>, Delivery) {
+        let state = state.and_then(|state| self.given_state(state, source, sinks));
+        let misfits = self.misfits(&Ends { name, source, sinks, state: state.as_ref() });
+        let best = if misfits.is_empty() { Delivery::ExactlyOnce } else { Delivery::AtLeastOnce };
+        if delivery == Some(Delivery::ExactlyOnce) {
+            self.faults.extend(misfits);
+        }
+        let delivery = delivery.unwrap_or(best);
+        (state.or_else(|| self.default_state(name, source, sinks, delivery)), delivery)
+    }
+
+    fn given_state(&mut self, raw: RawState, source: &SourcePlan, sinks: &SinksPlan) -> Option<StatePlan> {
+        self.exactly_one("state", &[("dir", raw.dir.is_some()), ("kafka", raw.kafka.is_some())]);
+        if is_stdin(source) {
+            self.fault("state", "standard input cannot be read again from a saved position");
+        }
+        let kafka = raw.kafka.map(|kafka| self.state_topic(kafka, source, sinks));
+        kafka.or(raw.dir.map(|dir| StatePlan::Dir(self.file_path(&dir))))
+    }
+
+    /// Only what comes from Kafka is worth a state that nobody asked for: a file is read again from its beginning.
+    fn default_state(
+        &mut self,
+        name: &str,
+        source: &SourcePlan,
+        sinks: &SinksPlan,
+        delivery: Delivery,
+    ) -> Option<StatePlan> {
+        if !matches!(source, SourcePlan::Kafka(_)) {
+            return None;
+        }
+        // Exactly once, one sink that is a topic tells of all of them.
+        if delivery == Delivery::ExactlyOnce && sinks.topics().next().is_some() {
+            let topic = Some(format!("{name}.state"));
+            return Some(self.state_topic(RawKafka { topic, ..RawKafka::default() }, source, sinks));
+        }
+        Some(StatePlan::Dir(self.file_path("state").join(name)))
+    }
+
+    fn state_topic(&mut self, raw: RawKafka, source: &SourcePlan, sinks: &SinksPlan) -> StatePlan {
+        let (client, topic) = self.topic_written(raw, "state", "the state", source);
+        for (stream, other, sink_topic) in sinks.topics() {
+            if sink_topic == topic && other.brokers == client.brokers && !topic.is_empty() {
+                let message = format!("{topic} is the topic of sinks.{} already", stream.name());
+                self.fault_with_help("state.kafka.topic", message, "the state needs a topic of its own");
+            }
+        }
+        StatePlan::Kafka { client, topic }
+    }
+
+    /// Every end that keeps the pipeline from committing all of them as one; an end with a fault is not judged.
+    fn misfits(&self, ends: &Ends) -> Vec<Fault> {
+        if self.is_faulty("source") {
+            return Vec::new();
+        }
+        let mut misfits = Vec::new();
+        let mut say = |path: &str, message: String, help: String| {
+            let help = format!("{help}, or delivery: at_least_once");
+            misfits.push(self.places.fault(path, message, Some(help)));
+        };
+        let (owner, home) = ends.home();
+        if is_stdin(ends.source) {
+            let message = "standard input cannot take part in exactly_once: it cannot be read again";
+            say("source.file.path", message.into(), "save it in a file first".into());
+        } else if ends.state.is_none() && !ends.is_from_kafka() && !self.is_faulty("state") {
+            let help = format!("add {}", ends.example("state", home));
+            say("delivery", "exactly_once needs a state to go on from".into(), help);
+        }
+        for (path, own) in ends.written() {
+            if own == Some(home) || self.is_faulty(&path) {
+                continue;
+            }
+            let key = path.rsplit('.').next().unwrap_or(&path);
+            let help = format!("write {}", ends.example(key, home));
+            match (own, home) {
+                (None, _) => {
+                    let is_default = !self.places.positions.contains_key(&path);
+                    let what = if is_default { "standard output, the default," } else { "standard output" };
+                    say(&path, format!("{what} cannot take part in exactly_once"), help);
+                }
+                (Some(Home::Cluster(own)), Home::Cluster(brokers)) => {
+                    let message = format!(
+                        "\"{own}\" cannot take part in exactly_once with \"{brokers}\" of {owner}: a commit is \
+                         within one cluster"
+                    );
+                    say(&format!("{path}.kafka.brokers"), message, format!("write brokers: \"{brokers}\""));
+                }
+                (Some(own), _) => {
+                    let (own, other) = (own.word(), home.word());
+                    let message =
+                        format!("a {own} cannot take part in exactly_once beside the {other} of {owner}");
+                    say(&path, message, help);
+                }
+            }
+        }
+        misfits
+    }
+}
+
+fn is_stdin(source: &SourcePlan) -> bool {
+    matches!(source, SourcePlan::File(file) if file.path.as_os_str() == "-")
+}
+
+/// What one commit can span.
+#[derive(Clone, Copy, PartialEq)]
+enum Home<'a> {
+    /// The topics of the cluster at these brokers.
+    Cluster(&'a str),
+    /// The directories of this machine.
+    Files,
+}
+
+impl Home<'_> {
+    fn word(self) -> &'static str {
+        match self {
+            Home::Cluster(_) => "topic",
+            Home::Files => "directory",
+        }
+    }
+}
+
+/// What a pipeline reads and writes, as far as its file says so.
+struct Ends<'a> {
+    name: &'a str,
+    source: &'a SourcePlan,
+    sinks: &'a SinksPlan,
+    state: Option<&'a StatePlan>,
+}
+
+impl<'a> Ends<'a> {
+    fn is_from_kafka(&self) -> bool {
+        matches!(self.source, SourcePlan::Kafka(_))
+    }
+
+    /// The path and the home of every end that is written, the state last; standard output has no home.
+    fn written(&self) -> Vec<(String, Option<Home<'a>>)> {
+        let sinks = Stream::ALL.into_iter().filter_map(|stream| {
+            let home = match self.sinks.of(stream)? {
+                SinkPlan::Stdout => None,
+                SinkPlan::File { .. } => Some(Home::Files),
+                SinkPlan::Kafka { client, .. } => Some(Home::Cluster(&client.brokers)),
+            };
+            Some((format!("sinks.{}", stream.name()), home))
+        });
+        let state = self.state.map(|state| match state {
+            StatePlan::Dir(_) => Home::Files,
+            StatePlan::Kafka { client, .. } => Home::Cluster(&client.brokers),
+        });
+        sinks.chain(state.map(|home| ("state".to_string(), Some(home)))).collect()
+    }
+
+    /// Where the ends should meet, and whose home that is: the state's, unless the state is alone there.
+    fn home(&self) -> (String, Home<'a>) {
+        let homes: Vec<_> =
+            self.written().into_iter().filter_map(|(path, home)| Some((path, home?))).collect();
+        let is_shared = |home: &Home| homes.iter().filter(|(_, other)| other == home).count() > 1;
+        let state = homes.last().filter(|(path, home)| path == "state" && is_shared(home));
+        match (state.or(homes.first()), self.source) {
+            // What is read is committed with what is written.
+            (None | Some((_, Home::Cluster(_))), SourcePlan::Kafka(kafka)) => {
+                ("source".to_string(), Home::Cluster(&kafka.client.brokers))
+            }
+            (found, _) => found.cloned().unwrap_or(("state".to_string(), Home::Files)),
+        }
+    }
+
+    /// What to write for a key of `sinks`, or for `state`, so that it is at home there.
+    fn example(&self, key: &str, home: Home) -> String {
+        let name = self.name;
+        match home {
+            Home::Cluster(_) if self.is_from_kafka() => {
+                format!("{key}: {{ kafka: {{ topic: {name}.{key} }} }}")
+            }
+            Home::Cluster(brokers) => {
+                format!("{key}: {{ kafka: {{ brokers: \"{brokers}\", topic: {name}.{key} }} }}")
+            }
+            Home::Files if key == "state" => format!("state: {{ dir: state/{name} }}"),
+            Home::Files => format!("{key}: {{ file: {{ path: out/ }} }}"),
+        }
+    }
+}
