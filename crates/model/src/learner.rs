@@ -240,7 +240,7 @@ impl Learner {
                 let (raw, ema) = track.states();
                 tape.set_start(b, if averaged { ema } else { raw });
                 if let Some(step) = track.newest() {
-                    tape.input_mut(0, b).copy_from_slice(&step.input);
+                    tape.input_mut(0, b).copy_from_slice(step.input);
                 }
             }
             engine.forward(if averaged { &fit.ema } else { &fit.params }, tape);
@@ -331,9 +331,9 @@ impl Sample for Weighed<'_> {
             Source::Live(track) => {
                 for (t, step) in track.window().enumerate() {
                     if t == 0 {
-                        tape.set_start(b, &step.start);
+                        tape.set_start(b, step.start);
                     }
-                    tape.input_mut(t, b).copy_from_slice(&step.input);
+                    tape.input_mut(t, b).copy_from_slice(step.input);
                 }
             }
             Source::Replayed(window) => {

@@ -23,6 +23,7 @@
 
 #![forbid(unsafe_code)]
 
+mod block;
 mod cell;
 mod error;
 pub mod file;

@@ -1,10 +1,11 @@
 //! One series' memory: the state it carries, and its last steps with their inputs, states and labels.
 //! It must not know weights or other series.
 
-use std::collections::VecDeque;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use super::block;
 use super::real::restart_if_overflown;
 use super::replay::Window;
 
@@ -28,45 +29,48 @@ impl TrackShape {
     fn capacity(&self) -> usize {
         self.window + self.longest_lag
     }
+
+    /// Numbers a step.
+    fn width(&self) -> usize {
+        self.inputs + self.state + self.labels
+    }
 }
 
-/// What is known of one output's truth.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub(super) enum Label {
-    #[default]
-    Unknown,
-    /// Arrived since the last learning.
-    Fresh(f32),
-    Learned(f32),
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Step {
-    pub input: Vec<f32>,
+/// One step of a track.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Step<'a> {
+    pub input: &'a [f32],
     /// The carried state before the step.
-    pub start: Vec<f32>,
-    labels: Vec<Label>,
+    pub start: &'a [f32],
+    /// NaN while unknown.
+    labels: &'a [f32],
+    fresh: &'a [bool],
 }
 
-impl Step {
+impl<'a> Step<'a> {
     /// The labels that arrived since the last learning, each with its number.
-    pub fn fresh(&self) -> impl Iterator<Item = (usize, f32)> + '_ {
-        let fresh = |(slot, label): (usize, &Label)| match *label {
-            Label::Fresh(value) => Some((slot, value)),
-            _ => None,
-        };
-        self.labels.iter().enumerate().filter_map(fresh)
+    pub fn fresh(self) -> impl Iterator<Item = (usize, f32)> + 'a {
+        let labels = self.labels.iter().copied().enumerate().zip(self.fresh);
+        labels.filter_map(|(label, fresh)| fresh.then_some(label))
     }
 }
 
 /// The memory of one series. At most T + h_max steps of I + S + labels numbers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Track {
     shape: TrackShape,
-    /// Oldest first.
-    steps: VecDeque<Step>,
+    /// A row a step: I inputs, the S numbers of the state before it, its labels, NaN while unknown. All in one piece, so
+    /// that what copies or writes it does so at the memory's speed. Once it is full, a step takes the oldest one's row.
+    #[serde(with = "block")]
+    rows: Vec<f32>,
+    /// Of every label in `rows`: whether it arrived since the last learning.
+    fresh: Vec<bool>,
+    /// The row of the oldest step.
+    oldest: usize,
+    #[serde(with = "block")]
     state: Vec<f32>,
     /// The state that the averaged weights carry: each set of weights has its own.
+    #[serde(with = "block")]
     state_ema: Vec<f32>,
     /// Steps since this series last gave a window to the replay pool.
     since_offer: usize,
@@ -76,9 +80,11 @@ impl Track {
     /// A series not seen before: it carries zero.
     pub(super) fn new(shape: TrackShape) -> Track {
         Track {
+            rows: Vec::new(),
+            fresh: Vec::new(),
+            oldest: 0,
             state: vec![0.0; shape.state],
             state_ema: vec![0.0; shape.state],
-            steps: VecDeque::new(),
             since_offer: 0,
             shape,
         }
@@ -86,40 +92,61 @@ impl Track {
 
     /// Whether it is whole and of that shape.
     pub(super) fn is_of(&self, shape: &TrackShape) -> bool {
-        let whole = |step: &Step| {
-            (step.input.len(), step.start.len(), step.labels.len())
-                == (shape.inputs, shape.state, shape.labels)
-        };
+        let (steps, rest) = (self.rows.len() / shape.width(), self.rows.len() % shape.width());
         self.shape == *shape
             && [&self.state, &self.state_ema].iter().all(|state| state.len() == shape.state)
-            && self.steps.len() <= shape.capacity()
-            && self.steps.iter().all(whole)
+            && rest == 0
+            && self.fresh.len() == steps * shape.labels
+            && steps <= shape.capacity()
+            && (self.oldest == 0 || self.oldest < steps && steps == shape.capacity())
     }
 
-    pub(super) fn newest(&self) -> Option<&Step> {
-        self.steps.back()
+    pub(super) fn newest(&self) -> Option<Step<'_>> {
+        self.len().checked_sub(1).map(|at| self.step(at))
     }
 
     /// Steps in memory.
     pub fn len(&self) -> usize {
-        self.steps.len()
+        self.rows.len() / self.shape.width()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty()
+        self.rows.is_empty()
+    }
+
+    /// The row of step `at`, counted from the oldest one.
+    fn row(&self, at: usize) -> usize {
+        let (row, capacity) = (self.oldest + at, self.shape.capacity());
+        if row < capacity { row } else { row - capacity }
+    }
+
+    /// Step `at`, counted from the oldest one.
+    fn step(&self, at: usize) -> Step<'_> {
+        let TrackShape { inputs, labels, state, .. } = self.shape;
+        let row = self.row(at);
+        let (input, rest) = self.rows[row * self.shape.width()..].split_at(inputs);
+        let (start, rest) = rest.split_at(state);
+        Step { input, start, labels: &rest[..labels], fresh: &self.fresh[row * labels..][..labels] }
+    }
+
+    fn steps(&self, range: Range<usize>) -> impl ExactSizeIterator<Item = Step<'_>> {
+        range.map(|at| self.step(at))
     }
 
     /// The truth of label `slot` at the step made `steps_back` steps before the newest one (0 = the newest).
     /// False and nothing done if that step is no longer in memory or the value is not finite.
     pub fn label(&mut self, steps_back: usize, slot: usize, value: f32) -> bool {
-        assert!(slot < self.shape.labels, "label {slot} of {}", self.shape.labels);
-        match self.steps.iter_mut().nth_back(steps_back) {
-            Some(step) if value.is_finite() => {
-                step.labels[slot] = Label::Fresh(value);
-                true
-            }
-            _ => false,
+        let TrackShape { inputs, labels, state, .. } = self.shape;
+        assert!(slot < labels, "label {slot} of {labels}");
+        let Some(at) = self.len().checked_sub(1).and_then(|newest| newest.checked_sub(steps_back)) else {
+            return false;
+        };
+        if value.is_finite() {
+            let row = self.row(at);
+            self.rows[row * self.shape.width() + inputs + state + slot] = value;
+            self.fresh[row * labels + slot] = true;
         }
+        value.is_finite()
     }
 
     /// The carried states by the raw and by the averaged weights.
@@ -129,14 +156,26 @@ impl Track {
 
     /// Appends a step of `input` from the carried state; the oldest step makes room once the memory is full.
     pub(super) fn push(&mut self, input: impl Iterator<Item = f32>) {
-        let oldest = if self.steps.len() == self.shape.capacity() { self.steps.pop_front() } else { None };
-        let mut step = oldest.unwrap_or_default();
-        step.input.clear();
-        step.input.extend(input);
-        step.start.clone_from(&self.state);
-        step.labels.clear();
-        step.labels.resize(self.shape.labels, Label::Unknown);
-        self.steps.push_back(step);
+        let TrackShape { inputs, labels, state, .. } = self.shape;
+        let (steps, capacity) = (self.len(), self.shape.capacity());
+        let row = if steps < capacity {
+            if self.rows.len() == self.rows.capacity() {
+                let more = steps.max(8).min(capacity - steps);
+                self.rows.reserve_exact(more * self.shape.width());
+                self.fresh.reserve_exact(more * labels);
+            }
+            self.rows.resize((steps + 1) * self.shape.width(), 0.0);
+            self.fresh.resize((steps + 1) * labels, false);
+            steps
+        } else {
+            let next = (self.oldest + 1) % capacity;
+            std::mem::replace(&mut self.oldest, next)
+        };
+        let (own, rest) = self.rows[row * self.shape.width()..].split_at_mut(inputs);
+        own.iter_mut().zip(input).for_each(|(own, input)| *own = input);
+        rest[..state].copy_from_slice(&self.state);
+        rest[state..][..labels].fill(f32::NAN);
+        self.fresh[row * labels..][..labels].fill(false);
         self.since_offer += 1;
     }
 
@@ -148,8 +187,13 @@ impl Track {
     }
 
     /// The last T steps.
-    pub(super) fn window(&self) -> impl ExactSizeIterator<Item = &Step> {
-        self.steps.range(self.steps.len().saturating_sub(self.shape.window)..)
+    pub(super) fn window(&self) -> impl ExactSizeIterator<Item = Step<'_>> {
+        self.steps(self.len().saturating_sub(self.shape.window)..self.len())
+    }
+
+    /// The oldest T steps.
+    fn oldest_window(&self) -> impl ExactSizeIterator<Item = Step<'_>> {
+        self.steps(0..self.len().min(self.shape.window))
     }
 
     /// Fresh labels in the last T steps.
@@ -159,35 +203,27 @@ impl Track {
 
     /// No label is fresh any more.
     pub(super) fn learned(&mut self) {
-        for label in self.steps.iter_mut().flat_map(|step| &mut step.labels) {
-            if let Label::Fresh(value) = *label {
-                *label = Label::Learned(value);
-            }
-        }
+        self.fresh.fill(false);
     }
 
     /// Whether the oldest T steps can go to the replay pool: all their labels are known, and half a window has passed
     /// since the last offer: windows that overlap more would fill the pool with one stretch of time.
     pub(super) fn offers(&self) -> bool {
         let due = self.since_offer >= self.shape.window.div_ceil(2);
-        let mut labels = self.steps.iter().take(self.shape.window).flat_map(|step| &step.labels);
-        due && self.steps.len() == self.shape.capacity() && labels.all(|label| *label != Label::Unknown)
+        let full = self.len() == self.shape.capacity();
+        due && full && self.oldest_window().flat_map(|step| step.labels).all(|label| !label.is_nan())
     }
 
     /// Copies the oldest T steps.
     pub(super) fn offer(&mut self, place: &mut Window) {
         self.since_offer = 0;
-        let window = || self.steps.iter().take(self.shape.window);
         place.steps = self.shape.window;
         place.start.clear();
-        place.start.extend(window().take(1).flat_map(|step| &step.start));
+        place.start.extend(self.oldest_window().take(1).flat_map(|step| step.start));
         place.inputs.clear();
-        place.inputs.extend(window().flat_map(|step| &step.input));
+        place.inputs.extend(self.oldest_window().flat_map(|step| step.input));
         place.labels.clear();
-        place.labels.extend(window().flat_map(|step| &step.labels).map(|label| match *label {
-            Label::Unknown => f32::NAN,
-            Label::Fresh(value) | Label::Learned(value) => value,
-        }));
+        place.labels.extend(self.oldest_window().flat_map(|step| step.labels));
     }
 }
 
