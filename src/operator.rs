@@ -6,6 +6,9 @@ use arrow::record_batch::RecordBatch;
 use crate::error::Result;
 use crate::message::{EventTime, Reject, Stream};
 
+/// A state on its way out: the call makes its bytes.
+pub type Frozen = Box<dyn FnOnce() -> Result<Vec<u8>> + Send>;
+
 /// A step of the dataflow.
 pub trait Operator: Send {
     /// A word for logs and metrics.
@@ -17,8 +20,9 @@ pub trait Operator: Send {
     /// Learns that no record before `watermark` will come: [`EventTime::MAX`] ends the input.
     fn on_watermark(&mut self, watermark: EventTime, out: &mut dyn Output) -> Result<()>;
 
-    /// The whole state. Restored at any record, the operator goes on with the same bytes.
-    fn snapshot(&self) -> Result<Vec<u8>>;
+    /// The whole state as of now; cheap: it is written out when called, later and on another thread, whatever the
+    /// operator does meanwhile. Restored at any record, the operator goes on with the same bytes.
+    fn snapshot(&self) -> Frozen;
 
     /// Takes back a state that `snapshot` made. Errors: `State`, when the bytes do not fit.
     fn restore(&mut self, state: &[u8]) -> Result<()>;

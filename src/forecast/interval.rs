@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::block;
+
 /// Newest residuals kept.
 const RING: usize = 256;
 
@@ -18,6 +20,7 @@ const PRIOR: [f64; 10] = [
 /// The newest residuals in units of the scale at their origin: `(actual - forecast) / sigma_h`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Residuals {
+    #[serde(with = "block")]
     ring: VecDeque<f64>,
 }
 

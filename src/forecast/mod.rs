@@ -2,6 +2,7 @@
 //! It must not know Kafka, files or clocks; a closed window's batch comes in, forecast and score records go out, or
 //! histories to train on.
 
+mod block;
 mod features;
 mod interval;
 mod network;
@@ -11,6 +12,7 @@ mod records;
 mod rows;
 mod scale;
 mod series;
+mod waiting;
 
 pub use network::network_spec;
 pub use operator::{ForecastOperator, Weights, meaning};

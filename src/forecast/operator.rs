@@ -1,6 +1,7 @@
 //! The forecast operator: a closed window in, forecasts and scores out, the networks trained on the way.
 //! It must not reorder: for every window it predicts, scores what came true, then learns.
 
+mod state;
 mod weights;
 
 pub use weights::{Weights, meaning};
@@ -9,20 +10,24 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use indexmap::IndexMap;
-use serde::{Deserialize, Serialize};
 
+use self::state::{Member, Newest, State, learner_of};
 use super::features::Features;
 use super::interval::central;
 use super::network::{label, recipe};
 use super::records::{Forecasts, Scores, forecast_schema, score_schema};
 use super::rows::{window_rows, window_start};
-use super::series::{Series, Waiting};
+use super::series::Series;
+use super::waiting::{Intervals, Waiting};
 use crate::config::plan::{Expert, ForecastPlan, Scope};
-use crate::error::{Error, Kind, OrFail, Result};
+use crate::error::{Error, Kind, Result};
 use crate::message::{EventTime, Stream};
-use crate::model::{DVector, Learned, Learner, Memory, Recipe, Track, Workspace};
-use crate::operator::{Operator, Output, Stats};
+use crate::model::{DVector, Learned, Learner, Recipe, Track, Workspace};
+use crate::operator::{Frozen, Operator, Output, Stats};
+
+/// Rows of a window that are forecast together. Few enough that a snapshot which is written out meanwhile, in the same
+/// order, gets ahead of the series that change, and they need not be copied; and that they stay in the caches.
+const ROWS: usize = 64;
 
 /// Forecasts every series of one partition at every horizon.
 pub struct ForecastOperator {
@@ -39,39 +44,6 @@ pub struct ForecastOperator {
     /// What new networks begin with instead of nothing learned.
     initial: Option<DVector<f32>>,
     state: State,
-}
-
-#[derive(Default)]
-struct State {
-    /// In the order in which they first appeared.
-    series: IndexMap<String, Member>,
-    /// One for all series, or one a series in their order.
-    learners: Vec<Learner>,
-    newest: Newest,
-}
-
-/// A series and its place in the network.
-#[derive(Serialize, Deserialize)]
-struct Member {
-    series: Series,
-    track: Track,
-    /// Windows it was forecast from.
-    step: u64,
-}
-
-/// Of the newest training step.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-struct Newest {
-    loss: f32,
-    gradient_norm: f32,
-}
-
-/// The state as it is written: what is learned, without what the plan says.
-#[derive(Serialize, Deserialize)]
-struct Image<Series, Memory> {
-    series: Series,
-    memories: Vec<Memory>,
-    newest: Newest,
 }
 
 /// One row of a closed window.
@@ -127,20 +99,12 @@ impl ForecastOperator {
 
     fn admit(&mut self, name: &str) -> Result<usize> {
         if self.state.learners.is_empty() || self.plan.model.scope == Scope::Series {
-            self.state.learners.push(self.new_learner()?);
+            self.state.learners.push(Arc::new(self.new_learner()?));
         }
         let learner = &self.state.learners[self.state.learners.len() - 1];
         let series = Series::new(&self.plan, self.memory);
         let member = Member { series, track: learner.new_track(), step: 0 };
-        Ok(self.state.series.insert_full(name.to_owned(), member).0)
-    }
-
-    /// The learner of a series.
-    fn learner_of(&self, member: usize) -> usize {
-        match self.plan.model.scope {
-            Scope::Shared => 0,
-            Scope::Series => member,
-        }
+        Ok(self.state.series.insert_full(name.into(), Arc::new(member)).0)
     }
 
     /// Runs `work` for every learner with the rows and tracks of its series, in order.
@@ -152,25 +116,37 @@ impl ForecastOperator {
         let (state, workspace) = (&mut self.state, &mut self.workspace);
         match self.plan.model.scope {
             Scope::Shared => {
-                let Some(learner) = state.learners.first_mut() else { return };
-                let members: Vec<usize> = rows.iter().map(|row| row.member).collect();
-                let mut at = vec![None; state.series.len()];
-                members.iter().enumerate().for_each(|(row, &member)| at[member] = Some(row));
+                let Some(learner) = state.learners.first_mut().map(Arc::make_mut) else { return };
+                let members = rows.iter().map(|row| row.member);
+                let Some((first, last)) = members.clone().min().zip(members.clone().max()) else { return };
+                let mut at = vec![None; last - first + 1];
+                members.enumerate().for_each(|(row, member)| at[member - first] = Some(row));
                 // Rows stand in the order of the series, so the tracks come out in the order of the rows.
-                let (order, mut tracks): (Vec<usize>, Vec<&mut Track>) = state
-                    .series
+                let (order, mut tracks): (Vec<usize>, Vec<&mut Track>) = state.series.as_mut_slice()
+                    [first..=last]
                     .values_mut()
                     .zip(&at)
-                    .filter_map(|(member, row)| row.map(|row| (row, &mut member.track)))
+                    .filter_map(|(member, row)| row.map(|row| (row, &mut Arc::make_mut(member).track)))
                     .unzip();
                 work(learner, workspace, &order, &mut tracks);
             }
             Scope::Series => {
                 for (index, row) in rows.iter().enumerate() {
-                    let (learner, member) = (&mut state.learners[row.member], &mut state.series[row.member]);
+                    let learner = Arc::make_mut(&mut state.learners[row.member]);
+                    let member = Arc::make_mut(&mut state.series[row.member]);
                     work(learner, workspace, &[index], &mut [&mut member.track]);
                 }
             }
+        }
+    }
+
+    /// Takes in what the window starting at `start` says of the series.
+    fn observe(&mut self, rows: &[Row], start: EventTime) {
+        let number = start.0.div_euclid(self.size_us);
+        for row in rows {
+            let member = Arc::make_mut(&mut self.state.series[row.member]);
+            member.series.update(number, &row.values, row.observed);
+            member.step += 1;
         }
     }
 
@@ -200,16 +176,12 @@ impl ForecastOperator {
     fn score(&mut self, rows: &[Row], end: EventTime, scores: &mut Scores) -> Result<()> {
         for row in rows {
             let (name, member) = self.state.series.get_index_mut(row.member).ok_or_else(no_member)?;
+            let member = Arc::make_mut(member);
             for (index, &horizon) in self.plan.horizons.iter().enumerate() {
                 let memory = &mut member.series.horizons[index];
-                while memory.waiting.front().is_some_and(|waiting| waiting.target_time < end) {
-                    // Its window passed without an observation: no truth will come.
-                    memory.waiting.pop_front();
-                }
-                let due = memory.waiting.front().is_some_and(|waiting| waiting.target_time == end);
-                let (Some(actual), true) = (row.truth(), due) else { continue };
-                let Some(made) = memory.waiting.pop_front() else { continue };
-                scores.push(name, horizon, &made, actual)?;
+                let Some((made, intervals)) = memory.waiting.take(end) else { continue };
+                let Some(actual) = row.truth() else { continue };
+                scores.push(name, horizon, (&made, &intervals), actual)?;
                 let residual = (actual - made.forecast) / made.sigma;
                 if made.sigma > 0.0 && residual.is_finite() {
                     memory.residuals.push(residual);
@@ -233,12 +205,14 @@ impl ForecastOperator {
         out: &mut Forecasts,
     ) -> Result<()> {
         let end = start.plus_us(self.size_us);
+        let mut intervals = Intervals::new();
         for (row, outputs) in rows.iter().zip(outputs) {
-            let updates = match self.state.learners.get(self.learner_of(row.member)) {
+            let updates = match self.state.learners.get(learner_of(row.member, self.plan.model.scope)) {
                 Some(learner) if self.has_network() => learner.updates(),
                 _ => 0,
             };
             let (name, member) = self.state.series.get_index_mut(row.member).ok_or_else(no_member)?;
+            let member = Arc::make_mut(member);
             let Some(naive) = member.series.back(0) else { continue };
             for (index, (&horizon, &output)) in self.plan.horizons.iter().zip(outputs).enumerate() {
                 let sigma = member.series.step_scale(horizon).rms();
@@ -247,14 +221,14 @@ impl ForecastOperator {
                 let learned = rnn.is_some() && (updates > 0 || output != 0.0);
                 let forecast = rnn.unwrap_or(naive);
                 let memory = &mut member.series.horizons[index];
-                let intervals = (sigma > 0.0).then(|| {
+                intervals.clear();
+                if sigma > 0.0 {
                     let sorted = memory.residuals.sorted();
-                    let bounds = |&level: &f64| {
+                    intervals.extend(self.plan.levels.iter().map(|&level| {
                         let (lower, upper) = central(&sorted, level);
                         (forecast + sigma * lower, forecast + sigma * upper)
-                    };
-                    self.plan.levels.iter().map(bounds).collect()
-                });
+                    }));
+                }
                 let made = Waiting {
                     issued_at: end,
                     target_time: end.plus_us(self.size_us.saturating_mul(i64::from(horizon))),
@@ -263,10 +237,10 @@ impl ForecastOperator {
                     rnn: rnn.filter(|_| self.plan.experts.contains(&Expert::Rnn)),
                     sigma,
                     step: member.step,
-                    intervals,
                 };
-                out.push(name, start, horizon, &made, if learned { "rnn" } else { "naive" }, updates);
-                memory.waiting.push_back(made);
+                let expert = if learned { "rnn" } else { "naive" };
+                out.push(name, horizon, &made, &intervals, expert, updates);
+                memory.waiting.push(made, &intervals);
             }
         }
         Ok(())
@@ -301,18 +275,16 @@ impl Operator for ForecastOperator {
         }
         let start = window_start(batch);
         let rows = self.rows(batch)?;
-        let number = start.0.div_euclid(self.size_us);
-        for row in &rows {
-            let member = &mut self.state.series[row.member];
-            member.series.update(number, &row.values, row.observed);
-            member.step += 1;
-        }
         let records = rows.len() * self.plan.horizons.len();
-        let mut forecasts = Forecasts::new(Arc::clone(&self.forecasts), self.plan.levels.len(), records);
+        let mut forecasts =
+            Forecasts::new(Arc::clone(&self.forecasts), start, self.plan.levels.len(), records);
         let mut scores = Scores::new(Arc::clone(&self.scores), self.plan.levels.len(), records);
-        let outputs = self.predict(&rows, start);
-        self.score(&rows, start.plus_us(self.size_us), &mut scores)?;
-        self.issue(&rows, &outputs, start, &mut forecasts)?;
+        for rows in rows.chunks(ROWS) {
+            self.observe(rows, start);
+            let outputs = self.predict(rows, start);
+            self.score(rows, start.plus_us(self.size_us), &mut scores)?;
+            self.issue(rows, &outputs, start, &mut forecasts)?;
+        }
         self.learn(&rows);
         for (stream, records) in
             [(Stream::Forecasts, forecasts.finish()?), (Stream::Scores, scores.finish()?)]
@@ -328,28 +300,17 @@ impl Operator for ForecastOperator {
         Ok(())
     }
 
-    fn snapshot(&self) -> Result<Vec<u8>> {
-        let image = Image {
-            series: &self.state.series,
-            memories: self.state.learners.iter().map(Learner::memory).collect(),
-            newest: self.state.newest,
-        };
-        postcard::to_stdvec(&image).or_fail(Kind::State, || "cannot write the forecasters' state")
+    fn snapshot(&self) -> Frozen {
+        self.state.freeze()
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<()> {
-        let image: Image<IndexMap<String, Member>, Memory> =
-            postcard::from_bytes(state).or_fail(Kind::State, || "cannot read the forecasters' state")?;
-        let learners = image.memories.into_iter().map(|memory| {
-            Learner::resume(&self.recipe, memory).or_fail(Kind::State, || "this state is of another model")
-        });
-        let learners = learners.collect::<Result<Vec<_>>>()?;
-        self.state = State { series: image.series, learners, newest: image.newest };
+        self.state = State::read(state, &self.recipe, self.plan.model.scope)?;
         Ok(())
     }
 
     fn report(&self, stats: &mut Stats) {
-        let sum = |of: fn(&Learner) -> u64| self.state.learners.iter().map(of).sum();
+        let sum = |of: fn(&Learner) -> u64| self.state.learners.iter().map(|learner| of(learner)).sum();
         stats.train_steps = sum(Learner::updates);
         stats.model_rollbacks = sum(|learner| learner.guard().rollbacks());
         stats.train_loss = f64::from(self.state.newest.loss);

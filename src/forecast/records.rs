@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, MapBuilder, MapFieldNames,
-    StringBuilder, TimestampMicrosecondBuilder,
+    Array, ArrayRef, BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, MapBuilder, MapFieldNames,
+    StringBuilder, TimestampMicrosecondArray, TimestampMicrosecondBuilder,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 
-use super::series::Waiting;
+use super::waiting::Waiting;
 use crate::config::level_label;
 use crate::error::{Kind, OrFail, Result};
 use crate::message::{EventTime, timestamp_type};
@@ -85,8 +85,8 @@ fn numbers(records: usize) -> Float64Builder {
 /// Collects forecast records.
 pub struct Forecasts {
     schema: SchemaRef,
+    window_start: EventTime,
     series: StringBuilder,
-    window_start: TimestampMicrosecondBuilder,
     issued_at: TimestampMicrosecondBuilder,
     target_time: TimestampMicrosecondBuilder,
     horizon: Int32Builder,
@@ -98,12 +98,12 @@ pub struct Forecasts {
 }
 
 impl Forecasts {
-    /// Room for `records`: a window has few, and thousands of windows can wait for a sink.
-    pub fn new(schema: SchemaRef, levels: usize, records: usize) -> Self {
+    /// Of one window, with room for `records`: a window has few, and thousands of windows can wait for a sink.
+    pub fn new(schema: SchemaRef, window_start: EventTime, levels: usize, records: usize) -> Self {
         Forecasts {
             schema,
+            window_start,
             series: names(records),
-            window_start: times(records),
             issued_at: times(records),
             target_time: times(records),
             horizon: Int32Builder::with_capacity(records),
@@ -118,22 +118,21 @@ impl Forecasts {
     pub fn push(
         &mut self,
         series: &str,
-        window_start: EventTime,
         horizon: u32,
         made: &Waiting,
+        intervals: &[(f64, f64)],
         expert: &str,
         updates: u64,
     ) {
         self.series.append_value(series);
-        self.window_start.append_value(window_start.0);
         self.issued_at.append_value(made.issued_at.0);
         self.target_time.append_value(made.target_time.0);
         self.horizon.append_value(horizon as i32);
         self.forecast.append_value(made.forecast);
         for (index, (lower, upper)) in self.bounds.iter_mut().enumerate() {
-            let bounds = made.intervals.as_ref().map(|intervals| intervals[index]);
-            lower.append_option(bounds.map(|(lower, _)| lower));
-            upper.append_option(bounds.map(|(_, upper)| upper));
+            let bounds = intervals.get(index);
+            lower.append_option(bounds.map(|(lower, _)| *lower));
+            upper.append_option(bounds.map(|(_, upper)| *upper));
         }
         self.naive.append_value(made.naive);
         self.expert.append_value(expert);
@@ -141,9 +140,11 @@ impl Forecasts {
     }
 
     pub fn finish(mut self) -> Result<RecordBatch> {
+        let series = self.series.finish();
+        let start = TimestampMicrosecondArray::from_value(self.window_start.0, series.len());
         let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(self.series.finish()),
-            Arc::new(self.window_start.finish()),
+            Arc::new(series),
+            Arc::new(start.with_data_type(timestamp_type())),
             Arc::new(self.issued_at.finish()),
             Arc::new(self.target_time.finish()),
             Arc::new(self.horizon.finish()),
@@ -191,7 +192,13 @@ impl Scores {
     }
 
     /// `error = actual - forecast`; an interval covers the truth when it lies within or on its bounds.
-    pub fn push(&mut self, series: &str, horizon: u32, made: &Waiting, actual: f64) -> Result<()> {
+    pub fn push(
+        &mut self,
+        series: &str,
+        horizon: u32,
+        (made, intervals): (&Waiting, &[(f64, f64)]),
+        actual: f64,
+    ) -> Result<()> {
         self.series.append_value(series);
         self.issued_at.append_value(made.issued_at.0);
         self.target_time.append_value(made.target_time.0);
@@ -201,8 +208,8 @@ impl Scores {
         let values = [actual, made.forecast, made.naive, error];
         self.values.iter_mut().zip(values).for_each(|(builder, value)| builder.append_value(value));
         for (index, covered) in self.covered.iter_mut().enumerate() {
-            let bounds = made.intervals.as_ref().map(|intervals| intervals[index]);
-            covered.append_option(bounds.map(|(lower, upper)| lower <= actual && actual <= upper));
+            let bounds = intervals.get(index);
+            covered.append_option(bounds.map(|&(lower, upper)| lower <= actual && actual <= upper));
         }
         for (name, value) in [("naive", Some(made.naive)), ("rnn", made.rnn)] {
             if let Some(value) = value {

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::features::LAGS;
 use super::interval::Residuals;
 use super::scale::{Level, StepScale};
+use super::waiting::Queue;
 use crate::config::plan::ForecastPlan;
-use crate::message::EventTime;
 
 /// One feature column of a series.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -32,28 +32,10 @@ impl Column {
     }
 }
 
-/// A forecast that waits for its truth.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Waiting {
-    pub issued_at: EventTime,
-    pub target_time: EventTime,
-    pub forecast: f64,
-    pub naive: f64,
-    /// The network's own forecast, if it is among the experts.
-    pub rnn: Option<f64>,
-    /// sigma_h at the origin, in the target's unit.
-    pub sigma: f64,
-    /// The step of the series' track that made it.
-    pub step: u64,
-    /// One (lower, upper) a level; none while there was no scale.
-    pub intervals: Option<Vec<(f64, f64)>>,
-}
-
 /// What a horizon remembers.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct HorizonMemory {
-    /// In the order of their target times.
-    pub waiting: VecDeque<Waiting>,
+    pub waiting: Queue,
     pub residuals: Residuals,
 }
 

@@ -112,13 +112,13 @@ impl Blueprint {
     /// The forecasters of a partition as a snapshot has them. Errors: `State`, when another pipeline wrote it.
     pub fn forecasters_of(&self, snapshot: &Snapshot) -> Result<ForecastOperator> {
         let mut forecasters = self.forecasters();
-        forecasters.restore(&self.partition(snapshot.partition)?.last_state(snapshot)?)?;
+        forecasters.restore(self.partition(snapshot.partition)?.last_state(snapshot)?)?;
         Ok(forecasters)
     }
 
     /// The snapshot with these forecasters in place of its own. Errors: as `forecasters_of`.
     pub fn with_forecasters(&self, snapshot: &Snapshot, forecasters: &ForecastOperator) -> Result<Snapshot> {
-        self.partition(snapshot.partition)?.with_last_state(snapshot, forecasters.snapshot()?)
+        self.partition(snapshot.partition)?.with_last_state(snapshot, forecasters.snapshot()()?)
     }
 
     /// A partition with no memory that hands its closed windows on instead of forecasting from them.

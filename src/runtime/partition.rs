@@ -3,14 +3,13 @@
 
 use arrow::array::{ArrayRef, BinaryArray, Int32Array, Int64Array, StringArray};
 use arrow::record_batch::RecordBatch;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::image::{Difference, FrozenSnapshot, Image};
 use crate::error::{Error, Kind, OrFail, Result};
 use crate::ingest::Decoder;
-use crate::ledger::Snapshot;
+use crate::ledger::{Counts, Progress, Snapshot};
 use crate::message::{EventTime, Reason, Records, Reject, Stream, reject_schema};
 use crate::operator::{Operator, Output, Stats};
 
@@ -23,7 +22,13 @@ pub struct Partition {
     fingerprint: String,
     decoder: Decoder,
     operators: Vec<Box<dyn Operator>>,
+    /// Its first record.
+    begun: Option<i64>,
     position: Option<i64>,
+    /// What it has put out since its first record.
+    emitted: Counts,
+    /// What is committed already: it is made again in silence, until it is reached.
+    committed: Option<Progress>,
     /// Time spent in decoding and in each operator since it was last asked for.
     busy: Vec<(&'static str, Duration)>,
 }
@@ -36,6 +41,26 @@ pub struct Outcome {
     pub rows: Vec<RecordBatch>,
     /// The reason and the detail of every reject among the results.
     pub rejected: Vec<(Reason, String)>,
+    /// How far the partition has come with it; none while it makes again what is committed.
+    pub reached: Option<Progress>,
+}
+
+impl Outcome {
+    /// Takes away what is committed already, and counts.
+    fn mute(&mut self, emitted: &mut Counts, committed: &Counts) {
+        for (stream, rows) in &mut self.results {
+            let (before, count) = (emitted.of(*stream), rows.num_rows() as u64);
+            emitted.add(*stream, count);
+            let muted = committed.of(*stream).saturating_sub(before).min(count) as usize;
+            if muted > 0 {
+                *rows = rows.slice(muted, rows.num_rows() - muted);
+                if *stream == Stream::Rejects {
+                    self.rejected.drain(..muted);
+                }
+            }
+        }
+        self.results.retain(|(_, rows)| rows.num_rows() > 0);
+    }
 }
 
 /// Takes outcomes as they come; what it does not take in time holds the partition up.
@@ -49,10 +74,16 @@ struct Pending<'a, 'b> {
     outcome: Outcome,
     rows: usize,
     rejects: Vec<Reject>,
+    /// What is complete with every piece but the last.
+    position: Option<i64>,
     deliver: &'a mut Deliver<'b>,
 }
 
-impl Pending<'_, '_> {
+impl<'a, 'b> Pending<'a, 'b> {
+    fn new(rejects: Vec<Reject>, position: Option<i64>, deliver: &'a mut Deliver<'b>) -> Self {
+        Pending { outcome: Outcome::default(), rows: 0, rejects, position, deliver }
+    }
+
     /// So many rows have joined the outcome.
     fn grown(&mut self, rows: usize) -> Result<()> {
         self.rows += rows;
@@ -60,8 +91,14 @@ impl Pending<'_, '_> {
             return Ok(());
         }
         self.rows = 0;
-        (self.deliver)(std::mem::take(&mut self.outcome))
+        let outcome = std::mem::take(&mut self.outcome);
+        (self.deliver)(Outcome { reached: self.position.map(at), ..outcome })
     }
+}
+
+/// A position whose counts are filled in when it is delivered.
+fn at(position: i64) -> Progress {
+    Progress { begun: position, position, counts: Counts::default() }
 }
 
 /// The operators after one of them, as its output.
@@ -113,18 +150,6 @@ impl Output for Chain<'_, '_, '_> {
     }
 }
 
-#[derive(Serialize, Deserialize)]
-struct Image {
-    fingerprint: String,
-    states: Vec<Vec<u8>>,
-}
-
-impl Image {
-    fn bytes(&self) -> Result<Vec<u8>> {
-        postcard::to_stdvec(self).or_fail(Kind::State, || "cannot write a partition's state")
-    }
-}
-
 impl Partition {
     pub fn new(
         id: i32,
@@ -135,7 +160,18 @@ impl Partition {
     ) -> Self {
         let stages = std::iter::once("decode").chain(operators.iter().map(|operator| operator.name()));
         let busy = stages.map(|stage| (stage, Duration::ZERO)).collect();
-        Partition { id, topic, fingerprint, decoder, operators, position: None, busy }
+        Partition {
+            id,
+            topic,
+            fingerprint,
+            decoder,
+            operators,
+            begun: None,
+            position: None,
+            emitted: Counts::default(),
+            committed: None,
+            busy,
+        }
     }
 
     pub fn id(&self) -> i32 {
@@ -147,13 +183,72 @@ impl Partition {
         self.position
     }
 
+    /// What it has put out since its first record.
+    pub fn emitted(&self) -> Counts {
+        self.emitted
+    }
+
+    /// Goes on from where another state of it had come to: that one's results are its own.
+    pub fn continue_from(&mut self, progress: Progress) {
+        self.emitted = progress.counts;
+        self.begun = Some(progress.begun);
+        self.position = Some(progress.position);
+    }
+
+    /// What is committed already is made again in silence.
+    pub fn mute_until(&mut self, committed: Progress) {
+        self.committed = Some(committed);
+    }
+
+    /// Whether all that it makes now is committed already.
+    pub fn is_replaying(&self) -> bool {
+        self.committed.is_some_and(|committed| {
+            !self.emitted.reach(&committed.counts) || self.position.is_none_or(|at| at < committed.position)
+        })
+    }
+
     /// Takes in the next records and delivers what comes of them.
     pub fn take(&mut self, records: Records, deliver: &mut Deliver<'_>) -> Result<()> {
+        self.begun = self.begun.or(records.first_offset());
+        self.muted(deliver, |partition, deliver| partition.take_all(records, deliver))
+    }
+
+    /// Runs `work` with what it delivers counted, and without what is committed already.
+    fn muted(
+        &mut self,
+        deliver: &mut Deliver<'_>,
+        work: impl FnOnce(&mut Self, &mut Deliver<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let mut emitted = self.emitted;
+        let (begun, committed) = (self.begun.unwrap_or_default(), self.committed);
+        let done = work(self, &mut |mut outcome: Outcome| {
+            let muted = committed.map(|committed| committed.counts).unwrap_or_default();
+            outcome.mute(&mut emitted, &muted);
+            // A piece of a batch names the position before it: what the batch's records put out is among the counts.
+            outcome.reached = outcome.reached.and_then(|Progress { position, .. }| {
+                let progress = Progress { begun, position, counts: emitted };
+                match committed {
+                    Some(committed) if !emitted.reach(&committed.counts) => None,
+                    Some(committed) if position < committed.position && emitted == committed.counts => None,
+                    Some(committed) => {
+                        Some(Progress { position: position.max(committed.position), ..progress })
+                    }
+                    None => Some(progress),
+                }
+            });
+            deliver(outcome)
+        });
+        self.emitted = emitted;
+        done
+    }
+
+    fn take_all(&mut self, records: Records, deliver: &mut Deliver<'_>) -> Result<()> {
+        let before = self.position.or(self.begun);
         let next = records.next_offset();
         let from = Instant::now();
         let decoded = self.decoder.decode(records)?;
         self.busy[0].1 += from.elapsed();
-        let mut pending = Pending { outcome: Outcome::default(), rows: 0, rejects: decoded.rejects, deliver };
+        let mut pending = Pending::new(decoded.rejects, before, deliver);
         if decoded.rows.num_rows() > 0 {
             self.chain(0, &mut pending).rows(decoded.rows)?;
         }
@@ -163,7 +258,11 @@ impl Partition {
 
     /// The input has ended: every window closes.
     pub fn finish(&mut self, deliver: &mut Deliver<'_>) -> Result<()> {
-        let mut pending = Pending { outcome: Outcome::default(), rows: 0, rejects: Vec::new(), deliver };
+        self.muted(deliver, Partition::close_all)
+    }
+
+    fn close_all(&mut self, deliver: &mut Deliver<'_>) -> Result<()> {
+        let mut pending = Pending::new(Vec::new(), self.position, deliver);
         for from in 0..self.operators.len() {
             self.chain(from, &mut pending).run(|operator, out| operator.on_watermark(EventTime::MAX, out))?;
         }
@@ -188,6 +287,7 @@ impl Partition {
             outcome.results.push((Stream::Rejects, self.reject_batch(&rejects)?));
             outcome.rejected = rejects.into_iter().map(|reject| (reject.reason, reject.detail)).collect();
         }
+        outcome.reached = self.position.map(at);
         deliver(outcome)
     }
 
@@ -203,58 +303,88 @@ impl Partition {
         RecordBatch::try_new(reject_schema(), columns).or_fail(Kind::Sink, || "cannot build rejects")
     }
 
-    /// The whole state; none before the first record.
-    pub fn snapshot(&self) -> Result<Option<Snapshot>> {
-        let Some(position) = self.position else { return Ok(None) };
-        let image = Image {
+    /// The whole state as of now, to be written out later and elsewhere; none before the first record.
+    pub fn freeze(&self) -> Option<FrozenSnapshot> {
+        let position = self.position?;
+        Some(FrozenSnapshot {
+            partition: self.id,
+            position,
             fingerprint: self.fingerprint.clone(),
-            states: self.operators.iter().map(|operator| operator.snapshot()).collect::<Result<_>>()?,
-        };
-        Ok(Some(Snapshot { partition: self.id, position, state: image.bytes()? }))
+            begun: self.begun.unwrap_or(position),
+            emitted: self.emitted,
+            states: self.operators.iter().map(|operator| operator.snapshot()).collect(),
+        })
     }
 
-    /// Goes back to a snapshot. Errors: `State`, when another pipeline wrote it.
-    pub fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
-        let image = self.image(snapshot)?;
-        for (operator, state) in self.operators.iter_mut().zip(&image.states) {
-            operator.restore(state)?;
+    /// The whole state; none before the first record.
+    pub fn snapshot(&self) -> Result<Option<Snapshot>> {
+        self.freeze().map(FrozenSnapshot::write).transpose()
+    }
+
+    /// Goes back to a snapshot. `at_end`: nothing after it is committed, so that what the pipeline file says now may begin
+    /// here. Errors: `State`, when the pipeline file has changed in a way that the state does not go with.
+    pub fn restore(&mut self, snapshot: &Snapshot, at_end: bool) -> Result<()> {
+        let image = self.image(snapshot, at_end)?;
+        for (operator, part) in self.operators.iter_mut().zip(image.parts()) {
+            operator.restore(part)?;
         }
         self.position = Some(snapshot.position);
+        self.begun = Some(image.begun());
+        self.emitted = image.emitted();
         Ok(())
     }
 
     /// The state of its last operator in a snapshot. Errors: as `restore`.
-    pub fn last_state(&self, snapshot: &Snapshot) -> Result<Vec<u8>> {
-        let mut image = self.image(snapshot)?;
-        image.states.pop().ok_or_else(|| Error::new(Kind::State, "a partition without operators"))
+    pub fn last_state<'a>(&self, snapshot: &'a Snapshot) -> Result<&'a [u8]> {
+        let part = self.image(snapshot, true)?.last_part();
+        part.ok_or_else(|| Error::new(Kind::State, "a partition without operators"))
     }
 
     /// The snapshot with another state of its last operator; all else, the position too, is as it was. Errors: as `restore`.
     pub fn with_last_state(&self, snapshot: &Snapshot, state: Vec<u8>) -> Result<Snapshot> {
-        let mut image = self.image(snapshot)?;
-        image.states.pop();
-        image.states.push(state);
-        Ok(Snapshot { state: image.bytes()?, ..snapshot.clone() })
+        let Snapshot { partition, position, .. } = *snapshot;
+        Ok(Snapshot { partition, position, state: self.image(snapshot, true)?.with_last_part(state)? })
     }
 
-    fn image(&self, snapshot: &Snapshot) -> Result<Image> {
-        let fail = || format!("cannot read the state of partition {}", self.id);
-        let image: Image = postcard::from_bytes(&snapshot.state).or_fail(Kind::State, fail)?;
-        if image.fingerprint != self.fingerprint {
-            return Err(Error::new(
-                Kind::State,
-                format!(
-                    "the state of partition {} belongs to another pipeline file: {}. Take that back, or remove the state \
-                     directory to begin anew",
-                    self.id,
-                    differences(&image.fingerprint, &self.fingerprint)
-                ),
-            ));
+    fn image<'a>(&self, snapshot: &'a Snapshot, at_end: bool) -> Result<Image<'a>> {
+        let fail = || Error::new(Kind::State, format!("cannot read the state of partition {}", self.id));
+        let image = Image::read(&snapshot.state).ok_or_else(fail)?;
+        let differences = image.differences(&self.fingerprint);
+        if !differences.is_empty() {
+            self.compare(&differences, at_end)?;
         }
-        if image.states.len() != self.operators.len() {
-            return Err(Error::new(Kind::State, fail()));
+        if image.parts().len() != self.operators.len() {
+            return Err(fail());
         }
         Ok(image)
+    }
+
+    /// Whether the state can be kept under a pipeline file that differs. Errors: `State`, with what differs.
+    fn compare(&self, differences: &[Difference], at_end: bool) -> Result<()> {
+        let id = self.id;
+        let listed = |differences: &mut dyn Iterator<Item = &Difference>| {
+            differences.map(|difference| difference.text.as_str()).collect::<Vec<_>>().join("; ")
+        };
+        let fixed: Vec<&Difference> =
+            differences.iter().filter(|difference| !difference.is_keepable()).collect();
+        let what = if !fixed.is_empty() {
+            let fixed = listed(&mut fixed.into_iter());
+            format!(
+                "the state of partition {id} belongs to another pipeline file: {fixed}. Take that back, or learn anew from \
+                 the input with `run --reset-state`"
+            )
+        } else if !at_end {
+            let all = listed(&mut differences.iter());
+            format!(
+                "the pipeline file has changed ({all}), but the run before it did not end in order: what came after the \
+                 state of partition {id} has to be made again as it was. Take the change back, run until a signal ends \
+                 it, then change the file"
+            )
+        } else {
+            tracing::info!(partition = id, changed = listed(&mut differences.iter()), "the state is kept");
+            return Ok(());
+        };
+        Err(Error::new(Kind::State, what))
     }
 
     /// Time spent a stage since the last call.
@@ -267,26 +397,4 @@ impl Partition {
         self.operators.iter().for_each(|operator| operator.report(&mut stats));
         stats
     }
-}
-
-/// Where two fingerprints, JSON objects, differ: `window.size_us was 1, is 2`.
-fn differences(was: &str, is: &str) -> String {
-    fn walk(path: &str, was: &Value, is: &Value, found: &mut Vec<String>) {
-        match (was, is) {
-            (Value::Object(before), Value::Object(after)) => {
-                for (key, value) in after {
-                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                    walk(&path, before.get(key).unwrap_or(&Value::Null), value, found);
-                }
-            }
-            _ if was != is => found.push(format!("{path} was {was}, is {is}")),
-            _ => {}
-        }
-    }
-    let mut found = Vec::new();
-    match (serde_json::from_str(was), serde_json::from_str(is)) {
-        (Ok(was), Ok(is)) => walk("", &was, &is, &mut found),
-        _ => found.push("it cannot be read".to_owned()),
-    }
-    found.join("; ")
 }

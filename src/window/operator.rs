@@ -23,7 +23,7 @@ use super::snapshot;
 use crate::config::plan::{Gaps, WindowPlan};
 use crate::error::{Error, Kind, OrFail, Result};
 use crate::message::{EventTime, Reason, Reject, column, row_as_json, timestamp_type};
-use crate::operator::{Operator, Output, Stats};
+use crate::operator::{Frozen, Operator, Output, Stats};
 
 /// A silent series is carried for at most this many windows; then it has no rows until it speaks again.
 /// The bound keeps one record far ahead from making an endless run of windows.
@@ -43,11 +43,11 @@ pub struct WindowOperator {
 }
 
 /// All that the operator remembers.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct WindowState {
     pub progress: Option<Progress>,
     /// Every series of the partition in the order in which it was first seen.
-    pub series: IndexSet<String>,
+    pub series: IndexSet<Arc<str>>,
     /// Open windows by their start.
     pub open: BTreeMap<EventTime, OpenWindow>,
     /// What each series still carried said last.
@@ -103,7 +103,7 @@ impl WindowOperator {
                         format!("more than {MAX_SERIES} series in one partition: is `key` an id of records?"),
                     ));
                 }
-                None => self.state.series.insert_full(name.to_owned()).0,
+                None => self.state.series.insert_full(name.into()).0,
             };
             let (rows, ids) = by_window.entry(start).or_default();
             rows.push(row as u32);
@@ -330,8 +330,10 @@ impl Operator for WindowOperator {
         Ok(())
     }
 
-    fn snapshot(&self) -> Result<Vec<u8>> {
-        snapshot::write(&self.state, &self.plan)
+    fn snapshot(&self) -> Frozen {
+        // Names and columns are shared; what is copied is a few bytes a series and a row.
+        let (state, plan) = (self.state.clone(), Arc::clone(&self.plan));
+        Box::new(move || snapshot::write(&state, &plan))
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<()> {

@@ -18,9 +18,9 @@ use crate::error::{Kind, OrFail, Result};
 use crate::message::EventTime;
 
 #[derive(Serialize, Deserialize)]
-struct Image {
+struct Image<Name> {
     progress: Option<Progress>,
-    series: Vec<String>,
+    series: Vec<Name>,
     open: Vec<WindowImage>,
     last: Option<LastImage>,
     closed_to: Option<EventTime>,
@@ -66,7 +66,7 @@ pub(super) fn write(state: &WindowState, plan: &Aggregation) -> Result<Vec<u8>> 
     let last = last.transpose()?;
     let image = Image {
         progress: state.progress,
-        series: state.series.iter().cloned().collect(),
+        series: state.series.iter().map(|name| &**name).collect::<Vec<&str>>(),
         open: open.collect::<Result<_>>()?,
         last,
         closed_to: state.closed_to,
@@ -76,7 +76,7 @@ pub(super) fn write(state: &WindowState, plan: &Aggregation) -> Result<Vec<u8>> 
 }
 
 pub(super) fn read(bytes: &[u8], plan: &Aggregation) -> Result<WindowState> {
-    let image: Image =
+    let image: Image<String> =
         postcard::from_bytes(bytes).or_fail(Kind::State, || "cannot read the windows' state")?;
     let open = image.open.into_iter().map(|window| {
         let states = window.states.iter().map(|bytes| Ok(from_ipc(bytes)?.columns().to_vec()));
@@ -105,7 +105,7 @@ pub(super) fn read(bytes: &[u8], plan: &Aggregation) -> Result<WindowState> {
     let last = last.transpose()?;
     Ok(WindowState {
         progress: image.progress,
-        series: image.series.into_iter().collect(),
+        series: image.series.into_iter().map(Arc::from).collect(),
         open: open.collect::<Result<_>>()?,
         last,
         closed_to: image.closed_to,

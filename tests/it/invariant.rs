@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use tickcast::ingest::FileSource;
 use tickcast::ingest::{Event, Source};
 use tickcast::message::{Records, Stream};
-use tickcast::runtime::{Blueprint, Outcome, Partition};
+use tickcast::runtime::{Blueprint, FrozenSnapshot, Outcome, Partition};
 
 use crate::support::{Bench, Runner};
 
@@ -178,7 +178,7 @@ fn bytes_with_restores(blueprint: &Blueprint, records: &Records, cuts: &[usize])
 fn restored(blueprint: &Blueprint, partition: &Partition) -> Partition {
     let mut again = blueprint.partition(0).unwrap();
     if let Some(snapshot) = partition.snapshot().unwrap() {
-        again.restore(&snapshot).unwrap();
+        again.restore(&snapshot, true).unwrap();
         assert!(again.snapshot().unwrap().as_ref() == Some(&snapshot), "a restored state is another state");
     }
     again
@@ -234,6 +234,38 @@ proptest! {
         cuts.sort_unstable();
         let expected = bytes_with_restores(&blueprint, &records, &[]);
         prop_assert!(bytes_with_restores(&blueprint, &records, &cuts) == expected);
+    }
+
+    /// Frozen states are written last of all, in any thread, and hold the partition up in nothing.
+    #[test]
+    fn frozen_at_any_record_it_is_written_as_it_was(
+        records in prop::collection::vec(record(), 1..300),
+        cell in prop::sample::select(vec!["rnn", "lstm", "gru"]),
+        gaps in prop::sample::select(vec!["carry", "skip"]),
+        scope in prop::sample::select(vec!["shared", "series"]),
+        more in more(),
+        mut cuts in prop::collection::vec(0usize..300, 1..6),
+    ) {
+        let bench = bench(cell, gaps, scope, more, &records);
+        let (blueprint, records) = records_of(&bench);
+        cuts.retain(|&cut| cut <= records.len());
+        cuts.sort_unstable();
+        let (mut partition, mut undisturbed) = (blueprint.partition(0).unwrap(), blueprint.partition(0).unwrap());
+        let (mut frozen, mut from) = (Vec::new(), 0);
+        for &cut in &cuts {
+            partition.take(part(&records, from, cut), &mut |_| Ok(())).unwrap();
+            from = cut;
+            frozen.push((partition.freeze(), partition.snapshot().unwrap()));
+        }
+        for (partition, from) in [(&mut partition, from), (&mut undisturbed, 0)] {
+            partition.take(part(&records, from, records.len()), &mut |_| Ok(())).unwrap();
+            partition.finish(&mut |_| Ok(())).unwrap();
+        }
+        prop_assert!(partition.snapshot().unwrap() == undisturbed.snapshot().unwrap(), "a snapshot is felt");
+        for (frozen, at_once) in frozen.into_iter().rev() {
+            let written = std::thread::spawn(|| frozen.map(FrozenSnapshot::write).transpose());
+            prop_assert!(written.join().unwrap().unwrap() == at_once, "it shows what came after");
+        }
     }
 
     #[test]

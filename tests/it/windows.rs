@@ -191,10 +191,10 @@ fn folds_do_not_show_batches_or_restores() {
         for (i, chunk) in rows.chunks(size).enumerate() {
             windows.on_batch(&batch(chunk, i * size), &mut out).unwrap();
             if restore {
-                let state = windows.snapshot().unwrap();
+                let state = windows.snapshot()().unwrap();
                 windows = operator(Gaps::Carry, 0);
                 windows.restore(&state).unwrap();
-                assert!(windows.snapshot().unwrap() == state);
+                assert!(windows.snapshot()().unwrap() == state);
             }
         }
         windows.on_watermark(EventTime::MAX, &mut out).unwrap();

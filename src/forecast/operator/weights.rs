@@ -2,6 +2,7 @@
 //! It must not know partitions or disks.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::ForecastOperator;
 use crate::config::plan::{ForecastPlan, Scope};
@@ -23,7 +24,7 @@ pub const MEANING: [&str; 5] = ["target", "features", "horizons", "season", "cal
 impl ForecastOperator {
     /// The series it knows, in the order in which they first appeared.
     pub fn series(&self) -> impl Iterator<Item = &str> {
-        self.state.series.keys().map(String::as_str)
+        self.state.series.keys().map(|name| &**name)
     }
 
     /// Networks that begin from now on begin with these weights. Errors: when they are not for this plan.
@@ -36,7 +37,7 @@ impl ForecastOperator {
     /// Errors: when they are not for this plan; nothing has changed then.
     pub fn import(&mut self, weights: &[u8]) -> model::Result<()> {
         let params = self.params(weights)?;
-        self.state.learners.iter_mut().try_for_each(|learner| learner.import(&params))
+        self.state.learners.iter_mut().try_for_each(|learner| Arc::make_mut(learner).import(&params))
     }
 
     /// The weights of the network of `series`, or of the only one, with `more` in the file's metadata. Errors: `State`,
