@@ -87,6 +87,28 @@ impl Records {
         self.len() == 0
     }
 
+    /// The position of the first record; none for no records.
+    pub fn first_offset(&self) -> Option<i64> {
+        match self {
+            Records::Raw(records) => records.first().map(|record| record.offset),
+            Records::Rows { first_offset, rows } => (rows.num_rows() > 0).then_some(*first_offset),
+        }
+    }
+
+    /// Those before a position.
+    pub fn before(self, position: i64) -> Records {
+        match self {
+            Records::Raw(mut records) => {
+                records.truncate(records.partition_point(|record| record.offset < position));
+                Records::Raw(records)
+            }
+            Records::Rows { first_offset, rows } => {
+                let count = (position - first_offset).clamp(0, rows.num_rows() as i64) as usize;
+                Records::Rows { first_offset, rows: rows.slice(0, count) }
+            }
+        }
+    }
+
     /// The position after the last record; none for no records.
     pub fn next_offset(&self) -> Option<i64> {
         match self {

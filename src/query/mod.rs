@@ -92,7 +92,11 @@ mod tests {
     /// What the pipeline's own sinks write: forecasts of partitions 0 and 11, a score, a reject.
     fn filled(dir: &Path, format: SinkFileFormat) -> Plan {
         let plan = in_files(dir, format);
-        let patience = sink::Patience { stop: Default::default(), health: Default::default() };
+        let patience = sink::Patience {
+            stop: Default::default(),
+            health: Default::default(),
+            pulse: Default::default(),
+        };
         let write = |stream: Stream, partition: i32, rows: RecordBatch| {
             let mut sink = sink::open(plan.sinks.of(stream).unwrap(), stream, &patience).unwrap();
             sink.begin(partition, true).unwrap();

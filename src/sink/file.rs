@@ -4,7 +4,7 @@
 //! `forecasts-0.ndjson` grows line by line. `forecasts-0-00000.parquet` is one part: it is written beside its name
 //! as `.tmp` and renamed when it is whole, at every `sync`; readers never see half a part.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
+use serde::{Deserialize, Serialize};
 
 use super::{Sink, encode};
 use crate::config::plan::SinkFileFormat;
@@ -22,11 +23,27 @@ use crate::message::Stream;
 /// Rows in a Parquet row group.
 const ROW_GROUP: usize = 65_536;
 
+/// How much of a partition's output is there: what a commit names, and what a restart goes back to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Extent {
+    /// Of an NDJSON file.
+    Bytes(u64),
+    /// Parquet parts, numbered from 0.
+    Parts(u32),
+}
+
 pub struct FileSink {
     dir: PathBuf,
     format: SinkFileFormat,
     stream: Stream,
     partitions: BTreeMap<i32, Output>,
+    /// Partitions written to since the last `sync`.
+    written: BTreeSet<i32>,
+}
+
+fn not_begun(partition: i32) -> Error {
+    Error::new(Kind::Sink, format!("partition {partition} has not begun"))
 }
 
 enum Output {
@@ -45,7 +62,13 @@ impl FileSink {
     pub fn open(dir: &Path, format: SinkFileFormat, stream: Stream) -> Result<Self> {
         fs::create_dir_all(dir)
             .or_fail(Kind::Sink, || format!("cannot make the directory {}", dir.display()))?;
-        Ok(FileSink { dir: dir.to_owned(), format, stream, partitions: BTreeMap::new() })
+        Ok(FileSink {
+            dir: dir.to_owned(),
+            format,
+            stream,
+            partitions: BTreeMap::new(),
+            written: BTreeSet::new(),
+        })
     }
 
     fn ndjson(&self, partition: i32, resume: bool) -> Result<Output> {
@@ -63,6 +86,69 @@ impl FileSink {
         file.set_len(whole).or_fail(Kind::Sink, fail)?;
         file.seek(SeekFrom::End(0)).or_fail(Kind::Sink, fail)?;
         Ok(Output::Ndjson(BufWriter::new(file)))
+    }
+
+    /// How much of a partition is on the disk after `sync`.
+    pub fn extent(&mut self, partition: i32) -> Result<Extent> {
+        let fail = || format!("cannot tell how long partition {partition}'s file is");
+        match self.partitions.get_mut(&partition) {
+            Some(Output::Ndjson(file)) => {
+                Ok(Extent::Bytes(file.get_ref().metadata().or_fail(Kind::Sink, fail)?.len()))
+            }
+            Some(Output::Parquet { next_part, .. }) => Ok(Extent::Parts(*next_part)),
+            None => Err(not_begun(partition)),
+        }
+    }
+
+    /// Takes a partition's output back to an extent; what was written since is gone. Errors: `State`, when there is less
+    /// than that.
+    pub fn rewind(&mut self, partition: i32, to: Extent) -> Result<()> {
+        let stream = self.stream.name();
+        let fail = || format!("cannot take {stream} of partition {partition} back to the last commit");
+        let less = |is: String| {
+            let what =
+                format!("{stream} of partition {partition}: the last commit names {to:?}, but there {is}");
+            Err(Error::new(Kind::State, format!("{what}; was the output directory changed?")))
+        };
+        let parts = self.parts(partition)?;
+        let output = self.partitions.remove(&partition).ok_or_else(|| not_begun(partition))?;
+        let output = match (output, to) {
+            (Output::Ndjson(file), Extent::Bytes(bytes)) => {
+                // What waits in the buffer is not to be written.
+                let (mut file, _) = file.into_parts();
+                let length = file.metadata().or_fail(Kind::Sink, fail)?.len();
+                if length < bytes {
+                    return less(format!("are {length} bytes"));
+                }
+                file.set_len(bytes).or_fail(Kind::Sink, fail)?;
+                file.seek(SeekFrom::End(0)).or_fail(Kind::Sink, fail)?;
+                Output::Ndjson(BufWriter::new(file))
+            }
+            (Output::Parquet { open, .. }, Extent::Parts(count)) => {
+                drop(open);
+                if (0..count).any(|number| !parts.contains_key(&number)) {
+                    return less(format!("are {} parts", parts.len()));
+                }
+                for path in parts.range(count..).map(|(_, path)| path) {
+                    fs::remove_file(path).or_fail(Kind::Sink, fail)?;
+                }
+                Output::Parquet { next_part: count, open: None }
+            }
+            (Output::Ndjson(_), Extent::Parts(_)) => {
+                return less("is one file: was the format changed?".into());
+            }
+            (Output::Parquet { .. }, Extent::Bytes(_)) => {
+                return less("are Parquet parts: was the format changed?".into());
+            }
+        };
+        self.partitions.insert(partition, output);
+        Ok(())
+    }
+
+    /// A partition goes to somebody else.
+    pub fn release(&mut self, partition: i32) {
+        self.partitions.remove(&partition);
+        self.written.remove(&partition);
     }
 
     /// Parts of a partition by their numbers, whole ones only.
@@ -160,7 +246,8 @@ impl Sink for FileSink {
         let (dir, stream) = (self.dir.clone(), self.stream.name());
         let fail = || format!("cannot write {stream} of partition {partition} to {}", dir.display());
         let output = self.partitions.get_mut(&partition);
-        match output.ok_or_else(|| Error::new(Kind::Sink, format!("partition {partition} has not begun")))? {
+        self.written.insert(partition);
+        match output.ok_or_else(|| not_begun(partition))? {
             Output::Ndjson(file) => file.write_all(&encode::json_lines(rows)?).or_fail(Kind::Sink, fail),
             Output::Parquet { next_part, open } => {
                 if open.is_none() {
@@ -188,7 +275,11 @@ impl Sink for FileSink {
 
     fn sync(&mut self) -> Result<()> {
         self.flush()?;
-        for (partition, output) in &mut self.partitions {
+        if self.written.is_empty() {
+            return Ok(());
+        }
+        for partition in std::mem::take(&mut self.written) {
+            let Some(output) = self.partitions.get_mut(&partition) else { continue };
             match output {
                 Output::Ndjson(file) => file
                     .get_ref()

@@ -4,15 +4,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use arrow::array::{Array, AsArray};
-use arrow::datatypes::{Int32Type, Int64Type};
 use arrow::record_batch::RecordBatch;
 use rdkafka::client::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
+use rdkafka::message::{DeliveryResult, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 
-use super::{Patience, Sink, encode};
+use super::kafka_records::for_each_record;
+use super::{Patience, Sink};
 use crate::config::plan::KafkaClientPlan;
 use crate::error::{Error, Kind, Result};
 use crate::kafka::{client_config, create};
@@ -112,29 +111,6 @@ impl KafkaSink {
     fn away(&self) -> String {
         format!("the broker does not take the records of topic {}", self.topic)
     }
-
-    fn write_rejects(&self, partition: i32, rows: &RecordBatch) -> Result<()> {
-        let value = rows.column(0).as_binary::<i32>();
-        let text = |column: usize| rows.column(column).as_string::<i32>();
-        let (reason, detail, topic) = (text(1), text(2), text(3));
-        let from = rows.column(4).as_primitive::<Int32Type>();
-        let offset = rows.column(5).as_primitive::<Int64Type>();
-        for row in 0..rows.num_rows() {
-            let (from, offset) = (from.value(row).to_string(), offset.value(row).to_string());
-            let headers: [(&str, &str); 5] = [
-                ("reason", reason.value(row)),
-                ("detail", detail.value(row)),
-                ("topic", topic.value(row)),
-                ("partition", &from),
-                ("offset", &offset),
-            ];
-            let headers = headers.into_iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
-                headers.insert(Header { key, value: Some(value) })
-            });
-            self.send(partition, None, value.value(row), Some(headers))?;
-        }
-        Ok(())
-    }
 }
 
 impl Sink for KafkaSink {
@@ -144,16 +120,9 @@ impl Sink for KafkaSink {
 
     fn write(&mut self, partition: i32, rows: &RecordBatch) -> Result<()> {
         self.deliveries.check(&self.topic)?;
-        if self.stream == Stream::Rejects {
-            return self.write_rejects(partition, rows);
-        }
-        let bytes = encode::json_lines(rows)?;
-        let series = rows.column(0).as_string::<i32>();
-        for (row, line) in encode::lines(&bytes).enumerate() {
-            let key = series.is_valid(row).then(|| series.value(row).as_bytes());
-            self.send(partition, key, &bytes[line], None)?;
-        }
-        Ok(())
+        for_each_record(self.stream, rows, &mut |record| {
+            self.send(partition, record.key, record.value, record.headers)
+        })
     }
 
     fn flush(&mut self) -> Result<()> {

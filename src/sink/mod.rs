@@ -4,7 +4,9 @@
 mod encode;
 mod file;
 mod kafka;
+mod kafka_records;
 mod patience;
+mod pulse;
 mod stdout;
 
 use arrow::record_batch::RecordBatch;
@@ -13,7 +15,11 @@ use crate::config::plan::{Plan, SinkPlan};
 use crate::error::Result;
 use crate::message::Stream;
 
+pub use encode::json_lines;
+pub use file::{Extent, FileSink};
+pub use kafka_records::{Outgoing, for_each_record};
 pub use patience::Patience;
+pub use pulse::Pulse;
 
 /// One stream's destination.
 pub trait Sink: Send {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::Pulse;
 use crate::error::{Error, Kind, Result};
 use crate::serve::{Health, Part};
 
@@ -19,6 +20,7 @@ pub struct Patience {
     /// Set when the run is to end.
     pub stop: Arc<AtomicBool>,
     pub health: Arc<Health>,
+    pub pulse: Pulse,
 }
 
 impl Patience {
@@ -29,6 +31,7 @@ impl Patience {
         let mut told = false;
         let mut stopped: Option<Instant> = None;
         while !attempt()? {
+            self.pulse.beat();
             if !told && began.elapsed() > SILENT {
                 told = true;
                 tracing::warn!(waiting = what(), "sink");
