@@ -1,22 +1,19 @@
 //! Snapshots in a directory: one file each, whole or not there.
 //! It must not trust a file: a snapshot whose checksum does not hold is passed over for the one before it.
 //!
-//! A file: `TICKCAST`, format version (u16), CRC-32 of the rest (u32), partition (i32), position (i64), state;
-//! integers little-endian. It is written beside its name, synced, and renamed. `warm-start.safetensors` is what
+//! A file is its chunks one after another, written beside its name, synced, and renamed. `warm-start.safetensors` is what
 //! partitions without a snapshot begin with, `lock` says who is there.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::chunk::{self, Assembly, Chunk, chunks_of};
 use super::{Hold, Lock, Snapshot, Staged};
 use crate::error::{Error, Kind, OrFail, Result};
 
-const MAGIC: &[u8; 8] = b"TICKCAST";
-const VERSION: u16 = 1;
-const CHECKED_FROM: usize = 14;
-const STATE_FROM: usize = 26;
 /// Whole snapshots kept of a partition: the newest, and one to fall back on.
 const KEEP: usize = 2;
 const WARM_START: &str = "warm-start.safetensors";
@@ -39,10 +36,15 @@ impl DirLedger {
         let path = self.dir.join(file_name(snapshot.partition, snapshot.position));
         let fail = || format!("cannot write {}", path.display());
         Staged::write(&path, &encode(snapshot)).and_then(Staged::publish).or_fail(Kind::State, fail)?;
+        self.forget_replaced(snapshot.partition, snapshot.position)
+    }
+
+    /// Drops what the snapshot at `position` replaces.
+    pub(super) fn forget_replaced(&self, partition: i32, position: i64) -> Result<()> {
         // One further on than this is of a time before the partition went back: it is not the newest.
         let (mut kept, mut gone) = (Vec::new(), Vec::new());
-        for (position, path) in self.files(snapshot.partition)? {
-            if position <= snapshot.position { kept.push(path) } else { gone.push(path) }
+        for (at, path) in self.files(partition)? {
+            if at <= position { kept.push(path) } else { gone.push(path) }
         }
         kept.truncate(kept.len().saturating_sub(KEEP));
         for path in kept.into_iter().chain(gone) {
@@ -93,7 +95,7 @@ impl DirLedger {
         let mut broken = None;
         for (_, path) in self.files(partition)?.into_iter().rev() {
             let bytes = fs::read(&path).or_fail(Kind::State, || format!("cannot read {}", path.display()))?;
-            match decode(&bytes) {
+            match decode(partition, &bytes) {
                 Ok(snapshot) => return Ok(Some(snapshot)),
                 Err(why) => {
                     tracing::warn!(path = %path.display(), why, "passing over a broken snapshot");
@@ -110,6 +112,28 @@ impl DirLedger {
                 ),
             )),
         }
+    }
+
+    /// The snapshot at a position. Errors: `State`, when it is not there or not whole.
+    pub(super) fn load_at(&self, partition: i32, position: i64) -> Result<Snapshot> {
+        let path = self.path(partition, position);
+        let fail = || format!("cannot read {}, which the last commit names", path.display());
+        let bytes = fs::read(&path).or_fail(Kind::State, fail)?;
+        decode(partition, &bytes).map_err(|why| Error::new(Kind::State, fail()).because(format!("it {why}")))
+    }
+
+    /// Where the snapshot at a position is.
+    pub(super) fn path(&self, partition: i32, position: i64) -> PathBuf {
+        self.dir.join(file_name(partition, position))
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Whether there is any snapshot of a partition.
+    pub(super) fn has(&self, partition: i32) -> Result<bool> {
+        Ok(!self.files(partition)?.is_empty())
     }
 
     /// Snapshot files of a partition, oldest first.
@@ -136,45 +160,25 @@ fn file_name(partition: i32, position: i64) -> String {
 }
 
 fn encode(snapshot: &Snapshot) -> Vec<u8> {
-    let mut checked = Vec::with_capacity(12 + snapshot.state.len());
-    checked.extend(snapshot.partition.to_le_bytes());
-    checked.extend(snapshot.position.to_le_bytes());
-    checked.extend(&snapshot.state);
-    let mut bytes = Vec::with_capacity(CHECKED_FROM + checked.len());
-    bytes.extend(MAGIC);
-    bytes.extend(VERSION.to_le_bytes());
-    bytes.extend(crc32fast::hash(&checked).to_le_bytes());
-    bytes.extend(checked);
-    bytes
+    let snapshot = Arc::new(snapshot.clone());
+    let count = chunks_of(&snapshot.state);
+    (0..count).flat_map(|index| Chunk { snapshot: Arc::clone(&snapshot), index, count }.encode()).collect()
 }
 
-fn decode(bytes: &[u8]) -> std::result::Result<Snapshot, &'static str> {
-    let version = bytes.get(8..10).and_then(|b| b.try_into().ok()).map(u16::from_le_bytes);
-    if !bytes.starts_with(MAGIC) {
-        return Err("is no snapshot");
-    }
-    if version != Some(VERSION) {
-        return Err("has a format version that this tickcast does not read");
-    }
-    let crc = bytes.get(10..CHECKED_FROM).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
-    let checked = bytes.get(CHECKED_FROM..).unwrap_or_default();
-    if crc != Some(crc32fast::hash(checked)) {
-        return Err("is damaged: its checksum does not hold");
-    }
-    let partition = bytes.get(14..18).and_then(|b| b.try_into().ok()).map(i32::from_le_bytes);
-    let position = bytes.get(18..STATE_FROM).and_then(|b| b.try_into().ok()).map(i64::from_le_bytes);
-    match (partition, position) {
-        (Some(partition), Some(position)) => {
-            Ok(Snapshot { partition, position, state: bytes[STATE_FROM..].to_vec() })
+fn decode(partition: i32, bytes: &[u8]) -> std::result::Result<Snapshot, &'static str> {
+    let mut assembly = Assembly::default();
+    for piece in chunk::pieces(bytes) {
+        let piece = chunk::decode(piece)?;
+        if piece.partition != partition {
+            return Err("is of another partition");
         }
-        _ => Err("is cut short"),
+        assembly.add(piece);
     }
+    assembly.whole(partition, None).ok_or("is cut short")
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     fn snapshot(position: i64) -> Snapshot {
@@ -224,21 +228,5 @@ mod tests {
         assert_eq!(ledger.partitions().unwrap(), BTreeSet::from([1, 12]));
         assert_eq!(ledger.warm_start().unwrap().as_deref(), Some(&b"weights"[..]));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_encoded_is_decoded_and_nothing_panics(
-            partition: i32, position: i64, state: Vec<u8>, cut in 0usize..64, flip in 0usize..64,
-        ) {
-            let snapshot = Snapshot { partition, position, state };
-            let bytes = encode(&snapshot);
-            prop_assert_eq!(decode(&bytes), Ok(snapshot));
-            prop_assert!(decode(&bytes[..bytes.len().saturating_sub(cut + 1)]).is_err());
-            let mut flipped = bytes.clone();
-            let at = flip % bytes.len();
-            flipped[at] ^= 0x10;
-            prop_assert!(decode(&flipped).is_err());
-        }
     }
 }

@@ -50,6 +50,21 @@ impl Lock {
         }
         Ok(Lock(file))
     }
+
+    /// Holds one partition alone. Errors: `State`, when another run has it.
+    pub fn partition(dir: &Path, partition: i32) -> Result<Lock> {
+        let path = dir.join(format!("partition-{partition}.lock"));
+        let fail = || format!("cannot lock partition {partition} in the state directory {}", dir.display());
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = file.or_fail(Kind::State, fail)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock(file)),
+            Err(TryLockError::WouldBlock) => {
+                Err(Error::new(Kind::State, fail()).because("another run of this pipeline has it"))
+            }
+            Err(TryLockError::Error(error)) => Err(Error::new(Kind::State, fail()).because(error)),
+        }
+    }
 }
 
 #[cfg(test)]

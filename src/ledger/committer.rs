@@ -1,0 +1,238 @@
+//! The writing side of exactly once: gathers an epoch and sees it through, whatever the ledger answers.
+//! It must not know which ledger it is, read a clock or wait: who calls it does.
+//!
+//! An epoch is kept until it is known to be committed, so an abort costs only the sending again. Snapshots are written
+//! chunk by chunk beside the results of several epochs; the entry names one from the epoch of its last chunk on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+
+use super::chunk::{CHUNK_BYTES, chunks_of};
+use super::{Chunk, Commit, Entry, Epoch, Pointer, Progress, Snapshot, Verdict};
+use crate::error::{Result, Retry};
+use crate::message::Stream;
+
+/// Bytes of results after which an epoch is full, and bytes of chunks that one epoch takes at most.
+const EPOCH_BYTES: usize = 16 << 20;
+const EPOCH_CHUNKS: usize = (8 << 20) / CHUNK_BYTES;
+
+/// How a call to [`Committer::commit`] ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Committed {
+    /// All that was gathered is committed, or there was nothing; true when anything was.
+    Done(bool),
+    /// Try again: nothing is visible.
+    Later { why: String, refused: bool },
+}
+
+fn later(why: String) -> Committed {
+    Committed::Later { why, refused: false }
+}
+
+/// Gathers what partitions put out, and commits it.
+pub struct Committer {
+    ledger: Box<dyn Commit>,
+    owned: BTreeMap<i32, Owned>,
+    epoch: Epoch,
+    bytes: usize,
+    /// The epoch of the last attempt, while its outcome is not known. What comes meanwhile is of the next one: were it mixed
+    /// in, the ledger could not say whether the attempt was made.
+    doubtful: Option<Epoch>,
+}
+
+#[derive(Default)]
+struct Owned {
+    /// With all that came of it.
+    entry: Option<Entry>,
+    committed: Option<Entry>,
+    writing: Option<Writing>,
+    /// Results that no entry tells of yet.
+    held: Vec<(Stream, RecordBatch)>,
+}
+
+/// A snapshot whose chunks are not all in an epoch yet.
+struct Writing {
+    snapshot: Arc<Snapshot>,
+    next: u32,
+    count: u32,
+}
+
+impl Committer {
+    pub fn new(ledger: Box<dyn Commit>) -> Self {
+        Committer { ledger, owned: BTreeMap::new(), epoch: Epoch::default(), bytes: 0, doubtful: None }
+    }
+
+    /// A partition begins with what its claim said; saying it again names us as the last who wrote.
+    pub fn begin(&mut self, partition: i32, entry: Option<Entry>) -> Result<()> {
+        self.ledger.begin(partition, entry.as_ref())?;
+        self.owned.insert(partition, Owned { entry, committed: entry, ..Owned::default() });
+        if let Some(entry) = entry {
+            self.epoch.entries.insert(partition, entry);
+        }
+        Ok(())
+    }
+
+    /// Takes results of a partition, and how far it has come with them; none while it replays.
+    pub fn results(
+        &mut self,
+        partition: i32,
+        results: Vec<(Stream, RecordBatch)>,
+        reached: Option<Progress>,
+    ) {
+        // One that was taken away may still have been at work.
+        let Some(owned) = self.owned.get_mut(&partition) else { return };
+        owned.held.extend(results);
+        if let Some(progress) = reached {
+            for (stream, rows) in owned.held.drain(..) {
+                self.bytes += rows.get_array_memory_size();
+                self.epoch.results.push((partition, stream, rows));
+            }
+            let entry = Entry { progress, snapshot: owned.entry.and_then(|entry| entry.snapshot) };
+            if owned.entry != Some(entry) {
+                owned.entry = Some(entry);
+                self.epoch.entries.insert(partition, entry);
+            }
+        }
+    }
+
+    /// Takes a snapshot to write. One that is still being written is finished first: the newer one is dropped, for the
+    /// older is nearer to being of use. So is one of which not all that it has seen is here: it may be of a time before the
+    /// partition went back, and written out late.
+    pub fn snapshot(&mut self, snapshot: Snapshot) {
+        let Some(owned) = self.owned.get_mut(&snapshot.partition) else { return };
+        let is_behind = owned.entry.is_some_and(|entry| entry.progress.position >= snapshot.position);
+        if owned.writing.is_none() && is_behind {
+            let count = chunks_of(&snapshot.state);
+            owned.writing = Some(Writing { snapshot: Arc::new(snapshot), next: 0, count });
+        }
+    }
+
+    /// Whether it is time to commit, whatever the clock says.
+    pub fn is_full(&self) -> bool {
+        self.bytes >= EPOCH_BYTES
+    }
+
+    /// Whether anything, chunks of snapshots too, is not committed yet.
+    pub fn is_clean(&self) -> bool {
+        self.doubtful.is_none()
+            && self.epoch.is_empty()
+            && self.owned.values().all(|owned| owned.writing.is_none())
+    }
+
+    /// Tries once to commit what was gathered. Errors: what no further attempt can mend.
+    pub fn commit(&mut self) -> Result<Committed> {
+        let mut any = false;
+        if let Some(epoch) = self.doubtful.take() {
+            match self.is_committed(&epoch) {
+                Ok(true) => {
+                    any = true;
+                    self.done(&epoch);
+                }
+                Ok(false) => self.epoch = epoch.followed_by(std::mem::take(&mut self.epoch)),
+                Err(error) => {
+                    self.doubtful = Some(epoch);
+                    let why = error.to_string();
+                    return if error.retry == Retry::Later { Ok(later(why)) } else { Err(error) };
+                }
+            }
+        }
+        self.take_chunks();
+        if self.epoch.is_empty() {
+            return Ok(Committed::Done(any));
+        }
+        match self.ledger.attempt(&self.epoch)? {
+            Verdict::Committed => {
+                let epoch = std::mem::take(&mut self.epoch);
+                self.done(&epoch);
+                Ok(Committed::Done(true))
+            }
+            Verdict::Aborted(why) => Ok(later(why)),
+            Verdict::Refused(why) => Ok(Committed::Later { why, refused: true }),
+            Verdict::Unknown(why) => {
+                self.doubtful = Some(std::mem::take(&mut self.epoch));
+                Ok(later(why))
+            }
+        }
+    }
+
+    /// Drops all of a partition that is not committed. Whoever has it next makes it again.
+    pub fn discard(&mut self, partition: i32) {
+        self.owned.remove(&partition);
+        self.doubtful.iter_mut().chain([&mut self.epoch]).for_each(|epoch| epoch.discard(partition));
+        self.weigh();
+    }
+
+    /// A partition is ours no more; what is not committed of it is dropped.
+    pub fn release(&mut self, partition: i32) -> Result<()> {
+        self.discard(partition);
+        self.ledger.release(partition)
+    }
+
+    /// Whether an epoch whose reply was lost is committed: its entries became visible together, so one tells of all.
+    fn is_committed(&mut self, epoch: &Epoch) -> Result<bool> {
+        let committed = |partition: &i32| self.owned.get(partition).and_then(|owned| owned.committed);
+        let news = epoch.entries.iter().filter(|&(partition, entry)| committed(partition) != Some(*entry));
+        let news: BTreeMap<i32, Entry> = news.map(|(&partition, &entry)| (partition, entry)).collect();
+        let partitions: Vec<i32> = news.keys().copied().collect();
+        let found = self.ledger.settle(&partitions)?;
+        Ok(news.iter().any(|(partition, entry)| found.get(partition) == Some(entry)))
+    }
+
+    /// An epoch is committed.
+    fn done(&mut self, epoch: &Epoch) {
+        for (partition, entry) in &epoch.entries {
+            if let Some(owned) = self.owned.get_mut(partition) {
+                owned.committed = Some(*entry);
+            }
+        }
+        self.weigh();
+    }
+
+    fn weigh(&mut self) {
+        let results = self.doubtful.iter().chain([&self.epoch]).flat_map(|epoch| &epoch.results);
+        self.bytes = results.map(|(.., rows)| rows.get_array_memory_size()).sum();
+    }
+
+    /// Moves chunks into the epoch, and lets the entries of finished snapshots name them.
+    fn take_chunks(&mut self) {
+        for (&partition, owned) in &mut self.owned {
+            let Some(writing) = &mut owned.writing else { continue };
+            while writing.next < writing.count && self.epoch.chunks.len() < EPOCH_CHUNKS {
+                let snapshot = Arc::clone(&writing.snapshot);
+                self.epoch.chunks.push(Chunk { snapshot, index: writing.next, count: writing.count });
+                writing.next += 1;
+            }
+            let pointer = Pointer { position: writing.snapshot.position, chunks: writing.count };
+            // A snapshot comes after the results before it, so an entry is there, at its position or further on.
+            if let (true, Some(entry)) = (writing.next == writing.count, &mut owned.entry) {
+                entry.snapshot = Some(pointer);
+                self.epoch.entries.insert(partition, *entry);
+                owned.writing = None;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Counts, Fate, World};
+    use super::*;
+
+    #[test]
+    fn a_snapshot_of_what_is_not_here_is_not_named() {
+        let world = World::default();
+        let (_, commit) = world.open(1, Box::new(|_| Fate::Go));
+        world.rebalance(&[1]);
+        let mut committer = Committer::new(commit);
+        let progress = Progress { begun: 0, position: 400, counts: Counts::default() };
+        committer.begin(0, Some(Entry { progress, snapshot: None })).unwrap();
+        committer.snapshot(Snapshot { partition: 0, position: 500, state: vec![1] });
+        assert_eq!(committer.commit().unwrap(), Committed::Done(true));
+        assert_eq!(world.entry(0).unwrap().snapshot, None);
+        committer.snapshot(Snapshot { partition: 0, position: 400, state: vec![1] });
+        assert_eq!(committer.commit().unwrap(), Committed::Done(true));
+        assert_eq!(world.entry(0).unwrap().snapshot, Some(Pointer { position: 400, chunks: 1 }));
+    }
+}
