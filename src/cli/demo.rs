@@ -39,7 +39,7 @@ pub fn demo(sets: &[String], keep_serving: bool) -> Outcome {
     let watch = run::watch(&pipeline.plan, Arc::new(move |records| watched.inc(records)))?;
     let server = run::serve(&pipeline.plan, &watch)?;
     let started = Instant::now();
-    let summary = run::start(&pipeline, watch.clone())?.unwrap_or_default();
+    let summary = run::start(&pipeline, watch.clone(), &run::Beginning::default())?.unwrap_or_default();
     bar.finish_and_clear();
     say("New York's hourly weather of 2013, three airports: temperature in °F, forecast as it came in\n");
     say(&watch.metrics.scoreboard().render(summary.windows, summary.records, started.elapsed()));
@@ -85,5 +85,24 @@ fn progress_bar(records: u64) -> ProgressBar {
     match style {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::plan::{Delivery, SourcePlan, StatePlan};
+
+    #[test]
+    fn the_demo_is_exactly_once_without_a_broker() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = unpack(dir.path()).unwrap();
+        let sets = SETS.map(str::to_owned);
+        let plan = config::load(&path, &sets).unwrap_or_else(|faults| panic!("{faults}")).plan;
+        assert_eq!(plan.delivery, Delivery::ExactlyOnce);
+        assert!(matches!(plan.source, SourcePlan::File(_)) && matches!(plan.state, Some(StatePlan::Dir(_))));
+        assert_eq!(plan.topics_written().count(), 0);
+        let written = config::load(&path, &[]).unwrap_or_else(|faults| panic!("{faults}")).plan;
+        assert_eq!((written.delivery, written.topics_written().count()), (Delivery::ExactlyOnce, 4));
     }
 }

@@ -3,9 +3,11 @@
 
 mod check;
 mod demo;
+mod history;
 mod model;
 mod run;
 mod train;
+mod verify;
 mod weights;
 
 use std::io::{IsTerminal, Write};
@@ -60,7 +62,11 @@ enum LogFormat {
 #[derive(Subcommand)]
 enum Verb {
     /// Runs a pipeline until its input ends or a signal comes.
-    Run { pipeline: PathBuf },
+    Run {
+        pipeline: PathBuf,
+        #[command(flatten)]
+        beginning: run::Beginning,
+    },
     /// Checks a pipeline file: every fault with its line and column.
     Check {
         pipeline: PathBuf,
@@ -74,6 +80,8 @@ enum Verb {
         #[arg(long)]
         no_serve: bool,
     },
+    /// Makes everything again from the input, and compares it with what the sinks hold, byte by byte.
+    Verify { pipeline: PathBuf },
     /// Queries the forecasts, scores and rejects of a pipeline with SQL, read-only.
     Sql {
         pipeline: PathBuf,
@@ -122,6 +130,9 @@ type Outcome<T = ()> = std::result::Result<T, Failure>;
 
 /// Runs the command line of this process. Exit code: 0 done, 1 failed, 2 usage, 78 bad pipeline file.
 pub fn main() -> ExitCode {
+    // Of a test: `FAILPOINTS="ledger.produced=3*off->return"` dies at that step of the fourth commit.
+    #[cfg(debug_assertions)]
+    let _armed = std::env::var_os("FAILPOINTS").map(|_| fail::FailScenario::setup());
     let cli = Cli::parse();
     start_logs(&cli.global);
     match dispatch(&cli) {
@@ -140,8 +151,9 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: &Cli) -> Outcome {
     let sets = &cli.global.sets;
     match &cli.verb {
-        Verb::Run { pipeline } => run::run(config::load(pipeline, sets)?),
+        Verb::Run { pipeline, beginning } => run::run(config::load(pipeline, sets)?, beginning),
         Verb::Check { pipeline, connect } => check::check(&config::load(pipeline, sets)?, *connect),
+        Verb::Verify { pipeline } => verify::verify(&config::load(pipeline, sets)?),
         Verb::Demo { no_serve } => demo::demo(sets, !no_serve),
         Verb::Sql { pipeline, query, format } => {
             let format = match format {
@@ -190,8 +202,8 @@ fn check_clients(pipeline: &Pipeline) -> Outcome {
     if let SourcePlan::Kafka(kafka) = &pipeline.plan.source {
         at(&["source", "kafka", "properties"], &kafka.client)?;
     }
-    for (stream, client, _) in pipeline.plan.sinks.topics() {
-        at(&["sinks", stream.name(), "kafka", "properties"], client)?;
+    for (end, client, _) in pipeline.plan.topics_written() {
+        at(&[&end, "kafka", "properties"], client)?;
     }
     Ok(())
 }

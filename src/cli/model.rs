@@ -124,6 +124,11 @@ fn state_dir<'a>(pipeline: &'a Pipeline, verb: &str) -> Outcome<&'a Path> {
     }
     match &plan.state {
         Some(StatePlan::Dir(dir)) => Ok(dir),
+        Some(StatePlan::Kafka { topic, .. }) => {
+            let message =
+                format!("the state is in topic {topic}; model {verb} needs state: {{ dir: … }} for now");
+            Err(fault(&["state"], message))
+        }
         None => Err(fault(&["state"], format!("model {verb} needs state: {{ dir: … }}"))),
     }
 }

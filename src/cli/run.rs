@@ -5,25 +5,44 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{Outcome, check_clients, placed};
+use clap::Args;
+
+use super::{Outcome, check_clients, history, placed};
 use crate::config::Pipeline;
-use crate::config::plan::{KafkaClientPlan, Plan, SourcePlan};
+use crate::config::plan::{Delivery, KafkaClientPlan, Plan, SourcePlan, StatePlan};
 use crate::error::{Error, Kind, Result, Retry};
 use crate::ingest::{FileSource, GeneratedSource, KafkaSource, Source};
-use crate::kafka::{ensure_topic, mismatch, partition_count};
-use crate::runtime::{Blueprint, Job, Known, Outputs, Pace, Summary, Watch, on_signal, run_threads};
+use crate::kafka::{ensure_topic, grow_topic, idle_member, member_count, mismatch, partition_count};
+use crate::ledger::TOPIC_SETTINGS;
+use crate::runtime::{
+    Blueprint, Ends, Job, Known, Pace, Summary, Watch, exact, on_signal, relearn, run_threads,
+};
 use crate::serve::{Health, HttpServer, Metrics, Part};
+use crate::sink::Pulse;
 
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LONGEST_RETRY: Duration = Duration::from_secs(10);
 
-pub fn run(pipeline: Pipeline) -> Outcome {
+/// How a run begins.
+#[derive(Args, Default)]
+pub struct Beginning {
+    /// Begin at the source's start where results are there and nothing says how far they go (offsets have expired, or the
+    /// group is another one). Some results may be written again.
+    #[arg(long)]
+    pub bootstrap: bool,
+    /// First learn anew: read the whole input up to the last commit again, in silence, under the pipeline file as it is
+    /// now, and put what is learned in place of the state. Results go on after the last commit. No other instance may run.
+    #[arg(long)]
+    pub reset_state: bool,
+}
+
+pub fn run(pipeline: Pipeline, beginning: &Beginning) -> Outcome {
     let plan = &pipeline.plan;
     check_clients(&pipeline)?;
     let watch = watch(plan, Arc::new(|_| ()))?;
     let server = serve(plan, &watch)?;
     let started = Instant::now();
-    let summary = start(&pipeline, watch.clone())?;
+    let summary = start(&pipeline, watch.clone(), beginning)?;
     let bounded = !matches!(plan.source, SourcePlan::Kafka(_));
     if let (Some(summary), true) = (summary, bounded) {
         eprintln!("{}", watch.metrics.rejects());
@@ -47,6 +66,7 @@ pub fn watch(plan: &Plan, progress: Arc<dyn Fn(u64) + Send + Sync>) -> Result<Wa
         health: Arc::new(Health::default()),
         stop,
         progress,
+        pulse: Pulse::default(),
     })
 }
 
@@ -59,8 +79,12 @@ pub fn serve(plan: &Plan, watch: &Watch) -> Result<Option<HttpServer>> {
 }
 
 /// Runs the pipeline on threads; nothing, when the end came before the beginning.
-pub fn start(pipeline: &Pipeline, watch: Watch) -> Outcome<Option<Summary>> {
+pub fn start(pipeline: &Pipeline, watch: Watch, beginning: &Beginning) -> Outcome<Option<Summary>> {
     let plan = &pipeline.plan;
+    if beginning.reset_state && !reset_state(pipeline, &watch)? {
+        return Ok(None);
+    }
+    let mut group = None;
     let unread = || placed(pipeline, Blueprint::new(plan.clone(), Known::default()));
     let (blueprint, source): (Blueprint, Box<dyn Source>) = match &plan.source {
         SourcePlan::File(file) => {
@@ -68,15 +92,21 @@ pub fn start(pipeline: &Pipeline, watch: Watch) -> Outcome<Option<Summary>> {
             (placed(pipeline, Blueprint::for_file(plan.clone(), &mut source))?, Box::new(source))
         }
         SourcePlan::Generate(generate) => (unread()?, Box::new(GeneratedSource::new(generate))),
-        SourcePlan::Kafka(kafka) => (unread()?, Box::new(KafkaSource::open(kafka)?)),
+        SourcePlan::Kafka(kafka) => {
+            let source = KafkaSource::open(kafka)?;
+            group = Some(source.group());
+            (unread()?, Box::new(source))
+        }
     };
-    if !topics_are_there(plan, &watch)? {
-        return Ok(None);
-    }
+    let ends = patiently(&watch, || {
+        make_topics(plan)?;
+        Ends::open(plan, group.clone(), &watch, beginning.bootstrap)
+    })?;
+    let Some(ends) = ends else { return Ok(None) };
     let job = Job {
         blueprint: Arc::new(blueprint),
         source,
-        outputs: Outputs::open(plan, &watch.patience())?,
+        ends,
         watch,
         pace: Pace {
             workers: plan.workers,
@@ -87,12 +117,40 @@ pub fn start(pipeline: &Pipeline, watch: Watch) -> Outcome<Option<Summary>> {
     Ok(Some(run_threads(job)?))
 }
 
-/// Waits for the brokers and the source's topic, and makes the sinks' topics; false, when told to stop before.
-fn topics_are_there(plan: &Plan, watch: &Watch) -> Result<bool> {
+/// Learns anew up to the last commit; false, when told to stop before. Errors: also when somebody else runs.
+fn reset_state(pipeline: &Pipeline, watch: &Watch) -> Outcome<bool> {
+    let plan = &pipeline.plan;
+    if plan.delivery != Delivery::ExactlyOnce {
+        let what = "--reset-state needs delivery: exactly_once; otherwise remove the state, and all is read and written \
+                    again";
+        return Err(Error::new(Kind::State, what).into());
+    }
+    let mut group = None;
+    if let SourcePlan::Kafka(kafka) = &plan.source {
+        let members = member_count(&kafka.client, &kafka.group)?;
+        if members > 0 {
+            let what =
+                format!("--reset-state: {members} instances are in group {}: stop them first", kafka.group);
+            return Err(Error::new(Kind::State, what).into());
+        }
+        group = Some(idle_member(&kafka.client, &kafka.group)?);
+    }
+    watch.health.set_waiting(Part::Replay, "learning anew");
+    let (blueprint, mut source) = history::open(pipeline)?;
+    let done = relearn(&blueprint, source.as_mut(), exact(plan, group, false)?, watch)?;
+    watch.health.set_ready(Part::Replay);
+    if let Some(partitions) = done {
+        tracing::info!(partitions, "the state is learned anew up to the last commit");
+    }
+    Ok(done.is_some())
+}
+
+/// Tries again for as long as that can help: the brokers or the source's topic may be away. None, when told to stop before.
+fn patiently<T>(watch: &Watch, attempt: impl Fn() -> Result<T>) -> Result<Option<T>> {
     let mut wait = FIRST_RETRY;
     loop {
-        match make_topics(plan) {
-            Ok(()) => return Ok(true),
+        match attempt() {
+            Ok(done) => return Ok(Some(done)),
             Err(error) if error.retry == Retry::Later => {
                 tracing::warn!(%error, retry_in = ?wait, "waiting for Kafka");
                 watch.health.set_waiting(Part::Source, error.to_string());
@@ -102,7 +160,7 @@ fn topics_are_there(plan: &Plan, watch: &Watch) -> Result<bool> {
         let until = Instant::now() + wait;
         while Instant::now() < until {
             if watch.stop.load(Ordering::Relaxed) {
-                return Ok(false);
+                return Ok(None);
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -118,10 +176,16 @@ fn make_topics(plan: &Plan) -> Result<()> {
         SourcePlan::Generate(generate) => generate.partitions,
         SourcePlan::File(_) => 1,
     };
-    for (_, client, topic) in plan.sinks.topics() {
-        ensure_topic(client, topic, wanted)?;
+    let is_state =
+        |topic: &str| matches!(&plan.state, Some(StatePlan::Kafka { topic: state, .. }) if state == topic);
+    for (_, client, topic) in plan.topics_written() {
+        let settings: &[(&str, &str)] = if is_state(topic) { &TOPIC_SETTINGS } else { &[] };
+        ensure_topic(client, topic, wanted, settings)?;
         let found = partition_count(client, topic)?.ok_or_else(|| no_topic(client, topic))?;
-        if found != wanted {
+        // A topic that is read may have grown; how many a generator has is a choice, which may be a mistake.
+        if found < wanted && matches!(plan.source, SourcePlan::Kafka(_)) {
+            grow_topic(client, topic, wanted)?;
+        } else if found != wanted {
             return Err(Error::new(Kind::Sink, mismatch(topic, found, wanted)));
         }
     }

@@ -13,14 +13,13 @@ use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 
 use self::report::{Bar, table};
-use super::{Failure, Outcome, check_clients, placed, run, say, weights};
+use super::{Failure, Outcome, check_clients, history, run, say, weights};
 use crate::config::Pipeline;
-use crate::config::plan::{Expert, ForecastPlan, GeneratePlan, Plan, Scope, SourcePlan};
+use crate::config::plan::{Expert, ForecastPlan, Plan, Scope};
 use crate::error::{Error, Kind, OrFail};
 use crate::forecast::{Recorder, meaning, network_spec};
-use crate::ingest::{FileSource, GeneratedSource, KafkaHistory, Source};
 use crate::model::{Mode, Progress, Sequence, Training, file, train as train_network};
-use crate::runtime::{Blueprint, Known, Watch, read_history};
+use crate::runtime::{Watch, read_history};
 
 /// The options of `train`.
 #[derive(Args)]
@@ -131,7 +130,7 @@ fn training(plan: &ForecastPlan, args: &TrainArgs) -> Training {
 /// The history of every series. Errors: besides those of reading, `Source`, when nothing can be trained on it.
 fn record(pipeline: &Pipeline, args: &TrainArgs, watch: &Watch, bar: &ProgressBar) -> Outcome<Vec<Sequence>> {
     let plan = &pipeline.plan;
-    let (blueprint, mut source) = open(pipeline)?;
+    let (blueprint, mut source) = history::open(pipeline)?;
     let mut recorder = Recorder::new(&plan.forecast, plan.window.size_us);
     let read = read_history(&blueprint, source.as_mut(), watch, &mut |partition, rows| {
         recorder.take(partition, rows)
@@ -178,22 +177,4 @@ fn windows_needed(plan: &ForecastPlan, holdout: f64) -> i64 {
     let trained = (2.0 * horizon + 1.0) / (1.0 - holdout);
     let held_out = (horizon + 1.0) / holdout;
     trained.max(held_out).ceil() as i64
-}
-
-/// The source as a bounded history.
-fn open(pipeline: &Pipeline) -> Outcome<(Blueprint, Box<dyn Source>)> {
-    let plan = &pipeline.plan;
-    let unread = || placed(pipeline, Blueprint::new(plan.clone(), Known::default()));
-    Ok(match &plan.source {
-        SourcePlan::File(file) => {
-            let mut source = FileSource::open(file)?;
-            (placed(pipeline, Blueprint::for_file(plan.clone(), &mut source))?, Box::new(source))
-        }
-        SourcePlan::Generate(generate) => {
-            // The past need not be waited for.
-            let at_once = GeneratePlan { rate: None, ..generate.clone() };
-            (unread()?, Box::new(GeneratedSource::new(&at_once)))
-        }
-        SourcePlan::Kafka(kafka) => (unread()?, Box::new(KafkaHistory::open(kafka)?)),
-    })
 }

@@ -1,14 +1,18 @@
 //! Kafka topics as a source: a consumer in a group, each assigned partition read from where it is told to start.
 //! It must not decode, and must not commit by itself: positions become the group's when the runner says they are
 //! durable.
+//!
+//! A member that the group has shut out comes back under another name. librdkafka (2.12) does not always say so: one with
+//! `group.instance.id` that is shut out within a rebalance goes on with what it had, though others had it in between. So
+//! what is owned is owned under a name: under another one nothing is committed, until all of it is lost and claimed anew.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -17,7 +21,7 @@ use rdkafka::types::RDKafkaRespErr;
 use super::source::{Event, Source};
 use crate::config::plan::{KafkaSourcePlan, Start};
 use crate::error::{Error, Kind, OrFail, Result};
-use crate::kafka::{METADATA_TIMEOUT, client_config, create};
+use crate::kafka::{Group, METADATA_TIMEOUT, client_config, create, member_id};
 use crate::message::{EventTime, RawRecord, Records};
 
 /// Bytes of one poll; the record that passes it is the last.
@@ -36,11 +40,15 @@ struct Notes {
     /// That there is no such topic; over when partitions of it come.
     missing: Option<String>,
     lag: BTreeMap<i32, i64>,
+    /// The name under which the group gave us what we own.
+    member: String,
+    /// Nobody polls any more: the group gets everything back at once.
+    is_closing: bool,
 }
 
 enum Rebalance {
-    Assigned(Vec<i32>),
-    Revoked(Vec<i32>),
+    Assigned { partitions: Vec<i32>, member: String },
+    Revoked { partitions: Vec<i32>, lost: bool },
 }
 
 #[derive(Clone, Default)]
@@ -81,33 +89,68 @@ impl ClientContext for Context {
 }
 
 impl ConsumerContext for Context {
-    /// Takes a lost partition away at once; an assigned one waits until the runner says where to start.
+    /// Only notes it: an assigned partition waits until the runner says where to start, a revoked one until it is
+    /// released, and the group waits with them.
     fn rebalance(&self, consumer: &BaseConsumer<Self>, code: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        if self.notes(|notes| notes.is_closing) {
+            // The answer that librdkafka waits for; while it closes, it takes any for this one.
+            _ = consumer.unassign();
+            return;
+        }
         let ids: Vec<i32> = list.elements().iter().map(|element| element.partition()).collect();
+        let member = member_id(consumer);
         if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             tracing::info!(partitions = ?ids, "assigned");
             self.notes(|notes| {
                 notes.missing = None;
-                notes.rebalances.push_back(Rebalance::Assigned(ids));
+                notes.rebalances.push_back(Rebalance::Assigned { partitions: ids, member });
             });
         } else {
-            tracing::info!(partitions = ?ids, "revoked");
-            if let Err(error) = consumer.incremental_unassign(list) {
-                tracing::warn!(%error, "cannot give partitions back");
-            }
-            self.notes(|notes| notes.rebalances.push_back(Rebalance::Revoked(ids)));
+            let lost = consumer.assignment_lost() || self.notes(|notes| notes.member != member);
+            tracing::info!(partitions = ?ids, lost, "revoked");
+            self.notes(|notes| notes.rebalances.push_back(Rebalance::Revoked { partitions: ids, lost }));
         }
     }
 }
 
+/// Our place in the group, for commits in its name.
+struct Member {
+    consumer: Arc<BaseConsumer<Context>>,
+    context: Context,
+}
+
+impl Group for Member {
+    fn metadata(&self) -> Option<ConsumerGroupMetadata> {
+        let metadata = Group::metadata(&*self.consumer)?;
+        // Names do not come back: if it is the right one now, it was so when the metadata was made.
+        let member = member_id(&self.consumer);
+        let is_known = !member.is_empty() && self.context.notes(|notes| notes.member == member);
+        is_known.then_some(metadata)
+    }
+
+    fn committed(
+        &self,
+        topic: &str,
+        partitions: &[i32],
+        timeout: Duration,
+    ) -> KafkaResult<TopicPartitionList> {
+        Group::committed(&*self.consumer, topic, partitions, timeout)
+    }
+}
+
 pub struct KafkaSource {
-    consumer: BaseConsumer<Context>,
+    consumer: Arc<BaseConsumer<Context>>,
     context: Context,
     topic: String,
     from: Start,
     /// Assigned partitions that are not started yet, and where those that are begin.
     starting: BTreeMap<i32, Option<Offset>>,
     owned: BTreeSet<i32>,
+    /// Our new name, while what we owned under the old one is being let go of.
+    renamed: Option<String>,
+    /// Revoked partitions, those that are not released yet first: they go back together.
+    releasing: BTreeSet<i32>,
+    released: BTreeSet<i32>,
     /// The newest position told of each partition.
     committed: BTreeMap<i32, i64>,
     ready: VecDeque<Event>,
@@ -121,28 +164,40 @@ impl KafkaSource {
             Start::Earliest => "earliest",
             Start::Latest => "latest",
         };
-        let defaults = [
+        let mut defaults = vec![
             ("group.id", plan.group.as_str()),
             ("auto.offset.reset", reset),
             ("enable.auto.commit", "false"),
             ("enable.auto.offset.store", "false"),
             ("isolation.level", "read_committed"),
-            ("partition.assignment.strategy", "cooperative-sticky"),
             ("statistics.interval.ms", "1000"),
-            ("session.timeout.ms", "10000"),
+            // A topic that grows is noticed within this time.
+            ("topic.metadata.refresh.interval.ms", "30000"),
         ];
+        let properties = &plan.client.properties;
+        let is_new = |(name, value): &(String, String)| {
+            name == "group.protocol" && value.eq_ignore_ascii_case("consumer")
+        };
+        // In the new protocol the broker decides both.
+        if !properties.iter().any(is_new) {
+            defaults.push(("partition.assignment.strategy", "cooperative-sticky"));
+            defaults.push(("session.timeout.ms", "10000"));
+        }
         let context = Context::default();
         let fail = || format!("cannot make a consumer for topic {}", plan.topic);
         let consumer: BaseConsumer<Context> =
             create(&client_config(&plan.client, &defaults), context.clone())?;
         consumer.subscribe(&[&plan.topic]).or_fail(Kind::Source, fail)?;
         Ok(KafkaSource {
-            consumer,
+            consumer: Arc::new(consumer),
             context,
             topic: plan.topic.clone(),
             from: plan.start,
             starting: BTreeMap::new(),
             owned: BTreeSet::new(),
+            renamed: None,
+            releasing: BTreeSet::new(),
+            released: BTreeSet::new(),
             committed: BTreeMap::new(),
             ready: VecDeque::new(),
             batch: BATCH,
@@ -150,8 +205,9 @@ impl KafkaSource {
     }
 
     /// At most this many records a poll, over all partitions.
-    pub fn with_batch_records(self, records: usize) -> Self {
-        KafkaSource { batch: records.max(1), ..self }
+    pub fn with_batch_records(mut self, records: usize) -> Self {
+        self.batch = records.max(1);
+        self
     }
 
     fn list(&self, partition: i32) -> TopicPartitionList {
@@ -202,6 +258,38 @@ impl KafkaSource {
         self.consumer.resume(&list).or_fail(Kind::Source, fail)
     }
 
+    /// Gives the revoked partitions back, once all of them are released.
+    fn unassign_released(&mut self) -> Result<()> {
+        if !self.releasing.is_empty() {
+            return Ok(());
+        }
+        if let Some(member) = self.renamed.take() {
+            self.context.notes(|notes| notes.member = member);
+        }
+        if self.released.is_empty() {
+            return Ok(());
+        }
+        let mut list = TopicPartitionList::new();
+        for partition in std::mem::take(&mut self.released) {
+            list.add_partition(&self.topic, partition);
+        }
+        self.consumer.incremental_unassign(&list).or_fail(Kind::Source, || "cannot give partitions back")
+    }
+
+    /// Answers what librdkafka may still wait for, without a claim to anything.
+    fn answer(&mut self) -> Result<()> {
+        self.take_rebalances()?;
+        self.released.append(&mut self.releasing);
+        self.unassign_released()?;
+        self.starting.values_mut().for_each(|start| _ = start.get_or_insert(Offset::End));
+        if self.starting.is_empty() { Ok(()) } else { self.assign_started() }
+    }
+
+    /// The consumer's place in its group, for commits in its name.
+    pub fn group(&self) -> Arc<dyn Group> {
+        Arc::new(Member { consumer: Arc::clone(&self.consumer), context: self.context.clone() })
+    }
+
     fn commit_group(&self, positions: &[(i32, i64)], mode: CommitMode) -> Result<()> {
         let mut list = TopicPartitionList::new();
         for &(partition, position) in positions {
@@ -221,20 +309,40 @@ impl KafkaSource {
     fn take_rebalances(&mut self) -> Result<()> {
         while let Some(rebalance) = self.context.notes(|notes| notes.rebalances.pop_front()) {
             match rebalance {
-                Rebalance::Assigned(ids) => {
-                    if ids.is_empty() {
-                        self.assign_started()?;
-                    }
-                    self.starting.extend(ids.iter().map(|&id| (id, None)));
-                    self.ready.push_back(Event::Assigned(ids));
-                }
-                Rebalance::Revoked(ids) => {
-                    ids.iter().for_each(|id| _ = self.owned.remove(id));
-                    self.ready.push_back(Event::Revoked(ids));
-                }
+                Rebalance::Assigned { partitions, member } => self.take_assigned(partitions, member)?,
+                Rebalance::Revoked { partitions, lost } => self.take_revoked(partitions, lost),
             }
         }
         Ok(())
+    }
+
+    fn take_assigned(&mut self, mut partitions: Vec<i32>, member: String) -> Result<()> {
+        let is_other = self.context.notes(|notes| notes.member != member);
+        if is_other && !self.owned.is_empty() {
+            tracing::warn!(partitions = ?self.owned, "the group had shut us out: what we had is claimed anew");
+            let stale: Vec<i32> = self.owned.iter().copied().collect();
+            self.take_revoked(stale.clone(), true);
+            self.renamed = Some(member);
+            partitions.extend(stale);
+        } else if is_other {
+            self.context.notes(|notes| notes.member = member);
+        }
+        if partitions.is_empty() {
+            self.assign_started()?;
+        }
+        self.starting.extend(partitions.iter().map(|&id| (id, None)));
+        self.ready.push_back(Event::Assigned(partitions));
+        Ok(())
+    }
+
+    fn take_revoked(&mut self, partitions: Vec<i32>, lost: bool) {
+        for id in &partitions {
+            self.owned.remove(id);
+            self.starting.remove(id);
+            self.committed.remove(id);
+            self.releasing.insert(*id);
+        }
+        self.ready.push_back(Event::Revoked { partitions, lost });
     }
 
     fn complain(&self, error: &KafkaError) {
@@ -318,6 +426,21 @@ impl Source for KafkaSource {
         self.assign_started()
     }
 
+    fn release(&mut self, partition: i32) -> Result<()> {
+        if self.releasing.remove(&partition) {
+            self.released.insert(partition);
+        }
+        self.unassign_released()
+    }
+
+    fn first(&mut self, partition: i32) -> Result<Option<i64>> {
+        let fail = || format!("cannot ask where topic {} partition {partition} begins", self.topic);
+        let marks = self.consumer.fetch_watermarks(&self.topic, partition, METADATA_TIMEOUT);
+        marks
+            .map(|(first, _)| Some(first))
+            .map_err(|error| Error::transient(Kind::Source, fail()).because(error))
+    }
+
     fn set_paused(&mut self, partition: i32, paused: bool) -> Result<()> {
         if !self.owned.contains(&partition) {
             return Ok(());
@@ -345,12 +468,27 @@ impl Source for KafkaSource {
         if !last.is_empty() {
             self.commit_group(&last, CommitMode::Sync)?;
         }
+        self.answer()?;
         // Leaving now, the group need not wait for our session to time out.
         self.consumer.unsubscribe();
         let until = Instant::now() + Duration::from_secs(5);
-        while Instant::now() < until && self.consumer.assignment().is_ok_and(|list| list.count() > 0) {
+        loop {
             _ = self.consumer.poll(Duration::from_millis(20));
+            self.answer()?;
+            let is_left = self.consumer.assignment().is_ok_and(|list| list.count() == 0);
+            if is_left || Instant::now() > until {
+                return Ok(());
+            }
         }
-        Ok(())
+    }
+}
+
+impl Drop for KafkaSource {
+    /// The consumer's own end waits for answers, and from now on nobody gives them.
+    fn drop(&mut self) {
+        if let Err(error) = self.answer() {
+            tracing::debug!(%error, "leaving the group");
+        }
+        self.context.notes(|notes| notes.is_closing = true);
     }
 }

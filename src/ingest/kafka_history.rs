@@ -152,15 +152,19 @@ impl Source for KafkaHistory {
         Ok(Event::Idle { problem: self.trouble.clone() })
     }
 
-    /// All begin at the topic's beginning. Errors: `Source`, for another position.
+    /// Errors: `Source`, when the topic cannot be read from there.
     fn start(&mut self, partition: i32, position: Option<i64>) -> Result<()> {
-        match position {
-            None => Ok(()),
-            Some(_) => {
-                let what = format!("partition {partition}: a topic's history is read from its beginning");
-                Err(Error::new(Kind::Source, what))
-            }
-        }
+        let Some(position) = position.filter(|_| self.ends.contains_key(&partition)) else { return Ok(()) };
+        let fail = || format!("cannot read topic {} partition {partition} from {position}", self.topic);
+        self.consumer
+            .seek(&self.topic, partition, Offset::Offset(position), METADATA_TIMEOUT)
+            .or_fail(Kind::Source, fail)
+    }
+
+    fn first(&mut self, partition: i32) -> Result<Option<i64>> {
+        let fail = || format!("cannot ask where topic {} partition {partition} begins", self.topic);
+        let marks = self.consumer.fetch_watermarks(&self.topic, partition, METADATA_TIMEOUT);
+        marks.map(|(first, _)| Some(first)).or_fail(Kind::Source, fail)
     }
 
     fn set_paused(&mut self, partition: i32, paused: bool) -> Result<()> {

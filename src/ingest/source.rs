@@ -11,8 +11,9 @@ use crate::message::Records;
 pub enum Event {
     /// These partitions are ours now; nothing of them is read before [`Source::start`].
     Assigned(Vec<i32>),
-    /// These partitions are ours no more.
-    Revoked(Vec<i32>),
+    /// These partitions are to be given back: they stay ours until [`Source::release`], unless they are `lost`; then
+    /// somebody may have them already.
+    Revoked { partitions: Vec<i32>, lost: bool },
     /// The next records of a partition, in order.
     Records { partition: i32, records: Records },
     /// A bounded partition has no more records.
@@ -31,6 +32,16 @@ pub trait Source: Send {
 
     /// Stops or resumes the reading of a partition; while it is paused, no records of it come.
     fn set_paused(&mut self, partition: i32, paused: bool) -> Result<()>;
+
+    /// Gives a revoked partition back: all that was worked on of it is committed, or never will be.
+    fn release(&mut self, _partition: i32) -> Result<()> {
+        Ok(())
+    }
+
+    /// The first record of a partition that can still be read, where the source can tell.
+    fn first(&mut self, _partition: i32) -> Result<Option<i64>> {
+        Ok(None)
+    }
 
     /// Tells the source's own memory that everything before `position` is done and durable.
     fn commit(&mut self, _partition: i32, _position: i64) -> Result<()> {

@@ -11,18 +11,25 @@ use super::partition::{Outcome, Partition};
 use super::watch::Watch;
 use crate::error::Result;
 use crate::ingest::{Event, Source};
+use crate::message::Records;
 
 const POLL: Duration = Duration::from_millis(50);
 
-/// Reads until every partition has ended, and hands its closed windows on. The number of records read; none, when the
-/// watch's stop flag ended it before the input did. Errors: the source's, those of decoding and windows, and `take`'s.
-pub fn read_history(
-    blueprint: &Blueprint,
-    source: &mut dyn Source,
-    watch: &Watch,
-    take: &mut dyn FnMut(i32, &RecordBatch) -> Result<()>,
-) -> Result<Option<u64>> {
-    let mut partitions: BTreeMap<i32, Partition> = BTreeMap::new();
+/// What is done with a bounded input.
+pub trait Reader {
+    /// A partition comes: from where it is read; none: from its beginning.
+    fn begin(&mut self, partition: i32) -> Result<Option<i64>>;
+
+    /// Its next records.
+    fn records(&mut self, partition: i32, records: Records) -> Result<()>;
+
+    /// It has no more.
+    fn end(&mut self, partition: i32) -> Result<()>;
+}
+
+/// Reads until every partition has ended. The number of records read; none, when the watch's stop flag ended it before the
+/// input did. Errors: the source's and the reader's.
+pub fn read_to_end(source: &mut dyn Source, watch: &Watch, reader: &mut dyn Reader) -> Result<Option<u64>> {
     let (mut assigned, mut ended, mut read) = (0, 0, 0);
     while assigned == 0 || ended < assigned {
         if watch.is_stopped() {
@@ -33,35 +40,65 @@ pub fn read_history(
             Event::Assigned(ids) => {
                 assigned += ids.len();
                 for id in ids {
-                    partitions.insert(id, blueprint.windows(id)?);
-                    source.start(id, None)?;
+                    let from = reader.begin(id)?;
+                    source.start(id, from)?;
                 }
             }
-            Event::Records { partition: id, records } => {
-                let Some(partition) = partitions.get_mut(&id) else { continue };
+            Event::Records { partition, records } => {
                 let count = records.len() as u64;
-                partition.take(records, &mut |outcome| hand_on(id, &outcome, watch, take))?;
+                reader.records(partition, records)?;
                 read += count;
                 (watch.progress)(count);
             }
-            Event::End { partition: id } => {
-                let Some(mut partition) = partitions.remove(&id) else { continue };
-                partition.finish(&mut |outcome| hand_on(id, &outcome, watch, take))?;
+            Event::End { partition } => {
+                reader.end(partition)?;
                 ended += 1;
             }
-            Event::Revoked(_) | Event::Idle { .. } => {}
+            Event::Revoked { .. } | Event::Idle { .. } => {}
         }
     }
     source.close()?;
     Ok(Some(read))
 }
 
-fn hand_on(
-    id: i32,
-    outcome: &Outcome,
+/// Takes a partition's closed windows.
+type Take<'a> = dyn FnMut(i32, &RecordBatch) -> Result<()> + 'a;
+
+/// Hands the closed windows of every partition on. Otherwise as [`read_to_end`].
+pub fn read_history(
+    blueprint: &Blueprint,
+    source: &mut dyn Source,
     watch: &Watch,
-    take: &mut dyn FnMut(i32, &RecordBatch) -> Result<()>,
-) -> Result<()> {
+    take: &mut Take<'_>,
+) -> Result<Option<u64>> {
+    read_to_end(source, watch, &mut Windows { blueprint, watch, take, partitions: BTreeMap::new() })
+}
+
+struct Windows<'a, 'b> {
+    blueprint: &'a Blueprint,
+    watch: &'a Watch,
+    take: &'a mut Take<'b>,
+    partitions: BTreeMap<i32, Partition>,
+}
+
+impl Reader for Windows<'_, '_> {
+    fn begin(&mut self, id: i32) -> Result<Option<i64>> {
+        self.partitions.insert(id, self.blueprint.windows(id)?);
+        Ok(None)
+    }
+
+    fn records(&mut self, id: i32, records: Records) -> Result<()> {
+        let Some(partition) = self.partitions.get_mut(&id) else { return Ok(()) };
+        partition.take(records, &mut |outcome| hand_on(id, &outcome, self.watch, self.take))
+    }
+
+    fn end(&mut self, id: i32) -> Result<()> {
+        let Some(mut partition) = self.partitions.remove(&id) else { return Ok(()) };
+        partition.finish(&mut |outcome| hand_on(id, &outcome, self.watch, self.take))
+    }
+}
+
+fn hand_on(id: i32, outcome: &Outcome, watch: &Watch, take: &mut Take<'_>) -> Result<()> {
     watch.rejected(outcome);
     outcome.rows.iter().try_for_each(|rows| take(id, rows))
 }

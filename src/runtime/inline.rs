@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::outputs::open_partition;
+use super::ends::open_partition;
 use super::partition::{Outcome, Partition};
 use super::{Job, Summary};
 use crate::error::Result;
@@ -19,7 +19,7 @@ pub fn run_inline(mut job: Job) -> Result<Summary> {
     let mut open = 0usize;
     let mut assigned = false;
     let mut summary = Summary::default();
-    let mut saved_at = Instant::now();
+    let (mut saved_at, mut committed_at) = (Instant::now(), Instant::now());
     while !job.watch.is_stopped() {
         let polled = job.source.poll(POLL);
         match job.watch.polled(polled, assigned)? {
@@ -31,20 +31,24 @@ pub fn run_inline(mut job: Job) -> Result<Summary> {
                 }
                 job.watch.health.set_ready(Part::Source);
             }
-            Event::Revoked(ids) => {
-                ids.iter().for_each(|id| open -= usize::from(partitions.remove(id).is_some()))
+            Event::Revoked { partitions: ids, lost } => {
+                for id in ids {
+                    open -= usize::from(partitions.remove(&id).is_some());
+                    job.ends.outputs.release(id, lost)?;
+                    job.source.release(id)?;
+                }
             }
             Event::Records { partition: id, records } => {
                 let Some(partition) = partitions.get_mut(&id) else { continue };
                 let count = records.len() as u64;
                 summary.records += count;
                 job.watch.metrics.records_received(&job.blueprint.topic, id, count);
-                partition.take(records, &mut |outcome| write(&mut job, id, &outcome, &mut summary))?;
+                partition.take(records, &mut |outcome| write(&mut job, id, outcome, &mut summary))?;
                 job.watch.worked(partition, count);
             }
             Event::End { partition: id } => {
                 let Some(partition) = partitions.get_mut(&id) else { continue };
-                partition.finish(&mut |outcome| write(&mut job, id, &outcome, &mut summary))?;
+                partition.finish(&mut |outcome| write(&mut job, id, outcome, &mut summary))?;
                 job.watch.worked(partition, 0);
                 open -= 1;
                 if open == 0 {
@@ -53,41 +57,50 @@ pub fn run_inline(mut job: Job) -> Result<Summary> {
             }
             Event::Idle { .. } => {}
         }
+        if committed_at.elapsed() >= job.pace.commit_every {
+            commit(&mut job)?;
+            committed_at = Instant::now();
+        }
         if saved_at.elapsed() >= job.pace.snapshot_every {
             save(&mut job, &partitions)?;
             saved_at = Instant::now();
         }
     }
     save(&mut job, &partitions)?;
-    job.outputs.sync()?;
+    job.ends.outputs.finish()?;
+    commit(&mut job)?;
     job.source.close()?;
     summary.windows = partitions.values().map(|partition| partition.stats().windows_closed).sum();
     Ok(summary)
 }
 
 fn begin(job: &mut Job, id: i32) -> Result<Partition> {
-    let ledger = job.outputs.ledger().cloned();
-    let opened = open_partition(&job.blueprint, ledger.as_ref(), id, &job.watch.metrics)?;
-    job.watch.metrics.begin(id, &opened.partition.stats());
-    job.outputs.begin(id, opened.resume)?;
-    job.source.start(id, opened.position)?;
+    let Job { blueprint, source, ends, watch, .. } = job;
+    let opened = open_partition(blueprint, ends.recover.as_mut(), id, || source.first(id), watch)?;
+    watch.metrics.begin(id, &opened.partition.stats());
+    ends.outputs.begin(id, opened.entry, opened.resume)?;
+    source.start(id, opened.position)?;
     Ok(opened.partition)
 }
 
-fn write(job: &mut Job, id: i32, outcome: &Outcome, summary: &mut Summary) -> Result<()> {
-    job.outputs.write(id, &outcome.results)?;
-    job.watch.rejected(outcome);
+fn write(job: &mut Job, id: i32, outcome: Outcome, summary: &mut Summary) -> Result<()> {
+    job.watch.rejected(&outcome);
     job.watch.wrote(&outcome.results);
-    summary.count(outcome);
-    Ok(())
+    summary.count(&outcome);
+    job.ends.outputs.results(id, outcome.results, outcome.reached)
 }
 
 fn save(job: &mut Job, partitions: &BTreeMap<i32, Partition>) -> Result<()> {
-    for partition in partitions.values() {
+    for partition in partitions.values().filter(|partition| !partition.is_replaying()) {
         if let Some(snapshot) = partition.snapshot()? {
-            job.outputs.save(&snapshot)?;
-            job.source.commit(snapshot.partition, snapshot.position)?;
+            job.ends.outputs.snapshot(snapshot)?;
         }
     }
     Ok(())
+}
+
+/// Makes visible what was written, and tells the source what is durable.
+fn commit(job: &mut Job) -> Result<()> {
+    job.ends.outputs.commit()?;
+    job.ends.durable.take().into_iter().try_for_each(|(id, position)| job.source.commit(id, position))
 }

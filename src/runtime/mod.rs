@@ -2,24 +2,35 @@
 //! It must not compute: operators decide what comes out, runners when it is done.
 
 mod blueprint;
+mod ends;
+mod exactly_once;
 mod history;
+mod image;
 mod inline;
 mod outputs;
 mod partition;
+mod relearn;
 mod shutdown;
 mod threads;
+mod verify;
 mod watch;
+mod worker;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use blueprint::{Blueprint, Known};
-pub use history::read_history;
+pub use ends::{Ends, Opened, audit, exact, open_partition};
+pub use exactly_once::{ExactlyOnce, Lost};
+pub use history::{Reader, read_history, read_to_end};
+pub use image::FrozenSnapshot;
 pub use inline::run_inline;
-pub use outputs::Outputs;
+pub use outputs::{Durable, Outputs};
 pub use partition::{Deliver, Outcome, Partition};
+pub use relearn::relearn;
 pub use shutdown::on_signal;
 pub use threads::run_threads;
+pub use verify::{Finding, Verified, verify};
 pub use watch::Watch;
 
 use crate::ingest::Source;
@@ -29,7 +40,7 @@ use crate::message::Stream;
 pub struct Job {
     pub blueprint: Arc<Blueprint>,
     pub source: Box<dyn Source>,
-    pub outputs: Outputs,
+    pub ends: Ends,
     pub watch: Watch,
     pub pace: Pace,
 }

@@ -1,50 +1,91 @@
-//! The end of the dataflow: sinks and the ledger, written in the order that loses nothing.
+//! The end of the dataflow, seen from the runners: where results go, and how they become durable.
 //! It must not know partitions' insides: results and snapshots come in as they are.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use arrow::record_batch::RecordBatch;
 
-use super::blueprint::Blueprint;
-use super::partition::Partition;
-use crate::config::plan::{Plan, SourcePlan, StatePlan};
 use crate::error::Result;
-use crate::ledger::{DirLedger, Hold, Lock, Snapshot};
+use crate::ledger::{DirLedger, Entry, Progress, Snapshot, StateWriter};
 use crate::message::Stream;
 use crate::serve::Metrics;
-use crate::sink::{self, Patience, Sink};
+use crate::sink::Sink;
 
-/// Where a pipeline's results and states go.
-pub struct Outputs {
-    sinks: Vec<(Stream, Box<dyn Sink>)>,
-    ledger: Option<DirLedger>,
-    /// Others may run on the same state, none may change it from outside.
-    _lock: Option<Lock>,
+/// How results become visible. Both kinds of delivery are one.
+pub trait Outputs: Send {
+    /// A partition begins where its claim said. `resume`: what is there of earlier results stays.
+    fn begin(&mut self, partition: i32, entry: Option<Entry>, resume: bool) -> Result<()>;
+
+    /// Takes results, and how far the partition has come with them; none while it replays.
+    fn results(
+        &mut self,
+        partition: i32,
+        results: Vec<(Stream, RecordBatch)>,
+        reached: Option<Progress>,
+    ) -> Result<()>;
+
+    /// Takes a state to keep.
+    fn snapshot(&mut self, snapshot: Snapshot) -> Result<()>;
+
+    /// Makes visible what was taken. It returns with some of it left only where the source has to speak first.
+    fn commit(&mut self) -> Result<()>;
+
+    /// A partition is to be given back: all of it is durable when this returns, unless it is `lost`; then what is not yet
+    /// committed is dropped.
+    fn release(&mut self, partition: i32, lost: bool) -> Result<()>;
+
+    /// Makes all that was taken durable.
+    fn finish(&mut self) -> Result<()>;
 }
 
-impl Outputs {
-    /// The sinks and the ledger that the plan names.
-    pub fn open(plan: &Plan, patience: &Patience) -> Result<Self> {
-        let ledger = match &plan.state {
-            Some(StatePlan::Dir(dir)) => Some(DirLedger::open(dir)?),
-            None => None,
-        };
-        let lock = ledger.as_ref().map(|ledger| ledger.lock(Hold::Shared)).transpose()?;
-        Ok(Outputs { sinks: sink::open_all(plan, patience)?, ledger, _lock: lock })
+/// What is durable of each partition and not yet told to the source.
+#[derive(Clone, Default)]
+pub struct Durable(Arc<Mutex<BTreeMap<i32, i64>>>);
+
+impl Durable {
+    pub fn set(&self, partition: i32, position: i64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(partition, position);
     }
 
-    pub fn ledger(&self) -> Option<&DirLedger> {
-        self.ledger.as_ref()
+    pub fn take(&self) -> BTreeMap<i32, i64> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
 
-    /// Gets every sink ready for a partition.
-    pub fn begin(&mut self, partition: i32, resume: bool) -> Result<()> {
+/// Where states go that are in no transaction.
+pub enum Store {
+    Dir(DirLedger),
+    Topic(StateWriter),
+}
+
+/// Results go out at once; a state is saved after every result that it has seen. A restart says again what came after it.
+pub struct AtLeastOnce {
+    pub sinks: Vec<(Stream, Box<dyn Sink>)>,
+    pub store: Option<Store>,
+    pub durable: Durable,
+    pub metrics: Arc<Metrics>,
+}
+
+impl AtLeastOnce {
+    fn sync(&mut self) -> Result<()> {
+        self.sinks.iter_mut().try_for_each(|(_, sink)| sink.sync())
+    }
+}
+
+impl Outputs for AtLeastOnce {
+    fn begin(&mut self, partition: i32, _: Option<Entry>, resume: bool) -> Result<()> {
         self.sinks.iter_mut().try_for_each(|(_, sink)| sink.begin(partition, resume))
     }
 
-    /// Writes results to the sinks of their streams; a stream without a sink is dropped.
-    pub fn write(&mut self, partition: i32, results: &[(Stream, RecordBatch)]) -> Result<()> {
-        for (stream, rows) in results {
+    fn results(
+        &mut self,
+        partition: i32,
+        results: Vec<(Stream, RecordBatch)>,
+        _: Option<Progress>,
+    ) -> Result<()> {
+        for (stream, rows) in &results {
             if let Some((_, sink)) = self.sinks.iter_mut().find(|(of, _)| of == stream) {
                 sink.write(partition, rows)?;
             }
@@ -52,50 +93,28 @@ impl Outputs {
         Ok(())
     }
 
-    pub fn flush(&mut self) -> Result<()> {
+    fn snapshot(&mut self, snapshot: Snapshot) -> Result<()> {
+        let from = Instant::now();
+        let saved = self.sync().and_then(|()| match &self.store {
+            Some(Store::Dir(dir)) => dir.save(&snapshot),
+            Some(Store::Topic(topic)) => topic.save(&snapshot),
+            None => Ok(()),
+        });
+        self.metrics.commit(if saved.is_ok() { "committed" } else { "failed" }, from.elapsed());
+        saved?;
+        self.durable.set(snapshot.partition, snapshot.position);
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<()> {
         self.sinks.iter_mut().try_for_each(|(_, sink)| sink.flush())
     }
 
-    pub fn sync(&mut self) -> Result<()> {
-        self.sinks.iter_mut().try_for_each(|(_, sink)| sink.sync())
+    fn release(&mut self, _: i32, _: bool) -> Result<()> {
+        self.sync()
     }
 
-    /// Makes a state durable, and before it every result that it has seen: a restart from it loses none.
-    pub fn save(&mut self, snapshot: &Snapshot) -> Result<()> {
-        self.sync()?;
-        self.ledger.as_ref().map_or(Ok(()), |ledger| ledger.save(snapshot))
+    fn finish(&mut self) -> Result<()> {
+        self.sync()
     }
-}
-
-/// A partition as it goes on: restored from its newest snapshot, or new.
-pub struct Opened {
-    pub partition: Partition,
-    /// Where to read from; none: where the source remembers.
-    pub position: Option<i64>,
-    /// Whether earlier results stay.
-    pub resume: bool,
-}
-
-/// Builds a partition and restores what the ledger has of it.
-pub fn open_partition(
-    blueprint: &Blueprint,
-    ledger: Option<&DirLedger>,
-    id: i32,
-    metrics: &Metrics,
-) -> Result<Opened> {
-    let from = Instant::now();
-    let mut partition = match ledger.map(DirLedger::warm_start).transpose()?.flatten() {
-        // Once there is a state, series that are still to come begin with these weights.
-        Some(weights) => blueprint.warm_partition(id, &weights)?,
-        None => blueprint.partition(id)?,
-    };
-    let snapshot = ledger.map(|ledger| ledger.load(id)).transpose()?.flatten();
-    if let Some(snapshot) = &snapshot {
-        partition.restore(snapshot)?;
-        metrics.restored(from.elapsed());
-        tracing::info!(partition = id, position = snapshot.position, "restored");
-    }
-    // A file read from its beginning writes its results anew; a topic may have been read before by this group.
-    let resume = snapshot.is_some() || matches!(blueprint.plan.source, SourcePlan::Kafka(_));
-    Ok(Opened { position: snapshot.map(|snapshot| snapshot.position), partition, resume })
 }

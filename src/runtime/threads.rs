@@ -3,7 +3,9 @@
 //!
 //! ```text
 //! ingest ──ToWorker──▶ worker (partition % workers) ──ToSink──▶ sink ──durable positions──▶ ingest
+//!                         └──frozen states──▶ snapshots ──ToSink──┘
 //! ```
+//! A worker only freezes its partitions' states; writing them out, which can take seconds, is another thread's work.
 //! Back-pressure: a worker's full channel pauses its partitions; the source is still polled, so a consumer keeps
 //! its place in the group.
 
@@ -16,80 +18,98 @@ use std::time::{Duration, Instant};
 use arrow::record_batch::RecordBatch;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
-use super::outputs::{Opened, Outputs, open_partition};
-use super::partition::{Outcome, Partition};
-use super::{Blueprint, Job, Pace, Summary, Watch};
-use crate::error::{Error, Kind, OrFail, Result};
+use super::ends::{Ends, Opened, open_partition};
+use super::outputs::{Durable, Outputs};
+use super::partition::Partition;
+use super::worker::{Downstream, snapshot_loop, worker_loop};
+use super::{Blueprint, Job, Lost, Pace, Summary, Watch};
+use crate::error::{Error, Kind, OrFail, Result, Retry};
 use crate::ingest::{Event, Source};
-use crate::ledger::{DirLedger, Snapshot};
+use crate::ledger::{Entry, Progress, Recover, Snapshot};
 use crate::message::{Records, Stream};
 use crate::serve::Part;
 
 /// Batches that may wait before a worker, and before the sink.
 const WORKER_DEPTH: usize = 8;
 const SINK_DEPTH: usize = 32;
+/// States that may wait to be written out.
+const SNAPSHOT_DEPTH: usize = 1024;
+/// No single call takes longer than this unless it never returns.
+const HANGS: Duration = Duration::from_secs(180);
 const POLL: Duration = Duration::from_millis(50);
 const POLL_WHILE_FULL: Duration = Duration::from_millis(2);
 
-enum ToWorker {
-    Begin(Box<Partition>, Resume),
+pub(super) enum ToWorker {
+    Begin(Box<Partition>, Start),
     Records { partition: i32, records: Records, at: Instant },
     End(i32),
-    Drop(i32),
+    Drop { partition: i32, lost: bool },
     Snapshot,
 }
 
-/// Whether a partition's earlier results stay.
-type Resume = bool;
-
-enum ToSink {
-    Begin { partition: i32, resume: bool },
-    Results { partition: i32, results: Vec<(Stream, RecordBatch)>, at: Instant },
-    Save { snapshot: Snapshot, took: Duration },
+/// What the sink has to know of a partition that begins.
+#[derive(Clone, Copy)]
+pub(super) struct Start {
+    pub entry: Option<Entry>,
+    /// Whether earlier results stay.
+    pub resume: bool,
+    /// Counts the times that a partition began: a state that is written out late may be of an earlier one.
+    pub life: u64,
 }
 
-/// What is durable of each partition and not yet told to the source.
-type Durable = Mutex<BTreeMap<i32, i64>>;
+pub(super) enum ToSink {
+    Begin { partition: i32, start: Start },
+    Results { partition: i32, results: Vec<(Stream, RecordBatch)>, reached: Option<Progress>, at: Instant },
+    Save { snapshot: Snapshot, life: u64, took: Duration },
+    Release { partition: i32, lost: bool },
+}
 
 /// Runs until the input ends or `stop` is set. Errors: the first failure of any thread.
 pub fn run_threads(job: Job) -> Result<Summary> {
-    let Job { blueprint, source, outputs, watch, pace } = job;
-    let durable = Durable::default();
-    let failed = AtomicBool::new(false);
-    let ledger = outputs.ledger().cloned();
+    let Job { blueprint, source, ends, watch, pace } = job;
+    let Ends { recover, outputs, durable, lost, lock: _lock } = ends;
+    let (failed, released, replaying) = (AtomicBool::new(false), Mutex::default(), Mutex::default());
     thread::scope(|scope| {
         let (to_sink, from_workers) = bounded(SINK_DEPTH);
-        let shared = Shared { watch: &watch, durable: &durable, failed: &failed };
+        let shared = Shared { watch: &watch, failed: &failed, released: &released, replaying: &replaying };
         let sink = spawn(scope, "sink", shared, move || sink_loop(outputs, &from_workers, pace, shared))?;
         let mut to_workers = Vec::new();
-        let mut snapshotting = Vec::new();
+        let snapshotting: Vec<_> =
+            (0..pace.workers.max(1)).map(|_| Arc::new(AtomicBool::new(false))).collect();
+        let (to_snapshots, frozen) = bounded(SNAPSHOT_DEPTH);
+        let (flags, sink_of_snapshots) = (snapshotting.clone(), to_sink.clone());
+        let snapshots =
+            spawn(scope, "snapshots", shared, move || snapshot_loop(&frozen, &sink_of_snapshots, &flags))?;
         let mut workers = Vec::new();
         for index in 0..pace.workers.max(1) {
             let (to_worker, from_ingest) = bounded(WORKER_DEPTH);
             let to_sink = to_sink.clone();
             let name = format!("worker-{index}");
-            let asked = Arc::new(AtomicBool::new(false));
-            let taken = Arc::clone(&asked);
+            let to_snapshots = to_snapshots.clone();
             workers.push(spawn(scope, &name, shared, move || {
-                worker_loop(&from_ingest, &to_sink, &taken, shared)
+                worker_loop(&from_ingest, &Downstream { worker: index, to_sink, to_snapshots }, shared)
             })?);
             to_workers.push(to_worker);
-            snapshotting.push(asked);
         }
-        // The sink ends when the last worker does.
-        drop(to_sink);
+        // The sink ends when the last worker and the snapshots do.
+        drop((to_sink, to_snapshots));
         let backlog = to_workers.iter().map(|_| VecDeque::new()).collect();
         let mut ingest = Ingest {
             source,
             blueprint: &blueprint,
-            ledger,
+            recover,
+            durable: durable.clone(),
+            lost,
             to_workers,
             backlog,
             owned: BTreeSet::new(),
             ended: BTreeSet::new(),
+            releasing: BTreeSet::new(),
+            waiting: Vec::new(),
             snapshotting,
             shared,
             records: 0,
+            lives: 0,
         };
         let read = ingest.run(pace.snapshot_every);
         let (mut source, records) = ingest.leave();
@@ -99,6 +119,7 @@ pub fn run_threads(job: Job) -> Result<Summary> {
         for worker in workers {
             result = result.and(join(worker).map(|did| summary.add(did)));
         }
+        result = result.and(join(snapshots));
         // The sink first: what a worker or the reader says of a closed channel is only its echo.
         join(sink).and(result).and(read)?;
         commit_durable(source.as_mut(), &durable)?;
@@ -108,11 +129,36 @@ pub fn run_threads(job: Job) -> Result<Summary> {
 }
 
 #[derive(Clone, Copy)]
-struct Shared<'a> {
-    watch: &'a Watch,
-    durable: &'a Durable,
+pub(super) struct Shared<'a> {
+    pub watch: &'a Watch,
     /// Set when any thread fails, so that the others end too.
     failed: &'a AtomicBool,
+    /// Revoked partitions that the sink has let go of.
+    released: &'a Mutex<BTreeSet<i32>>,
+    /// Partitions that make again what is committed, and since when.
+    replaying: &'a Mutex<BTreeMap<i32, Instant>>,
+}
+
+impl Shared<'_> {
+    /// A partition has caught up with what is committed of it, or is gone.
+    pub fn has_replayed(&self, partition: i32, is_gone: bool) {
+        let mut replaying = self.replaying.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(since) = replaying.remove(&partition) {
+            if !is_gone {
+                self.watch.metrics.restored(since.elapsed());
+                tracing::info!(partition, took = ?since.elapsed(), "caught up with what was committed");
+            }
+            if replaying.is_empty() {
+                self.watch.health.set_ready(Part::Replay);
+            }
+        }
+    }
+
+    fn replays(&self, partition: i32) {
+        let mut replaying = self.replaying.lock().unwrap_or_else(PoisonError::into_inner);
+        replaying.insert(partition, Instant::now());
+        self.watch.health.set_waiting(Part::Replay, "replaying to where the last commit was");
+    }
 }
 
 fn spawn<'scope, T: Send + 'scope>(
@@ -151,7 +197,7 @@ fn join<T>(handle: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
         .unwrap_or_else(|_| Err(Error::new(Kind::Io, format!("{name} panicked; this is a bug in tickcast"))))
 }
 
-fn closed(who: &str) -> Error {
+pub(super) fn closed(who: &str) -> Error {
     Error::new(Kind::Io, format!("{who} ended early"))
 }
 
@@ -159,16 +205,24 @@ fn closed(who: &str) -> Error {
 struct Ingest<'a> {
     source: Box<dyn Source>,
     blueprint: &'a Blueprint,
-    ledger: Option<DirLedger>,
+    recover: Box<dyn Recover>,
+    durable: Durable,
+    lost: Lost,
     to_workers: Vec<Sender<ToWorker>>,
     /// What a full worker could not take; its partitions are paused while there is any.
     backlog: Vec<VecDeque<ToWorker>>,
     owned: BTreeSet<i32>,
     ended: BTreeSet<i32>,
+    /// Revoked, and not yet let go of by the sink.
+    releasing: BTreeSet<i32>,
+    /// Assigned while some were still to be released.
+    waiting: Vec<i32>,
     /// A worker's snapshot is asked for and not taken yet.
     snapshotting: Vec<Arc<AtomicBool>>,
     shared: Shared<'a>,
     records: u64,
+    /// Partitions begun so far.
+    lives: u64,
 }
 
 impl Ingest<'_> {
@@ -181,16 +235,20 @@ impl Ingest<'_> {
                 snapshot_at = Instant::now() + snapshot_every;
                 self.snapshot_all()?;
             }
-            commit_durable(self.source.as_mut(), self.shared.durable)?;
+            commit_durable(self.source.as_mut(), &self.durable)?;
+            self.release_done()?;
+            self.watch_the_sink();
             let full = self.backlog.iter().any(|backlog| !backlog.is_empty());
             let polled = self.source.poll(if full { POLL_WHILE_FULL } else { POLL });
             match self.shared.watch.polled(polled, assigned)? {
                 Event::Assigned(ids) => {
                     assigned = true;
-                    ids.into_iter().try_for_each(|id| self.begin(id))?;
-                    self.shared.watch.health.set_ready(Part::Source);
+                    self.waiting.extend(ids);
+                    self.begin_waiting()?;
                 }
-                Event::Revoked(ids) => ids.into_iter().try_for_each(|id| self.drop_partition(id))?,
+                Event::Revoked { partitions, lost } => {
+                    partitions.into_iter().try_for_each(|id| self.drop_partition(id, lost))?;
+                }
                 Event::Records { partition, records } => self.forward(partition, records)?,
                 Event::End { partition } => {
                     self.ended.insert(partition);
@@ -227,20 +285,81 @@ impl Ingest<'_> {
         partition.rem_euclid(self.to_workers.len() as i32) as usize
     }
 
+    /// A thread that hangs in a client library cannot be ended, and would be waited for without end. What it has not
+    /// committed is made again by the next run.
+    fn watch_the_sink(&self) {
+        let silence = self.shared.watch.pulse.silence();
+        if silence > HANGS {
+            tracing::error!(?silence, "a call of the sink hangs; ending the process without it");
+            std::process::exit(1);
+        }
+    }
+
+    /// Partitions that the sink has let go of are given back.
+    fn release_done(&mut self) -> Result<()> {
+        let done = std::mem::take(&mut *self.shared.released.lock().unwrap_or_else(PoisonError::into_inner));
+        for id in done {
+            self.releasing.remove(&id);
+            self.source.release(id)?;
+        }
+        self.begin_waiting()
+    }
+
+    /// Begins the assigned partitions. One that comes back has to be let go of first: until then nobody knows what is
+    /// committed of it. Where what is known cannot be read now, the next call tries again.
+    fn begin_waiting(&mut self) -> Result<()> {
+        if !self.releasing.is_empty() || self.waiting.is_empty() {
+            return Ok(());
+        }
+        let health = &self.shared.watch.health;
+        while let Some(&id) = self.waiting.first() {
+            if self.shared.watch.is_stopped() {
+                return Ok(());
+            }
+            match self.begin(id) {
+                Ok(()) => _ = self.waiting.remove(0),
+                Err(error) if error.retry == Retry::Later => {
+                    tracing::warn!(%error, partition = id, "waiting");
+                    health.set_waiting(Part::Claim, error.to_string());
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        health.set_ready(Part::Claim);
+        health.set_ready(Part::Source);
+        Ok(())
+    }
+
     fn begin(&mut self, id: i32) -> Result<()> {
-        let metrics = &self.shared.watch.metrics;
-        let Opened { partition, position, resume } =
-            open_partition(self.blueprint, self.ledger.as_ref(), id, metrics)?;
+        let (blueprint, recover, source) = (self.blueprint, self.recover.as_mut(), &mut self.source);
+        let Opened { partition, position, entry, resume } =
+            open_partition(blueprint, recover, id, || source.first(id), self.shared.watch)?;
         self.owned.insert(id);
+        self.lives += 1;
+        if partition.is_replaying() {
+            self.shared.replays(id);
+        }
         // The sink hears of it from the worker, after what the worker still does for an earlier time of the partition.
-        self.send(id, ToWorker::Begin(Box::new(partition), resume))?;
+        self.send(id, ToWorker::Begin(Box::new(partition), Start { entry, resume, life: self.lives }))?;
         self.source.start(id, position)
     }
 
-    fn drop_partition(&mut self, id: i32) -> Result<()> {
-        self.owned.remove(&id);
+    fn drop_partition(&mut self, id: i32, lost: bool) -> Result<()> {
+        self.waiting.retain(|waiting| *waiting != id);
+        if self.waiting.is_empty() {
+            self.shared.watch.health.set_ready(Part::Claim);
+        }
+        if !self.owned.remove(&id) {
+            return self.source.release(id);
+        }
         self.ended.remove(&id);
-        self.send(id, ToWorker::Drop(id))
+        self.releasing.insert(id);
+        if lost {
+            // The sink may be in the middle of commits that will never be made.
+            self.lost.add(id);
+        }
+        self.send(id, ToWorker::Drop { partition: id, lost })
     }
 
     fn forward(&mut self, partition: i32, records: Records) -> Result<()> {
@@ -322,129 +441,54 @@ impl Ingest<'_> {
 }
 
 fn commit_durable(source: &mut dyn Source, durable: &Durable) -> Result<()> {
-    let done = std::mem::take(&mut *durable.lock().unwrap_or_else(PoisonError::into_inner));
-    done.into_iter().try_for_each(|(partition, position)| source.commit(partition, position))
-}
-
-fn worker_loop(
-    from_ingest: &Receiver<ToWorker>,
-    to_sink: &Sender<ToSink>,
-    snapshotting: &AtomicBool,
-    shared: Shared<'_>,
-) -> Result<Summary> {
-    // Where each partition was saved last: one that has not moved is not saved again.
-    let mut saved: BTreeMap<i32, Option<i64>> = BTreeMap::new();
-    let mut partitions: BTreeMap<i32, Partition> = BTreeMap::new();
-    let mut summary = Summary::default();
-    let missing = |id: i32| Error::new(Kind::Io, format!("records of partition {id} before its beginning"));
-    for command in from_ingest {
-        match command {
-            // What is not worked on is not in the snapshot either: the next run reads it again.
-            ToWorker::Records { .. } | ToWorker::End(_) if shared.watch.is_stopped() => {}
-            ToWorker::Begin(partition, resume) => {
-                let id = partition.id();
-                shared.watch.metrics.begin(id, &partition.stats());
-                to_sink.send(ToSink::Begin { partition: id, resume }).map_err(|_| closed("the sink"))?;
-                saved.remove(&id);
-                partitions.insert(id, *partition);
-            }
-            ToWorker::Records { partition: id, records, at } => {
-                let partition = partitions.get_mut(&id).ok_or_else(|| missing(id))?;
-                let count = records.len() as u64;
-                partition
-                    .take(records, &mut |outcome| hand_on(id, at, outcome, &mut summary, to_sink, shared))?;
-                shared.watch.worked(partition, count);
-            }
-            ToWorker::End(id) => {
-                let partition = partitions.get_mut(&id).ok_or_else(|| missing(id))?;
-                let at = Instant::now();
-                saved.remove(&id);
-                partition.finish(&mut |outcome| hand_on(id, at, outcome, &mut summary, to_sink, shared))?;
-                shared.watch.worked(partition, 0);
-            }
-            ToWorker::Drop(id) => {
-                shared.watch.metrics.forget(id);
-                if let Some(partition) = partitions.remove(&id) {
-                    save(&partition, to_sink)?;
-                }
-            }
-            ToWorker::Snapshot => {
-                for (id, partition) in &partitions {
-                    let position = partition.position();
-                    if position.is_some() && saved.insert(*id, position) != Some(position) {
-                        save(partition, to_sink)?;
-                    }
-                }
-                snapshotting.store(false, Ordering::Relaxed);
-            }
-        }
-    }
-    summary.windows = partitions.values().map(|partition| partition.stats().windows_closed).sum();
-    Ok(summary)
-}
-
-/// Results to the sink; while its channel is full, the partition waits.
-fn hand_on(
-    partition: i32,
-    at: Instant,
-    outcome: Outcome,
-    summary: &mut Summary,
-    to_sink: &Sender<ToSink>,
-    shared: Shared<'_>,
-) -> Result<()> {
-    summary.count(&outcome);
-    shared.watch.rejected(&outcome);
-    if outcome.results.is_empty() {
-        return Ok(());
-    }
-    to_sink.send(ToSink::Results { partition, results: outcome.results, at }).map_err(|_| closed("the sink"))
-}
-
-fn save(partition: &Partition, to_sink: &Sender<ToSink>) -> Result<()> {
-    let from = Instant::now();
-    match partition.snapshot()? {
-        Some(snapshot) => {
-            to_sink.send(ToSink::Save { snapshot, took: from.elapsed() }).map_err(|_| closed("the sink"))
-        }
-        None => Ok(()),
-    }
+    durable.take().into_iter().try_for_each(|(partition, position)| source.commit(partition, position))
 }
 
 fn sink_loop(
-    mut outputs: Outputs,
+    mut outputs: Box<dyn Outputs>,
     from_workers: &Receiver<ToSink>,
     pace: Pace,
     shared: Shared<'_>,
 ) -> Result<()> {
     let metrics = &shared.watch.metrics;
-    let mut flush_at = Instant::now() + pace.commit_every;
+    let mut lives: BTreeMap<i32, u64> = BTreeMap::new();
+    let mut commit_at = Instant::now() + pace.commit_every;
     loop {
-        let received = from_workers.recv_timeout(flush_at.saturating_duration_since(Instant::now()));
+        shared.watch.pulse.rest();
+        let received = from_workers.recv_timeout(commit_at.saturating_duration_since(Instant::now()));
+        shared.watch.pulse.beat();
         metrics.depth("sink", from_workers.len());
         let from = Instant::now();
         match received {
-            Ok(ToSink::Begin { partition, resume }) => outputs.begin(partition, resume)?,
-            Ok(ToSink::Results { partition, results, at }) => {
-                outputs.write(partition, &results)?;
+            Ok(ToSink::Begin { partition, start }) => {
+                lives.insert(partition, start.life);
+                outputs.begin(partition, start.entry, start.resume)?;
+            }
+            Ok(ToSink::Results { partition, results, reached, at }) => {
                 shared.watch.wrote(&results);
                 if results.iter().any(|(stream, _)| *stream == Stream::Forecasts) {
                     metrics.latency(at.elapsed());
                 }
+                outputs.results(partition, results, reached)?;
             }
-            Ok(ToSink::Save { snapshot, took }) => {
-                let saved = outputs.save(&snapshot);
-                metrics.commit(if saved.is_ok() { "committed" } else { "failed" }, from.elapsed());
-                saved?;
-                metrics.snapshot(snapshot.state.len(), took + from.elapsed());
-                let mut durable = shared.durable.lock().unwrap_or_else(PoisonError::into_inner);
-                durable.insert(snapshot.partition, snapshot.position);
+            // Of another life it may know of results that were dropped with that.
+            Ok(ToSink::Save { snapshot, life, .. }) if lives.get(&snapshot.partition) != Some(&life) => {}
+            Ok(ToSink::Save { snapshot, took, .. }) => {
+                let bytes = snapshot.state.len();
+                outputs.snapshot(snapshot)?;
+                metrics.snapshot(bytes, took + from.elapsed());
+            }
+            Ok(ToSink::Release { partition, lost }) => {
+                lives.remove(&partition);
+                outputs.release(partition, lost)?;
+                shared.released.lock().unwrap_or_else(PoisonError::into_inner).insert(partition);
             }
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return outputs.sync(),
+            Err(RecvTimeoutError::Disconnected) => return outputs.finish(),
         }
-        if Instant::now() >= flush_at {
-            outputs.flush()?;
-            flush_at = Instant::now() + pace.commit_every;
+        if Instant::now() >= commit_at {
+            outputs.commit()?;
+            commit_at = Instant::now() + pace.commit_every;
         }
         metrics.busy("sink", from.elapsed());
     }

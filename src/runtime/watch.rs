@@ -11,7 +11,7 @@ use crate::error::{Error, Result, Retry};
 use crate::ingest::Event;
 use crate::message::Stream;
 use crate::serve::{Health, Metrics, Part};
-use crate::sink::Patience;
+use crate::sink::{Patience, Pulse};
 
 /// The onlookers of a run.
 #[derive(Clone)]
@@ -22,12 +22,14 @@ pub struct Watch {
     pub stop: Arc<AtomicBool>,
     /// Called with the number of records just worked on.
     pub progress: Arc<dyn Fn(u64) + Send + Sync>,
+    /// Of the thread that writes.
+    pub pulse: Pulse,
 }
 
 impl Watch {
     /// How sinks wait in this run.
     pub fn patience(&self) -> Patience {
-        Patience { stop: Arc::clone(&self.stop), health: Arc::clone(&self.health) }
+        Patience { stop: Arc::clone(&self.stop), health: Arc::clone(&self.health), pulse: self.pulse.clone() }
     }
 
     pub(super) fn is_stopped(&self) -> bool {

@@ -16,6 +16,10 @@ pub enum Status {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
     Source,
+    /// What is known of an assigned partition cannot be read yet.
+    Claim,
+    /// A partition makes again what is committed already.
+    Replay,
     Sink,
 }
 

@@ -21,7 +21,7 @@ use crate::message::{Reason, Stream};
 use crate::operator::Stats;
 
 /// How a commit can end.
-const OUTCOMES: [&str; 2] = ["committed", "failed"];
+const OUTCOMES: [&str; 4] = ["committed", "aborted", "refused", "failed"];
 
 /// One pipeline's metrics. Gauges of something newest (a loss, a lag) are absent until there is one.
 #[derive(Debug)]
@@ -218,7 +218,7 @@ impl Metrics {
         self.forecast_latency.observe(waited.as_secs_f64());
     }
 
-    /// A commit that ended as `committed` or `failed`.
+    /// A commit that ended as one of [`OUTCOMES`].
     pub fn commit(&self, outcome: &str, took: Duration) {
         self.commits.with_label_values(&[outcome]).inc();
         self.commit_seconds.observe(took.as_secs_f64());

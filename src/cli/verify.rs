@@ -1,0 +1,62 @@
+//! `verify`: everything made again from the input, and compared with what the sinks hold.
+//! It must not change anything anywhere: it may run beside a run that is idle.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Failure, Outcome, check_clients, history, run, say};
+use crate::config::Pipeline;
+use crate::config::plan::{Delivery, Plan, SourcePlan};
+use crate::error::{Error, Kind, Result};
+use crate::ingest::Source;
+use crate::kafka::partition_count;
+use crate::runtime::{Verified, audit, verify as make_again};
+
+pub fn verify(pipeline: &Pipeline) -> Outcome {
+    let plan = &pipeline.plan;
+    check_clients(pipeline)?;
+    if plan.delivery != Delivery::ExactlyOnce {
+        let what = "verify needs delivery: exactly_once: otherwise records may come twice, and no commit says how many";
+        return Err(Failure::Runtime(Error::new(Kind::State, what)));
+    }
+    let watch = run::watch(plan, Arc::new(|_| ()))?;
+    let (blueprint, mut source) = history::open(pipeline)?;
+    let firsts = firsts(plan, source.as_mut())?;
+    let audit = audit(plan)?;
+    let Some(verified) = make_again(&blueprint, source.as_mut(), audit.as_ref(), &firsts, &watch)? else {
+        return Err(Failure::Runtime(Error::new(Kind::Io, "stopped before everything was compared")));
+    };
+    say(&table(&verified));
+    if verified.is_good() {
+        say(&format!("verified: {} records read, all results are as the input makes them", verified.records));
+        return Ok(());
+    }
+    for finding in verified.findings.iter().filter(|finding| finding.differing > 0) {
+        let (partition, stream) = (finding.partition, finding.stream.name());
+        eprintln!("partition {partition} {stream}: {}", finding.first.as_deref().unwrap_or_default());
+    }
+    Err(Failure::Runtime(Error::new(Kind::Sink, "the sinks do not hold what the input makes")))
+}
+
+/// The first record of every partition that can still be read.
+fn firsts(plan: &Plan, source: &mut dyn Source) -> Result<BTreeMap<i32, i64>> {
+    let SourcePlan::Kafka(kafka) = &plan.source else { return Ok(BTreeMap::new()) };
+    let count = partition_count(&kafka.client, &kafka.topic)?.unwrap_or_default();
+    let firsts = (0..count).map(|id| Ok(source.first(id)?.map(|first| (id, first))));
+    Ok(firsts.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+}
+
+fn table(verified: &Verified) -> String {
+    let mut text = format!(
+        "{:>9}  {:<9}  {:>10}  {:>10}  {:>9}",
+        "partition", "stream", "committed", "compared", "differing"
+    );
+    for finding in &verified.findings {
+        let (stream, committed) = (finding.stream.name(), finding.committed);
+        text.push_str(&format!(
+            "\n{:>9}  {stream:<9}  {committed:>10}  {:>10}  {:>9}",
+            finding.partition, finding.compared, finding.differing
+        ));
+    }
+    text
+}

@@ -1,0 +1,160 @@
+//! A worker: its partitions' records in, their results to the sink, their frozen states to be written out.
+//! It must not know which source or sink there is, nor wait for anything but a full channel.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::Summary;
+use super::image::FrozenSnapshot;
+use super::partition::{Outcome, Partition};
+use super::threads::{Shared, ToSink, ToWorker, closed};
+use crate::error::{Error, Kind, Result};
+
+/// A state of more series is too large to be committed while the group waits for its partition.
+const HANDOVER_SERIES: u64 = 1000;
+
+/// A state to write out, or that a worker has frozen all of its own.
+pub(super) enum ToSnapshots {
+    Write { frozen: FrozenSnapshot, life: u64, took: Duration },
+    Done(usize),
+}
+
+/// Where a worker sends what it makes.
+pub(super) struct Downstream {
+    pub worker: usize,
+    pub to_sink: Sender<ToSink>,
+    pub to_snapshots: Sender<ToSnapshots>,
+}
+
+pub(super) fn snapshot_loop(
+    from_workers: &Receiver<ToSnapshots>,
+    to_sink: &Sender<ToSink>,
+    snapshotting: &[Arc<AtomicBool>],
+) -> Result<()> {
+    for command in from_workers {
+        match command {
+            ToSnapshots::Write { frozen, life, took } => {
+                let from = Instant::now();
+                let snapshot = frozen.write()?;
+                let took = took + from.elapsed();
+                to_sink.send(ToSink::Save { snapshot, life, took }).map_err(|_| closed("the sink"))?;
+            }
+            ToSnapshots::Done(worker) => snapshotting[worker].store(false, Ordering::Relaxed),
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn worker_loop(
+    from_ingest: &Receiver<ToWorker>,
+    downstream: &Downstream,
+    shared: Shared<'_>,
+) -> Result<Summary> {
+    let Downstream { worker, to_sink, to_snapshots } = downstream;
+    // Where each partition was saved last: one that has not moved is not saved again.
+    let mut saved: BTreeMap<i32, Option<i64>> = BTreeMap::new();
+    let mut partitions: BTreeMap<i32, Partition> = BTreeMap::new();
+    let mut lives: BTreeMap<i32, u64> = BTreeMap::new();
+    let mut summary = Summary::default();
+    let missing = |id: i32| Error::new(Kind::Io, format!("records of partition {id} before its beginning"));
+    for command in from_ingest {
+        match command {
+            // What is not worked on is not in the snapshot either: the next run reads it again.
+            ToWorker::Records { .. } | ToWorker::End(_) if shared.watch.is_stopped() => {}
+            ToWorker::Begin(partition, start) => {
+                let id = partition.id();
+                shared.watch.metrics.begin(id, &partition.stats());
+                to_sink.send(ToSink::Begin { partition: id, start }).map_err(|_| closed("the sink"))?;
+                saved.remove(&id);
+                lives.insert(id, start.life);
+                partitions.insert(id, *partition);
+            }
+            ToWorker::Records { partition: id, records, at } => {
+                let partition = partitions.get_mut(&id).ok_or_else(|| missing(id))?;
+                let count = records.len() as u64;
+                if partition.is_replaying() {
+                    shared.watch.metrics.replayed(count);
+                }
+                partition
+                    .take(records, &mut |outcome| hand_on(id, at, outcome, &mut summary, to_sink, shared))?;
+                if !partition.is_replaying() {
+                    shared.has_replayed(id, false);
+                }
+                shared.watch.worked(partition, count);
+            }
+            ToWorker::End(id) => {
+                let partition = partitions.get_mut(&id).ok_or_else(|| missing(id))?;
+                let at = Instant::now();
+                saved.remove(&id);
+                partition.finish(&mut |outcome| hand_on(id, at, outcome, &mut summary, to_sink, shared))?;
+                shared.watch.worked(partition, 0);
+            }
+            ToWorker::Drop { partition: id, lost } => {
+                shared.watch.metrics.forget(id);
+                shared.has_replayed(id, true);
+                if let (Some(partition), false) = (partitions.remove(&id), lost) {
+                    save_small(&partition, life_of(&lives, id), to_sink)?;
+                }
+                to_sink.send(ToSink::Release { partition: id, lost }).map_err(|_| closed("the sink"))?;
+            }
+            ToWorker::Snapshot => {
+                for (id, partition) in &partitions {
+                    let position = partition.position();
+                    if position.is_some() && saved.insert(*id, position) != Some(position) {
+                        freeze(partition, life_of(&lives, *id), to_snapshots)?;
+                    }
+                }
+                to_snapshots.send(ToSnapshots::Done(*worker)).map_err(|_| closed("the snapshots"))?;
+            }
+        }
+    }
+    summary.windows = partitions.values().map(|partition| partition.stats().windows_closed).sum();
+    Ok(summary)
+}
+
+/// Results to the sink; while its channel is full, the partition waits.
+fn hand_on(
+    partition: i32,
+    at: Instant,
+    outcome: Outcome,
+    summary: &mut Summary,
+    to_sink: &Sender<ToSink>,
+    shared: Shared<'_>,
+) -> Result<()> {
+    summary.count(&outcome);
+    shared.watch.rejected(&outcome);
+    let Outcome { results, reached, .. } = outcome;
+    if results.is_empty() && reached.is_none() {
+        return Ok(());
+    }
+    to_sink.send(ToSink::Results { partition, results, reached, at }).map_err(|_| closed("the sink"))
+}
+
+fn life_of(lives: &BTreeMap<i32, u64>, partition: i32) -> u64 {
+    lives.get(&partition).copied().unwrap_or_default()
+}
+
+/// Has the state as of now written out, unless the partition makes again what is committed.
+fn freeze(partition: &Partition, life: u64, to_snapshots: &Sender<ToSnapshots>) -> Result<()> {
+    if partition.is_replaying() {
+        return Ok(());
+    }
+    let from = Instant::now();
+    let Some(frozen) = partition.freeze() else { return Ok(()) };
+    let took = from.elapsed();
+    to_snapshots.send(ToSnapshots::Write { frozen, life, took }).map_err(|_| closed("the snapshots"))
+}
+
+/// Writes a small state out at once: it has to be in the last commit before its partition is given back.
+fn save_small(partition: &Partition, life: u64, to_sink: &Sender<ToSink>) -> Result<()> {
+    if partition.is_replaying() || partition.stats().series_active > HANDOVER_SERIES {
+        return Ok(());
+    }
+    let from = Instant::now();
+    let Some(snapshot) = partition.snapshot()? else { return Ok(()) };
+    to_sink.send(ToSink::Save { snapshot, life, took: from.elapsed() }).map_err(|_| closed("the sink"))
+}
