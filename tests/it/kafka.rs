@@ -133,8 +133,13 @@ fn consume(addr: &str, topic: &str, partitions: i32) -> Vec<Read> {
     read
 }
 
+/// How many records a topic has.
+pub fn count(addr: &str, topic: &str, partitions: i32) -> usize {
+    consume(addr, topic, partitions).len()
+}
+
 /// Runs the pipeline until `done`, then asks for an orderly end.
-fn run_until(bench: &Bench, done: impl Fn() -> bool) {
+pub fn run_until(bench: &Bench, done: impl Fn() -> bool) {
     let stop = Arc::new(AtomicBool::new(false));
     let watch = support::watch(Arc::clone(&stop), Arc::new(|_| ()));
     let pipeline = bench.load();

@@ -224,6 +224,14 @@ fn without_a_state_or_a_network_the_file_says_where() {
         let refused = failed(model(&stateless, verb, "w.safetensors", &[]), 78);
         assert!(refused.contains(&format!("state: model {verb} needs state: {{ dir: … }}")), "{refused}");
     }
+    let in_topic = WEATHER.replace("state: { dir: state }", "state: { kafka: { topic: kept } }");
+    let in_topic = bench(&in_topic.replace("SCOPE", "shared"));
+    for verb in ["export", "import"] {
+        let refused = failed(model(&in_topic, verb, "w.safetensors", &[]), 78);
+        let expected =
+            format!("state: the state is in topic kept; model {verb} needs state: {{ dir: … }} for now");
+        assert!(refused.contains(&expected), "{refused}");
+    }
     let naive = bench(
         &WEATHER
             .replace("SCOPE", "shared")

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tickcast::config::plan::SourcePlan;
 use tickcast::config::{self, Pipeline};
 use tickcast::ingest::{FileSource, GeneratedSource, KafkaSource, Source};
-use tickcast::runtime::{Blueprint, Job, Known, Outputs, Pace, Summary, Watch, run_inline, run_threads};
+use tickcast::runtime::{Blueprint, Ends, Job, Known, Pace, Summary, Watch, run_inline, run_threads};
 use tickcast::serve::{Health, Metrics};
 
 /// How a pipeline is run; nothing of it may be seen in what comes out.
@@ -107,6 +107,7 @@ pub fn watch(stop: Arc<AtomicBool>, progress: Arc<dyn Fn(u64) + Send + Sync>) ->
         health: Arc::new(Health::default()),
         stop,
         progress,
+        pulse: Default::default(),
     }
 }
 
@@ -117,6 +118,7 @@ pub fn run(
     watch: Watch,
 ) -> tickcast::error::Result<Summary> {
     let plan = &pipeline.plan;
+    let mut group = None;
     let (source, blueprint): (Box<dyn Source>, _) = match &plan.source {
         SourcePlan::File(file) => {
             let mut source = FileSource::open(file)?.with_batch_records(batch);
@@ -127,16 +129,17 @@ pub fn run(
             Box::new(GeneratedSource::new(generate).with_batch_records(batch)),
             Blueprint::new(plan.clone(), Known::default())?,
         ),
-        SourcePlan::Kafka(kafka) => (
-            Box::new(KafkaSource::open(kafka)?.with_batch_records(batch)),
-            Blueprint::new(plan.clone(), Known::default())?,
-        ),
+        SourcePlan::Kafka(kafka) => {
+            let source = KafkaSource::open(kafka)?.with_batch_records(batch);
+            group = Some(source.group());
+            (Box::new(source), Blueprint::new(plan.clone(), Known::default())?)
+        }
     };
     let workers = if let Runner::Threads(workers) = runner { workers } else { 1 };
     let job = Job {
         blueprint: Arc::new(blueprint),
         source,
-        outputs: Outputs::open(plan, &watch.patience())?,
+        ends: Ends::open(plan, group, &watch, false)?,
         watch,
         pace: Pace { workers, commit_every: Duration::from_millis(20), snapshot_every: plan.snapshot_every },
     };

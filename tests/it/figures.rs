@@ -1,0 +1,112 @@
+//! What exactly once costs, measured: `cargo test figures -- --nocapture` prints it. Nothing is asserted on time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::broker::{create_topic, private_or_skip};
+use crate::kafka::produce;
+use crate::support::{self, Bench, Runner};
+
+const RECORDS: u64 = 60_000;
+const PARTITIONS: i32 = 2;
+
+fn bench(addr: &str, run: &str, delivery: &str) -> Bench {
+    Bench::new(&format!(
+        "
+name: {run}
+source: {{ kafka: {{ brokers: \"{addr}\", topic: figures.in, group: {run} }} }}
+key: k
+time: t
+window: {{ tumbling: 1m, select: {{ x: avg(v) }} }}
+forecast: {{ target: x, horizons: [1], model: {{ cell: gru, hidden: 8, bptt: 9, replay: 0 }} }}
+sinks: {{ forecasts: {{ kafka: {{ topic: {run}.forecasts }} }}, scores: {{ kafka: {{ topic: {run}.scores }} }} }}
+state: {{ kafka: {{ topic: {run}.state }} }}
+delivery: {delivery}
+commit_every: 100ms
+snapshot_every: 1s
+"
+    ))
+}
+
+/// Runs until every record was worked on and its results are durable. Seconds, and the metrics at the end.
+fn run(addr: &str, name: &str, delivery: &str) -> (f64, String) {
+    for stream in ["forecasts", "scores", "state"] {
+        create_topic(addr, &format!("{name}.{stream}"), PARTITIONS);
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let (seen, flag, began) = (AtomicU64::new(0), Arc::clone(&stop), Arc::new(AtomicU64::new(0)));
+    let (from, first) = (Instant::now(), Arc::clone(&began));
+    let watch = support::watch(
+        stop,
+        Arc::new(move |new| {
+            if seen.fetch_add(new, Ordering::Relaxed) == 0 {
+                first.store(from.elapsed().as_micros() as u64, Ordering::Relaxed);
+            }
+            if seen.load(Ordering::Relaxed) >= RECORDS {
+                flag.store(true, Ordering::Relaxed);
+            }
+        }),
+    );
+    let metrics = Arc::clone(&watch.metrics);
+    support::run(&bench(addr, name, delivery).load(), Runner::Threads(2), 1024, watch).unwrap();
+    let took = from.elapsed() - Duration::from_micros(began.load(Ordering::Relaxed));
+    (took.as_secs_f64(), metrics.text())
+}
+
+/// A quantile of a histogram, in seconds: linear within its bucket.
+fn quantile(metrics: &str, name: &str, q: f64) -> f64 {
+    let number = |text: &str| text.parse::<f64>().ok();
+    let (mut below, mut before) = (0.0, 0.0);
+    let buckets: Vec<(f64, f64)> = metrics
+        .lines()
+        .filter(|line| line.starts_with(&format!("{name}_bucket")))
+        .filter_map(|line| {
+            let bound = line.split("le=\"").nth(1)?.split('"').next()?;
+            Some((number(bound).unwrap_or(f64::INFINITY), number(line.rsplit_once(' ')?.1)?))
+        })
+        .collect();
+    let wanted = buckets.last().map_or(0.0, |(_, count)| count * q);
+    for (bound, count) in buckets {
+        if count >= wanted {
+            return below + (bound - below) * (wanted - before) / (count - before);
+        }
+        (below, before) = (bound, count);
+    }
+    f64::NAN
+}
+
+#[test]
+fn figures_of_exactly_once_beside_at_least_once() {
+    let Some(broker) = private_or_skip("figures::figures_of_exactly_once") else { return };
+    let addr = broker.addr();
+    create_topic(addr, "figures.in", PARTITIONS);
+    for partition in 0..PARTITIONS {
+        let per = RECORDS as i64 / i64::from(PARTITIONS);
+        let records: Vec<String> = (0..per)
+            .map(|i| {
+                let us = 1_704_067_200_000_000 + i * 5_000_000;
+                format!(r#"{{"k":"p{partition}s{}","t":{us},"v":{}}}"#, i % 4, i * i % 17)
+            })
+            .collect();
+        produce(addr, "figures.in", partition, records.iter().map(String::as_bytes));
+    }
+    let mut seconds = [f64::INFINITY; 2];
+    let mut metrics = String::new();
+    for round in 0..3 {
+        for (mode, best) in ["at_least_once", "exactly_once"].iter().zip(&mut seconds) {
+            let (took, text) = run(addr, &format!("{}{round}", mode.replace('_', "")), mode);
+            *best = best.min(took);
+            metrics = text;
+        }
+    }
+    let [least, exactly] = seconds;
+    let rate = |seconds: f64| RECORDS as f64 / seconds;
+    let (at_least, exact) = (rate(least), rate(exactly));
+    println!(
+        "{RECORDS} records, best of 3: at least once {at_least:.0}/s, exactly once {exact:.0}/s, ratio {:.2}",
+        exact / at_least
+    );
+    let p = |q| quantile(&metrics, "tickcast_commit_seconds", q) * 1e3;
+    println!("commits of the last exactly-once run: p50 {:.1} ms, p99 {:.1} ms", p(0.5), p(0.99));
+}

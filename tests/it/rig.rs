@@ -1,0 +1,166 @@
+//! A pipeline all ends of which are topics of one broker, its input and what its group has committed: what the tests of
+//! exactly once run their instances on. It must not start or disturb instances by itself.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tempfile::TempDir;
+use tickcast::config::plan::Plan;
+use tickcast::runtime::{Blueprint, Known};
+
+use crate::audit::{Audit, Undisturbed, audit, input, undisturbed};
+use crate::broker::create_topic;
+use crate::instance::{Instance, Start, wait_for};
+
+/// How long the group may take to come to where it is waited for.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+fn pipeline(addr: &str, id: &str, source: &str, state: &str) -> String {
+    format!(
+        "
+name: {id}
+source: {{ kafka: {{ brokers: \"{addr}\", topic: {id}.in, properties: {{ {source} }} }} }}
+key: k
+time: t
+window: {{ tumbling: 10s, lateness: 2s, select: {{ x: avg(v), top: max(v), n: count(*) }} }}
+forecast: {{ target: x, horizons: [1, 3], model: {{ cell: gru, hidden: 4, bptt: 11, replay: 1 }} }}
+delivery: exactly_once
+commit_every: 20ms
+snapshot_every: 300ms
+workers: 2
+state: {{ kafka: {{ topic: {id}.state, properties: {{ {state} }} }} }}
+sinks:
+  forecasts: {{ kafka: {{ topic: {id}.forecasts }} }}
+  scores: {{ kafka: {{ topic: {id}.scores }} }}
+  rejects: {{ kafka: {{ topic: {id}.rejects }} }}
+"
+    )
+}
+
+/// The n-th record of a partition: one a second of three series, some of them late, some broken.
+pub fn record(partition: i32, n: u64) -> String {
+    let series = n % 3;
+    let late = if n % 41 == 40 { 120 } else { (n % 7) % 2 };
+    let t = (1_704_067_200 + n - late.min(n)) * 1_000_000;
+    let v = ((n as f64) / 40.0).sin() * 5.0 + (n * 37 % 101) as f64 / 50.0 + series as f64 * 10.0;
+    match n % 53 {
+        11 => format!(r#"{{"k":"p{partition}s{series}","t":{t},"v":"#),
+        29 => format!(r#"{{"t":{t},"v":{v}}}"#),
+        47 => format!(r#"{{"k":"p{partition}s{series}","t":"noon","v":{v}}}"#),
+        _ => format!(r#"{{"k":"p{partition}s{series}","t":{t},"v":{v}}}"#),
+    }
+}
+
+/// A producer that waits a broker's outage out.
+pub fn producer(addr: &str) -> ThreadedProducer<DefaultProducerContext> {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", addr).set("linger.ms", "2").set("enable.idempotence", "true");
+    config.create().unwrap()
+}
+
+pub fn send(producer: &ThreadedProducer<DefaultProducerContext>, topic: &str, partition: i32, value: &[u8]) {
+    let record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).partition(partition).payload(value);
+    producer.send(record).map_err(|(error, _)| error).unwrap();
+}
+
+/// A pipeline on a broker, in a folder of its own.
+pub struct Rig {
+    pub addr: String,
+    pub id: String,
+    pub partitions: i32,
+    pub folder: TempDir,
+    /// Commits nothing; it asks how far the group is.
+    onlooker: BaseConsumer,
+}
+
+impl Rig {
+    /// `source` and `state`: properties of the consumer and of the producer, such as `session.timeout.ms: 1500`.
+    pub fn new(addr: &str, id: &str, partitions: i32, source: &str, state: &str) -> Rig {
+        create_topic(addr, &format!("{id}.in"), partitions);
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("pipeline.yaml"), pipeline(addr, id, source, state)).unwrap();
+        let onlooker = ClientConfig::new()
+            .set("bootstrap.servers", addr)
+            .set("group.id", id)
+            .set("enable.auto.commit", "false")
+            .set("isolation.level", "read_uncommitted")
+            .create()
+            .unwrap();
+        Rig { addr: addr.to_owned(), id: id.to_owned(), partitions, folder, onlooker }
+    }
+
+    pub fn yaml(&self) -> PathBuf {
+        self.folder.path().join("pipeline.yaml")
+    }
+
+    /// The topic of an end: `in`, `state`, `forecasts`, `scores` or `rejects`.
+    pub fn topic(&self, end: &str) -> String {
+        format!("{}.{end}", self.id)
+    }
+
+    pub fn start(&self, name: &str, start: &Start) -> Instance {
+        Instance::start(&self.yaml(), &self.folder.path().join(format!("{name}.log")), start)
+    }
+
+    pub fn plan(&self) -> Plan {
+        tickcast::config::load(&self.yaml(), &[]).unwrap_or_else(|faults| panic!("{faults}")).plan
+    }
+
+    /// Sends the records `from` to `to` of every partition.
+    pub fn feed(&self, from: u64, to: u64) {
+        let producer = producer(&self.addr);
+        for n in from..to {
+            for partition in 0..self.partitions {
+                send(&producer, &self.topic("in"), partition, record(partition, n).as_bytes());
+            }
+        }
+        producer.flush(Duration::from_secs(60)).unwrap();
+    }
+
+    /// How far the group has come, over all partitions; none while no broker answers.
+    pub fn position(&self) -> Option<i64> {
+        let mut list = TopicPartitionList::new();
+        (0..self.partitions).for_each(|partition| _ = list.add_partition(&self.topic("in"), partition));
+        let list = self.onlooker.committed_offsets(list, Duration::from_secs(1)).ok()?;
+        let elements = list.elements();
+        let offsets = elements.iter().map(|element| match element.offset() {
+            Offset::Offset(offset) => offset,
+            _ => 0,
+        });
+        Some(offsets.sum())
+    }
+
+    /// Whether members are on their way into or out of the group.
+    pub fn is_rebalancing(&self) -> bool {
+        let groups = self.onlooker.fetch_group_list(Some(&self.id), Duration::from_millis(500));
+        groups.is_ok_and(|list| list.groups().iter().any(|group| group.state() != "Stable"))
+    }
+
+    /// Waits until the group has committed `records` of all partitions together; these have to live on meanwhile.
+    pub fn await_position(&self, records: u64, instances: &mut [&mut Instance]) {
+        wait_for(&format!("the commit of {records} records"), PATIENCE, || {
+            for instance in instances.iter_mut() {
+                assert!(instance.ended().is_none(), "it ended:\n{}", instance.last_words());
+            }
+            self.position().filter(|&position| position >= records as i64)
+        });
+    }
+
+    /// What one life without any fault makes of what a partition has been sent.
+    pub fn undisturbed(&self, partition: i32) -> Undisturbed {
+        let blueprint = Blueprint::new(self.plan(), Known::default()).unwrap();
+        undisturbed(&blueprint, partition, input(&self.addr, &self.topic("in"), partition))
+    }
+
+    pub fn audit(&self) -> Audit {
+        let from = Instant::now();
+        let audit = audit(&self.plan(), self.partitions);
+        println!("{}: {audit} ({:.1?})", self.id, from.elapsed());
+        audit
+    }
+}

@@ -1,0 +1,211 @@
+//! One instance of a deployment: partitions at work, a queue to the sink, and the sink's committer.
+//! It must not decide what happens next, nor look at what others do.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+
+use arrow::record_batch::RecordBatch;
+use tickcast::error::Result;
+use tickcast::ledger::{Committed, Committer, Entry, Member, Progress, Recover, Snapshot, World};
+use tickcast::message::{Records, Stream};
+use tickcast::runtime::{Outcome, Partition, Watch, open_partition};
+
+use super::faults::Chance;
+use super::input::Input;
+
+/// Where an instance stands in its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    Member,
+    /// The group has begun a new generation, and it has not joined that yet; its partitions wait for it.
+    Late,
+    /// The group has given its partitions away, and it does not know.
+    Zombie,
+    /// As a zombie, and another one has its name.
+    Replaced,
+}
+
+impl Place {
+    pub fn is_in_group(self) -> bool {
+        matches!(self, Place::Member | Place::Late)
+    }
+}
+
+pub struct Instance {
+    /// Unlike its name, nobody else's ever.
+    pub id: usize,
+    pub member: Member,
+    pub place: Place,
+    recover: Box<dyn Recover>,
+    committer: Committer,
+    works: BTreeMap<i32, Work>,
+    /// What workers have handed over and the sink has not taken yet.
+    queue: VecDeque<ToSink>,
+    /// States handed over so far, and one that is still being written out.
+    saves: u32,
+    late: Option<(u64, Snapshot)>,
+    /// Partitions begun so far, and the newest beginning of each that the sink has heard of.
+    lives: u64,
+    heard: BTreeMap<i32, u64>,
+}
+
+struct Work {
+    partition: Partition,
+    next: usize,
+    ended: bool,
+    life: u64,
+}
+
+enum ToSink {
+    Begin(i32, Option<Entry>, u64),
+    Results { partition: i32, results: Vec<(Stream, RecordBatch)>, reached: Option<Progress> },
+    Save(Snapshot),
+}
+
+impl fmt::Display for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (member {}, {:?})", self.id, self.member, self.place)
+    }
+}
+
+impl Instance {
+    pub fn start(world: &World, chance: &Chance, id: usize, member: Member) -> Self {
+        let (recover, commit) = world.open(member, chance.fates(world, member));
+        let (works, queue) = (BTreeMap::new(), VecDeque::new());
+        Instance {
+            id,
+            member,
+            place: Place::Member,
+            recover,
+            committer: Committer::new(commit),
+            works,
+            queue,
+            saves: 0,
+            late: None,
+            lives: 0,
+            heard: BTreeMap::new(),
+        }
+    }
+
+    pub fn partitions(&self) -> Vec<i32> {
+        self.works.keys().copied().collect()
+    }
+
+    pub fn has(&self, id: i32) -> bool {
+        self.works.contains_key(&id)
+    }
+
+    /// Takes a partition over; true when it has to make again what is committed.
+    pub fn claim(&mut self, input: &Input, id: i32, watch: &Watch) -> Result<bool> {
+        let first = || Ok(input.of(id).records.first().map(|record| record.offset));
+        let opened = open_partition(&input.blueprint, self.recover.as_mut(), id, first, watch)?;
+        let replays = opened.partition.is_replaying();
+        let next = opened.position.map_or(0, |position| input.of(id).index(position));
+        self.lives += 1;
+        self.queue.push_back(ToSink::Begin(id, opened.entry, self.lives));
+        self.works.insert(id, Work { partition: opened.partition, next, ended: false, life: self.lives });
+        Ok(replays)
+    }
+
+    /// Works on the next records of a partition, or closes it at their end; how many they were.
+    pub fn work(&mut self, input: &Input, id: i32, count: usize) -> Result<usize> {
+        let Some(Work { partition, next, ended, .. }) = self.works.get_mut(&id) else { return Ok(0) };
+        let records = &input.of(id).records;
+        let to = (*next + count).min(records.len());
+        let queue = &mut self.queue;
+        let mut deliver = |Outcome { results, reached, .. }: Outcome| {
+            queue.push_back(ToSink::Results { partition: id, results, reached });
+            Ok(())
+        };
+        let batch = records[*next..to].to_vec();
+        let worked = batch.len();
+        if worked > 0 {
+            partition.take(Records::Raw(batch), &mut deliver)?;
+            *next = to;
+        } else if !*ended {
+            partition.finish(&mut deliver)?;
+            *ended = true;
+        }
+        Ok(worked)
+    }
+
+    /// Whether a partition has come to the end of its records.
+    pub fn is_done(&self, id: i32) -> bool {
+        self.works.get(&id).is_some_and(|work| work.ended)
+    }
+
+    /// A partition's state; none while it replays.
+    pub fn state(&self, id: i32) -> Result<Option<Snapshot>> {
+        match self.works.get(&id) {
+            Some(work) if !work.partition.is_replaying() => work.partition.snapshot(),
+            _ => Ok(None),
+        }
+    }
+
+    /// Hands the state of a partition to the sink, with `padding` in it that nobody reads. Every other one is written out
+    /// late: the sink gets it when it has heard other things, perhaps that the partition has gone and come back.
+    pub fn save(&mut self, id: i32, padding: usize) -> Result<bool> {
+        let Some(snapshot) = self.state(id)? else { return Ok(false) };
+        let Some(Work { partition, .. }) = self.works.get(&id) else { return Ok(false) };
+        let mut last = partition.last_state(&snapshot)?.to_vec();
+        last.resize(last.len() + padding, 0xa5);
+        let snapshot = partition.with_last_state(&snapshot, last)?;
+        self.saves += 1;
+        match self.saves % 2 {
+            0 => self.late = Some((self.works.get(&id).map_or(0, |work| work.life), snapshot)),
+            _ => self.queue.push_back(ToSink::Save(snapshot)),
+        }
+        Ok(true)
+    }
+
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// The sink takes so much of what was handed over.
+    pub fn hear(&mut self, count: usize) -> Result<()> {
+        for said in self.queue.drain(..count.min(self.queue.len())) {
+            match said {
+                ToSink::Begin(id, entry, life) => {
+                    self.heard.insert(id, life);
+                    self.committer.begin(id, entry)?;
+                }
+                ToSink::Results { partition, results, reached } => {
+                    self.committer.results(partition, results, reached);
+                }
+                ToSink::Save(snapshot) => self.committer.snapshot(snapshot),
+            }
+        }
+        // It comes late, but never before the results that it has seen.
+        let heard_all = self.queue.is_empty();
+        if let Some((life, snapshot)) = self.late.take_if(|_| heard_all && count.is_multiple_of(2))
+            && self.heard.get(&snapshot.partition) == Some(&life)
+        {
+            self.committer.snapshot(snapshot);
+        }
+        Ok(())
+    }
+
+    pub fn commit(&mut self) -> Result<Committed> {
+        self.committer.commit()
+    }
+
+    pub fn is_clean(&self) -> bool {
+        self.queue.is_empty() && self.committer.is_clean()
+    }
+
+    /// Lets go of a partition; what is not committed of it is dropped.
+    pub fn release(&mut self, id: i32) -> Result<()> {
+        self.works.remove(&id);
+        self.committer.release(id)
+    }
+
+    /// Hears that all its partitions are gone. The sink still takes what workers had handed over, as it comes.
+    pub fn lose_all(&mut self) -> Result<()> {
+        let lost = self.partitions();
+        self.works.clear();
+        lost.iter().for_each(|&id| self.committer.discard(id));
+        self.hear(self.queue.len())?;
+        lost.into_iter().try_for_each(|id| self.committer.release(id))
+    }
+}
