@@ -8,6 +8,7 @@ mod dir;
 mod entry;
 mod files;
 mod kafka;
+mod kafka_audit;
 mod kafka_claim;
 mod kafka_commit;
 mod kafka_state;
@@ -19,13 +20,14 @@ use std::collections::BTreeMap;
 
 use arrow::record_batch::RecordBatch;
 
-pub use audit::{FilesAudit, KafkaAudit};
+pub use audit::FilesAudit;
 pub use chunk::{CHUNK_BYTES, Chunk, chunks_of};
 pub use committer::{Committed, Committer};
 pub use dir::DirLedger;
 pub use entry::{Counts, Entry, Pointer, Progress};
 pub use files::FilesLedger;
 pub use kafka::KafkaLedger;
+pub use kafka_audit::KafkaAudit;
 pub use kafka_state::{StateTopic, StateWriter, TOPIC_SETTINGS};
 pub use lock::{Hold, Lock};
 pub use memory::{CRASHED, Fate, Fates, Member, Step, World};
