@@ -53,7 +53,10 @@ impl StateTopic {
         }
         let place = format!("state topic {} partition {partition}", self.topic);
         if self.is_hidden(partition)? {
-            let what = format!("{place}: an open transaction hides its end; waiting until it is over");
+            let what = format!(
+                "{place}: an open transaction hides its end; waiting until it is over \
+                     (should it last, `kafka-transactions.sh find-hanging` tells whose it is)"
+            );
             return Err(Error::transient(Kind::State, what));
         }
         // What was hidden may have come out between the two.
@@ -108,6 +111,8 @@ impl StateTopic {
         config.set("isolation.level", isolation).set("enable.partition.eof", "true");
         // Records may be dropped before us while we read.
         config.set("auto.offset.reset", "earliest");
+        // It reads to an end: waiting there for more costs half a second a partition.
+        config.set("fetch.wait.max.ms", "10");
         let made = create(&config, DefaultConsumerContext)?;
         Ok(cell.get_or_init(|| made))
     }
