@@ -37,6 +37,7 @@ const SNAPSHOT_DEPTH: usize = 1024;
 /// No single call takes longer than this unless it never returns.
 const HANGS: Duration = Duration::from_secs(180);
 const POLL: Duration = Duration::from_millis(50);
+const CLAIM_AGAIN: Duration = Duration::from_millis(200);
 const POLL_WHILE_FULL: Duration = Duration::from_millis(2);
 
 pub(super) enum ToWorker {
@@ -106,6 +107,7 @@ pub fn run_threads(job: Job) -> Result<Summary> {
             ended: BTreeSet::new(),
             releasing: BTreeSet::new(),
             waiting: Vec::new(),
+            claim_at: None,
             snapshotting,
             shared,
             records: 0,
@@ -217,6 +219,8 @@ struct Ingest<'a> {
     releasing: BTreeSet<i32>,
     /// Assigned while some were still to be released.
     waiting: Vec<i32>,
+    /// When a claim that could not be made is tried again.
+    claim_at: Option<Instant>,
     /// A worker's snapshot is asked for and not taken yet.
     snapshotting: Vec<Arc<AtomicBool>>,
     shared: Shared<'a>,
@@ -311,6 +315,9 @@ impl Ingest<'_> {
         if !self.releasing.is_empty() || self.waiting.is_empty() {
             return Ok(());
         }
+        if self.claim_at.is_some_and(|at| Instant::now() < at) {
+            return Ok(());
+        }
         let health = &self.shared.watch.health;
         while let Some(&id) = self.waiting.first() {
             if self.shared.watch.is_stopped() {
@@ -319,13 +326,16 @@ impl Ingest<'_> {
             match self.begin(id) {
                 Ok(()) => _ = self.waiting.remove(0),
                 Err(error) if error.retry == Retry::Later => {
-                    tracing::warn!(%error, partition = id, "waiting");
+                    if self.claim_at.replace(Instant::now() + CLAIM_AGAIN).is_none() {
+                        tracing::warn!(%error, partition = id, "waiting");
+                    }
                     health.set_waiting(Part::Claim, error.to_string());
                     return Ok(());
                 }
                 Err(error) => return Err(error),
             }
         }
+        self.claim_at = None;
         health.set_ready(Part::Claim);
         health.set_ready(Part::Source);
         Ok(())
