@@ -9,7 +9,7 @@ use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer};
 
 use super::kafka::CALL;
 use super::{Claim, Entry, KafkaLedger, Recover, StateTopic};
-use crate::error::{Error, Kind, OrFail, Result};
+use crate::error::{Error, Kind, OrFail, Result, Retry};
 use crate::kafka::{Group, client_config, create, grow_topic, partitions_of};
 
 /// A claim that waits longer for somebody's open transaction ends it.
@@ -133,6 +133,17 @@ impl Recover for Reader {
     }
 
     fn claim(&mut self, partition: i32) -> Result<Claim> {
+        let claimed = self.claim_now(partition);
+        if claimed.as_ref().is_err_and(|error| error.retry == Retry::Later) {
+            // A consumer does not see partitions that were added since it looked first; a new one does.
+            self.state = StateTopic::new(&self.ledger.client, &self.ledger.state);
+        }
+        claimed
+    }
+}
+
+impl Reader {
+    fn claim_now(&mut self, partition: i32) -> Result<Claim> {
         let entry = self.take_over(partition)?;
         if let Some(entry) = entry {
             let snapshot = entry.snapshot.map(|named| self.state.load(partition, Some(named))).transpose()?;

@@ -253,8 +253,9 @@ impl Writer {
                     producer.poll(Duration::from_millis(1));
                     next = back;
                 }
+                // A partition may have been added since the producer looked; a new one looks again at once.
                 Err((error, _)) => {
-                    return Err(Trouble::Abort(format!("topic {topic} partition {partition}: {error}")));
+                    return Err(Trouble::Lost(format!("topic {topic} partition {partition}: {error}")));
                 }
             }
         }

@@ -6,17 +6,20 @@ use std::time::Duration;
 
 use futures::executor::block_on;
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::message::Message;
 use rdkafka::producer::Producer;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tickcast::message::Stream;
 
 use crate::audit::{committed, read_all};
-use crate::broker::{brokers_or_skip, private_or_skip};
+use crate::broker::{brokers_or_skip, create_topic, private_or_skip};
+use crate::cli::get;
 use crate::instance::{Instance, Start, wait_for};
 use crate::rig::{Rig, producer, send};
 
+const SHORT_SESSION: &str = "session.timeout.ms: 1500, heartbeat.interval.ms: 400";
 const SHORT_TRANSACTIONS: &str = "transaction.timeout.ms: 3000";
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -24,8 +27,16 @@ fn fail_points(points: &str) -> Start {
     Start { fail_points: Some(points.to_owned()), ..Start::default() }
 }
 
+fn sets(sets: &[&str]) -> Start {
+    Start { sets: sets.iter().map(|&set| set.to_owned()).collect(), ..Start::default() }
+}
+
 fn admin(addr: &str) -> AdminClient<DefaultClientContext> {
     ClientConfig::new().set("bootstrap.servers", addr).create().unwrap()
+}
+
+fn is_ready(http: &str) -> bool {
+    get(http, "/ready").starts_with("HTTP/1.1 200")
 }
 
 /// Runs the pipeline until all of `records` are committed, and ends it in order.
@@ -140,6 +151,76 @@ fn faults_a_broker_that_is_away_for_a_while_changes_no_byte() {
     rig.audit().insist(true);
 }
 
+#[test]
+fn faults_a_deleted_sink_topic_is_waited_for_and_said() {
+    let Some(addr) = brokers_or_skip("faults_a_deleted_sink_topic") else { return };
+    let rig = Rig::new(addr, "deleted", 1, "", SHORT_TRANSACTIONS);
+    let mut instance = rig.start("a", &sets(&["serve.http=127.0.0.1:0"]));
+    let http = instance.http();
+    rig.feed(0, 1000);
+    rig.await_position(1000, &mut [&mut instance]);
+    let topic = rig.topic("scores");
+    block_on(admin(addr).delete_topics(&[&topic], &AdminOptions::new())).unwrap();
+    rig.feed(1000, 2000);
+    wait_for("503 that names the topic", PATIENCE, || {
+        let ready = get(&http, "/ready");
+        (ready.starts_with("HTTP/1.1 503") && ready.contains(&topic)).then_some(())
+    });
+    assert!(instance.said().contains("commits are not made"), "{}", instance.last_words());
+    create_topic(addr, &topic, 1);
+    rig.await_position(2000, &mut [&mut instance]);
+    wait_for("200", PATIENCE, || is_ready(&http).then_some(()));
+    instance.stop();
+    // What was in the topic is gone; all else, and all scores since, are as they should be.
+    let undisturbed = rig.undisturbed(0);
+    for (stream, expected) in &undisturbed.results {
+        let found = committed(addr, &rig.topic(stream.name()), 0);
+        match stream {
+            Stream::Scores => {
+                assert!(!found.is_empty() && expected.ends_with(&found), "{} scores", found.len())
+            }
+            _ => assert!(*expected == found, "{} {}", found.len(), stream.name()),
+        }
+    }
+}
+
+#[test]
+fn faults_of_two_instances_with_one_name_the_older_one_ends() {
+    let Some(addr) = brokers_or_skip("faults_of_two_instances_with_one_name") else { return };
+    let rig = Rig::new(addr, "namesakes", 2, SHORT_SESSION, "");
+    let named = sets(&["source.kafka.properties.group.instance.id=one"]);
+    rig.feed(0, 500);
+    let mut older = rig.start("older", &named);
+    rig.await_position(1000, &mut [&mut older]);
+    let mut newer = rig.start("newer", &named);
+    let said = older.fails_within(PATIENCE);
+    assert!(said.contains("group.instance.id"), "{said}");
+    rig.feed(500, 1000);
+    rig.await_position(2000, &mut [&mut newer]);
+    newer.stop();
+    rig.audit().insist(true);
+}
+
+#[test]
+fn faults_partitions_that_are_added_are_forecast_too() {
+    let Some(addr) = brokers_or_skip("faults_partitions_that_are_added") else { return };
+    let mut rig = Rig::new(addr, "grown", 1, "topic.metadata.refresh.interval.ms: 500", "");
+    let mut instance = rig.start("a", &Start::default());
+    rig.feed(0, 1000);
+    rig.await_position(1000, &mut [&mut instance]);
+    let topic = rig.topic("in");
+    let wanted = NewPartitions::new(&topic, 3);
+    block_on(admin(addr).create_partitions([&wanted], &AdminOptions::new())).unwrap();
+    rig.partitions = 3;
+    sleep(Duration::from_secs(1));
+    rig.feed(1000, 2000);
+    rig.await_position(4000, &mut [&mut instance]);
+    instance.stop();
+    let audit = rig.audit();
+    audit.insist(true);
+    assert!(!committed(addr, &rig.topic("forecasts"), 2).is_empty());
+}
+
 /// One is started, another beside it, and the first one is stopped, while records come.
 fn come_and_go(rig: &Rig) {
     let mut sent = 0;
@@ -174,4 +255,21 @@ fn faults_instances_come_and_go_in_order() {
 fn faults_instances_come_and_go_in_the_new_protocol() {
     let Some(addr) = brokers_or_skip("faults_instances_come_and_go_in_the_new_protocol") else { return };
     come_and_go(&Rig::new(addr, "new-protocol", 4, "group.protocol: consumer", ""));
+}
+
+#[test]
+fn faults_a_killed_instance_of_the_new_protocol_is_replaced() {
+    let Some(addr) = brokers_or_skip("faults_a_killed_instance_of_the_new_protocol") else { return };
+    let rig = Rig::new(addr, "new-killed", 2, "group.protocol: consumer", SHORT_TRANSACTIONS);
+    let named = sets(&["source.kafka.properties.group.instance.id=one"]);
+    rig.feed(0, 6000);
+    for records in [1000, 3000, 6000] {
+        let mut instance = rig.start("a", &named);
+        rig.await_position(records, &mut [&mut instance]);
+        instance.kill();
+    }
+    let mut instance = rig.start("a", &named);
+    rig.await_position(12_000, &mut [&mut instance]);
+    instance.stop();
+    rig.audit().insist(true);
 }
