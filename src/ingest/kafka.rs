@@ -345,6 +345,20 @@ impl KafkaSource {
         self.ready.push_back(Event::Revoked { partitions, lost });
     }
 
+    /// Why this consumer never reads again.
+    fn fatal(&self, code: RDKafkaErrorCode) -> Error {
+        let what = match code {
+            RDKafkaErrorCode::FencedInstanceId => {
+                "another instance has joined with the same group.instance.id".into()
+            }
+            RDKafkaErrorCode::UnreleasedInstanceId => {
+                "another instance has the same group.instance.id, or had it until it died a moment ago".into()
+            }
+            _ => format!("cannot read topic {}", self.topic),
+        };
+        Error::new(Kind::Source, what).because(code)
+    }
+
     fn complain(&self, error: &KafkaError) {
         tracing::debug!(%error, "kafka source");
         let missing = error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition);
@@ -378,11 +392,7 @@ impl KafkaSource {
                     by_partition.entry(message.partition()).or_default().push(record);
                     wait = Duration::ZERO;
                 }
-                Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
-                    return Err(
-                        Error::new(Kind::Source, format!("cannot read topic {}", self.topic)).because(code)
-                    );
-                }
+                Some(Err(KafkaError::MessageConsumptionFatal(code))) => return Err(self.fatal(code)),
                 Some(Err(error)) => {
                     self.complain(&error);
                     break;

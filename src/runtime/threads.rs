@@ -114,6 +114,11 @@ pub fn run_threads(job: Job) -> Result<Summary> {
             lives: 0,
         };
         let read = ingest.run(pace.snapshot_every);
+        // A source that failed says no more what is ours: what cannot be committed soon, never will be.
+        let has_failed = read.is_err() && !failed.load(Ordering::Relaxed);
+        if has_failed {
+            watch.stop.store(true, Ordering::Relaxed);
+        }
         let (mut source, records) = ingest.leave();
         // The channels to the workers are closed now: they finish, and after them the sink.
         let mut summary = Summary { records, ..Summary::default() };
@@ -122,8 +127,12 @@ pub fn run_threads(job: Job) -> Result<Summary> {
             result = result.and(join(worker).map(|did| summary.add(did)));
         }
         result = result.and(join(snapshots));
+        let sunk = join(sink);
+        if has_failed {
+            return read.map(|()| summary);
+        }
         // The sink first: what a worker or the reader says of a closed channel is only its echo.
-        join(sink).and(result).and(read)?;
+        sunk.and(result).and(read)?;
         commit_durable(source.as_mut(), &durable)?;
         source.close()?;
         Ok(summary)
