@@ -60,7 +60,8 @@ impl ExactlyOnce {
     fn commit_for(&mut self, wait: &Wait) -> Result<bool> {
         let began = Instant::now();
         let mut pause = FIRST_WAIT;
-        let mut told = false;
+        // The first reason may be but the echo of the one that lasts.
+        let mut told: Option<String> = None;
         let mut stopped: Option<Instant> = None;
         loop {
             self.patience.pulse.beat();
@@ -73,7 +74,7 @@ impl ExactlyOnce {
                     if any {
                         self.metrics.commit("committed", from.elapsed());
                     }
-                    if told {
+                    if told.is_some() {
                         self.patience.health.set_ready(Part::Sink);
                     }
                     return Ok(true);
@@ -82,10 +83,10 @@ impl ExactlyOnce {
             };
             self.metrics.commit(if refused { "refused" } else { "aborted" }, from.elapsed());
             tracing::debug!(why, "a commit was not made; trying again");
-            if !told && began.elapsed() > SILENT {
-                told = true;
+            if told.as_ref() != Some(&why) && began.elapsed() > SILENT {
                 tracing::warn!(why, "commits are not made; trying again");
                 self.patience.health.set_waiting(Part::Sink, format!("commits are not made: {why}"));
+                told = Some(why.clone());
             }
             match wait {
                 Wait::ForSource if refused && !self.committer.is_full() => return Ok(false),
