@@ -3,7 +3,8 @@
 //! It must not know how exactly once is made: it sees topics, the group's offsets and exit codes.
 //!
 //! `TICKCAST_CHAOS_KILLS`, `_RECORDS` and `_SEED` set how much of it (`tests/chaos/run.sh` does the long form);
-//! `_BROKERS` is how often the broker is killed at least (none by default), `_LOGS` a directory that keeps the instances' logs. The seed decides the schedule, not the machine's timing.
+//! `_BROKERS` is how often the broker is killed at least (0: never), `_LOGS` a directory that keeps the instances' logs.
+//! The seed decides the schedule, not the machine's timing.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -375,7 +376,7 @@ fn chaos() {
         "chaos: seed {seed}, {records} records, {kills} kills; the first commit after {:.1?}",
         from.elapsed()
     );
-    let brokers: u64 = setting("BROKERS", 0);
+    let brokers: u64 = setting("BROKERS", 2);
     let is_wanted = |fault: &Fault| brokers > 0 || !matches!(fault, Fault::Broker(_));
     let mut round = ROUND.into_iter().filter(is_wanted).cycle();
     while fleet.tally.kills < kills || fleet.tally.brokers < brokers {
