@@ -48,6 +48,8 @@ struct Owned {
     entry: Option<Entry>,
     committed: Option<Entry>,
     writing: Option<Writing>,
+    /// A newer one, to be written when that is finished.
+    next: Option<Snapshot>,
     /// Results that no entry tells of yet.
     held: Vec<(Stream, RecordBatch)>,
 }
@@ -57,6 +59,13 @@ struct Writing {
     snapshot: Arc<Snapshot>,
     next: u32,
     count: u32,
+}
+
+impl Writing {
+    fn of(snapshot: Snapshot) -> Self {
+        let count = chunks_of(&snapshot.state);
+        Writing { snapshot: Arc::new(snapshot), next: 0, count }
+    }
 }
 
 impl Committer {
@@ -97,15 +106,16 @@ impl Committer {
         }
     }
 
-    /// Takes a snapshot to write. One that is still being written is finished first: the newer one is dropped, for the
-    /// older is nearer to being of use. So is one of which not all that it has seen is here: it may be of a time before the
-    /// partition went back, and written out late.
+    /// Takes a snapshot to write. One that is half written is finished first: it is nearer to being of use. A snapshot of
+    /// which not all that it has seen is here is dropped: it may be of a time before the partition went back, and written
+    /// out late.
     pub fn snapshot(&mut self, snapshot: Snapshot) {
         let Some(owned) = self.owned.get_mut(&snapshot.partition) else { return };
         let is_behind = owned.entry.is_some_and(|entry| entry.progress.position >= snapshot.position);
-        if owned.writing.is_none() && is_behind {
-            let count = chunks_of(&snapshot.state);
-            owned.writing = Some(Writing { snapshot: Arc::new(snapshot), next: 0, count });
+        match &owned.writing {
+            _ if !is_behind => {}
+            Some(writing) if writing.next > 0 => owned.next = Some(snapshot),
+            _ => owned.writing = Some(Writing::of(snapshot)),
         }
     }
 
@@ -119,6 +129,11 @@ impl Committer {
         self.doubtful.is_none()
             && self.epoch.is_empty()
             && self.owned.values().all(|owned| owned.writing.is_none())
+    }
+
+    /// Whether a snapshot of a partition is not written to its end.
+    pub fn is_writing(&self, partition: i32) -> bool {
+        self.owned.get(&partition).is_some_and(|owned| owned.writing.is_some())
     }
 
     /// Tries once to commit what was gathered. Errors: what no further attempt can mend.
@@ -204,12 +219,13 @@ impl Committer {
                 self.epoch.chunks.push(Chunk { snapshot, index: writing.next, count: writing.count });
                 writing.next += 1;
             }
-            let pointer = Pointer { position: writing.snapshot.position, chunks: writing.count };
+            let Snapshot { position, digest, .. } = *writing.snapshot;
+            let pointer = Pointer { position, chunks: writing.count, digest };
             // A snapshot comes after the results before it, so an entry is there, at its position or further on.
             if let (true, Some(entry)) = (writing.next == writing.count, &mut owned.entry) {
                 entry.snapshot = Some(pointer);
                 self.epoch.entries.insert(partition, *entry);
-                owned.writing = None;
+                owned.writing = owned.next.take().map(Writing::of);
             }
         }
     }
@@ -220,19 +236,54 @@ mod tests {
     use super::super::{Counts, Fate, World};
     use super::*;
 
-    #[test]
-    fn a_snapshot_of_what_is_not_here_is_not_named() {
+    /// A committer whose partition 0 has come to `position`, and the world it commits to.
+    fn at(position: i64) -> (Committer, World) {
         let world = World::default();
         let (_, commit) = world.open(1, Box::new(|_| Fate::Go));
         world.rebalance(&[1]);
         let mut committer = Committer::new(commit);
-        let progress = Progress { begun: 0, position: 400, counts: Counts::default() };
+        let progress = Progress { begun: 0, position, counts: Counts::default() };
         committer.begin(0, Some(Entry { progress, snapshot: None })).unwrap();
-        committer.snapshot(Snapshot { partition: 0, position: 500, state: vec![1] });
+        (committer, world)
+    }
+
+    /// The position and the length of the snapshot that is named.
+    fn named(world: &World) -> Option<(i64, u32)> {
+        world.entry(0).unwrap().snapshot.map(|pointer| (pointer.position, pointer.chunks))
+    }
+
+    #[test]
+    fn a_snapshot_of_what_is_not_here_is_not_named() {
+        let (mut committer, world) = at(400);
+        committer.snapshot(Snapshot::new(0, 500, vec![1]));
         assert_eq!(committer.commit().unwrap(), Committed::Done(true));
-        assert_eq!(world.entry(0).unwrap().snapshot, None);
-        committer.snapshot(Snapshot { partition: 0, position: 400, state: vec![1] });
+        assert_eq!(named(&world), None);
+        committer.snapshot(Snapshot::new(0, 400, vec![1]));
         assert_eq!(committer.commit().unwrap(), Committed::Done(true));
-        assert_eq!(world.entry(0).unwrap().snapshot, Some(Pointer { position: 400, chunks: 1 }));
+        assert_eq!(named(&world), Some((400, 1)));
+    }
+
+    #[test]
+    fn the_newest_of_the_snapshots_that_come_between_two_commits_is_named() {
+        let (mut committer, world) = at(400);
+        // A sink that waits for its broker finds several at once.
+        (1..4).for_each(|n| committer.snapshot(Snapshot::new(0, n * 100, vec![n as u8])));
+        assert_eq!(committer.commit().unwrap(), Committed::Done(true));
+        assert_eq!((named(&world), committer.is_clean()), (Some((300, 1)), true));
+    }
+
+    #[test]
+    fn one_that_comes_while_another_is_half_written_follows_it() {
+        let (mut committer, world) = at(400);
+        committer.snapshot(Snapshot::new(0, 100, vec![1; CHUNK_BYTES * (EPOCH_CHUNKS + 1)]));
+        assert_eq!(committer.commit().unwrap(), Committed::Done(true));
+        committer.snapshot(Snapshot::new(0, 300, vec![2]));
+        committer.snapshot(Snapshot::new(0, 400, vec![3]));
+        let mut seen = Vec::new();
+        while !committer.is_clean() {
+            committer.commit().unwrap();
+            seen.push(named(&world));
+        }
+        assert_eq!(seen, [Some((100, EPOCH_CHUNKS as u32 + 1)), Some((400, 1))]);
     }
 }

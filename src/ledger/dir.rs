@@ -169,7 +169,7 @@ fn decode(partition: i32, bytes: &[u8]) -> std::result::Result<Snapshot, &'stati
     let mut assembly = Assembly::default();
     for piece in chunk::pieces(bytes) {
         let piece = chunk::decode(piece)?;
-        if piece.partition != partition {
+        if piece.head.partition != partition {
             return Err("is of another partition");
         }
         assembly.add(piece);
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     fn snapshot(position: i64) -> Snapshot {
-        Snapshot { partition: 1, position, state: position.to_string().into_bytes() }
+        Snapshot::new(1, position, position.to_string().into_bytes())
     }
 
     #[test]
@@ -222,7 +222,7 @@ mod tests {
         assert!(ledger.partitions().unwrap().is_empty() && ledger.warm_start().unwrap().is_none());
         ledger.save(&snapshot(7)).unwrap();
         ledger.save(&Snapshot { partition: 12, ..snapshot(9) }).unwrap();
-        let other = Snapshot { state: b"other".to_vec(), ..snapshot(7) };
+        let other = Snapshot::new(1, 7, b"other".to_vec());
         ledger.replace(std::slice::from_ref(&other), b"weights").unwrap();
         assert_eq!(ledger.load(1).unwrap(), Some(other));
         assert_eq!(ledger.partitions().unwrap(), BTreeSet::from([1, 12]));

@@ -53,6 +53,8 @@ pub struct Pointer {
     pub position: i64,
     /// The pieces it is written in.
     pub chunks: u32,
+    /// CRC-32 of the state.
+    pub digest: u32,
 }
 
 /// What is committed of a partition.

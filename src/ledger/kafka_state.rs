@@ -63,7 +63,7 @@ impl StateTopic {
         let (found, damage) = self.look(partition, named)?;
         match (found, named, damage) {
             (Some(snapshot), ..) => Ok(Some(snapshot)),
-            (None, Some(Pointer { position, chunks }), damage) => Err(Error::new(
+            (None, Some(Pointer { position, chunks, .. }), damage) => Err(Error::new(
                 Kind::State,
                 format!(
                     "{place}: the snapshot at position {position} ({chunks} chunks), which the last commit names, is not \
@@ -85,16 +85,17 @@ impl StateTopic {
         let mut damage: Option<String> = None;
         self.read(&self.topic, partition, &mut |offset, value| {
             match decode(value) {
-                Ok(piece) if piece.partition == partition => assembly.add(piece),
+                Ok(piece) if piece.head.partition == partition => assembly.add(piece),
                 Ok(piece) => {
-                    let why = format!("the record at offset {offset} is of partition {}", piece.partition);
+                    let why =
+                        format!("the record at offset {offset} is of partition {}", piece.head.partition);
                     damage.get_or_insert(why);
                 }
                 Err(why) => _ = damage.get_or_insert_with(|| format!("the record at offset {offset} {why}")),
             }
             true
         })?;
-        Ok((assembly.whole(partition, named.map(|pointer| pointer.position)), damage))
+        Ok((assembly.whole(partition, named), damage))
     }
 
     /// A consumer of what is committed. It is of no group: librdkafka only wants a name.

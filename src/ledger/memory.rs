@@ -145,7 +145,7 @@ impl Recover for Reader {
         let has_results = Stream::ALL.iter().any(|&stream| kept.results.contains_key(&(partition, stream)));
         let snapshot = match (entry, named) {
             (Some(_), None) => None,
-            _ => assembly.whole(partition, named.map(|pointer| pointer.position)),
+            _ => assembly.whole(partition, named),
         };
         if let (Some(pointer), None) = (named, &snapshot) {
             let why = damage.unwrap_or("records are missing");

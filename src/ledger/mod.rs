@@ -43,6 +43,15 @@ pub struct Snapshot {
     /// The next record to read.
     pub position: i64,
     pub state: Vec<u8>,
+    /// CRC-32 of the state: two states may be of one position.
+    pub digest: u32,
+}
+
+impl Snapshot {
+    pub fn new(partition: i32, position: i64, state: Vec<u8>) -> Self {
+        let digest = crc32fast::hash(&state);
+        Snapshot { partition, position, state, digest }
+    }
 }
 
 /// What a partition goes on from.

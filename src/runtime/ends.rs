@@ -46,7 +46,7 @@ impl Ends {
                 let (recover, commit) = exact(plan, group, bootstrap)?;
                 let committer = Committer::new(commit);
                 let (patience, metrics) = (watch.patience(), Arc::clone(&watch.metrics));
-                (recover, Box::new(ExactlyOnce { committer, patience, metrics, lost: lost.clone() }))
+                (recover, Box::new(ExactlyOnce::new(committer, patience, metrics, lost.clone())))
             }
             Delivery::AtLeastOnce => {
                 let sinks = sink::open_all(plan, &watch.patience())?;
@@ -61,12 +61,8 @@ impl Ends {
     /// These ends, with nobody else around: for ledgers of a simulation.
     pub fn over(recover: Box<dyn Recover>, commit: Box<dyn Commit>, watch: &Watch) -> Ends {
         let lost = Lost::default();
-        let outputs = ExactlyOnce {
-            committer: Committer::new(commit),
-            patience: watch.patience(),
-            metrics: Arc::clone(&watch.metrics),
-            lost: lost.clone(),
-        };
+        let (committer, metrics) = (Committer::new(commit), Arc::clone(&watch.metrics));
+        let outputs = ExactlyOnce::new(committer, watch.patience(), metrics, lost.clone());
         Ends { recover, outputs: Box::new(outputs), durable: Durable::default(), lost, lock: None }
     }
 }

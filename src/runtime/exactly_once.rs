@@ -1,7 +1,7 @@
 //! Exactly once, seen from the runners: commits an epoch for as long as it takes.
 //! It must not know which ledger it is, nor what is in an epoch.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::sleep;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use arrow::record_batch::RecordBatch;
 
-use super::outputs::Outputs;
+use super::outputs::{Outputs, Ticket};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{Committed, Committer, Entry, Progress, Snapshot};
 use crate::message::Stream;
@@ -41,10 +41,12 @@ impl Lost {
 
 /// Commits results, states and positions together.
 pub struct ExactlyOnce {
-    pub committer: Committer,
-    pub patience: Patience,
-    pub metrics: Arc<Metrics>,
-    pub lost: Lost,
+    committer: Committer,
+    patience: Patience,
+    metrics: Arc<Metrics>,
+    lost: Lost,
+    /// Of the states that are not committed to their ends.
+    tickets: BTreeMap<i32, Ticket>,
 }
 
 /// Whether a wait has to end.
@@ -56,6 +58,10 @@ enum Wait {
 }
 
 impl ExactlyOnce {
+    pub fn new(committer: Committer, patience: Patience, metrics: Arc<Metrics>, lost: Lost) -> Self {
+        ExactlyOnce { committer, patience, metrics, lost, tickets: BTreeMap::new() }
+    }
+
     /// Commits what was gathered; false, when the wait ended before.
     fn commit_for(&mut self, wait: &Wait) -> Result<bool> {
         let began = Instant::now();
@@ -71,6 +77,7 @@ impl ExactlyOnce {
             let from = Instant::now();
             let (why, refused) = match self.committer.commit()? {
                 Committed::Done(any) => {
+                    self.tickets.retain(|partition, _| self.committer.is_writing(*partition));
                     if any {
                         self.metrics.commit("committed", from.elapsed());
                     }
@@ -121,7 +128,8 @@ impl Outputs for ExactlyOnce {
         Ok(())
     }
 
-    fn snapshot(&mut self, snapshot: Snapshot) -> Result<()> {
+    fn snapshot(&mut self, snapshot: Snapshot, ticket: Ticket) -> Result<()> {
+        self.tickets.insert(snapshot.partition, ticket);
         self.committer.snapshot(snapshot);
         Ok(())
     }

@@ -42,7 +42,7 @@ impl FrozenSnapshot {
         let FrozenSnapshot { partition, position, fingerprint, begun, emitted, states } = self;
         let trailer = Trailer { fingerprint, begun, emitted, lengths: Vec::new() };
         let parts = states.into_iter().rev().map(|state| state());
-        Ok(Snapshot { partition, position, state: write(trailer, parts)? })
+        Ok(Snapshot::new(partition, position, write(trailer, parts)?))
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::ends::open_partition;
+use super::outputs::Ticket;
 use super::partition::{Outcome, Partition};
 use super::{Job, Summary};
 use crate::error::Result;
@@ -93,7 +94,7 @@ fn write(job: &mut Job, id: i32, outcome: Outcome, summary: &mut Summary) -> Res
 fn save(job: &mut Job, partitions: &BTreeMap<i32, Partition>) -> Result<()> {
     for partition in partitions.values().filter(|partition| !partition.is_replaying()) {
         if let Some(snapshot) = partition.snapshot()? {
-            job.ends.outputs.snapshot(snapshot)?;
+            job.ends.outputs.snapshot(snapshot, Ticket::default())?;
         }
     }
     Ok(())

@@ -13,6 +13,9 @@ use crate::message::Stream;
 use crate::serve::Metrics;
 use crate::sink::Sink;
 
+/// Held for a state that is on its way; its worker, which keeps a weak one, makes no other of that partition meanwhile.
+pub type Ticket = Arc<()>;
+
 /// How results become visible. Both kinds of delivery are one.
 pub trait Outputs: Send {
     /// A partition begins where its claim said. `resume`: what is there of earlier results stays.
@@ -26,8 +29,8 @@ pub trait Outputs: Send {
         reached: Option<Progress>,
     ) -> Result<()>;
 
-    /// Takes a state to keep.
-    fn snapshot(&mut self, snapshot: Snapshot) -> Result<()>;
+    /// Takes a state to keep, and holds its ticket until it is kept.
+    fn snapshot(&mut self, snapshot: Snapshot, ticket: Ticket) -> Result<()>;
 
     /// Makes visible what was taken. It returns with some of it left only where the source has to speak first.
     fn commit(&mut self) -> Result<()>;
@@ -93,7 +96,7 @@ impl Outputs for AtLeastOnce {
         Ok(())
     }
 
-    fn snapshot(&mut self, snapshot: Snapshot) -> Result<()> {
+    fn snapshot(&mut self, snapshot: Snapshot, _: Ticket) -> Result<()> {
         let from = Instant::now();
         let saved = self.sync().and_then(|()| match &self.store {
             Some(Store::Dir(dir)) => dir.save(&snapshot),

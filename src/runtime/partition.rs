@@ -343,7 +343,7 @@ impl Partition {
     /// The snapshot with another state of its last operator; all else, the position too, is as it was. Errors: as `restore`.
     pub fn with_last_state(&self, snapshot: &Snapshot, state: Vec<u8>) -> Result<Snapshot> {
         let Snapshot { partition, position, .. } = *snapshot;
-        Ok(Snapshot { partition, position, state: self.image(snapshot, true)?.with_last_part(state)? })
+        Ok(Snapshot::new(partition, position, self.image(snapshot, true)?.with_last_part(state)?))
     }
 
     fn image<'a>(&self, snapshot: &'a Snapshot, at_end: bool) -> Result<Image<'a>> {

@@ -19,7 +19,7 @@ use arrow::record_batch::RecordBatch;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
 use super::ends::{Ends, Opened, open_partition};
-use super::outputs::{Durable, Outputs};
+use super::outputs::{Durable, Outputs, Ticket};
 use super::partition::Partition;
 use super::worker::{Downstream, snapshot_loop, worker_loop};
 use super::{Blueprint, Job, Lost, Pace, Summary, Watch};
@@ -42,10 +42,20 @@ const POLL_WHILE_FULL: Duration = Duration::from_millis(2);
 
 pub(super) enum ToWorker {
     Begin(Box<Partition>, Start),
-    Records { partition: i32, records: Records, at: Instant },
+    Records {
+        partition: i32,
+        records: Records,
+        at: Instant,
+    },
     End(i32),
-    Drop { partition: i32, lost: bool },
-    Snapshot,
+    Drop {
+        partition: i32,
+        lost: bool,
+    },
+    /// `last`: nothing comes after it, so none is left out.
+    Snapshot {
+        last: bool,
+    },
 }
 
 /// What the sink has to know of a partition that begins.
@@ -61,7 +71,7 @@ pub(super) struct Start {
 pub(super) enum ToSink {
     Begin { partition: i32, start: Start },
     Results { partition: i32, results: Vec<(Stream, RecordBatch)>, reached: Option<Progress>, at: Instant },
-    Save { snapshot: Snapshot, life: u64, took: Duration },
+    Save { snapshot: Snapshot, life: u64, took: Duration, ticket: Ticket },
     Release { partition: i32, lost: bool },
 }
 
@@ -287,7 +297,7 @@ impl Ingest<'_> {
     /// Everything read is worked on and its state saved, then the workers' channels close.
     fn finish(&mut self) -> Result<()> {
         for (worker, backlog) in self.to_workers.iter().zip(&mut self.backlog) {
-            for command in backlog.drain(..).chain([ToWorker::Snapshot]) {
+            for command in backlog.drain(..).chain([ToWorker::Snapshot { last: true }]) {
                 worker.send(command).map_err(|_| closed("a worker"))?;
             }
         }
@@ -396,7 +406,7 @@ impl Ingest<'_> {
         for worker in 0..self.to_workers.len() {
             // One at a time: where a snapshot takes longer than its interval, records still get their turn.
             if !self.snapshotting[worker].swap(true, Ordering::Relaxed) {
-                self.send_to(worker, ToWorker::Snapshot)?;
+                self.send_to(worker, ToWorker::Snapshot { last: false })?;
             }
         }
         Ok(())
@@ -492,9 +502,9 @@ fn sink_loop(
             }
             // Of another life it may know of results that were dropped with that.
             Ok(ToSink::Save { snapshot, life, .. }) if lives.get(&snapshot.partition) != Some(&life) => {}
-            Ok(ToSink::Save { snapshot, took, .. }) => {
+            Ok(ToSink::Save { snapshot, took, ticket, .. }) => {
                 let bytes = snapshot.state.len();
-                outputs.snapshot(snapshot)?;
+                outputs.snapshot(snapshot, ticket)?;
                 metrics.snapshot(bytes, took + from.elapsed());
             }
             Ok(ToSink::Release { partition, lost }) => {

@@ -2,14 +2,15 @@
 //! It must not know which source or sink there is, nor wait for anything but a full channel.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 
 use super::Summary;
 use super::image::FrozenSnapshot;
+use super::outputs::Ticket;
 use super::partition::{Outcome, Partition};
 use super::threads::{Shared, ToSink, ToWorker, closed};
 use crate::error::{Error, Kind, Result};
@@ -19,8 +20,21 @@ const HANDOVER_SERIES: u64 = 1000;
 
 /// A state to write out, or that a worker has frozen all of its own.
 pub(super) enum ToSnapshots {
-    Write { frozen: FrozenSnapshot, life: u64, took: Duration },
+    Write { frozen: FrozenSnapshot, life: u64, took: Duration, ticket: Ticket },
     Done(usize),
+}
+
+/// The state of a partition that was made last.
+struct Saved {
+    position: i64,
+    ticket: Weak<()>,
+}
+
+impl Saved {
+    /// Whether no other is needed: the partition has not moved, or this one is still on its way and not the last.
+    fn serves(&self, position: i64, last: bool) -> bool {
+        self.position == position || (!last && self.ticket.strong_count() > 0)
+    }
 }
 
 /// Where a worker sends what it makes.
@@ -37,11 +51,13 @@ pub(super) fn snapshot_loop(
 ) -> Result<()> {
     for command in from_workers {
         match command {
-            ToSnapshots::Write { frozen, life, took } => {
+            ToSnapshots::Write { frozen, life, took, ticket } => {
                 let from = Instant::now();
                 let snapshot = frozen.write()?;
                 let took = took + from.elapsed();
-                to_sink.send(ToSink::Save { snapshot, life, took }).map_err(|_| closed("the sink"))?;
+                to_sink
+                    .send(ToSink::Save { snapshot, life, took, ticket })
+                    .map_err(|_| closed("the sink"))?;
             }
             ToSnapshots::Done(worker) => snapshotting[worker].store(false, Ordering::Relaxed),
         }
@@ -55,8 +71,7 @@ pub(super) fn worker_loop(
     shared: Shared<'_>,
 ) -> Result<Summary> {
     let Downstream { worker, to_sink, to_snapshots } = downstream;
-    // Where each partition was saved last: one that has not moved is not saved again.
-    let mut saved: BTreeMap<i32, Option<i64>> = BTreeMap::new();
+    let mut saved: BTreeMap<i32, Saved> = BTreeMap::new();
     let mut partitions: BTreeMap<i32, Partition> = BTreeMap::new();
     let mut lives: BTreeMap<i32, u64> = BTreeMap::new();
     let mut summary = Summary::default();
@@ -101,12 +116,18 @@ pub(super) fn worker_loop(
                 }
                 to_sink.send(ToSink::Release { partition: id, lost }).map_err(|_| closed("the sink"))?;
             }
-            ToWorker::Snapshot => {
+            ToWorker::Snapshot { last } => {
                 for (id, partition) in &partitions {
-                    let position = partition.position();
-                    if position.is_some() && saved.insert(*id, position) != Some(position) {
-                        freeze(partition, life_of(&lives, *id), to_snapshots)?;
+                    let Some(position) = partition.position() else { continue };
+                    // What makes again what is committed has nothing new to keep.
+                    if partition.is_replaying()
+                        || saved.get(id).is_some_and(|saved| saved.serves(position, last))
+                    {
+                        continue;
                     }
+                    let ticket = Ticket::default();
+                    saved.insert(*id, Saved { position, ticket: Arc::downgrade(&ticket) });
+                    freeze(partition, life_of(&lives, *id), ticket, to_snapshots)?;
                 }
                 to_snapshots.send(ToSnapshots::Done(*worker)).map_err(|_| closed("the snapshots"))?;
             }
@@ -138,15 +159,17 @@ fn life_of(lives: &BTreeMap<i32, u64>, partition: i32) -> u64 {
     lives.get(&partition).copied().unwrap_or_default()
 }
 
-/// Has the state as of now written out, unless the partition makes again what is committed.
-fn freeze(partition: &Partition, life: u64, to_snapshots: &Sender<ToSnapshots>) -> Result<()> {
-    if partition.is_replaying() {
-        return Ok(());
-    }
+/// Has the state as of now written out.
+fn freeze(
+    partition: &Partition,
+    life: u64,
+    ticket: Ticket,
+    to_snapshots: &Sender<ToSnapshots>,
+) -> Result<()> {
     let from = Instant::now();
     let Some(frozen) = partition.freeze() else { return Ok(()) };
     let took = from.elapsed();
-    to_snapshots.send(ToSnapshots::Write { frozen, life, took }).map_err(|_| closed("the snapshots"))
+    to_snapshots.send(ToSnapshots::Write { frozen, life, took, ticket }).map_err(|_| closed("the snapshots"))
 }
 
 /// Writes a small state out at once: it has to be in the last commit before its partition is given back.
@@ -156,5 +179,6 @@ fn save_small(partition: &Partition, life: u64, to_sink: &Sender<ToSink>) -> Res
     }
     let from = Instant::now();
     let Some(snapshot) = partition.snapshot()? else { return Ok(()) };
-    to_sink.send(ToSink::Save { snapshot, life, took: from.elapsed() }).map_err(|_| closed("the sink"))
+    let (took, ticket) = (from.elapsed(), Ticket::default());
+    to_sink.send(ToSink::Save { snapshot, life, took, ticket }).map_err(|_| closed("the sink"))
 }

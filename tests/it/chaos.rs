@@ -340,6 +340,10 @@ impl Fleet {
             sleep(Duration::from_millis(50));
         }
         println!("chaos: at rest at {records} after {:.1?}", from.elapsed());
+        for member in self.members.iter().flatten() {
+            // One that is still on its way in would leave no group.
+            wait_for("its share", STUCK, || member.said().contains("assigned").then_some(()));
+        }
         self.members.iter().flatten().for_each(|member| member.signal("TERM"));
         let asked = Instant::now();
         self.members.iter_mut().flatten().for_each(Instance::has_stopped);

@@ -203,6 +203,24 @@ fn faults_of_two_instances_with_one_name_the_older_one_ends() {
 }
 
 #[test]
+fn faults_of_two_instances_with_one_name_the_newer_one_ends_in_the_new_protocol() {
+    let Some(addr) = brokers_or_skip("faults_of_two_instances_with_one_name_in_the_new_protocol") else {
+        return;
+    };
+    let rig = Rig::new(addr, "new-namesakes", 2, "group.protocol: consumer", "");
+    let named = sets(&["source.kafka.properties.group.instance.id=one"]);
+    rig.feed(0, 500);
+    let mut older = rig.start("older", &named);
+    rig.await_position(1000, &mut [&mut older]);
+    let said = rig.start("newer", &named).fails_within(PATIENCE);
+    assert!(said.contains("group.instance.id"), "{said}");
+    rig.feed(500, 1000);
+    rig.await_position(2000, &mut [&mut older]);
+    older.stop();
+    rig.audit().insist(true);
+}
+
+#[test]
 fn faults_partitions_that_are_added_are_forecast_too() {
     let Some(addr) = brokers_or_skip("faults_partitions_that_are_added") else { return };
     let mut rig = Rig::new(addr, "grown", 1, "topic.metadata.refresh.interval.ms: 500", "");

@@ -175,7 +175,7 @@ fn state(seed: u64, bytes: usize) -> Vec<u8> {
 }
 
 fn snapshot(partition: i32, position: i64, bytes: usize) -> Snapshot {
-    Snapshot { partition, position, state: state(position as u64, bytes) }
+    Snapshot::new(partition, position, state(position as u64, bytes))
 }
 
 /// A life that has claimed a partition.
@@ -320,7 +320,7 @@ fn a_snapshot_is_named_with_its_last_chunk(ledger: &dyn Harness) {
     assert!(claim.snapshot.as_ref() == Some(&small) && !committer.is_clean());
     assert_eq!(committer.commit().unwrap(), Committed::Done(true));
     let claim = recover.claim(0).unwrap();
-    let named = Pointer { position: 4711, chunks: 10 };
+    let named = Pointer { position: 4711, chunks: 10, digest: large.digest };
     assert_eq!(claim.entry, Some(Entry { progress: progress(4711, 5, 0), snapshot: Some(named) }));
     assert!(claim.snapshot == Some(large.clone()) && committer.is_clean());
     drop((recover, committer));
