@@ -263,10 +263,10 @@ fn java_orders(dir: &str, java: &str, jars: &str) -> [String; 5] {
     let properties = format!("'{dir}/server.properties'");
     let format =
         format!("{} kafka.tools.StorageTool format --standalone -t {CLUSTER} -c {properties}", run("WARN"));
-    // Ten seconds at most: a broker that died before it was let in is fenced already.
+    // Forty seconds at most (a busy machine takes ten): a broker that died before it was let in is fenced already.
     let fence = format!(
         "{} kafka.Kafka '{dir}/fence.properties' >'{dir}/fence' 2>&1 3>&- & pid=$!; n=0; \
-         until grep -q 'Fencing broker' '{dir}/fence' || [ $n -gt 100 ]; do sleep 0.1; n=$((n + 1)); done; \
+         until grep -q 'Fencing broker' '{dir}/fence' || [ $n -gt 400 ]; do sleep 0.1; n=$((n + 1)); done; \
          sleep 0.3; kill -9 $pid; wait $pid",
         run("INFO")
     );
