@@ -1,7 +1,7 @@
 //! A worker: its partitions' records in, their results to the sink, their frozen states to be written out.
 //! It must not know which source or sink there is, nor wait for anything but a full channel.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -72,6 +72,10 @@ pub(super) fn worker_loop(
 ) -> Result<Summary> {
     let Downstream { worker, to_sink, to_snapshots } = downstream;
     let mut saved: BTreeMap<i32, Saved> = BTreeMap::new();
+    // Partitions whose state is to be frozen when they have closed a window.
+    let mut due: BTreeSet<i32> = BTreeSet::new();
+    // How many each has closed.
+    let mut windows: BTreeMap<i32, u64> = BTreeMap::new();
     let mut partitions: BTreeMap<i32, Partition> = BTreeMap::new();
     let mut lives: BTreeMap<i32, u64> = BTreeMap::new();
     let mut summary = Summary::default();
@@ -99,7 +103,11 @@ pub(super) fn worker_loop(
                 if !partition.is_replaying() {
                     shared.has_replayed(id, false);
                 }
-                shared.watch.worked(partition, count);
+                let closed = shared.watch.worked(partition, count);
+                let has_closed = windows.insert(id, closed) != Some(closed);
+                if has_closed && due.remove(&id) {
+                    save(partition, life_of(&lives, id), false, &mut saved, to_snapshots)?;
+                }
             }
             ToWorker::End(id) => {
                 let partition = partitions.get_mut(&id).ok_or_else(|| missing(id))?;
@@ -109,6 +117,7 @@ pub(super) fn worker_loop(
                 shared.watch.worked(partition, 0);
             }
             ToWorker::Drop { partition: id, lost } => {
+                due.remove(&id);
                 shared.watch.metrics.forget(id);
                 shared.has_replayed(id, true);
                 if let (Some(partition), false) = (partitions.remove(&id), lost) {
@@ -118,16 +127,13 @@ pub(super) fn worker_loop(
             }
             ToWorker::Snapshot { last } => {
                 for (id, partition) in &partitions {
-                    let Some(position) = partition.position() else { continue };
-                    // What makes again what is committed has nothing new to keep.
-                    if partition.is_replaying()
-                        || saved.get(id).is_some_and(|saved| saved.serves(position, last))
-                    {
+                    // All series change when a window closes, and what changes while its state is written out is copied:
+                    // so the next close is waited for, but not longer than to the next time.
+                    if !last && due.insert(*id) {
                         continue;
                     }
-                    let ticket = Ticket::default();
-                    saved.insert(*id, Saved { position, ticket: Arc::downgrade(&ticket) });
-                    freeze(partition, life_of(&lives, *id), ticket, to_snapshots)?;
+                    due.remove(id);
+                    save(partition, life_of(&lives, *id), last, &mut saved, to_snapshots)?;
                 }
                 to_snapshots.send(ToSnapshots::Done(*worker)).map_err(|_| closed("the snapshots"))?;
             }
@@ -159,13 +165,21 @@ fn life_of(lives: &BTreeMap<i32, u64>, partition: i32) -> u64 {
     lives.get(&partition).copied().unwrap_or_default()
 }
 
-/// Has the state as of now written out.
-fn freeze(
+/// Has the state as of now written out, where that is of use.
+fn save(
     partition: &Partition,
     life: u64,
-    ticket: Ticket,
+    last: bool,
+    saved: &mut BTreeMap<i32, Saved>,
     to_snapshots: &Sender<ToSnapshots>,
 ) -> Result<()> {
+    let (id, Some(position)) = (partition.id(), partition.position()) else { return Ok(()) };
+    // What makes again what is committed has nothing new to keep.
+    if partition.is_replaying() || saved.get(&id).is_some_and(|saved| saved.serves(position, last)) {
+        return Ok(());
+    }
+    let ticket = Ticket::default();
+    saved.insert(id, Saved { position, ticket: Arc::downgrade(&ticket) });
     let from = Instant::now();
     let Some(frozen) = partition.freeze() else { return Ok(()) };
     let took = from.elapsed();
