@@ -39,6 +39,7 @@ pub fn losses() -> Vec<Loss> {
         Loss::Pinball { levels: vec![0.1, 0.5, 0.9] },
         Loss::GaussianNll,
         Loss::CrossEntropy { classes: 3 },
+        Loss::Directed { point: Box::new(Loss::Huber { delta: 1.5 }) },
     ];
     for loss in &losses {
         match loss {
@@ -47,7 +48,8 @@ pub fn losses() -> Vec<Loss> {
             | Loss::Huber { .. }
             | Loss::Pinball { .. }
             | Loss::GaussianNll
-            | Loss::CrossEntropy { .. } => {}
+            | Loss::CrossEntropy { .. }
+            | Loss::Directed { .. } => {}
         }
     }
     losses

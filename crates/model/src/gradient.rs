@@ -99,6 +99,7 @@ mod tests {
             Loss::Pinball { levels: vec![0.1, 0.5, 0.9] },
             Loss::GaussianNll,
             Loss::CrossEntropy { classes: 3 },
+            Loss::Directed { point: Box::new(Loss::Huber { delta: 1.5 }) },
         ];
         for (cell, loss) in
             [Cell::Rnn, Cell::Lstm, Cell::Gru].into_iter().flat_map(|c| losses.iter().map(move |l| (c, l)))

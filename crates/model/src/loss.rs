@@ -25,7 +25,14 @@ pub enum Loss {
     GaussianNll,
     /// One output a class, the logits; the label is the class's number.
     CrossEntropy { classes: usize },
+    /// The outputs of `point`, then two logits: the label is not above zero, or it is. Half their cross-entropy is added.
+    Directed { point: Box<Loss> },
 }
+
+/// What the cross-entropy of a direction counts beside the loss of its point.
+const DIRECTION_WEIGHT: f64 = 0.5;
+/// Logits of a direction.
+const DIRECTIONS: usize = 2;
 
 impl Loss {
     /// Outputs that it reads for one label, >= 1.
@@ -35,6 +42,7 @@ impl Loss {
             Loss::Pinball { levels } => levels.len(),
             Loss::GaussianNll => 2,
             Loss::CrossEntropy { classes } => *classes,
+            Loss::Directed { point } => point.width() + DIRECTIONS,
         }
     }
 
@@ -49,6 +57,7 @@ impl Loss {
             Loss::Pinball { levels } => pinball(levels, outputs, label, weight, slopes),
             Loss::GaussianNll => gaussian_nll(outputs, label, weight, slopes),
             Loss::CrossEntropy { .. } => cross_entropy(outputs, label, weight, slopes),
+            Loss::Directed { point } => return directed(point, outputs, label, weight, slopes),
         };
         weight * value
     }
@@ -129,7 +138,36 @@ fn cross_entropy<F: Real>(logits: &[F], label: F, weight: F, slopes: &mut [F]) -
     total.logarithm() - (logits[right] - largest)
 }
 
+/// The loss of a point and its direction.
+fn directed<F: Real>(point: &Loss, outputs: &[F], label: F, weight: F, slopes: &mut [F]) -> F {
+    let (outputs, logits) = outputs.split_at(point.width());
+    let (slopes, logit_slopes) = slopes.split_at_mut(point.width());
+    let up = if label > F::zero() { F::one() } else { label * F::zero() };
+    let share = weight * F::of(DIRECTION_WEIGHT);
+    point.add(outputs, label, weight, slopes) + share * cross_entropy(logits, up, share, logit_slopes)
+}
+
 impl Loss {
+    /// The probability that the label is above zero, by the softmax of its two logits; none without them.
+    pub fn prob_up(&self, outputs: &[f32]) -> Option<f64> {
+        let Loss::Directed { point } = self else { return None };
+        let [down, up] = outputs[point.width()..] else { return None };
+        Some(1.0 / (1.0 + f64::from(down - up).exponential()))
+    }
+
+    /// The bounds of the central interval of `level` in (0, 1), where the outputs are quantiles and have both.
+    pub fn bounds(&self, outputs: &[f32], level: f64) -> Option<(f32, f32)> {
+        match self {
+            Loss::Pinball { levels } => {
+                let at = |wanted: f64| levels.iter().position(|level| (level - wanted).abs() < 1e-9);
+                let (lower, upper) = (at((1.0 - level) / 2.0)?, at((1.0 + level) / 2.0)?);
+                Some((outputs[lower], outputs[upper]))
+            }
+            Loss::Directed { point } => point.bounds(&outputs[..point.width()], level),
+            Loss::Mse | Loss::Huber { .. } | Loss::GaussianNll | Loss::CrossEntropy { .. } => None,
+        }
+    }
+
     /// The one number that stands for the outputs of one label (`width` of them), in the label's unit: the mean, of
     /// quantiles the one nearest the median, of classes the likeliest one's number.
     pub fn point(&self, outputs: &[f32]) -> f32 {
@@ -140,6 +178,7 @@ impl Loss {
                 let median = (0..levels.len()).min_by(|a, b| distance(a).total_cmp(&distance(b)));
                 outputs[median.unwrap_or_default()]
             }
+            Loss::Directed { point } => point.point(&outputs[..point.width()]),
             Loss::CrossEntropy { .. } => {
                 let likeliest = (0..outputs.len()).max_by(|a, b| outputs[*a].total_cmp(&outputs[*b]));
                 likeliest.unwrap_or_default() as f32

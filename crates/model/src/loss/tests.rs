@@ -112,3 +112,32 @@ fn the_point_is_the_mean_the_median_or_the_likeliest_class() {
     assert_eq!(Loss::Pinball { levels: vec![0.05, 0.5, 0.95] }.point(&[1.0, 2.0, 4.0]), 2.0);
     assert_eq!(Loss::CrossEntropy { classes: 3 }.point(&[0.0, -1.0, 2.0]), 2.0);
 }
+
+#[test]
+fn a_direction_adds_half_its_cross_entropy_to_its_point() {
+    let directed = Loss::Directed { point: Box::new(Loss::Mse) };
+    for (label, class) in [(0.7, 1.0), (0.0, 0.0), (-2.0, 0.0)] {
+        let (value, slopes) = of(&directed, &[0.2f64, -0.3, 0.4], label);
+        let (point, point_slope) = of(&Loss::Mse, &[0.2], label);
+        let (direction, logit_slopes) = of(&Loss::CrossEntropy { classes: 2 }, &[-0.3, 0.4], class);
+        assert!((value - (point + 0.5 * direction)).abs() < 1e-15);
+        let expected = [point_slope[0], 0.5 * logit_slopes[0], 0.5 * logit_slopes[1]];
+        assert!(slopes.iter().zip(expected).all(|(slope, expected)| (slope - expected).abs() < 1e-15));
+    }
+    let (value, slopes) = of(&directed, &[0.0f64, 0.0, 0.0], f64::NAN);
+    assert!(value.is_nan() && slopes.iter().all(|slope| slope.is_nan()));
+    assert_eq!((directed.prob_up(&[9.0, 1.0, 1.0]), Loss::Mse.prob_up(&[1.0])), (Some(0.5), None));
+    assert!((directed.prob_up(&[0.0, 0.0, 1.0]).unwrap() - 0.731_058_578).abs() < 1e-7);
+    assert_eq!(directed.point(&[3.0, 1.0, 2.0]), 3.0);
+}
+
+#[test]
+fn quantiles_have_the_bounds_of_their_levels_alone() {
+    let pinball = Loss::Pinball { levels: vec![0.05, 0.25, 0.5, 0.75, 0.95] };
+    let outputs = [-2.0, -0.5, 0.1, 0.6, 2.5, 9.0, 9.0];
+    assert_eq!(pinball.bounds(&outputs[..5], 0.9), Some((-2.0, 2.5)));
+    assert_eq!(pinball.bounds(&outputs[..5], 0.5), Some((-0.5, 0.6)));
+    assert_eq!(pinball.bounds(&outputs[..5], 0.8), None);
+    assert_eq!(Loss::Directed { point: Box::new(pinball) }.bounds(&outputs, 0.9), Some((-2.0, 2.5)));
+    assert_eq!(Loss::Mse.bounds(&[1.0], 0.9), None);
+}

@@ -39,6 +39,16 @@ struct Problem {
     targets: Vec<Vec<Target<f64>>>,
 }
 
+/// Errors at which a loss in pieces changes its piece.
+fn kinks(loss: &Loss) -> Vec<f64> {
+    match loss {
+        Loss::Huber { delta } => vec![-*delta, *delta],
+        Loss::Pinball { .. } => vec![0.0],
+        Loss::Mse | Loss::GaussianNll | Loss::CrossEntropy { .. } => vec![],
+        Loss::Directed { point } => kinks(point),
+    }
+}
+
 impl Problem {
     fn random(kind: usize, loss: Loss, layers: usize, seed: u64) -> Problem {
         let mut rng = Pcg64::seed_from_u64(seed);
@@ -96,11 +106,7 @@ impl Problem {
                     .flat_map(|layer| layer.outputs().iter().map(|h| *h > 0.0).collect::<Vec<_>>()),
             );
         }
-        let kinks: &[f64] = match &self.loss {
-            Loss::Huber { delta } => &[-*delta, *delta],
-            Loss::Pinball { .. } => &[0.0],
-            Loss::Mse | Loss::GaussianNll | Loss::CrossEntropy { .. } => &[],
-        };
+        let kinks = kinks(&self.loss);
         for (series, target) in
             self.targets.iter().enumerate().flat_map(|(b, all)| all.iter().map(move |t| (b, t)))
         {
