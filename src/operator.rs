@@ -82,4 +82,18 @@ pub struct Stats {
     /// Of the newest step, before clipping.
     pub gradient_norm: f64,
     pub model_rollbacks: u64,
+    /// Mean weight of an expert over the series of the newest window, by horizon; empty while experts are not mixed.
+    pub weights: Vec<Weight>,
+    /// Alarms of the drift detectors, by horizon.
+    pub drift_alarms: Vec<(u32, u64)>,
+}
+
+/// How much an expert counts in the published forecast.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Weight {
+    /// In windows.
+    pub horizon: u32,
+    pub expert: &'static str,
+    /// In [0, 1]; those of a horizon sum to 1.
+    pub weight: f64,
 }

@@ -46,7 +46,7 @@ pub struct Export {
     /// The series whose network it is; needed with scope: series.
     #[arg(long, value_name = "KEY")]
     series: Option<String>,
-    /// The moving average, which published forecasts come from, or the weights as the newest update left them.
+    /// The moving average of the weights (the expert rnn), or the weights as the newest update left them (rnn_raw).
     #[arg(long, value_enum, default_value = "average")]
     weights: WhichWeights,
 }

@@ -10,6 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 pub use tickcast_model::{Activation, Cell, Loss, Optimizer, Rule, Schedule};
 
+pub use crate::forecast::Expert;
+
 /// A whole pipeline, ready to run.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -150,7 +152,7 @@ pub enum Gaps {
 pub struct ForecastPlan {
     /// One of the selected columns.
     pub target: String,
-    /// Selected columns that the network sees, the target among them first.
+    /// Selected columns that the experts see, the target among them first.
     pub features: Vec<String>,
     /// Ascending, distinct, each >= 1, in windows.
     pub horizons: Vec<u32>,
@@ -161,6 +163,10 @@ pub struct ForecastPlan {
     pub levels: Vec<f64>,
     pub model: ModelPlan,
     pub experts: Vec<Expert>,
+    pub mixture: MixtureRule,
+    pub correction: Correction,
+    /// Whether the network also gives the probability of a rise.
+    pub direction: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -171,10 +177,24 @@ pub enum Calendar {
     DayOfYear,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum Expert {
-    Naive,
-    Rnn,
+/// How intervals are corrected online.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Correction {
+    /// Wider by a step after a miss, narrower after a hit.
+    PTracker,
+    /// Other quantiles, as adaptive conformal inference with several steps side by side asks for.
+    Dtaci,
+}
+
+/// How experts are mixed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MixtureRule {
+    /// Bernstein online aggregation.
+    Boa,
+    /// Polynomially weighted averages with a learning rate each.
+    MlPoly,
 }
 
 #[derive(Debug, Clone, Serialize)]

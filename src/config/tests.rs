@@ -88,10 +88,6 @@ fn of_the_contract_only_what_is_not_yet_built_is_refused() {
         faults(CONTRACT),
         [
             "11:3: window.idle: closing idle partitions by the clock: not yet built",
-            "20:3: forecast.direction: the direction head: not yet built",
-            "23:20: forecast.experts[1]: seasonal_naive: not yet built",
-            "23:36: forecast.experts[2]: ewma: not yet built",
-            "23:42: forecast.experts[3]: rls: not yet built",
             "32:32: serve.postgres: the SQL server: not yet built",
         ]
     );
@@ -165,7 +161,9 @@ fn the_smallest_pipeline_has_every_default() {
     let forecast = &plan.forecast;
     assert_eq!((&forecast.features[..], &forecast.horizons[..]), (&["temp".to_string()][..], &[1][..]));
     assert_eq!((&forecast.levels[..], forecast.season), (&[0.9][..], None));
-    assert_eq!(forecast.experts, [Expert::Naive, Expert::Rnn]);
+    assert_eq!((&forecast.experts[..], forecast.mixture), (Expert::ALL, MixtureRule::Boa));
+    assert_eq!(forecast.correction, Correction::PTracker);
+    assert!(!forecast.direction);
     let model = &forecast.model;
     assert_eq!((model.cell, model.hidden, model.layers, model.bptt), (Cell::Gru, 32, 1, 32));
     assert_eq!(model.loss, Loss::Huber { delta: 1.5 });
@@ -436,6 +434,22 @@ fn bptt_follows_the_longest_horizon() {
     assert!(far[0].contains("forecast.horizons: a horizon of 5000 needs more"), "{far:?}");
     let empty = faults(&forecasting("{target: temp, horizons: [], levels: [], experts: []}"));
     assert_eq!(empty.len(), 3, "{empty:?}");
+}
+
+#[test]
+fn experts_and_direction_say_what_they_need() {
+    let direction = |more: &str| forecasting(&format!("{{target: temp, direction: true{more}}}"));
+    let found = plan(&direction("")).forecast;
+    assert_eq!(found.model.loss, Loss::Directed { point: Box::new(Loss::Huber { delta: 1.5 }) });
+    let none = faults(&direction(", experts: [naive, seasonal_naive]"));
+    let expected = [
+        "5:40: forecast.direction: it is the network's (add rnn to forecast.experts)",
+        "5:63: forecast.experts[1]: seasonal_naive needs a season (write forecast.season, in windows)",
+    ];
+    assert_eq!(none.len(), 2, "{none:?}");
+    for (found, expected) in none.iter().zip(expected) {
+        assert!(found.ends_with(expected.split_once(": ").unwrap().1), "{found}");
+    }
 }
 
 #[test]

@@ -8,6 +8,8 @@ use super::series::Series;
 
 /// Steps back whose scaled differences are inputs.
 pub const LAGS: [u32; 5] = [1, 2, 3, 6, 12];
+/// How many of them the fast learners see.
+const SHORT_LAGS: usize = 3;
 /// Inputs are clipped to this many scales.
 const CLIP: f64 = 5.0;
 
@@ -35,7 +37,15 @@ impl Features {
     /// Number of inputs.
     pub fn width(&self) -> usize {
         let seasonal = if self.season.is_some() { self.horizons.len() } else { 0 };
-        self.columns * 2 - 1 + LAGS.len() + seasonal + 2 * self.calendar.len()
+        let waves: usize = self.calendar.iter().map(|&calendar| harmonics(calendar).len()).sum();
+        self.columns * 2 - 1 + LAGS.len() + seasonal + 2 * waves
+    }
+
+    /// Places of the inputs that say most of the newest steps and the season.
+    pub fn short(&self) -> impl Iterator<Item = usize> {
+        let lags = self.columns * 2 - 1;
+        let seasonal = if self.season.is_some() { self.horizons.len() } else { 0 };
+        (lags..lags + SHORT_LAGS).chain((0..seasonal).map(move |at| lags + LAGS.len() + at))
     }
 
     /// Windows of the target that a series must remember, the newest included.
@@ -60,18 +70,32 @@ impl Features {
         }
         if let Some(season) = self.season {
             for &h in &self.horizons {
-                // What the same step did a season ago: (x[t + h - S] - x[t]) in units of sigma_h.
-                let back = season.wrapping_sub(h % season) % season;
-                let hint = series.back(back).zip(series.back(0)).map(|(then, now)| then - now);
-                put(hint.map_or(0.0, |d| series.step_scale(h).scaled(d)));
+                // Where the target's phase was a season ago: (x[t + h - S] - x[t]) in units of sigma_h. A horizon of whole
+                // seasons has its own phase: then what the last season did.
+                let (back, scale) = match h % season {
+                    0 => (season, season),
+                    ahead => (season - ahead, h),
+                };
+                let hint = series.difference(back).map(|difference| -difference);
+                put(hint.map_or(0.0, |d| series.step_scale(scale).scaled(d)));
             }
         }
         for &calendar in &self.calendar {
-            let angle = std::f64::consts::TAU * phase(calendar, start);
-            put(libm::sin(angle));
-            put(libm::cos(angle));
+            for harmonic in harmonics(calendar) {
+                let angle = std::f64::consts::TAU * harmonic * phase(calendar, start);
+                put(libm::sin(angle));
+                put(libm::cos(angle));
+            }
         }
         inputs
+    }
+}
+
+/// The waves of a calendar input, as multiples of its frequency: a day has a morning and an evening.
+fn harmonics(calendar: Calendar) -> &'static [f64] {
+    match calendar {
+        Calendar::Hour => &[1.0, 2.0],
+        Calendar::DayOfWeek | Calendar::DayOfYear => &[1.0],
     }
 }
 

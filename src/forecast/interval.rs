@@ -1,83 +1,429 @@
-//! Prediction intervals from the quantiles of past residuals, one ring a series and horizon.
-//! It must not know what made the forecast: residuals in, quantiles out.
+//! Prediction intervals of one series and horizon: quantiles of past residuals, each in units of the spread that was
+//! expected of it, and a conformal correction that makes the published bounds miss as often as they claim.
+//! It must not know what made the forecast: residuals in, bounds out, in units of sigma_h.
+//!
+//! - The spread is `exp(b + θ·f)`: b the geometric middle of a fast and a slow mean of |residual|, f how five means of other
+//!   memories, the newest steps, the other columns and the season's phase differ from it. θ learns the second moment:
+//!   `θ += G f (u² - 1) / 2`, u the residual in units of the spread.
+//! - Where the network has quantile heads (`loss: pinball`), their bounds take the quantiles' place, wider by the quantile of
+//!   what they missed by: `s = max(lower - y, y - upper)` (Romano, Patterson and Candès 2019).
+//! - One correction or the other: DtACI asks for other quantiles (`dtaci.rs`); the default follows the misses (Angelopoulos, Candès and Tibshirani 2023, the P-tracker): `q += η s (missed - (1 - level))`
+//!   with s the mean |u|, which has a floor: a series that stood still must not lock it.
 
 use std::collections::VecDeque;
 
+use nalgebra::DVector;
 use serde::{Deserialize, Serialize};
 
 use super::block;
+use super::dtaci::Dtaci;
+use super::gain::Gain;
+use crate::config::plan::Correction;
 
 /// Newest residuals kept.
-const RING: usize = 256;
-
+const RING: usize = 512;
 /// Quantiles of the standard normal at (i + 1/2) / 20: what is believed before residuals tell better. They leave
 /// the ring first.
-const PRIOR: [f64; 10] = [
+const PRIOR: [f32; 10] = [
     0.062_707, 0.189_118, 0.318_639, 0.453_762, 0.597_760, 0.755_415, 0.934_589, 1.150_349, 1.439_531,
     1.959_964,
 ];
 
-/// The newest residuals in units of the scale at their origin: `(actual - forecast) / sigma_h`.
+/// The mean |residual| of a standard normal, about.
+const MEAN: f64 = 0.8;
+/// Rates of the means of |residual|, at one window ahead; what is further ahead changes more slowly.
+const RATES: [f64; 5] = [0.3, 0.1, 0.03, 0.01, 0.002];
+/// Places in `RATES` of the fast and the slow one that make the base.
+const BASE: [usize; 2] = [1, 3];
+/// A new residual counts at most so many means, in each of them.
+const JUMP: f64 = 6.0;
+/// No mean of |residual| is below this part of sigma.
+const LEAST: f64 = 1e-3;
+const RESIDUAL_CLIP: f64 = 40.0;
+/// Of factors, and of what they do to the spread.
+const FACTOR_CLIP: f64 = 2.0;
+const TILT_CLIP: f64 = 1.5;
+const BASE_CLIP: f64 = 12.0;
+const FORGETTING: f64 = 0.9995;
+const RIDGE: f64 = 30.0;
+/// η of the correction and of its scale.
+const STEP: f64 = 0.01;
+const LEAST_SCALE: f64 = 0.05;
+const PHASE_STEP: f64 = 0.03;
+
+/// A mean that starts quickly and takes no jump whole.
+fn follow(mean: &mut f64, value: f64, rate: f64) {
+    *mean = (*mean + rate * (value.min(JUMP * *mean) - *mean)).max(LEAST);
+}
+
+/// Means of the newest steps of a series, in units of sigma_1: they are fresher than any residual.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Residuals {
-    #[serde(with = "block")]
-    ring: VecDeque<f64>,
+pub struct Freshness {
+    means: [f64; 2],
+    seen: u64,
 }
 
-impl Default for Residuals {
+const FRESH_RATES: [f64; 2] = [0.2, 0.03];
+
+impl Default for Freshness {
     fn default() -> Self {
-        // The tails leave first: real ones replace them best.
-        let ring = PRIOR.iter().rev().flat_map(|&z| [-z, z]).collect();
-        Residuals { ring }
+        Freshness { means: [MEAN; 2], seen: 0 }
     }
 }
 
-impl Residuals {
-    pub fn push(&mut self, scaled: f64) {
-        if self.ring.len() == RING {
-            self.ring.pop_front();
+impl Freshness {
+    /// Takes in the size of a step.
+    pub fn update(&mut self, step: f64) {
+        self.seen += 1;
+        let at_first = 1.0 / (self.seen + 4) as f64;
+        self.means
+            .iter_mut()
+            .zip(FRESH_RATES)
+            .for_each(|(mean, rate)| follow(mean, step, rate.max(at_first)));
+    }
+}
+
+/// What a forecast's interval was made of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// Of residuals, in sigmas.
+    pub scale: f64,
+    /// The logarithm of its base.
+    base: f64,
+}
+
+/// The newest of many numbers, and their quantiles.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Newest", into = "Newest")]
+struct Ring {
+    newest: Newest,
+    sorted: Vec<f32>,
+}
+
+/// The newest last.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Newest(#[serde(with = "block")] VecDeque<f32>);
+
+impl From<Newest> for Ring {
+    fn from(newest: Newest) -> Self {
+        let mut sorted: Vec<f32> = newest.0.iter().copied().collect();
+        sorted.sort_unstable_by(f32::total_cmp);
+        Ring { newest, sorted }
+    }
+}
+
+impl From<Ring> for Newest {
+    fn from(ring: Ring) -> Self {
+        ring.newest
+    }
+}
+
+impl Ring {
+    fn push(&mut self, value: f32) {
+        let place =
+            |sorted: &[f32], value: f32| sorted.partition_point(|other| other.total_cmp(&value).is_lt());
+        if self.newest.0.len() == RING
+            && let Some(oldest) = self.newest.0.pop_front()
+        {
+            self.sorted.remove(place(&self.sorted, oldest));
         }
-        self.ring.push_back(scaled);
+        self.newest.0.push_back(value);
+        self.sorted.insert(place(&self.sorted, value), value);
     }
 
-    /// The residuals in order, to read several quantiles from.
-    pub fn sorted(&self) -> Vec<f64> {
-        let mut sorted: Vec<f64> = self.ring.iter().copied().collect();
-        sorted.sort_unstable_by(f64::total_cmp);
-        sorted
+    /// Where a number stands among all but the newest `without` of them, in (0, 1).
+    fn share_below(&self, value: f32, without: usize) -> f64 {
+        let below = self.sorted.partition_point(|other| *other < value);
+        let up_to = self.sorted.partition_point(|other| *other <= value);
+        let without = without.min(self.sorted.len() - 1);
+        let newest = || self.newest.0.iter().rev().take(without);
+        let newer = newest().filter(|other| **other < value).count()
+            + newest().filter(|other| **other <= value).count();
+        (0.5 * (below + up_to - newer) as f64 + 0.5) / (self.sorted.len() - without + 1) as f64
+    }
+
+    /// Linear between order statistics at i / (n + 1).
+    fn quantile(&self, p: f64) -> f64 {
+        let sorted = &self.sorted;
+        let rank = (p * (sorted.len() + 1) as f64 - 1.0).clamp(0.0, (sorted.len() - 1) as f64);
+        let (low, part) = (rank.floor() as usize, rank.fract());
+        let high = (low + 1).min(sorted.len() - 1);
+        let [low, high] = [sorted[low], sorted[high]].map(f64::from);
+        low + part * (high - low)
     }
 }
 
-/// The central interval of `level` in (0, 1): its two quantiles, linear between order statistics at i / (n + 1).
-pub fn central(sorted: &[f64], level: f64) -> (f64, f64) {
-    let tail = (1.0 - level) / 2.0;
-    (quantile(sorted, tail), quantile(sorted, 1.0 - tail))
+/// The intervals of one horizon.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Interval {
+    /// Residuals in units of their spreads.
+    residuals: Ring,
+    /// Of each level, by how much the network's own interval missed; empty where it has none.
+    excesses: Vec<Ring>,
+    /// Of each level, in units of the spread; zeros where `dtaci` corrects.
+    corrections: Vec<f64>,
+    /// Of each level, where it corrects.
+    dtaci: Vec<Dtaci>,
+    /// s.
+    mean: f64,
+    means: [f64; 5],
+    seen: u64,
+    /// θ.
+    tilt: DVector<f64>,
+    gain: Gain,
+    /// How much larger residuals are at each phase of the season: mean logarithms.
+    phases: Vec<f64>,
 }
 
-fn quantile(sorted: &[f64], p: f64) -> f64 {
-    let rank = (p * (sorted.len() + 1) as f64 - 1.0).clamp(0.0, (sorted.len() - 1) as f64);
-    let (low, part) = (rank.floor() as usize, rank.fract());
-    let high = (low + 1).min(sorted.len() - 1);
-    sorted[low] + part * (sorted[high] - sorted[low])
+/// How many factors there are beside `others` columns. `phases`: of the season, 0 without.
+pub fn factors_of(others: usize, phases: usize) -> usize {
+    1 + RATES.len() + FRESH_RATES.len() + others + usize::from(phases > 0)
+}
+
+impl Interval {
+    /// For ascending `levels`. `has_heads`: whether the network gives intervals of its own.
+    pub fn new(
+        levels: &[f64],
+        (correction, has_heads): (Correction, bool),
+        horizon: u32,
+        (others, phases): (usize, usize),
+    ) -> Self {
+        let factors = factors_of(others, phases);
+        let horizon = f64::from(horizon);
+        // Residuals that overlap by h windows tell an h-th of what they seem to, and of a slower change.
+        let gain = Gain::new(factors, FORGETTING, RIDGE * horizon * horizon.sqrt());
+        // The tails leave first: real ones replace them best.
+        let prior = |signs: [f32; 2]| {
+            Ring::from(Newest(PRIOR.iter().rev().flat_map(|&z| signs.map(|sign| sign * z)).collect()))
+        };
+        Interval {
+            residuals: prior([-1.0, 1.0]),
+            // A network that knows nothing has intervals without width.
+            excesses: vec![prior([1.0, 1.0]); if has_heads { levels.len() } else { 0 }],
+            corrections: vec![0.0; levels.len()],
+            dtaci: match correction {
+                Correction::PTracker => Vec::new(),
+                Correction::Dtaci => levels.iter().map(|&level| Dtaci::new(level)).collect(),
+            },
+            mean: MEAN,
+            means: [MEAN; 5],
+            seen: 0,
+            tilt: DVector::zeros(factors),
+            gain,
+            phases: vec![0.0; phases],
+        }
+    }
+
+    /// The spread to expect of the next forecast; writes the factors that it comes from. `others`: the other columns' z.
+    pub fn spread(
+        &self,
+        fresh: &Freshness,
+        others: &[f64],
+        phase: Option<usize>,
+        factors: &mut [f32],
+    ) -> Spread {
+        let Interval { means, tilt, phases, .. } = self;
+        let logs = means.map(|mean| libm::log(mean / MEAN));
+        let base = 0.5 * logs[BASE[0]] + 0.5 * logs[BASE[1]];
+        let clip = |value: f64| value.clamp(-FACTOR_CLIP, FACTOR_CLIP) as f32;
+        let phase = phase
+            .filter(|_| !phases.is_empty())
+            .map(|phase| phases[phase] - phases.iter().sum::<f64>() / phases.len() as f64);
+        let all = [1.0]
+            .into_iter()
+            .chain(logs.iter().map(|log| clip(log - base)))
+            .chain(fresh.means.iter().map(|mean| clip(libm::log(mean / MEAN))))
+            .chain(others.iter().map(|z| clip(z.clamp(-5.0, 5.0) / 2.0)))
+            .chain(phase.map(clip));
+        factors.iter_mut().zip(all).for_each(|(to, factor)| *to = factor);
+        let tilt: f64 = tilt.iter().zip(factors.iter()).map(|(tilt, &factor)| tilt * f64::from(factor)).sum();
+        let base = base.clamp(-BASE_CLIP, BASE_CLIP);
+        Spread { scale: libm::exp(base + tilt.clamp(-TILT_CLIP, TILT_CLIP)), base }
+    }
+
+    /// Bounds around the forecast for each of the ascending `levels`, in units of the spread; the outer hold the inner. `heads`:
+    /// the network's own, in the same units; none where it has none.
+    pub fn bounds(&self, levels: &[f64], heads: &[(f64, f64)]) -> Vec<(f64, f64)> {
+        let mut bounds: Vec<(f64, f64)> = Vec::with_capacity(levels.len());
+        for (at, (&level, correction)) in levels.iter().zip(&self.corrections).enumerate() {
+            let level = self.dtaci.get(at).map_or(level, |dtaci| 1.0 - dtaci.alpha());
+            let (mut lower, mut upper) = match (heads.get(at), self.excesses.get(at)) {
+                (Some((lower, upper)), Some(excesses)) => {
+                    let wider = excesses.quantile(level) + correction;
+                    (lower - wider, upper + wider)
+                }
+                _ => {
+                    let tail = (1.0 - level) / 2.0;
+                    (
+                        self.residuals.quantile(tail) - correction,
+                        self.residuals.quantile(1.0 - tail) + correction,
+                    )
+                }
+            };
+            if lower > upper {
+                let middle = 0.5 * (lower + upper);
+                (lower, upper) = (middle, middle);
+            }
+            if let Some(&(inner_lower, inner_upper)) = bounds.last() {
+                (lower, upper) = (inner_lower.min(lower), inner_upper.max(upper));
+            }
+            bounds.push((lower, upper));
+        }
+        bounds
+    }
+
+    /// Learns from the truth of a forecast: its residual in sigmas, the spread and factors it had, the network's own bounds, and
+    /// for each level, with the level, whether the published interval missed. `phase`: the truth's.
+    pub fn learn(
+        &mut self,
+        residual: f64,
+        (spread, factors, heads): (&Spread, &[f32], &[(f64, f64)]),
+        missed: impl Iterator<Item = (f64, bool)>,
+        (phase, horizon): (Option<usize>, u32),
+    ) {
+        let residual = residual.clamp(-RESIDUAL_CLIP, RESIDUAL_CLIP);
+        let u = residual / spread.scale;
+        // Among those that were known when it was made: the newer ones overlap with it.
+        let newer = horizon as usize - 1;
+        let below = self.residuals.share_below(u as f32, newer);
+        for (at, dtaci) in self.dtaci.iter_mut().enumerate() {
+            let held_at = match (self.excesses.get(at), heads.get(at)) {
+                (Some(excesses), Some((lower, upper))) => {
+                    1.0 - excesses.share_below((lower - u).max(u - upper) as f32, newer)
+                }
+                _ => 2.0 * below.min(1.0 - below),
+            };
+            dtaci.update(held_at, horizon);
+        }
+        self.residuals.push(u as f32);
+        for (excesses, (lower, upper)) in self.excesses.iter_mut().zip(heads) {
+            excesses.push((lower - u).max(u - upper) as f32);
+        }
+        let Interval { corrections, mean, means, seen, tilt, gain, phases, .. } = self;
+        let tracked = corrections.iter_mut().take(if self.dtaci.is_empty() { usize::MAX } else { 0 });
+        for (correction, (level, missed)) in tracked.zip(missed) {
+            let excess = f64::from(u8::from(missed)) - (1.0 - level);
+            *correction = (*correction + STEP * *mean * excess).clamp(-2.0, 8.0);
+        }
+        *mean = (*mean + STEP * (u.abs().min(5.0 * *mean) - *mean)).max(LEAST_SCALE);
+        let factors = DVector::from_iterator(factors.len(), factors.iter().map(|&factor| f64::from(factor)));
+        tilt.axpy(0.5 * ((u * u).min(16.0) - 1.0), &gain.direction(&factors), 1.0);
+        gain.absorb(&factors);
+        if let Some(log) = phase.and_then(|phase| phases.get_mut(phase)) {
+            let ratio = residual.abs() / (MEAN * libm::exp(spread.base));
+            *log += PHASE_STEP * (libm::log(ratio.clamp(0.05, 4.0)) - *log);
+        }
+        *seen += 1;
+        let at_first = 1.0 / (*seen + 4) as f64;
+        let slower = f64::from(horizon).sqrt();
+        for (mean, rate) in means.iter_mut().zip(RATES) {
+            follow(mean, residual.abs(), (rate / slower).max(at_first));
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    #[test]
-    fn before_any_residual_the_interval_is_the_normal_one() {
-        let (lower, upper) = central(&Residuals::default().sorted(), 0.9);
-        assert!((upper - 1.645).abs() < 0.3 && (lower + upper).abs() < 1e-12, "{lower} {upper}");
+    const LEVELS: [f64; 3] = [0.5, 0.8, 0.9];
+    const BOTH: [Correction; 2] = [Correction::PTracker, Correction::Dtaci];
+
+    /// Feeds residuals, and returns how often each level's interval held them, in the last half.
+    fn coverage(correction: Correction, residuals: &[f64], horizon: u32) -> Vec<f64> {
+        let mut interval = Interval::new(&LEVELS, (correction, false), horizon, (0, 0));
+        let (fresh, mut factors) = (Freshness::default(), vec![0.0; factors_of(0, 0)]);
+        let mut held = vec![0.0; LEVELS.len()];
+        for (at, &residual) in residuals.iter().enumerate() {
+            let spread = interval.spread(&fresh, &[], None, &mut factors);
+            let bounds = interval.bounds(&LEVELS, &[]);
+            let u = residual / spread.scale;
+            let missed: Vec<bool> = bounds.iter().map(|(lower, upper)| u < *lower || *upper < u).collect();
+            if at >= residuals.len() / 2 {
+                missed.iter().zip(&mut held).for_each(|(missed, held)| *held += f64::from(u8::from(!missed)));
+            }
+            interval.learn(
+                residual,
+                (&spread, &factors, &[]),
+                LEVELS.into_iter().zip(missed),
+                (None, horizon),
+            );
+        }
+        held.iter().map(|held| held / (residuals.len() - residuals.len() / 2) as f64).collect()
     }
 
     #[test]
-    fn quantiles_cover_what_they_claim_on_exchangeable_residuals() {
-        let mut residuals = Residuals::default();
-        // A permutation of 0..=250 spreads values evenly over time.
-        (0..1255).for_each(|i| residuals.push(((i * 97) % 251) as f64));
-        let (lower, upper) = central(&residuals.sorted(), 0.5);
-        let inside = (0..251).filter(|&v| lower <= v as f64 && v as f64 <= upper).count();
-        assert!((inside as f64 / 251.0 - 0.5).abs() < 0.02, "{inside}");
+    fn before_any_residual_the_interval_is_the_normal_one() {
+        let interval = Interval::new(&[0.9], (Correction::PTracker, false), 1, (0, 0));
+        let spread = interval.spread(&Freshness::default(), &[], None, &mut vec![0.0; factors_of(0, 0)]);
+        let (lower, upper) = interval.bounds(&[0.9], &[])[0];
+        assert_eq!(spread.scale, 1.0);
+        assert!((upper - 1.645).abs() < 0.3 && (lower + upper).abs() < 1e-6, "{lower} {upper}");
+    }
+
+    #[test]
+    fn levels_are_kept_where_the_spread_changes_all_the_time() {
+        let draw = |n: u64| ((n * 7919 + 13) % 1009) as f64 / 504.5 - 1.0;
+        let calm_and_wild = |n: u64| draw(n) * if (n / 300).is_multiple_of(2) { 0.3 } else { 3.0 };
+        let residuals: Vec<f64> = (0..6000).map(calm_and_wild).collect();
+        for (correction, horizon) in
+            BOTH.into_iter().flat_map(|correction| [(correction, 1), (correction, 6)])
+        {
+            for (level, held) in LEVELS.iter().zip(coverage(correction, &residuals, horizon)) {
+                assert!((held - level).abs() < 0.02, "{correction:?} {level}: {held}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_series_that_stood_still_is_covered_again_soon() {
+        let residuals: Vec<f64> = (0..3000)
+            .map(|n: u64| if n < 1500 { 0.0 } else { ((n * 37) % 101) as f64 / 50.0 - 1.0 })
+            .collect();
+        assert!(BOTH.iter().all(|&correction| coverage(correction, &residuals, 1)[2] > 0.85));
+    }
+
+    #[test]
+    fn heads_that_are_too_narrow_or_too_wide_are_corrected() {
+        let draw = |n: u64| ((n * 7919 + 13) % 1009) as f64 / 504.5 - 1.0;
+        for (correction, width) in
+            BOTH.into_iter().flat_map(|correction| [0.0, 0.3, 5.0].map(|width| (correction, width)))
+        {
+            let mut interval = Interval::new(&[0.8], (correction, true), 1, (0, 0));
+            let (fresh, mut factors) = (Freshness::default(), vec![0.0; factors_of(0, 0)]);
+            let mut held = 0.0f64;
+            for n in 0..4000 {
+                let spread = interval.spread(&fresh, &[], None, &mut factors);
+                let heads = [(-width / spread.scale, width / spread.scale)];
+                let (lower, upper) = interval.bounds(&[0.8], &heads)[0];
+                let u = draw(n) / spread.scale;
+                let missed = u < lower || upper < u;
+                held += if n >= 2000 && !missed { 1.0 } else { 0.0 };
+                interval.learn(draw(n), (&spread, &factors, &heads), [(0.8, missed)].into_iter(), (None, 1));
+            }
+            assert!((held / 2000.0 - 0.8).abs() < 0.02, "{correction:?} {width}: {held}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn bounds_never_cross_and_hold_each_other(residuals in proptest::collection::vec(-1e3..1e3f64, 1..400)) {
+            let mut interval = Interval::new(&LEVELS, (Correction::Dtaci, false), 3, (1, 4));
+            let (mut fresh, mut factors) = (Freshness::default(), vec![0.0; factors_of(1, 4)]);
+            for (at, residual) in residuals.into_iter().enumerate() {
+                fresh.update(residual.abs());
+                let spread = interval.spread(&fresh, &[residual], Some(at % 4), &mut factors);
+                prop_assert!(spread.scale.is_finite() && spread.scale > 0.0);
+                let bounds = interval.bounds(&LEVELS, &[]);
+                prop_assert!(bounds.iter().all(|(lower, upper)| lower <= upper));
+                prop_assert!(bounds.windows(2).all(|pair| pair[1].0 <= pair[0].0 && pair[0].1 <= pair[1].1));
+                let missed = LEVELS.into_iter().zip([at % 2 == 0, true, at % 9 == 0]);
+                interval.learn(residual, (&spread, &factors, &[]), missed, (Some(at % 4), 3));
+            }
+            let again: Interval = postcard::from_bytes(&postcard::to_stdvec(&interval).unwrap()).unwrap();
+            prop_assert_eq!(again.residuals, interval.residuals);
+        }
     }
 }

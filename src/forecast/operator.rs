@@ -2,6 +2,8 @@
 //! It must not reorder: for every window it predicts, scores what came true, then learns.
 
 mod state;
+#[cfg(test)]
+mod tests;
 mod weights;
 
 pub use weights::{Weights, meaning};
@@ -12,18 +14,18 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 
 use self::state::{Member, Newest, State, learner_of};
+use super::bank::{Bank, Kit, Predicted, Window};
+use super::drift::Drift;
 use super::features::Features;
-use super::interval::central;
 use super::network::{label, recipe};
 use super::records::{Forecasts, Scores, forecast_schema, score_schema};
 use super::rows::{window_rows, window_start};
 use super::series::Series;
-use super::waiting::{Intervals, Waiting};
-use crate::config::plan::{Expert, ForecastPlan, Scope};
+use crate::config::plan::{Expert, ForecastPlan, Loss, Scope};
 use crate::error::{Error, Kind, Result};
 use crate::message::{EventTime, Stream};
 use crate::model::{DVector, Learned, Learner, Recipe, Track, Workspace};
-use crate::operator::{Frozen, Operator, Output, Stats};
+use crate::operator::{Frozen, Operator, Output, Stats, Weight};
 
 /// Rows of a window that are forecast together. Few enough that a snapshot which is written out meanwhile, in the same
 /// order, gets ahead of the series that change, and they need not be copied; and that they stay in the caches.
@@ -36,8 +38,12 @@ pub struct ForecastOperator {
     size_us: i64,
     features: Features,
     memory: i64,
+    kit: Kit,
     forecasts: SchemaRef,
     scores: SchemaRef,
+    /// Of the newest window: each horizon's errors in sigmas, and its experts' shares.
+    errors: Vec<Mean>,
+    weights: Vec<Vec<Mean>>,
     recipe: Arc<Recipe>,
     /// Where its learners work, one after another.
     workspace: Workspace,
@@ -64,13 +70,16 @@ impl Row {
 impl ForecastOperator {
     pub fn new(plan: &ForecastPlan, size_us: i64) -> Self {
         let features = Features::new(plan);
-        let recipe = recipe(plan);
+        let (recipe, kit) = (recipe(plan), Kit::new(plan));
         ForecastOperator {
             plan: plan.clone(),
             size_us,
             memory: Features::memory(plan),
             features,
-            forecasts: forecast_schema(&plan.levels),
+            errors: vec![Mean::default(); plan.horizons.len()],
+            weights: vec![vec![Mean::default(); kit.names.len()]; plan.horizons.len()],
+            kit,
+            forecasts: forecast_schema(&plan.levels, plan.direction),
             scores: score_schema(&plan.levels),
             workspace: recipe.workspace(),
             recipe,
@@ -103,7 +112,7 @@ impl ForecastOperator {
         }
         let learner = &self.state.learners[self.state.learners.len() - 1];
         let series = Series::new(&self.plan, self.memory);
-        let member = Member { series, track: learner.new_track(), step: 0 };
+        let member = Member { series, bank: Bank::new(&self.kit), track: learner.new_track(), step: 0 };
         Ok(self.state.series.insert_full(name.into(), Arc::new(member)).0)
     }
 
@@ -150,46 +159,57 @@ impl ForecastOperator {
         }
     }
 
-    /// The network's point forecasts, one a horizon for every row, in units of sigma_h; zeros without a network.
-    fn predict(&mut self, rows: &[Row], start: EventTime) -> Vec<Vec<f64>> {
-        let mut predicted = vec![vec![0.0; self.plan.horizons.len()]; rows.len()];
+    /// What the network sees and says of every row.
+    fn predict(&mut self, rows: &[Row], start: EventTime) -> Vec<Predicted> {
+        let of = |row: &Row| Predicted {
+            inputs: self.features.of(&self.state.series[row.member].series, start),
+            raw: vec![0.0; self.plan.horizons.len()],
+            averaged: vec![0.0; self.plan.horizons.len()],
+            heads: Vec::new(),
+            prob_up: Vec::new(),
+        };
+        let mut predicted: Vec<Predicted> = rows.iter().map(of).collect();
         if !self.has_network() {
             return predicted;
         }
-        let inputs: Vec<Vec<f32>> =
-            rows.iter().map(|row| self.features.of(&self.state.series[row.member].series, start)).collect();
-        let loss = self.plan.model.loss.clone();
+        let (loss, levels) = (self.plan.model.loss.clone(), self.plan.levels.clone());
         self.for_each_learner(rows, |learner, workspace, order, tracks| {
-            let inputs: Vec<f32> = order.iter().flat_map(|&row| &inputs[row]).copied().collect();
+            let inputs: Vec<f32> = order.iter().flat_map(|&row| &predicted[row].inputs).copied().collect();
             let prediction = learner.predict(workspace, tracks, &inputs);
+            let point = |outputs: &[f32]| -> Vec<f64> {
+                outputs.chunks(loss.width()).map(|outputs| f64::from(loss.point(outputs))).collect()
+            };
             for (column, &row) in order.iter().enumerate() {
-                let outputs = prediction.ema(column).chunks(loss.width());
-                for (value, outputs) in predicted[row].iter_mut().zip(outputs) {
-                    *value = f64::from(loss.point(outputs));
-                }
+                let averaged = prediction.ema(column);
+                predicted[row].raw = point(prediction.raw(column));
+                predicted[row].averaged = point(averaged);
+                predicted[row].heads =
+                    averaged.chunks(loss.width()).map(|outputs| bounds(&loss, outputs, &levels)).collect();
+                predicted[row].prob_up =
+                    averaged.chunks(loss.width()).map(|outputs| loss.prob_up(outputs)).collect();
             }
         });
         predicted
     }
 
-    /// Scores the forecasts whose truth is in these rows, and hands the truths to the networks as labels.
-    fn score(&mut self, rows: &[Row], end: EventTime, scores: &mut Scores) -> Result<()> {
+    /// Scores the forecasts whose truth is in these rows; mixtures, intervals and experts learn from them, and the networks
+    /// get them as labels.
+    fn score(&mut self, rows: &[Row], start: EventTime, scores: &mut Scores) -> Result<()> {
         for row in rows {
             let (name, member) = self.state.series.get_index_mut(row.member).ok_or_else(no_member)?;
-            let member = Arc::make_mut(member);
-            for (index, &horizon) in self.plan.horizons.iter().enumerate() {
-                let memory = &mut member.series.horizons[index];
-                let Some((made, intervals)) = memory.waiting.take(end) else { continue };
+            let Member { series, bank, track, step } = Arc::make_mut(member);
+            let window = window(series, row, start, self.size_us, *step);
+            for (slot, &horizon) in self.plan.horizons.iter().enumerate() {
+                let Some(scored) = bank.score(&self.kit, slot, &window) else { continue };
                 let Some(actual) = row.truth() else { continue };
-                scores.push(name, horizon, (&made, &intervals), actual)?;
-                let residual = (actual - made.forecast) / made.sigma;
-                if made.sigma > 0.0 && residual.is_finite() {
-                    memory.residuals.push(residual);
+                let made = &scored.made;
+                scores.push(name, horizon, &scored, &self.kit.names, actual)?;
+                if let Some(label) = label(actual, made.naive, made.sigma) {
                     // The newest step is this window's; the forecast came from an earlier one.
-                    let back = usize::try_from(member.step - made.step).unwrap_or(usize::MAX);
-                    if let Some(label) = label(actual, made.naive, made.sigma) {
-                        member.track.label(back, index, label);
-                    }
+                    track.label(usize::try_from(*step - made.step).unwrap_or(usize::MAX), slot, label);
+                }
+                if made.sigma > 0.0 {
+                    self.errors[slot].add(((actual - made.forecast) / made.sigma).abs());
                 }
             }
         }
@@ -200,50 +220,40 @@ impl ForecastOperator {
     fn issue(
         &mut self,
         rows: &[Row],
-        outputs: &[Vec<f64>],
+        predicted: &[Predicted],
         start: EventTime,
         out: &mut Forecasts,
     ) -> Result<()> {
-        let end = start.plus_us(self.size_us);
-        let mut intervals = Intervals::new();
-        for (row, outputs) in rows.iter().zip(outputs) {
+        for (row, predicted) in rows.iter().zip(predicted) {
             let updates = match self.state.learners.get(learner_of(row.member, self.plan.model.scope)) {
                 Some(learner) if self.has_network() => learner.updates(),
                 _ => 0,
             };
             let (name, member) = self.state.series.get_index_mut(row.member).ok_or_else(no_member)?;
-            let member = Arc::make_mut(member);
-            let Some(naive) = member.series.back(0) else { continue };
-            for (index, (&horizon, &output)) in self.plan.horizons.iter().zip(outputs).enumerate() {
-                let sigma = member.series.step_scale(horizon).rms();
-                let rnn = Some(naive + sigma * output).filter(|value| value.is_finite());
-                // A network that knows nothing says exactly zero; one with imported weights knows before its first update.
-                let learned = rnn.is_some() && (updates > 0 || output != 0.0);
-                let forecast = rnn.unwrap_or(naive);
-                let memory = &mut member.series.horizons[index];
-                intervals.clear();
-                if sigma > 0.0 {
-                    let sorted = memory.residuals.sorted();
-                    intervals.extend(self.plan.levels.iter().map(|&level| {
-                        let (lower, upper) = central(&sorted, level);
-                        (forecast + sigma * lower, forecast + sigma * upper)
-                    }));
-                }
-                let made = Waiting {
-                    issued_at: end,
-                    target_time: end.plus_us(self.size_us.saturating_mul(i64::from(horizon))),
-                    forecast,
-                    naive,
-                    rnn: rnn.filter(|_| self.plan.experts.contains(&Expert::Rnn)),
-                    sigma,
-                    step: member.step,
-                };
-                let expert = if learned { "rnn" } else { "naive" };
-                out.push(name, horizon, &made, &intervals, expert, updates);
-                memory.waiting.push(made, &intervals);
+            let Member { series, bank, step, .. } = Arc::make_mut(member);
+            let window = window(series, row, start, self.size_us, *step);
+            bank.issue(&self.kit, predicted, &window, |slot, issued| {
+                let expert = issued.heaviest.map_or("naive", |heaviest| self.kit.names[heaviest]);
+                let prob_up = predicted.prob_up.get(slot).copied().flatten();
+                let intervals = (&issued.made, &*issued.intervals);
+                out.push(name, self.plan.horizons[slot], intervals, prob_up, expert, updates);
+            });
+            for (slot, means) in self.weights.iter_mut().enumerate() {
+                means.iter_mut().zip(bank.weights(slot)).for_each(|(mean, weight)| mean.add(weight));
             }
         }
         Ok(())
+    }
+
+    /// Each horizon's mean error of this window, in sigmas, to its detectors.
+    fn watch_drift(&mut self) {
+        let drifts = &mut self.state.drifts;
+        drifts.resize_with(self.plan.horizons.len(), Drift::default);
+        for ((drift, error), &horizon) in drifts.iter_mut().zip(&self.errors).zip(&self.plan.horizons) {
+            if let Some(error) = error.value() {
+                drift.update(error, horizon);
+            }
+        }
     }
 
     fn learn(&mut self, rows: &[Row]) {
@@ -257,6 +267,35 @@ impl ForecastOperator {
         if let Some(Learned { loss, gradient_norm, .. }) = newest {
             self.state.newest = Newest { loss, gradient_norm };
         }
+    }
+}
+
+/// The network's own interval of each level, where it has them.
+fn bounds(loss: &Loss, outputs: &[f32], levels: &[f64]) -> Vec<(f64, f64)> {
+    let bounds = levels.iter().filter_map(|&level| loss.bounds(outputs, level));
+    bounds.map(|(lower, upper)| (f64::from(lower), f64::from(upper))).collect()
+}
+
+fn window<'a>(series: &'a Series, row: &Row, start: EventTime, size_us: i64, step: u64) -> Window<'a> {
+    let number = start.0.div_euclid(size_us);
+    Window { series, number, end: start.plus_us(size_us), size_us, step, is_truth: row.truth().is_some() }
+}
+
+/// A running mean.
+#[derive(Debug, Clone, Copy, Default)]
+struct Mean {
+    sum: f64,
+    count: f64,
+}
+
+impl Mean {
+    fn add(&mut self, value: f64) {
+        self.sum += value;
+        self.count += 1.0;
+    }
+
+    fn value(&self) -> Option<f64> {
+        (self.count > 0.0).then(|| self.sum / self.count)
     }
 }
 
@@ -279,13 +318,16 @@ impl Operator for ForecastOperator {
         let mut forecasts =
             Forecasts::new(Arc::clone(&self.forecasts), start, self.plan.levels.len(), records);
         let mut scores = Scores::new(Arc::clone(&self.scores), self.plan.levels.len(), records);
+        self.errors.fill(Mean::default());
+        self.weights.iter_mut().for_each(|means| means.fill(Mean::default()));
         for rows in rows.chunks(ROWS) {
             self.observe(rows, start);
-            let outputs = self.predict(rows, start);
-            self.score(rows, start.plus_us(self.size_us), &mut scores)?;
-            self.issue(rows, &outputs, start, &mut forecasts)?;
+            let predicted = self.predict(rows, start);
+            self.score(rows, start, &mut scores)?;
+            self.issue(rows, &predicted, start, &mut forecasts)?;
         }
         self.learn(&rows);
+        self.watch_drift();
         for (stream, records) in
             [(Stream::Forecasts, forecasts.finish()?), (Stream::Scores, scores.finish()?)]
         {
@@ -305,7 +347,7 @@ impl Operator for ForecastOperator {
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<()> {
-        self.state = State::read(state, &self.recipe, self.plan.model.scope)?;
+        self.state = State::read(state, &self.recipe, &self.kit, self.plan.model.scope)?;
         Ok(())
     }
 
@@ -315,5 +357,13 @@ impl Operator for ForecastOperator {
         stats.model_rollbacks = sum(|learner| learner.guard().rollbacks());
         stats.train_loss = f64::from(self.state.newest.loss);
         stats.gradient_norm = f64::from(self.state.newest.gradient_norm);
+        let horizons = || self.plan.horizons.iter().copied();
+        stats.drift_alarms = horizons().zip(self.state.drifts.iter().map(Drift::alarms)).collect();
+        for (horizon, means) in horizons().zip(&self.weights) {
+            let weight = |(mean, &expert): (&Mean, &&'static str)| {
+                Some(Weight { horizon, expert, weight: mean.value()? })
+            };
+            stats.weights.extend(means.iter().zip(&self.kit.names).filter_map(weight));
+        }
     }
 }

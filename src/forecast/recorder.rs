@@ -116,7 +116,7 @@ impl Recorder {
             waiting.push_back(Origin {
                 target_time: end.plus_us(self.size_us.saturating_mul(i64::from(horizon))),
                 naive,
-                sigma: series.step_scale(horizon).rms(),
+                sigma: series.sigma(horizon),
                 step: sequence.len() - 1,
             });
         }
@@ -145,44 +145,18 @@ impl Recorder {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-    use std::sync::Arc;
-
-    use arrow::array::{
-        ArrayRef, AsArray, BooleanArray, Float64Array, StringArray, TimestampMicrosecondArray,
-    };
+    use arrow::array::AsArray;
     use arrow::datatypes::{Float64Type, Int32Type, TimestampMicrosecondType};
+    use std::collections::BTreeMap;
 
     use super::*;
-    use crate::config;
     use crate::forecast::ForecastOperator;
+    use crate::forecast::bench::{SIZE_US, plan_of, window};
     use crate::message::Stream;
     use crate::operator::{Collected, Operator};
 
-    const SIZE_US: i64 = 3_600_000_000;
-
     fn plan() -> ForecastPlan {
-        let text = "source: { generate: {} }\nwindow: { tumbling: 1h, select: { x: avg(price), y: max(size) } }\n\
-                    forecast: { target: x, horizons: [1, 3], season: 4, calendar: [hour], model: { hidden: 2 } }\n";
-        let loaded = config::parse(text, "p.yaml", std::path::Path::new(""), &[], &|_| None);
-        loaded.unwrap_or_else(|faults| panic!("{faults}")).plan.forecast
-    }
-
-    /// A window of rows: series, x, y, carried.
-    fn window(number: i64, rows: &[(&str, Option<f64>, f64, bool)]) -> RecordBatch {
-        let times = |number: i64| {
-            let times = TimestampMicrosecondArray::from_value(number * SIZE_US, rows.len());
-            Arc::new(times.with_timezone("UTC")) as ArrayRef
-        };
-        RecordBatch::try_from_iter([
-            ("series", Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.0))) as ArrayRef),
-            ("window_start", times(number)),
-            ("window_end", times(number + 1)),
-            ("carried", Arc::new(BooleanArray::from_iter(rows.iter().map(|row| Some(row.3))))),
-            ("x", Arc::new(Float64Array::from_iter(rows.iter().map(|row| row.1)))),
-            ("y", Arc::new(Float64Array::from_iter(rows.iter().map(|row| Some(row.2))))),
-        ])
-        .unwrap()
+        plan_of("horizons: [1, 3], season: 4, calendar: [hour], model: { hidden: 2 }")
     }
 
     /// Two series with nulls, carried rows and a gap of four windows.

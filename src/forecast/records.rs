@@ -10,13 +10,14 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 
+use super::bank::Scored;
 use super::waiting::Waiting;
 use crate::config::level_label;
 use crate::error::{Kind, OrFail, Result};
 use crate::message::{EventTime, timestamp_type};
 
 /// Forecast records for intervals of these levels.
-pub fn forecast_schema(levels: &[f64]) -> SchemaRef {
+pub fn forecast_schema(levels: &[f64], direction: bool) -> SchemaRef {
     let mut fields = vec![
         Field::new("series", DataType::Utf8, false),
         Field::new("window_start", timestamp_type(), false),
@@ -29,6 +30,9 @@ pub fn forecast_schema(levels: &[f64]) -> SchemaRef {
         for side in ["lower", "upper"] {
             fields.push(Field::new(format!("{side}_{}", level_label(level)), DataType::Float64, true));
         }
+    }
+    if direction {
+        fields.push(Field::new("prob_up", DataType::Float64, true));
     }
     fields.extend([
         Field::new("naive", DataType::Float64, false),
@@ -92,6 +96,8 @@ pub struct Forecasts {
     horizon: Int32Builder,
     forecast: Float64Builder,
     bounds: Vec<(Float64Builder, Float64Builder)>,
+    /// Where the schema has it.
+    prob_up: Option<Float64Builder>,
     naive: Float64Builder,
     expert: StringBuilder,
     model_updates: Int64Builder,
@@ -101,7 +107,6 @@ impl Forecasts {
     /// Of one window, with room for `records`: a window has few, and thousands of windows can wait for a sink.
     pub fn new(schema: SchemaRef, window_start: EventTime, levels: usize, records: usize) -> Self {
         Forecasts {
-            schema,
             window_start,
             series: names(records),
             issued_at: times(records),
@@ -109,9 +114,11 @@ impl Forecasts {
             horizon: Int32Builder::with_capacity(records),
             forecast: numbers(records),
             bounds: (0..levels).map(|_| (numbers(records), numbers(records))).collect(),
+            prob_up: schema.field_with_name("prob_up").is_ok().then(|| numbers(records)),
             naive: numbers(records),
             expert: names(records),
             model_updates: Int64Builder::with_capacity(records),
+            schema,
         }
     }
 
@@ -119,8 +126,8 @@ impl Forecasts {
         &mut self,
         series: &str,
         horizon: u32,
-        made: &Waiting,
-        intervals: &[(f64, f64)],
+        (made, intervals): (&Waiting, &[(f64, f64)]),
+        prob_up: Option<f64>,
         expert: &str,
         updates: u64,
     ) {
@@ -133,6 +140,9 @@ impl Forecasts {
             let bounds = intervals.get(index);
             lower.append_option(bounds.map(|(lower, _)| *lower));
             upper.append_option(bounds.map(|(_, upper)| *upper));
+        }
+        if let Some(builder) = &mut self.prob_up {
+            builder.append_option(prob_up);
         }
         self.naive.append_value(made.naive);
         self.expert.append_value(expert);
@@ -154,6 +164,7 @@ impl Forecasts {
             columns.push(Arc::new(lower.finish()));
             columns.push(Arc::new(upper.finish()));
         }
+        columns.extend(self.prob_up.as_mut().map(|prob_up| Arc::new(prob_up.finish()) as ArrayRef));
         columns.push(Arc::new(self.naive.finish()));
         columns.push(Arc::new(self.expert.finish()));
         columns.push(Arc::new(self.model_updates.finish()));
@@ -196,7 +207,8 @@ impl Scores {
         &mut self,
         series: &str,
         horizon: u32,
-        (made, intervals): (&Waiting, &[(f64, f64)]),
+        Scored { made, intervals, experts }: &Scored,
+        names: &[&str],
         actual: f64,
     ) -> Result<()> {
         self.series.append_value(series);
@@ -211,11 +223,9 @@ impl Scores {
             let bounds = intervals.get(index);
             covered.append_option(bounds.map(|&(lower, upper)| lower <= actual && actual <= upper));
         }
-        for (name, value) in [("naive", Some(made.naive)), ("rnn", made.rnn)] {
-            if let Some(value) = value {
-                self.experts.keys().append_value(name);
-                self.experts.values().append_value(value);
-            }
+        for (name, value) in names.iter().zip(experts) {
+            self.experts.keys().append_value(name);
+            self.experts.values().append_value(*value);
         }
         self.experts.append(true).or_fail(Kind::Query, || "cannot build scores")
     }

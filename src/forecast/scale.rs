@@ -6,16 +6,18 @@ use serde::{Deserialize, Serialize};
 /// The slowest forgetting: a month of hourly windows.
 const ALPHA: f64 = 1.0 / 720.0;
 
-/// A value this many scales away moves a scale no further: one absurd reading must not drown the ordinary ones.
+/// A value this many scales away moves a level no further: one absurd reading must not drown the ordinary ones.
 const OUTLIER: f64 = 100.0;
+/// Of steps: an absurd reading is in as many long steps as they are long, and each would add to the last.
+const STEP_OUTLIER: f64 = 10.0;
 /// Observations before a scale knows what is absurd.
 const KNOWN: u64 = 10;
 /// Its square is still a number.
 const LARGEST: f64 = 1e150;
 
 /// A difference as a scale takes it in.
-fn tame(difference: f64, n: u64, scale: f64) -> f64 {
-    let limit = if n > KNOWN && scale > 0.0 { (OUTLIER * scale).min(LARGEST) } else { LARGEST };
+fn tame(difference: f64, n: u64, scale: f64, outlier: f64) -> f64 {
+    let limit = if n > KNOWN && scale > 0.0 { (outlier * scale).min(LARGEST) } else { LARGEST };
     difference.clamp(-limit, limit)
 }
 
@@ -37,7 +39,7 @@ impl Level {
     pub fn update(&mut self, x: f64) {
         self.n += 1;
         let a = weight(self.n);
-        let d = tame(x - self.mean, self.n, self.variance.sqrt());
+        let d = tame(x - self.mean, self.n, self.variance.sqrt(), OUTLIER);
         self.mean += a * d;
         self.variance = (1.0 - a) * (self.variance + a * d * d);
     }
@@ -59,7 +61,7 @@ pub struct StepScale {
 impl StepScale {
     pub fn update(&mut self, difference: f64) {
         self.n += 1;
-        let difference = tame(difference, self.n, self.rms());
+        let difference = tame(difference, self.n, self.rms(), STEP_OUTLIER);
         self.mean_square += weight(self.n) * (difference * difference - self.mean_square);
     }
 

@@ -1,14 +1,12 @@
-//! What is remembered of one series: scales, recent values, forecasts that wait for their truth.
-//! It must not know other series, or the network's weights.
+//! What is remembered of one series' values: scales, levels, the newest of them.
+//! It must not know other series, nor what is forecast.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
 use super::features::LAGS;
-use super::interval::Residuals;
 use super::scale::{Level, StepScale};
-use super::waiting::Queue;
 use crate::config::plan::ForecastPlan;
 
 /// One feature column of a series.
@@ -32,13 +30,6 @@ impl Column {
     }
 }
 
-/// What a horizon remembers.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct HorizonMemory {
-    pub waiting: Queue,
-    pub residuals: Residuals,
-}
-
 /// One series.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Series {
@@ -50,19 +41,19 @@ pub struct Series {
     memory: i64,
     /// Scales of the target's differences by their length in windows.
     steps: BTreeMap<u32, StepScale>,
-    /// One entry a horizon.
-    pub horizons: Vec<HorizonMemory>,
 }
+
+/// A scale below this part of the value is rounding.
+const ROUNDING: f64 = 1e-12;
 
 impl Series {
     pub fn new(plan: &ForecastPlan, memory: i64) -> Self {
-        let lengths = plan.horizons.iter().chain(&LAGS);
+        let lengths = plan.horizons.iter().chain(&LAGS).chain(&plan.season);
         Series {
             columns: vec![Column::default(); plan.features.len()],
             recent: VecDeque::new(),
             memory,
             steps: lengths.map(|&length| (length, StepScale::default())).collect(),
-            horizons: vec![HorizonMemory::default(); plan.horizons.len()],
         }
     }
 
@@ -100,7 +91,26 @@ impl Series {
         Some(self.back(0)? - self.back(steps)?)
     }
 
-    /// The scale of the target's differences over `steps` windows, a lag or a horizon of the plan.
+    /// sigma_h: the scale of the target's differences over a horizon, in its unit; 0 while nothing moves.
+    pub fn sigma(&self, horizon: u32) -> f64 {
+        let rms = self.step_scale(horizon).rms();
+        let last = self.columns[0].value.unwrap_or_default();
+        if rms > ROUNDING * last.abs() { rms } else { 0.0 }
+    }
+
+    /// The newest step of the target in units of sigma_1, if it moves at all.
+    pub fn scaled_step(&self) -> Option<f64> {
+        let sigma = self.step_scale(1).rms();
+        (sigma > 0.0).then(|| self.columns[0].difference / sigma)
+    }
+
+    /// The standardised newest values of the columns beside the target.
+    pub fn others(&self) -> Vec<f64> {
+        let z = |column: &Column| column.value.map_or(0.0, |value| column.level.z(value));
+        self.columns[1..].iter().map(z).collect()
+    }
+
+    /// The scale of the target's differences over `steps` windows: a lag, a horizon of the plan, a season.
     pub fn step_scale(&self, steps: u32) -> &StepScale {
         &self.steps[&steps]
     }

@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn the_offset_of_what_is_no_forecast_is_named() {
-        let mut rows = Rows::new(Stream::Forecasts, forecast_schema(&[]));
+        let mut rows = Rows::new(Stream::Forecasts, forecast_schema(&[], false));
         rows.push(&message(41, "not json", &[])).unwrap();
         let error = rows.take().unwrap_err();
         assert!(error.starts_with("offset 41: "), "{error}");

@@ -61,7 +61,7 @@ mod tests {
                 hour + 2
             )
         };
-        rows(forecast_schema(&[0.9]), &(line(0) + &line(1)))
+        rows(forecast_schema(&[0.9], false), &(line(0) + &line(1)))
     }
 
     fn scores() -> RecordBatch {

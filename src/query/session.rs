@@ -49,7 +49,7 @@ impl Session {
 
     fn add(&mut self, plan: &Plan, stream: Stream) -> Result<()> {
         let schema = match stream {
-            Stream::Forecasts => forecast_schema(&plan.forecast.levels),
+            Stream::Forecasts => forecast_schema(&plan.forecast.levels, plan.forecast.direction),
             Stream::Scores => score_schema(&plan.forecast.levels),
             Stream::Rejects => reject_schema(),
         };

@@ -53,17 +53,21 @@ impl Watch {
         })
     }
 
-    /// A partition has worked on `records` that it was given.
-    pub(super) fn worked(&self, partition: &mut Partition, records: u64) {
+    /// A partition has worked on `records` that it was given. The windows that it has closed since its first record.
+    pub(super) fn worked(&self, partition: &mut Partition, records: u64) -> u64 {
         (self.progress)(records);
-        self.metrics.stats(partition.id(), &partition.stats());
+        let stats = partition.stats();
+        for horizon in self.metrics.stats(partition.id(), &stats) {
+            tracing::info!(partition = partition.id(), horizon, "drift: the forecasts' errors have changed");
+        }
         for (stage, time) in partition.take_busy() {
             self.metrics.busy(stage, time);
         }
+        stats.windows_closed
     }
 
     /// A partition rejected records.
-    pub(super) fn rejected(&self, outcome: &Outcome) {
+    pub fn rejected(&self, outcome: &Outcome) {
         for (reason, detail) in &outcome.rejected {
             if !self.metrics.has_rejected(*reason) {
                 tracing::warn!(%reason, detail, "a record was rejected; more of this reason are only counted");

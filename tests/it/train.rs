@@ -77,12 +77,12 @@ fn the_bundled_weather_is_learned_and_its_weights_are_pytorchs() {
         ("bias_ih_l0", "[24]"),
         ("head.bias", "[3]"),
         ("head.weight", "[3,8]"),
-        ("skip.weight", "[3,21]"),
+        ("skip.weight", "[3,23]"),
         ("weight_hh_l0", "[24,8]"),
-        ("weight_ih_l0", "[24,21]"),
+        ("weight_ih_l0", "[24,23]"),
     ];
     assert_eq!(shapes, expected.map(|(name, shape)| (name, shape.to_owned())));
-    assert_eq!(bytes, 4 * (24 + 24 + 3 + 24 + 63 + 192 + 504));
+    assert_eq!(bytes, 4 * (24 + 24 + 3 + 24 + 69 + 192 + 552));
     assert_eq!(tensors["__metadata__"]["pipeline"], "weather");
 }
 

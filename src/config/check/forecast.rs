@@ -3,8 +3,8 @@
 
 use super::Checker;
 use crate::config::fault::{choice, quoted};
-use crate::config::plan::{Expert, ForecastPlan};
-use crate::config::raw::{RawExpert, RawForecast};
+use crate::config::plan::{Correction, Expert, ForecastPlan, Loss, MixtureRule};
+use crate::config::raw::RawForecast;
 
 const HORIZONS_MAX: usize = 64;
 const LEVELS_MAX: usize = 16;
@@ -22,7 +22,6 @@ impl Checker<'_> {
         if !target.is_empty() {
             self.selected("forecast.target", &target, &columns);
         }
-        self.not_built(raw.direction == Some(true), "forecast.direction", "the direction head");
         if let Some(calendar) = &raw.calendar {
             self.distinct("forecast.calendar", calendar);
         }
@@ -30,10 +29,18 @@ impl Checker<'_> {
         let horizons = self.horizons(horizons);
         let levels = self.levels(raw.levels);
         let horizon_max = horizons.last().copied().unwrap_or(1);
+        let direction = raw.direction.unwrap_or(false);
+        let mut model = self.model(raw.model.unwrap_or_default(), horizon_max, &levels);
+        if direction {
+            model.loss = Loss::Directed { point: Box::new(model.loss) };
+        }
         ForecastPlan {
             features: self.features(raw.features, &target, &columns),
-            model: self.model(raw.model.unwrap_or_default(), horizon_max, &levels),
-            experts: self.experts(raw.experts),
+            model,
+            experts: self.experts(raw.experts, raw.season.is_some(), direction),
+            mixture: raw.mixture.unwrap_or(MixtureRule::Boa),
+            correction: raw.correction.unwrap_or(Correction::PTracker),
+            direction,
             season: raw.season.map(|season| season.0 as u32),
             calendar: raw.calendar.unwrap_or_default(),
             target,
@@ -96,28 +103,17 @@ impl Checker<'_> {
         levels
     }
 
-    fn experts(&mut self, raw: Option<Vec<RawExpert>>) -> Vec<Expert> {
+    fn experts(&mut self, raw: Option<Vec<Expert>>, has_season: bool, direction: bool) -> Vec<Expert> {
         let path = "forecast.experts";
-        let raw = raw.unwrap_or_else(|| vec![RawExpert::Naive, RawExpert::Rnn]);
-        self.not_empty(path, &raw);
-        self.distinct(path, &raw);
-        let mut experts = Vec::new();
-        for (nth, expert) in raw.iter().enumerate() {
-            let word = match expert {
-                RawExpert::Naive => {
-                    experts.push(Expert::Naive);
-                    continue;
-                }
-                RawExpert::Rnn => {
-                    experts.push(Expert::Rnn);
-                    continue;
-                }
-                RawExpert::SeasonalNaive => "seasonal_naive",
-                RawExpert::Ewma => "ewma",
-                RawExpert::Rls => "rls",
-            };
+        let Some(experts) = raw else { return Expert::ALL.to_vec() };
+        self.not_empty(path, &experts);
+        self.distinct(path, &experts);
+        if let Some(nth) = experts.iter().position(|expert| *expert == Expert::SeasonalNaive && !has_season) {
             let path = self.element(path, nth);
-            self.not_built(true, &path, word);
+            self.fault_with_help(&path, "seasonal_naive needs a season", "write forecast.season, in windows");
+        }
+        if direction && !experts.contains(&Expert::Rnn) {
+            self.fault_with_help("forecast.direction", "it is the network's", "add rnn to forecast.experts");
         }
         experts
     }

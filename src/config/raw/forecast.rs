@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::super::plan::Calendar;
+use super::super::plan::{Calendar, Correction, Expert, MixtureRule};
 use super::super::scalar::Whole;
 use super::RawModel;
 
@@ -14,33 +14,24 @@ pub(in super::super) struct RawForecast {
     /// The selected column to forecast.
     #[schemars(required)]
     pub target: Option<String>,
-    /// Selected columns that the network sees; the target is always one. Default: all.
+    /// Selected columns that the network and rls see; the target is always one. Default: all.
     pub features: Option<Vec<String>>,
     /// How many windows ahead, each. Default: [1].
     pub horizons: Option<Vec<Whole<1, 10_000>>>,
     /// Windows in a season. Default: none.
     pub season: Option<Whole<2, 1_000_000>>,
-    /// Calendar inputs of the network. Default: none.
+    /// Calendar inputs of the network and rls. Default: none.
     pub calendar: Option<Vec<Calendar>>,
     /// Levels of the intervals, each between 0 and 1. Default: [0.9].
     pub levels: Option<Vec<f64>>,
-    /// Also forecast the probability of a rise. Not yet built.
+    /// Whether the network also gives the probability that the target rises above its last value. Default: false.
     pub direction: Option<bool>,
     /// The network.
     pub model: Option<RawModel>,
-    /// The experts of the mixture. Default: [naive, rnn].
-    pub experts: Option<Vec<RawExpert>>,
-}
-
-#[derive(Clone, Copy, PartialEq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(in super::super) enum RawExpert {
-    Naive,
-    /// Not yet built.
-    SeasonalNaive,
-    /// Not yet built.
-    Ewma,
-    /// Not yet built.
-    Rls,
-    Rnn,
+    /// The experts that the forecast is mixed from. Default: all.
+    pub experts: Option<Vec<Expert>>,
+    /// How experts are mixed. Default: boa.
+    pub mixture: Option<MixtureRule>,
+    /// How intervals are corrected online, so that they hold as often as they claim. Default: p_tracker.
+    pub correction: Option<Correction>,
 }

@@ -10,7 +10,7 @@ mod window;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(super) use forecast::{RawExpert, RawForecast};
+pub(super) use forecast::RawForecast;
 pub(super) use model::{RawLoss, RawModel, RawOptimizer, RawSchedule};
 pub(super) use sinks::{RawSink, RawSinkFile, RawSinkFormat, RawSinks};
 pub(super) use source::{RawFile, RawFormat, RawGenerate, RawKafka, RawSchema, RawSource};
@@ -50,7 +50,7 @@ pub(super) struct RawPipeline {
     pub delivery: Option<Delivery>,
     /// Time between commits. Default: 100ms.
     pub commit_every: Option<Length<MS_US, HOUR_US>>,
-    /// Time between snapshots of the state. Default: 30s.
+    /// Time between snapshots of the state; one waits for a window to close, but not longer than as long again. Default: 30s.
     pub snapshot_every: Option<Length<{ 10 * MS_US }, DAY_US>>,
     /// Partition workers. Default: the cores.
     pub workers: Option<Whole<1, 1024>>,

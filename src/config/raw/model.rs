@@ -41,7 +41,7 @@ pub(in super::super) struct RawModel {
     pub optimizer: Option<RawOptimizer>,
     /// Longest gradient that is applied as it is, in its global norm. Default: 1.0.
     pub clip: Option<f64>,
-    /// Decay of the averaged weights that forecast, from 0 (no average) to below 1. Default: 0.995.
+    /// Decay of the averaged weights, which forecast beside the newest ones, from 0 (no average) to below 1. Default: 0.995.
     pub ema: Option<f64>,
     /// Whether the series of a partition share one network or have one each. Default: shared.
     pub scope: Option<Scope>,

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::plan::Scope;
 use crate::error::{Error, Kind, OrFail, Result};
+use crate::forecast::bank::{Bank, Kit};
+use crate::forecast::drift::Drift;
 use crate::forecast::series::Series;
 use crate::model::{Learner, Memory, Recipe, Track};
 use crate::operator::Frozen;
@@ -21,12 +23,15 @@ pub struct State {
     /// One for all series, or one a series in their order.
     pub learners: Vec<Arc<Learner>>,
     pub newest: Newest,
+    /// One a horizon, once there was a window.
+    pub drifts: Vec<Drift>,
 }
 
 /// A series and its place in the network.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Member {
     pub series: Series,
+    pub bank: Bank,
     pub track: Track,
     /// Windows it was forecast from.
     pub step: u64,
@@ -45,6 +50,7 @@ struct Image {
     series: IndexMap<String, Member>,
     memories: Vec<Memory>,
     newest: Newest,
+    drifts: Vec<Drift>,
 }
 
 /// The learner of a series.
@@ -59,29 +65,31 @@ impl State {
     pub fn freeze(&self) -> Frozen {
         let share = |(name, member): (&Arc<str>, &Arc<Member>)| (Arc::clone(name), Arc::clone(member));
         let series: Vec<_> = self.series.iter().map(share).collect();
-        let (learners, newest) = (self.learners.clone(), self.newest);
+        let (learners, newest, drifts) = (self.learners.clone(), self.newest, self.drifts.clone());
         Box::new(move || {
-            write(series, &learners, newest).or_fail(Kind::State, || "cannot write the forecasters' state")
+            write(series, &learners, (newest, drifts))
+                .or_fail(Kind::State, || "cannot write the forecasters' state")
         })
     }
 
     /// Errors: `State`, when the bytes are not of these networks.
-    pub fn read(bytes: &[u8], recipe: &Arc<Recipe>, scope: Scope) -> Result<State> {
+    pub fn read(bytes: &[u8], recipe: &Arc<Recipe>, kit: &Kit, scope: Scope) -> Result<State> {
         let other = || "this state is of another model";
-        let Image { series, memories, newest } =
+        let Image { series, memories, newest, drifts } =
             postcard::from_bytes(bytes).or_fail(Kind::State, || "cannot read the forecasters' state")?;
         let learners = memories
             .into_iter()
             .map(|memory| Ok(Arc::new(Learner::resume(recipe, memory).or_fail(Kind::State, other)?)));
         let learners = learners.collect::<Result<Vec<_>>>()?;
         let fits = |(at, member): (usize, &Member)| {
-            learners.get(learner_of(at, scope)).is_some_and(|learner| learner.fits(&member.track))
+            member.bank.fits(kit)
+                && learners.get(learner_of(at, scope)).is_some_and(|learner| learner.fits(&member.track))
         };
         if !series.values().enumerate().all(fits) {
             return Err(Error::new(Kind::State, other()));
         }
         let series = series.into_iter().map(|(name, member)| (name.into(), Arc::new(member))).collect();
-        Ok(State { series, learners, newest })
+        Ok(State { series, learners, newest, drifts })
     }
 }
 
@@ -89,7 +97,7 @@ impl State {
 fn write(
     series: Vec<(Arc<str>, Arc<Member>)>,
     learners: &[Arc<Learner>],
-    newest: Newest,
+    (newest, drifts): (Newest, Vec<Drift>),
 ) -> postcard::Result<Vec<u8>> {
     let count = series.len();
     let mut bytes = postcard::to_stdvec(&count)?;
@@ -106,5 +114,5 @@ fn write(
         }
     }
     let memories: Vec<&Memory> = learners.iter().map(|learner| learner.memory()).collect();
-    postcard::to_extend(&(memories, newest), bytes)
+    postcard::to_extend(&(memories, newest, drifts), bytes)
 }

@@ -12,9 +12,9 @@ use crate::model::{self, DVector, Learner, file};
 /// Which of a network's two sets of weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weights {
-    /// The moving average, which the published forecasts come from.
+    /// The moving average: the expert rnn.
     Average,
-    /// As the newest update left them.
+    /// As the newest update left them: the expert rnn_raw.
     Raw,
 }
 

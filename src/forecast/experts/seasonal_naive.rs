@@ -1,0 +1,21 @@
+//! The value that the target had at the same phase, the last time that phase is known.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Expert, Seen, Shape};
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct SeasonalNaive;
+
+/// None without a season: there is nothing to repeat.
+pub fn members(shape: &Shape) -> Vec<(&'static str, SeasonalNaive)> {
+    if shape.seasonal { vec![("seasonal_naive", SeasonalNaive)] } else { Vec::new() }
+}
+
+impl Expert for SeasonalNaive {
+    fn forecast(&self, seen: &Seen<'_>, slot: usize, sigma: f64, _: &mut [f32]) -> f64 {
+        let Some(season) = seen.season else { return 0.0 };
+        let back = (season - seen.horizons[slot] % season) % season;
+        seen.series.difference(back).map_or(0.0, |difference| -difference / sigma)
+    }
+}

@@ -1,0 +1,82 @@
+//! The best of some exponential smoothings, damped trends (Holt) and a median of the newest values.
+//! It must not weigh them: the one whose recent errors are least forecasts alone.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Expert, Seen, Shape, Truth};
+use crate::forecast::block;
+
+/// Rates of the level and of its trend; 0: no trend.
+const RATES: [(f64, f64); 6] = [(0.05, 0.0), (0.15, 0.0), (0.4, 0.0), (0.75, 0.0), (0.5, 0.1), (0.9, 0.2)];
+/// What is left of a trend a window further on.
+const DAMPING: f64 = 0.9;
+/// Values that the median is of.
+const NEWEST: usize = 25;
+/// The smoothings and the median.
+const ALL: usize = RATES.len() + 1;
+const ERROR_MEMORY: f64 = 0.99;
+const CLIP: f64 = 8.0;
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Smoothing {
+    /// Level and trend of each, once there is a value.
+    states: Vec<(f64, f64)>,
+    #[serde(with = "block")]
+    newest: VecDeque<f64>,
+    median: f64,
+    /// Of each horizon and each of them: recent |errors|, summed.
+    errors: Vec<[f64; ALL]>,
+}
+
+pub fn members(shape: &Shape) -> Vec<(&'static str, Smoothing)> {
+    vec![("ewma", Smoothing { errors: vec![[0.0; ALL]; shape.horizons], ..Smoothing::default() })]
+}
+
+impl Expert for Smoothing {
+    fn notes(&self) -> usize {
+        ALL
+    }
+
+    /// `l' = (l + φ b) + a (x - l - φ b)`, `b' = φ b + β (l' - l - φ b)`.
+    fn observe(&mut self, seen: &Seen<'_>) {
+        let (Some(x), true) = (seen.series.back(0), seen.is_truth) else { return };
+        if self.states.is_empty() {
+            self.states = vec![(x, 0.0); RATES.len()];
+        } else {
+            for ((level, trend), (rate, trend_rate)) in self.states.iter_mut().zip(RATES) {
+                let (damped, before) = (DAMPING * *trend, *level);
+                *level = before + damped + rate * (x - before - damped);
+                *trend =
+                    if trend_rate > 0.0 { damped + trend_rate * (*level - before - damped) } else { 0.0 };
+            }
+        }
+        if self.newest.len() == NEWEST {
+            self.newest.pop_front();
+        }
+        self.newest.push_back(x);
+        let mut sorted: Vec<f64> = self.newest.iter().copied().collect();
+        sorted.sort_unstable_by(f64::total_cmp);
+        self.median = sorted[sorted.len() / 2];
+    }
+
+    fn forecast(&self, seen: &Seen<'_>, slot: usize, sigma: f64, notes: &mut [f32]) -> f64 {
+        let (Some(x), false) = (seen.series.back(0), self.states.is_empty()) else { return 0.0 };
+        // φ + φ² + ... + φ^h
+        let sum = DAMPING * (1.0 - libm::pow(DAMPING, f64::from(seen.horizons[slot]))) / (1.0 - DAMPING);
+        let levels = self.states.iter().map(|(level, trend)| level + sum * trend).chain([self.median]);
+        for (note, level) in notes.iter_mut().zip(levels) {
+            *note = ((level - x) / sigma).clamp(-CLIP, CLIP) as f32;
+        }
+        let errors = &self.errors[slot];
+        let best = (0..ALL).min_by(|&a, &b| errors[a].total_cmp(&errors[b])).unwrap_or_default();
+        f64::from(notes[best])
+    }
+
+    fn learn(&mut self, slot: usize, truth: &Truth<'_>, notes: &[f32]) {
+        for (error, &note) in self.errors[slot].iter_mut().zip(notes) {
+            *error = ERROR_MEMORY * *error + (f64::from(note) - truth.moved).abs().min(CLIP);
+        }
+    }
+}
