@@ -11,10 +11,11 @@
 //!
 //! The modules in the order of the data: [`config`] says what to run; [`ingest`] reads and decodes; [`window`]
 //! aggregates; [`model`] learns, and [`forecast`] asks it; [`sink`] writes and [`ledger`] remembers; [`runtime`] drives
-//! them all; [`serve`] and [`query`] let people look.
+//! them all; [`backtest`] judges a pipeline by its past; [`serve`] and [`query`] let people look.
 
 pub use tickcast_model as model;
 
+pub mod backtest;
 pub mod cli;
 pub mod config;
 pub mod error;

@@ -4,11 +4,16 @@
 use super::{Outcome, placed};
 use crate::config::Pipeline;
 use crate::config::plan::{GeneratePlan, SourcePlan};
-use crate::ingest::{FileSource, GeneratedSource, KafkaHistory, Source};
+use crate::ingest::{FileSource, GeneratedSource, KafkaHistory, Source, Span};
 use crate::runtime::{Blueprint, Known};
 
 /// The source from its beginning to the end it has now, and what makes partitions of it.
 pub fn open(pipeline: &Pipeline) -> Outcome<(Blueprint, Box<dyn Source>)> {
+    open_span(pipeline, Span::default())
+}
+
+/// As [`open`]; of a topic the span alone.
+pub fn open_span(pipeline: &Pipeline, span: Span) -> Outcome<(Blueprint, Box<dyn Source>)> {
     let plan = &pipeline.plan;
     let unread = || placed(pipeline, Blueprint::new(plan.clone(), Known::default()));
     Ok(match &plan.source {
@@ -21,6 +26,6 @@ pub fn open(pipeline: &Pipeline) -> Outcome<(Blueprint, Box<dyn Source>)> {
             let at_once = GeneratePlan { rate: None, ..generate.clone() };
             (unread()?, Box::new(GeneratedSource::new(&at_once)))
         }
-        SourcePlan::Kafka(kafka) => (unread()?, Box::new(KafkaHistory::open(kafka)?)),
+        SourcePlan::Kafka(kafka) => (unread()?, Box::new(KafkaHistory::open(kafka, span)?)),
     })
 }

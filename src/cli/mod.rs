@@ -1,6 +1,7 @@
 //! The command line: verbs, exit codes, logs. Results go to stdout; logs and progress to stderr.
 //! It must not hold logic of its own: each verb puts rooms together.
 
+mod backtest;
 mod check;
 mod demo;
 mod history;
@@ -80,6 +81,9 @@ enum Verb {
         #[arg(long)]
         no_serve: bool,
     },
+    /// Judges the pipeline by its source's past: errors, skill, intervals and experts a horizon. Writes no results, keeps no
+    /// state, joins no group.
+    Backtest(backtest::BacktestArgs),
     /// Makes everything again from the input, and compares it with what the sinks hold, byte by byte.
     Verify { pipeline: PathBuf },
     /// Queries the forecasts, scores and rejects of a pipeline with SQL, read-only.
@@ -112,6 +116,8 @@ enum Failure {
     /// The pipeline file is wrong.
     Pipeline(Faults),
     Runtime(Error),
+    /// All went well, but what was asked for does not hold.
+    Unmet(String),
 }
 
 impl From<Error> for Failure {
@@ -145,6 +151,10 @@ pub fn main() -> ExitCode {
             eprintln!("error: {error}");
             ExitCode::FAILURE
         }
+        Err(Failure::Unmet(what)) => {
+            eprintln!("{what}");
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -153,6 +163,7 @@ fn dispatch(cli: &Cli) -> Outcome {
     match &cli.verb {
         Verb::Run { pipeline, beginning } => run::run(config::load(pipeline, sets)?, beginning),
         Verb::Check { pipeline, connect } => check::check(&config::load(pipeline, sets)?, *connect),
+        Verb::Backtest(args) => backtest::backtest(sets, args),
         Verb::Verify { pipeline } => verify::verify(&config::load(pipeline, sets)?),
         Verb::Demo { no_serve } => demo::demo(sets, !no_serve),
         Verb::Sql { pipeline, query, format } => {

@@ -1,7 +1,7 @@
 //! `train`: a pipeline's history through its windows and features, a network trained on it offline, its weights in a file.
 //! It must not touch what a run leaves behind: no sink, no state, no consumer group.
 
-mod report;
+pub(super) mod report;
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;

@@ -23,6 +23,15 @@ const BATCH_BYTES: usize = 16 << 20;
 /// How long the broker may give nothing before reading fails.
 const SILENCE: Duration = Duration::from_secs(30);
 
+/// Part of a topic, by the times that Kafka itself has of its records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Span {
+    /// From the first record of this time or later; none: from the topic's beginning.
+    pub from: Option<EventTime>,
+    /// Before the first record of this time or later; none: to the topic's present end.
+    pub to: Option<EventTime>,
+}
+
 /// Reads all partitions of a topic, once.
 pub struct KafkaHistory {
     consumer: BaseConsumer,
@@ -36,8 +45,8 @@ pub struct KafkaHistory {
 }
 
 impl KafkaHistory {
-    /// Asks where the topic ends. Errors: `Source`, when no broker answers or there is no such topic.
-    pub fn open(plan: &KafkaSourcePlan) -> Result<Self> {
+    /// Asks where the topic, or the span of it, ends. Errors: `Source`, when no broker answers or there is no such topic.
+    pub fn open(plan: &KafkaSourcePlan, span: Span) -> Result<Self> {
         let topic = &plan.topic;
         let brokers = &plan.client.brokers;
         let count = partition_count(&plan.client, topic)?
@@ -56,11 +65,11 @@ impl KafkaHistory {
             heard: Instant::now(),
             trouble: None,
         };
-        history.assign(count)?;
+        history.assign(count, span)?;
         Ok(history)
     }
 
-    fn assign(&mut self, partitions: i32) -> Result<()> {
+    fn assign(&mut self, partitions: i32, span: Span) -> Result<()> {
         let mut list = TopicPartitionList::new();
         for partition in 0..partitions {
             let fail = || format!("cannot read topic {} partition {partition}", self.topic);
@@ -69,6 +78,11 @@ impl KafkaHistory {
                 .consumer
                 .fetch_watermarks(&self.topic, partition, METADATA_TIMEOUT)
                 .or_fail(Kind::Source, fail)?;
+            let within = |at: Option<i64>, else_at: i64| at.map_or(else_at, |at| at.clamp(first, end));
+            let (first, end) = (
+                within(self.offset_at(partition, span.from)?, first),
+                within(self.offset_at(partition, span.to)?, end),
+            );
             if first < end {
                 list.add_partition_offset(&self.topic, partition, Offset::Offset(first))
                     .or_fail(Kind::Source, fail)?;
@@ -78,6 +92,19 @@ impl KafkaHistory {
             }
         }
         self.consumer.assign(&list).or_fail(Kind::Source, || format!("cannot read topic {}", self.topic))
+    }
+
+    /// The first offset of a time or later, beyond every record where there is none yet.
+    fn offset_at(&self, partition: i32, time: Option<EventTime>) -> Result<Option<i64>> {
+        let Some(EventTime(us)) = time else { return Ok(None) };
+        let fail = || format!("cannot ask for a time in topic {} partition {partition}", self.topic);
+        // Kafka has milliseconds: the first one that is not before.
+        let ms = us.div_euclid(1000) + i64::from(us.rem_euclid(1000) > 0);
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.topic, partition, Offset::Offset(ms)).or_fail(Kind::Source, fail)?;
+        let found = self.consumer.offsets_for_times(list, METADATA_TIMEOUT).or_fail(Kind::Source, fail)?;
+        let at = found.find_partition(&self.topic, partition).map(|found| found.offset());
+        Ok(Some(if let Some(Offset::Offset(at)) = at { at } else { i64::MAX }))
     }
 
     /// Reads what is there, at most one batch, and sorts it by partition.

@@ -15,5 +15,5 @@ pub use decode::{DecodeSpec, Decoded, Decoder, MAX_RECORD_BYTES, avro_fields, co
 pub use file::FileSource;
 pub use generated::GeneratedSource;
 pub use kafka::KafkaSource;
-pub use kafka_history::KafkaHistory;
+pub use kafka_history::{KafkaHistory, Span};
 pub use source::{Event, Source};

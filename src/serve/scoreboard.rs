@@ -139,16 +139,7 @@ impl Scoreboard {
     pub fn render(&self, windows: u64, ticks: u64, elapsed: Duration) -> String {
         let mut lines = vec![self.titles()];
         lines.extend(self.rows());
-        let widths: Vec<usize> = (0..lines[0].len())
-            .map(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0))
-            .collect();
-        let mut text = String::new();
-        for line in &lines {
-            let cells: Vec<String> =
-                line.iter().zip(&widths).map(|(cell, &width)| format!("{cell:>width$}")).collect();
-            text.push_str(&cells.join("  "));
-            text.push('\n');
-        }
+        let mut text = aligned(&lines);
         let seconds = elapsed.as_secs_f64();
         let speed = if seconds > 0.0 { ticks as f64 / seconds } else { 0.0 };
         // Writing to a string cannot fail.
@@ -170,13 +161,27 @@ fn covered_columns(scores: &RecordBatch) -> Vec<(f64, &BooleanArray)> {
     fields.filter_map(|(field, column)| Some((level(field.name())?, column.as_boolean()))).collect()
 }
 
+/// Lines of cells as columns of text, each as wide as its widest cell and flush right.
+pub fn aligned(lines: &[Vec<String>]) -> String {
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..lines.first().map_or(0, Vec::len)).map(width).collect();
+    let mut text = String::new();
+    for line in lines {
+        let cells: Vec<String> =
+            line.iter().zip(&widths).map(|(cell, &width)| format!("{cell:>width$}")).collect();
+        text.push_str(&cells.join("  "));
+        text.push('\n');
+    }
+    text
+}
+
 /// 0.995 -> `99.5`.
-fn percent(level: f64) -> f64 {
+pub fn percent(level: f64) -> f64 {
     (level * 1e8).round() / 1e6
 }
 
 /// Four significant digits, whatever the unit.
-fn significant(value: f64) -> String {
+pub fn significant(value: f64) -> String {
     let digits = if value == 0.0 { 0 } else { 3 - value.abs().log10().floor() as i32 };
     format!("{value:.*}", digits.clamp(0, 12) as usize)
 }

@@ -1,6 +1,7 @@
 //! The integration tests, one binary: DataFusion is linked once.
 
 mod audit;
+mod backtest;
 mod broker;
 mod chaos;
 mod cli;

@@ -10,7 +10,7 @@ use crate::model::{Ended, Epoch, Progress, Trained};
 
 /// A bar for the reading of the history.
 pub fn reading() -> ProgressBar {
-    styled(ProgressBar::no_length(), "{spinner} {pos} records read  {per_sec}")
+    styled(ProgressBar::no_length(), "{spinner} {prefix}{pos} records read  {per_sec}")
 }
 
 fn styled(bar: ProgressBar, template: &str) -> ProgressBar {

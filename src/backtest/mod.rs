@@ -1,0 +1,195 @@
+//! A pipeline judged by its past: the dataflow of a run over a bounded input, each forecast beside its truth.
+//! It must not write to sinks or keep state, and it must not make a forecast otherwise than a run does.
+
+pub mod assertion;
+pub mod report;
+pub mod sweep;
+pub mod table;
+
+mod book;
+mod measure;
+mod pairing;
+mod result;
+mod views;
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use arrow::array::AsArray;
+use arrow::datatypes::TimestampMicrosecondType;
+
+use self::book::Book;
+use self::views::Samples;
+use crate::error::Result;
+use crate::ingest::Source;
+use crate::message::{EventTime, Records, Stream};
+use crate::runtime::{Blueprint, Outcome, Partition, Reader, Watch, read_to_end};
+
+pub use measure::{Direction, ExpertMeasures, Horizon, Level};
+pub use result::{Measured, SeriesMeasures};
+
+/// Records that are worked on between two looks at the learner. What comes out does not depend on it.
+const SAMPLE_RECORDS: usize = 64;
+
+/// How to judge.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Settings {
+    /// Truths in a series' first windows, so many, are learned from and not scored.
+    pub skip: u64,
+    /// Whether a report will draw it: then more is kept.
+    pub is_drawn: bool,
+}
+
+/// A pipeline's past, judged.
+pub struct Backtest {
+    pub measured: Measured,
+    /// By partition.
+    books: BTreeMap<i32, Book>,
+    samples: Samples,
+    size_us: i64,
+}
+
+/// Runs the pipeline over its input. None, when the watch's stop flag ended it before the input did. Errors: the source's and
+/// the operators'.
+pub fn backtest(
+    blueprint: &Blueprint,
+    source: &mut dyn Source,
+    watch: &Watch,
+    settings: Settings,
+) -> Result<Option<Backtest>> {
+    let started = Instant::now();
+    let mut run = Run {
+        blueprint,
+        watch,
+        settings,
+        partitions: BTreeMap::new(),
+        books: BTreeMap::new(),
+        samples: Samples::default(),
+        windows: 0,
+        rejected: 0,
+    };
+    let Some(records) = read_to_end(source, watch, &mut run)? else { return Ok(None) };
+    let Run { books, samples, windows, rejected, .. } = run;
+    let plan = &blueprint.plan;
+    let measured = Measured {
+        pipeline: plan.name.clone(),
+        target: plan.forecast.target.clone(),
+        records,
+        rejected,
+        windows,
+        skip: settings.skip,
+        ..Measured::of(&plan.forecast, &books)
+    };
+    let measured = Measured { elapsed_seconds: started.elapsed().as_secs_f64(), ..measured };
+    Ok(Some(Backtest { measured, books, samples, size_us: plan.window.size_us }))
+}
+
+struct Run<'a> {
+    blueprint: &'a Blueprint,
+    watch: &'a Watch,
+    settings: Settings,
+    partitions: BTreeMap<i32, Partition>,
+    books: BTreeMap<i32, Book>,
+    /// Of the first partition that learns.
+    samples: Samples,
+    windows: u64,
+    rejected: u64,
+}
+
+impl Run<'_> {
+    /// Lets a partition work, and books what comes of it.
+    fn work(
+        &mut self,
+        id: i32,
+        work: impl FnOnce(&mut Partition, &mut dyn FnMut(Outcome) -> Result<()>) -> Result<()>,
+    ) -> Result<()> {
+        let (Some(partition), Some(book)) = (self.partitions.get_mut(&id), self.books.get_mut(&id)) else {
+            return Ok(());
+        };
+        let mut newest = None;
+        work(partition, &mut |outcome| {
+            self.watch.rejected(&outcome);
+            self.rejected += outcome.rejected.len() as u64;
+            for (stream, records) in &outcome.results {
+                match stream {
+                    Stream::Forecasts => {
+                        book.forecasts(records);
+                        let issued_at = records["issued_at"].as_primitive::<TimestampMicrosecondType>();
+                        newest = issued_at.values().last().copied().map(EventTime).or(newest);
+                    }
+                    Stream::Scores => book.scores(records),
+                    Stream::Rejects => {}
+                }
+            }
+            Ok(())
+        })?;
+        let is_sampled = self.settings.is_drawn && self.books.keys().next() == Some(&id);
+        if let Some(time) = newest.filter(|_| is_sampled) {
+            self.samples.add(time, partition.stats());
+        }
+        Ok(())
+    }
+}
+
+impl Reader for Run<'_> {
+    fn begin(&mut self, id: i32) -> Result<Option<i64>> {
+        let Settings { skip, is_drawn } = self.settings;
+        let plan = &self.blueprint.plan;
+        let (levels, horizons) = (&plan.forecast.levels, &plan.forecast.horizons);
+        self.partitions.insert(id, self.blueprint.partition(id)?);
+        self.books.insert(id, Book::new(levels, horizons, plan.window.size_us, skip, is_drawn));
+        Ok(None)
+    }
+
+    fn records(&mut self, id: i32, records: Records) -> Result<()> {
+        if !self.settings.is_drawn {
+            return self.work(id, |partition, deliver| partition.take(records, deliver));
+        }
+        pieces(records)
+            .into_iter()
+            .try_for_each(|records| self.work(id, |partition, deliver| partition.take(records, deliver)))
+    }
+
+    fn end(&mut self, id: i32) -> Result<()> {
+        self.work(id, |partition, deliver| partition.finish(deliver))?;
+        let partition = self.partitions.remove(&id);
+        self.windows += partition.map_or(0, |partition| partition.stats().windows_closed);
+        Ok(())
+    }
+}
+
+/// The same records in pieces of [`SAMPLE_RECORDS`].
+fn pieces(records: Records) -> Vec<Records> {
+    match records {
+        Records::Raw(mut records) => {
+            let mut pieces = Vec::new();
+            while !records.is_empty() {
+                let rest = records.split_off(records.len().min(SAMPLE_RECORDS));
+                pieces.push(Records::Raw(std::mem::replace(&mut records, rest)));
+            }
+            pieces
+        }
+        Records::Rows { first_offset, rows } => (0..rows.num_rows())
+            .step_by(SAMPLE_RECORDS)
+            .map(|from| Records::Rows {
+                first_offset: first_offset + from as i64,
+                rows: rows.slice(from, SAMPLE_RECORDS.min(rows.num_rows() - from)),
+            })
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::RawRecord;
+
+    #[test]
+    fn pieces_are_the_records_in_order() {
+        let record = |offset| RawRecord { offset, timestamp: None, payload: None };
+        let pieces = pieces(Records::Raw((5..155).map(record).collect()));
+        let lengths: Vec<usize> = pieces.iter().map(Records::len).collect();
+        assert_eq!(lengths, [64, 64, 22]);
+        assert_eq!((pieces[1].first_offset(), pieces[2].next_offset()), (Some(69), Some(155)));
+    }
+}

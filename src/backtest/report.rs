@@ -1,0 +1,197 @@
+//! `--report`: one page that needs nothing from elsewhere: tables, charts and plotly's script.
+//! It must not compute measures: it draws what a backtest kept.
+
+mod charts;
+
+use serde_json::{Value, json};
+
+use self::charts::Chart;
+use super::measure::Horizon;
+use super::pairing::Pair;
+use super::table::{self, Trial, number};
+use super::views::WORST;
+use super::{Backtest, Measured};
+use crate::serve::percent;
+
+const STYLE: &str = include_str!("report/page.css");
+const SCRIPT: &str = include_str!("report/page.js");
+
+/// Series in the page's table; more are in the JSON.
+const SERIES: usize = 100;
+
+/// The whole page: the comparison of a sweep, if it is one, then the details of the best of its trials.
+pub fn page(backtest: &Backtest, trials: &[Trial], best: usize) -> String {
+    let measured = &backtest.measured;
+    let name = escaped(&measured.pipeline);
+    let mut body = format!("<h1>{name}: backtest</h1>\n<p>{}</p>\n", escaped(&table::summary(measured)));
+    if let [trial, _, ..] = trials {
+        let keys: Vec<&str> = trial.settings.keys().map(String::as_str).collect();
+        let settings = trials[best].settings.iter().map(|(key, value)| format!("{key}={value}"));
+        let settings: Vec<String> = settings.collect();
+        body += &section(
+            &format!("Comparison by {}", keys.join(", ")),
+            "* is the best of its horizon. What follows is of the setting with the greatest mean skill.",
+            &html_table(&table::sweep_rows(trials)),
+        );
+        body += &format!("<p>Details of <b>{}</b></p>\n", escaped(&settings.join(", ")));
+    }
+    body += &summaries(measured);
+    let charts = charts::all(backtest);
+    for chart in &charts {
+        body += &section(chart.title, &chart.about, &canvas(chart));
+    }
+    body += &moments(backtest);
+    let figures: Value = charts.iter().map(|chart| (chart.id.to_owned(), json!(chart.views))).collect();
+    // Within a script only `<` could end it; in JSON it stands in strings alone.
+    let figures = figures.to_string().replace('<', "\\u003c");
+    format!(
+        "<!doctype html>\n<html lang=en><head><meta charset=utf-8><title>{name}: backtest - tickcast</title>\
+         <meta name=viewport content=\"width=device-width, initial-scale=1\"><style>{STYLE}</style>\n{plotly}</head>\n\
+         <body>{body}<p><small>tickcast {version}</small></p>\n<script>const charts = {figures};\n{SCRIPT}</script></body></html>\n",
+        plotly = plotly_script(),
+        version = env!("CARGO_PKG_VERSION"),
+    )
+}
+
+/// Plotly alone: the crate's sources bring MathJax behind it, 2 MB that no chart here uses. The icons of its maps are not
+/// used either; without their address nothing in the page can ask for them.
+fn plotly_script() -> String {
+    const END: &str = "</script>";
+    let mut sources = plotly::Plot::offline_js_sources();
+    if let Some(end) = sources.find(END) {
+        sources.truncate(end + END.len());
+    }
+    sources.replace("src=\"https://unpkg.com", "src=\"data:,")
+}
+
+fn summaries(measured: &Measured) -> String {
+    let target = &measured.target;
+    let mut text = section(
+        "Scores",
+        &format!(
+            "Horizons are in windows; errors and Winkler scores in units of {target}. Skill is 1 - MAE / naive MAE, naive \
+             being the last value. \u{201c}in 90%\u{201d} is how often the truth lay in the 90 % interval."
+        ),
+        &html_table(&table::horizon_rows(&measured.horizons)),
+    );
+    text += &section(
+        "Intervals",
+        &format!(
+            "Width and Winkler score in units of {target}; the Winkler score is the width and 2/(1 - level) times the distance \
+             by which the truth lies outside; less is better. The worst coverage is over any 250 consecutive windows."
+        ),
+        &html_table(&level_rows(&measured.horizons)),
+    );
+    if let Some(rows) = table::direction_rows(&measured.horizons) {
+        let about = "The probability of a rise above the last value, beside the share of rises so far; less is better.";
+        text += &section("Direction", about, &html_table(&rows));
+    }
+    let all = measured.series.len();
+    if all > 1 {
+        let shown = Measured { series: measured.series[..all.min(SERIES)].to_vec(), ..Measured::default() };
+        let about = if all > SERIES { format!("The first {SERIES} of {all}.") } else { String::new() };
+        let rows = html_table(&table::series_rows(&shown));
+        text += &format!("<details{}><summary>Series</summary>\n", if all <= 12 { " open" } else { "" });
+        text += &format!("<p>{about}</p>{rows}</details>\n");
+    }
+    text
+}
+
+fn level_rows(horizons: &[Horizon]) -> Vec<Vec<String>> {
+    let titles = ["horizon", "level", "coverage", "worst", "width", "Winkler", "per naive MAE"];
+    let mut rows = vec![titles.map(str::to_owned).to_vec()];
+    for of in horizons {
+        rows.extend(of.levels.iter().map(|level| {
+            vec![
+                of.horizon.to_string(),
+                format!("{}%", percent(level.level)),
+                table::share(level.coverage),
+                table::share(level.worst_coverage_250),
+                number(level.width),
+                number(level.winkler),
+                number(level.winkler_ratio),
+            ]
+        }));
+    }
+    rows
+}
+
+/// The largest errors, in units of the naive MAE of their series and horizon.
+fn moments(backtest: &Backtest) -> String {
+    let mut worst: Vec<(f64, &str, i32, &Pair)> = Vec::new();
+    for book in backtest.books.values() {
+        for (name, series) in &book.series {
+            for (cell, of) in series.cells.iter().zip(&backtest.measured.horizons) {
+                let Some(scale) = cell.tally.naive_mae().filter(|&scale| scale > 0.0) else { continue };
+                let scaled = cell.moments.0.iter();
+                worst
+                    .extend(scaled.map(|pair| (pair.error().abs() / scale, name.as_ref(), of.horizon, pair)));
+            }
+        }
+    }
+    worst.sort_by(|a, b| b.0.total_cmp(&a.0));
+    worst.truncate(WORST);
+    let levels = backtest.measured.horizons.first().map_or(&[][..], |of| &of.levels);
+    let mut titles = ["series", "issued at", "horizon", "forecast", "actual"].map(str::to_owned).to_vec();
+    titles.extend(levels.last().map(|level| format!("{}% interval", percent(level.level))));
+    titles.push("error / naive MAE".to_owned());
+    let mut rows = vec![titles];
+    for (scaled, name, horizon, pair) in worst {
+        let mut row = vec![name.to_owned(), charts::time(pair.issued_at), horizon.to_string()];
+        row.extend([pair.forecast, pair.actual].map(|value| number(Some(value))));
+        if !levels.is_empty() {
+            let interval = pair.bounds.last();
+            let [from, to] = [interval.map(|bounds| bounds.0), interval.map(|bounds| bounds.1)].map(number);
+            row.push(format!("{from} to {to}"));
+        }
+        row.push(number(Some(scaled)));
+        rows.push(row);
+    }
+    let about = format!(
+        "The {WORST} largest errors in units of the naive MAE of their series and horizon; values in units of {}.",
+        backtest.measured.target
+    );
+    section("The worst moments", &about, &html_table(&rows))
+}
+
+fn section(title: &str, about: &str, content: &str) -> String {
+    format!(
+        "<section><h2>{}</h2>\n<p class=about>{}</p>\n{content}</section>\n",
+        escaped(title),
+        escaped(about)
+    )
+}
+
+/// The place of a chart, with a choice of its views where there are several.
+fn canvas(chart: &Chart) -> String {
+    let id = chart.id;
+    let mut text = String::new();
+    if chart.views.len() > 1 {
+        let option = |(index, view): (usize, &charts::View)| {
+            format!("<option value={index}>{}</option>", escaped(&view.name))
+        };
+        let options: String = chart.views.iter().enumerate().map(option).collect();
+        text += &format!("<label>Show <select data-chart={id}>{options}</select></label>\n");
+    }
+    text + &format!("<div class=chart id={id}></div>\n")
+}
+
+/// The first row holds the titles.
+fn html_table(rows: &[Vec<String>]) -> String {
+    let line = |tag: &str, cells: &[String]| {
+        let cells: String =
+            cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escaped(cell.trim()))).collect();
+        format!("<tr>{cells}</tr>\n")
+    };
+    let Some((titles, rows)) = rows.split_first() else { return String::new() };
+    let rows: String = rows.iter().map(|row| line("td", row)).collect();
+    format!(
+        "<div class=table><table><thead>{}</thead><tbody>\n{rows}</tbody></table></div>\n",
+        line("th", titles)
+    )
+}
+
+/// Text that cannot become markup.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

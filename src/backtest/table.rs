@@ -1,0 +1,238 @@
+//! What a backtest prints for a person: a row a horizon, a row a setting of a sweep.
+//! It must not compute: it lays out what was measured.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use super::measure::{ExpertMeasures, Horizon};
+use super::result::Measured;
+use super::sweep::Setting;
+use crate::serve::{aligned, percent, significant};
+
+/// Series that are printed one by one; more would be no table for a person.
+const SERIES: usize = 12;
+
+/// A run of a sweep, as `--json` prints it.
+#[derive(Serialize)]
+pub struct Trial {
+    pub settings: Setting,
+    #[serde(rename = "result")]
+    pub measured: Measured,
+}
+
+/// The tables of one backtest.
+pub fn one(measured: &Measured) -> String {
+    let mut text = aligned(&horizon_rows(&measured.horizons));
+    if let Some(rows) = direction_rows(&measured.horizons) {
+        let _ = write!(text, "\n{}", aligned(&rows));
+    }
+    if (2..=SERIES).contains(&measured.series.len()) {
+        let _ = write!(text, "\n{}", aligned(&series_rows(measured)));
+    }
+    let _ = write!(text, "\n{}", summary(measured));
+    text
+}
+
+/// How much was read and scored, on one line.
+pub fn summary(measured: &Measured) -> String {
+    let Measured { windows, records, forecasts, scored, skipped, unscored, pending, .. } = measured;
+    let seconds = measured.elapsed_seconds;
+    let speed = if seconds > 0.0 { *records as f64 / seconds } else { 0.0 };
+    format!(
+        "{windows} windows, {records} ticks in {seconds:.1} s: {speed:.0} ticks/s; {forecasts} forecasts: {scored} scored, \
+         {skipped} skipped, {unscored} without a truth, {pending} pending"
+    )
+}
+
+/// Titles, then a row of cells a horizon.
+pub fn horizon_rows(horizons: &[Horizon]) -> Vec<Vec<String>> {
+    let Some(first) = horizons.first() else { return Vec::new() };
+    let mut titles = ["horizon", "scored", "MAE", "naive MAE", "skill"].map(str::to_owned).to_vec();
+    titles.extend(first.levels.iter().map(|level| format!("in {}%", percent(level.level))));
+    titles.extend(first.levels.last().map(|level| format!("Winkler {}%", percent(level.level))));
+    titles.extend(["best expert", "its skill"].map(str::to_owned));
+    std::iter::once(titles).chain(horizons.iter().map(horizon_row)).collect()
+}
+
+fn horizon_row(of: &Horizon) -> Vec<String> {
+    let mut cells = vec![of.horizon.to_string(), of.scored.to_string()];
+    cells.extend([of.mae, of.naive_mae].map(number));
+    cells.push(share(of.skill));
+    cells.extend(of.levels.iter().map(|level| share(level.coverage)));
+    cells.extend(of.levels.last().map(|level| number(level.winkler)));
+    let best = best_expert(of);
+    cells.push(best.map_or_else(dash, |expert| expert.name.clone()));
+    cells.push(share(best.and_then(|expert| expert.skill)));
+    cells
+}
+
+/// The single expert with the greatest skill.
+fn best_expert(of: &Horizon) -> Option<&ExpertMeasures> {
+    let skill = |expert: &&ExpertMeasures| expert.skill.unwrap_or(f64::NEG_INFINITY);
+    of.experts.iter().max_by(|a, b| skill(a).total_cmp(&skill(b)))
+}
+
+/// The probability of a rise beside the base rate; none where none was forecast.
+pub fn direction_rows(horizons: &[Horizon]) -> Option<Vec<Vec<String>>> {
+    let titles = ["horizon", "ups", "log loss", "of base rate", "Brier", "of base rate"];
+    let mut rows = vec![titles.map(str::to_owned).to_vec()];
+    rows.extend(horizons.iter().filter_map(|of| {
+        let direction = of.direction.as_ref()?;
+        let [log_loss, base_log_loss, brier, base_brier] =
+            [direction.log_loss, direction.base_log_loss, direction.brier, direction.base_brier]
+                .map(|value| number(Some(value)));
+        let ups = share(Some(direction.ups));
+        Some(vec![of.horizon.to_string(), ups, log_loss, base_log_loss, brier, base_brier])
+    }));
+    (rows.len() > 1).then_some(rows)
+}
+
+/// As [`horizon_rows`], with the series in front.
+pub fn series_rows(measured: &Measured) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    for series in &measured.series {
+        for (index, mut row) in horizon_rows(&series.horizons).into_iter().enumerate() {
+            if index > 0 || rows.is_empty() {
+                row.insert(0, if index > 0 { series.series.clone() } else { "series".to_owned() });
+                rows.push(row);
+            }
+        }
+    }
+    rows
+}
+
+/// The tables of a sweep: the settings, then MAE and skill a horizon; the best of a horizon is marked.
+pub fn sweep(trials: &[Trial]) -> String {
+    format!("{}* the best of its horizon", aligned(&sweep_rows(trials)))
+}
+
+/// Titles, then a row of cells a setting.
+pub fn sweep_rows(trials: &[Trial]) -> Vec<Vec<String>> {
+    let Some(first) = trials.first() else { return Vec::new() };
+    let mut horizons: Vec<i32> =
+        trials.iter().flat_map(|trial| trial.measured.horizons.iter().map(|of| of.horizon)).collect();
+    horizons.sort_unstable();
+    horizons.dedup();
+    let mut titles: Vec<String> = first.settings.keys().cloned().collect();
+    titles.extend(horizons.iter().flat_map(|horizon| [format!("MAE {horizon}"), format!("skill {horizon}")]));
+    let mut rows = vec![titles];
+    for trial in trials {
+        let mut row: Vec<String> = trial.settings.values().cloned().collect();
+        for &horizon in &horizons {
+            let of = at(trial, horizon);
+            let mae = of.and_then(|of| of.mae);
+            let least = trials.iter().filter_map(|trial| at(trial, horizon)?.mae).min_by(f64::total_cmp);
+            let mark = if mae.is_some() && mae == least { "*" } else { " " };
+            row.push(format!("{}{mark}", number(mae)));
+            row.push(share(of.and_then(|of| of.skill)));
+        }
+        rows.push(row);
+    }
+    rows
+}
+
+/// The trial with the greatest mean skill over its horizons; of equals the first.
+pub fn best(trials: &[Trial]) -> Option<usize> {
+    let mean = |trial: &Trial| {
+        let skills: Vec<f64> = trial.measured.horizons.iter().filter_map(|of| of.skill).collect();
+        if skills.is_empty() { f64::NEG_INFINITY } else { skills.iter().sum::<f64>() / skills.len() as f64 }
+    };
+    let means = trials.iter().map(mean).enumerate();
+    means.reduce(|best, next| if next.1 > best.1 { next } else { best }).map(|(index, _)| index)
+}
+
+fn at(trial: &Trial, horizon: i32) -> Option<&Horizon> {
+    trial.measured.horizons.iter().find(|of| of.horizon == horizon)
+}
+
+fn dash() -> String {
+    "-".to_owned()
+}
+
+/// Four significant digits; a dash for none.
+pub fn number(value: Option<f64>) -> String {
+    value.map_or_else(dash, significant)
+}
+
+/// In percent; a dash for none.
+pub fn share(value: Option<f64>) -> String {
+    value.map_or_else(dash, |value| format!("{:.1}%", 100.0 * value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backtest::measure::{Direction, Level};
+
+    fn horizon(horizon: i32, mae: f64) -> Horizon {
+        let level = |level, winkler| Level {
+            level,
+            scored: 10,
+            coverage: Some(level),
+            width: None,
+            winkler,
+            winkler_ratio: None,
+            worst_coverage_250: None,
+        };
+        let expert = |name: &str, skill| ExpertMeasures { name: name.into(), scored: 10, mae: None, skill };
+        Horizon {
+            horizon,
+            scored: 10,
+            mae: Some(mae),
+            rmse: None,
+            mase: None,
+            naive_mae: Some(2.0),
+            skill: Some(1.0 - mae / 2.0),
+            levels: vec![level(0.5, None), level(0.9, Some(7.25))],
+            experts: vec![expert("naive", Some(0.0)), expert("rnn", Some(0.25)), expert("lame", None)],
+            direction: None,
+        }
+    }
+
+    fn trial(value: &str, maes: &[f64]) -> Trial {
+        let horizons = maes.iter().zip([1, 24]).map(|(&mae, at)| horizon(at, mae)).collect();
+        let settings = Setting::from([("hidden".to_owned(), value.to_owned())]);
+        Trial { settings, measured: Measured { horizons, ..Measured::default() } }
+    }
+
+    #[test]
+    fn a_person_reads_a_row_a_horizon() {
+        let expected = "\
+horizon  scored    MAE  naive MAE  skill  in 50%  in 90%  Winkler 90%  best expert  its skill
+      1      10  1.000      2.000  50.0%   50.0%   90.0%        7.250          rnn      25.0%
+";
+        assert_eq!(aligned(&horizon_rows(&[horizon(1, 1.0)])), expected);
+        assert!(direction_rows(&[horizon(1, 1.0)]).is_none());
+        let direction = Direction {
+            scored: 10,
+            ups: 0.5,
+            log_loss: 0.6,
+            base_log_loss: 0.7,
+            brier: 0.2,
+            base_brier: 0.25,
+        };
+        let with = Horizon { direction: Some(direction), ..horizon(1, 1.0) };
+        assert_eq!(
+            direction_rows(&[with]).unwrap()[1],
+            ["1", "50.0%", "0.6000", "0.7000", "0.2000", "0.2500"]
+        );
+    }
+
+    #[test]
+    fn a_sweep_marks_the_best_of_each_horizon() {
+        let trials = [trial("8", &[1.0, 1.5]), trial("16", &[0.5]), trial("32", &[1.25, 1.0])];
+        let expected = "\
+hidden   MAE 1  skill 1   MAE 24  skill 24
+     8  1.000     50.0%   1.500      25.0%
+    16  0.5000*   75.0%        -         -
+    32  1.250     37.5%   1.000*     50.0%
+* the best of its horizon";
+        let text = sweep(&trials);
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(words(&text), words(expected), "{text}");
+        assert_eq!(best(&trials), Some(1));
+        assert_eq!(best(&[]), None);
+        assert_eq!(sweep_rows(&[]).len(), 0);
+    }
+}

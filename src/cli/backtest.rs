@@ -1,0 +1,174 @@
+//! `backtest`: the dataflow of `run` over the source's past, judged; nothing is written but what is asked for.
+//! It must not touch what a run leaves behind: no sink, no state, no consumer group.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::train::report::reading;
+use super::{Failure, Outcome, check, check_clients, history, placed, run, say, weights};
+use crate::backtest::assertion::Assertion;
+use crate::backtest::sweep::{Setting, Sweep, combinations};
+use crate::backtest::table::{self, Trial};
+use crate::backtest::{Backtest, Settings, backtest as judge, report};
+use crate::config::plan::SourcePlan;
+use crate::config::{self, Faults, Pipeline};
+use crate::error::{Error, Kind, OrFail};
+use crate::ingest::Span;
+use crate::message::EventTime;
+use crate::runtime::Watch;
+use crate::serve::Metrics;
+
+/// The options of `backtest`.
+#[derive(Args)]
+pub struct BacktestArgs {
+    pub pipeline: PathBuf,
+    /// Also writes a page with charts, which needs no network.
+    #[arg(long, value_name = "OUT.html")]
+    report: Option<PathBuf>,
+    /// Prints one JSON document instead of tables.
+    #[arg(long)]
+    json: bool,
+    /// Windows at the beginning of each series that are learned from and not scored.
+    #[arg(long, value_name = "WINDOWS", default_value_t = 0)]
+    skip: u64,
+    /// Begins a topic at its first record that Kafka got at this time or later, like 2026-01-31T00:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    from: Option<Timestamp>,
+    /// Ends before the first record that Kafka got at this time or later.
+    #[arg(long, value_name = "TIME")]
+    to: Option<Timestamp>,
+    /// Runs once for each value of a key of the pipeline file, like forecast.model.hidden=16,32; given again, for each
+    /// combination.
+    #[arg(long, value_name = "KEY.PATH=A,B,C")]
+    sweep: Vec<Sweep>,
+    /// What must hold, like "skill[1]>0.2" or "coverage[1,0.9]>=0.88"; else the exit code is 1. May be given again; in a
+    /// sweep it must hold for every setting.
+    #[arg(long, value_name = "EXPR")]
+    assert: Vec<Assertion>,
+}
+
+pub fn backtest(sets: &[String], args: &BacktestArgs) -> Outcome {
+    let pipelines = load(sets, args)?;
+    if let Some(page) = &args.report {
+        weights::can_be_written(page)?;
+    }
+    let Some((_, first)) = pipelines.first() else { return Ok(()) };
+    let watch = run::watch(&first.plan, Arc::new(|_| ()))?;
+    let mut trials = Vec::new();
+    let mut best: Option<(usize, Backtest)> = None;
+    for (number, (settings, pipeline)) in pipelines.iter().enumerate() {
+        let about = (pipelines.len() > 1).then(|| format!("{}/{}  ", number + 1, pipelines.len()));
+        let Some(judged) = one(pipeline, args, &watch, about.unwrap_or_default())? else { break };
+        trials.push(Trial { settings: settings.clone(), measured: judged.measured.clone() });
+        // Only the best is kept whole: its details are drawn.
+        if table::best(&trials) == Some(number) {
+            best = Some((number, judged));
+        }
+    }
+    if trials.is_empty() {
+        return Err(failed("stopped before the history was read to its end; there is no result"));
+    }
+    print(args, &trials)?;
+    if let (Some(page), Some((number, judged))) = (&args.report, &best) {
+        let html = report::page(judged, &trials, *number);
+        weights::write(page, html.as_bytes())?;
+    }
+    if trials.len() < pipelines.len() {
+        let (done, all) = (trials.len(), pipelines.len());
+        return Err(failed(&format!("stopped after {done} of {all} settings")));
+    }
+    check_assertions(&args.assert, &trials)
+}
+
+/// The pipeline under every setting; all of them are checked before the first is run.
+fn load(sets: &[String], args: &BacktestArgs) -> Outcome<Vec<(Setting, Pipeline)>> {
+    let mut pipelines = Vec::new();
+    for settings in combinations(&args.sweep) {
+        let swept = settings.iter().map(|(key, value)| format!("{key}={value}"));
+        let sets: Vec<String> = sets.iter().cloned().chain(swept).collect();
+        let pipeline = config::load(&args.pipeline, &sets)?;
+        check_clients(&pipeline)?;
+        placed(&pipeline, check::plan_all(&pipeline.plan))?;
+        pipelines.push((settings, pipeline));
+    }
+    let is_span = args.from.is_some() || args.to.is_some();
+    if is_span && pipelines.iter().any(|(_, of)| !matches!(of.plan.source, SourcePlan::Kafka(_))) {
+        let what = "--from and --to are times of a Kafka topic; this source is none";
+        super::Cli::command().error(ErrorKind::ArgumentConflict, what).exit();
+    }
+    for (_, pipeline) in pipelines.iter().skip(1) {
+        if matches!(&pipeline.plan.source, SourcePlan::File(file) if file.path.as_os_str() == "-") {
+            let what = "standard input can be read once, not for each setting of a sweep";
+            return Err(Failure::Pipeline(Faults(vec![pipeline.fault(&["source", "file", "path"], what)])));
+        }
+    }
+    Ok(pipelines)
+}
+
+/// One backtest; none, when a signal ended it.
+fn one(pipeline: &Pipeline, args: &BacktestArgs, watch: &Watch, about: String) -> Outcome<Option<Backtest>> {
+    let bar = reading().with_prefix(about);
+    let counted = bar.clone();
+    let watch = Watch {
+        metrics: Arc::new(Metrics::new(&pipeline.plan.name)?),
+        progress: Arc::new(move |records| counted.inc(records)),
+        ..watch.clone()
+    };
+    let at = |time: Timestamp| EventTime(time.as_microsecond());
+    let span = Span { from: args.from.map(at), to: args.to.map(at) };
+    let (blueprint, mut source) = history::open_span(pipeline, span)?;
+    let settings = Settings { skip: args.skip, is_drawn: args.report.is_some() };
+    let judged = judge(&blueprint, source.as_mut(), &watch, settings);
+    bar.finish_and_clear();
+    let judged = judged?;
+    if judged.as_ref().is_some_and(|judged| judged.measured.rejected > 0) {
+        eprintln!("{}", watch.metrics.rejects());
+    }
+    Ok(judged)
+}
+
+fn print(args: &BacktestArgs, trials: &[Trial]) -> Outcome {
+    let is_sweep = !args.sweep.is_empty();
+    let text = match trials {
+        _ if args.json && is_sweep => document(&trials)?,
+        [trial, ..] if args.json => document(&trial.measured)?,
+        [trial] if !is_sweep => table::one(&trial.measured),
+        _ => table::sweep(trials),
+    };
+    say(&text);
+    Ok(())
+}
+
+fn document(of: &impl Serialize) -> Outcome<String> {
+    Ok(serde_json::to_string_pretty(of).or_fail(Kind::Io, || "the result cannot be written as JSON")?)
+}
+
+/// Says of each whether it holds. Errors: when one does not.
+fn check_assertions(assertions: &[Assertion], trials: &[Trial]) -> Outcome {
+    let mut broken = 0;
+    for trial in trials {
+        let settings: String = trial.settings.iter().map(|(key, value)| format!("{key}={value}: ")).collect();
+        for assertion in assertions {
+            let (value, holds) = assertion.check(&trial.measured);
+            let word = if holds { "holds" } else { "does not hold" };
+            let value =
+                value.map_or_else(|| "there is no value".to_owned(), |value| format!("it is {value}"));
+            eprintln!("{settings}{assertion} {word}: {value}");
+            broken += usize::from(!holds);
+        }
+    }
+    match broken {
+        0 => Ok(()),
+        1 => Err(Failure::Unmet("one assertion does not hold".to_owned())),
+        _ => Err(Failure::Unmet(format!("{broken} assertions do not hold"))),
+    }
+}
+
+fn failed(what: &str) -> Failure {
+    Failure::Runtime(Error::new(Kind::Source, what))
+}
