@@ -157,7 +157,8 @@ pub fn number(value: Option<f64>) -> String {
 
 /// In percent; a dash for none.
 pub fn share(value: Option<f64>) -> String {
-    value.map_or_else(dash, |value| format!("{:.1}%", 100.0 * value))
+    // Adding 0 makes -0 a 0.
+    value.map_or_else(dash, |value| format!("{:.1}%", (1000.0 * value).round() / 10.0 + 0.0))
 }
 
 #[cfg(test)]

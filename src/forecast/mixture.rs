@@ -47,10 +47,9 @@ struct Aggregate {
 }
 
 impl Aggregate {
-    fn new(len: usize) -> Self {
+    fn new(temper: &Temper, len: usize) -> Self {
         let zeros = vec![0.0; len];
-        // Before the first truth nobody has a say but the first one: the prior is for what is learned.
-        let weights = (0..len).map(|k| f64::from(u8::from(k == 0))).collect();
+        let weights = (0..len).map(|k| prior(temper, k, len)).collect();
         Aggregate { weights, regrets: zeros.clone(), variances: zeros.clone(), ranges: zeros }
     }
 
@@ -108,6 +107,7 @@ fn prior(temper: &Temper, k: usize, len: usize) -> f64 {
 pub struct Said {
     slow: f64,
     fast: f64,
+    top: f64,
     /// The mixture's move.
     pub mixed: f64,
 }
@@ -118,19 +118,28 @@ pub struct Mixture {
     slow: Aggregate,
     fast: Aggregate,
     top: Aggregate,
+    has_learned: bool,
 }
 
 impl Mixture {
     /// Of `len` experts. Until the first truth the first one forecasts alone, and later it is believed until others prove better.
     pub fn new(len: usize) -> Self {
-        Mixture { slow: Aggregate::new(len), fast: Aggregate::new(len), top: Aggregate::new(2) }
+        Mixture {
+            slow: Aggregate::new(&SLOW, len),
+            fast: Aggregate::new(&FAST, len),
+            top: Aggregate::new(&TOP, 2),
+            has_learned: false,
+        }
     }
 
     /// Mixes what the experts say.
     pub fn say(&self, moves: &[f32]) -> Said {
         let moves = || moves.iter().map(|&moved| f64::from(moved));
         let (slow, fast) = (self.slow.say(moves()), self.fast.say(moves()));
-        Said { slow, fast, mixed: self.top.say([slow, fast].into_iter()) }
+        let top = self.top.say([slow, fast].into_iter());
+        // Before the first truth the first one speaks alone: opinions that nothing supports are for learning from.
+        let first = moves().next().unwrap_or_default();
+        Said { slow, fast, top, mixed: if self.has_learned { top } else { first } }
     }
 
     /// Learns from the move that came, `horizon` windows after `said` and `moves`.
@@ -138,13 +147,18 @@ impl Mixture {
         let moves: Vec<f64> = moves.iter().map(|&moved| f64::from(moved)).collect();
         self.slow.learn(&SLOW, rule, said.slow, &moves, y, horizon);
         self.fast.learn(&FAST, rule, said.fast, &moves, y, horizon);
-        self.top.learn(&TOP, rule, said.mixed, &[said.slow, said.fast], y, horizon);
+        self.top.learn(&TOP, rule, said.top, &[said.slow, said.fast], y, horizon);
+        self.has_learned = true;
     }
 
     /// The share of each expert; they sum to 1.
     pub fn weights(&self) -> impl Iterator<Item = f64> {
         let (slow, fast) = (self.top.weights[0], self.top.weights[1]);
-        self.slow.weights.iter().zip(&self.fast.weights).map(move |(a, b)| slow * a + fast * b)
+        let weights = self.slow.weights.iter().zip(&self.fast.weights).enumerate();
+        weights.map(move |(k, (a, b))| match self.has_learned {
+            true => slow * a + fast * b,
+            false => f64::from(u8::from(k == 0)),
+        })
     }
 }
 

@@ -119,7 +119,9 @@ impl Scoreboard {
     pub fn rows(&self) -> Vec<Vec<String>> {
         let levels = self.levels();
         let dash = || "-".to_owned();
-        let share = |value: Option<f64>| value.map_or_else(dash, |v| format!("{:.1}%", 100.0 * v));
+        // Adding 0 makes -0 a 0.
+        let percent = |v: f64| format!("{:.1}%", (1000.0 * v).round() / 10.0 + 0.0);
+        let share = |value: Option<f64>| value.map_or_else(dash, percent);
         let row = |(horizon, score): (&i32, &Score)| {
             let mut cells = vec![horizon.to_string(), score.published.count.to_string()];
             cells.extend(

@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::broker::{create_topic, private_or_skip};
+use crate::cli::get;
+use crate::instance::{Start, wait_for};
 use crate::kafka::produce;
+use crate::rig::{Rig, producer, record, send};
 use crate::support::{self, Bench, Runner};
 
 const RECORDS: u64 = 60_000;
@@ -109,4 +112,33 @@ fn figures_of_exactly_once_beside_at_least_once() {
     );
     let p = |q| quantile(&metrics, "tickcast_commit_seconds", q) * 1e3;
     println!("commits of the last exactly-once run: p50 {:.1} ms, p99 {:.1} ms", p(0.5), p(0.99));
+}
+
+/// A record a partition every 20 ms, so that each commit is of little; then a restart.
+#[test]
+fn figures_of_small_commits_and_a_restart() {
+    let Some(broker) = private_or_skip("figures::figures_of_small_commits") else { return };
+    let rig = Rig::new(broker.addr(), "quiet", PARTITIONS, "", "");
+    let start = Start { sets: vec!["serve.http=127.0.0.1:0".to_owned()], ..Start::default() };
+    let mut instance = rig.start("first", &start);
+    let writer = producer(broker.addr());
+    for n in 0..500 {
+        (0..PARTITIONS).for_each(|partition| {
+            send(&writer, &rig.topic("in"), partition, record(partition, n).as_bytes())
+        });
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    rig.await_position(1000, &mut [&mut instance]);
+    let metrics = get(&instance.http(), "/metrics");
+    let p = |q| quantile(&metrics, "tickcast_commit_seconds", q) * 1e3;
+    println!("commits of a record or two a partition: p50 {:.1} ms, p99 {:.1} ms", p(0.5), p(0.99));
+    instance.stop();
+    let from = Instant::now();
+    let mut instance = rig.start("second", &start);
+    let http = instance.http();
+    let is_ready = || get(&http, "/ready").starts_with("HTTP/1.1 200").then_some(());
+    wait_for("an instance that is ready again", Duration::from_secs(60), is_ready);
+    println!("ready {:.2} s after its start, {PARTITIONS} partitions restored", from.elapsed().as_secs_f64());
+    instance.stop();
+    rig.audit().insist(true);
 }
