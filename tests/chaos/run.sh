@@ -12,7 +12,7 @@ a third of the times in rebalances, with zombies in between. At the end every re
 state are compared with those of a run that nobody disturbed. 1000 kills take an hour.
 
   TICKCAST_CHAOS_SEED   another schedule (default 1)
-  TICKCAST_CHAOS_BROKERS   at least so many kills of the broker (default 0: none). About one in thirty leaves a transaction
+  TICKCAST_CHAOS_BROKERS   at least so many kills of the broker (default 0: none). About one in twenty leaves a transaction
                        of this lone node half ended, and the run waits for it until it is given up.
   TICKCAST_CHAOS_LOGS   a directory that keeps the instances' logs
 

@@ -3,7 +3,7 @@
 //! It must not know how exactly once is made: it sees topics, the group's offsets and exit codes.
 //!
 //! `TICKCAST_CHAOS_KILLS`, `_RECORDS` and `_SEED` set how much of it (`tests/chaos/run.sh` does the long form);
-//! `_BROKERS` is how often the broker is killed at least (0, the default: never; about one kill in thirty leaves a transaction of
+//! `_BROKERS` is how often the broker is killed at least (0, the default: never; about one kill in twenty leaves a transaction of
 //! the lone node half ended for ever, see ARCHITECTURE.md), `_LOGS` a directory that keeps the instances' logs.
 //! The seed decides the schedule, not the machine's timing.
 

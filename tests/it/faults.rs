@@ -137,15 +137,17 @@ fn faults_a_broker_that_is_away_for_a_while_changes_no_byte() {
     rig.feed(0, 4000);
     let mut instance = rig.start("a", &Start::default());
     rig.await_position(1000, &mut [&mut instance]);
-    broker.kill();
-    sleep(Duration::from_secs(8));
-    broker.restart();
-    rig.await_position(8000, &mut [&mut instance]);
-    rig.feed(4000, 6000);
-    rig.await_position(9000, &mut [&mut instance]);
+    // Silence, with transactions under way.
     broker.pause();
     sleep(Duration::from_secs(8));
     broker.resume();
+    rig.await_position(8000, &mut [&mut instance]);
+    // Death, with none under way: a lone node may leave those half ended (ARCHITECTURE.md).
+    sleep(Duration::from_secs(1));
+    broker.kill();
+    sleep(Duration::from_secs(8));
+    broker.restart();
+    rig.feed(4000, 6000);
     rig.await_position(12_000, &mut [&mut instance]);
     instance.stop();
     rig.audit().insist(true);
