@@ -23,6 +23,7 @@ pub mod forecast;
 pub mod ingest;
 pub mod kafka;
 pub mod ledger;
+pub mod mean;
 pub mod message;
 pub mod operator;
 pub mod query;

@@ -122,6 +122,8 @@ impl Predicted {
 /// A forecast whose truth has come.
 pub struct Scored {
     pub made: Waiting,
+    /// The truth.
+    pub actual: f64,
     pub intervals: Intervals,
     /// What each expert had said, in the order of `Kit::names`.
     pub experts: Vec<f64>,
@@ -189,7 +191,7 @@ impl Bank {
         if made.sigma > 0.0 {
             self.learn(kit, slot, (&made, &intervals, &details), actual, window);
         }
-        Some(Scored { made, intervals, experts })
+        Some(Scored { made, actual, intervals, experts })
     }
 
     fn learn(
@@ -257,7 +259,7 @@ impl Bank {
         }
         let others = series.others();
         for (slot, &horizon) in kit.horizons.iter().enumerate() {
-            let (naive, sigma) = (naive, series.sigma(horizon));
+            let sigma = series.sigma(horizon);
             let mut made = Waiting {
                 issued_at: end,
                 target_time: end.plus_us(size_us.saturating_mul(i64::from(horizon))),

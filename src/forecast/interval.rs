@@ -283,28 +283,12 @@ impl Interval {
     ) {
         let residual = residual.clamp(-RESIDUAL_CLIP, RESIDUAL_CLIP);
         let u = residual / spread.scale;
-        // Among those that were known when it was made: the newer ones overlap with it.
-        let newer = horizon as usize - 1;
-        let below = self.residuals.share_below(u as f32, newer);
-        for (at, dtaci) in self.dtaci.iter_mut().enumerate() {
-            let held_at = match (self.excesses.get(at), heads.get(at)) {
-                (Some(excesses), Some((lower, upper))) => {
-                    1.0 - excesses.share_below((lower - u).max(u - upper) as f32, newer)
-                }
-                _ => 2.0 * below.min(1.0 - below),
-            };
-            dtaci.update(held_at, horizon);
-        }
+        self.correct(u, heads, missed, horizon);
         self.residuals.push(u as f32);
-        for (excesses, (lower, upper)) in self.excesses.iter_mut().zip(heads) {
-            excesses.push((lower - u).max(u - upper) as f32);
+        for (excesses, &head) in self.excesses.iter_mut().zip(heads) {
+            excesses.push(excess(head, u));
         }
-        let Interval { corrections, mean, means, seen, tilt, gain, phases, .. } = self;
-        let tracked = corrections.iter_mut().take(if self.dtaci.is_empty() { usize::MAX } else { 0 });
-        for (correction, (level, missed)) in tracked.zip(missed) {
-            let excess = f64::from(u8::from(missed)) - (1.0 - level);
-            *correction = (*correction + STEP * *mean * excess).clamp(-2.0, 8.0);
-        }
+        let Interval { mean, means, seen, tilt, gain, phases, .. } = self;
         *mean = (*mean + STEP * (u.abs().min(5.0 * *mean) - *mean)).max(LEAST_SCALE);
         let factors = DVector::from_iterator(factors.len(), factors.iter().map(|&factor| f64::from(factor)));
         tilt.axpy(0.5 * ((u * u).min(16.0) - 1.0), &gain.direction(&factors), 1.0);
@@ -320,6 +304,40 @@ impl Interval {
             follow(mean, residual.abs(), (rate / slower).max(at_first));
         }
     }
+
+    /// One correction or the other, before this residual is among the others.
+    fn correct(
+        &mut self,
+        u: f64,
+        heads: &[(f64, f64)],
+        missed: impl Iterator<Item = (f64, bool)>,
+        horizon: u32,
+    ) {
+        if self.dtaci.is_empty() {
+            for (correction, (level, missed)) in self.corrections.iter_mut().zip(missed) {
+                let excess = f64::from(u8::from(missed)) - (1.0 - level);
+                *correction = (*correction + STEP * self.mean * excess).clamp(-2.0, 8.0);
+            }
+            return;
+        }
+        // Among those that were known when it was made: the newer ones overlap with it.
+        let newer = horizon as usize - 1;
+        for (at, dtaci) in self.dtaci.iter_mut().enumerate() {
+            let held_at = match (self.excesses.get(at), heads.get(at)) {
+                (Some(excesses), Some(&head)) => 1.0 - excesses.share_below(excess(head, u), newer),
+                _ => {
+                    let below = self.residuals.share_below(u as f32, newer);
+                    2.0 * below.min(1.0 - below)
+                }
+            };
+            dtaci.update(held_at, horizon);
+        }
+    }
+}
+
+/// By how much an interval of the network's missed; below zero where it held.
+fn excess((lower, upper): (f64, f64), u: f64) -> f32 {
+    (lower - u).max(u - upper) as f32
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ use super::rows::{window_rows, window_start};
 use super::series::Series;
 use crate::config::plan::{Expert, ForecastPlan, Loss, Scope};
 use crate::error::{Error, Kind, Result};
+use crate::mean::Mean;
 use crate::message::{EventTime, Stream};
 use crate::model::{DVector, Learned, Learner, Recipe, Track, Workspace};
 use crate::operator::{Frozen, Operator, Output, Stats, Weight};
@@ -201,9 +202,8 @@ impl ForecastOperator {
             let window = window(series, row, start, self.size_us, *step);
             for (slot, &horizon) in self.plan.horizons.iter().enumerate() {
                 let Some(scored) = bank.score(&self.kit, slot, &window) else { continue };
-                let Some(actual) = row.truth() else { continue };
-                let made = &scored.made;
-                scores.push(name, horizon, &scored, &self.kit.names, actual)?;
+                let (made, actual) = (&scored.made, scored.actual);
+                scores.push(name, horizon, &scored, &self.kit.names)?;
                 if let Some(label) = label(actual, made.naive, made.sigma) {
                     // The newest step is this window's; the forecast came from an earlier one.
                     track.label(usize::try_from(*step - made.step).unwrap_or(usize::MAX), slot, label);
@@ -279,24 +279,6 @@ fn bounds(loss: &Loss, outputs: &[f32], levels: &[f64]) -> Vec<(f64, f64)> {
 fn window<'a>(series: &'a Series, row: &Row, start: EventTime, size_us: i64, step: u64) -> Window<'a> {
     let number = start.0.div_euclid(size_us);
     Window { series, number, end: start.plus_us(size_us), size_us, step, is_truth: row.truth().is_some() }
-}
-
-/// A running mean.
-#[derive(Debug, Clone, Copy, Default)]
-struct Mean {
-    sum: f64,
-    count: f64,
-}
-
-impl Mean {
-    fn add(&mut self, value: f64) {
-        self.sum += value;
-        self.count += 1.0;
-    }
-
-    fn value(&self) -> Option<f64> {
-        (self.count > 0.0).then(|| self.sum / self.count)
-    }
 }
 
 fn no_member() -> Error {

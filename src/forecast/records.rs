@@ -207,10 +207,10 @@ impl Scores {
         &mut self,
         series: &str,
         horizon: u32,
-        Scored { made, intervals, experts }: &Scored,
+        Scored { made, actual, intervals, experts }: &Scored,
         names: &[&str],
-        actual: f64,
     ) -> Result<()> {
+        let actual = *actual;
         self.series.append_value(series);
         self.issued_at.append_value(made.issued_at.0);
         self.target_time.append_value(made.target_time.0);

@@ -10,4 +10,4 @@ mod scoreboard;
 pub use health::{Health, Part, Status};
 pub use http::HttpServer;
 pub use metrics::Metrics;
-pub use scoreboard::{Mean, Score, Scoreboard, aligned, percent, significant};
+pub use scoreboard::{Score, Scoreboard, aligned, percent, significant};

@@ -9,24 +9,7 @@ use arrow::array::{Array, AsArray, BooleanArray, Float64Array};
 use arrow::datatypes::{Float64Type, Int32Type};
 use arrow::record_batch::RecordBatch;
 
-/// A running mean.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Mean {
-    pub count: u64,
-    pub sum: f64,
-}
-
-impl Mean {
-    /// None of nothing.
-    pub fn value(&self) -> Option<f64> {
-        (self.count > 0).then(|| self.sum / self.count as f64)
-    }
-
-    fn add(&mut self, value: f64) {
-        self.count += 1;
-        self.sum += value;
-    }
-}
+use crate::mean::Mean;
 
 /// The scores of one horizon.
 #[derive(Debug, Clone, Default, PartialEq)]
