@@ -95,16 +95,21 @@ impl Records {
         }
     }
 
-    /// Those before a position.
-    pub fn before(self, position: i64) -> Records {
+    /// Those before a position, and those from it on.
+    pub fn split(self, position: i64) -> (Records, Records) {
         match self {
             Records::Raw(mut records) => {
-                records.truncate(records.partition_point(|record| record.offset < position));
-                Records::Raw(records)
+                let rest = records.split_off(records.partition_point(|record| record.offset < position));
+                (Records::Raw(records), Records::Raw(rest))
             }
             Records::Rows { first_offset, rows } => {
                 let count = (position - first_offset).clamp(0, rows.num_rows() as i64) as usize;
-                Records::Rows { first_offset, rows: rows.slice(0, count) }
+                let rest = rows.slice(count, rows.num_rows() - count);
+                let from = first_offset + count as i64;
+                (
+                    Records::Rows { first_offset, rows: rows.slice(0, count) },
+                    Records::Rows { first_offset: from, rows: rest },
+                )
             }
         }
     }

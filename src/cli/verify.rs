@@ -42,7 +42,7 @@ pub fn verify(pipeline: &Pipeline) -> Outcome {
 fn firsts(plan: &Plan, source: &mut dyn Source) -> Result<BTreeMap<i32, i64>> {
     let SourcePlan::Kafka(kafka) = &plan.source else { return Ok(BTreeMap::new()) };
     let count = partition_count(&kafka.client, &kafka.topic)?.unwrap_or_default();
-    let firsts = (0..count).map(|id| Ok(source.first(id)?.map(|first| (id, first))));
+    let firsts = (0..count).map(|id| Ok(source.extent(id)?.map(|extent| (id, extent.start))));
     Ok(firsts.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 

@@ -81,11 +81,15 @@ pub struct KafkaSourcePlan {
     pub start: Start,
 }
 
-/// Where a consumer group without a committed offset begins.
+/// Where a pipeline begins in a topic of which it has committed nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all(deserialize = "snake_case"))]
 pub enum Start {
+    /// At its first record, to learn; forecasts and scores are put out from where it ends now. Of the past only rejects are.
+    Warm,
+    /// At its first record; all is put out.
     Earliest,
+    /// At its end.
     Latest,
 }
 

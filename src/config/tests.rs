@@ -155,7 +155,7 @@ fn the_smallest_pipeline_has_every_default() {
     let plan = plan(SMALLEST);
     let SourcePlan::Kafka(kafka) = &plan.source else { panic!("not Kafka") };
     assert_eq!((kafka.client.brokers.as_str(), kafka.group.as_str()), ("localhost:9092", "weather"));
-    assert_eq!((kafka.start, plan.format, plan.name.as_str()), (Start::Earliest, Format::Json, "weather"));
+    assert_eq!((kafka.start, plan.format, plan.name.as_str()), (Start::Warm, Format::Json, "weather"));
     assert_eq!(plan.window.select, [("temp".to_string(), "avg(\"temp\")".to_string())]);
     assert_eq!((plan.window.lateness_us, plan.window.gaps), (0, Gaps::Carry));
     let forecast = &plan.forecast;
@@ -236,7 +236,7 @@ workers: 3
     let expected = [
         r#"1:1: nmae: unknown key; did you mean "name"?"#,
         "3:12: source.kafka.topic: not a topic name (letters, digits, '.', '_' and '-', at most 249)",
-        r#"3:26: source.kafka.start: unknown word "begin" (one of earliest, latest)"#,
+        r#"3:26: source.kafka.start: unknown word "begin" (one of warm, earliest, latest)"#,
         "4:3: source.file: only one of kafka, file, generate; kafka is there already",
         r#"6:1: time: "at" is the key already"#,
         "8:3: window.tumbling: a duration without its unit (which unit: 10ms, 10s, 10m, 10h or 10d?)",

@@ -7,6 +7,7 @@
 //! what is owned is owned under a name: under another one nothing is committed, until all of it is lost and claimed anew.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -161,7 +162,7 @@ impl KafkaSource {
     /// Joins the group. Errors: `Source`, when librdkafka refuses the properties. The broker need not answer yet.
     pub fn open(plan: &KafkaSourcePlan) -> Result<Self> {
         let reset = match plan.start {
-            Start::Earliest => "earliest",
+            Start::Warm | Start::Earliest => "earliest",
             Start::Latest => "latest",
         };
         let mut defaults = vec![
@@ -429,7 +430,7 @@ impl Source for KafkaSource {
         let offset = match (position, self.from) {
             (Some(position), _) => Offset::Offset(self.within_log(partition, position)?),
             // The group may have committed more, but what was learned of it is not here: its windows would be torn.
-            (None, Start::Earliest) => Offset::Beginning,
+            (None, Start::Earliest | Start::Warm) => Offset::Beginning,
             (None, Start::Latest) => Offset::Invalid,
         };
         self.starting.insert(partition, Some(offset));
@@ -443,11 +444,11 @@ impl Source for KafkaSource {
         self.unassign_released()
     }
 
-    fn first(&mut self, partition: i32) -> Result<Option<i64>> {
-        let fail = || format!("cannot ask where topic {} partition {partition} begins", self.topic);
+    fn extent(&mut self, partition: i32) -> Result<Option<Range<i64>>> {
+        let fail = || format!("cannot ask where topic {} partition {partition} begins and ends", self.topic);
         let marks = self.consumer.fetch_watermarks(&self.topic, partition, METADATA_TIMEOUT);
         marks
-            .map(|(first, _)| Some(first))
+            .map(|(first, end)| Some(first..end))
             .map_err(|error| Error::transient(Kind::Source, fail()).because(error))
     }
 

@@ -3,6 +3,7 @@
 //! goes on undisturbed.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
@@ -188,10 +189,10 @@ impl Source for KafkaHistory {
             .or_fail(Kind::Source, fail)
     }
 
-    fn first(&mut self, partition: i32) -> Result<Option<i64>> {
-        let fail = || format!("cannot ask where topic {} partition {partition} begins", self.topic);
+    fn extent(&mut self, partition: i32) -> Result<Option<Range<i64>>> {
+        let fail = || format!("cannot ask where topic {} partition {partition} begins and ends", self.topic);
         let marks = self.consumer.fetch_watermarks(&self.topic, partition, METADATA_TIMEOUT);
-        marks.map(|(first, _)| Some(first)).or_fail(Kind::Source, fail)
+        marks.map(|(first, end)| Some(first..end)).or_fail(Kind::Source, fail)
     }
 
     fn set_paused(&mut self, partition: i32, paused: bool) -> Result<()> {

@@ -1,6 +1,7 @@
 //! What a source is: partitions of records, read in order, resumable at a position.
 //! It must not know what the records mean.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::error::Result;
@@ -38,8 +39,8 @@ pub trait Source: Send {
         Ok(())
     }
 
-    /// The first record of a partition that can still be read, where the source can tell.
-    fn first(&mut self, _partition: i32) -> Result<Option<i64>> {
+    /// The records of a partition that can be read now, from the first to the one after the last, where the source can tell.
+    fn extent(&mut self, _partition: i32) -> Result<Option<Range<i64>>> {
         Ok(None)
     }
 

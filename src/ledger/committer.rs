@@ -242,7 +242,7 @@ mod tests {
         let (_, commit) = world.open(1, Box::new(|_| Fate::Go));
         world.rebalance(&[1]);
         let mut committer = Committer::new(commit);
-        let progress = Progress { begun: 0, position, counts: Counts::default() };
+        let progress = Progress { begun: 0, position, counts: Counts::default(), live: None };
         committer.begin(0, Some(Entry { progress, snapshot: None })).unwrap();
         (committer, world)
     }

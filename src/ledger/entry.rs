@@ -45,6 +45,9 @@ pub struct Progress {
     /// All that records before it put out is among `counts`.
     pub position: i64,
     pub counts: Counts,
+    /// Where the past ended when the partition was first looked at, with `start: warm`: forecasts and scores that records
+    /// before it cause are put out nowhere. It is the one thing that a clock decides, so it is part of every commit.
+    pub live: Option<i64>,
 }
 
 /// Names a whole snapshot: the one after all records before `position`.

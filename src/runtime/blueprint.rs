@@ -8,7 +8,7 @@ use serde_json::json;
 use arrow::datatypes::{Field, Schema};
 
 use super::partition::Partition;
-use crate::config::plan::{FileFormat, Format, Plan, SourcePlan};
+use crate::config::plan::{FileFormat, Format, Plan, SourcePlan, Start};
 use crate::error::{Error, Kind, OrFail, Result};
 use crate::forecast::ForecastOperator;
 use crate::ingest::{DecodeSpec, Decoder, FileSource, avro_fields, columns};
@@ -90,6 +90,11 @@ impl Blueprint {
             fingerprint: shape.to_string(),
             plan: Arc::new(plan),
         })
+    }
+
+    /// Whether a partition of which nothing is known has a past that is only learned.
+    pub fn is_warm(&self) -> bool {
+        matches!(&self.plan.source, SourcePlan::Kafka(kafka) if kafka.start == Start::Warm)
     }
 
     /// A partition with no memory.

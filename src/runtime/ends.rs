@@ -1,6 +1,7 @@
 //! Opens what the plan names at the end of the dataflow, and partitions as they go on from there.
 //! It must not write: what it opens does.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -217,58 +218,96 @@ pub struct Opened {
     pub resume: bool,
 }
 
-/// Claims a partition, and builds it as the ledger remembers it. `first`: the first record that can still be read. Errors:
-/// those of the ledger, and `State`, when records that have to be read again are gone.
+/// Claims a partition, and builds it as the ledger remembers it. `extent`: the records that can be read now. Errors: those
+/// of the ledger, and `State`, when records that have to be read again are gone.
 pub fn open_partition(
     blueprint: &Blueprint,
     recover: &mut dyn Recover,
     id: i32,
-    first: impl FnOnce() -> Result<Option<i64>>,
+    extent: impl FnOnce() -> Result<Option<Range<i64>>>,
     watch: &Watch,
 ) -> Result<Opened> {
     let from = Instant::now();
-    let Claim { entry, snapshot } = recover.claim(id)?;
+    let claim = recover.claim(id)?;
     let mut partition = match recover.warm_start()? {
         // Once there is a state, series that are still to come begin with these weights.
         Some(weights) => blueprint.warm_partition(id, &weights)?,
         None => blueprint.partition(id)?,
     };
-    if let Some(snapshot) = &snapshot {
-        let at_end = entry.is_none_or(|entry| entry.progress.position == snapshot.position);
-        partition.restore(snapshot, at_end)?;
-    }
-    let mut position = snapshot.as_ref().map(|snapshot| snapshot.position);
-    if let (Some(entry), Some(snapshot)) = (&entry, &snapshot)
-        && snapshot.position > entry.progress.position
-    {
-        let (at, committed) = (snapshot.position, entry.progress.position);
-        let what =
-            format!("partition {id}: its state is of position {at}, but only {committed} is committed");
-        return Err(Error::new(Kind::State, what));
-    }
-    if let Some(Entry { progress, .. }) = entry {
-        position = position.or(Some(progress.begun));
-        partition.mute_until(progress);
-        let needed = position.filter(|&position| position < progress.position);
-        if let (Some(needed), Some(first)) = (needed, first()?)
-            && first > needed
-        {
-            let what = format!(
-                "partition {id}: records {needed} to {} have to be read again to restore its state, but the first that \
-                 is still there is {first}; `run --reset-state` learns anew",
-                progress.position - 1
-            );
-            return Err(Error::new(Kind::State, what));
-        }
-    }
-    if let Some(position) = position {
-        let to = entry.map(|entry| entry.progress.position);
+    let is_known = claim.entry.is_some() || claim.snapshot.is_some();
+    let position = match is_known {
+        true => Some(go_on(&mut partition, &claim, extent)?),
+        false => begin(&mut partition, blueprint, extent)?,
+    };
+    if let (Some(position), true) = (position, is_known) {
+        let to = claim.entry.map(|entry| entry.progress.position);
         tracing::info!(partition = id, from = position, to, took = ?from.elapsed(), "restored");
         if !partition.is_replaying() {
             watch.metrics.restored(from.elapsed());
         }
     }
     // A file read from its beginning writes its results anew; a topic may have been read before by this group.
-    let resume = position.is_some() || matches!(blueprint.plan.source, SourcePlan::Kafka(_));
-    Ok(Opened { partition, position, entry, resume })
+    let resume = is_known || matches!(blueprint.plan.source, SourcePlan::Kafka(_));
+    Ok(Opened { partition, position, entry: claim.entry, resume })
+}
+
+/// A partition of which nothing is known: where to read from, if that is not the source's choice.
+fn begin(
+    partition: &mut Partition,
+    blueprint: &Blueprint,
+    extent: impl FnOnce() -> Result<Option<Range<i64>>>,
+) -> Result<Option<i64>> {
+    if !blueprint.is_warm() {
+        return Ok(None);
+    }
+    let Some(Range { start, end }) = extent()? else { return Ok(None) };
+    partition.begin_warm(start, end);
+    if start < end {
+        let (id, records) = (partition.id(), end - start);
+        tracing::info!(
+            partition = id,
+            records,
+            live = end,
+            "learning the past; forecasts begin where it ends"
+        );
+    }
+    Ok(Some(start))
+}
+
+/// Brings a partition to where its claim says: where to read from.
+fn go_on(
+    partition: &mut Partition,
+    claim: &Claim,
+    extent: impl FnOnce() -> Result<Option<Range<i64>>>,
+) -> Result<i64> {
+    let id = partition.id();
+    let at = claim.snapshot.as_ref().map(|snapshot| snapshot.position);
+    let Some(Entry { progress, .. }) = claim.entry else {
+        claim.snapshot.iter().try_for_each(|snapshot| partition.restore(snapshot, true))?;
+        return Ok(at.unwrap_or_default());
+    };
+    let committed = progress.position;
+    if let Some(snapshot) = &claim.snapshot {
+        partition.restore(snapshot, committed == snapshot.position)?;
+        let at = snapshot.position;
+        if at > committed {
+            let what =
+                format!("partition {id}: its state is of position {at}, but only {committed} is committed");
+            return Err(Error::new(Kind::State, what));
+        }
+    }
+    partition.mute_until(progress);
+    let position = at.unwrap_or(progress.begun);
+    if position < committed
+        && let Some(Range { start: first, .. }) = extent()?
+        && first > position
+    {
+        let what = format!(
+            "partition {id}: records {position} to {} have to be read again to restore its state, but the first that \
+             is still there is {first}; `run --reset-state` learns anew",
+            committed - 1
+        );
+        return Err(Error::new(Kind::State, what));
+    }
+    Ok(position)
 }

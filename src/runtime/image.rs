@@ -20,6 +20,8 @@ struct Trailer {
     begun: i64,
     /// What it had put out.
     emitted: Counts,
+    /// Where its past ended.
+    live: Option<i64>,
     /// Of the parts, in their order.
     lengths: Vec<usize>,
 }
@@ -32,6 +34,7 @@ pub struct FrozenSnapshot {
     pub(super) fingerprint: String,
     pub(super) begun: i64,
     pub(super) emitted: Counts,
+    pub(super) live: Option<i64>,
     /// In the operators' order.
     pub(super) states: Vec<Frozen>,
 }
@@ -39,8 +42,8 @@ pub struct FrozenSnapshot {
 impl FrozenSnapshot {
     /// Writes it out; what the partition has done since cannot be seen.
     pub fn write(self) -> Result<Snapshot> {
-        let FrozenSnapshot { partition, position, fingerprint, begun, emitted, states } = self;
-        let trailer = Trailer { fingerprint, begun, emitted, lengths: Vec::new() };
+        let FrozenSnapshot { partition, position, fingerprint, begun, emitted, live, states } = self;
+        let trailer = Trailer { fingerprint, begun, emitted, live, lengths: Vec::new() };
         let parts = states.into_iter().rev().map(|state| state());
         Ok(Snapshot::new(partition, position, write(trailer, parts)?))
     }
@@ -117,6 +120,10 @@ impl<'a> Image<'a> {
         self.trailer.emitted
     }
 
+    pub fn live(&self) -> Option<i64> {
+        self.trailer.live
+    }
+
     /// Where another fingerprint differs from its own.
     pub fn differences(&self, fingerprint: &str) -> Vec<Difference> {
         differences(&self.trailer.fingerprint, fingerprint)
@@ -183,7 +190,7 @@ mod tests {
         let state = |part: &'static [u8]| Box::new(move || Ok(part.to_vec())) as Frozen;
         let states = vec![state(b"first"), state(b""), state(b"the last")];
         let (fingerprint, emitted) = (r#"{"a":1}"#.to_owned(), Counts::default());
-        FrozenSnapshot { partition: 3, position: 9, fingerprint, begun: 2, emitted, states }
+        FrozenSnapshot { partition: 3, position: 9, fingerprint, begun: 2, emitted, live: None, states }
     }
 
     fn parts(bytes: &[u8]) -> Option<Vec<&[u8]>> {

@@ -77,9 +77,14 @@ pub fn run_inline(mut job: Job) -> Result<Summary> {
 
 fn begin(job: &mut Job, id: i32) -> Result<Partition> {
     let Job { blueprint, source, ends, watch, .. } = job;
-    let opened = open_partition(blueprint, ends.recover.as_mut(), id, || source.first(id), watch)?;
+    let opened = open_partition(blueprint, ends.recover.as_mut(), id, || source.extent(id), watch)?;
     watch.metrics.begin(id, &opened.partition.stats());
     ends.outputs.begin(id, opened.entry, opened.resume)?;
+    if opened.partition.is_fresh()
+        && let Some(snapshot) = opened.partition.snapshot()?
+    {
+        ends.outputs.snapshot(snapshot, Ticket::default())?;
+    }
     source.start(id, opened.position)?;
     Ok(opened.partition)
 }

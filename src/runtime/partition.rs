@@ -27,6 +27,8 @@ pub struct Partition {
     position: Option<i64>,
     /// What it has put out since its first record.
     emitted: Counts,
+    /// Where its past ends, if it has one: what earlier records make of forecasts and scores is put out nowhere.
+    live: Option<i64>,
     /// What is committed already: it is made again in silence, until it is reached.
     committed: Option<Progress>,
     /// Time spent in decoding and in each operator since it was last asked for.
@@ -46,6 +48,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Takes away what is told of no past.
+    fn keep_rejects(&mut self) {
+        self.results.retain(|(stream, _)| *stream == Stream::Rejects);
+    }
+
     /// Takes away what is committed already, and counts.
     fn mute(&mut self, emitted: &mut Counts, committed: &Counts) {
         for (stream, rows) in &mut self.results {
@@ -98,7 +105,7 @@ impl<'a, 'b> Pending<'a, 'b> {
 
 /// A position whose counts are filled in when it is delivered.
 fn at(position: i64) -> Progress {
-    Progress { begun: position, position, counts: Counts::default() }
+    Progress { begun: position, position, counts: Counts::default(), live: None }
 }
 
 /// The operators after one of them, as its output.
@@ -169,6 +176,7 @@ impl Partition {
             begun: None,
             position: None,
             emitted: Counts::default(),
+            live: None,
             committed: None,
             busy,
         }
@@ -188,15 +196,37 @@ impl Partition {
         self.emitted
     }
 
+    /// It begins at `begun`, with a past that ends at `live`.
+    pub fn begin_warm(&mut self, begun: i64, live: i64) {
+        (self.begun, self.position, self.live) = (Some(begun), Some(begun), Some(live));
+    }
+
+    /// Its past ends there, as was decided when it began.
+    pub fn go_live_at(&mut self, live: Option<i64>) {
+        self.live = live;
+    }
+
+    /// Where the past ends that it has not read to its end.
+    pub fn past_end(&self) -> Option<i64> {
+        self.live.filter(|&live| self.position.is_none_or(|position| position < live))
+    }
+
+    /// Whether it has a past and has read nothing of it yet: where that ends is known to nobody else.
+    pub fn is_fresh(&self) -> bool {
+        self.live.is_some() && self.position.is_some() && self.position == self.begun
+    }
+
     /// Goes on from where another state of it had come to: that one's results are its own.
     pub fn continue_from(&mut self, progress: Progress) {
         self.emitted = progress.counts;
+        self.live = progress.live;
         self.begun = Some(progress.begun);
         self.position = Some(progress.position);
     }
 
     /// What is committed already is made again in silence.
     pub fn mute_until(&mut self, committed: Progress) {
+        self.live = committed.live;
         self.committed = Some(committed);
     }
 
@@ -210,23 +240,41 @@ impl Partition {
     /// Takes in the next records and delivers what comes of them.
     pub fn take(&mut self, records: Records, deliver: &mut Deliver<'_>) -> Result<()> {
         self.begun = self.begun.or(records.first_offset());
-        self.muted(deliver, |partition, deliver| partition.take_all(records, deliver))
+        let Some(live) = self.past_end() else { return self.take_some(records, deliver) };
+        let (past, present) = records.split(live);
+        for records in [past, present] {
+            if !records.is_empty() {
+                self.take_some(records, deliver)?;
+            }
+        }
+        Ok(())
     }
 
-    /// Runs `work` with what it delivers counted, and without what is committed already.
+    /// Takes in records that are all of the past, or none.
+    fn take_some(&mut self, records: Records, deliver: &mut Deliver<'_>) -> Result<()> {
+        let past = self.live.is_some_and(|live| records.next_offset().is_some_and(|next| next <= live));
+        self.muted(past, deliver, |partition, deliver| partition.take_all(records, deliver))
+    }
+
+    /// Runs `work` with what it delivers counted, and without what is committed already; with nothing but rejects of what is
+    /// `past`.
     fn muted(
         &mut self,
+        past: bool,
         deliver: &mut Deliver<'_>,
         work: impl FnOnce(&mut Self, &mut Deliver<'_>) -> Result<()>,
     ) -> Result<()> {
         let mut emitted = self.emitted;
-        let (begun, committed) = (self.begun.unwrap_or_default(), self.committed);
+        let (begun, committed, live) = (self.begun.unwrap_or_default(), self.committed, self.live);
         let done = work(self, &mut |mut outcome: Outcome| {
+            if past {
+                outcome.keep_rejects();
+            }
             let muted = committed.map(|committed| committed.counts).unwrap_or_default();
             outcome.mute(&mut emitted, &muted);
             // A piece of a batch names the position before it: what the batch's records put out is among the counts.
             outcome.reached = outcome.reached.and_then(|Progress { position, .. }| {
-                let progress = Progress { begun, position, counts: emitted };
+                let progress = Progress { begun, position, counts: emitted, live };
                 match committed {
                     Some(committed) if !emitted.reach(&committed.counts) => None,
                     Some(committed) if position < committed.position && emitted == committed.counts => None,
@@ -258,7 +306,7 @@ impl Partition {
 
     /// The input has ended: every window closes.
     pub fn finish(&mut self, deliver: &mut Deliver<'_>) -> Result<()> {
-        self.muted(deliver, Partition::close_all)
+        self.muted(self.past_end().is_some(), deliver, Partition::close_all)
     }
 
     fn close_all(&mut self, deliver: &mut Deliver<'_>) -> Result<()> {
@@ -312,6 +360,7 @@ impl Partition {
             fingerprint: self.fingerprint.clone(),
             begun: self.begun.unwrap_or(position),
             emitted: self.emitted,
+            live: self.live,
             states: self.operators.iter().map(|operator| operator.snapshot()).collect(),
         })
     }
@@ -331,6 +380,7 @@ impl Partition {
         self.position = Some(snapshot.position);
         self.begun = Some(image.begun());
         self.emitted = image.emitted();
+        self.live = image.live();
         Ok(())
     }
 

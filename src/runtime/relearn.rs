@@ -84,7 +84,8 @@ impl Reader for Learner<'_> {
             sleep(WAIT);
         };
         if let Some(entry) = entry {
-            let partition = self.blueprint.partition(id)?;
+            let mut partition = self.blueprint.partition(id)?;
+            partition.go_live_at(entry.progress.live);
             self.partitions.insert(id, Learning { partition, entry, goes_on: false });
         }
         Ok(None)
@@ -95,7 +96,7 @@ impl Reader for Learner<'_> {
             return Ok(());
         };
         let count = records.len();
-        let records = records.before(entry.progress.position);
+        let (records, _) = records.split(entry.progress.position);
         *goes_on |= records.len() < count;
         if records.is_empty() {
             return Ok(());

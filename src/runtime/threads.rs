@@ -363,7 +363,7 @@ impl Ingest<'_> {
     fn begin(&mut self, id: i32) -> Result<()> {
         let (blueprint, recover, source) = (self.blueprint, self.recover.as_mut(), &mut self.source);
         let Opened { partition, position, entry, resume } =
-            open_partition(blueprint, recover, id, || source.first(id), self.shared.watch)?;
+            open_partition(blueprint, recover, id, || source.extent(id), self.shared.watch)?;
         self.owned.insert(id);
         self.lives += 1;
         if partition.is_replaying() {

@@ -138,6 +138,7 @@ impl Reader for Auditor<'_> {
     fn begin(&mut self, id: i32) -> Result<Option<i64>> {
         let Some(entry) = self.audit.entry(id)? else { return Ok(None) };
         let mut partition = self.blueprint.partition(id)?;
+        partition.go_live_at(entry.progress.live);
         let mut from = entry.progress.begun;
         if self.firsts.get(&id).is_some_and(|&first| first > from) {
             let snapshot = self.audit.snapshot(id, &entry)?.ok_or_else(|| {

@@ -1,7 +1,7 @@
 //! A worker: its partitions' records in, their results to the sink, their frozen states to be written out.
 //! It must not know which source or sink there is, nor wait for anything but a full channel.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -12,8 +12,9 @@ use super::Summary;
 use super::image::FrozenSnapshot;
 use super::outputs::Ticket;
 use super::partition::{Outcome, Partition};
-use super::threads::{Shared, ToSink, ToWorker, closed};
+use super::threads::{Shared, Start, ToSink, ToWorker, closed};
 use crate::error::{Error, Kind, Result};
+use crate::message::Records;
 
 /// A state of more series is too large to be committed while the group waits for its partition.
 const HANDOVER_SERIES: u64 = 1000;
@@ -70,77 +71,134 @@ pub(super) fn worker_loop(
     downstream: &Downstream,
     shared: Shared<'_>,
 ) -> Result<Summary> {
-    let Downstream { worker, to_sink, to_snapshots } = downstream;
-    let mut saved: BTreeMap<i32, Saved> = BTreeMap::new();
-    // Partitions whose state is to be frozen when they have closed a window.
-    let mut due: BTreeSet<i32> = BTreeSet::new();
-    // How many each has closed.
-    let mut windows: BTreeMap<i32, u64> = BTreeMap::new();
-    let mut partitions: BTreeMap<i32, Partition> = BTreeMap::new();
-    let mut lives: BTreeMap<i32, u64> = BTreeMap::new();
-    let mut summary = Summary::default();
-    let missing = |id: i32| Error::new(Kind::Io, format!("records of partition {id} before its beginning"));
+    let (works, summary) = (BTreeMap::new(), Summary::default());
+    let mut worker = Worker { downstream, shared, works, summary };
     for command in from_ingest {
         match command {
             // What is not worked on is not in the snapshot either: the next run reads it again.
             ToWorker::Records { .. } | ToWorker::End(_) if shared.watch.is_stopped() => {}
-            ToWorker::Begin(partition, start) => {
-                let id = partition.id();
-                shared.watch.metrics.begin(id, &partition.stats());
-                to_sink.send(ToSink::Begin { partition: id, start }).map_err(|_| closed("the sink"))?;
-                saved.remove(&id);
-                lives.insert(id, start.life);
-                partitions.insert(id, *partition);
-            }
-            ToWorker::Records { partition: id, records, at } => {
-                let partition = partitions.get_mut(&id).ok_or_else(|| missing(id))?;
-                let count = records.len() as u64;
-                if partition.is_replaying() {
-                    shared.watch.metrics.replayed(count);
-                }
-                partition
-                    .take(records, &mut |outcome| hand_on(id, at, outcome, &mut summary, to_sink, shared))?;
-                if !partition.is_replaying() {
-                    shared.has_replayed(id, false);
-                }
-                let closed = shared.watch.worked(partition, count);
-                let has_closed = windows.insert(id, closed) != Some(closed);
-                if has_closed && due.remove(&id) {
-                    save(partition, life_of(&lives, id), false, &mut saved, to_snapshots)?;
-                }
-            }
-            ToWorker::End(id) => {
-                let partition = partitions.get_mut(&id).ok_or_else(|| missing(id))?;
-                let at = Instant::now();
-                saved.remove(&id);
-                partition.finish(&mut |outcome| hand_on(id, at, outcome, &mut summary, to_sink, shared))?;
-                shared.watch.worked(partition, 0);
-            }
-            ToWorker::Drop { partition: id, lost } => {
-                due.remove(&id);
-                shared.watch.metrics.forget(id);
-                shared.has_replayed(id, true);
-                if let (Some(partition), false) = (partitions.remove(&id), lost) {
-                    save_small(&partition, life_of(&lives, id), to_sink)?;
-                }
-                to_sink.send(ToSink::Release { partition: id, lost }).map_err(|_| closed("the sink"))?;
-            }
-            ToWorker::Snapshot { last } => {
-                for (id, partition) in &partitions {
-                    // All series change when a window closes, and what changes while its state is written out is copied:
-                    // so the next close is waited for, but not longer than to the next time.
-                    if !last && due.insert(*id) {
-                        continue;
-                    }
-                    due.remove(id);
-                    save(partition, life_of(&lives, *id), last, &mut saved, to_snapshots)?;
-                }
-                to_snapshots.send(ToSnapshots::Done(*worker)).map_err(|_| closed("the snapshots"))?;
-            }
+            ToWorker::Begin(partition, start) => worker.begin(*partition, start)?,
+            ToWorker::Records { partition, records, at } => worker.take(partition, records, at)?,
+            ToWorker::End(partition) => worker.finish(partition)?,
+            ToWorker::Drop { partition, lost } => worker.drop_partition(partition, lost)?,
+            ToWorker::Snapshot { last } => worker.snapshot(last)?,
         }
     }
-    summary.windows = partitions.values().map(|partition| partition.stats().windows_closed).sum();
-    Ok(summary)
+    let windows = worker.works.values().map(|work| work.partition.stats().windows_closed).sum();
+    Ok(Summary { windows, ..worker.summary })
+}
+
+struct Worker<'a> {
+    downstream: &'a Downstream,
+    shared: Shared<'a>,
+    works: BTreeMap<i32, Work>,
+    summary: Summary,
+}
+
+/// A partition at work.
+struct Work {
+    partition: Partition,
+    /// Which of its beginnings this is.
+    life: u64,
+    /// The state of it that was made last.
+    saved: Option<Saved>,
+    /// Whether its state is to be frozen when it has closed a window.
+    due: bool,
+    /// Windows it has closed.
+    windows: u64,
+}
+
+fn unknown(id: i32) -> Error {
+    Error::new(Kind::Io, format!("records of partition {id} before its beginning"))
+}
+
+impl Worker<'_> {
+    fn tell(&self, what: ToSink) -> Result<()> {
+        self.downstream.to_sink.send(what).map_err(|_| closed("the sink"))
+    }
+
+    fn begin(&mut self, partition: Partition, start: Start) -> Result<()> {
+        let (id, life) = (partition.id(), start.life);
+        let stats = partition.stats();
+        self.shared.watch.metrics.begin(id, &stats);
+        self.tell(ToSink::Begin { partition: id, start })?;
+        if partition.is_fresh() {
+            // Where its past ends is kept before anything of it is told.
+            self.save_small(&partition, life)?;
+        }
+        let windows = stats.windows_closed;
+        self.works.insert(id, Work { partition, life, saved: None, due: false, windows });
+        Ok(())
+    }
+
+    fn take(&mut self, id: i32, records: Records, at: Instant) -> Result<()> {
+        let Worker { downstream, shared, works, summary } = self;
+        let work = works.get_mut(&id).ok_or_else(|| unknown(id))?;
+        let partition = &mut work.partition;
+        let count = records.len() as u64;
+        let had_past = partition.past_end().is_some();
+        if partition.is_replaying() {
+            shared.watch.metrics.replayed(count);
+        }
+        partition.take(records, &mut |outcome| hand_on(id, at, outcome, summary, downstream, *shared))?;
+        if !partition.is_replaying() {
+            shared.has_replayed(id, false);
+        }
+        let windows = shared.watch.worked(partition, count);
+        if had_past && partition.past_end().is_none() {
+            tracing::info!(partition = id, windows, "live: the past is learned");
+        }
+        let has_closed = std::mem::replace(&mut work.windows, windows) != windows;
+        if has_closed && std::mem::take(&mut work.due) {
+            save(work, false, downstream)?;
+        }
+        Ok(())
+    }
+
+    /// The input has ended.
+    fn finish(&mut self, id: i32) -> Result<()> {
+        let Worker { downstream, shared, works, summary } = self;
+        let work = works.get_mut(&id).ok_or_else(|| unknown(id))?;
+        let at = Instant::now();
+        work.saved = None;
+        work.partition.finish(&mut |outcome| hand_on(id, at, outcome, summary, downstream, *shared))?;
+        shared.watch.worked(&mut work.partition, 0);
+        Ok(())
+    }
+
+    fn drop_partition(&mut self, id: i32, lost: bool) -> Result<()> {
+        self.shared.watch.metrics.forget(id);
+        self.shared.has_replayed(id, true);
+        if let (Some(Work { partition, life, .. }), false) = (self.works.remove(&id), lost) {
+            self.save_small(&partition, life)?;
+        }
+        self.tell(ToSink::Release { partition: id, lost })
+    }
+
+    fn snapshot(&mut self, last: bool) -> Result<()> {
+        for work in self.works.values_mut() {
+            // All series change when a window closes, and what changes while its state is written out is copied: so the
+            // next close is waited for, but not longer than to the next time.
+            if last || work.due {
+                work.due = false;
+                save(work, last, self.downstream)?;
+            } else {
+                work.due = true;
+            }
+        }
+        let done = ToSnapshots::Done(self.downstream.worker);
+        self.downstream.to_snapshots.send(done).map_err(|_| closed("the snapshots"))
+    }
+
+    /// Writes a small state out at once: it has to be in the last commit before its partition is given back.
+    fn save_small(&self, partition: &Partition, life: u64) -> Result<()> {
+        if partition.is_replaying() || partition.stats().series_active > HANDOVER_SERIES {
+            return Ok(());
+        }
+        let from = Instant::now();
+        let Some(snapshot) = partition.snapshot()? else { return Ok(()) };
+        self.tell(ToSink::Save { snapshot, life, took: from.elapsed(), ticket: Ticket::default() })
+    }
 }
 
 /// Results to the sink; while its channel is full, the partition waits.
@@ -149,7 +207,7 @@ fn hand_on(
     at: Instant,
     outcome: Outcome,
     summary: &mut Summary,
-    to_sink: &Sender<ToSink>,
+    downstream: &Downstream,
     shared: Shared<'_>,
 ) -> Result<()> {
     summary.count(&outcome);
@@ -158,41 +216,22 @@ fn hand_on(
     if results.is_empty() && reached.is_none() {
         return Ok(());
     }
-    to_sink.send(ToSink::Results { partition, results, reached, at }).map_err(|_| closed("the sink"))
-}
-
-fn life_of(lives: &BTreeMap<i32, u64>, partition: i32) -> u64 {
-    lives.get(&partition).copied().unwrap_or_default()
+    let results = ToSink::Results { partition, results, reached, at };
+    downstream.to_sink.send(results).map_err(|_| closed("the sink"))
 }
 
 /// Has the state as of now written out, where that is of use.
-fn save(
-    partition: &Partition,
-    life: u64,
-    last: bool,
-    saved: &mut BTreeMap<i32, Saved>,
-    to_snapshots: &Sender<ToSnapshots>,
-) -> Result<()> {
-    let (id, Some(position)) = (partition.id(), partition.position()) else { return Ok(()) };
+fn save(work: &mut Work, last: bool, downstream: &Downstream) -> Result<()> {
+    let Work { partition, life, saved, .. } = work;
+    let Some(position) = partition.position() else { return Ok(()) };
     // What makes again what is committed has nothing new to keep.
-    if partition.is_replaying() || saved.get(&id).is_some_and(|saved| saved.serves(position, last)) {
+    if partition.is_replaying() || saved.as_ref().is_some_and(|saved| saved.serves(position, last)) {
         return Ok(());
     }
     let ticket = Ticket::default();
-    saved.insert(id, Saved { position, ticket: Arc::downgrade(&ticket) });
+    *saved = Some(Saved { position, ticket: Arc::downgrade(&ticket) });
     let from = Instant::now();
     let Some(frozen) = partition.freeze() else { return Ok(()) };
-    let took = from.elapsed();
-    to_snapshots.send(ToSnapshots::Write { frozen, life, took, ticket }).map_err(|_| closed("the snapshots"))
-}
-
-/// Writes a small state out at once: it has to be in the last commit before its partition is given back.
-fn save_small(partition: &Partition, life: u64, to_sink: &Sender<ToSink>) -> Result<()> {
-    if partition.is_replaying() || partition.stats().series_active > HANDOVER_SERIES {
-        return Ok(());
-    }
-    let from = Instant::now();
-    let Some(snapshot) = partition.snapshot()? else { return Ok(()) };
-    let (took, ticket) = (from.elapsed(), Ticket::default());
-    to_sink.send(ToSink::Save { snapshot, life, took, ticket }).map_err(|_| closed("the sink"))
+    let write = ToSnapshots::Write { frozen, life: *life, took: from.elapsed(), ticket };
+    downstream.to_snapshots.send(write).map_err(|_| closed("the snapshots"))
 }

@@ -113,7 +113,13 @@ pub struct Undisturbed {
     pub records: usize,
 }
 
-pub fn undisturbed(blueprint: &Blueprint, id: i32, records: Vec<RawRecord>) -> Undisturbed {
+/// `live`: where its past ends.
+pub fn undisturbed(
+    blueprint: &Blueprint,
+    id: i32,
+    records: Vec<RawRecord>,
+    live: Option<i64>,
+) -> Undisturbed {
     let mut results: Vec<(Stream, Vec<Sent>)> = Stream::ALL.map(|stream| (stream, Vec::new())).to_vec();
     let mut keep = |outcome: Outcome| {
         for (stream, rows) in outcome.results {
@@ -128,6 +134,7 @@ pub fn undisturbed(blueprint: &Blueprint, id: i32, records: Vec<RawRecord>) -> U
     };
     let count = records.len();
     let mut partition = blueprint.partition(id).unwrap();
+    partition.go_live_at(live);
     for batch in records.chunks(BATCH) {
         partition.take(Records::Raw(batch.to_vec()), &mut keep).unwrap();
     }
@@ -229,7 +236,7 @@ pub fn audit(plan: &Plan, partitions: i32) -> Audit {
     let mut audit = Audit::default();
     let (mut ours, mut theirs) = (crc32fast::Hasher::new(), crc32fast::Hasher::new());
     for partition in 0..partitions {
-        let expected = undisturbed(&blueprint, partition, input(addr, &kafka.topic, partition));
+        let expected = undisturbed(&blueprint, partition, input(addr, &kafka.topic, partition), None);
         audit.records += expected.records;
         for (stream, expected) in &expected.results {
             let Some((_, _, topic)) = plan.sinks.topics().find(|(of, ..)| of == stream) else { continue };

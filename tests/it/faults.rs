@@ -109,7 +109,7 @@ fn faults_a_torn_snapshot_stops_the_run_and_says_what_is_torn() {
     assert!(said.contains("error: state") && said.contains("checksum"), "{said}");
     // What is committed stays as it was.
     assert_eq!(rig.position(), Some(2100));
-    for (stream, expected) in &rig.undisturbed(0).results {
+    for (stream, expected) in &rig.undisturbed(0, None).results {
         assert!(committed(addr, &rig.topic(stream.name()), 0) == *expected, "{}", stream.name());
     }
 }
@@ -175,7 +175,7 @@ fn faults_a_deleted_sink_topic_is_waited_for_and_said() {
     wait_for("200", PATIENCE, || is_ready(&http).then_some(()));
     instance.stop();
     // What was in the topic is gone; all else, and all scores since, are as they should be.
-    let undisturbed = rig.undisturbed(0);
+    let undisturbed = rig.undisturbed(0, None);
     for (stream, expected) in &undisturbed.results {
         let found = committed(addr, &rig.topic(stream.name()), 0);
         match stream {

@@ -18,7 +18,7 @@ fn bench(addr: &str, run: &str, delivery: &str) -> Bench {
     Bench::new(&format!(
         "
 name: {run}
-source: {{ kafka: {{ brokers: \"{addr}\", topic: figures.in, group: {run} }} }}
+source: {{ kafka: {{ brokers: \"{addr}\", topic: figures.in, group: {run}, start: earliest }} }}
 key: k
 time: t
 window: {{ tumbling: 1m, select: {{ x: avg(v) }} }}

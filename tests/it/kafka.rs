@@ -30,7 +30,7 @@ fn yaml(addr: &str, id: &str) -> String {
     format!(
         "
 name: {id}
-source: {{ kafka: {{ brokers: \"{addr}\", topic: {id}.in }}, schema: in.avsc }}
+source: {{ kafka: {{ brokers: \"{addr}\", topic: {id}.in, start: earliest }}, schema: in.avsc }}
 key: k
 time: t
 window: {{ tumbling: 1h, select: {{ x: avg(v), n: count(*) }} }}

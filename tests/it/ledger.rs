@@ -157,7 +157,7 @@ fn lines(to: u64) -> Vec<String> {
 }
 
 fn progress(position: i64, forecasts: u64, scores: u64) -> Progress {
-    Progress { begun: 3, position, counts: Counts { forecasts, scores, rejects: 0 } }
+    Progress { begun: 3, position, counts: Counts { forecasts, scores, rejects: 0 }, live: None }
 }
 
 fn entry(position: i64, forecasts: u64, scores: u64) -> Entry {

@@ -23,4 +23,5 @@ mod sql;
 mod support;
 mod train;
 mod verify;
+mod warm_start;
 mod windows;

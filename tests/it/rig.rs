@@ -24,7 +24,7 @@ fn pipeline(addr: &str, id: &str, source: &str, state: &str) -> String {
     format!(
         "
 name: {id}
-source: {{ kafka: {{ brokers: \"{addr}\", topic: {id}.in, properties: {{ {source} }} }} }}
+source: {{ kafka: {{ brokers: \"{addr}\", topic: {id}.in, start: earliest, properties: {{ {source} }} }} }}
 key: k
 time: t
 window: {{ tumbling: 10s, lateness: 2s, select: {{ x: avg(v), top: max(v), n: count(*) }} }}
@@ -151,10 +151,10 @@ impl Rig {
         });
     }
 
-    /// What one life without any fault makes of what a partition has been sent.
-    pub fn undisturbed(&self, partition: i32) -> Undisturbed {
+    /// What one life without any fault makes of what a partition has been sent. `live`: where its past ends, if it has one.
+    pub fn undisturbed(&self, partition: i32, live: Option<i64>) -> Undisturbed {
         let blueprint = Blueprint::new(self.plan(), Known::default()).unwrap();
-        undisturbed(&blueprint, partition, input(&self.addr, &self.topic("in"), partition))
+        undisturbed(&blueprint, partition, input(&self.addr, &self.topic("in"), partition), live)
     }
 
     pub fn audit(&self) -> Audit {

@@ -104,7 +104,7 @@ fn topics(addr: &str, id: &str) -> Bench {
     Bench::new(&format!(
         "
 name: {id}
-source: {{ kafka: {{ brokers: \"{addr}\", topic: {id}.in }} }}
+source: {{ kafka: {{ brokers: \"{addr}\", topic: {id}.in, start: earliest }} }}
 key: k
 time: t
 window: {{ tumbling: 1h, select: {{ x: avg(v) }} }}

@@ -63,7 +63,7 @@ impl Checker<'_> {
         SourcePlan::Kafka(KafkaSourcePlan {
             topic: self.topic(raw.topic, "source.kafka.topic"),
             group: raw.group.unwrap_or_else(|| name.to_string()),
-            start: raw.start.unwrap_or(Start::Earliest),
+            start: raw.start.unwrap_or(Start::Warm),
             client: KafkaClientPlan {
                 brokers: self.required_text(Some(brokers), "source.kafka.brokers", "write it like host:9092"),
                 properties: self.properties(properties, "source.kafka.properties"),

@@ -38,7 +38,7 @@ pub(in super::super) struct RawKafka {
     pub topic: Option<String>,
     /// Consumer group. Default: the pipeline's name.
     pub group: Option<String>,
-    /// Where a group without a committed offset begins. Default: earliest.
+    /// Where a group without a committed offset begins. Default: warm.
     pub start: Option<Start>,
     /// librdkafka properties. `<property>_file` reads the value from a file, relative to the pipeline file. Default in a
     /// sink and in state: the source's, without those that only consumers have.

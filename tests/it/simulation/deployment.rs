@@ -286,9 +286,17 @@ impl Deployment<'_> {
         Ok(())
     }
 
+    /// Where a partition ends at this moment: the rest of its records come later.
+    fn end_of(&self, id: i32) -> i64 {
+        let records = self.input.records(id);
+        let come = self.chance.pick(0..records.len() + 1);
+        records[..come].last().map_or(records[0].offset, |record| record.offset + 1)
+    }
+
     fn claim(&mut self, at: usize, id: i32) -> Outcome {
+        let end = self.end_of(id);
         let instance = &mut self.instances[at];
-        let claimed = instance.claim(self.input, id, self.watch);
+        let claimed = instance.claim(self.input, (id, end), self.watch);
         self.chance.say(|| {
             let (told, entry) = (claimed.as_ref().map_err(ToString::to_string), self.world.entry(id));
             format!("{instance} claims partition {id}: replays {told:?}, {entry:?}")
@@ -373,8 +381,10 @@ impl Deployment<'_> {
     /// Whatever happens: what is committed is how an undisturbed run begins, and the entry says how far it goes.
     fn check(&self) -> Outcome {
         for id in self.input.ids() {
-            let undisturbed = self.input.of(id);
             let entry = self.world.entry(id);
+            let live = entry.and_then(|entry| entry.progress.live);
+            self.chance.count("checks of partitions with a past", usize::from(live.is_some()));
+            let undisturbed = self.input.undisturbed(id, live);
             let counts = entry.map(|entry| entry.progress.counts).unwrap_or_default();
             for stream in Stream::ALL {
                 let (name, kept) = (stream.name(), self.world.results(id, stream));
@@ -446,7 +456,8 @@ impl Deployment<'_> {
 
     /// A partition at its end, with the undisturbed one.
     fn compare(&self, id: i32) -> Outcome {
-        let undisturbed = self.input.of(id);
+        let live = self.world.entry(id).and_then(|entry| entry.progress.live);
+        let undisturbed = self.input.undisturbed(id, live);
         let state = self.instances[0].state(id)?.map(|snapshot| snapshot.state);
         if state.as_ref() != Some(&undisturbed.state) {
             return failed(format!("the state of partition {id} is another than that of an undisturbed run"));
@@ -471,7 +482,8 @@ impl Deployment<'_> {
         self.regroup();
         for id in self.input.ids() {
             let has_results = Stream::ALL.iter().any(|&stream| !self.world.results(id, stream).is_empty());
-            match self.instances[0].claim(self.input, id, self.watch) {
+            let end = self.end_of(id);
+            match self.instances[0].claim(self.input, (id, end), self.watch) {
                 Err(error) if error.kind == Kind::State => {}
                 Ok(_) if !has_results => {}
                 other => {

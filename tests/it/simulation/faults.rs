@@ -13,9 +13,10 @@ use tickcast::ledger::{Fate, Fates, Member, Step, World};
 pub type Tally = BTreeMap<&'static str, u64>;
 
 /// What has to happen in a run of many seeds, or it has shown nothing.
-pub const KINDS: [&str; 20] = [
+pub const KINDS: [&str; 21] = [
     "records worked on",
     "commits",
+    "checks of partitions with a past",
     "claims",
     "claims that replay",
     "snapshots",

@@ -1,7 +1,9 @@
 //! What partitions read in a seed, and what they make of it when nothing disturbs them.
 //! It must not know ledgers or faults.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
 
 use rand::seq::IndexedRandom;
@@ -16,7 +18,7 @@ use crate::support::Bench;
 
 const PIPELINE: &str = "
 name: simulated
-source: { kafka: { brokers: 127.0.0.1:1, topic: t } }
+source: { kafka: { brokers: 127.0.0.1:1, topic: t, start: START } }
 key: k
 time: t
 window: { tumbling: 10s, lateness: 3s, gaps: GAPS, select: { x: avg(v), n: count(v) } }
@@ -30,22 +32,31 @@ sinks:
 
 /// Planning the SQL takes longer than a seed.
 static BLUEPRINTS: LazyLock<Vec<Arc<Blueprint>>> = LazyLock::new(|| {
-    let blueprint = |(gaps, scope)| {
-        let bench = Bench::new(&PIPELINE.replace("GAPS", gaps).replace("SCOPE", scope));
-        Arc::new(Blueprint::new(bench.load().plan, Known::default()).unwrap())
+    let blueprint = |(gaps, scope, start)| {
+        let yaml = PIPELINE.replace("GAPS", gaps).replace("SCOPE", scope).replace("START", start);
+        Arc::new(Blueprint::new(Bench::new(&yaml).load().plan, Known::default()).unwrap())
     };
-    [("carry", "shared"), ("skip", "shared"), ("carry", "series")].map(blueprint).into()
+    let kinds = [
+        ("carry", "shared", "earliest"),
+        ("skip", "shared", "earliest"),
+        ("carry", "series", "earliest"),
+        ("carry", "shared", "warm"),
+    ];
+    kinds.map(blueprint).into()
 });
 
 /// The records of every partition, and what is to come of them.
 pub struct Input {
     pub blueprint: Arc<Blueprint>,
-    pub partitions: Vec<Undisturbed>,
+    pub partitions: Vec<Vec<RawRecord>>,
+    undisturbed: RefCell<ByEnd>,
 }
+
+/// By the partition, and where its past was taken to end.
+type ByEnd = BTreeMap<(i32, Option<i64>), Rc<Undisturbed>>;
 
 /// A partition on which nothing happens.
 pub struct Undisturbed {
-    pub records: Vec<RawRecord>,
     pub results: BTreeMap<Stream, Vec<String>>,
     /// What it has put out before the record at each position that it comes to.
     pub counts: BTreeMap<i64, Counts>,
@@ -58,16 +69,27 @@ impl Input {
         let mut rng = Pcg64Mcg::seed_from_u64(seed ^ 0x5eed);
         let blueprint = Arc::clone(BLUEPRINTS.choose(&mut rng).unwrap());
         let count = rng.random_range(1..4);
-        let partitions = (0..count).map(|id| Undisturbed::new(&blueprint, id, records(&mut rng))).collect();
-        Input { blueprint, partitions }
+        let partitions = (0..count).map(|_| records(&mut rng)).collect();
+        Input { blueprint, partitions, undisturbed: RefCell::default() }
     }
 
     pub fn ids(&self) -> impl Iterator<Item = i32> + use<> {
         0..self.partitions.len() as i32
     }
 
-    pub fn of(&self, id: i32) -> &Undisturbed {
+    pub fn records(&self, id: i32) -> &[RawRecord] {
         &self.partitions[id as usize]
+    }
+
+    /// The place of the first record at a position or after it.
+    pub fn index(&self, id: i32, position: i64) -> usize {
+        self.records(id).partition_point(|record| record.offset < position)
+    }
+
+    /// What comes of a partition whose past ends at `live`.
+    pub fn undisturbed(&self, id: i32, live: Option<i64>) -> Rc<Undisturbed> {
+        let made = || Rc::new(Undisturbed::new(&self.blueprint, id, self.records(id), live));
+        Rc::clone(self.undisturbed.borrow_mut().entry((id, live)).or_insert_with(made))
     }
 }
 
@@ -95,8 +117,11 @@ fn records(rng: &mut Pcg64Mcg) -> Vec<RawRecord> {
 
 impl Undisturbed {
     /// One record after the other.
-    fn new(blueprint: &Blueprint, id: i32, records: Vec<RawRecord>) -> Self {
+    fn new(blueprint: &Blueprint, id: i32, records: &[RawRecord], live: Option<i64>) -> Self {
         let mut partition = blueprint.partition(id).unwrap();
+        if let Some(live) = live {
+            partition.begin_warm(records[0].offset, live);
+        }
         let mut results: BTreeMap<Stream, Vec<String>> = Stream::ALL.map(|of| (of, Vec::new())).into();
         let mut keep = |outcome: Outcome| {
             for (stream, rows) in outcome.results {
@@ -106,18 +131,13 @@ impl Undisturbed {
             Ok(())
         };
         let mut counts = BTreeMap::new();
-        for record in &records {
+        for record in records {
             let position = record.offset + 1;
             partition.take(Records::Raw(vec![record.clone()]), &mut keep).unwrap();
             counts.insert(position, partition.emitted());
         }
         partition.finish(&mut keep).unwrap();
         let state = partition.snapshot().unwrap().unwrap().state;
-        Undisturbed { records, results, counts, state }
-    }
-
-    /// The first record at a position or after it.
-    pub fn index(&self, position: i64) -> usize {
-        self.records.partition_point(|record| record.offset < position)
+        Undisturbed { results, counts, state }
     }
 }

@@ -95,12 +95,12 @@ impl Instance {
         self.works.contains_key(&id)
     }
 
-    /// Takes a partition over; true when it has to make again what is committed.
-    pub fn claim(&mut self, input: &Input, id: i32, watch: &Watch) -> Result<bool> {
-        let first = || Ok(input.of(id).records.first().map(|record| record.offset));
-        let opened = open_partition(&input.blueprint, self.recover.as_mut(), id, first, watch)?;
+    /// Takes a partition over, which ends at `end` now; true when it has to make again what is committed.
+    pub fn claim(&mut self, input: &Input, (id, end): (i32, i64), watch: &Watch) -> Result<bool> {
+        let extent = || Ok(input.records(id).first().map(|record| record.offset..end));
+        let opened = open_partition(&input.blueprint, self.recover.as_mut(), id, extent, watch)?;
         let replays = opened.partition.is_replaying();
-        let next = opened.position.map_or(0, |position| input.of(id).index(position));
+        let next = opened.position.map_or(0, |position| input.index(id, position));
         self.lives += 1;
         self.queue.push_back(ToSink::Begin(id, opened.entry, self.lives));
         self.works.insert(id, Work { partition: opened.partition, next, ended: false, life: self.lives });
@@ -110,7 +110,7 @@ impl Instance {
     /// Works on the next records of a partition, or closes it at their end; how many they were.
     pub fn work(&mut self, input: &Input, id: i32, count: usize) -> Result<usize> {
         let Some(Work { partition, next, ended, .. }) = self.works.get_mut(&id) else { return Ok(0) };
-        let records = &input.of(id).records;
+        let records = input.records(id);
         let to = (*next + count).min(records.len());
         let queue = &mut self.queue;
         let mut deliver = |Outcome { results, reached, .. }: Outcome| {
