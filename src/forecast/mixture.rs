@@ -3,7 +3,8 @@
 //!
 //! Two aggregations run side by side, one that forgets nothing and one that forgets fast (γ = 0.99); a third, over those
 //! two, says which is of use now. Each learns from the gradient of a Huber loss at what it had said itself, so an expert is
-//! judged by what more of it would have done for the mixture: `r_k = clamp((m - y) / δ, ±1) (m - o_k)`.
+//! judged by what more of it would have done for the mixture: `r_k = clamp((m - y) / δ, ±1) (m - o_k)`. The loss turns straight
+//! at 0.6 of the mean |error|, at most half a scale: where spikes make the scale large, ordinary errors must not look small.
 //!
 //! - BOA (Wintenberger 2017, its adaptive form with a rate each): `R_k = γ R_k + r_k - η_k r_k²`, `w_k ∝ p_k η_k exp(η_k R_k)`,
 //!   `η_k = min(1 / max|r_k|, sqrt(c / V_k))`.
@@ -16,8 +17,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::plan::MixtureRule;
 
-/// Where the loss turns straight.
+/// Where the loss turns straight at most, at least, and in mean errors.
 const DELTA: f64 = 0.5;
+const LEAST_DELTA: f64 = 1e-3;
+const DELTA_SHARE: f64 = 0.6;
+/// Rate of the mean error, and how many of them one counts at most.
+const ERROR_RATE: f64 = 0.005;
+const ERROR_JUMP: f64 = 5.0;
+/// Errors before their mean is known.
+const KNOWN: u64 = 5;
 /// A range or a variance below is none.
 const LEAST: f64 = 1e-12;
 
@@ -32,7 +40,7 @@ struct Temper {
     memory: f64,
 }
 
-const SLOW: Temper = Temper { first: 0.6, rate: 0.5, memory: 1.0 };
+const SLOW: Temper = Temper { first: 0.8, rate: 3.0, memory: 1.0 };
 const FAST: Temper = Temper { first: 0.5, rate: 1.0, memory: 0.99 };
 const TOP: Temper = Temper { first: 0.8, rate: 2.0, memory: 0.98 };
 
@@ -57,9 +65,16 @@ impl Aggregate {
         self.weights.iter().zip(moves).map(|(weight, moved)| weight * moved).sum()
     }
 
-    /// `said`: what it said when the experts said `moves`; `y`: what came.
-    fn learn(&mut self, temper: &Temper, rule: MixtureRule, said: f64, moves: &[f64], y: f64, horizon: u32) {
-        let slope = ((said - y) / DELTA).clamp(-1.0, 1.0);
+    /// `said`: what it said when the experts said `moves`; `y`: what came; `delta`: where the loss turns straight.
+    fn learn(
+        &mut self,
+        (temper, rule): (&Temper, MixtureRule),
+        said: f64,
+        moves: &[f64],
+        (y, delta): (f64, f64),
+        horizon: u32,
+    ) {
+        let slope = ((said - y) / delta).clamp(-1.0, 1.0);
         let len = moves.len();
         for (k, moved) in moves.iter().enumerate() {
             let r = slope * (said - moved);
@@ -118,7 +133,9 @@ pub struct Mixture {
     slow: Aggregate,
     fast: Aggregate,
     top: Aggregate,
-    has_learned: bool,
+    /// Mean |error| of the mixture, and of how many.
+    error: f64,
+    errors: u64,
 }
 
 impl Mixture {
@@ -128,7 +145,8 @@ impl Mixture {
             slow: Aggregate::new(&SLOW, len),
             fast: Aggregate::new(&FAST, len),
             top: Aggregate::new(&TOP, 2),
-            has_learned: false,
+            error: 0.0,
+            errors: 0,
         }
     }
 
@@ -139,23 +157,27 @@ impl Mixture {
         let top = self.top.say([slow, fast].into_iter());
         // Before the first truth the first one speaks alone: opinions that nothing supports are for learning from.
         let first = moves().next().unwrap_or_default();
-        Said { slow, fast, top, mixed: if self.has_learned { top } else { first } }
+        Said { slow, fast, top, mixed: if self.errors > 0 { top } else { first } }
     }
 
     /// Learns from the move that came, `horizon` windows after `said` and `moves`.
     pub fn learn(&mut self, rule: MixtureRule, said: &Said, moves: &[f32], y: f64, horizon: u32) {
         let moves: Vec<f64> = moves.iter().map(|&moved| f64::from(moved)).collect();
-        self.slow.learn(&SLOW, rule, said.slow, &moves, y, horizon);
-        self.fast.learn(&FAST, rule, said.fast, &moves, y, horizon);
-        self.top.learn(&TOP, rule, said.top, &[said.slow, said.fast], y, horizon);
-        self.has_learned = true;
+        let error = (said.mixed - y).abs();
+        self.errors += 1;
+        let most = if self.errors > KNOWN { ERROR_JUMP * self.error } else { f64::INFINITY };
+        self.error += ERROR_RATE.max(1.0 / self.errors as f64) * (error.min(most) - self.error);
+        let came = (y, (DELTA_SHARE * self.error).clamp(LEAST_DELTA, DELTA));
+        self.slow.learn((&SLOW, rule), said.slow, &moves, came, horizon);
+        self.fast.learn((&FAST, rule), said.fast, &moves, came, horizon);
+        self.top.learn((&TOP, rule), said.top, &[said.slow, said.fast], came, horizon);
     }
 
     /// The share of each expert; they sum to 1.
     pub fn weights(&self) -> impl Iterator<Item = f64> {
         let (slow, fast) = (self.top.weights[0], self.top.weights[1]);
         let weights = self.slow.weights.iter().zip(&self.fast.weights).enumerate();
-        weights.map(move |(k, (a, b))| match self.has_learned {
+        weights.map(move |(k, (a, b))| match self.errors > 0 {
             true => slow * a + fast * b,
             false => f64::from(u8::from(k == 0)),
         })

@@ -19,6 +19,7 @@ mod operator;
 mod phases;
 mod recorder;
 mod records;
+mod recursion;
 mod rows;
 mod scale;
 mod series;

@@ -1,47 +1,62 @@
-//! Recursive least squares of the features: a linear forecast a horizon, all from one gain recursion.
-//! It must not see a target before its time: features go into the gain at once, errors move the weights when they are known.
+//! Recursive least squares of the features: a linear forecast a horizon, at several speeds of forgetting, and one that begins
+//! anew. It must not see a target before its time.
 //!
-//! An error is clipped to 1.5 of their mean size, so one absurd truth moves the weights no more than a large one.
+//! No single speed is right before and after a change. `rls_restart` remembers long, and has a rival that remembers some twenty
+//! windows; when that has been better for a while, it begins anew with the rival's weights. What "a while" is says a CUSUM
+//! (Page 1954) of the difference of their errors at the first horizon, in the rival's mean errors:
+//! `lead = max(0, lead + clamp((|e| - |e_rival|) / m_rival, ±3) - 0.1)`, above 6 h: errors h windows ahead overlap.
 
-use nalgebra::{DMatrix, DVector};
+use nalgebra::DVector;
 use serde::{Deserialize, Serialize};
 
 use super::{Expert, Seen, Shape, Truth};
-use crate::forecast::gain::Gain;
-use crate::forecast::matrix;
+use crate::forecast::recursion::{Recursion, Settings};
 
-const ERROR_CLIP: f64 = 1.5;
-const ERROR_STEP: f64 = 0.01;
-/// A new error counts at most so many mean ones in their mean.
-const ERROR_JUMP: f64 = 5.0;
+/// Of the CUSUM: what one error counts at most, what is no lead, and what is enough, a window ahead.
+const JUMP: f64 = 3.0;
+const DRIFT: f64 = 0.1;
+const ENOUGH: f64 = 6.0;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Rls {
     /// Whether it sees the short features alone: what forgets fast can learn only few weights.
     is_short: bool,
-    gain: Gain,
-    /// A column a horizon.
-    #[serde(with = "matrix")]
-    weights: DMatrix<f64>,
-    /// Mean |error| a horizon; 0 before the first.
-    errors: Vec<f64>,
+    own: Recursion,
+    rival: Option<Box<Rival>>,
 }
 
-/// Name, forgetting, ridge, short.
-const MEMBERS: [(&str, f64, f64, bool); 5] = [
-    ("rls", 1.0, 1000.0, false),
-    ("rls_0.9995", 0.9995, 100.0, false),
-    ("rls_0.998", 0.998, 100.0, false),
-    ("rls_0.98", 0.98, 30.0, true),
-    ("rls_0.95", 0.95, 10.0, true),
+/// Whom one that may begin anew is measured by.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Rival {
+    recursion: Recursion,
+    lead: f64,
+}
+
+/// Slow to judge its errors, and draws the fit towards their median.
+const fn slow(forgetting: f64, ridge: f64) -> Settings {
+    Settings { forgetting, ridge, step: 0.01, clip: 1.5 }
+}
+
+/// Errors that have just grown soon count: it has to learn from them.
+const fn quick(forgetting: f64, ridge: f64) -> Settings {
+    Settings { forgetting, ridge, step: 0.05, clip: 3.0 }
+}
+
+/// Name, settings, whether short, those of its rival.
+const MEMBERS: [(&str, Settings, bool, Option<Settings>); 5] = [
+    ("rls", slow(1.0, 1000.0), false, None),
+    ("rls_0.9995", slow(0.9995, 100.0), false, None),
+    ("rls_0.998", slow(0.998, 30.0), false, None),
+    ("rls_0.97", quick(0.97, 5.0), true, None),
+    ("rls_restart", quick(0.998, 1.0), true, Some(quick(0.95, 3.0))),
 ];
 
 pub fn members(shape: &Shape) -> Vec<(&'static str, Rls)> {
-    let of = |(name, forgetting, ridge, is_short)| {
+    let of = |(name, settings, is_short, rival): (_, _, _, Option<Settings>)| {
         let len = if is_short { shape.short } else { shape.features };
-        let weights = DMatrix::zeros(len, shape.horizons);
-        let gain = Gain::new(len, forgetting, ridge);
-        (name, Rls { is_short, gain, weights, errors: vec![0.0; shape.horizons] })
+        let recursion = |settings| Recursion::new(settings, len, shape.horizons);
+        let rival = rival.map(|settings| Box::new(Rival { recursion: recursion(settings), lead: 0.0 }));
+        (name, Rls { is_short, own: recursion(settings), rival })
     };
     MEMBERS.into_iter().map(of).collect()
 }
@@ -59,13 +74,25 @@ impl Rls {
 
 impl Expert for Rls {
     fn observe(&mut self, seen: &Seen<'_>) {
+        let features = self.select(seen.features, seen.short);
+        let enough = ENOUGH * seen.horizons.first().map_or(1.0, |&horizon| f64::from(horizon));
+        if let Some(Rival { recursion, lead }) = self.rival.as_deref_mut() {
+            // All of the window's labels are known now.
+            if *lead > enough {
+                *lead = 0.0;
+                self.own.begin_with(recursion);
+            }
+            if seen.is_truth {
+                recursion.absorb(&features);
+            }
+        }
         if seen.is_truth {
-            self.gain.absorb(&self.select(seen.features, seen.short));
+            self.own.absorb(&features);
         }
     }
 
     fn forecast(&self, seen: &Seen<'_>, slot: usize, _: f64, _: &mut [f32]) -> f64 {
-        self.weights.column(slot).dot(&self.select(seen.features, seen.short))
+        self.own.say(slot, &self.select(seen.features, seen.short))
     }
 
     fn learn(&mut self, slot: usize, truth: &Truth<'_>, _: &[f32]) {
@@ -73,12 +100,12 @@ impl Expert for Rls {
             return;
         }
         let features = self.select(truth.features, truth.short);
-        let mut column = self.weights.column_mut(slot);
-        let error = truth.moved - column.dot(&features);
-        let mean = &mut self.errors[slot];
-        let before = if *mean > 0.0 { *mean } else { error.abs() };
-        *mean = before + ERROR_STEP * (error.abs().min(ERROR_JUMP * before) - before);
-        let limit = ERROR_CLIP * *mean;
-        column.axpy(error.clamp(-limit, limit), &self.gain.direction(&features), 1.0);
+        let error = self.own.learn(slot, &features, truth.moved);
+        let Some(Rival { recursion, lead }) = self.rival.as_deref_mut() else { return };
+        let of_rival = recursion.learn(slot, &features, truth.moved);
+        if slot == 0 {
+            let ahead = (error.abs() - of_rival.abs()) / recursion.mean(slot).max(1e-9);
+            *lead = (*lead + ahead.clamp(-JUMP, JUMP) - DRIFT).max(0.0);
+        }
     }
 }
