@@ -162,6 +162,8 @@ pub struct ForecastPlan {
     pub horizons: Vec<u32>,
     /// Windows in a season.
     pub season: Option<u32>,
+    /// Windows in a week, where it is a season beside that: the calendar has the day of the week, and windows are shorter.
+    pub week: Option<u32>,
     pub calendar: Vec<Calendar>,
     /// Interval levels, ascending, each in (0, 1).
     pub levels: Vec<f64>,

@@ -4,6 +4,7 @@
 use crate::config::plan::{Calendar, ForecastPlan};
 use crate::message::EventTime;
 
+use super::season_level::SeasonLevel;
 use super::series::Series;
 
 /// Steps back whose scaled differences are inputs.
@@ -19,7 +20,8 @@ const HOUR_US: f64 = 3_600e6;
 #[derive(Debug, Clone)]
 pub struct Features {
     horizons: Vec<u32>,
-    season: Option<u32>,
+    seasons: Vec<u32>,
+    week: Option<u32>,
     calendar: Vec<Calendar>,
     columns: usize,
 }
@@ -28,7 +30,8 @@ impl Features {
     pub fn new(plan: &ForecastPlan) -> Self {
         Features {
             horizons: plan.horizons.clone(),
-            season: plan.season,
+            seasons: seasons(plan),
+            week: plan.week,
             calendar: plan.calendar.clone(),
             columns: plan.features.len(),
         }
@@ -36,28 +39,35 @@ impl Features {
 
     /// Number of inputs.
     pub fn width(&self) -> usize {
-        let seasonal = if self.season.is_some() { self.horizons.len() } else { 0 };
         let waves: usize = self.calendar.iter().map(|&calendar| harmonics(calendar).len()).sum();
-        self.columns * 2 - 1 + LAGS.len() + seasonal + 2 * waves
+        let week = usize::from(self.week.is_some());
+        self.columns * 2 - 1 + LAGS.len() + self.seasonal() + week + 2 * waves
     }
 
-    /// Places of the inputs that say most of the newest steps and the season.
+    /// Number of those that seasons give: first where the phase was a season ago, then how far it is from what is usual.
+    fn seasonal(&self) -> usize {
+        let usual = self.seasons.iter().filter(|&&season| SeasonLevel::is_for(season)).count();
+        (self.seasons.len() + usual) * self.horizons.len()
+    }
+
+    /// Places of the inputs that say most of the newest steps and the seasons.
     pub fn short(&self) -> impl Iterator<Item = usize> {
         let lags = self.columns * 2 - 1;
-        let seasonal = if self.season.is_some() { self.horizons.len() } else { 0 };
+        let seasonal = self.seasonal();
         (lags..lags + SHORT_LAGS).chain((0..seasonal).map(move |at| lags + LAGS.len() + at))
     }
 
     /// Windows of the target that a series must remember, the newest included.
     pub fn memory(plan: &ForecastPlan) -> i64 {
-        let longest = plan.horizons.iter().chain(&LAGS).chain(plan.season.as_ref()).max();
-        longest.map_or(1, |&steps| i64::from(steps) + 1)
+        let longest = plan.horizons.iter().chain(&LAGS).chain(&seasons(plan)).copied().max();
+        longest.map_or(1, |steps| i64::from(steps) + 1)
     }
 
     /// The inputs at the newest window of `series`, which starts at `start`; shape (width).
     pub fn of(&self, series: &Series, start: EventTime) -> Vec<f32> {
         let mut inputs = Vec::with_capacity(self.width());
-        let mut put = |value: f64| inputs.push(value.clamp(-CLIP, CLIP) as f32);
+        let mut put =
+            |value: f64| inputs.push(if value.is_nan() { 0.0 } else { value.clamp(-CLIP, CLIP) as f32 });
         for (index, column) in series.columns.iter().enumerate() {
             put(column.value.map_or(0.0, |value| column.level.z(value)));
             // The target's own steps follow at several lags.
@@ -68,17 +78,19 @@ impl Features {
         for lag in LAGS {
             put(series.difference(lag).map_or(0.0, |d| series.step_scale(lag).scaled(d)));
         }
-        if let Some(season) = self.season {
+        for &season in &self.seasons {
             for &h in &self.horizons {
-                // Where the target's phase was a season ago: (x[t + h - S] - x[t]) in units of sigma_h. A horizon of whole
-                // seasons has its own phase: then what the last season did.
-                let (back, scale) = match h % season {
-                    0 => (season, season),
-                    ahead => (season - ahead, h),
-                };
-                let hint = series.difference(back).map(|difference| -difference);
-                put(hint.map_or(0.0, |d| series.step_scale(scale).scaled(d)));
+                // Where the target's phase was a season ago: x[t + h - S] - x[t].
+                let back = to_phase(season, h);
+                put(series.difference(back).map_or(0.0, |d| series.step_scale(back).scaled(-d)));
             }
+        }
+        for &season in self.seasons.iter().filter(|&&season| SeasonLevel::is_for(season)) {
+            // How far it is from what is usual there.
+            self.horizons.iter().for_each(|&h| put(series.to_usual(season, h)));
+        }
+        if let Some(week) = self.week {
+            put(series.difference(week).map_or(0.0, |d| series.step_scale(week).scaled(d)));
         }
         for &calendar in &self.calendar {
             for harmonic in harmonics(calendar) {
@@ -91,11 +103,34 @@ impl Features {
     }
 }
 
-/// The waves of a calendar input, as multiples of its frequency: a day has a morning and an evening.
+/// The seasons of a plan, in windows: its own, and the week.
+pub fn seasons(plan: &ForecastPlan) -> Vec<u32> {
+    plan.season.into_iter().chain(plan.week).collect()
+}
+
+/// The lengths of steps that inputs are made of, in windows.
+pub fn lengths(plan: &ForecastPlan) -> impl Iterator<Item = u32> {
+    let seasons = seasons(plan);
+    let horizons = plan.horizons.clone();
+    let hints = seasons
+        .clone()
+        .into_iter()
+        .flat_map(move |season| horizons.clone().into_iter().map(move |h| to_phase(season, h)));
+    LAGS.into_iter().chain(seasons).chain(hints)
+}
+
+/// How far back the phase of a horizon is found in the last season; a horizon of whole seasons has its own phase.
+fn to_phase(season: u32, horizon: u32) -> u32 {
+    season - horizon % season
+}
+
+/// The waves of a calendar input, as multiples of its frequency: a day has a morning and an evening, and a week of days is any
+/// sum of three.
 fn harmonics(calendar: Calendar) -> &'static [f64] {
     match calendar {
         Calendar::Hour => &[1.0, 2.0],
-        Calendar::DayOfWeek | Calendar::DayOfYear => &[1.0],
+        Calendar::DayOfWeek => &[1.0, 2.0, 3.0],
+        Calendar::DayOfYear => &[1.0],
     }
 }
 

@@ -22,6 +22,7 @@ mod records;
 mod recursion;
 mod rows;
 mod scale;
+mod season_level;
 mod series;
 mod waiting;
 

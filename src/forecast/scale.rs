@@ -8,7 +8,7 @@ const ALPHA: f64 = 1.0 / 720.0;
 
 /// A value this many scales away moves a level no further: one absurd reading must not drown the ordinary ones.
 const OUTLIER: f64 = 100.0;
-/// Of steps: an absurd reading is in as many long steps as they are long, and each would add to the last.
+/// Of steps and of values in means: an absurd reading is in as many of them as they are long, and each would add to the last.
 const STEP_OUTLIER: f64 = 10.0;
 /// Observations before a scale knows what is absurd.
 const KNOWN: u64 = 10;
@@ -42,6 +42,14 @@ impl Level {
         let d = tame(x - self.mean, self.n, self.variance.sqrt(), OUTLIER);
         self.mean += a * d;
         self.variance = (1.0 - a) * (self.variance + a * d * d);
+    }
+
+    /// The value, or where it is absurd the nearest that is not.
+    pub fn tame(&self, x: f64) -> f64 {
+        let limit =
+            if self.n > KNOWN && self.variance > 0.0 { STEP_OUTLIER * self.variance.sqrt() } else { LARGEST };
+        let (low, high) = (self.mean - limit.min(LARGEST), self.mean + limit.min(LARGEST));
+        x.clamp(low, high).clamp(-LARGEST, LARGEST)
     }
 
     /// The standardised value, 0 while nothing varies.

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use super::features::LAGS;
+use super::features::{lengths, seasons};
 use super::scale::{Level, StepScale};
+use super::season_level::SeasonLevel;
 use crate::config::plan::ForecastPlan;
 
 /// One feature column of a series.
@@ -41,6 +42,8 @@ pub struct Series {
     memory: i64,
     /// Scales of the target's differences by their length in windows.
     steps: BTreeMap<u32, StepScale>,
+    /// What is usual for the target, by the length of the season; seasons that are too long have none.
+    usual: Vec<(u32, SeasonLevel)>,
 }
 
 /// A scale below this part of the value is rounding.
@@ -48,12 +51,17 @@ const ROUNDING: f64 = 1e-12;
 
 impl Series {
     pub fn new(plan: &ForecastPlan, memory: i64) -> Self {
-        let lengths = plan.horizons.iter().chain(&LAGS).chain(&plan.season);
+        let lengths = plan.horizons.iter().copied().chain(lengths(plan));
         Series {
             columns: vec![Column::default(); plan.features.len()],
             recent: VecDeque::new(),
             memory,
-            steps: lengths.map(|&length| (length, StepScale::default())).collect(),
+            steps: lengths.map(|length| (length, StepScale::default())).collect(),
+            usual: seasons(plan)
+                .iter()
+                .filter(|&&period| SeasonLevel::is_for(period))
+                .map(|&period| (period, SeasonLevel::new(period, &plan.horizons)))
+                .collect(),
         }
     }
 
@@ -79,6 +87,29 @@ impl Series {
                 }
             }
         }
+        let level = &self.columns[0].level;
+        let value = (observed && values[0].is_some()).then(|| level.tame(value));
+        for (period, usual) in &mut self.usual {
+            usual.update(n, mean_of_last(&self.recent, *period, level), value);
+        }
+    }
+
+    /// How far the target is from its mean as a rule, at the phase so many windows from now of the longest season that has a
+    /// table; none while that is not known.
+    pub fn deviation(&self, ahead: u32) -> Option<f64> {
+        let &(newest, _) = self.recent.back()?;
+        self.usual.last()?.1.deviation(newest + i64::from(ahead))
+    }
+
+    /// How far the target is from what is usual, in a season of `period` windows, so many windows from now, in units of how far
+    /// it is as a rule; 0 while that is not known.
+    pub fn to_usual(&self, period: u32, horizon: u32) -> f64 {
+        let (Some(&(newest, value)), Some((_, usual))) =
+            (self.recent.back(), self.usual.iter().find(|(own, _)| *own == period))
+        else {
+            return 0.0;
+        };
+        usual.to_usual(newest, value, horizon)
     }
 
     /// The target's value as of `steps` windows before the newest: in a gap, the one before it. None before the first.
@@ -114,6 +145,15 @@ impl Series {
     pub fn step_scale(&self, steps: u32) -> &StepScale {
         &self.steps[&steps]
     }
+}
+
+/// The mean over the newest `period` windows, absurd values tamed; none before there were as many.
+fn mean_of_last(recent: &VecDeque<(i64, f64)>, period: u32, level: &Level) -> Option<f64> {
+    back(recent, period - 1)?;
+    let &(newest, _) = recent.back()?;
+    let from = recent.partition_point(|&(n, _)| n <= newest - i64::from(period));
+    let count = (recent.len() - from) as f64;
+    Some(recent.range(from..).map(|&(_, value)| level.tame(value) / count).sum())
 }
 
 fn back(recent: &VecDeque<(i64, f64)>, steps: u32) -> Option<f64> {

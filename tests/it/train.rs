@@ -77,12 +77,12 @@ fn the_bundled_weather_is_learned_and_its_weights_are_pytorchs() {
         ("bias_ih_l0", "[24]"),
         ("head.bias", "[3]"),
         ("head.weight", "[3,8]"),
-        ("skip.weight", "[3,23]"),
+        ("skip.weight", "[3,26]"),
         ("weight_hh_l0", "[24,8]"),
-        ("weight_ih_l0", "[24,23]"),
+        ("weight_ih_l0", "[24,26]"),
     ];
     assert_eq!(shapes, expected.map(|(name, shape)| (name, shape.to_owned())));
-    assert_eq!(bytes, 4 * (24 + 24 + 3 + 24 + 69 + 192 + 552));
+    assert_eq!(bytes, 4 * (24 + 24 + 3 + 24 + 78 + 192 + 624));
     assert_eq!(tensors["__metadata__"]["pipeline"], "weather");
 }
 

@@ -3,17 +3,21 @@
 
 use super::Checker;
 use crate::config::fault::{choice, quoted};
-use crate::config::plan::{Correction, Expert, ForecastPlan, Loss, MixtureRule};
+use crate::config::plan::{Calendar, Correction, Expert, ForecastPlan, Loss, MixtureRule, WindowPlan};
 use crate::config::raw::RawForecast;
 
 const HORIZONS_MAX: usize = 64;
 const LEVELS_MAX: usize = 16;
+const DAY_US: i64 = 86_400_000_000;
+const WEEK_US: i64 = 7 * DAY_US;
+/// Of five minutes.
+const LONGEST_WEEK: u32 = 2016;
 
 impl Checker<'_> {
-    pub fn forecast(&mut self, raw: Option<RawForecast>, select: &[(String, String)]) -> ForecastPlan {
+    pub fn forecast(&mut self, raw: Option<RawForecast>, window: &WindowPlan) -> ForecastPlan {
         let is_given = raw.is_some();
         let raw = self.required(raw, "forecast", "write it like forecast: { target: temp }");
-        let columns: Vec<&str> = select.iter().map(|(column, _)| column.as_str()).collect();
+        let columns: Vec<&str> = window.select.iter().map(|(column, _)| column.as_str()).collect();
         let target = if is_given {
             self.required_text(raw.target, "forecast.target", "the column to forecast")
         } else {
@@ -34,6 +38,8 @@ impl Checker<'_> {
         if direction {
             model.loss = Loss::Directed { point: Box::new(model.loss) };
         }
+        let season = raw.season.map(|season| season.0 as u32);
+        let calendar = raw.calendar.unwrap_or_default();
         ForecastPlan {
             features: self.features(raw.features, &target, &columns),
             model,
@@ -41,8 +47,9 @@ impl Checker<'_> {
             mixture: raw.mixture.unwrap_or(MixtureRule::Boa),
             correction: raw.correction.unwrap_or(Correction::PTracker),
             direction,
-            season: raw.season.map(|season| season.0 as u32),
-            calendar: raw.calendar.unwrap_or_default(),
+            week: week(&calendar, window.size_us).filter(|&week| season != Some(week)),
+            season,
+            calendar,
             target,
             horizons,
             levels,
@@ -117,6 +124,14 @@ impl Checker<'_> {
         }
         experts
     }
+}
+
+/// Windows in a week, where the calendar has the day of the week and windows are shorter than a day: weekdays and weekends
+/// then have days of their own. None for so many that a series could not remember them.
+fn week(calendar: &[Calendar], size_us: i64) -> Option<u32> {
+    let windows = u32::try_from(WEEK_US / size_us.max(1)).ok()?;
+    let is_whole = size_us < DAY_US && WEEK_US % size_us.max(1) == 0;
+    (calendar.contains(&Calendar::DayOfWeek) && is_whole && windows <= LONGEST_WEEK).then_some(windows)
 }
 
 /// The column suffix of a level, exact to its last digit: 0.9 -> `90`, 0.995 -> `99_5`, 0.05 -> `5`.

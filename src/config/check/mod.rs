@@ -144,7 +144,7 @@ impl Checker<'_> {
         }
         let target = raw.forecast.as_ref().and_then(|forecast| forecast.target.clone());
         let window = self.window(raw.window, target.as_deref());
-        let forecast = self.forecast(raw.forecast, &window.select);
+        let forecast = self.forecast(raw.forecast, &window);
         let sinks = self.sinks(raw.sinks, &source);
         let (state, delivery) = self.state_and_delivery(raw.state, raw.delivery, &name, &source, &sinks);
         let serve = self.serve(raw.serve);

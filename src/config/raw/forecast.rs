@@ -20,7 +20,8 @@ pub(in super::super) struct RawForecast {
     pub horizons: Option<Vec<Whole<1, 10_000>>>,
     /// Windows in a season. Default: none.
     pub season: Option<Whole<2, 1_000_000>>,
-    /// Calendar inputs of the network and rls. Default: none.
+    /// Calendar inputs of the network and rls; with `day_of_week` and windows of 5 minutes to less than a day the week is a second
+    /// season. Default: none.
     pub calendar: Option<Vec<Calendar>>,
     /// Levels of the intervals, each between 0 and 1. Default: [0.9].
     pub levels: Option<Vec<f64>>,

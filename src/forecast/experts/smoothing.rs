@@ -1,5 +1,7 @@
 //! The best of some exponential smoothings, damped trends (Holt) and a median of the newest values.
 //! It must not weigh them: the one whose recent errors are least forecasts alone.
+//!
+//! `ewma_season` does so with what is left of the values without what is usual at their phase of the season.
 
 use std::collections::VecDeque;
 
@@ -21,6 +23,7 @@ const CLIP: f64 = 8.0;
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Smoothing {
+    is_seasonal: bool,
     /// Level and trend of each, once there is a value.
     states: Vec<(f64, f64)>,
     #[serde(with = "block")]
@@ -31,7 +34,19 @@ pub struct Smoothing {
 }
 
 pub fn members(shape: &Shape) -> Vec<(&'static str, Smoothing)> {
-    vec![("ewma", Smoothing { errors: vec![[0.0; ALL]; shape.horizons], ..Smoothing::default() })]
+    let of = |is_seasonal| {
+        let errors = vec![[0.0; ALL]; shape.horizons];
+        Smoothing { is_seasonal, errors, ..Smoothing::default() }
+    };
+    let seasonal = shape.seasonal.then(|| ("ewma_season", of(true)));
+    [("ewma", of(false))].into_iter().chain(seasonal).collect()
+}
+
+impl Smoothing {
+    /// What the season adds so many windows from now.
+    fn season(&self, seen: &Seen<'_>, ahead: u32) -> f64 {
+        if self.is_seasonal { seen.series.deviation(ahead).unwrap_or_default() } else { 0.0 }
+    }
 }
 
 impl Expert for Smoothing {
@@ -42,6 +57,7 @@ impl Expert for Smoothing {
     /// `l' = (l + φ b) + a (x - l - φ b)`, `b' = φ b + β (l' - l - φ b)`.
     fn observe(&mut self, seen: &Seen<'_>) {
         let (Some(x), true) = (seen.series.back(0), seen.is_truth) else { return };
+        let x = x - self.season(seen, 0);
         if self.states.is_empty() {
             self.states = vec![(x, 0.0); RATES.len()];
         } else {
@@ -66,6 +82,7 @@ impl Expert for Smoothing {
         // φ + φ² + ... + φ^h
         let sum = DAMPING * (1.0 - libm::pow(DAMPING, f64::from(seen.horizons[slot]))) / (1.0 - DAMPING);
         let levels = self.states.iter().map(|(level, trend)| level + sum * trend).chain([self.median]);
+        let x = x - self.season(seen, seen.horizons[slot]);
         for (note, level) in notes.iter_mut().zip(levels) {
             *note = ((level - x) / sigma).clamp(-CLIP, CLIP) as f32;
         }
