@@ -318,7 +318,7 @@ impl Bank {
         made.forecast = finite(made.naive + made.sigma * made.said.mixed);
         let width = made.sigma * made.spread.scale;
         let bound = |bound: f64| finite(made.forecast + width * bound);
-        let bounds = interval.bounds(&kit.levels, &relative(heads, made));
+        let bounds = interval.bounds(&kit.levels, &relative(heads, made), kit.horizons[slot]);
         (bounds.into_iter().map(|(lower, upper)| (bound(lower), bound(upper))).collect(), details)
     }
 

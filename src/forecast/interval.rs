@@ -2,26 +2,28 @@
 //! expected of it, and a conformal correction that makes the published bounds miss as often as they claim.
 //! It must not know what made the forecast: residuals in, bounds out, in units of sigma_h.
 //!
-//! - The spread is `exp(b + θ·f)`: b the geometric middle of a fast and a slow mean of |residual|, f how five means of other
+//! - The spread is `exp(b + θ·f)`: b a geometric mean of a fast and two slow means of |residual|, f how five means of other
 //!   memories, the newest steps, the other columns and the season's phase differ from it. θ learns the second moment:
 //!   `θ += G f (u² - 1) / 2`, u the residual in units of the spread.
 //! - Where the network has quantile heads (`loss: pinball`), their bounds take the quantiles' place, wider by the quantile of
 //!   what they missed by: `s = max(lower - y, y - upper)` (Romano, Patterson and Candès 2019).
-//! - One correction or the other: DtACI asks for other quantiles (`dtaci.rs`); the default follows the misses (Angelopoulos, Candès and Tibshirani 2023, the P-tracker): `q += η s (missed - (1 - level))`
-//!   with s the mean |u|, which has a floor: a series that stood still must not lock it.
-
-use std::collections::VecDeque;
+//! - One correction or the other: DtACI asks for other quantiles (`dtaci.rs`); the default follows the misses (Angelopoulos, Candès and Tibshirani 2023, the P-tracker): `q += η s (missed - (1 - level))`,
+//!   s the mean |u| of a normal: the present one would be large just when misses come, and weigh them more than the hits. While
+//!   nothing moves it is small, or hits without end would wind q up.
+//! - Beside the default an integrator with a saturation (the I of the same paper's PID): where an interval has missed more often
+//!   than it claims over some 250 truths, m, both bounds go out from their middle by `exp(clamp(k m / (1 - level), -0.1, 0.3))`.
+//! - Residuals h windows ahead overlap. k grows with √h, because misses come in runs; η shrinks with h^-1/4; and one
+//!   residual in √h is kept, for the quantiles to be of as many independent ones as that leaves. Which ones, the golden ratio
+//!   says: never in step with a season.
 
 use nalgebra::DVector;
 use serde::{Deserialize, Serialize};
 
-use super::block;
 use super::dtaci::Dtaci;
 use super::gain::Gain;
+use super::ring::Ring;
 use crate::config::plan::Correction;
 
-/// Newest residuals kept.
-const RING: usize = 512;
 /// Quantiles of the standard normal at (i + 1/2) / 20: what is believed before residuals tell better. They leave
 /// the ring first.
 const PRIOR: [f32; 10] = [
@@ -33,8 +35,8 @@ const PRIOR: [f32; 10] = [
 const MEAN: f64 = 0.8;
 /// Rates of the means of |residual|, at one window ahead; what is further ahead changes more slowly.
 const RATES: [f64; 5] = [0.3, 0.1, 0.03, 0.01, 0.002];
-/// Places in `RATES` of the fast and the slow one that make the base.
-const BASE: [usize; 2] = [1, 3];
+/// Shares of them in the base.
+const BASE: [f64; 5] = [0.0, 0.5, 0.0, 0.3, 0.2];
 /// A new residual counts at most so many means, in each of them.
 const JUMP: f64 = 6.0;
 /// No mean of |residual| is below this part of sigma.
@@ -46,10 +48,18 @@ const TILT_CLIP: f64 = 1.5;
 const BASE_CLIP: f64 = 12.0;
 const FORGETTING: f64 = 0.9995;
 const RIDGE: f64 = 30.0;
-/// η of the correction and of its scale.
+/// η at one window ahead.
 const STEP: f64 = 0.01;
-const LEAST_SCALE: f64 = 0.05;
 const PHASE_STEP: f64 = 0.03;
+/// k at one window ahead.
+const WIDEN: f64 = 0.3;
+const NARROWEST: f64 = -0.1;
+const WIDEST: f64 = 0.3;
+/// Rate of m; slower for levels of which so few misses would tell nothing.
+const STRAIN_STEP: f64 = 0.004;
+const STRAIN_SHARE: f64 = 0.04;
+/// 2^32 divided by the golden ratio.
+const GOLDEN: u32 = 2_654_435_769;
 
 /// A mean that starts quickly and takes no jump whole.
 fn follow(mean: &mut f64, value: f64, rate: f64) {
@@ -92,67 +102,6 @@ pub struct Spread {
     base: f64,
 }
 
-/// The newest of many numbers, and their quantiles.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Newest", into = "Newest")]
-struct Ring {
-    newest: Newest,
-    sorted: Vec<f32>,
-}
-
-/// The newest last.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Newest(#[serde(with = "block")] VecDeque<f32>);
-
-impl From<Newest> for Ring {
-    fn from(newest: Newest) -> Self {
-        let mut sorted: Vec<f32> = newest.0.iter().copied().collect();
-        sorted.sort_unstable_by(f32::total_cmp);
-        Ring { newest, sorted }
-    }
-}
-
-impl From<Ring> for Newest {
-    fn from(ring: Ring) -> Self {
-        ring.newest
-    }
-}
-
-impl Ring {
-    fn push(&mut self, value: f32) {
-        let place =
-            |sorted: &[f32], value: f32| sorted.partition_point(|other| other.total_cmp(&value).is_lt());
-        if self.newest.0.len() == RING
-            && let Some(oldest) = self.newest.0.pop_front()
-        {
-            self.sorted.remove(place(&self.sorted, oldest));
-        }
-        self.newest.0.push_back(value);
-        self.sorted.insert(place(&self.sorted, value), value);
-    }
-
-    /// Where a number stands among all but the newest `without` of them, in (0, 1).
-    fn share_below(&self, value: f32, without: usize) -> f64 {
-        let below = self.sorted.partition_point(|other| *other < value);
-        let up_to = self.sorted.partition_point(|other| *other <= value);
-        let without = without.min(self.sorted.len() - 1);
-        let newest = || self.newest.0.iter().rev().take(without);
-        let newer = newest().filter(|other| **other < value).count()
-            + newest().filter(|other| **other <= value).count();
-        (0.5 * (below + up_to - newer) as f64 + 0.5) / (self.sorted.len() - without + 1) as f64
-    }
-
-    /// Linear between order statistics at i / (n + 1).
-    fn quantile(&self, p: f64) -> f64 {
-        let sorted = &self.sorted;
-        let rank = (p * (sorted.len() + 1) as f64 - 1.0).clamp(0.0, (sorted.len() - 1) as f64);
-        let (low, part) = (rank.floor() as usize, rank.fract());
-        let high = (low + 1).min(sorted.len() - 1);
-        let [low, high] = [sorted[low], sorted[high]].map(f64::from);
-        low + part * (high - low)
-    }
-}
-
 /// The intervals of one horizon.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Interval {
@@ -162,9 +111,11 @@ pub struct Interval {
     excesses: Vec<Ring>,
     /// Of each level, in units of the spread; zeros where `dtaci` corrects.
     corrections: Vec<f64>,
+    /// m of each level: how much more often than it claims it has missed lately; zeros where `dtaci` corrects.
+    strains: Vec<f64>,
     /// Of each level, where it corrects.
     dtaci: Vec<Dtaci>,
-    /// s.
+    /// Of |u|.
     mean: f64,
     means: [f64; 5],
     seen: u64,
@@ -193,14 +144,13 @@ impl Interval {
         // Residuals that overlap by h windows tell an h-th of what they seem to, and of a slower change.
         let gain = Gain::new(factors, FORGETTING, RIDGE * horizon * horizon.sqrt());
         // The tails leave first: real ones replace them best.
-        let prior = |signs: [f32; 2]| {
-            Ring::from(Newest(PRIOR.iter().rev().flat_map(|&z| signs.map(|sign| sign * z)).collect()))
-        };
+        let prior = |signs: [f32; 2]| Ring::of(PRIOR.iter().rev().flat_map(|&z| signs.map(|sign| sign * z)));
         Interval {
             residuals: prior([-1.0, 1.0]),
             // A network that knows nothing has intervals without width.
             excesses: vec![prior([1.0, 1.0]); if has_heads { levels.len() } else { 0 }],
             corrections: vec![0.0; levels.len()],
+            strains: vec![0.0; levels.len()],
             dtaci: match correction {
                 Correction::PTracker => Vec::new(),
                 Correction::Dtaci => levels.iter().map(|&level| Dtaci::new(level)).collect(),
@@ -224,7 +174,7 @@ impl Interval {
     ) -> Spread {
         let Interval { means, tilt, phases, .. } = self;
         let logs = means.map(|mean| libm::log(mean / MEAN));
-        let base = 0.5 * logs[BASE[0]] + 0.5 * logs[BASE[1]];
+        let base: f64 = logs.iter().zip(BASE).map(|(log, share)| log * share).sum();
         let clip = |value: f64| value.clamp(-FACTOR_CLIP, FACTOR_CLIP) as f32;
         let phase = phase
             .filter(|_| !phases.is_empty())
@@ -243,9 +193,11 @@ impl Interval {
 
     /// Bounds around the forecast for each of the ascending `levels`, in units of the spread; the outer hold the inner. `heads`:
     /// the network's own, in the same units; none where it has none.
-    pub fn bounds(&self, levels: &[f64], heads: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    pub fn bounds(&self, levels: &[f64], heads: &[(f64, f64)], horizon: u32) -> Vec<(f64, f64)> {
+        let widen = WIDEN * f64::from(horizon).sqrt();
         let mut bounds: Vec<(f64, f64)> = Vec::with_capacity(levels.len());
         for (at, (&level, correction)) in levels.iter().zip(&self.corrections).enumerate() {
+            let strain = self.strains[at] / (1.0 - level);
             let level = self.dtaci.get(at).map_or(level, |dtaci| 1.0 - dtaci.alpha());
             let (mut lower, mut upper) = match (heads.get(at), self.excesses.get(at)) {
                 (Some((lower, upper)), Some(excesses)) => {
@@ -260,10 +212,9 @@ impl Interval {
                     )
                 }
             };
-            if lower > upper {
-                let middle = 0.5 * (lower + upper);
-                (lower, upper) = (middle, middle);
-            }
+            let middle = 0.5 * (lower + upper);
+            let half = 0.5 * (upper - lower).max(0.0) * libm::exp((widen * strain).clamp(NARROWEST, WIDEST));
+            (lower, upper) = (middle - half, middle + half);
             if let Some(&(inner_lower, inner_upper)) = bounds.last() {
                 (lower, upper) = (inner_lower.min(lower), inner_upper.max(upper));
             }
@@ -284,12 +235,15 @@ impl Interval {
         let residual = residual.clamp(-RESIDUAL_CLIP, RESIDUAL_CLIP);
         let u = residual / spread.scale;
         self.correct(u, heads, missed, horizon);
-        self.residuals.push(u as f32);
-        for (excesses, &head) in self.excesses.iter_mut().zip(heads) {
-            excesses.push(excess(head, u));
+        let drawn = (self.seen as u32).wrapping_add(1).wrapping_mul(GOLDEN);
+        if f64::from(drawn) < f64::from(u32::MAX) / f64::from(horizon).sqrt() {
+            self.residuals.push(u as f32);
+            for (excesses, &head) in self.excesses.iter_mut().zip(heads) {
+                excesses.push(excess(head, u));
+            }
         }
         let Interval { mean, means, seen, tilt, gain, phases, .. } = self;
-        *mean = (*mean + STEP * (u.abs().min(5.0 * *mean) - *mean)).max(LEAST_SCALE);
+        *mean += STEP * (u.abs().min(JUMP * MEAN) - *mean);
         let factors = DVector::from_iterator(factors.len(), factors.iter().map(|&factor| f64::from(factor)));
         tilt.axpy(0.5 * ((u * u).min(16.0) - 1.0), &gain.direction(&factors), 1.0);
         gain.absorb(&factors);
@@ -313,15 +267,19 @@ impl Interval {
         missed: impl Iterator<Item = (f64, bool)>,
         horizon: u32,
     ) {
+        let overlap = f64::from(horizon).sqrt();
         if self.dtaci.is_empty() {
-            for (correction, (level, missed)) in self.corrections.iter_mut().zip(missed) {
+            let step = STEP / overlap.sqrt() * MEAN.min(2.0 * self.mean);
+            let corrections = self.corrections.iter_mut().zip(&mut self.strains);
+            for ((correction, strain), (level, missed)) in corrections.zip(missed) {
                 let excess = f64::from(u8::from(missed)) - (1.0 - level);
-                *correction = (*correction + STEP * self.mean * excess).clamp(-2.0, 8.0);
+                *correction = (*correction + step * excess).clamp(-2.0, 8.0);
+                *strain += STRAIN_STEP.min(STRAIN_SHARE * (1.0 - level)) * (excess - *strain);
             }
             return;
         }
         // Among those that were known when it was made: the newer ones overlap with it.
-        let newer = horizon as usize - 1;
+        let newer = (f64::from(horizon - 1) / overlap).ceil() as usize;
         for (at, dtaci) in self.dtaci.iter_mut().enumerate() {
             let held_at = match (self.excesses.get(at), heads.get(at)) {
                 (Some(excesses), Some(&head)) => 1.0 - excesses.share_below(excess(head, u), newer),
@@ -356,7 +314,7 @@ mod tests {
         let mut held = vec![0.0; LEVELS.len()];
         for (at, &residual) in residuals.iter().enumerate() {
             let spread = interval.spread(&fresh, &[], None, &mut factors);
-            let bounds = interval.bounds(&LEVELS, &[]);
+            let bounds = interval.bounds(&LEVELS, &[], horizon);
             let u = residual / spread.scale;
             let missed: Vec<bool> = bounds.iter().map(|(lower, upper)| u < *lower || *upper < u).collect();
             if at >= residuals.len() / 2 {
@@ -376,7 +334,7 @@ mod tests {
     fn before_any_residual_the_interval_is_the_normal_one() {
         let interval = Interval::new(&[0.9], (Correction::PTracker, false), 1, (0, 0));
         let spread = interval.spread(&Freshness::default(), &[], None, &mut vec![0.0; factors_of(0, 0)]);
-        let (lower, upper) = interval.bounds(&[0.9], &[])[0];
+        let (lower, upper) = interval.bounds(&[0.9], &[], 1)[0];
         assert_eq!(spread.scale, 1.0);
         assert!((upper - 1.645).abs() < 0.3 && (lower + upper).abs() < 1e-6, "{lower} {upper}");
     }
@@ -397,10 +355,31 @@ mod tests {
 
     #[test]
     fn a_series_that_stood_still_is_covered_again_soon() {
-        let residuals: Vec<f64> = (0..3000)
+        // The second half begins when a ring of residuals has passed since it moves.
+        let residuals: Vec<f64> = (0..4000)
             .map(|n: u64| if n < 1500 { 0.0 } else { ((n * 37) % 101) as f64 / 50.0 - 1.0 })
             .collect();
-        assert!(BOTH.iter().all(|&correction| coverage(correction, &residuals, 1)[2] > 0.85));
+        let covers = BOTH.map(|correction| coverage(correction, &residuals, 1)[2]);
+        assert!(covers.iter().all(|&covers| covers > 0.88), "{covers:?}");
+    }
+
+    #[test]
+    fn misses_in_a_row_widen_it_within_limits_and_hits_narrow_it_again() {
+        let draw = |n: u64| ((n * 7919 + 13) % 1009) as f64 / 504.5 - 1.0;
+        let mut interval = Interval::new(&[0.9], (Correction::PTracker, false), 6, (0, 0));
+        let (fresh, mut factors) = (Freshness::default(), vec![0.0; factors_of(0, 0)]);
+        let mut learn = |interval: &mut Interval, n: u64, missed: bool| {
+            let spread = interval.spread(&fresh, &[], None, &mut factors);
+            interval.learn(draw(n), (&spread, &factors, &[]), [(0.9, missed)].into_iter(), (None, 6));
+            let (lower, upper) = interval.bounds(&[0.9], &[], 6)[0];
+            upper - lower
+        };
+        let before = (0..1000).fold(0.0, |_, n| learn(&mut interval, n, n % 10 == 0));
+        let most = (1000..1040).fold(0.0, |_, n| learn(&mut interval, n, true));
+        // The residuals themselves are as before: e^0.3, and 40 steps of the tracker.
+        assert!(1.3 * before < most && most < 1.6 * before, "{before} {most}");
+        let after = (1040..2000).fold(0.0, |_, n| learn(&mut interval, n, n % 20 == 0));
+        assert!(after < before, "{before} {after}");
     }
 
     #[test]
@@ -415,7 +394,7 @@ mod tests {
             for n in 0..4000 {
                 let spread = interval.spread(&fresh, &[], None, &mut factors);
                 let heads = [(-width / spread.scale, width / spread.scale)];
-                let (lower, upper) = interval.bounds(&[0.8], &heads)[0];
+                let (lower, upper) = interval.bounds(&[0.8], &heads, 1)[0];
                 let u = draw(n) / spread.scale;
                 let missed = u < lower || upper < u;
                 held += if n >= 2000 && !missed { 1.0 } else { 0.0 };
@@ -434,7 +413,7 @@ mod tests {
                 fresh.update(residual.abs());
                 let spread = interval.spread(&fresh, &[residual], Some(at % 4), &mut factors);
                 prop_assert!(spread.scale.is_finite() && spread.scale > 0.0);
-                let bounds = interval.bounds(&LEVELS, &[]);
+                let bounds = interval.bounds(&LEVELS, &[], 3);
                 prop_assert!(bounds.iter().all(|(lower, upper)| lower <= upper));
                 prop_assert!(bounds.windows(2).all(|pair| pair[1].0 <= pair[0].0 && pair[0].1 <= pair[1].1));
                 let missed = LEVELS.into_iter().zip([at % 2 == 0, true, at % 9 == 0]);

@@ -20,6 +20,7 @@ mod phases;
 mod recorder;
 mod records;
 mod recursion;
+mod ring;
 mod rows;
 mod scale;
 mod season_level;
