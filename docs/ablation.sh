@@ -47,7 +47,7 @@ table() {
     local common=("$@")
     row "all as the file says"
     row "target's own column only" --set "forecast.features=[$target]"
-    row "no calendar" --set 'forecast.calendar=[]'
+    grep -q '^  calendar:' "pipelines/$pipeline.yaml" && row "no calendar" --set 'forecast.calendar=[]'
     row "without rls" --set "forecast.experts=[naive, ${seasonal}ewma, rnn]"
     row "without rnn" --set "forecast.experts=[naive, ${seasonal}ewma, rls]"
     row "without ewma and seasonal_naive" --set 'forecast.experts=[naive, rls, rnn]'

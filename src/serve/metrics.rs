@@ -164,7 +164,11 @@ impl Metrics {
         if counts.is_empty() {
             "no record was rejected".into()
         } else {
-            format!("rejected: {}", counts.join(", "))
+            let hint = match count(&Reason::Late) {
+                0 => "",
+                _ => " (late: the window had closed; sort a file by time, or raise window.lateness)",
+            };
+            format!("rejected: {}{hint}", counts.join(", "))
         }
     }
 
