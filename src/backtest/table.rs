@@ -39,11 +39,14 @@ pub fn summary(measured: &Measured) -> String {
     let Measured { windows, records, forecasts, scored, skipped, unscored, pending, .. } = measured;
     let seconds = measured.elapsed_seconds;
     let speed = if seconds > 0.0 { *records as f64 / seconds } else { 0.0 };
-    let why = match () {
-        () if *scored > 0 => "",
-        () if *windows == 0 => "\nnothing is scored: no record was usable",
-        () if *skipped > 0 => "\nnothing is scored: --skip passes over all there is",
-        () => "\nnothing is scored: no target was observed in two windows a horizon apart",
+    let why = if *scored > 0 {
+        ""
+    } else if *windows == 0 {
+        "\nnothing is scored: no record was usable"
+    } else if *skipped > 0 {
+        "\nnothing is scored: --skip passes over all there is"
+    } else {
+        "\nnothing is scored: no target was observed in two windows a horizon apart"
     };
     format!(
         "{windows} windows, {records} ticks in {seconds:.1} s: {speed:.0} ticks/s; {forecasts} forecasts: {scored} scored, \

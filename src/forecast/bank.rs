@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::block;
-use super::experts::{AnyExpert, Seen, Shape, Truth, roster};
+use super::experts::{AnyExpert, Inputs, Seen, Shape, Truth, roster};
 use super::features::Features;
 use super::interval::{Freshness, Interval, factors_of};
 use super::mixture::Mixture;
@@ -221,7 +221,8 @@ impl Bank {
         let from = back.checked_mul(kit.width).and_then(|back| self.features.len().checked_sub(back));
         let Some(from) = from else { return };
         let features: Vec<f32> = self.features.range(from..from + kit.width).copied().collect();
-        let truth = Truth { moved, features: &features, short: &kit.short, from_truth: made.from_truth };
+        let features = Inputs::new(&features, &kit.short);
+        let truth = Truth { moved, features: &features, from_truth: made.from_truth };
         let mut notes = notes;
         for expert in &mut self.experts {
             let expert = expert.get_mut();
@@ -244,13 +245,13 @@ impl Bank {
         let phase = self.phases.at(kit.phase(window.number)).map(|mean| mean.clamp(-5.0, 5.0) as f32);
         let inputs = predicted.inputs.iter().copied();
         let features: Vec<f32> = [1.0].into_iter().chain(inputs).chain(phase).collect();
+        let inputs = Inputs::new(&features, &kit.short);
         let seen = Seen {
             series,
             horizons: &kit.horizons,
             season: kit.season,
             is_truth: window.is_truth,
-            features: &features,
-            short: &kit.short,
+            features: &inputs,
             network: [&predicted.raw, &predicted.averaged],
         };
         self.experts.iter_mut().for_each(|expert| expert.get_mut().observe(&seen));

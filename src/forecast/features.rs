@@ -120,7 +120,7 @@ pub fn lengths(plan: &ForecastPlan) -> impl Iterator<Item = u32> {
 }
 
 /// How far back the phase of a horizon is found in the last season; a horizon of whole seasons has its own phase.
-fn to_phase(season: u32, horizon: u32) -> u32 {
+pub fn to_phase(season: u32, horizon: u32) -> u32 {
     season - horizon % season
 }
 

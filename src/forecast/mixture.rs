@@ -15,15 +15,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::scale::MeanError;
 use crate::config::plan::MixtureRule;
 
 /// Where the loss turns straight at most, at least, and in mean errors.
 const DELTA: f64 = 0.5;
 const LEAST_DELTA: f64 = 1e-3;
 const DELTA_SHARE: f64 = 0.6;
-/// Rate of the mean error, and how many of them one counts at most.
+/// Rate of the mean error.
 const ERROR_RATE: f64 = 0.005;
-const ERROR_JUMP: f64 = 5.0;
 /// Errors before their mean is known.
 const KNOWN: u64 = 5;
 /// A range or a variance below is none.
@@ -133,9 +133,8 @@ pub struct Mixture {
     slow: Aggregate,
     fast: Aggregate,
     top: Aggregate,
-    /// Mean |error| of the mixture, and of how many.
-    error: f64,
-    errors: u64,
+    /// Of the mixture.
+    errors: MeanError,
 }
 
 impl Mixture {
@@ -145,8 +144,7 @@ impl Mixture {
             slow: Aggregate::new(&SLOW, len),
             fast: Aggregate::new(&FAST, len),
             top: Aggregate::new(&TOP, 2),
-            error: 0.0,
-            errors: 0,
+            errors: MeanError::default(),
         }
     }
 
@@ -157,17 +155,14 @@ impl Mixture {
         let top = self.top.say([slow, fast].into_iter());
         // Before the first truth the first one speaks alone: opinions that nothing supports are for learning from.
         let first = moves().next().unwrap_or_default();
-        Said { slow, fast, top, mixed: if self.errors > 0 { top } else { first } }
+        Said { slow, fast, top, mixed: if self.errors.n > 0 { top } else { first } }
     }
 
     /// Learns from the move that came, `horizon` windows after `said` and `moves`.
     pub fn learn(&mut self, rule: MixtureRule, said: &Said, moves: &[f32], y: f64, horizon: u32) {
         let moves: Vec<f64> = moves.iter().map(|&moved| f64::from(moved)).collect();
-        let error = (said.mixed - y).abs();
-        self.errors += 1;
-        let most = if self.errors > KNOWN { ERROR_JUMP * self.error } else { f64::INFINITY };
-        self.error += ERROR_RATE.max(1.0 / self.errors as f64) * (error.min(most) - self.error);
-        let came = (y, (DELTA_SHARE * self.error).clamp(LEAST_DELTA, DELTA));
+        self.errors.update(said.mixed - y, ERROR_RATE, KNOWN);
+        let came = (y, (DELTA_SHARE * self.errors.mean).clamp(LEAST_DELTA, DELTA));
         self.slow.learn((&SLOW, rule), said.slow, &moves, came, horizon);
         self.fast.learn((&FAST, rule), said.fast, &moves, came, horizon);
         self.top.learn((&TOP, rule), said.top, &[said.slow, said.fast], came, horizon);
@@ -177,7 +172,7 @@ impl Mixture {
     pub fn weights(&self) -> impl Iterator<Item = f64> {
         let (slow, fast) = (self.top.weights[0], self.top.weights[1]);
         let weights = self.slow.weights.iter().zip(&self.fast.weights).enumerate();
-        weights.map(move |(k, (a, b))| match self.errors > 0 {
+        weights.map(move |(k, (a, b))| match self.errors.n > 0 {
             true => slow * a + fast * b,
             false => f64::from(u8::from(k == 0)),
         })

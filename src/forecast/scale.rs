@@ -15,9 +15,14 @@ const KNOWN: u64 = 10;
 /// Its square is still a number.
 const LARGEST: f64 = 1e150;
 
+/// How large a difference may be that is not absurd.
+fn limit(n: u64, scale: f64, outlier: f64) -> f64 {
+    if n > KNOWN && scale > 0.0 { (outlier * scale).min(LARGEST) } else { LARGEST }
+}
+
 /// A difference as a scale takes it in.
 fn tame(difference: f64, n: u64, scale: f64, outlier: f64) -> f64 {
-    let limit = if n > KNOWN && scale > 0.0 { (outlier * scale).min(LARGEST) } else { LARGEST };
+    let limit = limit(n, scale, outlier);
     difference.clamp(-limit, limit)
 }
 
@@ -46,10 +51,8 @@ impl Level {
 
     /// The value, or where it is absurd the nearest that is not.
     pub fn tame(&self, x: f64) -> f64 {
-        let limit =
-            if self.n > KNOWN && self.variance > 0.0 { STEP_OUTLIER * self.variance.sqrt() } else { LARGEST };
-        let (low, high) = (self.mean - limit.min(LARGEST), self.mean + limit.min(LARGEST));
-        x.clamp(low, high).clamp(-LARGEST, LARGEST)
+        let limit = limit(self.n, self.variance.sqrt(), STEP_OUTLIER);
+        x.clamp(self.mean - limit, self.mean + limit).clamp(-LARGEST, LARGEST)
     }
 
     /// The standardised value, 0 while nothing varies.
@@ -82,6 +85,25 @@ impl StepScale {
     pub fn scaled(&self, difference: f64) -> f64 {
         let rms = self.rms();
         if rms > 0.0 { difference / rms } else { 0.0 }
+    }
+}
+
+/// Mean size of errors: a plain mean at first, then at a rate, of which one error counts at most [`ERROR_JUMP`] means.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct MeanError {
+    pub mean: f64,
+    /// Errors so far.
+    pub n: u64,
+}
+
+const ERROR_JUMP: f64 = 5.0;
+
+impl MeanError {
+    /// `known`: errors before their size is known.
+    pub fn update(&mut self, error: f64, rate: f64, known: u64) {
+        self.n += 1;
+        let most = if self.n > known { ERROR_JUMP * self.mean } else { f64::INFINITY };
+        self.mean += rate.max(1.0 / self.n as f64) * (error.abs().min(most) - self.mean);
     }
 }
 

@@ -8,15 +8,14 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::block;
-use super::scale::StepScale;
+use super::scale::{MeanError, StepScale};
 
 /// Longer seasons have no table: a year of hours would weigh more than all else, and be seen too seldom.
 const LONGEST: u32 = 1024;
 /// Rate of a deviation once it is warm.
 const RATE: f64 = 0.05;
-/// Of the mean size of errors, and how many of them one counts at most, in it and in a deviation.
+/// Of the mean size of errors, and how many of them one counts at most in a deviation.
 const ERROR_RATE: f64 = 0.01;
-const ERROR_JUMP: f64 = 5.0;
 const ERROR_CLIP: f64 = 3.0;
 /// Errors before their size is known.
 const KNOWN: u64 = 10;
@@ -31,9 +30,7 @@ pub struct SeasonLevel {
     deviations: VecDeque<f64>,
     /// How often each phase was seen, to the point where it does not matter.
     seen: Vec<u8>,
-    /// Mean |error|, and of how many.
-    error: f64,
-    errors: u64,
+    errors: MeanError,
     /// Of how far values are from what is usual so many windows later.
     scales: Vec<(u32, StepScale)>,
 }
@@ -49,11 +46,16 @@ impl SeasonLevel {
         let deviations = vec![0.0; len].into();
         let scales = horizons.iter().map(|&horizon| (horizon, StepScale::default())).collect();
         let seen = vec![0; len];
-        SeasonLevel { middle: None, deviations, seen, error: 0.0, errors: 0, scales }
+        SeasonLevel { middle: None, deviations, seen, errors: MeanError::default(), scales }
+    }
+
+    /// Windows in the season.
+    pub fn period(&self) -> u32 {
+        self.deviations.len() as u32
     }
 
     fn phase(&self, n: i64) -> usize {
-        n.rem_euclid(self.deviations.len() as i64) as usize
+        n.rem_euclid(i64::from(self.period())) as usize
     }
 
     /// Takes in the mean over the season that ends with the window numbered `n`, and its value where one was observed.
@@ -62,10 +64,8 @@ impl SeasonLevel {
         let (Some(middle), Some(value)) = (middle, observed) else { return };
         let phase = self.phase(n);
         let error = value - middle - self.deviations[phase];
-        self.errors += 1;
-        let most = if self.errors > KNOWN { ERROR_JUMP * self.error } else { f64::INFINITY };
-        self.error += ERROR_RATE.max(1.0 / self.errors as f64) * (error.abs().min(most) - self.error);
-        let limit = ERROR_CLIP * self.error;
+        self.errors.update(error, ERROR_RATE, KNOWN);
+        let limit = ERROR_CLIP * self.errors.mean;
         self.seen[phase] = self.seen[phase].saturating_add(1);
         let rate = RATE.max(1.0 / f64::from(self.seen[phase]));
         self.deviations[phase] += rate * error.clamp(-limit, limit);

@@ -42,8 +42,8 @@ pub struct Series {
     memory: i64,
     /// Scales of the target's differences by their length in windows.
     steps: BTreeMap<u32, StepScale>,
-    /// What is usual for the target, by the length of the season; seasons that are too long have none.
-    usual: Vec<(u32, SeasonLevel)>,
+    /// What is usual for the target in each season that is not too long for it.
+    usual: Vec<SeasonLevel>,
 }
 
 /// A scale below this part of the value is rounding.
@@ -58,9 +58,9 @@ impl Series {
             memory,
             steps: lengths.map(|length| (length, StepScale::default())).collect(),
             usual: seasons(plan)
-                .iter()
-                .filter(|&&period| SeasonLevel::is_for(period))
-                .map(|&period| (period, SeasonLevel::new(period, &plan.horizons)))
+                .into_iter()
+                .filter(|&period| SeasonLevel::is_for(period))
+                .map(|period| SeasonLevel::new(period, &plan.horizons))
                 .collect(),
         }
     }
@@ -89,8 +89,8 @@ impl Series {
         }
         let level = &self.columns[0].level;
         let value = (observed && values[0].is_some()).then(|| level.tame(value));
-        for (period, usual) in &mut self.usual {
-            usual.update(n, mean_of_last(&self.recent, *period, level), value);
+        for usual in &mut self.usual {
+            usual.update(n, mean_of_last(&self.recent, usual.period(), level), value);
         }
     }
 
@@ -98,14 +98,14 @@ impl Series {
     /// table; none while that is not known.
     pub fn deviation(&self, ahead: u32) -> Option<f64> {
         let &(newest, _) = self.recent.back()?;
-        self.usual.last()?.1.deviation(newest + i64::from(ahead))
+        self.usual.last()?.deviation(newest + i64::from(ahead))
     }
 
     /// How far the target is from what is usual, in a season of `period` windows, so many windows from now, in units of how far
     /// it is as a rule; 0 while that is not known.
     pub fn to_usual(&self, period: u32, horizon: u32) -> f64 {
-        let (Some(&(newest, value)), Some((_, usual))) =
-            (self.recent.back(), self.usual.iter().find(|(own, _)| *own == period))
+        let (Some(&(newest, value)), Some(usual)) =
+            (self.recent.back(), self.usual.iter().find(|usual| usual.period() == period))
         else {
             return 0.0;
         };

@@ -236,10 +236,13 @@ pub fn open_partition(
     };
     let is_known = claim.entry.is_some() || claim.snapshot.is_some();
     let position = match is_known {
-        true => Some(go_on(&mut partition, &claim, extent)?),
-        false => begin(&mut partition, blueprint, extent)?,
+        true => go_on(&mut partition, &claim, extent)?,
+        false => {
+            begin(&mut partition, blueprint, extent)?;
+            None
+        }
     };
-    if let (Some(position), true) = (position, is_known) {
+    if let Some(position) = position {
         let to = claim.entry.map(|entry| entry.progress.position);
         tracing::info!(partition = id, from = position, to, took = ?from.elapsed(), "restored");
         if !partition.is_replaying() {
@@ -251,16 +254,16 @@ pub fn open_partition(
     Ok(Opened { partition, position, entry: claim.entry, resume })
 }
 
-/// A partition of which nothing is known: where to read from, if that is not the source's choice.
+/// A partition of which nothing is known: it has a past, where the pipeline is to learn that first.
 fn begin(
     partition: &mut Partition,
     blueprint: &Blueprint,
     extent: impl FnOnce() -> Result<Option<Range<i64>>>,
-) -> Result<Option<i64>> {
+) -> Result<()> {
     if !blueprint.is_warm() {
-        return Ok(None);
+        return Ok(());
     }
-    let Some(Range { start, end }) = extent()? else { return Ok(None) };
+    let Some(Range { start, end }) = extent()? else { return Ok(()) };
     partition.begin_warm(start, end);
     if start < end {
         let (id, records) = (partition.id(), end - start);
@@ -271,7 +274,7 @@ fn begin(
             "learning the past; forecasts begin where it ends"
         );
     }
-    Ok(Some(start))
+    Ok(())
 }
 
 /// Brings a partition to where its claim says: where to read from.
@@ -279,25 +282,23 @@ fn go_on(
     partition: &mut Partition,
     claim: &Claim,
     extent: impl FnOnce() -> Result<Option<Range<i64>>>,
-) -> Result<i64> {
+) -> Result<Option<i64>> {
     let id = partition.id();
-    let at = claim.snapshot.as_ref().map(|snapshot| snapshot.position);
-    let Some(Entry { progress, .. }) = claim.entry else {
-        claim.snapshot.iter().try_for_each(|snapshot| partition.restore(snapshot, true))?;
-        return Ok(at.unwrap_or_default());
-    };
-    let committed = progress.position;
+    let progress = claim.entry.map(|entry| entry.progress);
     if let Some(snapshot) = &claim.snapshot {
-        partition.restore(snapshot, committed == snapshot.position)?;
-        let at = snapshot.position;
-        if at > committed {
-            let what =
-                format!("partition {id}: its state is of position {at}, but only {committed} is committed");
-            return Err(Error::new(Kind::State, what));
-        }
+        let at_end = progress.is_none_or(|progress| progress.position == snapshot.position);
+        partition.restore(snapshot, at_end)?;
+    }
+    let at = claim.snapshot.as_ref().map(|snapshot| snapshot.position);
+    let Some(progress) = progress else { return Ok(at) };
+    let committed = progress.position;
+    let position = at.unwrap_or(progress.begun);
+    if at.is_some() && position > committed {
+        let what =
+            format!("partition {id}: its state is of position {position}, but only {committed} is committed");
+        return Err(Error::new(Kind::State, what));
     }
     partition.mute_until(progress);
-    let position = at.unwrap_or(progress.begun);
     if position < committed
         && let Some(Range { start: first, .. }) = extent()?
         && first > position
@@ -309,5 +310,5 @@ fn go_on(
         );
         return Err(Error::new(Kind::State, what));
     }
-    Ok(position)
+    Ok(Some(position))
 }

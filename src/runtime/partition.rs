@@ -240,34 +240,30 @@ impl Partition {
     /// Takes in the next records and delivers what comes of them.
     pub fn take(&mut self, records: Records, deliver: &mut Deliver<'_>) -> Result<()> {
         self.begun = self.begun.or(records.first_offset());
-        let Some(live) = self.past_end() else { return self.take_some(records, deliver) };
+        let Some(live) = self.past_end() else {
+            return self.muted(false, deliver, |partition, deliver| partition.take_all(records, deliver));
+        };
         let (past, present) = records.split(live);
-        for records in [past, present] {
+        for (records, is_past) in [(past, true), (present, false)] {
             if !records.is_empty() {
-                self.take_some(records, deliver)?;
+                self.muted(is_past, deliver, |partition, deliver| partition.take_all(records, deliver))?;
             }
         }
         Ok(())
     }
 
-    /// Takes in records that are all of the past, or none.
-    fn take_some(&mut self, records: Records, deliver: &mut Deliver<'_>) -> Result<()> {
-        let past = self.live.is_some_and(|live| records.next_offset().is_some_and(|next| next <= live));
-        self.muted(past, deliver, |partition, deliver| partition.take_all(records, deliver))
-    }
-
     /// Runs `work` with what it delivers counted, and without what is committed already; with nothing but rejects of what is
-    /// `past`.
+    /// the past.
     fn muted(
         &mut self,
-        past: bool,
+        is_past: bool,
         deliver: &mut Deliver<'_>,
         work: impl FnOnce(&mut Self, &mut Deliver<'_>) -> Result<()>,
     ) -> Result<()> {
         let mut emitted = self.emitted;
         let (begun, committed, live) = (self.begun.unwrap_or_default(), self.committed, self.live);
         let done = work(self, &mut |mut outcome: Outcome| {
-            if past {
+            if is_past {
                 outcome.keep_rejects();
             }
             let muted = committed.map(|committed| committed.counts).unwrap_or_default();

@@ -17,6 +17,7 @@ use prometheus::{
 
 use super::scoreboard::{Score, Scoreboard};
 use crate::error::{Kind, OrFail, Result};
+use crate::mean::Mean;
 use crate::message::{Reason, Stream};
 use crate::operator::Stats;
 
@@ -294,14 +295,13 @@ impl Metrics {
             set(&self.train_loss, mean(|stats| stats.train_loss));
             set(&self.gradient_norm, mean(|stats| stats.gradient_norm));
         }
-        let mut weights: BTreeMap<(u32, &str), (f64, f64)> = BTreeMap::new();
+        let mut weights: BTreeMap<(u32, &str), Mean> = BTreeMap::new();
         for weight in partitions.values().flat_map(|stats| &stats.weights) {
-            let (sum, count) = weights.entry((weight.horizon, weight.expert)).or_default();
-            *sum += weight.weight;
-            *count += 1.0;
+            weights.entry((weight.horizon, weight.expert)).or_default().add(weight.weight);
         }
-        for ((horizon, expert), (sum, count)) in weights {
-            self.expert_weight.with_label_values(&[horizon.to_string().as_str(), expert]).set(sum / count);
+        for ((horizon, expert), mean) in weights {
+            let gauge = self.expert_weight.with_label_values(&[horizon.to_string().as_str(), expert]);
+            gauge.set(mean.value().unwrap_or_default());
         }
         // The partition that is furthest behind: its windows close last.
         if let Some(watermark_us) = partitions.values().filter_map(|stats| stats.watermark_us).min() {

@@ -22,7 +22,7 @@ use rdkafka::producer::Producer;
 use crate::audit::audit;
 use crate::broker::{Broker, private_or_skip};
 use crate::instance::{Instance, ORDERLY, Start, wait_for};
-use crate::rig::{Rig, producer, record, send};
+use crate::rig::{Rig, SHORT_SESSION, producer, record, send};
 
 const PARTITIONS: i32 = 6;
 const SESSION: Duration = Duration::from_millis(1500);
@@ -104,13 +104,7 @@ struct Fleet {
 
 impl Fleet {
     fn start(broker: Broker, records: u64, seed: u64) -> Fleet {
-        let rig = Rig::new(
-            broker.addr(),
-            "chaos",
-            PARTITIONS,
-            "session.timeout.ms: 1500, heartbeat.interval.ms: 400",
-            "transaction.timeout.ms: 4000",
-        );
+        let rig = Rig::new(broker.addr(), "chaos", PARTITIONS, SHORT_SESSION, "transaction.timeout.ms: 4000");
         let feeder = Feeder::start(broker.addr(), records);
         let rng = Pcg64::seed_from_u64(seed);
         let mut fleet =

@@ -17,9 +17,8 @@ use crate::audit::{committed, read_all};
 use crate::broker::{brokers_or_skip, create_topic, private_or_skip};
 use crate::cli::get;
 use crate::instance::{Instance, Start, wait_for};
-use crate::rig::{Rig, producer, send};
+use crate::rig::{Rig, SHORT_SESSION, producer, send};
 
-const SHORT_SESSION: &str = "session.timeout.ms: 1500, heartbeat.interval.ms: 400";
 const SHORT_TRANSACTIONS: &str = "transaction.timeout.ms: 3000";
 const PATIENCE: Duration = Duration::from_secs(60);
 

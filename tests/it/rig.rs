@@ -17,6 +17,9 @@ use crate::audit::{Audit, Undisturbed, audit, input, undisturbed};
 use crate::broker::create_topic;
 use crate::instance::{Instance, Start, wait_for};
 
+/// Properties of a consumer whose partitions are free soon after it was killed.
+pub const SHORT_SESSION: &str = "session.timeout.ms: 1500, heartbeat.interval.ms: 400";
+
 /// How long the group may take to come to where it is waited for.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -79,7 +82,7 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// `source` and `state`: properties of the consumer and of the producer, such as `session.timeout.ms: 1500`.
+    /// `source` and `state`: properties of the consumer and of the producer, such as [`SHORT_SESSION`].
     pub fn new(addr: &str, id: &str, partitions: i32, source: &str, state: &str) -> Rig {
         create_topic(addr, &format!("{id}.in"), partitions);
         let folder = tempfile::tempdir().unwrap();

@@ -8,10 +8,8 @@ use tickcast::message::Stream;
 use crate::audit::{Sent, committed};
 use crate::broker::{brokers_or_skip, create_topic};
 use crate::instance::{Start, wait_for};
-use crate::rig::Rig;
+use crate::rig::{Rig, SHORT_SESSION};
 
-/// A killed instance's partitions are free soon.
-const SHORT_SESSION: &str = "session.timeout.ms: 1500, heartbeat.interval.ms: 400";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn warm(more: &[&str]) -> Start {

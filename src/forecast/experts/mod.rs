@@ -13,6 +13,7 @@ mod smoothing;
 #[cfg(test)]
 mod tests;
 
+use nalgebra::DVector;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,25 @@ use self::seasonal_naive::SeasonalNaive;
 use self::smoothing::Smoothing;
 use super::series::Series;
 
+/// What linear experts see of a window.
+#[derive(Debug, Clone)]
+pub struct Inputs {
+    /// Clipped features, the first of them 1.
+    pub all: DVector<f64>,
+    /// Those that say most of the newest steps and the season.
+    pub short: DVector<f64>,
+}
+
+impl Inputs {
+    /// `short`: places among the features.
+    pub fn new(features: &[f32], short: &[usize]) -> Self {
+        Inputs {
+            all: DVector::from_iterator(features.len(), features.iter().map(|&feature| f64::from(feature))),
+            short: DVector::from_iterator(short.len(), short.iter().map(|&at| f64::from(features[at]))),
+        }
+    }
+}
+
 /// What is known at the newest window of a series.
 #[derive(Clone, Copy)]
 pub struct Seen<'a> {
@@ -32,10 +52,7 @@ pub struct Seen<'a> {
     pub season: Option<u32>,
     /// Whether the target was observed in it.
     pub is_truth: bool,
-    /// Clipped features, the first of them 1.
-    pub features: &'a [f32],
-    /// Places of those that say most of the newest steps and the season.
-    pub short: &'a [usize],
+    pub features: &'a Inputs,
     /// What the network says for each horizon, by its weights as they are and averaged.
     pub network: [&'a [f64]; 2],
 }
@@ -46,9 +63,7 @@ pub struct Truth<'a> {
     /// In units of sigma_h at its origin.
     pub moved: f64,
     /// At its origin.
-    pub features: &'a [f32],
-    /// Places, as in [`Seen`].
-    pub short: &'a [usize],
+    pub features: &'a Inputs,
     /// Whether the target was observed at its origin.
     pub from_truth: bool,
 }
@@ -74,7 +89,7 @@ pub trait Expert {
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
     pub features: usize,
-    /// Features in [`Seen::short`].
+    /// Features in [`Inputs::short`].
     pub short: usize,
     pub horizons: usize,
     /// Whether there is a season.

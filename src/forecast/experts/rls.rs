@@ -9,7 +9,7 @@
 use nalgebra::DVector;
 use serde::{Deserialize, Serialize};
 
-use super::{Expert, Seen, Shape, Truth};
+use super::{Expert, Inputs, Seen, Shape, Truth};
 use crate::forecast::recursion::{Recursion, Settings};
 
 /// Of the CUSUM: what one error counts at most, what is no lead, and what is enough, a window ahead.
@@ -62,19 +62,14 @@ pub fn members(shape: &Shape) -> Vec<(&'static str, Rls)> {
 }
 
 impl Rls {
-    fn select(&self, features: &[f32], short: &[usize]) -> DVector<f64> {
-        match self.is_short {
-            true => DVector::from_iterator(short.len(), short.iter().map(|&at| f64::from(features[at]))),
-            false => {
-                DVector::from_iterator(features.len(), features.iter().map(|&feature| f64::from(feature)))
-            }
-        }
+    fn select<'a>(&self, features: &'a Inputs) -> &'a DVector<f64> {
+        if self.is_short { &features.short } else { &features.all }
     }
 }
 
 impl Expert for Rls {
     fn observe(&mut self, seen: &Seen<'_>) {
-        let features = self.select(seen.features, seen.short);
+        let features = self.select(seen.features);
         let enough = ENOUGH * seen.horizons.first().map_or(1.0, |&horizon| f64::from(horizon));
         if let Some(Rival { recursion, lead }) = self.rival.as_deref_mut() {
             // All of the window's labels are known now.
@@ -83,26 +78,26 @@ impl Expert for Rls {
                 self.own.begin_with(recursion);
             }
             if seen.is_truth {
-                recursion.absorb(&features);
+                recursion.absorb(features);
             }
         }
         if seen.is_truth {
-            self.own.absorb(&features);
+            self.own.absorb(features);
         }
     }
 
     fn forecast(&self, seen: &Seen<'_>, slot: usize, _: f64, _: &mut [f32]) -> f64 {
-        self.own.say(slot, &self.select(seen.features, seen.short))
+        self.own.say(slot, self.select(seen.features))
     }
 
     fn learn(&mut self, slot: usize, truth: &Truth<'_>, _: &[f32]) {
         if !truth.from_truth {
             return;
         }
-        let features = self.select(truth.features, truth.short);
-        let error = self.own.learn(slot, &features, truth.moved);
+        let features = self.select(truth.features);
+        let error = self.own.learn(slot, features, truth.moved);
         let Some(Rival { recursion, lead }) = self.rival.as_deref_mut() else { return };
-        let of_rival = recursion.learn(slot, &features, truth.moved);
+        let of_rival = recursion.learn(slot, features, truth.moved);
         if slot == 0 {
             let ahead = (error.abs() - of_rival.abs()) / recursion.mean(slot).max(1e-9);
             *lead = (*lead + ahead.clamp(-JUMP, JUMP) - DRIFT).max(0.0);

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Expert, Seen, Shape};
+use crate::forecast::features::to_phase;
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct SeasonalNaive;
@@ -15,7 +16,8 @@ pub fn members(shape: &Shape) -> Vec<(&'static str, SeasonalNaive)> {
 impl Expert for SeasonalNaive {
     fn forecast(&self, seen: &Seen<'_>, slot: usize, sigma: f64, _: &mut [f32]) -> f64 {
         let Some(season) = seen.season else { return 0.0 };
-        let back = (season - seen.horizons[slot] % season) % season;
+        // A horizon of whole seasons ends at the phase of the last value.
+        let back = to_phase(season, seen.horizons[slot]) % season;
         seen.series.difference(back).map_or(0.0, |difference| -difference / sigma)
     }
 }

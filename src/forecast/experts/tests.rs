@@ -47,7 +47,8 @@ impl Course {
             let (then, sigma, features, notes) = &self.made[origin][slot];
             if *sigma > 0.0 {
                 let moved = ((value - then) / sigma).clamp(-8.0, 8.0);
-                let truth = Truth { moved, features, short: &SHORT, from_truth: true };
+                let features = Inputs::new(features, &SHORT);
+                let truth = Truth { moved, features: &features, from_truth: true };
                 self.expert.get_mut().learn(slot, &truth, notes);
             }
         }
@@ -57,13 +58,13 @@ impl Course {
             .map(|feature: f64| feature.clamp(-5.0, 5.0) as f32)
             .to_vec();
         let network = [0.25, -0.5];
+        let inputs = Inputs::new(&features, &SHORT);
         let seen = Seen {
             series: &self.series,
             horizons: &HORIZONS,
             season: Some(SEASON),
             is_truth: true,
-            features: &features,
-            short: &SHORT,
+            features: &inputs,
             network: [&network, &network],
         };
         self.expert.get_mut().observe(&seen);
