@@ -163,4 +163,14 @@ mod tests {
             assert_eq!(level_label(level), label);
         }
     }
+
+    #[test]
+    fn the_week_is_a_season_where_its_days_are_asked_for_and_windows_divide_it() {
+        let days = [Calendar::Hour, Calendar::DayOfWeek];
+        let minutes = |minutes: i64| week(&days, minutes * 60_000_000);
+        assert_eq!([60, 30, 5].map(minutes), [Some(168), Some(336), Some(2016)]);
+        // A day or longer, no part of a week, too many to remember.
+        assert_eq!([24 * 60, 48 * 60, 11, 1].map(minutes), [None; 4]);
+        assert_eq!(week(&[Calendar::Hour], 3_600_000_000), None);
+    }
 }

@@ -101,6 +101,21 @@ fn the_future_changes_no_forecast_before_it() {
 }
 
 #[test]
+fn with_a_week_beside_the_season_it_goes_on_from_its_state_bit_for_bit() {
+    let weekly = SEASONAL.replace("[hour]", "[hour, day_of_week]");
+    assert_eq!(plan_of(&weekly).week, Some(168));
+    let wave = |n: i64| (n as f64 * 0.7).sin() * 3.0 + f64::from(n / 24 % 7 > 4) * 5.0 + noise(n);
+    let all = windows((0..420).map(|n| (n % 37 != 5).then(|| wave(n))));
+    let mut whole = operator(&weekly);
+    is_sound(&run(&mut whole, &all[..400]));
+    let mut resumed = operator(&weekly);
+    resumed.restore(&whole.snapshot()().unwrap()).unwrap();
+    let (whole, resumed) = (run(&mut whole, &all[400..]), run(&mut resumed, &all[400..]));
+    assert!(!whole.results.is_empty());
+    assert_eq!(whole.results, resumed.results);
+}
+
+#[test]
 fn until_a_truth_has_come_the_forecast_is_the_last_value() {
     let out = run(&mut operator(SEASONAL), &windows([0.0, 1.0, 3.0].map(Some)));
     assert_eq!(numbers(&out, Stream::Forecasts, "forecast")[..4], [0.0, 0.0, 1.0, 1.0].map(Some));
