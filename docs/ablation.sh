@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints the ablation tables of docs/ablation.md: what each part of the forecast is worth on the bundled data.
+# Prints the ablation tables of docs/results/ablation.md: what each part of the forecast is worth on the bundled data.
 # TICKCAST: the command to call, `cargo run` unless said. Needs python3. A minute.
 set -euo pipefail
 cd "$(dirname "$0")/.."

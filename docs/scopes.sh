@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints the table of ARCHITECTURE.md, "The forecasters": what a series costs with `scope: shared` and with `scope: series`.
+# Prints the table of docs/results/scopes.md: what a series costs with `scope: shared` and with `scope: series`.
 # Generated prices, the default network, horizons 1 and 5, one partition, one worker. Needs python3.
 # TICKCAST: the command to call, `cargo run` unless said. SERIES: how many, "100 1000" unless said. WINDOWS of each: 600.
 set -euo pipefail

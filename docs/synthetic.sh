@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints the tables of docs/synthetic.md: random walks, on which nothing can be gained, and series that change their ways at once.
+# Prints the tables of docs/results/synthetic.md: random walks, on which nothing can be gained, and series that change their ways at once.
 # TICKCAST: the command to call, `cargo run` unless said. Needs python3. Half a minute.
 set -euo pipefail
 cd "$(dirname "$0")/.."
