@@ -8,24 +8,13 @@ use std::array::from_fn;
 
 use pulp::{Simd, WithSimd};
 
+use super::accumulate::accumulate;
 use super::cells::{Fused, Past};
 use super::lanes::{columns_of_a_tile, load, parts, store};
 use super::panels::{BIASES, Block, LANES, padded};
 use super::products::{Columns, Sums, Transposed, add_transposed_product};
 use super::tape::LayerTape;
-
-/// T steps of B series.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
-    pub steps: usize,
-    pub batch: usize,
-}
-
-impl Window {
-    pub fn columns(&self) -> usize {
-        self.steps * self.batch
-    }
-}
+use super::window::Window;
 
 /// h_1 … h_T of a layer from its inputs and its start state. `V` vectors a row, `A` sums a panel.
 pub struct Forward<'a, C, const V: usize, const A: usize> {
@@ -126,36 +115,6 @@ impl<C: Fused, const V: usize, const A: usize> Forward<'_, C, V, A> {
 #[inline(always)]
 fn hidden_sum<C: Fused>(gate: usize) -> usize {
     if C::APART && gate == 2 { 3 } else { gate }
-}
-
-/// sums[n] += Σ_k rows[k] x[n][k], k ascending, gate v of a row to the sum `sum_of(v)`.
-#[inline(always)]
-pub fn accumulate<S: Simd, const V: usize, const A: usize, const N: usize>(
-    simd: S,
-    sums: &mut [[S::f32s; A]; N],
-    rows: &[S::f32s],
-    part: usize,
-    x: &[&[f32]; N],
-    sum_of: impl Fn(usize) -> usize,
-) {
-    let length = x[0].len();
-    // Loops, not closures: the compiler may leave a closure outside, without the CPU's instructions.
-    let mut x = *x;
-    for x in &mut x {
-        *x = &x[..length];
-    }
-    // A copy that no reference leaves: it stays in registers.
-    let mut held = *sums;
-    for (k, row) in (0..length).zip(rows.chunks_exact(V * parts::<S>())) {
-        let weights: [S::f32s; V] = from_fn(|v| row[v * parts::<S>() + part]);
-        for n in 0..N {
-            let factor = simd.splat_f32s(x[n][k]);
-            for v in 0..V {
-                held[n][sum_of(v)] = simd.mul_add_f32s(weights[v], factor, held[n][sum_of(v)]);
-            }
-        }
-    }
-    *sums = held;
 }
 
 /// Backpropagation through a layer's steps, to the derivatives by its sums (in place of the taped gates).

@@ -13,6 +13,7 @@
 //! `pulp` finds out once what the CPU can (AVX-512, AVX2 with FMA, NEON, or nothing) and compiles the kernels for each.
 //! None of it is unsafe code of ours.
 
+mod accumulate;
 mod cells;
 mod floats;
 mod head;
@@ -22,6 +23,7 @@ mod panels;
 mod products;
 mod tape;
 mod update;
+mod window;
 
 pub use floats::Floats;
 pub use tape::Tape;

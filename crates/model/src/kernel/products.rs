@@ -5,6 +5,7 @@ use std::array::from_fn;
 
 use pulp::Simd;
 
+use super::accumulate::accumulate;
 use super::floats::Floats;
 use super::lanes::{columns_of_a_tile, load, parts, store};
 use super::panels::{BIASES, Block, LANES, padded};
@@ -193,7 +194,7 @@ fn tile<S: Simd, const J: usize, const N: usize>(
                 for column in &mut d {
                     *column = &column[at..at + units];
                 }
-                super::layer::accumulate::<S, J, J, N>(simd, &mut totals, rows, part, &d, |j| j);
+                accumulate::<S, J, J, N>(simd, &mut totals, rows, part, &d, |j| j);
             }
             for (n, totals) in totals.into_iter().enumerate() {
                 for (j, sum) in totals.into_iter().enumerate() {

@@ -2,9 +2,9 @@
 //! It must not know what the kernels do in it.
 
 use super::floats::Floats;
-use super::layer::Window;
 use super::panels::{BIASES, Panels, padded};
 use super::products::Transposed;
+use super::window::Window;
 use crate::spec::{Cell, NetworkSpec};
 
 /// One layer's part: columns of padded H, column t·B + b for step t of series b.
