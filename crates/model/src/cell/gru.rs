@@ -1,7 +1,7 @@
 //! The gated recurrent unit, as PyTorch's `nn.GRU`: the reset gate acts after the hidden product.
 //! It must not know time, batch or layers.
 
-use super::{Backward, Forward, Recurrence};
+use super::recurrence::{Backward, Forward, Recurrence};
 use crate::real::Real;
 
 /// With u = W_ih x_t + b_ih and v = W_hh h_{t-1} + b_hh in PyTorch's order r, z, n:

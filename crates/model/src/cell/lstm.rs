@@ -1,7 +1,7 @@
 //! The long short-term memory cell, as PyTorch's `nn.LSTM`.
 //! It must not know time, batch or layers.
 
-use super::{Backward, Forward, Recurrence};
+use super::recurrence::{Backward, Forward, Recurrence};
 use crate::real::Real;
 
 /// With the gates a = W_ih x_t + b_ih + W_hh h_{t-1} + b_hh in PyTorch's order i, f, g, o:

@@ -1,7 +1,7 @@
 //! The simple (Elman) cell, as PyTorch's `nn.RNN`.
 //! It must not know time, batch or layers.
 
-use super::{Backward, Forward, Recurrence};
+use super::recurrence::{Backward, Forward, Recurrence};
 use crate::real::Real;
 use crate::spec::Activation;
 

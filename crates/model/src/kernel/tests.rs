@@ -4,7 +4,7 @@
 use super::*;
 use crate::network::{Network, State};
 use crate::optimizer::{self, BETAS, Rule};
-use crate::spec::Activation;
+use crate::spec::{Activation, Cell, NetworkSpec};
 use nalgebra::{DMatrix, DVector};
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};

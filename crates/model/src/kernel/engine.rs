@@ -1,0 +1,95 @@
+//! A network's kernels as the crate calls them: compiled for each instruction set, chosen once for this CPU.
+//! It must not know equations, nor the order of what happens within a pass.
+
+use nalgebra::DVector;
+use pulp::Arch;
+
+use super::floats::Floats;
+use super::instruction_set::Path;
+use super::panels::Panels;
+use super::pass::{Pass, Prepare};
+use super::tape::Tape;
+use super::update::{Norm, Step};
+use crate::spec::NetworkSpec;
+
+/// A network's kernels. Parameters, gradients and moments are vectors in the panels' order, `len()` long.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    spec: NetworkSpec,
+    panels: Panels,
+    arch: Arch,
+}
+
+impl Engine {
+    pub fn new(spec: NetworkSpec) -> Engine {
+        Engine { panels: Panels::new(&spec), spec, arch: Arch::new() }
+    }
+
+    /// With the instructions of `path`, to compare; none if the CPU has not got them.
+    pub fn with_path(spec: NetworkSpec, path: Path) -> Option<Engine> {
+        Some(Engine { arch: path.arch()?, ..Engine::new(spec) })
+    }
+
+    pub fn spec(&self) -> &NetworkSpec {
+        &self.spec
+    }
+
+    /// Elements of a parameter vector in the panels' order.
+    pub fn len(&self) -> usize {
+        self.panels.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// From PyTorch's order (`Layout`) to the panels'.
+    pub fn pack(&self, params: &DVector<f32>) -> Floats {
+        self.panels.pack(params)
+    }
+
+    /// The inverse of `pack`.
+    pub fn unpack(&self, packed: &[f32]) -> DVector<f32> {
+        self.panels.unpack(packed)
+    }
+
+    /// The memory that windows of this network need.
+    pub fn tape(&self) -> Tape {
+        Tape::new(self.spec, &self.panels)
+    }
+
+    /// Runs the window that `tape` has begun: its outputs and states.
+    pub fn forward(&self, params: &[f32], tape: &mut Tape) {
+        assert_eq!(params.len(), self.len(), "parameters of another network");
+        self.arch.dispatch(Pass { spec: &self.spec, panels: &self.panels, params, tape, gradient: None });
+    }
+
+    /// Takes `params` for the backward passes that follow.
+    pub fn prepare_backward(&self, params: &[f32], tape: &mut Tape) {
+        self.arch.dispatch(Prepare { panels: &self.panels, params, tape });
+    }
+
+    /// Adds the gradient by the parameters to `gradient`, from the slopes in a tape that has run forwards by the
+    /// parameters of the last `prepare_backward`. The start state counts as a constant.
+    pub fn backward(&self, params: &[f32], tape: &mut Tape, gradient: &mut [f32]) {
+        assert_eq!(gradient.len(), self.len(), "a gradient of another network");
+        tape.begin_backward();
+        self.arch.dispatch(Pass {
+            spec: &self.spec,
+            panels: &self.panels,
+            params,
+            tape,
+            gradient: Some(gradient),
+        });
+    }
+
+    /// One update of the parameters: see `Step`.
+    pub fn update(&self, step: Step<'_>) -> bool {
+        self.arch.dispatch(step)
+    }
+
+    /// The norm of a gradient: the root of its sum of squares, in f32.
+    pub fn norm(&self, gradient: &[f32]) -> f32 {
+        self.arch.dispatch(Norm(gradient))
+    }
+}
