@@ -2,111 +2,30 @@
 //! It must not know what features, steps and labels mean, nor the order of calls: predict, score, then learn is
 //! the caller's duty.
 
+mod sample;
+
 use std::sync::Arc;
 
 use nalgebra::DVector;
 use rand_pcg::Pcg64;
-use serde::{Deserialize, Serialize};
 
+use self::sample::{Source, Weighed};
 use super::error::{ModelError, Result};
 use super::fit::Fit;
-use super::gradient::{Sample, add_label, loss_and_gradient};
+use super::gradient::loss_and_gradient;
 use super::guard::{Guard, Outcome};
-use super::kernel::{Engine, Tape};
-use super::loss::Loss;
+use super::kernel::Tape;
+use super::memory::Memory;
 use super::network::Network;
-use super::optimizer::Optimizer;
 use super::real::finite_or_zero;
-use super::replay::{Pool, Window};
-use super::spec::NetworkSpec;
-use super::track::{Track, TrackShape};
+use super::recipe::{Recipe, Settings};
+use super::replay::Pool;
+use super::track::Track;
 use super::update::Update;
 use super::workspace::{Prediction, Workspace, batch_of_a_tape};
 
 /// Weight of the replayed windows beside the live ones.
 const REPLAY_WEIGHT: f32 = 0.5;
-
-/// How a learner learns. They are the plan's, so they are not part of its memory.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
-    /// Steps of truncated backpropagation, T.
-    pub bptt: usize,
-    /// Steps until the last label of a step is known (the longest horizon), h_max.
-    pub longest_lag: usize,
-    /// Calls of `learn` from update to update, k >= 1. What arrives in between is learned at the next update, so a
-    /// label has to stay in the window for so long: h_max + k <= T.
-    pub stride: usize,
-    /// Past windows learned again at each update, for each series that learns.
-    pub replay: usize,
-    pub loss: Loss,
-    pub optimizer: Optimizer,
-    /// Longest gradient that is applied as it is, in its global norm.
-    pub clip: f32,
-    /// Decay of the averaged weights once warm.
-    pub ema: f32,
-    pub seed: u64,
-}
-
-/// What the learners of a kind share: the network's shape and kernels, and how they learn.
-#[derive(Debug)]
-pub struct Recipe {
-    network: Network,
-    engine: Engine,
-    settings: Settings,
-}
-
-impl Recipe {
-    pub fn new(spec: NetworkSpec, settings: Settings) -> Arc<Recipe> {
-        assert!(settings.bptt > 0 && settings.stride > 0, "a window has steps");
-        assert!(spec.outputs.is_multiple_of(settings.loss.width()), "whole losses at the outputs");
-        Arc::new(Recipe { network: Network::new(spec), engine: Engine::new(spec), settings })
-    }
-
-    pub fn network(&self) -> &Network {
-        &self.network
-    }
-
-    pub fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    /// Memory for its learners to work in.
-    pub fn workspace(&self) -> Workspace {
-        Workspace::new(&self.engine)
-    }
-
-    fn track_shape(&self) -> TrackShape {
-        let spec = self.network.spec();
-        TrackShape {
-            inputs: spec.inputs,
-            labels: spec.outputs / self.settings.loss.width(),
-            state: spec.state_len(),
-            window: self.settings.bptt,
-            longest_lag: self.settings.longest_lag,
-        }
-    }
-}
-
-/// All that a learner has learned: what a snapshot holds. The tracks are the caller's to keep beside it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Memory {
-    fit: Fit,
-    guard: Guard,
-    pool: Pool,
-    rng: Pcg64,
-    /// Calls of `learn` since the last update.
-    waited: usize,
-}
-
-impl Memory {
-    /// Whether it is of a learner of `recipe`.
-    fn is_of(&self, recipe: &Recipe) -> bool {
-        let (len, shape) = (recipe.engine.len(), recipe.track_shape());
-        self.fit.is_of_len(len)
-            && self.guard.kept().is_of_len(len)
-            && self.pool.is_of(shape.window, shape.inputs, shape.labels, shape.state)
-    }
-}
 
 /// A network that learns while it forecasts.
 #[derive(Debug, Clone)]
@@ -303,66 +222,6 @@ impl Learner {
             applied: outcome == Outcome::Applied,
             rolled_back: outcome == Outcome::RolledBack,
         })
-    }
-}
-
-/// Where the window of a sample is, and the weight of each of its labels.
-#[derive(Clone, Copy)]
-struct Weighed<'a>(f32, Source<'a>);
-
-#[derive(Clone, Copy)]
-enum Source<'a> {
-    /// The last steps of a series, its fresh labels.
-    Live(&'a Track),
-    /// A window of the pool, all its labels.
-    Replayed(&'a Window),
-}
-
-impl Sample for Weighed<'_> {
-    fn steps(self) -> usize {
-        match self.1 {
-            Source::Live(track) => track.window().len(),
-            Source::Replayed(window) => window.steps,
-        }
-    }
-
-    fn fill(self, tape: &mut Tape, b: usize) {
-        match self.1 {
-            Source::Live(track) => {
-                for (t, step) in track.window().enumerate() {
-                    if t == 0 {
-                        tape.set_start(b, step.start);
-                    }
-                    tape.input_mut(t, b).copy_from_slice(step.input);
-                }
-            }
-            Source::Replayed(window) => {
-                tape.set_start(b, &window.start);
-                for (t, input) in window.inputs.chunks_exact(window.inputs.len() / window.steps).enumerate() {
-                    tape.input_mut(t, b).copy_from_slice(input);
-                }
-            }
-        }
-    }
-
-    fn add_loss(self, tape: &mut Tape, b: usize, loss: &Loss) -> f32 {
-        let mut add =
-            |step, slot, value| add_label(tape, (step, b), loss, slot * loss.width(), (value, self.0));
-        let mut total = 0.0;
-        match self.1 {
-            Source::Live(track) => {
-                for (t, step) in track.window().enumerate() {
-                    step.fresh().for_each(|(slot, value)| total += add(t, slot, value));
-                }
-            }
-            Source::Replayed(window) => {
-                for (t, labels) in window.labels.chunks_exact(window.labels.len() / window.steps).enumerate()
-                {
-                    labels.iter().enumerate().for_each(|(slot, value)| total += add(t, slot, *value));
-                }
-            }
-        }
-        total
     }
 }
 

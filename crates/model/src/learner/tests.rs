@@ -2,7 +2,9 @@
 //! It must not know the inside of the network.
 
 use super::*;
-use crate::spec::{Activation, Cell};
+use crate::loss::Loss;
+use crate::optimizer::Optimizer;
+use crate::spec::{Activation, Cell, NetworkSpec};
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 

@@ -6,10 +6,12 @@ use std::ops::ControlFlow;
 use rand::Rng;
 use rand_pcg::Pcg64;
 
+use super::history::History;
 use super::pass::Started;
+use super::report::{Progress, Watch};
 use super::sequence::{Sequence, Window, cut_by_time};
+use super::settings::{Mode, Training};
 use super::step::Stepper;
-use super::{History, Mode, Progress, Training, Watch};
 use crate::error::Result;
 use crate::kernel::Tape;
 use crate::tbptt::Example;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::History;
+use super::history::History;
 use super::sequence::Window;
 use crate::kernel::Tape;
 use crate::real::restart_if_overflown;

@@ -1,10 +1,12 @@
 //! Holds training to what it promises: it learns, it does not peek, it ends, it repeats itself.
 
 use super::*;
-use crate::optimizer::{Moments, Rule, Schedule};
+use crate::loss::Loss;
+use crate::optimizer::{Moments, Optimizer, Rule, Schedule};
 use crate::spec::{Activation, Cell};
 use crate::{Network, State};
-use nalgebra::DMatrix;
+use nalgebra::{DMatrix, DVector};
+use rand::Rng;
 
 const SPEC: NetworkSpec = NetworkSpec {
     cell: Cell::Gru,

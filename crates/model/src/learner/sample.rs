@@ -1,0 +1,68 @@
+//! The windows that an online update learns from, live ones and replayed ones, as samples for the gradient.
+//! It must not know which windows are chosen, nor how the labels are weighed.
+
+use crate::gradient::{Sample, add_label};
+use crate::kernel::Tape;
+use crate::loss::Loss;
+use crate::replay::Window;
+use crate::track::Track;
+
+/// Where the window of a sample is, and the weight of each of its labels.
+#[derive(Clone, Copy)]
+pub struct Weighed<'a>(pub f32, pub Source<'a>);
+
+#[derive(Clone, Copy)]
+pub enum Source<'a> {
+    /// The last steps of a series, its fresh labels.
+    Live(&'a Track),
+    /// A window of the pool, all its labels.
+    Replayed(&'a Window),
+}
+
+impl Sample for Weighed<'_> {
+    fn steps(self) -> usize {
+        match self.1 {
+            Source::Live(track) => track.window().len(),
+            Source::Replayed(window) => window.steps,
+        }
+    }
+
+    fn fill(self, tape: &mut Tape, b: usize) {
+        match self.1 {
+            Source::Live(track) => {
+                for (t, step) in track.window().enumerate() {
+                    if t == 0 {
+                        tape.set_start(b, step.start);
+                    }
+                    tape.input_mut(t, b).copy_from_slice(step.input);
+                }
+            }
+            Source::Replayed(window) => {
+                tape.set_start(b, &window.start);
+                for (t, input) in window.inputs.chunks_exact(window.inputs.len() / window.steps).enumerate() {
+                    tape.input_mut(t, b).copy_from_slice(input);
+                }
+            }
+        }
+    }
+
+    fn add_loss(self, tape: &mut Tape, b: usize, loss: &Loss) -> f32 {
+        let mut add =
+            |step, slot, value| add_label(tape, (step, b), loss, slot * loss.width(), (value, self.0));
+        let mut total = 0.0;
+        match self.1 {
+            Source::Live(track) => {
+                for (t, step) in track.window().enumerate() {
+                    step.fresh().for_each(|(slot, value)| total += add(t, slot, value));
+                }
+            }
+            Source::Replayed(window) => {
+                for (t, labels) in window.labels.chunks_exact(window.labels.len() / window.steps).enumerate()
+                {
+                    labels.iter().enumerate().for_each(|(slot, value)| total += add(t, slot, *value));
+                }
+            }
+        }
+        total
+    }
+}

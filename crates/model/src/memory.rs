@@ -1,0 +1,31 @@
+//! All that a learner has learned, as a snapshot holds it.
+//! It must not know how it came to be.
+
+use rand_pcg::Pcg64;
+use serde::{Deserialize, Serialize};
+
+use super::fit::Fit;
+use super::guard::Guard;
+use super::recipe::Recipe;
+use super::replay::Pool;
+
+/// All that a learner has learned: what a snapshot holds. The tracks are the caller's to keep beside it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    pub(super) fit: Fit,
+    pub(super) guard: Guard,
+    pub(super) pool: Pool,
+    pub(super) rng: Pcg64,
+    /// Calls of `learn` since the last update.
+    pub(super) waited: usize,
+}
+
+impl Memory {
+    /// Whether it is of a learner of `recipe`.
+    pub(super) fn is_of(&self, recipe: &Recipe) -> bool {
+        let (len, shape) = (recipe.engine.len(), recipe.track_shape());
+        self.fit.is_of_len(len)
+            && self.guard.kept().is_of_len(len)
+            && self.pool.is_of(shape.window, shape.inputs, shape.labels, shape.state)
+    }
+}

@@ -1,0 +1,73 @@
+//! What the learners of one kind share: the network's shape and kernels, and how they learn.
+//! It must not know what any of them has learned.
+
+use std::sync::Arc;
+
+use super::kernel::Engine;
+use super::loss::Loss;
+use super::network::Network;
+use super::optimizer::Optimizer;
+use super::spec::NetworkSpec;
+use super::track::TrackShape;
+use super::workspace::Workspace;
+
+/// How a learner learns. They are the plan's, so they are not part of its memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Steps of truncated backpropagation, T.
+    pub bptt: usize,
+    /// Steps until the last label of a step is known (the longest horizon), h_max.
+    pub longest_lag: usize,
+    /// Calls of `learn` from update to update, k >= 1. What arrives in between is learned at the next update, so a
+    /// label has to stay in the window for so long: h_max + k <= T.
+    pub stride: usize,
+    /// Past windows learned again at each update, for each series that learns.
+    pub replay: usize,
+    pub loss: Loss,
+    pub optimizer: Optimizer,
+    /// Longest gradient that is applied as it is, in its global norm.
+    pub clip: f32,
+    /// Decay of the averaged weights once warm.
+    pub ema: f32,
+    pub seed: u64,
+}
+
+/// What the learners of a kind share: the network's shape and kernels, and how they learn.
+#[derive(Debug)]
+pub struct Recipe {
+    pub(super) network: Network,
+    pub(super) engine: Engine,
+    pub(super) settings: Settings,
+}
+
+impl Recipe {
+    pub fn new(spec: NetworkSpec, settings: Settings) -> Arc<Recipe> {
+        assert!(settings.bptt > 0 && settings.stride > 0, "a window has steps");
+        assert!(spec.outputs.is_multiple_of(settings.loss.width()), "whole losses at the outputs");
+        Arc::new(Recipe { network: Network::new(spec), engine: Engine::new(spec), settings })
+    }
+
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Memory for its learners to work in.
+    pub fn workspace(&self) -> Workspace {
+        Workspace::new(&self.engine)
+    }
+
+    pub(super) fn track_shape(&self) -> TrackShape {
+        let spec = self.network.spec();
+        TrackShape {
+            inputs: spec.inputs,
+            labels: spec.outputs / self.settings.loss.width(),
+            state: spec.state_len(),
+            window: self.settings.bptt,
+            longest_lag: self.settings.longest_lag,
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What training tells: how far it is, what each epoch came to, what came of all of them.
+//! It must not know how any of it was computed.
+
+use std::ops::ControlFlow;
+
+use nalgebra::DVector;
+
+/// What an epoch came to. Losses are means over labels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Epoch {
+    /// From 1; 0 is the network before training, whose outputs are zero.
+    pub number: usize,
+    /// As the weights were at each of the epoch's updates; none for epoch 0, and where no step could be taken.
+    pub train: Option<f64>,
+    /// By the weights at the epoch's end.
+    pub held_out: f64,
+    /// Whether no earlier held-out loss was as low.
+    pub best: bool,
+    /// Of the next update.
+    pub lr: f64,
+}
+
+/// How far training is.
+#[derive(Debug)]
+pub enum Progress<'a> {
+    /// Updates of the running epoch.
+    Updates { done: usize, of: usize },
+    /// An epoch has ended.
+    Epoch(&'a Epoch),
+}
+
+/// Told how far it is; a break ends training with the best weights so far.
+pub type Watch<'a> = dyn FnMut(Progress<'_>) -> ControlFlow<()> + 'a;
+
+/// Why training ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Patience ran out.
+    Converged,
+    /// All epochs are done.
+    Epochs,
+    /// The watch broke it off.
+    Stopped,
+}
+
+/// What came of a training.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trained {
+    /// The weights with the lowest held-out loss, in the order of the network's layout.
+    pub params: DVector<f32>,
+    /// All whole epochs, from epoch 0.
+    pub history: Vec<Epoch>,
+    /// The epoch that `params` are of.
+    pub best: usize,
+    /// The held-out loss of outputs that are all zero.
+    pub naive: f64,
+    pub ended: Ended,
+    /// Time of the first step held out.
+    pub split: i64,
+    /// Steps not taken because they were not finite.
+    pub skipped: u64,
+}

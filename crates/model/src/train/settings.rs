@@ -1,0 +1,38 @@
+//! How a network is trained offline: what one update is made of, how long, by which loss and optimiser.
+//! It must not know sequences or kernels.
+
+use crate::loss::Loss;
+use crate::optimizer::Optimizer;
+
+/// What one update is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// The next T moments of all sequences, in the order of time, their states carried along.
+    Online,
+    /// So many windows of T steps, shuffled; their start states come from a pass with the weights at the epoch's start.
+    MiniBatch(usize),
+    /// All sequences from their first step to the tail: backpropagation is not truncated, an epoch is one update.
+    FullBatch,
+}
+
+/// How a network is trained.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Training {
+    pub mode: Mode,
+    /// Steps of a window, T.
+    pub bptt: usize,
+    /// From a step to the truth of each label slot (K), in the unit of the sequences' times.
+    pub lags: Vec<i64>,
+    /// Passes over the histories, at most.
+    pub epochs: usize,
+    /// Epochs without a better held-out loss after which it counts as converged.
+    pub patience: usize,
+    /// Share of the steps, the last in time, that is held out; in (0, 1).
+    pub holdout: f64,
+    pub loss: Loss,
+    pub optimizer: Optimizer,
+    /// Longest gradient that is applied as it is.
+    pub clip: f32,
+    /// Of the first weights and of the shuffling.
+    pub seed: u64,
+}
