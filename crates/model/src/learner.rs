@@ -20,7 +20,7 @@ use super::network::Network;
 use super::real::finite_or_zero;
 use super::recipe::{Recipe, Settings};
 use super::replay::Pool;
-use super::track::Track;
+use super::sequence_buffer::SequenceBuffer;
 use super::update::Update;
 use super::workspace::{Prediction, Workspace, batch_of_a_tape};
 
@@ -119,58 +119,64 @@ impl Learner {
     }
 
     /// The memory of a series not seen before.
-    pub fn new_track(&self) -> Track {
-        Track::new(self.recipe.track_shape())
+    pub fn new_buffer(&self) -> SequenceBuffer {
+        SequenceBuffer::new(self.recipe.sequence_shape())
     }
 
-    /// Whether a restored track is of this learner's shape.
-    pub fn fits(&self, track: &Track) -> bool {
-        track.is_of(&self.recipe.track_shape())
+    /// Whether a restored buffer is of this learner's shape.
+    pub fn fits(&self, buffer: &SequenceBuffer) -> bool {
+        buffer.is_of(&self.recipe.sequence_shape())
     }
 
-    /// One step of each track: I features a track in `inputs` are appended to it and move its carried states. A feature
+    /// One step of each buffer: I features a buffer in `inputs` are appended to it and move its carried states. A feature
     /// that is not finite counts as 0, the middle of its scale.
     pub fn predict<'a>(
         &self,
         workspace: &'a mut Workspace,
-        tracks: &mut [&mut Track],
+        buffers: &mut [&mut SequenceBuffer],
         inputs: &[f32],
     ) -> &'a Prediction {
         let features = self.network().spec().inputs;
-        assert_eq!(inputs.len(), tracks.len() * features, "one input a track");
-        debug_assert!(tracks.iter().all(|track| self.fits(track)), "a track of another learner");
-        for (track, input) in tracks.iter_mut().zip(inputs.chunks_exact(features)) {
-            track.push(input.iter().copied().map(finite_or_zero));
+        assert_eq!(inputs.len(), buffers.len() * features, "one input a buffer");
+        debug_assert!(buffers.iter().all(|buffer| self.fits(buffer)), "a buffer of another learner");
+        for (buffer, input) in buffers.iter_mut().zip(inputs.chunks_exact(features)) {
+            buffer.push(input.iter().copied().map(finite_or_zero));
         }
         let Workspace { tape, prediction, .. } = workspace;
         let Prediction { raw, ema, .. } = prediction;
-        self.step(tape, tracks, false, raw);
-        self.step(tape, tracks, true, ema);
+        self.step(tape, buffers, false, raw);
+        self.step(tape, buffers, true, ema);
         prediction
     }
 
-    /// The newest step of each track by the raw or the averaged weights: O outputs a track.
-    fn step(&self, tape: &mut Tape, tracks: &mut [&mut Track], averaged: bool, outputs: &mut Vec<f32>) {
+    /// The newest step of each buffer by the raw or the averaged weights: O outputs a buffer.
+    fn step(
+        &self,
+        tape: &mut Tape,
+        buffers: &mut [&mut SequenceBuffer],
+        averaged: bool,
+        outputs: &mut Vec<f32>,
+    ) {
         let (engine, fit) = (&self.recipe.engine, &self.memory.fit);
         outputs.clear();
-        for tracks in tracks.chunks_mut(batch_of_a_tape(engine, 1)) {
-            tape.begin(1, tracks.len());
-            for (b, track) in tracks.iter().enumerate() {
-                let (raw, ema) = track.states();
+        for buffers in buffers.chunks_mut(batch_of_a_tape(engine, 1)) {
+            tape.begin(1, buffers.len());
+            for (b, buffer) in buffers.iter().enumerate() {
+                let (raw, ema) = buffer.states();
                 tape.set_start(b, if averaged { ema } else { raw });
-                if let Some(step) = track.newest() {
+                if let Some(step) = buffer.newest() {
                     tape.input_mut(0, b).copy_from_slice(step.input);
                 }
             }
             engine.forward(if averaged { &fit.ema } else { &fit.params }, tape);
-            for (b, track) in tracks.iter_mut().enumerate() {
+            for (b, buffer) in buffers.iter_mut().enumerate() {
                 outputs.extend_from_slice(tape.output(0, b));
-                track.carry(averaged, |next| tape.state_after(0, b, next));
+                buffer.carry(averaged, |next| tape.state_after(0, b, next));
             }
         }
     }
 
-    /// One update from the labels that are fresh in the last T steps of `tracks`; none without such labels, nor
+    /// One update from the labels that are fresh in the last T steps of `buffers`; none without such labels, nor
     /// between two updates of a stride.
     ///
     /// ```text
@@ -179,27 +185,31 @@ impl Learner {
     ///
     /// Both are means, so the size of L and its gradient, and with it what `clip` means, depends neither on the
     /// number of series nor on how many labels a step has. Fresh labels count once: afterwards none is fresh.
-    pub fn learn(&mut self, workspace: &mut Workspace, tracks: &mut [&mut Track]) -> Option<Learned> {
-        debug_assert!(tracks.iter().all(|track| self.fits(track)), "a track of another learner");
+    pub fn learn(
+        &mut self,
+        workspace: &mut Workspace,
+        buffers: &mut [&mut SequenceBuffer],
+    ) -> Option<Learned> {
+        debug_assert!(buffers.iter().all(|buffer| self.fits(buffer)), "a buffer of another learner");
         self.memory.waited += 1;
         let mut learned = None;
         if self.memory.waited >= self.recipe.settings.stride {
-            learned = self.update(workspace, tracks);
+            learned = self.update(workspace, buffers);
             self.memory.waited = 0;
-            tracks.iter_mut().for_each(|track| track.learned());
+            buffers.iter_mut().for_each(|buffer| buffer.learned());
         }
-        for track in tracks.iter_mut().filter(|track| track.offers()) {
-            track.offer(self.memory.pool.place(&mut self.memory.rng));
+        for buffer in buffers.iter_mut().filter(|buffer| buffer.offers()) {
+            buffer.offer(self.memory.pool.place(&mut self.memory.rng));
         }
         learned
     }
 
-    fn update(&mut self, workspace: &mut Workspace, tracks: &[&mut Track]) -> Option<Learned> {
+    fn update(&mut self, workspace: &mut Workspace, buffers: &[&mut SequenceBuffer]) -> Option<Learned> {
         let Recipe { engine, settings, .. } = &*self.recipe;
         let Workspace { tape, gradient, next, order, .. } = workspace;
         let Memory { fit, guard, pool, rng, .. } = &mut self.memory;
-        let live = || tracks.iter().filter(|track| track.fresh() > 0);
-        let labels: usize = live().map(|track| track.fresh()).sum();
+        let live = || buffers.iter().filter(|buffer| buffer.fresh() > 0);
+        let labels: usize = live().map(|buffer| buffer.fresh()).sum();
         if labels == 0 {
             return None;
         }
@@ -208,7 +218,7 @@ impl Learner {
         let replayed: usize = windows.clone().map(|window| window.labels.len()).sum();
         let live_weight = 1.0 / labels as f32;
         let replay_weight = REPLAY_WEIGHT / replayed.max(1) as f32;
-        let live = live().map(|track| Weighed(live_weight, Source::Live(track)));
+        let live = live().map(|buffer| Weighed(live_weight, Source::Live(buffer)));
         let samples = live.chain(windows.map(|window| Weighed(replay_weight, Source::Replayed(window))));
         let (params, steps) = (&fit.params, settings.bptt);
         let loss = loss_and_gradient(engine, params, &settings.loss, steps, samples, (tape, &mut *gradient));

@@ -6,7 +6,7 @@
 //!                 └────────── network ─────────┘
 //! kernel                                                 the same, fused, in f32: what runs
 //! loss, optimizer                                        what is made small, and how
-//! track, replay ──▶ gradient ──▶ fit ──▶ guard           what is learned from, the gradient, the step, its safety
+//! buffer, replay ──▶ gradient ──▶ fit ──▶ guard           what is learned from, the gradient, the step, its safety
 //!      └───────────────── learner ────────────────┘      online: predict, learn, snapshot, resume
 //! sequences ──▶ train                                    offline: again and again, until it gets no better
 //! file                                                   the parameters as safetensors, to PyTorch and back
@@ -40,9 +40,9 @@ mod optimizer;
 mod real;
 mod recipe;
 mod replay;
+mod sequence_buffer;
 mod spec;
 mod tbptt;
-mod track;
 mod train;
 mod update;
 mod weights;
@@ -66,8 +66,8 @@ pub use network::{Network, State, Tape};
 pub use optimizer::{BETAS, Moments, Optimizer, Rule, Schedule, clip_global_norm};
 pub use real::Real;
 pub use recipe::{Recipe, Settings};
+pub use sequence_buffer::SequenceBuffer;
 pub use spec::{Activation, Cell, Layout, NetworkSpec, Parameter};
 pub use tbptt::{Example, Target, loss_and_gradient};
-pub use track::Track;
 pub use train::{Ended, Epoch, Mode, Progress, Sequence, Trained, Training, train};
 pub use workspace::{Prediction, Workspace};

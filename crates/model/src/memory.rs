@@ -9,7 +9,7 @@ use super::guard::Guard;
 use super::recipe::Recipe;
 use super::replay::Pool;
 
-/// All that a learner has learned: what a snapshot holds. The tracks are the caller's to keep beside it.
+/// All that a learner has learned: what a snapshot holds. The buffers are the caller's to keep beside it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
     pub(super) fit: Fit,
@@ -23,7 +23,7 @@ pub struct Memory {
 impl Memory {
     /// Whether it is of a learner of `recipe`.
     pub(super) fn is_of(&self, recipe: &Recipe) -> bool {
-        let (len, shape) = (recipe.engine.len(), recipe.track_shape());
+        let (len, shape) = (recipe.engine.len(), recipe.sequence_shape());
         self.fit.is_of_len(len)
             && self.guard.kept().is_of_len(len)
             && self.pool.is_of(shape.window, shape.inputs, shape.labels, shape.state)

@@ -7,8 +7,8 @@ use super::kernel::Engine;
 use super::loss::Loss;
 use super::network::Network;
 use super::optimizer::Optimizer;
+use super::sequence_buffer::SequenceShape;
 use super::spec::NetworkSpec;
-use super::track::TrackShape;
 use super::workspace::Workspace;
 
 /// How a learner learns. They are the plan's, so they are not part of its memory.
@@ -60,9 +60,9 @@ impl Recipe {
         Workspace::new(&self.engine)
     }
 
-    pub(super) fn track_shape(&self) -> TrackShape {
+    pub(super) fn sequence_shape(&self) -> SequenceShape {
         let spec = self.network.spec();
-        TrackShape {
+        SequenceShape {
             inputs: spec.inputs,
             labels: spec.outputs / self.settings.loss.width(),
             state: spec.state_len(),

@@ -2,7 +2,8 @@
 //! It must not know time.
 
 use tickcast_model::{
-    Activation, Cell, HUBER_DELTA, Learner, Loss, NetworkSpec, Optimizer, Recipe, Settings, Track, Workspace,
+    Activation, Cell, HUBER_DELTA, Learner, Loss, NetworkSpec, Optimizer, Recipe, SequenceBuffer, Settings,
+    Workspace,
 };
 
 /// Rounds after which the waves come again.
@@ -13,7 +14,7 @@ const POOL: usize = 256;
 pub struct Online {
     learner: Learner,
     workspace: Workspace,
-    tracks: Vec<Track>,
+    buffers: Vec<SequenceBuffer>,
     /// Steps from a step to each of its labels.
     lags: Vec<usize>,
     inputs: Vec<Vec<f32>>,
@@ -30,7 +31,7 @@ impl Online {
         };
         Online {
             workspace: recipe.workspace(),
-            tracks: (0..series).map(|_| learner.new_track()).collect(),
+            buffers: (0..series).map(|_| learner.new_buffer()).collect(),
             lags: lags.to_vec(),
             inputs: (0..PERIOD)
                 .map(|round| (0..series * spec.inputs).map(|k| wave(round, k)).collect())
@@ -48,7 +49,7 @@ impl Online {
         let settings =
             Settings { longest_lag: 24, replay: 2, loss: Loss::Huber { delta: HUBER_DELTA }, ..settings(32) };
         let mut online = Online::new(spec, settings, &lags, series);
-        // A track offers a window of 32 steps every 16 rounds once it holds 32 + 24 steps.
+        // A buffer offers a window of 32 steps every 16 rounds once it holds 32 + 24 steps.
         online.rounds(32 + 24 + POOL.div_ceil(series) * 16);
         online
     }
@@ -68,17 +69,17 @@ impl Online {
 
     /// One step of every series. Returns something of what came out.
     pub fn round(&mut self) -> f32 {
-        let Online { learner, workspace, tracks, lags, inputs, round } = self;
+        let Online { learner, workspace, buffers, lags, inputs, round } = self;
         let inputs = &inputs[*round % PERIOD];
-        let features = inputs.len() / tracks.len();
-        let mut tracks: Vec<&mut Track> = tracks.iter_mut().collect();
-        let forecast = learner.predict(workspace, &mut tracks, inputs).raw(0)[0];
-        for (track, input) in tracks.iter_mut().zip(inputs.chunks_exact(features)) {
+        let features = inputs.len() / buffers.len();
+        let mut buffers: Vec<&mut SequenceBuffer> = buffers.iter_mut().collect();
+        let forecast = learner.predict(workspace, &mut buffers, inputs).raw(0)[0];
+        for (buffer, input) in buffers.iter_mut().zip(inputs.chunks_exact(features)) {
             for (slot, lag) in lags.iter().enumerate() {
-                track.label(*lag, slot, input[0]);
+                buffer.label(*lag, slot, input[0]);
             }
         }
-        let learned = learner.learn(workspace, &mut tracks);
+        let learned = learner.learn(workspace, &mut buffers);
         *round += 1;
         forecast + learned.map_or(0.0, |learned| learned.loss)
     }

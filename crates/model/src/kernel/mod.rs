@@ -1,5 +1,5 @@
 //! The fused f32 kernels: the same network as `network.rs`, at the machine's speed, the same bits on every CPU.
-//! They must not know series, tracks or how a learner uses them.
+//! They must not know series, buffers or how a learner uses them.
 //!
 //! ```text
 //! floats ─▶ panels      where parameters lie: nothing is packed before a product

@@ -5,7 +5,7 @@ use crate::gradient::{Sample, add_label};
 use crate::kernel::Tape;
 use crate::loss::Loss;
 use crate::replay::Window;
-use crate::track::Track;
+use crate::sequence_buffer::SequenceBuffer;
 
 /// Where the window of a sample is, and the weight of each of its labels.
 #[derive(Clone, Copy)]
@@ -14,7 +14,7 @@ pub struct Weighed<'a>(pub f32, pub Source<'a>);
 #[derive(Clone, Copy)]
 pub enum Source<'a> {
     /// The last steps of a series, its fresh labels.
-    Live(&'a Track),
+    Live(&'a SequenceBuffer),
     /// A window of the pool, all its labels.
     Replayed(&'a Window),
 }
@@ -22,15 +22,15 @@ pub enum Source<'a> {
 impl Sample for Weighed<'_> {
     fn steps(self) -> usize {
         match self.1 {
-            Source::Live(track) => track.window().len(),
+            Source::Live(buffer) => buffer.window().len(),
             Source::Replayed(window) => window.steps,
         }
     }
 
     fn fill(self, tape: &mut Tape, b: usize) {
         match self.1 {
-            Source::Live(track) => {
-                for (t, step) in track.window().enumerate() {
+            Source::Live(buffer) => {
+                for (t, step) in buffer.window().enumerate() {
                     if t == 0 {
                         tape.set_start(b, step.start);
                     }
@@ -51,8 +51,8 @@ impl Sample for Weighed<'_> {
             |step, slot, value| add_label(tape, (step, b), loss, slot * loss.width(), (value, self.0));
         let mut total = 0.0;
         match self.1 {
-            Source::Live(track) => {
-                for (t, step) in track.window().enumerate() {
+            Source::Live(buffer) => {
+                for (t, step) in buffer.window().enumerate() {
                     step.fresh().for_each(|(slot, value)| total += add(t, slot, value));
                 }
             }

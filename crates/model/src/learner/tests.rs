@@ -47,12 +47,12 @@ impl Alone {
         Alone { learner: Learner::new(&recipe), workspace: recipe.workspace() }
     }
 
-    fn predict(&mut self, tracks: &mut [&mut Track], inputs: &[Vec<f32>]) -> Prediction {
-        self.learner.predict(&mut self.workspace, tracks, &inputs.concat()).clone()
+    fn predict(&mut self, buffers: &mut [&mut SequenceBuffer], inputs: &[Vec<f32>]) -> Prediction {
+        self.learner.predict(&mut self.workspace, buffers, &inputs.concat()).clone()
     }
 
-    fn learn(&mut self, tracks: &mut [&mut Track]) -> Option<Learned> {
-        self.learner.learn(&mut self.workspace, tracks)
+    fn learn(&mut self, buffers: &mut [&mut SequenceBuffer]) -> Option<Learned> {
+        self.learner.learn(&mut self.workspace, buffers)
     }
 }
 
@@ -90,24 +90,24 @@ fn skill_on_a_noisy_sine(cell: Cell) -> [f32; 2] {
             (0..steps).map(|t| angle(t).sin() + 0.1 * noise(&mut rng)).collect()
         })
         .collect();
-    let mut tracks: Vec<Track> = series.iter().map(|_| learner.new_track()).collect();
+    let mut buffers: Vec<SequenceBuffer> = series.iter().map(|_| learner.new_buffer()).collect();
     let mut outputs: Vec<Prediction> = Vec::new();
     let (mut squares, mut naive) = ([0.0f32; 2], [0.0f32; 2]);
     for t in 6..steps {
-        let mut tracks: Vec<&mut Track> = tracks.iter_mut().collect();
+        let mut buffers: Vec<&mut SequenceBuffer> = buffers.iter_mut().collect();
         let input = |x: &Vec<f32>| vec![x[t], x[t] - x[t - 1], x[t] - x[t - 3], x[t] - x[t - 6]];
-        outputs.push(learner.predict(&mut tracks, &series.iter().map(input).collect::<Vec<_>>()));
+        outputs.push(learner.predict(&mut buffers, &series.iter().map(input).collect::<Vec<_>>()));
         for (output, lag) in horizons.into_iter().enumerate().filter(|(_, lag)| t >= 6 + lag) {
             for (k, x) in series.iter().enumerate() {
                 let change = x[t] - x[t - lag];
-                tracks[k].label(lag, output, change);
+                buffers[k].label(lag, output, change);
                 if t > 2 * steps / 3 {
                     squares[output] += (outputs[t - 6 - lag].ema(k)[output] - change).powi(2);
                     naive[output] += change.powi(2);
                 }
             }
         }
-        learner.learn(&mut tracks);
+        learner.learn(&mut buffers);
     }
     [0, 1].map(|output| squares[output] / naive[output])
 }
@@ -124,16 +124,16 @@ fn it_learns_a_noisy_sine() {
 #[test]
 fn nothing_fresh_nothing_learned() {
     let mut learner = Alone::new(spec(Cell::Gru), settings(1e-2));
-    let mut track = learner.new_track();
-    assert_eq!(learner.learn(&mut [&mut track]), None);
-    learner.predict(&mut [&mut track], &[vec![1.0, 2.0]]);
-    assert_eq!(learner.learn(&mut [&mut track]), None);
-    track.label(0, 1, 1.0);
-    let learned = learner.learn(&mut [&mut track]).unwrap();
+    let mut buffer = learner.new_buffer();
+    assert_eq!(learner.learn(&mut [&mut buffer]), None);
+    learner.predict(&mut [&mut buffer], &[vec![1.0, 2.0]]);
+    assert_eq!(learner.learn(&mut [&mut buffer]), None);
+    buffer.label(0, 1, 1.0);
+    let learned = learner.learn(&mut [&mut buffer]).unwrap();
     assert!(learned.applied && learned.labels == 1, "{learned:?}");
     // A fresh network says 0: Huber's loss of 1 is a half.
     assert_eq!(learned.loss, 0.5);
-    assert_eq!(learner.learn(&mut [&mut track]), None);
+    assert_eq!(learner.learn(&mut [&mut buffer]), None);
     assert_eq!(learner.updates(), 1);
     assert!(learner.predict(&mut [], &[]).is_empty());
 }
@@ -142,15 +142,15 @@ fn nothing_fresh_nothing_learned() {
 #[test]
 fn the_replayed_windows_weigh_a_half() {
     let mut learner = Alone::new(spec(Cell::Gru), settings(0.0));
-    let mut tracks: Vec<Track> = (0..3).map(|_| learner.new_track()).collect();
+    let mut buffers: Vec<SequenceBuffer> = (0..3).map(|_| learner.new_buffer()).collect();
     for step in 1..=30 {
-        let mut tracks: Vec<&mut Track> = tracks.iter_mut().collect();
-        learner.predict(&mut tracks, &vec![vec![1.0, step as f32]; 3]);
-        for track in &mut tracks {
-            track.label(1, 0, 1.0);
-            track.label(3, 1, 1.0);
+        let mut buffers: Vec<&mut SequenceBuffer> = buffers.iter_mut().collect();
+        learner.predict(&mut buffers, &vec![vec![1.0, step as f32]; 3]);
+        for buffer in &mut buffers {
+            buffer.label(1, 0, 1.0);
+            buffer.label(3, 1, 1.0);
         }
-        let learned = learner.learn(&mut tracks);
+        let learned = learner.learn(&mut buffers);
         // The first windows are whole after T + h_max = 11 steps, and learned again from the next step on.
         let expected = if step > 11 { 0.75 } else { 0.5 };
         assert!(learned.is_none_or(|l| (l.loss - expected).abs() < 1e-5), "step {step}: {learned:?}");
@@ -161,19 +161,19 @@ fn the_replayed_windows_weigh_a_half() {
 #[test]
 fn bad_numbers_cannot_poison_the_weights() {
     let mut learner = Alone::new(spec(Cell::Gru), Settings { loss: Loss::Mse, ..settings(1e-2) });
-    let mut track = learner.new_track();
+    let mut buffer = learner.new_buffer();
     let finite = |learner: &Alone| learner.params().iter().all(|value| value.is_finite());
     for input in [[f32::NAN, 1.0], [f32::INFINITY, -1.0], [0.5, 0.5]] {
-        let prediction = learner.predict(&mut [&mut track], &[input.to_vec()]);
+        let prediction = learner.predict(&mut [&mut buffer], &[input.to_vec()]);
         assert!(prediction.raw.iter().chain(prediction.ema.iter()).all(|value| value.is_finite()));
-        assert!(!track.label(0, 0, f32::NAN) && track.label(0, 0, 1.0));
-        assert!(learner.learn(&mut [&mut track]).unwrap().applied && finite(&learner));
+        assert!(!buffer.label(0, 0, f32::NAN) && buffer.label(0, 0, 1.0));
+        assert!(learner.learn(&mut [&mut buffer]).unwrap().applied && finite(&learner));
     }
     let before = learner.params().clone();
     // Its square overflows.
     for bad in 1..=10u64 {
-        track.label(0, 0, 1e30);
-        let learned = learner.learn(&mut [&mut track]).unwrap();
+        buffer.label(0, 0, 1e30);
+        let learned = learner.learn(&mut [&mut buffer]).unwrap();
         assert!(!learned.applied && learned.rolled_back == bad.is_multiple_of(5), "{bad}: {learned:?}");
         assert!(bad >= 5 || learner.params() == before);
     }
@@ -199,48 +199,48 @@ fn weights_come_in_only_whole() {
 #[derive(Clone)]
 struct World {
     learner: Alone,
-    tracks: Vec<Track>,
+    buffers: Vec<SequenceBuffer>,
 }
 
 impl World {
     fn new(cell: Cell) -> World {
         let learner = Alone::new(spec(cell), settings(1e-2));
-        World { tracks: (0..4).map(|_| learner.new_track()).collect(), learner }
+        World { buffers: (0..4).map(|_| learner.new_buffer()).collect(), learner }
     }
 
     /// Predicts for the series in `present`, labels some of them, learns; returns the bits of the outputs.
     fn step(&mut self, number: u64, present: u8) -> Vec<u32> {
         let mut rng = Pcg64::seed_from_u64(number);
         if present & 16 != 0 {
-            self.tracks[0] = self.learner.new_track();
+            self.buffers[0] = self.learner.new_buffer();
         }
-        let mut tracks: Vec<&mut Track> = self
-            .tracks
+        let mut buffers: Vec<&mut SequenceBuffer> = self
+            .buffers
             .iter_mut()
             .enumerate()
-            .filter_map(|(k, track)| (present >> k & 1 == 1).then_some(track))
+            .filter_map(|(k, buffer)| (present >> k & 1 == 1).then_some(buffer))
             .collect();
-        let inputs: Vec<Vec<f32>> = tracks.iter().map(|_| vec![noise(&mut rng), noise(&mut rng)]).collect();
-        let prediction = self.learner.predict(&mut tracks, &inputs);
-        for track in &mut tracks {
-            track.label(1, 0, noise(&mut rng));
-            track.label(3, 1, noise(&mut rng));
+        let inputs: Vec<Vec<f32>> = buffers.iter().map(|_| vec![noise(&mut rng), noise(&mut rng)]).collect();
+        let prediction = self.learner.predict(&mut buffers, &inputs);
+        for buffer in &mut buffers {
+            buffer.label(1, 0, noise(&mut rng));
+            buffer.label(3, 1, noise(&mut rng));
         }
-        let learned = self.learner.learn(&mut tracks);
+        let learned = self.learner.learn(&mut buffers);
         let numbers = prediction.raw.iter().chain(prediction.ema.iter()).copied();
         numbers.chain(learned.map(|l| l.loss)).map(f32::to_bits).collect()
     }
 
     fn bytes(&self) -> Vec<u8> {
-        postcard::to_stdvec(&(self.learner.memory(), &self.tracks)).unwrap()
+        postcard::to_stdvec(&(self.learner.memory(), &self.buffers)).unwrap()
     }
 
     fn restored(&self) -> World {
-        let (memory, tracks): (Memory, Vec<Track>) = postcard::from_bytes(&self.bytes()).unwrap();
+        let (memory, buffers): (Memory, Vec<SequenceBuffer>) = postcard::from_bytes(&self.bytes()).unwrap();
         let learner = Learner::resume(&self.learner.recipe, memory).unwrap();
-        assert!(tracks.iter().all(|track| learner.fits(track)));
+        assert!(buffers.iter().all(|buffer| learner.fits(buffer)));
         let workspace = self.learner.recipe.workspace();
-        World { learner: Alone { learner, workspace }, tracks }
+        World { learner: Alone { learner, workspace }, buffers }
     }
 }
 
