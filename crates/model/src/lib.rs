@@ -23,7 +23,6 @@
 
 #![forbid(unsafe_code)]
 
-mod block;
 mod cell;
 mod error;
 pub mod file;
@@ -32,6 +31,7 @@ mod gradient;
 mod guard;
 mod head;
 pub mod kernel;
+pub mod le_blob;
 mod learner;
 mod loss;
 mod memory;

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::block;
+use super::le_blob;
 use super::real::restart_if_overflown;
 use super::replay::Window;
 
@@ -61,16 +61,16 @@ pub struct SequenceBuffer {
     shape: SequenceShape,
     /// A row a step: I inputs, the S numbers of the state before it, its labels, NaN while unknown. All in one piece, so
     /// that what copies or writes it does so at the memory's speed. Once it is full, a step takes the oldest one's row.
-    #[serde(with = "block")]
+    #[serde(with = "le_blob")]
     rows: Vec<f32>,
     /// Of every label in `rows`: whether it arrived since the last learning.
     fresh: Vec<bool>,
     /// The row of the oldest step.
     oldest: usize,
-    #[serde(with = "block")]
+    #[serde(with = "le_blob")]
     state: Vec<f32>,
     /// The state that the averaged weights carry: each set of weights has its own.
-    #[serde(with = "block")]
+    #[serde(with = "le_blob")]
     state_ema: Vec<f32>,
     /// Steps since this series last gave a window to the replay pool.
     since_offer: usize,
