@@ -8,7 +8,7 @@ use super::workspace::batch_of_a_tape;
 
 /// One series' window to learn from. Shorter ones of a batch are filled up with zero inputs *after* their last step:
 /// nothing there has a label and time runs forwards, so the filling adds exactly nothing to loss or gradient.
-pub trait Sample: Copy {
+pub trait WindowSample: Copy {
     /// Steps in it, at most T.
     fn steps(self) -> usize;
     /// Writes start state and inputs as series `b` of the tape.
@@ -19,7 +19,7 @@ pub trait Sample: Copy {
 
 /// L over all `samples`, whose windows have at most `longest` steps; its gradient by `params` is left in `gradient`.
 /// Everything is in the order of the panels.
-pub fn loss_and_gradient<S: Sample>(
+pub fn loss_and_gradient<S: WindowSample>(
     engine: &Engine,
     params: &[f32],
     loss: &Loss,
@@ -32,7 +32,7 @@ pub fn loss_and_gradient<S: Sample>(
     let (mut rest, mut total) = (samples, 0.0);
     loop {
         let batch = rest.clone().take(batch_of_a_tape(engine, longest));
-        let Some(steps) = batch.clone().map(Sample::steps).max() else { return total };
+        let Some(steps) = batch.clone().map(WindowSample::steps).max() else { return total };
         let series = batch.clone().count();
         tape.begin(steps, series);
         batch.clone().enumerate().for_each(|(b, sample)| sample.fill(tape, b));
@@ -56,7 +56,7 @@ pub fn add_label(
     loss.add(&outputs[read.clone()], value, weight, &mut slopes[read])
 }
 
-impl Sample for &Example<'_, f32> {
+impl WindowSample for &Example<'_, f32> {
     fn steps(self) -> usize {
         self.inputs.len()
     }

@@ -12,7 +12,7 @@ pub const KEEP_EVERY: u32 = 100;
 
 /// Counts good and bad steps and keeps the copy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Guard {
+pub struct StepGuard {
     kept: Fit,
     good_since_kept: u32,
     bad_in_a_row: u32,
@@ -22,20 +22,20 @@ pub struct Guard {
 
 /// What became of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum StepOutcome {
     Applied,
     Skipped,
     RolledBack,
 }
 
-impl Guard {
+impl StepGuard {
     /// The first copy is the untrained network.
-    pub fn new(fit: &Fit) -> Guard {
-        Guard { kept: fit.clone(), good_since_kept: 0, bad_in_a_row: 0, skipped: 0, rollbacks: 0 }
+    pub fn new(fit: &Fit) -> StepGuard {
+        StepGuard { kept: fit.clone(), good_since_kept: 0, bad_in_a_row: 0, skipped: 0, rollbacks: 0 }
     }
 
     /// Changes `fit` for `next` where it is good; a bad one has a loss, gradient or weights that are not finite.
-    pub fn settle(&mut self, fit: &mut Fit, next: &mut Fit, good: bool) -> Outcome {
+    pub fn settle(&mut self, fit: &mut Fit, next: &mut Fit, good: bool) -> StepOutcome {
         if good {
             std::mem::swap(fit, next);
             self.bad_in_a_row = 0;
@@ -44,18 +44,18 @@ impl Guard {
                 self.kept.copy_from(fit);
                 self.good_since_kept = 0;
             }
-            return Outcome::Applied;
+            return StepOutcome::Applied;
         }
         self.skipped += 1;
         self.bad_in_a_row += 1;
         if self.bad_in_a_row < LIMIT {
-            return Outcome::Skipped;
+            return StepOutcome::Skipped;
         }
         fit.copy_from(&self.kept);
         self.bad_in_a_row = 0;
         self.good_since_kept = 0;
         self.rollbacks += 1;
-        Outcome::RolledBack
+        StepOutcome::RolledBack
     }
 
     /// The copy that a run of bad steps calls back.
@@ -86,21 +86,21 @@ mod tests {
     #[test]
     fn five_bad_steps_in_a_row_bring_the_copy_back() {
         let mut now = fit(0.0);
-        let mut guard = Guard::new(&now);
+        let mut guard = StepGuard::new(&now);
         for step in 1..=150 {
-            assert_eq!(guard.settle(&mut now, &mut fit(step as f32), true), Outcome::Applied);
+            assert_eq!(guard.settle(&mut now, &mut fit(step as f32), true), StepOutcome::Applied);
         }
-        let bad = |now: &mut Fit, guard: &mut Guard| guard.settle(now, &mut fit(f32::NAN), false);
+        let bad = |now: &mut Fit, guard: &mut StepGuard| guard.settle(now, &mut fit(f32::NAN), false);
         for _ in 0..4 {
-            assert_eq!(bad(&mut now, &mut guard), Outcome::Skipped);
+            assert_eq!(bad(&mut now, &mut guard), StepOutcome::Skipped);
         }
         assert_eq!(now.params[0], 150.0);
         // A good step in between starts the count again.
         guard.settle(&mut now, &mut fit(151.0), true);
         for _ in 0..4 {
-            assert_eq!(bad(&mut now, &mut guard), Outcome::Skipped);
+            assert_eq!(bad(&mut now, &mut guard), StepOutcome::Skipped);
         }
-        assert_eq!(bad(&mut now, &mut guard), Outcome::RolledBack);
+        assert_eq!(bad(&mut now, &mut guard), StepOutcome::RolledBack);
         assert_eq!(now.params[0], 100.0);
         assert_eq!((guard.skipped(), guard.rollbacks()), (9, 1));
     }

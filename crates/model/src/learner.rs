@@ -9,20 +9,20 @@ use std::sync::Arc;
 use nalgebra::DVector;
 use rand_pcg::Pcg64;
 
-use self::sample::{Source, Weighed};
+use self::sample::{WeightedWindow, WindowOrigin};
 use super::error::{ModelError, Result};
 use super::fit::Fit;
 use super::gradient::loss_and_gradient;
-use super::guard::{Guard, Outcome};
+use super::guard::{StepGuard, StepOutcome};
 use super::kernel::Tape;
 use super::memory::Memory;
 use super::network::Network;
 use super::real::finite_or_zero;
-use super::recipe::{Recipe, Settings};
-use super::replay::Pool;
+use super::replay::ReplayPool;
 use super::sequence_buffer::SequenceBuffer;
+use super::template::{LearnerSettings, LearnerTemplate};
 use super::update::Update;
-use super::workspace::{Prediction, Workspace, batch_of_a_tape};
+use super::workspace::{LearnerPrediction, LearnerWorkspace, batch_of_a_tape};
 
 /// Weight of the replayed windows beside the live ones.
 const REPLAY_WEIGHT: f32 = 0.5;
@@ -30,13 +30,13 @@ const REPLAY_WEIGHT: f32 = 0.5;
 /// A network that learns while it forecasts.
 #[derive(Debug, Clone)]
 pub struct Learner {
-    recipe: Arc<Recipe>,
+    template: Arc<LearnerTemplate>,
     memory: Memory,
 }
 
 /// What one update did.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Learned {
+pub struct UpdateReport {
     /// Labels that arrived since the last update and were learned.
     pub labels: usize,
     /// The loss before the update: see `Learner::learn`.
@@ -51,24 +51,24 @@ pub struct Learned {
 
 impl Learner {
     /// A learner that knows nothing: its outputs are exactly zero.
-    pub fn new(recipe: &Arc<Recipe>) -> Learner {
-        let params = recipe.network.initial_params(recipe.settings.seed);
-        let fit = Fit::new(recipe.engine.pack(&params));
+    pub fn new(template: &Arc<LearnerTemplate>) -> Learner {
+        let params = template.network.initial_params(template.settings.seed);
+        let fit = Fit::new(template.engine.pack(&params));
         // Another stream than the one that drew the weights.
-        let rng = Pcg64::new(recipe.settings.seed.into(), 1);
-        let memory = Memory { guard: Guard::new(&fit), fit, pool: Pool::default(), rng, waited: 0 };
-        Learner { recipe: Arc::clone(recipe), memory }
+        let rng = Pcg64::new(template.settings.seed.into(), 1);
+        let memory = Memory { guard: StepGuard::new(&fit), fit, pool: ReplayPool::default(), rng, waited: 0 };
+        Learner { template: Arc::clone(template), memory }
     }
 
     /// A learner that goes on from `memory`, bit for bit.
     ///
     /// # Errors
     /// If the memory is of another network or of other windows.
-    pub fn resume(recipe: &Arc<Recipe>, memory: Memory) -> Result<Learner> {
-        if !memory.is_of(recipe) {
+    pub fn resume(template: &Arc<LearnerTemplate>, memory: Memory) -> Result<Learner> {
+        if !memory.is_of(template) {
             return Err(ModelError("the state is of another network or of other windows".into()));
         }
-        Ok(Learner { recipe: Arc::clone(recipe), memory })
+        Ok(Learner { template: Arc::clone(template), memory })
     }
 
     /// Starts anew from given parameters (`network().layout()` says their order): moments, average and guard forget.
@@ -83,14 +83,14 @@ impl Learner {
         if !params.iter().all(|value| value.is_finite()) {
             return Err(ModelError("model weights must be finite".into()));
         }
-        let fit = Fit::new(self.recipe.engine.pack(params));
-        self.memory.guard = Guard::new(&fit);
+        let fit = Fit::new(self.template.engine.pack(params));
+        self.memory.guard = StepGuard::new(&fit);
         self.memory.fit = fit;
         Ok(())
     }
 
     pub fn network(&self) -> &Network {
-        &self.recipe.network
+        &self.template.network
     }
 
     /// What to snapshot.
@@ -100,12 +100,12 @@ impl Learner {
 
     /// The weights, in `network().layout()`'s order.
     pub fn params(&self) -> DVector<f32> {
-        self.recipe.engine.unpack(&self.memory.fit.params)
+        self.template.engine.unpack(&self.memory.fit.params)
     }
 
     /// The averaged weights, in the same order.
     pub fn ema_params(&self) -> DVector<f32> {
-        self.recipe.engine.unpack(&self.memory.fit.ema)
+        self.template.engine.unpack(&self.memory.fit.ema)
     }
 
     /// Updates that led to the present weights.
@@ -114,36 +114,36 @@ impl Learner {
     }
 
     /// Counts of skipped steps and rollbacks.
-    pub fn guard(&self) -> &Guard {
+    pub fn guard(&self) -> &StepGuard {
         &self.memory.guard
     }
 
     /// The memory of a series not seen before.
     pub fn new_buffer(&self) -> SequenceBuffer {
-        SequenceBuffer::new(self.recipe.sequence_shape())
+        SequenceBuffer::new(self.template.sequence_shape())
     }
 
     /// Whether a restored buffer is of this learner's shape.
     pub fn fits(&self, buffer: &SequenceBuffer) -> bool {
-        buffer.is_of(&self.recipe.sequence_shape())
+        buffer.is_of(&self.template.sequence_shape())
     }
 
     /// One step of each buffer: I features a buffer in `inputs` are appended to it and move its carried states. A feature
     /// that is not finite counts as 0, the middle of its scale.
     pub fn predict<'a>(
         &self,
-        workspace: &'a mut Workspace,
+        workspace: &'a mut LearnerWorkspace,
         buffers: &mut [&mut SequenceBuffer],
         inputs: &[f32],
-    ) -> &'a Prediction {
+    ) -> &'a LearnerPrediction {
         let features = self.network().spec().inputs;
         assert_eq!(inputs.len(), buffers.len() * features, "one input a buffer");
         debug_assert!(buffers.iter().all(|buffer| self.fits(buffer)), "a buffer of another learner");
         for (buffer, input) in buffers.iter_mut().zip(inputs.chunks_exact(features)) {
             buffer.push(input.iter().copied().map(finite_or_zero));
         }
-        let Workspace { tape, prediction, .. } = workspace;
-        let Prediction { raw, ema, .. } = prediction;
+        let LearnerWorkspace { tape, prediction, .. } = workspace;
+        let LearnerPrediction { raw, ema, .. } = prediction;
         self.step(tape, buffers, false, raw);
         self.step(tape, buffers, true, ema);
         prediction
@@ -157,7 +157,7 @@ impl Learner {
         averaged: bool,
         outputs: &mut Vec<f32>,
     ) {
-        let (engine, fit) = (&self.recipe.engine, &self.memory.fit);
+        let (engine, fit) = (&self.template.engine, &self.memory.fit);
         outputs.clear();
         for buffers in buffers.chunks_mut(batch_of_a_tape(engine, 1)) {
             tape.begin(1, buffers.len());
@@ -187,13 +187,13 @@ impl Learner {
     /// number of series nor on how many labels a step has. Fresh labels count once: afterwards none is fresh.
     pub fn learn(
         &mut self,
-        workspace: &mut Workspace,
+        workspace: &mut LearnerWorkspace,
         buffers: &mut [&mut SequenceBuffer],
-    ) -> Option<Learned> {
+    ) -> Option<UpdateReport> {
         debug_assert!(buffers.iter().all(|buffer| self.fits(buffer)), "a buffer of another learner");
         self.memory.waited += 1;
         let mut learned = None;
-        if self.memory.waited >= self.recipe.settings.stride {
+        if self.memory.waited >= self.template.settings.stride {
             learned = self.update(workspace, buffers);
             self.memory.waited = 0;
             buffers.iter_mut().for_each(|buffer| buffer.learned());
@@ -204,9 +204,13 @@ impl Learner {
         learned
     }
 
-    fn update(&mut self, workspace: &mut Workspace, buffers: &[&mut SequenceBuffer]) -> Option<Learned> {
-        let Recipe { engine, settings, .. } = &*self.recipe;
-        let Workspace { tape, gradient, next, order, .. } = workspace;
+    fn update(
+        &mut self,
+        workspace: &mut LearnerWorkspace,
+        buffers: &[&mut SequenceBuffer],
+    ) -> Option<UpdateReport> {
+        let LearnerTemplate { engine, settings, .. } = &*self.template;
+        let LearnerWorkspace { tape, gradient, next, order, .. } = workspace;
         let Memory { fit, guard, pool, rng, .. } = &mut self.memory;
         let live = || buffers.iter().filter(|buffer| buffer.fresh() > 0);
         let labels: usize = live().map(|buffer| buffer.fresh()).sum();
@@ -218,19 +222,20 @@ impl Learner {
         let replayed: usize = windows.clone().map(|window| window.labels.len()).sum();
         let live_weight = 1.0 / labels as f32;
         let replay_weight = REPLAY_WEIGHT / replayed.max(1) as f32;
-        let live = live().map(|buffer| Weighed(live_weight, Source::Live(buffer)));
-        let samples = live.chain(windows.map(|window| Weighed(replay_weight, Source::Replayed(window))));
+        let live = live().map(|buffer| WeightedWindow(live_weight, WindowOrigin::Live(buffer)));
+        let samples =
+            live.chain(windows.map(|window| WeightedWindow(replay_weight, WindowOrigin::Replayed(window))));
         let (params, steps) = (&fit.params, settings.bptt);
         let loss = loss_and_gradient(engine, params, &settings.loss, steps, samples, (tape, &mut *gradient));
-        let Settings { optimizer, clip, ema, .. } = settings;
+        let LearnerSettings { optimizer, clip, ema, .. } = settings;
         let update = Update { engine, optimizer, clip: *clip, ema: *ema };
         let (gradient_norm, outcome) = update.take((fit, next, guard), loss, gradient);
-        Some(Learned {
+        Some(UpdateReport {
             labels,
             loss,
             gradient_norm,
-            applied: outcome == Outcome::Applied,
-            rolled_back: outcome == Outcome::RolledBack,
+            applied: outcome == StepOutcome::Applied,
+            rolled_back: outcome == StepOutcome::RolledBack,
         })
     }
 }

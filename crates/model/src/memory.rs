@@ -5,25 +5,25 @@ use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
 use super::fit::Fit;
-use super::guard::Guard;
-use super::recipe::Recipe;
-use super::replay::Pool;
+use super::guard::StepGuard;
+use super::replay::ReplayPool;
+use super::template::LearnerTemplate;
 
 /// All that a learner has learned: what a snapshot holds. The buffers are the caller's to keep beside it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
     pub(super) fit: Fit,
-    pub(super) guard: Guard,
-    pub(super) pool: Pool,
+    pub(super) guard: StepGuard,
+    pub(super) pool: ReplayPool,
     pub(super) rng: Pcg64,
     /// Calls of `learn` since the last update.
     pub(super) waited: usize,
 }
 
 impl Memory {
-    /// Whether it is of a learner of `recipe`.
-    pub(super) fn is_of(&self, recipe: &Recipe) -> bool {
-        let (len, shape) = (recipe.engine.len(), recipe.sequence_shape());
+    /// Whether it is of a learner of `template`.
+    pub(super) fn is_of(&self, template: &LearnerTemplate) -> bool {
+        let (len, shape) = (template.engine.len(), template.sequence_shape());
         self.fit.is_of_len(len)
             && self.guard.kept().is_of_len(len)
             && self.pool.is_of(shape.window, shape.inputs, shape.labels, shape.state)

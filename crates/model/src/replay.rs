@@ -11,7 +11,7 @@ pub const CAPACITY: usize = 256;
 
 /// T steps of one series.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Window {
+pub struct ReplayWindow {
     /// T
     pub steps: usize,
     /// The carried state before the first step (S).
@@ -22,7 +22,7 @@ pub struct Window {
     pub labels: Vec<f32>,
 }
 
-impl Window {
+impl ReplayWindow {
     /// Whether it has `steps` steps of so many inputs and labels each, after a state of so many numbers.
     fn is_of(&self, steps: usize, inputs: usize, labels: usize, state: usize) -> bool {
         let lengths = (self.steps, self.inputs.len(), self.labels.len(), self.start.len());
@@ -32,16 +32,16 @@ impl Window {
 
 /// A bounded set of windows, shared by all series of a learner.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Pool {
-    windows: Vec<Window>,
+pub struct ReplayPool {
+    windows: Vec<ReplayWindow>,
 }
 
-impl Pool {
+impl ReplayPool {
     /// The place for one more window; once full it is that of a random one, so ages fall off geometrically (mean:
     /// 256 offers).
-    pub fn place(&mut self, rng: &mut Pcg64) -> &mut Window {
+    pub fn place(&mut self, rng: &mut Pcg64) -> &mut ReplayWindow {
         let at = if self.windows.len() < CAPACITY {
-            self.windows.push(Window::default());
+            self.windows.push(ReplayWindow::default());
             self.windows.len() - 1
         } else {
             rng.random_range(0..CAPACITY)
@@ -62,13 +62,13 @@ impl Pool {
         count
     }
 
-    pub fn window(&self, at: usize) -> &Window {
+    pub fn window(&self, at: usize) -> &ReplayWindow {
         &self.windows[at]
     }
 
     /// Whether every window is of that shape: steps, inputs and labels a step, numbers in a state.
     pub fn is_of(&self, steps: usize, inputs: usize, labels: usize, state: usize) -> bool {
-        let fits = |window: &Window| window.is_of(steps, inputs, labels, state);
+        let fits = |window: &ReplayWindow| window.is_of(steps, inputs, labels, state);
         self.windows.len() <= CAPACITY && self.windows.iter().all(fits)
     }
 }
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn the_pool_is_bounded_and_draws_are_distinct() {
         let mut rng = Pcg64::seed_from_u64(1);
-        let (mut pool, mut order) = (Pool::default(), Vec::new());
+        let (mut pool, mut order) = (ReplayPool::default(), Vec::new());
         assert_eq!(pool.draw(2, &mut rng, &mut order), 0);
         for value in 0..1000 {
             pool.place(&mut rng).inputs = vec![value as f32];

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::le_blob;
 use super::real::restart_if_overflown;
-use super::replay::Window;
+use super::replay::ReplayWindow;
 
 /// Sizes of a buffer, the same for all buffers of a learner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -215,7 +215,7 @@ impl SequenceBuffer {
     }
 
     /// Copies the oldest T steps.
-    pub(super) fn offer(&mut self, place: &mut Window) {
+    pub(super) fn offer(&mut self, place: &mut ReplayWindow) {
         self.since_offer = 0;
         place.steps = self.shape.window;
         place.start.clear();
@@ -269,7 +269,7 @@ mod tests {
             assert!(buffer.label(back, 0, back as f32) && buffer.label(back, 1, -1.0));
         }
         assert!(buffer.offers());
-        let mut window = Window::default();
+        let mut window = ReplayWindow::default();
         buffer.offer(&mut window);
         assert_eq!(window.start, [0.0]);
         assert_eq!(window.inputs, [0.0, 1.0, 2.0, 3.0]);

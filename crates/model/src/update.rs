@@ -2,7 +2,7 @@
 //! It must not know what was learned from.
 
 use super::fit::Fit;
-use super::guard::{Guard, Outcome};
+use super::guard::{StepGuard, StepOutcome};
 use super::kernel::Engine;
 use super::optimizer::{Optimizer, clip_factor};
 
@@ -21,10 +21,10 @@ impl Update<'_> {
     /// is taken only if loss, norm and new weights are all finite.
     pub fn take(
         &self,
-        (fit, next, guard): (&mut Fit, &mut Fit, &mut Guard),
+        (fit, next, guard): (&mut Fit, &mut Fit, &mut StepGuard),
         loss: f32,
         gradient: &[f32],
-    ) -> (f32, Outcome) {
+    ) -> (f32, StepOutcome) {
         let norm = self.engine.norm(gradient);
         let good = loss.is_finite() && norm.is_finite() && {
             let clipped = (clip_factor(norm, self.clip), gradient);

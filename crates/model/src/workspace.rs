@@ -1,4 +1,4 @@
-//! The memory that learners of one recipe work in, one after another: it holds nothing between two calls.
+//! The memory that learners of one template work in, one after another: it holds nothing between two calls.
 //! It must not know what was learned.
 
 use super::fit::Fit;
@@ -10,27 +10,27 @@ const TAPE_LEN: usize = 160_000;
 const MIN_BATCH: usize = 8;
 const MAX_BATCH: usize = 64;
 
-/// Memory for predictions and updates, for any number of learners of one recipe.
+/// Memory for predictions and updates, for any number of learners of one template.
 #[derive(Debug, Clone)]
-pub struct Workspace {
+pub struct LearnerWorkspace {
     pub(super) tape: Tape,
     pub(super) gradient: Floats,
     /// The weights after the update, until they are found good.
     pub(super) next: Fit,
     /// The numbers of the replay pool's windows, the drawn ones first.
     pub(super) order: Vec<usize>,
-    pub(super) prediction: Prediction,
+    pub(super) prediction: LearnerPrediction,
 }
 
-impl Workspace {
-    pub(super) fn new(engine: &Engine) -> Workspace {
+impl LearnerWorkspace {
+    pub(super) fn new(engine: &Engine) -> LearnerWorkspace {
         let outputs = engine.spec().outputs;
-        Workspace {
+        LearnerWorkspace {
             tape: engine.tape(),
             gradient: Floats::zeros(engine.len()),
             next: Fit::new(Floats::zeros(engine.len())),
             order: Vec::new(),
-            prediction: Prediction { outputs, raw: Vec::new(), ema: Vec::new() },
+            prediction: LearnerPrediction { outputs, raw: Vec::new(), ema: Vec::new() },
         }
     }
 }
@@ -44,13 +44,13 @@ pub fn batch_of_a_tape(engine: &Engine, steps: usize) -> usize {
 
 /// Outputs of one step of some series.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Prediction {
+pub struct LearnerPrediction {
     pub(super) outputs: usize,
     pub(super) raw: Vec<f32>,
     pub(super) ema: Vec<f32>,
 }
 
-impl Prediction {
+impl LearnerPrediction {
     /// By the weights as they are: O numbers for series `series`.
     pub fn raw(&self, series: usize) -> &[f32] {
         &self.raw[series * self.outputs..][..self.outputs]

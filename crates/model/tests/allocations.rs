@@ -2,7 +2,7 @@
 //! It must not know how the learner works.
 
 use tickcast_model::{
-    Activation, Cell, Learner, Loss, NetworkSpec, Optimizer, Recipe, SequenceBuffer, Settings,
+    Activation, Cell, Learner, LearnerSettings, LearnerTemplate, Loss, NetworkSpec, Optimizer, SequenceBuffer,
 };
 
 const SERIES: usize = 8;
@@ -24,7 +24,7 @@ fn a_step_asks_for_no_memory() {
             outputs: 3 * loss.width(),
             skip: true,
         };
-        let settings = Settings {
+        let settings = LearnerSettings {
             bptt: 16,
             longest_lag: 6,
             stride: 1,
@@ -35,8 +35,8 @@ fn a_step_asks_for_no_memory() {
             ema: 0.995,
             seed: 1,
         };
-        let recipe = Recipe::new(spec, settings);
-        let (mut learner, mut workspace) = (Learner::new(&recipe), recipe.workspace());
+        let template = LearnerTemplate::new(spec, settings);
+        let (mut learner, mut workspace) = (Learner::new(&template), template.workspace());
         let mut owned: Vec<SequenceBuffer> = (0..SERIES).map(|_| learner.new_buffer()).collect();
         let mut buffers: Vec<&mut SequenceBuffer> = owned.iter_mut().collect();
         let mut inputs = vec![0.0; SERIES * INPUTS];

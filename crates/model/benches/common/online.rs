@@ -2,8 +2,8 @@
 //! It must not know time.
 
 use tickcast_model::{
-    Activation, Cell, HUBER_DELTA, Learner, Loss, NetworkSpec, Optimizer, Recipe, SequenceBuffer, Settings,
-    Workspace,
+    Activation, Cell, HUBER_DELTA, Learner, LearnerSettings, LearnerTemplate, LearnerWorkspace, Loss,
+    NetworkSpec, Optimizer, SequenceBuffer,
 };
 
 /// Rounds after which the waves come again.
@@ -13,7 +13,7 @@ const POOL: usize = 256;
 
 pub struct Online {
     learner: Learner,
-    workspace: Workspace,
+    workspace: LearnerWorkspace,
     buffers: Vec<SequenceBuffer>,
     /// Steps from a step to each of its labels.
     lags: Vec<usize>,
@@ -23,14 +23,14 @@ pub struct Online {
 
 impl Online {
     /// Label `slot` of a step is known `lags[slot]` rounds later.
-    fn new(spec: NetworkSpec, settings: Settings, lags: &[usize], series: usize) -> Online {
-        let recipe = Recipe::new(spec, settings);
-        let learner = Learner::new(&recipe);
+    fn new(spec: NetworkSpec, settings: LearnerSettings, lags: &[usize], series: usize) -> Online {
+        let template = LearnerTemplate::new(spec, settings);
+        let learner = Learner::new(&template);
         let wave = |round: usize, k: usize| {
             (std::f32::consts::TAU * (round * (k % 7 + 1)) as f32 / PERIOD as f32).sin()
         };
         Online {
-            workspace: recipe.workspace(),
+            workspace: template.workspace(),
             buffers: (0..series).map(|_| learner.new_buffer()).collect(),
             lags: lags.to_vec(),
             inputs: (0..PERIOD)
@@ -46,8 +46,12 @@ impl Online {
     pub fn of_a_pipeline(series: usize) -> Online {
         let lags = [1, 6, 24];
         let spec = NetworkSpec { outputs: lags.len(), skip: true, ..spec(Cell::Gru, 24, 32) };
-        let settings =
-            Settings { longest_lag: 24, replay: 2, loss: Loss::Huber { delta: HUBER_DELTA }, ..settings(32) };
+        let settings = LearnerSettings {
+            longest_lag: 24,
+            replay: 2,
+            loss: Loss::Huber { delta: HUBER_DELTA },
+            ..settings(32)
+        };
         let mut online = Online::new(spec, settings, &lags, series);
         // A buffer offers a window of 32 steps every 16 rounds once it holds 32 + 24 steps.
         online.rounds(32 + 24 + POOL.div_ceil(series) * 16);
@@ -89,8 +93,8 @@ fn spec(cell: Cell, inputs: usize, hidden: usize) -> NetworkSpec {
     NetworkSpec { cell, activation: Activation::Tanh, inputs, hidden, layers: 1, outputs: 1, skip: false }
 }
 
-fn settings(bptt: usize) -> Settings {
-    Settings {
+fn settings(bptt: usize) -> LearnerSettings {
+    LearnerSettings {
         bptt,
         longest_lag: 0,
         stride: 1,

@@ -1,35 +1,35 @@
 //! The windows that an online update learns from, live ones and replayed ones, as samples for the gradient.
 //! It must not know which windows are chosen, nor how the labels are weighed.
 
-use crate::gradient::{Sample, add_label};
+use crate::gradient::{WindowSample, add_label};
 use crate::kernel::Tape;
 use crate::loss::Loss;
-use crate::replay::Window;
+use crate::replay::ReplayWindow;
 use crate::sequence_buffer::SequenceBuffer;
 
 /// Where the window of a sample is, and the weight of each of its labels.
 #[derive(Clone, Copy)]
-pub struct Weighed<'a>(pub f32, pub Source<'a>);
+pub struct WeightedWindow<'a>(pub f32, pub WindowOrigin<'a>);
 
 #[derive(Clone, Copy)]
-pub enum Source<'a> {
+pub enum WindowOrigin<'a> {
     /// The last steps of a series, its fresh labels.
     Live(&'a SequenceBuffer),
     /// A window of the pool, all its labels.
-    Replayed(&'a Window),
+    Replayed(&'a ReplayWindow),
 }
 
-impl Sample for Weighed<'_> {
+impl WindowSample for WeightedWindow<'_> {
     fn steps(self) -> usize {
         match self.1 {
-            Source::Live(buffer) => buffer.window().len(),
-            Source::Replayed(window) => window.steps,
+            WindowOrigin::Live(buffer) => buffer.window().len(),
+            WindowOrigin::Replayed(window) => window.steps,
         }
     }
 
     fn fill(self, tape: &mut Tape, b: usize) {
         match self.1 {
-            Source::Live(buffer) => {
+            WindowOrigin::Live(buffer) => {
                 for (t, step) in buffer.window().enumerate() {
                     if t == 0 {
                         tape.set_start(b, step.start);
@@ -37,7 +37,7 @@ impl Sample for Weighed<'_> {
                     tape.input_mut(t, b).copy_from_slice(step.input);
                 }
             }
-            Source::Replayed(window) => {
+            WindowOrigin::Replayed(window) => {
                 tape.set_start(b, &window.start);
                 for (t, input) in window.inputs.chunks_exact(window.inputs.len() / window.steps).enumerate() {
                     tape.input_mut(t, b).copy_from_slice(input);
@@ -51,12 +51,12 @@ impl Sample for Weighed<'_> {
             |step, slot, value| add_label(tape, (step, b), loss, slot * loss.width(), (value, self.0));
         let mut total = 0.0;
         match self.1 {
-            Source::Live(buffer) => {
+            WindowOrigin::Live(buffer) => {
                 for (t, step) in buffer.window().enumerate() {
                     step.fresh().for_each(|(slot, value)| total += add(t, slot, value));
                 }
             }
-            Source::Replayed(window) => {
+            WindowOrigin::Replayed(window) => {
                 for (t, labels) in window.labels.chunks_exact(window.labels.len() / window.steps).enumerate()
                 {
                     labels.iter().enumerate().for_each(|(slot, value)| total += add(t, slot, *value));

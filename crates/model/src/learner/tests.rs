@@ -20,8 +20,8 @@ fn spec(cell: Cell) -> NetworkSpec {
     }
 }
 
-fn settings(lr: f64) -> Settings {
-    Settings {
+fn settings(lr: f64) -> LearnerSettings {
+    LearnerSettings {
         bptt: 8,
         longest_lag: 3,
         stride: 1,
@@ -38,20 +38,20 @@ fn settings(lr: f64) -> Settings {
 #[derive(Clone)]
 struct Alone {
     learner: Learner,
-    workspace: Workspace,
+    workspace: LearnerWorkspace,
 }
 
 impl Alone {
-    fn new(spec: NetworkSpec, settings: Settings) -> Alone {
-        let recipe = Recipe::new(spec, settings);
-        Alone { learner: Learner::new(&recipe), workspace: recipe.workspace() }
+    fn new(spec: NetworkSpec, settings: LearnerSettings) -> Alone {
+        let template = LearnerTemplate::new(spec, settings);
+        Alone { learner: Learner::new(&template), workspace: template.workspace() }
     }
 
-    fn predict(&mut self, buffers: &mut [&mut SequenceBuffer], inputs: &[Vec<f32>]) -> Prediction {
+    fn predict(&mut self, buffers: &mut [&mut SequenceBuffer], inputs: &[Vec<f32>]) -> LearnerPrediction {
         self.learner.predict(&mut self.workspace, buffers, &inputs.concat()).clone()
     }
 
-    fn learn(&mut self, buffers: &mut [&mut SequenceBuffer]) -> Option<Learned> {
+    fn learn(&mut self, buffers: &mut [&mut SequenceBuffer]) -> Option<UpdateReport> {
         self.learner.learn(&mut self.workspace, buffers)
     }
 }
@@ -80,7 +80,7 @@ fn skill_on_a_noisy_sine(cell: Cell) -> [f32; 2] {
         outputs: 2,
         skip: true,
     };
-    let settings = Settings { bptt: 16, longest_lag: 6, ..settings(3e-3) };
+    let settings = LearnerSettings { bptt: 16, longest_lag: 6, ..settings(3e-3) };
     let mut learner = Alone::new(spec, settings);
     let mut rng = Pcg64::seed_from_u64(2);
     let (steps, horizons) = (1500, [1usize, 6]);
@@ -91,7 +91,7 @@ fn skill_on_a_noisy_sine(cell: Cell) -> [f32; 2] {
         })
         .collect();
     let mut buffers: Vec<SequenceBuffer> = series.iter().map(|_| learner.new_buffer()).collect();
-    let mut outputs: Vec<Prediction> = Vec::new();
+    let mut outputs: Vec<LearnerPrediction> = Vec::new();
     let (mut squares, mut naive) = ([0.0f32; 2], [0.0f32; 2]);
     for t in 6..steps {
         let mut buffers: Vec<&mut SequenceBuffer> = buffers.iter_mut().collect();
@@ -160,7 +160,7 @@ fn the_replayed_windows_weigh_a_half() {
 
 #[test]
 fn bad_numbers_cannot_poison_the_weights() {
-    let mut learner = Alone::new(spec(Cell::Gru), Settings { loss: Loss::Mse, ..settings(1e-2) });
+    let mut learner = Alone::new(spec(Cell::Gru), LearnerSettings { loss: Loss::Mse, ..settings(1e-2) });
     let mut buffer = learner.new_buffer();
     let finite = |learner: &Alone| learner.params().iter().all(|value| value.is_finite());
     for input in [[f32::NAN, 1.0], [f32::INFINITY, -1.0], [0.5, 0.5]] {
@@ -188,7 +188,7 @@ fn weights_come_in_only_whole() {
     let mut learner = Alone::new(spec(Cell::Rnn), settings(1e-2));
     let other = Alone::new(spec(Cell::Gru), settings(1e-2));
     assert!(learner.learner.import(&other.params()).is_err());
-    assert!(Learner::resume(&learner.recipe, other.memory().clone()).is_err());
+    assert!(Learner::resume(&learner.template, other.memory().clone()).is_err());
     let params = learner.params() * 2.0;
     assert!(learner.learner.import(&(params.clone() * f32::NAN)).is_err());
     learner.learner.import(&params).unwrap();
@@ -237,9 +237,9 @@ impl World {
 
     fn restored(&self) -> World {
         let (memory, buffers): (Memory, Vec<SequenceBuffer>) = postcard::from_bytes(&self.bytes()).unwrap();
-        let learner = Learner::resume(&self.learner.recipe, memory).unwrap();
+        let learner = Learner::resume(&self.learner.template, memory).unwrap();
         assert!(buffers.iter().all(|buffer| learner.fits(buffer)));
-        let workspace = self.learner.recipe.workspace();
+        let workspace = self.learner.template.workspace();
         World { learner: Alone { learner, workspace }, buffers }
     }
 }

@@ -4,7 +4,7 @@
 use crate::error::{ModelError, Result};
 use crate::fit::Fit;
 use crate::gradient::loss_and_gradient;
-use crate::guard::{Guard, Outcome};
+use crate::guard::{StepGuard, StepOutcome};
 use crate::kernel::{Engine, Floats, Tape};
 use crate::loss::Loss;
 use crate::optimizer::Optimizer;
@@ -20,7 +20,7 @@ pub struct Stepper {
     /// The weights after a step, until they are found good.
     next: Fit,
     gradient: Floats,
-    guard: Guard,
+    guard: StepGuard,
     optimizer: Optimizer,
     clip: f32,
     /// Rollbacks since a step was taken.
@@ -32,7 +32,7 @@ impl Stepper {
     pub fn new(params: Floats, optimizer: Optimizer, clip: f32) -> Stepper {
         let fit = Fit::new(params);
         let (next, gradient) = (fit.clone(), Floats::zeros(fit.params.len()));
-        Stepper { guard: Guard::new(&fit), fit, next, gradient, optimizer, clip, in_vain: 0 }
+        Stepper { guard: StepGuard::new(&fit), fit, next, gradient, optimizer, clip, in_vain: 0 }
     }
 
     /// In the order of the panels.
@@ -45,7 +45,7 @@ impl Stepper {
         self.optimizer.lr_at(self.fit.updates)
     }
 
-    pub fn guard(&self) -> &Guard {
+    pub fn guard(&self) -> &StepGuard {
         &self.guard
     }
 
@@ -68,9 +68,9 @@ impl Stepper {
         // The average is of no use here.
         let update = Update { engine, optimizer: &self.optimizer, clip: self.clip, ema: 0.0 };
         match update.take((fit, next, &mut self.guard), value, gradient).1 {
-            Outcome::Applied => self.in_vain = 0,
-            Outcome::Skipped => return Ok(None),
-            Outcome::RolledBack => {
+            StepOutcome::Applied => self.in_vain = 0,
+            StepOutcome::Skipped => return Ok(None),
+            StepOutcome::RolledBack => {
                 self.in_vain += 1;
                 return if self.in_vain < GIVE_UP { Ok(None) } else { Err(self.stuck()) };
             }

@@ -9,11 +9,11 @@ use super::network::Network;
 use super::optimizer::Optimizer;
 use super::sequence_buffer::SequenceShape;
 use super::spec::NetworkSpec;
-use super::workspace::Workspace;
+use super::workspace::LearnerWorkspace;
 
 /// How a learner learns. They are the plan's, so they are not part of its memory.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
+pub struct LearnerSettings {
     /// Steps of truncated backpropagation, T.
     pub bptt: usize,
     /// Steps until the last label of a step is known (the longest horizon), h_max.
@@ -34,30 +34,30 @@ pub struct Settings {
 
 /// What the learners of a kind share: the network's shape and kernels, and how they learn.
 #[derive(Debug)]
-pub struct Recipe {
+pub struct LearnerTemplate {
     pub(super) network: Network,
     pub(super) engine: Engine,
-    pub(super) settings: Settings,
+    pub(super) settings: LearnerSettings,
 }
 
-impl Recipe {
-    pub fn new(spec: NetworkSpec, settings: Settings) -> Arc<Recipe> {
+impl LearnerTemplate {
+    pub fn new(spec: NetworkSpec, settings: LearnerSettings) -> Arc<LearnerTemplate> {
         assert!(settings.bptt > 0 && settings.stride > 0, "a window has steps");
         assert!(spec.outputs.is_multiple_of(settings.loss.width()), "whole losses at the outputs");
-        Arc::new(Recipe { network: Network::new(spec), engine: Engine::new(spec), settings })
+        Arc::new(LearnerTemplate { network: Network::new(spec), engine: Engine::new(spec), settings })
     }
 
     pub fn network(&self) -> &Network {
         &self.network
     }
 
-    pub fn settings(&self) -> &Settings {
+    pub fn settings(&self) -> &LearnerSettings {
         &self.settings
     }
 
     /// Memory for its learners to work in.
-    pub fn workspace(&self) -> Workspace {
-        Workspace::new(&self.engine)
+    pub fn workspace(&self) -> LearnerWorkspace {
+        LearnerWorkspace::new(&self.engine)
     }
 
     pub(super) fn sequence_shape(&self) -> SequenceShape {
