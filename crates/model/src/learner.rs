@@ -15,7 +15,7 @@ use super::fit::Fit;
 use super::gradient::loss_and_gradient;
 use super::guard::{StepGuard, StepOutcome};
 use super::kernel::Tape;
-use super::memory::Memory;
+use super::learner_state::LearnerState;
 use super::network::Network;
 use super::real::finite_or_zero;
 use super::replay::ReplayPool;
@@ -31,7 +31,7 @@ const REPLAY_WEIGHT: f32 = 0.5;
 #[derive(Debug, Clone)]
 pub struct Learner {
     template: Arc<LearnerTemplate>,
-    memory: Memory,
+    state: LearnerState,
 }
 
 /// What one update did.
@@ -56,19 +56,20 @@ impl Learner {
         let fit = Fit::new(template.engine.pack(&params));
         // Another stream than the one that drew the weights.
         let rng = Pcg64::new(template.settings.seed.into(), 1);
-        let memory = Memory { guard: StepGuard::new(&fit), fit, pool: ReplayPool::default(), rng, waited: 0 };
-        Learner { template: Arc::clone(template), memory }
+        let state =
+            LearnerState { guard: StepGuard::new(&fit), fit, pool: ReplayPool::default(), rng, waited: 0 };
+        Learner { template: Arc::clone(template), state }
     }
 
-    /// A learner that goes on from `memory`, bit for bit.
+    /// A learner that goes on from `state`, bit for bit.
     ///
     /// # Errors
-    /// If the memory is of another network or of other windows.
-    pub fn resume(template: &Arc<LearnerTemplate>, memory: Memory) -> Result<Learner> {
-        if !memory.is_of(template) {
+    /// If the state is of another network or of other windows.
+    pub fn resume(template: &Arc<LearnerTemplate>, state: LearnerState) -> Result<Learner> {
+        if !state.is_of(template) {
             return Err(ModelError("the state is of another network or of other windows".into()));
         }
-        Ok(Learner { template: Arc::clone(template), memory })
+        Ok(Learner { template: Arc::clone(template), state })
     }
 
     /// Starts anew from given parameters (`network().layout()` says their order): moments, average and guard forget.
@@ -84,8 +85,8 @@ impl Learner {
             return Err(ModelError("model weights must be finite".into()));
         }
         let fit = Fit::new(self.template.engine.pack(params));
-        self.memory.guard = StepGuard::new(&fit);
-        self.memory.fit = fit;
+        self.state.guard = StepGuard::new(&fit);
+        self.state.fit = fit;
         Ok(())
     }
 
@@ -94,28 +95,28 @@ impl Learner {
     }
 
     /// What to snapshot.
-    pub fn memory(&self) -> &Memory {
-        &self.memory
+    pub fn state(&self) -> &LearnerState {
+        &self.state
     }
 
     /// The weights, in `network().layout()`'s order.
     pub fn params(&self) -> DVector<f32> {
-        self.template.engine.unpack(&self.memory.fit.params)
+        self.template.engine.unpack(&self.state.fit.params)
     }
 
     /// The averaged weights, in the same order.
     pub fn ema_params(&self) -> DVector<f32> {
-        self.template.engine.unpack(&self.memory.fit.ema)
+        self.template.engine.unpack(&self.state.fit.ema)
     }
 
     /// Updates that led to the present weights.
     pub fn updates(&self) -> u64 {
-        self.memory.fit.updates
+        self.state.fit.updates
     }
 
     /// Counts of skipped steps and rollbacks.
     pub fn guard(&self) -> &StepGuard {
-        &self.memory.guard
+        &self.state.guard
     }
 
     /// The memory of a series not seen before.
@@ -157,7 +158,7 @@ impl Learner {
         averaged: bool,
         outputs: &mut Vec<f32>,
     ) {
-        let (engine, fit) = (&self.template.engine, &self.memory.fit);
+        let (engine, fit) = (&self.template.engine, &self.state.fit);
         outputs.clear();
         for buffers in buffers.chunks_mut(batch_of_a_tape(engine, 1)) {
             tape.begin(1, buffers.len());
@@ -191,15 +192,15 @@ impl Learner {
         buffers: &mut [&mut SequenceBuffer],
     ) -> Option<UpdateReport> {
         debug_assert!(buffers.iter().all(|buffer| self.fits(buffer)), "a buffer of another learner");
-        self.memory.waited += 1;
+        self.state.waited += 1;
         let mut learned = None;
-        if self.memory.waited >= self.template.settings.stride {
+        if self.state.waited >= self.template.settings.stride {
             learned = self.update(workspace, buffers);
-            self.memory.waited = 0;
+            self.state.waited = 0;
             buffers.iter_mut().for_each(|buffer| buffer.learned());
         }
         for buffer in buffers.iter_mut().filter(|buffer| buffer.offers()) {
-            buffer.offer(self.memory.pool.place(&mut self.memory.rng));
+            buffer.offer(self.state.pool.place(&mut self.state.rng));
         }
         learned
     }
@@ -211,7 +212,7 @@ impl Learner {
     ) -> Option<UpdateReport> {
         let LearnerTemplate { engine, settings, .. } = &*self.template;
         let LearnerWorkspace { tape, gradient, next, order, .. } = workspace;
-        let Memory { fit, guard, pool, rng, .. } = &mut self.memory;
+        let LearnerState { fit, guard, pool, rng, .. } = &mut self.state;
         let live = || buffers.iter().filter(|buffer| buffer.fresh() > 0);
         let labels: usize = live().map(|buffer| buffer.fresh()).sum();
         if labels == 0 {

@@ -188,7 +188,7 @@ fn weights_come_in_only_whole() {
     let mut learner = Alone::new(spec(Cell::Rnn), settings(1e-2));
     let other = Alone::new(spec(Cell::Gru), settings(1e-2));
     assert!(learner.learner.import(&other.params()).is_err());
-    assert!(Learner::resume(&learner.template, other.memory().clone()).is_err());
+    assert!(Learner::resume(&learner.template, other.state().clone()).is_err());
     let params = learner.params() * 2.0;
     assert!(learner.learner.import(&(params.clone() * f32::NAN)).is_err());
     learner.learner.import(&params).unwrap();
@@ -232,12 +232,13 @@ impl World {
     }
 
     fn bytes(&self) -> Vec<u8> {
-        postcard::to_stdvec(&(self.learner.memory(), &self.buffers)).unwrap()
+        postcard::to_stdvec(&(self.learner.state(), &self.buffers)).unwrap()
     }
 
     fn restored(&self) -> World {
-        let (memory, buffers): (Memory, Vec<SequenceBuffer>) = postcard::from_bytes(&self.bytes()).unwrap();
-        let learner = Learner::resume(&self.learner.template, memory).unwrap();
+        let (state, buffers): (LearnerState, Vec<SequenceBuffer>) =
+            postcard::from_bytes(&self.bytes()).unwrap();
+        let learner = Learner::resume(&self.learner.template, state).unwrap();
         assert!(buffers.iter().all(|buffer| learner.fits(buffer)));
         let workspace = self.learner.template.workspace();
         World { learner: Alone { learner, workspace }, buffers }

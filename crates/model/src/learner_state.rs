@@ -11,7 +11,7 @@ use super::template::LearnerTemplate;
 
 /// All that a learner has learned: what a snapshot holds. The buffers are the caller's to keep beside it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Memory {
+pub struct LearnerState {
     pub(super) fit: Fit,
     pub(super) guard: StepGuard,
     pub(super) pool: ReplayPool,
@@ -20,7 +20,7 @@ pub struct Memory {
     pub(super) waited: usize,
 }
 
-impl Memory {
+impl LearnerState {
     /// Whether it is of a learner of `template`.
     pub(super) fn is_of(&self, template: &LearnerTemplate) -> bool {
         let (len, shape) = (template.engine.len(), template.sequence_shape());
