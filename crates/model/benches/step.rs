@@ -37,7 +37,12 @@ fn main() {
 }
 
 /// Adds the least time of a step, in seconds, for every window and batch that ran.
-fn bench(criterion: &mut Criterion, cell: tickcast_model::Cell, hidden: usize, rows: &mut Vec<(Shape, f64)>) {
+fn bench(
+    criterion: &mut Criterion,
+    cell: tickcast_model::CellKind,
+    hidden: usize,
+    rows: &mut Vec<(Shape, f64)>,
+) {
     let mut group = criterion.benchmark_group(format!("{}/h{hidden}", name(cell)));
     group.sampling_mode(SamplingMode::Flat);
     for steps in [8, 16, 32] {

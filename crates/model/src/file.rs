@@ -9,7 +9,7 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use serde::Serialize;
 
 use super::error::{ModelError, Result};
-use super::spec::{Activation, Cell, Layout, NetworkSpec, Parameter};
+use super::spec::{CellKind, NetworkSpec, ParameterLayout, ParameterTensor};
 
 /// The largest file that is read, in bytes: more than the largest network takes in double precision.
 pub const FILE_BYTES_MAX: usize = 1 << 30;
@@ -30,21 +30,21 @@ struct Header<'a> {
     tensors: BTreeMap<&'a str, TensorInfo>,
 }
 
-/// The file of `params` (`Layout::new(spec)` says their order), as 32-bit floats. Its `__metadata__` holds `cell`,
+/// The file of `params` (`ParameterLayout::new(spec)` says their order), as 32-bit floats. Its `__metadata__` holds `cell`,
 /// `activation`, `inputs`, `hidden`, `layers`, `outputs`, `skip` and what `extra` adds. The same arguments give the
 /// same bytes.
 ///
 /// # Errors
 /// If a weight is not finite.
 pub fn write(spec: &NetworkSpec, params: &DVector<f32>, extra: &BTreeMap<String, String>) -> Result<Vec<u8>> {
-    let layout = Layout::new(spec);
+    let layout = ParameterLayout::new(spec);
     assert_eq!(params.len(), layout.len(), "parameters of another network");
     for parameter in layout.parameters() {
         check_finite(parameter, &params.as_slice()[parameter.range()])?;
     }
     let mut metadata = extra.clone();
     metadata.extend(described(spec));
-    let info = |parameter: &Parameter| TensorInfo {
+    let info = |parameter: &ParameterTensor| TensorInfo {
         dtype: Dtype::F32,
         shape: parameter.shape.clone(),
         data_offsets: (4 * parameter.range().start, 4 * parameter.range().end),
@@ -60,7 +60,7 @@ pub fn write(spec: &NetworkSpec, params: &DVector<f32>, extra: &BTreeMap<String,
     Ok(bytes)
 }
 
-/// The parameters in the file `bytes`, in the order of `Layout::new(spec)`. Tensors of F32 and F64 are read, the
+/// The parameters in the file `bytes`, in the order of `ParameterLayout::new(spec)`. Tensors of F32 and F64 are read, the
 /// latter rounded to the nearest 32-bit float; F16 and BF16 are refused: they would cost bits that nobody sees go.
 ///
 /// # Errors
@@ -70,7 +70,7 @@ pub fn write(spec: &NetworkSpec, params: &DVector<f32>, extra: &BTreeMap<String,
 pub fn read(bytes: &[u8], spec: &NetworkSpec) -> Result<DVector<f32>> {
     let (header, data) = open(bytes)?;
     check_kind(spec, &header)?;
-    let layout = Layout::new(spec);
+    let layout = ParameterLayout::new(spec);
     let tensors: BTreeMap<String, &TensorInfo> = header.tensors().into_iter().collect();
     check_names(&layout, &tensors)?;
     let mut params = Vec::with_capacity(layout.len());
@@ -133,8 +133,8 @@ fn open(bytes: &[u8]) -> Result<(Metadata, &[u8])> {
 
 fn described(spec: &NetworkSpec) -> [(String, String); 7] {
     [
-        (CELL, cell_word(spec.cell).to_string()),
-        (ACTIVATION, activation_word(spec.activation).to_string()),
+        (CELL, spec.cell.word().to_string()),
+        (ACTIVATION, spec.activation.word().to_string()),
         ("inputs", spec.inputs.to_string()),
         ("hidden", spec.hidden.to_string()),
         ("layers", spec.layers.to_string()),
@@ -153,12 +153,12 @@ fn check_kind(spec: &NetworkSpec, header: &Metadata) -> Result<()> {
         }
         _ => Ok(()),
     };
-    same(CELL, cell_word(spec.cell))?;
+    same(CELL, spec.cell.word())?;
     // The others have their activations by definition.
-    if spec.cell == Cell::Rnn { same(ACTIVATION, activation_word(spec.activation)) } else { Ok(()) }
+    if spec.cell == CellKind::Rnn { same(ACTIVATION, spec.activation.word()) } else { Ok(()) }
 }
 
-fn check_names(layout: &Layout, tensors: &BTreeMap<String, &TensorInfo>) -> Result<()> {
+fn check_names(layout: &ParameterLayout, tensors: &BTreeMap<String, &TensorInfo>) -> Result<()> {
     let list = |names: Vec<String>| match names.as_slice() {
         [first, second, third, rest @ ..] if !rest.is_empty() => {
             format!("{first}, {second}, {third} and {} more", rest.len())
@@ -183,7 +183,7 @@ fn numbers(name: &str, dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>> {
     }
 }
 
-fn check_finite(parameter: &Parameter, values: &[f32]) -> Result<()> {
+fn check_finite(parameter: &ParameterTensor, values: &[f32]) -> Result<()> {
     let Some(at) = values.iter().position(|value| !value.is_finite()) else { return Ok(()) };
     let index = match parameter.shape.len() {
         1 => format!("[{at}]"),
@@ -191,22 +191,6 @@ fn check_finite(parameter: &Parameter, values: &[f32]) -> Result<()> {
     };
     let (name, value) = (&parameter.name, values[at]);
     Err(ModelError(format!("tensor {name} is {value} at {index}, weights must be finite 32-bit floats")))
-}
-
-fn cell_word(cell: Cell) -> &'static str {
-    match cell {
-        Cell::Rnn => "rnn",
-        Cell::Lstm => "lstm",
-        Cell::Gru => "gru",
-    }
-}
-
-fn activation_word(activation: Activation) -> &'static str {
-    match activation {
-        Activation::Tanh => "tanh",
-        Activation::Relu => "relu",
-        Activation::Sigmoid => "sigmoid",
-    }
 }
 
 /// A file's own words, harmless on a terminal.

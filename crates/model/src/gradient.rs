@@ -1,9 +1,9 @@
 //! The loss over windows of series, and its gradient, by the kernels, tape by tape: what `tbptt.rs` says plainly.
 //! It must not know where windows come from or what is done with the gradient.
 
-use super::kernel::{Engine, Tape};
+use super::kernel::{KernelEngine, KernelTape};
 use super::loss::Loss;
-use super::tbptt::Example;
+use super::tbptt::TrainingExample;
 use super::workspace::batch_of_a_tape;
 
 /// One series' window to learn from. Shorter ones of a batch are filled up with zero inputs *after* their last step:
@@ -12,20 +12,20 @@ pub trait WindowSample: Copy {
     /// Steps in it, at most T.
     fn steps(self) -> usize;
     /// Writes start state and inputs as series `b` of the tape.
-    fn fill(self, tape: &mut Tape, b: usize);
+    fn fill(self, tape: &mut KernelTape, b: usize);
     /// The weighted loss at its labels from the tape's outputs; its slopes are added to the tape's.
-    fn add_loss(self, tape: &mut Tape, b: usize, loss: &Loss) -> f32;
+    fn add_loss(self, tape: &mut KernelTape, b: usize, loss: &Loss) -> f32;
 }
 
 /// L over all `samples`, whose windows have at most `longest` steps; its gradient by `params` is left in `gradient`.
 /// Everything is in the order of the panels.
 pub fn loss_and_gradient<S: WindowSample>(
-    engine: &Engine,
+    engine: &KernelEngine,
     params: &[f32],
     loss: &Loss,
     longest: usize,
     samples: impl Iterator<Item = S> + Clone,
-    (tape, gradient): (&mut Tape, &mut [f32]),
+    (tape, gradient): (&mut KernelTape, &mut [f32]),
 ) -> f32 {
     gradient.fill(0.0);
     engine.prepare_backward(params, tape);
@@ -45,7 +45,7 @@ pub fn loss_and_gradient<S: WindowSample>(
 
 /// The loss of a label (value, weight) at a step of a series, from the outputs that begin at `first`; adds its slopes.
 pub fn add_label(
-    tape: &mut Tape,
+    tape: &mut KernelTape,
     (step, b): (usize, usize),
     loss: &Loss,
     first: usize,
@@ -56,19 +56,19 @@ pub fn add_label(
     loss.add(&outputs[read.clone()], value, weight, &mut slopes[read])
 }
 
-impl WindowSample for &Example<'_, f32> {
+impl WindowSample for &TrainingExample<'_, f32> {
     fn steps(self) -> usize {
         self.inputs.len()
     }
 
-    fn fill(self, tape: &mut Tape, b: usize) {
+    fn fill(self, tape: &mut KernelTape, b: usize) {
         tape.set_start(b, self.start);
         for (step, input) in self.inputs.iter().enumerate() {
             tape.input_mut(step, b).copy_from_slice(input);
         }
     }
 
-    fn add_loss(self, tape: &mut Tape, b: usize, loss: &Loss) -> f32 {
+    fn add_loss(self, tape: &mut KernelTape, b: usize, loss: &Loss) -> f32 {
         let mut total = 0.0;
         for target in &self.targets {
             assert!(target.step < self.inputs.len(), "a label outside its window");
@@ -81,10 +81,10 @@ impl WindowSample for &Example<'_, f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::Floats;
+    use crate::kernel::AlignedFloats;
     use crate::network::Network;
-    use crate::spec::{Activation, Cell, NetworkSpec};
-    use crate::tbptt::{self, Target};
+    use crate::spec::{Activation, CellKind, NetworkSpec};
+    use crate::tbptt::{self, TrainingTarget};
     use nalgebra::DVector;
     use rand::{Rng, SeedableRng};
     use rand_pcg::Pcg64;
@@ -101,8 +101,9 @@ mod tests {
             Loss::CrossEntropy { classes: 3 },
             Loss::Directed { point: Box::new(Loss::Huber { delta: 1.5 }) },
         ];
-        for (cell, loss) in
-            [Cell::Rnn, Cell::Lstm, Cell::Gru].into_iter().flat_map(|c| losses.iter().map(move |l| (c, l)))
+        for (cell, loss) in [CellKind::Rnn, CellKind::Lstm, CellKind::Gru]
+            .into_iter()
+            .flat_map(|c| losses.iter().map(move |l| (c, l)))
         {
             let spec = NetworkSpec {
                 cell,
@@ -113,15 +114,15 @@ mod tests {
                 outputs: 2 * loss.width(),
                 skip: true,
             };
-            let (network, engine) = (Network::new(spec), Engine::new(spec));
+            let (network, engine) = (Network::new(spec), KernelEngine::new(spec));
             let random = |len: usize, rng: &mut Pcg64| -> Vec<f32> {
                 (0..len).map(|_| rng.random::<f32>() - 0.5).collect()
             };
             let params = DVector::from_vec(random(network.layout().len(), rng));
-            let series: Vec<(_, Vec<f32>, Vec<Target<f32>>)> = (0..150)
+            let series: Vec<(_, Vec<f32>, Vec<TrainingTarget<f32>>)> = (0..150)
                 .map(|k| {
                     let steps = 1 + k % 9;
-                    let target = |step: usize| Target {
+                    let target = |step: usize| TrainingTarget {
                         step,
                         output: (k % 2) * loss.width(),
                         value: (step % 3) as f32,
@@ -131,16 +132,16 @@ mod tests {
                     (random(spec.state_len(), rng), inputs, (0..steps).map(target).collect())
                 })
                 .collect();
-            let examples: Vec<Example<'_, f32>> = series
+            let examples: Vec<TrainingExample<'_, f32>> = series
                 .iter()
-                .map(|(start, inputs, targets)| Example {
+                .map(|(start, inputs, targets)| TrainingExample {
                     start,
                     inputs: inputs.chunks_exact(3).collect(),
                     targets: targets.clone(),
                 })
                 .collect();
             let (value, gradient) = tbptt::loss_and_gradient(&network, &params, loss, &examples);
-            let (mut tape, mut fused) = (engine.tape(), Floats::zeros(engine.len()));
+            let (mut tape, mut fused) = (engine.tape(), AlignedFloats::zeros(engine.len()));
             let all = examples.iter();
             let total =
                 loss_and_gradient(&engine, &engine.pack(&params), loss, 9, all, (&mut tape, &mut fused));

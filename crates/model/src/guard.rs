@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::fit::Fit;
+use super::train_state::TrainState;
 
 /// Bad steps in a row that call the good copy back.
 pub const LIMIT: u32 = 5;
@@ -13,7 +13,7 @@ pub const KEEP_EVERY: u32 = 100;
 /// Counts good and bad steps and keeps the copy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepGuard {
-    kept: Fit,
+    kept: TrainState,
     good_since_kept: u32,
     bad_in_a_row: u32,
     skipped: u64,
@@ -30,12 +30,12 @@ pub enum StepOutcome {
 
 impl StepGuard {
     /// The first copy is the untrained network.
-    pub fn new(fit: &Fit) -> StepGuard {
+    pub fn new(fit: &TrainState) -> StepGuard {
         StepGuard { kept: fit.clone(), good_since_kept: 0, bad_in_a_row: 0, skipped: 0, rollbacks: 0 }
     }
 
     /// Changes `fit` for `next` where it is good; a bad one has a loss, gradient or weights that are not finite.
-    pub fn settle(&mut self, fit: &mut Fit, next: &mut Fit, good: bool) -> StepOutcome {
+    pub fn settle(&mut self, fit: &mut TrainState, next: &mut TrainState, good: bool) -> StepOutcome {
         if good {
             std::mem::swap(fit, next);
             self.bad_in_a_row = 0;
@@ -59,7 +59,7 @@ impl StepGuard {
     }
 
     /// The copy that a run of bad steps calls back.
-    pub fn kept(&self) -> &Fit {
+    pub fn kept(&self) -> &TrainState {
         &self.kept
     }
 
@@ -77,10 +77,10 @@ impl StepGuard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::Floats;
+    use crate::kernel::AlignedFloats;
 
-    fn fit(value: f32) -> Fit {
-        Fit::new(Floats::from_slice(&[value]))
+    fn fit(value: f32) -> TrainState {
+        TrainState::new(AlignedFloats::from_slice(&[value]))
     }
 
     #[test]
@@ -90,7 +90,7 @@ mod tests {
         for step in 1..=150 {
             assert_eq!(guard.settle(&mut now, &mut fit(step as f32), true), StepOutcome::Applied);
         }
-        let bad = |now: &mut Fit, guard: &mut StepGuard| guard.settle(now, &mut fit(f32::NAN), false);
+        let bad = |now: &mut TrainState, guard: &mut StepGuard| guard.settle(now, &mut fit(f32::NAN), false);
         for _ in 0..4 {
             assert_eq!(bad(&mut now, &mut guard), StepOutcome::Skipped);
         }

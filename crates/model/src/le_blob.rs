@@ -1,4 +1,4 @@
-//! Floats in a state as one blob of bytes, little-endian. For `#[serde(with = "le_blob")]` on a `Vec` or a
+//! AlignedFloats in a state as one blob of bytes, little-endian. For `#[serde(with = "le_blob")]` on a `Vec` or a
 //! `VecDeque` of `f32` or `f64`.
 //! It must not know what the numbers mean.
 //!

@@ -11,16 +11,16 @@ use rand_pcg::Pcg64;
 
 use self::sample::{WeightedWindow, WindowOrigin};
 use super::error::{ModelError, Result};
-use super::fit::Fit;
 use super::gradient::loss_and_gradient;
 use super::guard::{StepGuard, StepOutcome};
-use super::kernel::Tape;
+use super::kernel::KernelTape;
 use super::learner_state::LearnerState;
 use super::network::Network;
 use super::real::finite_or_zero;
 use super::replay::ReplayPool;
 use super::sequence_buffer::SequenceBuffer;
 use super::template::{LearnerSettings, LearnerTemplate};
+use super::train_state::TrainState;
 use super::update::Update;
 use super::workspace::{LearnerPrediction, LearnerWorkspace, batch_of_a_tape};
 
@@ -53,7 +53,7 @@ impl Learner {
     /// A learner that knows nothing: its outputs are exactly zero.
     pub fn new(template: &Arc<LearnerTemplate>) -> Learner {
         let params = template.network.initial_params(template.settings.seed);
-        let fit = Fit::new(template.engine.pack(&params));
+        let fit = TrainState::new(template.engine.pack(&params));
         // Another stream than the one that drew the weights.
         let rng = Pcg64::new(template.settings.seed.into(), 1);
         let state =
@@ -84,7 +84,7 @@ impl Learner {
         if !params.iter().all(|value| value.is_finite()) {
             return Err(ModelError("model weights must be finite".into()));
         }
-        let fit = Fit::new(self.template.engine.pack(params));
+        let fit = TrainState::new(self.template.engine.pack(params));
         self.state.guard = StepGuard::new(&fit);
         self.state.fit = fit;
         Ok(())
@@ -153,7 +153,7 @@ impl Learner {
     /// The newest step of each buffer by the raw or the averaged weights: O outputs a buffer.
     fn step(
         &self,
-        tape: &mut Tape,
+        tape: &mut KernelTape,
         buffers: &mut [&mut SequenceBuffer],
         averaged: bool,
         outputs: &mut Vec<f32>,

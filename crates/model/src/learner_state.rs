@@ -4,15 +4,15 @@
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
-use super::fit::Fit;
 use super::guard::StepGuard;
 use super::replay::ReplayPool;
 use super::template::LearnerTemplate;
+use super::train_state::TrainState;
 
 /// All that a learner has learned: what a snapshot holds. The buffers are the caller's to keep beside it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LearnerState {
-    pub(super) fit: Fit,
+    pub(super) fit: TrainState,
     pub(super) guard: StepGuard,
     pub(super) pool: ReplayPool,
     pub(super) rng: Pcg64,

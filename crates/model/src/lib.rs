@@ -26,7 +26,6 @@
 mod cell;
 mod error;
 pub mod file;
-mod fit;
 mod gradient;
 mod guard;
 mod head;
@@ -35,6 +34,7 @@ pub mod le_blob;
 mod learner;
 mod learner_state;
 mod loss;
+mod train_state;
 
 mod network;
 mod optimizer;
@@ -63,12 +63,15 @@ pub use learner::{Learner, UpdateReport};
 pub use learner_state::LearnerState;
 pub use loss::{HUBER_DELTA, Loss};
 pub use nalgebra::DVector;
-pub use network::{Network, State, Tape};
-pub use optimizer::{BETAS, Moments, Optimizer, Rule, Schedule, clip_global_norm};
+pub use network::{Network, NetworkState, NetworkTape};
+pub use optimizer::{BETAS, LrSchedule, Optimizer, OptimizerMoments, OptimizerRule, clip_global_norm};
 pub use real::Real;
 pub use sequence_buffer::SequenceBuffer;
-pub use spec::{Activation, Cell, Layout, NetworkSpec, Parameter};
-pub use tbptt::{Example, Target, loss_and_gradient};
+pub use spec::{Activation, CellKind, NetworkSpec, ParameterLayout, ParameterTensor};
+pub use tbptt::{TrainingExample, TrainingTarget, loss_and_gradient};
 pub use template::{LearnerSettings, LearnerTemplate};
-pub use train::{Ended, Epoch, Mode, Progress, Sequence, Trained, Training, train};
+pub use train::{
+    EpochReport, TrainedNetwork, TrainingEnd, TrainingMode, TrainingProgress, TrainingSequence,
+    TrainingSettings, train,
+};
 pub use workspace::{LearnerPrediction, LearnerWorkspace};

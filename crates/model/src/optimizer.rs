@@ -11,7 +11,7 @@ pub(crate) const EPSILON: f64 = 1e-8;
 
 /// How a gradient becomes a step. Names and defaults are PyTorch's.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub enum Rule {
+pub enum OptimizerRule {
     /// v ← μ v + g; θ ← θ − lr v
     Sgd { momentum: f64 },
     /// ```text
@@ -30,7 +30,7 @@ pub const BETAS: (f64, f64) = (0.9, 0.999);
 
 /// The learning rate's factor over the updates.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub enum Schedule {
+pub enum LrSchedule {
     Constant,
     /// (n + 1) / updates up to 1, then 1.
     WarmUp {
@@ -47,25 +47,25 @@ pub enum Schedule {
 /// An optimiser: rule, learning rate, schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Optimizer {
-    pub rule: Rule,
+    pub rule: OptimizerRule,
     pub lr: f64,
-    pub schedule: Schedule,
+    pub schedule: LrSchedule,
 }
 
 impl Optimizer {
     /// Adam with its usual decays at a constant rate.
     pub fn adam(lr: f64) -> Optimizer {
-        Optimizer { rule: Rule::Adam { betas: BETAS }, lr, schedule: Schedule::Constant }
+        Optimizer { rule: OptimizerRule::Adam { betas: BETAS }, lr, schedule: LrSchedule::Constant }
     }
 
     /// The learning rate of the update after `updates` others.
     pub fn lr_at(&self, updates: u64) -> f64 {
         let rising = |length: u64| ((updates + 1) as f64 / length.max(1) as f64).min(1.0);
         let factor = match self.schedule {
-            Schedule::Constant => 1.0,
-            Schedule::WarmUp { updates } => rising(updates),
-            Schedule::Cosine { warm_up, .. } if updates < warm_up => rising(warm_up),
-            Schedule::Cosine { warm_up, updates: end, floor } => {
+            LrSchedule::Constant => 1.0,
+            LrSchedule::WarmUp { updates } => rising(updates),
+            LrSchedule::Cosine { warm_up, .. } if updates < warm_up => rising(warm_up),
+            LrSchedule::Cosine { warm_up, updates: end, floor } => {
                 let length = end.saturating_sub(warm_up).max(1) as f64;
                 let done = ((updates - warm_up) as f64 / length).min(1.0);
                 floor + (1.0 - floor) * 0.5 * (1.0 + libm::cos(std::f64::consts::PI * done))
@@ -95,7 +95,7 @@ pub fn clip_global_norm<F: Real>(gradient: &mut DVector<F>, limit: F) -> F {
 
 /// What an optimiser carries from step to step. The plain implementation: the kernels are held to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Moments<F: Real> {
+pub struct OptimizerMoments<F: Real> {
     /// Adam's mean gradient m, or the velocity of SGD.
     pub mean: DVector<F>,
     /// v, the mean squared gradient.
@@ -105,14 +105,14 @@ pub struct Moments<F: Real> {
     pub decayed: (f64, f64),
 }
 
-impl<F: Real> Moments<F> {
+impl<F: Real> OptimizerMoments<F> {
     /// No moments yet, for `len` parameters.
-    pub fn new(len: usize) -> Moments<F> {
-        Moments { mean: DVector::zeros(len), square: DVector::zeros(len), decayed: (1.0, 1.0) }
+    pub fn new(len: usize) -> OptimizerMoments<F> {
+        OptimizerMoments { mean: DVector::zeros(len), square: DVector::zeros(len), decayed: (1.0, 1.0) }
     }
 
     /// One step of `rule` at the learning rate `lr`.
-    pub fn step(&mut self, rule: Rule, lr: f64, params: &mut DVector<F>, gradient: &DVector<F>) {
+    pub fn step(&mut self, rule: OptimizerRule, lr: f64, params: &mut DVector<F>, gradient: &DVector<F>) {
         let len = self.mean.len();
         assert!(params.len() == len && gradient.len() == len, "moments of another network");
         let (lr_f, one) = (F::of(lr), F::one());
@@ -120,19 +120,19 @@ impl<F: Real> Moments<F> {
         let each = params.iter_mut().zip(gradient.iter());
         let each = each.zip(self.mean.iter_mut().zip(self.square.iter_mut()));
         match rule {
-            Rule::Sgd { momentum } => {
+            OptimizerRule::Sgd { momentum } => {
                 for ((parameter, g), (velocity, _)) in each {
                     *velocity = F::of(momentum) * *velocity + *g;
                     *parameter -= lr_f * *velocity;
                 }
             }
-            Rule::Adam { betas } | Rule::AdamW { betas, .. } => {
+            OptimizerRule::Adam { betas } | OptimizerRule::AdamW { betas, .. } => {
                 self.decayed = (self.decayed.0 * betas.0, self.decayed.1 * betas.1);
                 let step_size = F::of(lr / (1.0 - self.decayed.0));
                 let correction = F::of((1.0 - self.decayed.1).sqrt());
                 let (rest_1, beta_2, rest_2) = (F::of(1.0 - betas.0), F::of(betas.1), F::of(1.0 - betas.1));
                 let kept = match rule {
-                    Rule::AdamW { weight_decay, .. } => F::of(1.0 - lr * weight_decay),
+                    OptimizerRule::AdamW { weight_decay, .. } => F::of(1.0 - lr * weight_decay),
                     _ => one,
                 };
                 for ((parameter, g), (m, v)) in each {
@@ -141,7 +141,7 @@ impl<F: Real> Moments<F> {
                     *parameter = *parameter * kept - step_size * *m / (v.sqrt() / correction + epsilon);
                 }
             }
-            Rule::RmsProp { alpha } => {
+            OptimizerRule::RmsProp { alpha } => {
                 for ((parameter, g), (_, v)) in each {
                     *v = F::of(alpha) * *v + F::of(1.0 - alpha) * *g * *g;
                     *parameter -= lr_f * *g / (v.sqrt() + epsilon);

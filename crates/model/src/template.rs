@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::kernel::Engine;
+use super::kernel::KernelEngine;
 use super::loss::Loss;
 use super::network::Network;
 use super::optimizer::Optimizer;
@@ -36,7 +36,7 @@ pub struct LearnerSettings {
 #[derive(Debug)]
 pub struct LearnerTemplate {
     pub(super) network: Network,
-    pub(super) engine: Engine,
+    pub(super) engine: KernelEngine,
     pub(super) settings: LearnerSettings,
 }
 
@@ -44,7 +44,7 @@ impl LearnerTemplate {
     pub fn new(spec: NetworkSpec, settings: LearnerSettings) -> Arc<LearnerTemplate> {
         assert!(settings.bptt > 0 && settings.stride > 0, "a window has steps");
         assert!(spec.outputs.is_multiple_of(settings.loss.width()), "whole losses at the outputs");
-        Arc::new(LearnerTemplate { network: Network::new(spec), engine: Engine::new(spec), settings })
+        Arc::new(LearnerTemplate { network: Network::new(spec), engine: KernelEngine::new(spec), settings })
     }
 
     pub fn network(&self) -> &Network {

@@ -7,23 +7,23 @@
 //! ```
 
 mod epoch;
-mod history;
 mod pass;
 mod report;
 mod sequence;
 mod settings;
 mod step;
+mod task;
 
 use std::ops::ControlFlow;
 
 use rand_pcg::Pcg64;
 
 use self::epoch::Lesson;
-use self::history::History;
-pub use self::report::{Ended, Epoch, Progress, Trained, Watch};
-pub use self::sequence::Sequence;
-pub use self::settings::{Mode, Training};
+pub use self::report::{EpochReport, ProgressFn, TrainedNetwork, TrainingEnd, TrainingProgress};
+pub use self::sequence::TrainingSequence;
+pub use self::settings::{TrainingMode, TrainingSettings};
 use self::step::Stepper;
+use self::task::TrainingTask;
 use super::error::Result;
 use super::spec::NetworkSpec;
 
@@ -34,19 +34,19 @@ use super::spec::NetworkSpec;
 /// be taken because none is finite.
 pub fn train(
     spec: NetworkSpec,
-    training: &Training,
-    sequences: &[Sequence],
-    watch: &mut Watch<'_>,
-) -> Result<Trained> {
-    let history = History::new(spec, training, sequences)?;
+    training: &TrainingSettings,
+    sequences: &[TrainingSequence],
+    progress: &mut ProgressFn<'_>,
+) -> Result<TrainedNetwork> {
+    let task = TrainingTask::new(spec, training, sequences)?;
     let mut rng = Pcg64::new(training.seed.into(), 2);
-    let initial = history.network.initial_params(training.seed);
-    let mut stepper = Stepper::new(history.engine.pack(&initial), training.optimizer, training.clip);
-    let mut tape = history.engine.tape();
-    let mut survey = history.survey(&mut tape, stepper.params(), &history.rounds(training, &mut rng));
-    let mut trained = Trained {
+    let initial = task.network.initial_params(training.seed);
+    let mut stepper = Stepper::new(task.engine.pack(&initial), training.optimizer, training.clip);
+    let mut tape = task.engine.tape();
+    let mut survey = task.survey(&mut tape, stepper.params(), &task.rounds(training, &mut rng));
+    let mut trained = TrainedNetwork {
         params: initial,
-        history: vec![Epoch {
+        history: vec![EpochReport {
             number: 0,
             train: None,
             held_out: survey.held_out,
@@ -54,38 +54,38 @@ pub fn train(
             lr: stepper.lr(),
         }],
         best: 0,
-        naive: history.naive(),
-        ended: Ended::Epochs,
-        split: history.split.at,
+        naive: task.naive(),
+        ended: TrainingEnd::Epochs,
+        split: task.split.at,
         skipped: 0,
     };
-    let mut go_on = watch(Progress::Epoch(&trained.history[0]));
+    let mut go_on = progress(TrainingProgress::Epoch(&trained.history[0]));
     for number in 1..=training.epochs {
         if go_on.is_break() {
             break;
         }
-        let lesson = Lesson { history: &history, training, stepper: &mut stepper, tape: &mut tape };
-        let taught = lesson.teach(survey.windows, &mut rng, watch)?;
+        let lesson = Lesson { task: &task, training, stepper: &mut stepper, tape: &mut tape };
+        let taught = lesson.teach(survey.windows, &mut rng, progress)?;
         let ControlFlow::Continue(train) = taught else {
             go_on = ControlFlow::Break(());
             break;
         };
-        survey = history.survey(&mut tape, stepper.params(), &history.rounds(training, &mut rng));
+        survey = task.survey(&mut tape, stepper.params(), &task.rounds(training, &mut rng));
         // A loss that is no number is below none.
         let best = survey.held_out < trained.history[trained.best].held_out;
         if best {
-            (trained.params, trained.best) = (history.engine.unpack(stepper.params()), number);
+            (trained.params, trained.best) = (task.engine.unpack(stepper.params()), number);
         }
-        let epoch = Epoch { number, train, held_out: survey.held_out, best, lr: stepper.lr() };
-        go_on = watch(Progress::Epoch(&epoch));
+        let epoch = EpochReport { number, train, held_out: survey.held_out, best, lr: stepper.lr() };
+        go_on = progress(TrainingProgress::Epoch(&epoch));
         trained.history.push(epoch);
         if number - trained.best >= training.patience.max(1) {
-            trained.ended = Ended::Converged;
+            trained.ended = TrainingEnd::Converged;
             break;
         }
     }
     if go_on.is_break() {
-        trained.ended = Ended::Stopped;
+        trained.ended = TrainingEnd::Stopped;
     }
     trained.skipped = stepper.guard().skipped();
     let taught = trained.history.iter().any(|epoch| epoch.train.is_some());

@@ -1,14 +1,14 @@
 //! From a loss and its gradient to new weights: clip, step, and the guard's word on them. Online and offline alike.
 //! It must not know what was learned from.
 
-use super::fit::Fit;
 use super::guard::{StepGuard, StepOutcome};
-use super::kernel::Engine;
+use super::kernel::KernelEngine;
 use super::optimizer::{Optimizer, clip_factor};
+use super::train_state::TrainState;
 
 /// How a gradient becomes a step.
 pub struct Update<'a> {
-    pub engine: &'a Engine,
+    pub engine: &'a KernelEngine,
     pub optimizer: &'a Optimizer,
     /// Longest gradient that is applied as it is, in its global norm.
     pub clip: f32,
@@ -21,7 +21,7 @@ impl Update<'_> {
     /// is taken only if loss, norm and new weights are all finite.
     pub fn take(
         &self,
-        (fit, next, guard): (&mut Fit, &mut Fit, &mut StepGuard),
+        (fit, next, guard): (&mut TrainState, &mut TrainState, &mut StepGuard),
         loss: f32,
         gradient: &[f32],
     ) -> (f32, StepOutcome) {

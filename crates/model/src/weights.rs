@@ -4,7 +4,7 @@
 use nalgebra::{DMatrix, DMatrixView, DVector};
 
 use super::real::Real;
-use super::spec::Layout;
+use super::spec::ParameterLayout;
 
 /// The parameters of one recurrent layer, or the gradient by them.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,7 +39,7 @@ pub struct Weights<F: Real> {
 
 impl<F: Real> Weights<F> {
     /// Copies the matrices out of `params` (`layout.len()` elements), whose rows lie one after another.
-    pub fn unpack(layout: &Layout, layers: usize, params: &DVector<F>) -> Weights<F> {
+    pub fn unpack(layout: &ParameterLayout, layers: usize, params: &DVector<F>) -> Weights<F> {
         assert_eq!(params.len(), layout.len(), "parameters of another network");
         let matrix = |at: usize| {
             let parameter = &layout.parameters()[at];
@@ -97,12 +97,12 @@ pub fn affine<F: Real>(w: &DMatrix<F>, x: DMatrixView<'_, F>, b: &DVector<F>) ->
 mod tests {
     use super::*;
     use crate::spec::NetworkSpec;
-    use crate::spec::{Activation, Cell};
+    use crate::spec::{Activation, CellKind};
 
     #[test]
     fn unpacked_rows_are_pytorchs_and_pack_is_the_inverse() {
         let spec = NetworkSpec {
-            cell: Cell::Lstm,
+            cell: CellKind::Lstm,
             activation: Activation::Tanh,
             inputs: 3,
             hidden: 2,
@@ -110,7 +110,7 @@ mod tests {
             outputs: 2,
             skip: true,
         };
-        let layout = Layout::new(&spec);
+        let layout = ParameterLayout::new(&spec);
         let params = DVector::from_fn(layout.len(), |at, _| at as f64);
         let weights = Weights::unpack(&layout, 2, &params);
         assert_eq!(weights.layers[0].w_ih.row(1).iter().copied().collect::<Vec<_>>(), [3.0, 4.0, 5.0]);

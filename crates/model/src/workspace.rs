@@ -1,8 +1,8 @@
 //! The memory that learners of one template work in, one after another: it holds nothing between two calls.
 //! It must not know what was learned.
 
-use super::fit::Fit;
-use super::kernel::{Engine, Floats, Tape};
+use super::kernel::{AlignedFloats, KernelEngine, KernelTape};
+use super::train_state::TrainState;
 
 /// Numbers on one tape, about: with its weights it stays in a core's second cache (1 MB).
 const TAPE_LEN: usize = 160_000;
@@ -13,22 +13,22 @@ const MAX_BATCH: usize = 64;
 /// Memory for predictions and updates, for any number of learners of one template.
 #[derive(Debug, Clone)]
 pub struct LearnerWorkspace {
-    pub(super) tape: Tape,
-    pub(super) gradient: Floats,
+    pub(super) tape: KernelTape,
+    pub(super) gradient: AlignedFloats,
     /// The weights after the update, until they are found good.
-    pub(super) next: Fit,
+    pub(super) next: TrainState,
     /// The numbers of the replay pool's windows, the drawn ones first.
     pub(super) order: Vec<usize>,
     pub(super) prediction: LearnerPrediction,
 }
 
 impl LearnerWorkspace {
-    pub(super) fn new(engine: &Engine) -> LearnerWorkspace {
+    pub(super) fn new(engine: &KernelEngine) -> LearnerWorkspace {
         let outputs = engine.spec().outputs;
         LearnerWorkspace {
             tape: engine.tape(),
-            gradient: Floats::zeros(engine.len()),
-            next: Fit::new(Floats::zeros(engine.len())),
+            gradient: AlignedFloats::zeros(engine.len()),
+            next: TrainState::new(AlignedFloats::zeros(engine.len())),
             order: Vec::new(),
             prediction: LearnerPrediction { outputs, raw: Vec::new(), ema: Vec::new() },
         }
@@ -37,8 +37,8 @@ impl LearnerWorkspace {
 
 /// Series on one tape for windows of `steps` steps. The gradient is summed tape by tape, so it is part of what decides
 /// its bits, and depends on nothing but the network and the window.
-pub fn batch_of_a_tape(engine: &Engine, steps: usize) -> usize {
-    let columns = TAPE_LEN / Tape::column_len(engine.spec());
+pub fn batch_of_a_tape(engine: &KernelEngine, steps: usize) -> usize {
+    let columns = TAPE_LEN / KernelTape::column_len(engine.spec());
     (columns / steps.max(1)).clamp(MIN_BATCH, MAX_BATCH) / MIN_BATCH * MIN_BATCH
 }
 

@@ -2,7 +2,8 @@
 //! It must not know how the learner works.
 
 use tickcast_model::{
-    Activation, Cell, Learner, LearnerSettings, LearnerTemplate, Loss, NetworkSpec, Optimizer, SequenceBuffer,
+    Activation, CellKind, Learner, LearnerSettings, LearnerTemplate, Loss, NetworkSpec, Optimizer,
+    SequenceBuffer,
 };
 
 const SERIES: usize = 8;
@@ -11,9 +12,9 @@ const INPUTS: usize = 24;
 #[test]
 fn a_step_asks_for_no_memory() {
     for (cell, layers, loss) in [
-        (Cell::Gru, 1, Loss::Huber { delta: 1.5 }),
-        (Cell::Lstm, 2, Loss::Pinball { levels: vec![0.05, 0.5, 0.95] }),
-        (Cell::Rnn, 1, Loss::GaussianNll),
+        (CellKind::Gru, 1, Loss::Huber { delta: 1.5 }),
+        (CellKind::Lstm, 2, Loss::Pinball { levels: vec![0.05, 0.5, 0.95] }),
+        (CellKind::Rnn, 1, Loss::GaussianNll),
     ] {
         let spec = NetworkSpec {
             cell,

@@ -9,18 +9,18 @@ pub mod online;
 pub mod peak;
 pub mod training;
 
-use tickcast_model::Cell;
+use tickcast_model::CellKind;
 
-pub const CELLS: [Cell; 3] = [Cell::Rnn, Cell::Lstm, Cell::Gru];
+pub const CELLS: [CellKind; 3] = [CellKind::Rnn, CellKind::Lstm, CellKind::Gru];
 
-pub fn name(cell: Cell) -> &'static str {
+pub fn name(cell: CellKind) -> &'static str {
     match cell {
-        Cell::Rnn => "rnn",
-        Cell::Lstm => "lstm",
-        Cell::Gru => "gru",
+        CellKind::Rnn => "rnn",
+        CellKind::Lstm => "lstm",
+        CellKind::Gru => "gru",
     }
 }
 
-pub fn cell(name: &str) -> Cell {
+pub fn cell(name: &str) -> CellKind {
     CELLS.into_iter().find(|cell| self::name(*cell) == name).expect("rnn, lstm or gru")
 }

@@ -2,7 +2,7 @@
 //! It must not know time.
 
 use tickcast_model::{
-    Activation, Cell, HUBER_DELTA, Learner, LearnerSettings, LearnerTemplate, LearnerWorkspace, Loss,
+    Activation, CellKind, HUBER_DELTA, Learner, LearnerSettings, LearnerTemplate, LearnerWorkspace, Loss,
     NetworkSpec, Optimizer, SequenceBuffer,
 };
 
@@ -45,7 +45,7 @@ impl Online {
     /// full.
     pub fn of_a_pipeline(series: usize) -> Online {
         let lags = [1, 6, 24];
-        let spec = NetworkSpec { outputs: lags.len(), skip: true, ..spec(Cell::Gru, 24, 32) };
+        let spec = NetworkSpec { outputs: lags.len(), skip: true, ..spec(CellKind::Gru, 24, 32) };
         let settings = LearnerSettings {
             longest_lag: 24,
             replay: 2,
@@ -59,7 +59,7 @@ impl Online {
     }
 
     /// The plainest one: a window of `steps` steps, the label of the newest step, nothing replayed. Its window is full.
-    pub fn plain(cell: Cell, inputs: usize, hidden: usize, steps: usize, series: usize) -> Online {
+    pub fn plain(cell: CellKind, inputs: usize, hidden: usize, steps: usize, series: usize) -> Online {
         let mut online = Online::new(spec(cell, inputs, hidden), settings(steps), &[0], series);
         online.rounds(2 * steps);
         online
@@ -89,7 +89,7 @@ impl Online {
     }
 }
 
-fn spec(cell: Cell, inputs: usize, hidden: usize) -> NetworkSpec {
+fn spec(cell: CellKind, inputs: usize, hidden: usize) -> NetworkSpec {
     NetworkSpec { cell, activation: Activation::Tanh, inputs, hidden, layers: 1, outputs: 1, skip: false }
 }
 

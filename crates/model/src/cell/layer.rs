@@ -5,10 +5,10 @@ use nalgebra::{DMatrix, DMatrixView};
 
 use super::gru::Gru;
 use super::lstm::Lstm;
-use super::recurrence::{Backward, Forward, Recurrence};
+use super::recurrence::{BackwardStep, ForwardStep, Recurrence};
 use super::rnn::Rnn;
 use crate::real::Real;
-use crate::spec::{Cell, NetworkSpec};
+use crate::spec::{CellKind, NetworkSpec};
 use crate::weights::{LayerWeights, affine};
 
 /// What one layer carries from step to step: column b belongs to series b.
@@ -65,9 +65,9 @@ pub fn forward<F: Real>(
     start: &LayerState<F>,
 ) -> LayerTape<F> {
     match spec.cell {
-        Cell::Rnn => forward_with(&Rnn { activation: spec.activation }, weights, inputs, start),
-        Cell::Lstm => forward_with(&Lstm, weights, inputs, start),
-        Cell::Gru => forward_with(&Gru, weights, inputs, start),
+        CellKind::Rnn => forward_with(&Rnn { activation: spec.activation }, weights, inputs, start),
+        CellKind::Lstm => forward_with(&Lstm, weights, inputs, start),
+        CellKind::Gru => forward_with(&Gru, weights, inputs, start),
     }
 }
 
@@ -81,9 +81,11 @@ pub fn backward<F: Real>(
     d_outputs: &DMatrix<F>,
 ) -> LayerGradient<F> {
     match spec.cell {
-        Cell::Rnn => backward_with(&Rnn { activation: spec.activation }, weights, inputs, tape, d_outputs),
-        Cell::Lstm => backward_with(&Lstm, weights, inputs, tape, d_outputs),
-        Cell::Gru => backward_with(&Gru, weights, inputs, tape, d_outputs),
+        CellKind::Rnn => {
+            backward_with(&Rnn { activation: spec.activation }, weights, inputs, tape, d_outputs)
+        }
+        CellKind::Lstm => backward_with(&Lstm, weights, inputs, tape, d_outputs),
+        CellKind::Gru => backward_with(&Gru, weights, inputs, tape, d_outputs),
     }
 }
 
@@ -109,7 +111,7 @@ fn forward_with<F: Real>(
             let (h_before, h) = before_and_after(&mut tape.h, at, batch);
             let (c_before, c) = before_and_after(&mut tape.c, at, batch);
             let gates = column_mut(&mut tape.gates, at);
-            cell.forward(Forward { gates, hidden: column(&tape.hidden, at), h_before, c_before, h, c });
+            cell.forward(ForwardStep { gates, hidden: column(&tape.hidden, at), h_before, c_before, h, c });
         }
     }
     tape
@@ -133,7 +135,7 @@ fn backward_with<F: Real>(
         d_h_carried = DMatrix::zeros(tape.h.nrows(), batch);
         for series in 0..batch {
             let at = now + series;
-            cell.backward(Backward {
+            cell.backward(BackwardStep {
                 gates: column(&tape.gates, at),
                 hidden: column(&tape.hidden, at),
                 h_before: column(&tape.h, at),

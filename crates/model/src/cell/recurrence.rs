@@ -5,12 +5,12 @@ use crate::real::Real;
 
 /// The elementwise part of a cell, for one step of one series. All slices have H elements a gate.
 pub trait Recurrence<F: Real> {
-    fn forward(&self, step: Forward<'_, F>);
-    fn backward(&self, step: Backward<'_, F>);
+    fn forward(&self, step: ForwardStep<'_, F>);
+    fn backward(&self, step: BackwardStep<'_, F>);
 }
 
 /// One step forwards.
-pub struct Forward<'a, F> {
+pub struct ForwardStep<'a, F> {
     /// In: W_ih x_t + b_ih. Out: the activated gates.
     pub gates: &'a mut [F],
     /// W_hh h_{t-1} + b_hh
@@ -24,8 +24,8 @@ pub struct Forward<'a, F> {
 }
 
 /// One step backwards. `d_x` is the derivative of the loss by x.
-pub struct Backward<'a, F> {
-    /// As `Forward` left it.
+pub struct BackwardStep<'a, F> {
+    /// As `ForwardStep` left it.
     pub gates: &'a [F],
     pub hidden: &'a [F],
     pub h_before: &'a [F],

@@ -4,30 +4,30 @@
 use nalgebra::DVector;
 use pulp::Arch;
 
-use super::floats::Floats;
-use super::instruction_set::Path;
+use super::floats::AlignedFloats;
+use super::instruction_set::InstructionSet;
 use super::panels::Panels;
 use super::pass::{Pass, Prepare};
-use super::tape::Tape;
-use super::update::{Norm, Step};
+use super::tape::KernelTape;
+use super::update::{KernelUpdate, Norm};
 use crate::spec::NetworkSpec;
 
 /// A network's kernels. Parameters, gradients and moments are vectors in the panels' order, `len()` long.
 #[derive(Debug, Clone)]
-pub struct Engine {
+pub struct KernelEngine {
     spec: NetworkSpec,
     panels: Panels,
     arch: Arch,
 }
 
-impl Engine {
-    pub fn new(spec: NetworkSpec) -> Engine {
-        Engine { panels: Panels::new(&spec), spec, arch: Arch::new() }
+impl KernelEngine {
+    pub fn new(spec: NetworkSpec) -> KernelEngine {
+        KernelEngine { panels: Panels::new(&spec), spec, arch: Arch::new() }
     }
 
     /// With the instructions of `path`, to compare; none if the CPU has not got them.
-    pub fn with_path(spec: NetworkSpec, path: Path) -> Option<Engine> {
-        Some(Engine { arch: path.arch()?, ..Engine::new(spec) })
+    pub fn with_instructions(spec: NetworkSpec, path: InstructionSet) -> Option<KernelEngine> {
+        Some(KernelEngine { arch: path.arch()?, ..KernelEngine::new(spec) })
     }
 
     pub fn spec(&self) -> &NetworkSpec {
@@ -43,8 +43,8 @@ impl Engine {
         self.len() == 0
     }
 
-    /// From PyTorch's order (`Layout`) to the panels'.
-    pub fn pack(&self, params: &DVector<f32>) -> Floats {
+    /// From PyTorch's order (`ParameterLayout`) to the panels'.
+    pub fn pack(&self, params: &DVector<f32>) -> AlignedFloats {
         self.panels.pack(params)
     }
 
@@ -54,24 +54,24 @@ impl Engine {
     }
 
     /// The memory that windows of this network need.
-    pub fn tape(&self) -> Tape {
-        Tape::new(self.spec, &self.panels)
+    pub fn tape(&self) -> KernelTape {
+        KernelTape::new(self.spec, &self.panels)
     }
 
     /// Runs the window that `tape` has begun: its outputs and states.
-    pub fn forward(&self, params: &[f32], tape: &mut Tape) {
+    pub fn forward(&self, params: &[f32], tape: &mut KernelTape) {
         assert_eq!(params.len(), self.len(), "parameters of another network");
         self.arch.dispatch(Pass { spec: &self.spec, panels: &self.panels, params, tape, gradient: None });
     }
 
     /// Takes `params` for the backward passes that follow.
-    pub fn prepare_backward(&self, params: &[f32], tape: &mut Tape) {
+    pub fn prepare_backward(&self, params: &[f32], tape: &mut KernelTape) {
         self.arch.dispatch(Prepare { panels: &self.panels, params, tape });
     }
 
     /// Adds the gradient by the parameters to `gradient`, from the slopes in a tape that has run forwards by the
     /// parameters of the last `prepare_backward`. The start state counts as a constant.
-    pub fn backward(&self, params: &[f32], tape: &mut Tape, gradient: &mut [f32]) {
+    pub fn backward(&self, params: &[f32], tape: &mut KernelTape, gradient: &mut [f32]) {
         assert_eq!(gradient.len(), self.len(), "a gradient of another network");
         tape.begin_backward();
         self.arch.dispatch(Pass {
@@ -83,8 +83,8 @@ impl Engine {
         });
     }
 
-    /// One update of the parameters: see `Step`.
-    pub fn update(&self, step: Step<'_>) -> bool {
+    /// One update of the parameters: see `KernelUpdate`.
+    pub fn update(&self, step: KernelUpdate<'_>) -> bool {
         self.arch.dispatch(step)
     }
 

@@ -6,12 +6,12 @@ use std::array::from_fn;
 use pulp::{Simd, WithSimd};
 
 use super::lanes::parts;
-use super::panels::{Head, LANES, padded};
+use super::panels::{HeadPanels, LANES, padded};
 use super::products::Columns;
 
 /// y_t = b_y + W_skip x_t + W_hy h_t, for every column.
 pub struct ReadOut<'a> {
-    pub head: &'a Head,
+    pub head: &'a HeadPanels,
     pub params: &'a [f32],
     /// Padded I each.
     pub inputs: Columns<'a>,
@@ -63,7 +63,7 @@ fn total(lanes: [f32; LANES]) -> f32 {
 
 /// From the derivatives by the outputs: that by the top layer's h, and the gradient by the head's weights.
 pub struct ReadBack<'a> {
-    pub head: &'a Head,
+    pub head: &'a HeadPanels,
     pub params: &'a [f32],
     /// Padded I each.
     pub inputs: Columns<'a>,

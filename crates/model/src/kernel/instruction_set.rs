@@ -5,7 +5,7 @@ use pulp::Arch;
 
 /// The instructions that kernels run with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Path {
+pub enum InstructionSet {
     /// The best that this CPU has.
     Best,
     /// None but the architecture's basic ones.
@@ -18,16 +18,16 @@ pub enum Path {
     Avx512,
 }
 
-impl Path {
+impl InstructionSet {
     /// All that this CPU can run.
-    pub fn available() -> Vec<Path> {
+    pub fn available() -> Vec<InstructionSet> {
         let all = [
-            Path::Portable,
+            InstructionSet::Portable,
             #[cfg(target_arch = "x86_64")]
-            Path::Avx2,
+            InstructionSet::Avx2,
             #[cfg(target_arch = "x86_64")]
-            Path::Avx512,
-            Path::Best,
+            InstructionSet::Avx512,
+            InstructionSet::Best,
         ];
         all.into_iter().filter(|path| path.arch().is_some()).collect()
     }
@@ -35,12 +35,12 @@ impl Path {
     /// The instructions as `pulp` dispatches on them; none if this CPU has not got them.
     pub(super) fn arch(self) -> Option<Arch> {
         match self {
-            Path::Best => Some(Arch::new()),
-            Path::Portable => Some(Arch::Scalar),
+            InstructionSet::Best => Some(Arch::new()),
+            InstructionSet::Portable => Some(Arch::Scalar),
             #[cfg(target_arch = "x86_64")]
-            Path::Avx2 => pulp::x86::V3::try_new().map(Arch::V3),
+            InstructionSet::Avx2 => pulp::x86::V3::try_new().map(Arch::V3),
             #[cfg(target_arch = "x86_64")]
-            Path::Avx512 => pulp::x86::V4::try_new().map(Arch::V4),
+            InstructionSet::Avx512 => pulp::x86::V4::try_new().map(Arch::V4),
         }
     }
 }

@@ -11,27 +11,27 @@ use pulp::{Simd, WithSimd};
 use super::accumulate::accumulate;
 use super::cells::{Fused, Past};
 use super::lanes::{columns_of_a_tile, load, parts, store};
-use super::panels::{BIASES, Block, LANES, padded};
+use super::panels::{BIASES, LANES, LayerPanels, padded};
 use super::products::{Columns, Sums, Transposed, add_transposed_product};
-use super::tape::LayerTape;
-use super::window::Window;
+use super::tape::LayerBuffers;
+use super::window::WindowSize;
 
 /// h_1 … h_T of a layer from its inputs and its start state. `V` vectors a row, `A` sums a panel.
-pub struct Forward<'a, C, const V: usize, const A: usize> {
+pub struct LayerForward<'a, C, const V: usize, const A: usize> {
     pub cell: C,
-    pub block: &'a Block,
+    pub block: &'a LayerPanels,
     pub params: &'a [f32],
     pub inputs: Columns<'a>,
-    pub tape: &'a mut LayerTape,
-    pub window: Window,
+    pub tape: &'a mut LayerBuffers,
+    pub window: WindowSize,
 }
 
-impl<C: Fused, const V: usize, const A: usize> WithSimd for Forward<'_, C, V, A> {
+impl<C: Fused, const V: usize, const A: usize> WithSimd for LayerForward<'_, C, V, A> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let Window { steps, batch } = self.window;
+        let WindowSize { steps, batch } = self.window;
         for step in 0..steps {
             for p in 0..self.block.panels() {
                 let mut series = 0;
@@ -50,7 +50,7 @@ impl<C: Fused, const V: usize, const A: usize> WithSimd for Forward<'_, C, V, A>
     }
 }
 
-impl<C: Fused, const V: usize, const A: usize> Forward<'_, C, V, A> {
+impl<C: Fused, const V: usize, const A: usize> LayerForward<'_, C, V, A> {
     /// Panel `p` at the `N` columns from `first`.
     #[inline(always)]
     fn tile<S: Simd, const N: usize>(&mut self, simd: S, p: usize, first: usize) -> usize {
@@ -118,25 +118,25 @@ fn hidden_sum<C: Fused>(gate: usize) -> usize {
 }
 
 /// Backpropagation through a layer's steps, to the derivatives by its sums (in place of the taped gates).
-pub struct Backward<'a, C, const V: usize, const A: usize> {
+pub struct LayerBackward<'a, C, const V: usize, const A: usize> {
     pub cell: C,
-    pub block: &'a Block,
+    pub block: &'a LayerPanels,
     /// W_hh transposed.
     pub w_hh: &'a Transposed,
-    pub tape: &'a mut LayerTape,
+    pub tape: &'a mut LayerBuffers,
     /// Padded H × T·B. In: by h_1 … h_T from above; used up.
     pub d_h: &'a mut [f32],
     /// Padded H × B, zero: by c_T.
     pub d_c: &'a mut [f32],
-    pub window: Window,
+    pub window: WindowSize,
 }
 
-impl<C: Fused, const V: usize, const A: usize> WithSimd for Backward<'_, C, V, A> {
+impl<C: Fused, const V: usize, const A: usize> WithSimd for LayerBackward<'_, C, V, A> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let Window { steps, batch } = self.window;
+        let WindowSize { steps, batch } = self.window;
         let units = padded(self.block.units);
         let stride = self.block.panels() * A * LANES;
         for step in (0..steps).rev() {
@@ -154,7 +154,7 @@ impl<C: Fused, const V: usize, const A: usize> WithSimd for Backward<'_, C, V, A
     }
 }
 
-impl<C: Fused, const V: usize, const A: usize> Backward<'_, C, V, A> {
+impl<C: Fused, const V: usize, const A: usize> LayerBackward<'_, C, V, A> {
     /// The elementwise part at one column.
     #[inline(always)]
     fn bend<S: Simd>(&mut self, simd: S, column: usize) {

@@ -28,11 +28,11 @@ mod tape;
 mod update;
 mod window;
 
-pub use engine::Engine;
-pub use floats::Floats;
-pub use instruction_set::Path;
-pub use tape::Tape;
-pub use update::{Moments, Step};
+pub use engine::KernelEngine;
+pub use floats::AlignedFloats;
+pub use instruction_set::InstructionSet;
+pub use tape::KernelTape;
+pub use update::{KernelMoments, KernelUpdate};
 
 #[cfg(test)]
 mod tests;

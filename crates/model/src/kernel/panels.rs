@@ -21,8 +21,8 @@ use std::ops::Range;
 
 use nalgebra::DVector;
 
-use super::floats::Floats;
-use crate::spec::{Cell, Layout, NetworkSpec};
+use super::floats::AlignedFloats;
+use crate::spec::{CellKind, NetworkSpec, ParameterLayout};
 
 /// Lanes of a vector: units side by side.
 pub const LANES: usize = 16;
@@ -37,7 +37,7 @@ pub const BIASES: usize = 2;
 
 /// One layer's panels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Block {
+pub struct LayerPanels {
     /// First element in the parameter vector.
     pub offset: usize,
     /// Rows of W_ih.
@@ -50,7 +50,7 @@ pub struct Block {
     pub width: usize,
 }
 
-impl Block {
+impl LayerPanels {
     /// Vectors a row, V.
     pub fn vectors(&self) -> usize {
         self.gates * self.width
@@ -89,7 +89,7 @@ impl Block {
 
 /// The head's part of a parameter vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Head {
+pub struct HeadPanels {
     /// First element in the parameter vector: that of b_y.
     pub offset: usize,
     pub outputs: usize,
@@ -98,7 +98,7 @@ pub struct Head {
     pub hidden: usize,
 }
 
-impl Head {
+impl HeadPanels {
     /// Elements of an output's row.
     pub fn row_len(&self) -> usize {
         padded(self.inputs) + padded(self.hidden)
@@ -118,31 +118,31 @@ impl Head {
 /// The blocks of a network: its layers, then its head.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Panels {
-    pub layers: Vec<Block>,
-    pub head: Head,
-    layout: Layout,
+    pub layers: Vec<LayerPanels>,
+    pub head: HeadPanels,
+    layout: ParameterLayout,
     len: usize,
 }
 
 impl Panels {
     pub fn new(spec: &NetworkSpec) -> Panels {
         let mut len = 0;
-        let mut place = |block: Block| {
-            let block = Block { offset: len, ..block };
+        let mut place = |block: LayerPanels| {
+            let block = LayerPanels { offset: len, ..block };
             len += block.len();
             block
         };
-        let layer = |layer: usize| Block {
+        let layer = |layer: usize| LayerPanels {
             offset: 0,
             inputs: spec.layer_inputs(layer),
             units: spec.hidden,
             gates: spec.gates(),
             width: width(spec),
         };
-        let layers: Vec<Block> = (0..spec.layers).map(|k| place(layer(k))).collect();
+        let layers: Vec<LayerPanels> = (0..spec.layers).map(|k| place(layer(k))).collect();
         let inputs = if spec.skip { spec.inputs } else { 0 };
-        let head = Head { offset: len, outputs: spec.outputs, inputs, hidden: spec.hidden };
-        Panels { layers, head, layout: Layout::new(spec), len: head.range().end }
+        let head = HeadPanels { offset: len, outputs: spec.outputs, inputs, hidden: spec.hidden };
+        Panels { layers, head, layout: ParameterLayout::new(spec), len: head.range().end }
     }
 
     /// Elements of a parameter vector in this order.
@@ -150,10 +150,10 @@ impl Panels {
         self.len
     }
 
-    /// From PyTorch's order (`Layout`) to the panels'.
-    pub fn pack(&self, params: &DVector<f32>) -> Floats {
+    /// From PyTorch's order (`ParameterLayout`) to the panels'.
+    pub fn pack(&self, params: &DVector<f32>) -> AlignedFloats {
         assert_eq!(params.len(), self.layout.len(), "parameters of another network");
-        let mut packed = Floats::zeros(self.len);
+        let mut packed = AlignedFloats::zeros(self.len);
         self.each(|flat, at| packed[at] = params[flat]);
         packed
     }
@@ -202,8 +202,10 @@ impl Panels {
 /// A simple RNN has one vector for sixteen units: wider panels give its tiles as many sums as a gated cell's.
 fn width(spec: &NetworkSpec) -> usize {
     match spec.cell {
-        Cell::Rnn => [4, 2].into_iter().find(|w| padded(spec.hidden).is_multiple_of(LANES * w)).unwrap_or(1),
-        Cell::Lstm | Cell::Gru => 1,
+        CellKind::Rnn => {
+            [4, 2].into_iter().find(|w| padded(spec.hidden).is_multiple_of(LANES * w)).unwrap_or(1)
+        }
+        CellKind::Lstm | CellKind::Gru => 1,
     }
 }
 
@@ -214,7 +216,7 @@ mod tests {
 
     #[test]
     fn every_parameter_has_one_place_and_the_rest_is_zero() {
-        for cell in [Cell::Rnn, Cell::Lstm, Cell::Gru] {
+        for cell in [CellKind::Rnn, CellKind::Lstm, CellKind::Gru] {
             for (hidden, layers, skip) in [(1, 1, false), (16, 2, true), (33, 3, true), (64, 1, true)] {
                 let spec = NetworkSpec {
                     cell,
@@ -226,7 +228,7 @@ mod tests {
                     skip,
                 };
                 let panels = Panels::new(&spec);
-                let params = DVector::from_fn(Layout::new(&spec).len(), |at, _| 1.0 + at as f32);
+                let params = DVector::from_fn(ParameterLayout::new(&spec).len(), |at, _| 1.0 + at as f32);
                 let packed = panels.pack(&params);
                 assert_eq!(panels.unpack(&packed), params);
                 assert_eq!(packed.iter().filter(|value| **value != 0.0).count(), params.len());
@@ -238,7 +240,7 @@ mod tests {
     #[test]
     fn a_row_has_the_gates_of_sixteen_units() {
         let spec = NetworkSpec {
-            cell: Cell::Gru,
+            cell: CellKind::Gru,
             activation: Activation::Tanh,
             inputs: 2,
             hidden: 20,
@@ -246,7 +248,7 @@ mod tests {
             outputs: 1,
             skip: false,
         };
-        let (panels, layout) = (Panels::new(&spec), Layout::new(&spec));
+        let (panels, layout) = (Panels::new(&spec), ParameterLayout::new(&spec));
         let params = DVector::from_fn(layout.len(), |at, _| at as f32);
         let packed = panels.pack(&params);
         let block = panels.layers[0];

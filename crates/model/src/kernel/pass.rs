@@ -5,17 +5,17 @@ use pulp::{Simd, WithSimd};
 
 use super::cells::{Fused, Gru, Lstm, Simple};
 use super::head::{ReadBack, ReadOut};
-use super::layer::{Backward, Forward};
-use super::panels::{Block, LANES, Panels, padded};
+use super::layer::{LayerBackward, LayerForward};
+use super::panels::{LANES, LayerPanels, Panels, padded};
 use super::products::{Columns, Sources, Sums, Transposed, add_gradient, add_transposed_product};
-use super::tape::Tape;
-use crate::spec::{Cell, NetworkSpec};
+use super::tape::KernelTape;
+use crate::spec::{CellKind, NetworkSpec};
 
 /// `TransposedWeights::fill`, compiled for the CPU.
 pub struct Prepare<'a> {
     pub panels: &'a Panels,
     pub params: &'a [f32],
-    pub tape: &'a mut Tape,
+    pub tape: &'a mut KernelTape,
 }
 
 impl WithSimd for Prepare<'_> {
@@ -32,7 +32,7 @@ pub struct Pass<'a> {
     pub spec: &'a NetworkSpec,
     pub panels: &'a Panels,
     pub params: &'a [f32],
-    pub tape: &'a mut Tape,
+    pub tape: &'a mut KernelTape,
     pub gradient: Option<&'a mut [f32]>,
 }
 
@@ -44,11 +44,11 @@ impl WithSimd for Pass<'_> {
         let spec = self.spec;
         let simple = Simple(spec.activation);
         match (spec.cell, self.panels.layers[0].width) {
-            (Cell::Lstm, _) => self.run::<S, _, 4, 4>(simd, Lstm),
-            (Cell::Gru, _) => self.run::<S, _, 3, 4>(simd, Gru),
-            (Cell::Rnn, 4) => self.run::<S, _, 4, 4>(simd, simple),
-            (Cell::Rnn, 2) => self.run::<S, _, 2, 2>(simd, simple),
-            (Cell::Rnn, _) => self.run::<S, _, 1, 1>(simd, simple),
+            (CellKind::Lstm, _) => self.run::<S, _, 4, 4>(simd, Lstm),
+            (CellKind::Gru, _) => self.run::<S, _, 3, 4>(simd, Gru),
+            (CellKind::Rnn, 4) => self.run::<S, _, 4, 4>(simd, simple),
+            (CellKind::Rnn, 2) => self.run::<S, _, 2, 2>(simd, simple),
+            (CellKind::Rnn, _) => self.run::<S, _, 1, 1>(simd, simple),
         }
     }
 }
@@ -74,7 +74,14 @@ impl Pass<'_> {
                 None => Columns { values: &tape.inputs, stride: padded(block.inputs) },
                 Some(layer) => states_after(&layer.h, block.inputs, window.batch),
             };
-            simd.vectorize(Forward::<C, V, A> { cell, block, params, inputs, tape: &mut layers[0], window });
+            simd.vectorize(LayerForward::<C, V, A> {
+                cell,
+                block,
+                params,
+                inputs,
+                tape: &mut layers[0],
+                window,
+            });
         }
 
         simd.vectorize(ReadOut {
@@ -99,7 +106,7 @@ impl Pass<'_> {
         let Pass { spec, panels, params, tape, .. } = self;
         let window = tape.window;
         let (columns, units) = (window.columns(), padded(spec.hidden));
-        let Tape { inputs, layers, slopes, d_h: [d_h, d_below], d_c, transposed, .. } = tape;
+        let KernelTape { inputs, layers, slopes, d_h: [d_h, d_below], d_c, transposed, .. } = tape;
         let inputs = Columns { values: inputs, stride: padded(spec.inputs) };
 
         simd.vectorize(ReadBack {
@@ -121,7 +128,7 @@ impl Pass<'_> {
 
             d_c[..window.batch * units].fill(0.0);
             let w_hh = &transposed.hidden[k];
-            simd.vectorize(Backward::<C, V, A> { cell, block, w_hh, tape: layer, d_h, d_c, window });
+            simd.vectorize(LayerBackward::<C, V, A> { cell, block, w_hh, tape: layer, d_h, d_c, window });
             let d = Columns { values: &layer.gates, stride: block.panels() * A * LANES };
 
             if k > 0 {
@@ -169,7 +176,7 @@ impl WithSimd for Product<'_> {
 }
 
 struct Gradient<'a, const V: usize> {
-    block: &'a Block,
+    block: &'a LayerPanels,
     sources: Sources<'a>,
     sums: Sums,
     gradient: &'a mut [f32],

@@ -6,9 +6,9 @@ use std::array::from_fn;
 use pulp::Simd;
 
 use super::accumulate::accumulate;
-use super::floats::Floats;
+use super::floats::AlignedFloats;
 use super::lanes::{columns_of_a_tile, load, parts, store};
-use super::panels::{BIASES, Block, LANES, padded};
+use super::panels::{BIASES, LANES, LayerPanels, padded};
 
 /// Columns of numbers, one every `stride` elements.
 #[derive(Clone, Copy)]
@@ -57,7 +57,7 @@ impl Sums {
 /// of W's rows, in the order panel, gate, unit.
 #[derive(Debug, Clone, Default)]
 pub struct Transposed {
-    values: Floats,
+    values: AlignedFloats,
     /// Vectors of lanes a block: 4, 2 or 1.
     vectors: usize,
     blocks: usize,
@@ -68,13 +68,13 @@ pub struct Transposed {
 
 impl Transposed {
     /// Room for the transpose of `block`'s rows from `first_row` on, `columns` of them (W's columns).
-    pub fn new(block: &Block, columns: usize) -> Transposed {
+    pub fn new(block: &LayerPanels, columns: usize) -> Transposed {
         let lanes = padded(columns);
         let vectors = [4, 2].into_iter().find(|v| lanes.is_multiple_of(LANES * v)).unwrap_or(1);
         let blocks = lanes / (LANES * vectors);
         let rows = padded(block.units) * block.gates;
         Transposed {
-            values: Floats::zeros(rows * lanes),
+            values: AlignedFloats::zeros(rows * lanes),
             vectors,
             blocks,
             gates: block.gates,
@@ -84,7 +84,7 @@ impl Transposed {
 
     /// Copies W out of the panels: `columns` rows of `block` from `first_row` on.
     #[inline(always)]
-    pub fn fill(&mut self, block: &Block, params: &[f32], first_row: usize, columns: usize) {
+    pub fn fill(&mut self, block: &LayerPanels, params: &[f32], first_row: usize, columns: usize) {
         let row = block.vectors() * LANES;
         let lanes = self.vectors * LANES;
         let rows = self.rows();
@@ -225,7 +225,7 @@ pub struct Sources<'a> {
 #[inline(always)]
 pub fn add_gradient<S: Simd, const V: usize>(
     simd: S,
-    block: &Block,
+    block: &LayerPanels,
     from: &Sources<'_>,
     sums: Sums,
     gradient: &mut [f32],

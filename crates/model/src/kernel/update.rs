@@ -1,34 +1,38 @@
 //! One update in one pass: the clipped gradient, the optimiser's rule, the averaged weights, the check that all is
-//! finite. The plain `optimizer::Moments` is its oracle.
+//! finite. The plain `optimizer::OptimizerMoments` is its oracle.
 //! It must not know where parameters lie: all are treated alike.
 
 use pulp::{Simd, WithSimd};
 use serde::{Deserialize, Serialize};
 
-use super::floats::Floats;
+use super::floats::AlignedFloats;
 use super::lanes::parts;
 use super::panels::LANES;
-use crate::optimizer::{EPSILON, Rule};
+use crate::optimizer::{EPSILON, OptimizerRule};
 
 /// What an optimiser carries from step to step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Moments {
+pub struct KernelMoments {
     /// Adam's mean gradient m, or the velocity of SGD.
-    pub mean: Floats,
+    pub mean: AlignedFloats,
     /// v, the mean squared gradient.
-    pub square: Floats,
+    pub square: AlignedFloats,
     /// β₁ᵗ and β₂ᵗ, by products in f64.
     pub decayed: (f64, f64),
 }
 
-impl Moments {
+impl KernelMoments {
     /// No moments yet, for `len` parameters.
-    pub fn new(len: usize) -> Moments {
-        Moments { mean: Floats::zeros(len), square: Floats::zeros(len), decayed: (1.0, 1.0) }
+    pub fn new(len: usize) -> KernelMoments {
+        KernelMoments {
+            mean: AlignedFloats::zeros(len),
+            square: AlignedFloats::zeros(len),
+            decayed: (1.0, 1.0),
+        }
     }
 
     /// Becomes `other`, of the same length, without asking for memory.
-    pub fn copy_from(&mut self, other: &Moments) {
+    pub fn copy_from(&mut self, other: &KernelMoments) {
         self.mean.copy_from_slice(&other.mean);
         self.square.copy_from_slice(&other.square);
         self.decayed = other.decayed;
@@ -36,8 +40,8 @@ impl Moments {
 }
 
 /// Parameters, moments and averages before an update, and the places for those after it.
-pub struct Step<'a> {
-    pub rule: Rule,
+pub struct KernelUpdate<'a> {
+    pub rule: OptimizerRule,
     /// Learning rate.
     pub lr: f64,
     /// The gradient's factor: what the clip of its norm leaves.
@@ -47,10 +51,10 @@ pub struct Step<'a> {
     pub gradient: &'a [f32],
     pub params: (&'a [f32], &'a mut [f32]),
     pub ema: (&'a [f32], &'a mut [f32]),
-    pub moments: (&'a Moments, &'a mut Moments),
+    pub moments: (&'a KernelMoments, &'a mut KernelMoments),
 }
 
-impl WithSimd for Step<'_> {
+impl WithSimd for KernelUpdate<'_> {
     /// Whether every new parameter and average is finite.
     type Output = bool;
 
@@ -59,13 +63,13 @@ impl WithSimd for Step<'_> {
         let (lr, before) = (self.lr, self.moments.0.decayed);
         let splat = |value: f64| simd.splat_f32s(value as f32);
         match self.rule {
-            Rule::Sgd { momentum } => {
+            OptimizerRule::Sgd { momentum } => {
                 let rule = Momentum::<S> { momentum: splat(momentum), lr: splat(-lr) };
                 self.each(simd, before, rule)
             }
-            Rule::Adam { betas } => self.adam(simd, betas, 1.0),
-            Rule::AdamW { betas, weight_decay } => self.adam(simd, betas, 1.0 - lr * weight_decay),
-            Rule::RmsProp { alpha } => {
+            OptimizerRule::Adam { betas } => self.adam(simd, betas, 1.0),
+            OptimizerRule::AdamW { betas, weight_decay } => self.adam(simd, betas, 1.0 - lr * weight_decay),
+            OptimizerRule::RmsProp { alpha } => {
                 let (alpha, rest, epsilon) = (splat(alpha), splat(1.0 - alpha), splat(EPSILON));
                 self.each(simd, before, Root::<S> { alpha, rest, lr: splat(lr), epsilon })
             }
@@ -139,7 +143,7 @@ impl<S: Simd> Apply<S> for Corrected<S> {
     }
 }
 
-impl Step<'_> {
+impl KernelUpdate<'_> {
     #[inline(always)]
     fn adam<S: Simd>(self, simd: S, betas: (f64, f64), kept: f64) -> bool {
         let before = self.moments.0.decayed;

@@ -3,12 +3,12 @@
 
 /// T steps of B series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
+pub struct WindowSize {
     pub steps: usize,
     pub batch: usize,
 }
 
-impl Window {
+impl WindowSize {
     pub fn columns(&self) -> usize {
         self.steps * self.batch
     }

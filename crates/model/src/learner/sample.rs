@@ -2,7 +2,7 @@
 //! It must not know which windows are chosen, nor how the labels are weighed.
 
 use crate::gradient::{WindowSample, add_label};
-use crate::kernel::Tape;
+use crate::kernel::KernelTape;
 use crate::loss::Loss;
 use crate::replay::ReplayWindow;
 use crate::sequence_buffer::SequenceBuffer;
@@ -27,7 +27,7 @@ impl WindowSample for WeightedWindow<'_> {
         }
     }
 
-    fn fill(self, tape: &mut Tape, b: usize) {
+    fn fill(self, tape: &mut KernelTape, b: usize) {
         match self.1 {
             WindowOrigin::Live(buffer) => {
                 for (t, step) in buffer.window().enumerate() {
@@ -46,7 +46,7 @@ impl WindowSample for WeightedWindow<'_> {
         }
     }
 
-    fn add_loss(self, tape: &mut Tape, b: usize, loss: &Loss) -> f32 {
+    fn add_loss(self, tape: &mut KernelTape, b: usize, loss: &Loss) -> f32 {
         let mut add =
             |step, slot, value| add_label(tape, (step, b), loss, slot * loss.width(), (value, self.0));
         let mut total = 0.0;

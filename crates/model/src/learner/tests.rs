@@ -4,11 +4,11 @@
 use super::*;
 use crate::loss::Loss;
 use crate::optimizer::Optimizer;
-use crate::spec::{Activation, Cell, NetworkSpec};
+use crate::spec::{Activation, CellKind, NetworkSpec};
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 
-fn spec(cell: Cell) -> NetworkSpec {
+fn spec(cell: CellKind) -> NetworkSpec {
     NetworkSpec {
         cell,
         activation: Activation::Tanh,
@@ -70,7 +70,7 @@ fn noise(rng: &mut Pcg64) -> f32 {
 }
 
 /// Mean squared errors of one-step and six-step forecasts over the last third, divided by naive's.
-fn skill_on_a_noisy_sine(cell: Cell) -> [f32; 2] {
+fn skill_on_a_noisy_sine(cell: CellKind) -> [f32; 2] {
     let spec = NetworkSpec {
         cell,
         activation: Activation::Tanh,
@@ -114,7 +114,7 @@ fn skill_on_a_noisy_sine(cell: Cell) -> [f32; 2] {
 
 #[test]
 fn it_learns_a_noisy_sine() {
-    for cell in [Cell::Rnn, Cell::Lstm, Cell::Gru] {
+    for cell in [CellKind::Rnn, CellKind::Lstm, CellKind::Gru] {
         let [one, six] = skill_on_a_noisy_sine(cell);
         // The label's own noise bounds them below: 0.01 / (0.034 + 0.02) at one step, 0.01 / 1.02 at six.
         assert!(one < 0.3 && six < 0.02, "{cell:?}: {one} {six}");
@@ -123,7 +123,7 @@ fn it_learns_a_noisy_sine() {
 
 #[test]
 fn nothing_fresh_nothing_learned() {
-    let mut learner = Alone::new(spec(Cell::Gru), settings(1e-2));
+    let mut learner = Alone::new(spec(CellKind::Gru), settings(1e-2));
     let mut buffer = learner.new_buffer();
     assert_eq!(learner.learn(&mut [&mut buffer]), None);
     learner.predict(&mut [&mut buffer], &[vec![1.0, 2.0]]);
@@ -141,7 +141,7 @@ fn nothing_fresh_nothing_learned() {
 /// At lr = 0 a network keeps saying 0; with every label 1 each mean Huber loss is a half.
 #[test]
 fn the_replayed_windows_weigh_a_half() {
-    let mut learner = Alone::new(spec(Cell::Gru), settings(0.0));
+    let mut learner = Alone::new(spec(CellKind::Gru), settings(0.0));
     let mut buffers: Vec<SequenceBuffer> = (0..3).map(|_| learner.new_buffer()).collect();
     for step in 1..=30 {
         let mut buffers: Vec<&mut SequenceBuffer> = buffers.iter_mut().collect();
@@ -160,7 +160,7 @@ fn the_replayed_windows_weigh_a_half() {
 
 #[test]
 fn bad_numbers_cannot_poison_the_weights() {
-    let mut learner = Alone::new(spec(Cell::Gru), LearnerSettings { loss: Loss::Mse, ..settings(1e-2) });
+    let mut learner = Alone::new(spec(CellKind::Gru), LearnerSettings { loss: Loss::Mse, ..settings(1e-2) });
     let mut buffer = learner.new_buffer();
     let finite = |learner: &Alone| learner.params().iter().all(|value| value.is_finite());
     for input in [[f32::NAN, 1.0], [f32::INFINITY, -1.0], [0.5, 0.5]] {
@@ -180,13 +180,13 @@ fn bad_numbers_cannot_poison_the_weights() {
     assert_eq!((learner.guard().skipped(), learner.guard().rollbacks()), (10, 2));
     // The copy was the untrained network.
     assert_eq!(learner.updates(), 0);
-    assert_eq!(learner.params(), Alone::new(spec(Cell::Gru), settings(1e-2)).params());
+    assert_eq!(learner.params(), Alone::new(spec(CellKind::Gru), settings(1e-2)).params());
 }
 
 #[test]
 fn weights_come_in_only_whole() {
-    let mut learner = Alone::new(spec(Cell::Rnn), settings(1e-2));
-    let other = Alone::new(spec(Cell::Gru), settings(1e-2));
+    let mut learner = Alone::new(spec(CellKind::Rnn), settings(1e-2));
+    let other = Alone::new(spec(CellKind::Gru), settings(1e-2));
     assert!(learner.learner.import(&other.params()).is_err());
     assert!(Learner::resume(&learner.template, other.state().clone()).is_err());
     let params = learner.params() * 2.0;
@@ -203,7 +203,7 @@ struct World {
 }
 
 impl World {
-    fn new(cell: Cell) -> World {
+    fn new(cell: CellKind) -> World {
         let learner = Alone::new(spec(cell), settings(1e-2));
         World { buffers: (0..4).map(|_| learner.new_buffer()).collect(), learner }
     }
@@ -255,7 +255,7 @@ proptest! {
         kind in 0usize..3,
     ) {
         let cut = at.index(presence.len());
-        let mut undisturbed = World::new([Cell::Rnn, Cell::Lstm, Cell::Gru][kind]);
+        let mut undisturbed = World::new([CellKind::Rnn, CellKind::Lstm, CellKind::Gru][kind]);
         let mut killed = undisturbed.clone();
         for (number, present) in presence.into_iter().enumerate() {
             if number == cut {

@@ -5,7 +5,7 @@ use super::*;
 use crate::conformance::{kinds, losses, uniform};
 use crate::loss::Loss;
 use crate::spec::Activation;
-use crate::tbptt::{Example, Target, loss_and_gradient};
+use crate::tbptt::{TrainingExample, TrainingTarget, loss_and_gradient};
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
@@ -34,9 +34,9 @@ struct Problem {
     loss: Loss,
     params: DVector<f64>,
     inputs: DMatrix<f64>,
-    start: State<f64>,
+    start: NetworkState<f64>,
     /// Of each series.
-    targets: Vec<Vec<Target<f64>>>,
+    targets: Vec<Vec<TrainingTarget<f64>>>,
 }
 
 /// Errors at which a loss in pieces changes its piece.
@@ -57,7 +57,7 @@ impl Problem {
         let skip = rng.random();
         let spec = NetworkSpec { cell, activation, inputs: INPUTS, hidden: 3, layers, outputs, skip };
         let network = Network::new(spec);
-        let mut start = State::zeros(&spec, BATCH);
+        let mut start = NetworkState::zeros(&spec, BATCH);
         for layer in &mut start.layers {
             layer.h = uniform(spec.hidden, BATCH, &mut rng);
             layer.c = uniform(spec.memory(), BATCH, &mut rng);
@@ -66,7 +66,7 @@ impl Problem {
             Loss::CrossEntropy { classes } => rng.random_range(0..classes) as f64,
             _ => 6.0 * rng.random::<f64>() - 3.0,
         };
-        let target = |rng: &mut Pcg64| Target {
+        let target = |rng: &mut Pcg64| TrainingTarget {
             step: rng.random_range(0..STEPS),
             output: loss.width() * rng.random_range(0..2),
             value: label(rng),
@@ -84,14 +84,14 @@ impl Problem {
 
     fn loss_and_gradient(&self, params: &DVector<f64>) -> (f64, DVector<f64>) {
         let starts: Vec<Vec<f64>> = (0..BATCH).map(|series| self.start.column(series)).collect();
-        let example = |series: usize| Example {
+        let example = |series: usize| TrainingExample {
             start: &starts[series],
             inputs: (0..STEPS)
                 .map(|step| &self.inputs.as_slice()[(step * BATCH + series) * INPUTS..][..INPUTS])
                 .collect(),
             targets: self.targets[series].clone(),
         };
-        let examples: Vec<Example<'_, f64>> = (0..BATCH).map(example).collect();
+        let examples: Vec<TrainingExample<'_, f64>> = (0..BATCH).map(example).collect();
         loss_and_gradient(&self.network, params, &self.loss, &examples)
     }
 
@@ -174,6 +174,6 @@ fn a_state_is_its_columns() {
         let Problem { network, start, .. } = Problem::random(kind, Loss::Mse, 2, 4);
         let columns: Vec<Vec<f64>> = (0..BATCH).map(|b| start.column(b)).collect();
         let columns: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
-        assert_eq!(State::from_columns(network.spec(), &columns), start);
+        assert_eq!(NetworkState::from_columns(network.spec(), &columns), start);
     }
 }

@@ -5,16 +5,16 @@
 
 use nalgebra::DVector;
 
-use crate::fit::Fit;
 use crate::golden::{Draws, Golden, double};
 use crate::gradient;
-use crate::kernel::{Engine, Floats};
+use crate::kernel::{AlignedFloats, KernelEngine};
 use crate::loss::Loss;
-use crate::network::{Network, State};
-use crate::optimizer::{Moments, Optimizer};
+use crate::network::{Network, NetworkState};
+use crate::optimizer::{Optimizer, OptimizerMoments};
 use crate::real::Real;
-use crate::spec::{Activation, Cell, NetworkSpec};
-use crate::tbptt::{Example, Target, loss_and_gradient};
+use crate::spec::{Activation, CellKind, NetworkSpec};
+use crate::tbptt::{TrainingExample, TrainingTarget, loss_and_gradient};
+use crate::train_state::TrainState;
 
 const FEATURES: usize = 10;
 const UNITS: usize = 50;
@@ -45,7 +45,7 @@ impl<F: Real> Task<F> {
     /// The mean of the first feature is to be found, or which third of the line it lies in, both through some noise.
     fn new(loss: Loss, seed: u64) -> Task<F> {
         let network = Network::new(NetworkSpec {
-            cell: Cell::Rnn,
+            cell: CellKind::Rnn,
             activation: Activation::Tanh,
             inputs: FEATURES,
             hidden: UNITS,
@@ -64,17 +64,17 @@ impl<F: Real> Task<F> {
             Sequence { inputs: inputs.into_iter().map(F::of).collect(), label: F::of(label) }
         };
         let sequences = (0..SEQUENCES).map(sequence).collect();
-        let start = State::zeros(network.spec(), 1).column(0);
+        let start = NetworkState::zeros(network.spec(), 1).column(0);
         Task { network, loss, params: DVector::from_vec(params), sequences, start }
     }
 
     /// Their loss is the mean loss.
-    fn examples(&self) -> Vec<Example<'_, F>> {
+    fn examples(&self) -> Vec<TrainingExample<'_, F>> {
         let weight = F::of(1.0 / SEQUENCES as f64);
-        let target = |label| vec![Target { step: STEPS - 1, output: 0, value: label, weight }];
+        let target = |label| vec![TrainingTarget { step: STEPS - 1, output: 0, value: label, weight }];
         self.sequences
             .iter()
-            .map(|Sequence { inputs, label }| Example {
+            .map(|Sequence { inputs, label }| TrainingExample {
                 start: &self.start,
                 inputs: inputs.chunks(FEATURES).collect(),
                 targets: target(*label),
@@ -86,7 +86,8 @@ impl<F: Real> Task<F> {
     fn accuracy(&self) -> f64 {
         let right = |sequence: &&Sequence<F>| {
             let inputs = nalgebra::DMatrix::from_column_slice(FEATURES, STEPS, &sequence.inputs);
-            let tape = self.network.forward(&self.params, inputs, &State::zeros(self.network.spec(), 1));
+            let tape =
+                self.network.forward(&self.params, inputs, &NetworkState::zeros(self.network.spec(), 1));
             F::of(tape.outputs().column(STEPS - 1).argmax().0 as f64) == sequence.label
         };
         self.sequences.iter().filter(right).count() as f64 / SEQUENCES as f64
@@ -95,7 +96,7 @@ impl<F: Real> Task<F> {
     /// Trains.
     fn train(mut self) -> Way {
         let adam = Optimizer::adam(0.01);
-        let mut moments = Moments::new(self.params.len());
+        let mut moments = OptimizerMoments::new(self.params.len());
         let (mut losses, mut accuracies) = (Vec::new(), Vec::new());
         for epoch in 0..=EPOCHS {
             let (loss, gradient) =
@@ -113,9 +114,9 @@ impl<F: Real> Task<F> {
 impl Task<f32> {
     /// As `train`, by the kernels.
     fn train_fused(mut self) -> Way {
-        let (engine, adam) = (Engine::new(*self.network.spec()), Optimizer::adam(0.01));
-        let (mut tape, mut gradient) = (engine.tape(), Floats::zeros(engine.len()));
-        let mut fit = Fit::new(engine.pack(&self.params));
+        let (engine, adam) = (KernelEngine::new(*self.network.spec()), Optimizer::adam(0.01));
+        let (mut tape, mut gradient) = (engine.tape(), AlignedFloats::zeros(engine.len()));
+        let mut fit = TrainState::new(engine.pack(&self.params));
         let mut next = fit.clone();
         let (mut losses, mut accuracies) = (Vec::new(), Vec::new());
         for epoch in 0..=EPOCHS {

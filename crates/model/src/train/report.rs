@@ -7,7 +7,7 @@ use nalgebra::DVector;
 
 /// What an epoch came to. Losses are means over labels.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Epoch {
+pub struct EpochReport {
     /// From 1; 0 is the network before training, whose outputs are zero.
     pub number: usize,
     /// As the weights were at each of the epoch's updates; none for epoch 0, and where no step could be taken.
@@ -22,39 +22,39 @@ pub struct Epoch {
 
 /// How far training is.
 #[derive(Debug)]
-pub enum Progress<'a> {
+pub enum TrainingProgress<'a> {
     /// Updates of the running epoch.
     Updates { done: usize, of: usize },
     /// An epoch has ended.
-    Epoch(&'a Epoch),
+    Epoch(&'a EpochReport),
 }
 
 /// Told how far it is; a break ends training with the best weights so far.
-pub type Watch<'a> = dyn FnMut(Progress<'_>) -> ControlFlow<()> + 'a;
+pub type ProgressFn<'a> = dyn FnMut(TrainingProgress<'_>) -> ControlFlow<()> + 'a;
 
 /// Why training ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub enum TrainingEnd {
     /// Patience ran out.
     Converged,
     /// All epochs are done.
     Epochs,
-    /// The watch broke it off.
+    /// The progress broke it off.
     Stopped,
 }
 
 /// What came of a training.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Trained {
+pub struct TrainedNetwork {
     /// The weights with the lowest held-out loss, in the order of the network's layout.
     pub params: DVector<f32>,
     /// All whole epochs, from epoch 0.
-    pub history: Vec<Epoch>,
+    pub history: Vec<EpochReport>,
     /// The epoch that `params` are of.
     pub best: usize,
     /// The held-out loss of outputs that are all zero.
     pub naive: f64,
-    pub ended: Ended,
+    pub ended: TrainingEnd,
     /// Time of the first step held out.
     pub split: i64,
     /// Steps not taken because they were not finite.

@@ -6,7 +6,7 @@ use crate::optimizer::Optimizer;
 
 /// What one update is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub enum TrainingMode {
     /// The next T moments of all sequences, in the order of time, their states carried along.
     Online,
     /// So many windows of T steps, shuffled; their start states come from a pass with the weights at the epoch's start.
@@ -17,8 +17,8 @@ pub enum Mode {
 
 /// How a network is trained.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Training {
-    pub mode: Mode,
+pub struct TrainingSettings {
+    pub mode: TrainingMode,
     /// Steps of a window, T.
     pub bptt: usize,
     /// From a step to the truth of each label slot (K), in the unit of the sequences' times.

@@ -2,13 +2,13 @@
 //! It must not know where the examples come from.
 
 use crate::error::{ModelError, Result};
-use crate::fit::Fit;
 use crate::gradient::loss_and_gradient;
 use crate::guard::{StepGuard, StepOutcome};
-use crate::kernel::{Engine, Floats, Tape};
+use crate::kernel::{AlignedFloats, KernelEngine, KernelTape};
 use crate::loss::Loss;
 use crate::optimizer::Optimizer;
-use crate::tbptt::Example;
+use crate::tbptt::TrainingExample;
+use crate::train_state::TrainState;
 use crate::update::Update;
 
 /// Times in a row that the good weights are called back and no step can be taken from them either.
@@ -16,10 +16,10 @@ const GIVE_UP: u32 = 2;
 
 /// Weights on their way.
 pub struct Stepper {
-    fit: Fit,
+    fit: TrainState,
     /// The weights after a step, until they are found good.
-    next: Fit,
-    gradient: Floats,
+    next: TrainState,
+    gradient: AlignedFloats,
     guard: StepGuard,
     optimizer: Optimizer,
     clip: f32,
@@ -29,14 +29,14 @@ pub struct Stepper {
 
 impl Stepper {
     /// From `params` in the order of the panels.
-    pub fn new(params: Floats, optimizer: Optimizer, clip: f32) -> Stepper {
-        let fit = Fit::new(params);
-        let (next, gradient) = (fit.clone(), Floats::zeros(fit.params.len()));
+    pub fn new(params: AlignedFloats, optimizer: Optimizer, clip: f32) -> Stepper {
+        let fit = TrainState::new(params);
+        let (next, gradient) = (fit.clone(), AlignedFloats::zeros(fit.params.len()));
         Stepper { guard: StepGuard::new(&fit), fit, next, gradient, optimizer, clip, in_vain: 0 }
     }
 
     /// In the order of the panels.
-    pub fn params(&self) -> &Floats {
+    pub fn params(&self) -> &AlignedFloats {
         &self.fit.params
     }
 
@@ -56,10 +56,10 @@ impl Stepper {
     /// If no step can be taken from the good copy either.
     pub fn step(
         &mut self,
-        engine: &Engine,
-        tape: &mut Tape,
+        engine: &KernelEngine,
+        tape: &mut KernelTape,
         loss: &Loss,
-        examples: &[Example<'_, f32>],
+        examples: &[TrainingExample<'_, f32>],
     ) -> Result<Option<f32>> {
         let Stepper { fit, next, gradient, .. } = self;
         let longest = examples.iter().map(|example| example.inputs.len()).max().unwrap_or(0);

@@ -4,10 +4,10 @@
 use rand::Rng;
 use rand_pcg::Pcg64;
 
-use super::sequence::{Sequence, Split, Window, cut_by_steps};
-use super::settings::{Mode, Training};
+use super::sequence::{HoldoutSplit, SequenceWindow, TrainingSequence, cut_by_steps};
+use super::settings::{TrainingMode, TrainingSettings};
 use crate::error::{ModelError, Result};
-use crate::kernel::{Engine, Tape};
+use crate::kernel::{KernelEngine, KernelTape};
 use crate::loss::Loss;
 use crate::network::Network;
 use crate::spec::NetworkSpec;
@@ -17,23 +17,27 @@ use crate::workspace::batch_of_a_tape;
 const TAPE_BYTES: usize = 1 << 30;
 
 /// What does not change while a network is trained.
-pub struct History<'a> {
+pub struct TrainingTask<'a> {
     pub network: Network,
-    pub engine: Engine,
-    pub sequences: &'a [Sequence],
-    pub split: Split,
+    pub engine: KernelEngine,
+    pub sequences: &'a [TrainingSequence],
+    pub split: HoldoutSplit,
     pub loss: &'a Loss,
 }
 
-impl<'a> History<'a> {
-    pub fn new(spec: NetworkSpec, training: &'a Training, sequences: &'a [Sequence]) -> Result<History<'a>> {
+impl<'a> TrainingTask<'a> {
+    pub fn new(
+        spec: NetworkSpec,
+        training: &'a TrainingSettings,
+        sequences: &'a [TrainingSequence],
+    ) -> Result<TrainingTask<'a>> {
         let slots = training.lags.len();
         assert!(
-            training.bptt > 0 && training.mode != Mode::MiniBatch(0),
+            training.bptt > 0 && training.mode != TrainingMode::MiniBatch(0),
             "an update has windows, a window steps"
         );
         assert_eq!(slots * training.loss.width(), spec.outputs, "outputs of another loss");
-        let fit = |sequence: &Sequence| sequence.width() == spec.inputs && sequence.slots() == slots;
+        let fit = |sequence: &TrainingSequence| sequence.width() == spec.inputs && sequence.slots() == slots;
         assert!(sequences.iter().all(fit), "sequences of another network");
         if !(training.holdout > 0.0 && training.holdout < 1.0) {
             let share = training.holdout;
@@ -41,20 +45,20 @@ impl<'a> History<'a> {
                 "the held-out share must lie between 0 and 1, and {share} does not"
             )));
         }
-        let split = Split::new(sequences, training.holdout, &training.lags)
+        let split = HoldoutSplit::new(sequences, training.holdout, &training.lags)
             .ok_or_else(|| ModelError("there is no history to train on".into()))?;
-        let history = History {
+        let task = TrainingTask {
             network: Network::new(spec),
-            engine: Engine::new(spec),
+            engine: KernelEngine::new(spec),
             sequences,
             split,
             loss: &training.loss,
         };
-        history.has_labels(&training.lags)?;
-        if training.mode == Mode::FullBatch {
-            history.tape_fits()?;
+        task.has_labels(&training.lags)?;
+        if training.mode == TrainingMode::FullBatch {
+            task.tape_fits()?;
         }
-        Ok(history)
+        Ok(task)
     }
 
     /// Errors: when a slot has no label to train on, or none held out.
@@ -84,7 +88,7 @@ impl<'a> History<'a> {
         let longest = steps.iter().copied().max().unwrap_or(0);
         let columns = |batch: &[usize]| batch.len() * batch.iter().copied().max().unwrap_or(0);
         let columns = steps.chunks(batch_of_a_tape(&self.engine, longest)).map(columns).max().unwrap_or(0);
-        let column = Tape::column_len(spec);
+        let column = KernelTape::column_len(spec);
         let bytes = columns.saturating_mul(column * size_of::<f32>());
         if bytes <= TAPE_BYTES {
             return Ok(());
@@ -99,12 +103,12 @@ impl<'a> History<'a> {
 
     /// The windows of a pass. Mini-batches cut each epoch elsewhere: else the same labels would stand at the windows'
     /// beginnings every time, where little of the past is backpropagated through.
-    pub fn rounds(&self, training: &Training, rng: &mut Pcg64) -> Vec<Vec<Window>> {
+    pub fn rounds(&self, training: &TrainingSettings, rng: &mut Pcg64) -> Vec<Vec<SequenceWindow>> {
         let phase = match training.mode {
-            Mode::MiniBatch(_) => rng.random_range(0..training.bptt),
-            Mode::Online | Mode::FullBatch => 0,
+            TrainingMode::MiniBatch(_) => rng.random_range(0..training.bptt),
+            TrainingMode::Online | TrainingMode::FullBatch => 0,
         };
-        let lengths: Vec<usize> = self.sequences.iter().map(Sequence::len).collect();
+        let lengths: Vec<usize> = self.sequences.iter().map(TrainingSequence::len).collect();
         cut_by_steps(&lengths, training.bptt, phase)
     }
 }

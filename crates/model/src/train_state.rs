@@ -3,24 +3,24 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::kernel::{Engine, Floats, Moments, Step};
+use super::kernel::{AlignedFloats, KernelEngine, KernelMoments, KernelUpdate};
 use super::optimizer::Optimizer;
 
 /// Weights and what belongs to them, in the order of the kernels' panels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Fit {
-    pub params: Floats,
+pub struct TrainState {
+    pub params: AlignedFloats,
     /// The exponential moving average of `params` over the updates.
-    pub ema: Floats,
-    pub moments: Moments,
+    pub ema: AlignedFloats,
+    pub moments: KernelMoments,
     /// Updates that led here.
     pub updates: u64,
 }
 
-impl Fit {
+impl TrainState {
     /// Nothing learned yet.
-    pub fn new(params: Floats) -> Fit {
-        Fit { ema: params.clone(), moments: Moments::new(params.len()), params, updates: 0 }
+    pub fn new(params: AlignedFloats) -> TrainState {
+        TrainState { ema: params.clone(), moments: KernelMoments::new(params.len()), params, updates: 0 }
     }
 
     /// One step of the optimiser from `self` against `scale` times `gradient`, into `next`, then the average
@@ -33,15 +33,15 @@ impl Fit {
     /// all of `next` is finite.
     pub fn step(
         &self,
-        engine: &Engine,
+        engine: &KernelEngine,
         optimizer: &Optimizer,
         ema_decay: f32,
         (scale, gradient): (f32, &[f32]),
-        next: &mut Fit,
+        next: &mut TrainState,
     ) -> bool {
         let n = self.updates as f32;
         next.updates = self.updates + 1;
-        engine.update(Step {
+        engine.update(KernelUpdate {
             rule: optimizer.rule,
             lr: optimizer.lr_at(self.updates),
             scale,
@@ -54,7 +54,7 @@ impl Fit {
     }
 
     /// Becomes `other` without asking for memory.
-    pub fn copy_from(&mut self, other: &Fit) {
+    pub fn copy_from(&mut self, other: &TrainState) {
         self.params.copy_from_slice(&other.params);
         self.ema.copy_from_slice(&other.ema);
         self.moments.copy_from(&other.moments);
@@ -70,12 +70,12 @@ impl Fit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::{Activation, Cell, NetworkSpec};
+    use crate::spec::{Activation, CellKind, NetworkSpec};
 
     #[test]
     fn the_average_warms_up_and_then_lags() {
         let spec = NetworkSpec {
-            cell: Cell::Rnn,
+            cell: CellKind::Rnn,
             activation: Activation::Tanh,
             inputs: 1,
             hidden: 1,
@@ -83,9 +83,9 @@ mod tests {
             outputs: 1,
             skip: false,
         };
-        let engine = Engine::new(spec);
-        let ones = |value: f32| Floats::from_slice(&vec![value; engine.len()]);
-        let (mut fit, gradient) = (Fit::new(ones(1.0)), ones(1.0));
+        let engine = KernelEngine::new(spec);
+        let ones = |value: f32| AlignedFloats::from_slice(&vec![value; engine.len()]);
+        let (mut fit, gradient) = (TrainState::new(ones(1.0)), ones(1.0));
         let mut next = fit.clone();
         for update in 0..3000 {
             assert!(fit.step(&engine, &Optimizer::adam(0.1), 0.995, (1.0, &gradient), &mut next));
