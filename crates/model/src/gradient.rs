@@ -3,7 +3,7 @@
 
 use super::kernel::{KernelEngine, KernelTape};
 use super::loss::Loss;
-use super::tbptt::TrainingExample;
+use super::tbptt::{TrainingExample, TrainingTarget};
 use super::workspace::batch_of_a_tape;
 
 /// One series' window to learn from. Shorter ones of a batch are filled up with zero inputs *after* their last step:
@@ -17,43 +17,51 @@ pub trait WindowSample: Copy {
     fn add_loss(self, tape: &mut KernelTape, b: usize, loss: &Loss) -> f32;
 }
 
-/// L over all `samples`, whose windows have at most `longest` steps; its gradient by `params` is left in `gradient`.
-/// Everything is in the order of the panels.
-pub fn loss_and_gradient<S: WindowSample>(
-    engine: &KernelEngine,
-    params: &[f32],
-    loss: &Loss,
-    longest: usize,
-    samples: impl Iterator<Item = S> + Clone,
-    (tape, gradient): (&mut KernelTape, &mut [f32]),
-) -> f32 {
-    gradient.fill(0.0);
-    engine.prepare_backward(params, tape);
-    let (mut rest, mut total) = (samples, 0.0);
-    loop {
-        let batch = rest.clone().take(batch_of_a_tape(engine, longest));
-        let Some(steps) = batch.clone().map(WindowSample::steps).max() else { return total };
-        let series = batch.clone().count();
-        tape.begin(steps, series);
-        batch.clone().enumerate().for_each(|(b, sample)| sample.fill(tape, b));
-        engine.forward(params, tape);
-        total = batch.enumerate().fold(total, |sum, (b, sample)| sum + sample.add_loss(tape, b, loss));
-        engine.backward(params, tape, gradient);
-        rest.nth(series - 1);
+/// What a gradient is of: a loss under some parameters, by the kernels of their network.
+#[derive(Debug, Clone, Copy)]
+pub struct GradientPass<'a> {
+    pub engine: &'a KernelEngine,
+    /// In the order of the panels.
+    pub params: &'a [f32],
+    pub loss: &'a Loss,
+    /// No window has more steps.
+    pub longest: usize,
+}
+
+impl GradientPass<'_> {
+    /// L over all `samples`. Its gradient by the parameters is left in `gradient`, in the order of the panels.
+    pub fn run<S: WindowSample>(
+        self,
+        samples: impl Iterator<Item = S> + Clone,
+        tape: &mut KernelTape,
+        gradient: &mut [f32],
+    ) -> f32 {
+        let GradientPass { engine, params, loss, longest } = self;
+        gradient.fill(0.0);
+        engine.prepare_backward(params, tape);
+
+        let (mut rest, mut total) = (samples, 0.0);
+        loop {
+            let batch = rest.clone().take(batch_of_a_tape(engine, longest));
+            let Some(steps) = batch.clone().map(WindowSample::steps).max() else { return total };
+            let series = batch.clone().count();
+
+            tape.begin(steps, series);
+            batch.clone().enumerate().for_each(|(b, sample)| sample.fill(tape, b));
+            engine.forward(params, tape);
+
+            total = batch.enumerate().fold(total, |sum, (b, sample)| sum + sample.add_loss(tape, b, loss));
+            engine.backward(params, tape, gradient);
+            rest.nth(series - 1);
+        }
     }
 }
 
-/// The loss of a label (value, weight) at a step of a series, from the outputs that begin at `first`; adds its slopes.
-pub fn add_label(
-    tape: &mut KernelTape,
-    (step, b): (usize, usize),
-    loss: &Loss,
-    first: usize,
-    (value, weight): (f32, f32),
-) -> f32 {
-    let (outputs, slopes) = tape.output_and_slope_mut(step, b);
-    let read = first..first + loss.width();
-    loss.add(&outputs[read.clone()], value, weight, &mut slopes[read])
+/// The weighted loss of one label of series `b`, from the tape's outputs; its slopes are added to the tape's.
+pub fn add_label(tape: &mut KernelTape, b: usize, loss: &Loss, label: TrainingTarget<f32>) -> f32 {
+    let (outputs, slopes) = tape.output_and_slope_mut(label.step, b);
+    let read = label.output..label.output + loss.width();
+    loss.add(&outputs[read.clone()], label.value, label.weight, &mut slopes[read])
 }
 
 impl WindowSample for &TrainingExample<'_, f32> {
@@ -72,7 +80,7 @@ impl WindowSample for &TrainingExample<'_, f32> {
         let mut total = 0.0;
         for target in &self.targets {
             assert!(target.step < self.inputs.len(), "a label outside its window");
-            total += add_label(tape, (target.step, b), loss, target.output, (target.value, target.weight));
+            total += add_label(tape, b, loss, *target);
         }
         total
     }
@@ -84,7 +92,7 @@ mod tests {
     use crate::kernel::AlignedFloats;
     use crate::network::Network;
     use crate::spec::{Activation, CellKind, NetworkSpec};
-    use crate::tbptt::{self, TrainingTarget};
+    use crate::tbptt;
     use nalgebra::DVector;
     use rand::{Rng, SeedableRng};
     use rand_pcg::Pcg64;
@@ -142,9 +150,9 @@ mod tests {
                 .collect();
             let (value, gradient) = tbptt::loss_and_gradient(&network, &params, loss, &examples);
             let (mut tape, mut fused) = (engine.tape(), AlignedFloats::zeros(engine.len()));
-            let all = examples.iter();
-            let total =
-                loss_and_gradient(&engine, &engine.pack(&params), loss, 9, all, (&mut tape, &mut fused));
+            let params = engine.pack(&params);
+            let pass = GradientPass { engine: &engine, params: &params, loss, longest: 9 };
+            let total = pass.run(examples.iter(), &mut tape, &mut fused);
             assert!((total / value - 1.0).abs() < 1e-5, "{cell:?} {loss:?}: {total} {value}");
             let error = (engine.unpack(&fused) - &gradient).norm() / gradient.norm();
             assert!(error < 1e-5, "{cell:?} {loss:?}: {error}");

@@ -30,27 +30,31 @@ pub enum StepOutcome {
 
 impl StepGuard {
     /// The first copy is the untrained network.
-    pub fn new(fit: &TrainState) -> StepGuard {
+    pub(crate) fn new(fit: &TrainState) -> StepGuard {
         StepGuard { kept: fit.clone(), good_since_kept: 0, bad_in_a_row: 0, skipped: 0, rollbacks: 0 }
     }
 
-    /// Changes `fit` for `next` where it is good; a bad one has a loss, gradient or weights that are not finite.
-    pub fn settle(&mut self, fit: &mut TrainState, next: &mut TrainState, good: bool) -> StepOutcome {
-        if good {
-            std::mem::swap(fit, next);
-            self.bad_in_a_row = 0;
-            self.good_since_kept += 1;
-            if self.good_since_kept == KEEP_EVERY {
-                self.kept.copy_from(fit);
-                self.good_since_kept = 0;
-            }
-            return StepOutcome::Applied;
+    /// Swaps `fit` for `next`, which a good step led to: its loss, its gradient and its weights are finite.
+    pub(crate) fn accept(&mut self, fit: &mut TrainState, next: &mut TrainState) -> StepOutcome {
+        std::mem::swap(fit, next);
+        self.bad_in_a_row = 0;
+        self.good_since_kept += 1;
+
+        if self.good_since_kept == KEEP_EVERY {
+            self.kept.copy_from(fit);
+            self.good_since_kept = 0;
         }
+        StepOutcome::Applied
+    }
+
+    /// Counts a bad step, which is not taken. A run of them makes `fit` the kept copy.
+    pub(crate) fn refuse(&mut self, fit: &mut TrainState) -> StepOutcome {
         self.skipped += 1;
         self.bad_in_a_row += 1;
         if self.bad_in_a_row < LIMIT {
             return StepOutcome::Skipped;
         }
+
         fit.copy_from(&self.kept);
         self.bad_in_a_row = 0;
         self.good_since_kept = 0;
@@ -59,7 +63,7 @@ impl StepGuard {
     }
 
     /// The copy that a run of bad steps calls back.
-    pub fn kept(&self) -> &TrainState {
+    pub(crate) fn kept(&self) -> &TrainState {
         &self.kept
     }
 
@@ -88,15 +92,15 @@ mod tests {
         let mut now = fit(0.0);
         let mut guard = StepGuard::new(&now);
         for step in 1..=150 {
-            assert_eq!(guard.settle(&mut now, &mut fit(step as f32), true), StepOutcome::Applied);
+            assert_eq!(guard.accept(&mut now, &mut fit(step as f32)), StepOutcome::Applied);
         }
-        let bad = |now: &mut TrainState, guard: &mut StepGuard| guard.settle(now, &mut fit(f32::NAN), false);
+        let bad = |now: &mut TrainState, guard: &mut StepGuard| guard.refuse(now);
         for _ in 0..4 {
             assert_eq!(bad(&mut now, &mut guard), StepOutcome::Skipped);
         }
         assert_eq!(now.params[0], 150.0);
         // A good step in between starts the count again.
-        guard.settle(&mut now, &mut fit(151.0), true);
+        guard.accept(&mut now, &mut fit(151.0));
         for _ in 0..4 {
             assert_eq!(bad(&mut now, &mut guard), StepOutcome::Skipped);
         }

@@ -11,17 +11,17 @@ use rand_pcg::Pcg64;
 
 use self::sample::{WeightedWindow, WindowOrigin};
 use super::error::{ModelError, Result};
-use super::gradient::loss_and_gradient;
+use super::gradient::GradientPass;
 use super::guard::{StepGuard, StepOutcome};
 use super::kernel::KernelTape;
 use super::learner_state::LearnerState;
 use super::network::Network;
 use super::real::finite_or_zero;
 use super::replay::ReplayPool;
-use super::sequence_buffer::SequenceBuffer;
+use super::sequence_buffer::{SequenceBuffer, WeightSet};
 use super::template::{LearnerSettings, LearnerTemplate};
 use super::train_state::TrainState;
-use super::update::Update;
+use super::update::{Update, UpdatePlaces};
 use super::workspace::{LearnerPrediction, LearnerWorkspace, batch_of_a_tape};
 
 /// Weight of the replayed windows beside the live ones.
@@ -145,8 +145,8 @@ impl Learner {
         }
         let LearnerWorkspace { tape, prediction, .. } = workspace;
         let LearnerPrediction { raw, ema, .. } = prediction;
-        self.step(tape, buffers, false, raw);
-        self.step(tape, buffers, true, ema);
+        self.step(tape, buffers, WeightSet::Raw, raw);
+        self.step(tape, buffers, WeightSet::Averaged, ema);
         prediction
     }
 
@@ -155,24 +155,28 @@ impl Learner {
         &self,
         tape: &mut KernelTape,
         buffers: &mut [&mut SequenceBuffer],
-        averaged: bool,
+        weights: WeightSet,
         outputs: &mut Vec<f32>,
     ) {
-        let (engine, fit) = (&self.template.engine, &self.state.fit);
+        let engine = &self.template.engine;
+        let params = match weights {
+            WeightSet::Raw => &self.state.fit.params,
+            WeightSet::Averaged => &self.state.fit.ema,
+        };
+
         outputs.clear();
         for buffers in buffers.chunks_mut(batch_of_a_tape(engine, 1)) {
             tape.begin(1, buffers.len());
             for (b, buffer) in buffers.iter().enumerate() {
-                let (raw, ema) = buffer.states();
-                tape.set_start(b, if averaged { ema } else { raw });
+                tape.set_start(b, buffer.state(weights));
                 if let Some(step) = buffer.newest() {
                     tape.input_mut(0, b).copy_from_slice(step.input);
                 }
             }
-            engine.forward(if averaged { &fit.ema } else { &fit.params }, tape);
+            engine.forward(params, tape);
             for (b, buffer) in buffers.iter_mut().enumerate() {
                 outputs.extend_from_slice(tape.output(0, b));
-                buffer.carry(averaged, |next| tape.state_after(0, b, next));
+                buffer.carry(weights, |next| tape.state_after(0, b, next));
             }
         }
     }
@@ -221,22 +225,27 @@ impl Learner {
         let drawn = pool.draw(settings.replay * live().count(), rng, order);
         let windows = order[..drawn].iter().map(|at| pool.window(*at));
         let replayed: usize = windows.clone().map(|window| window.labels.len()).sum();
-        let live_weight = 1.0 / labels as f32;
-        let replay_weight = REPLAY_WEIGHT / replayed.max(1) as f32;
-        let live = live().map(|buffer| WeightedWindow(live_weight, WindowOrigin::Live(buffer)));
-        let samples =
-            live.chain(windows.map(|window| WeightedWindow(replay_weight, WindowOrigin::Replayed(window))));
-        let (params, steps) = (&fit.params, settings.bptt);
-        let loss = loss_and_gradient(engine, params, &settings.loss, steps, samples, (tape, &mut *gradient));
-        let LearnerSettings { optimizer, clip, ema, .. } = settings;
+
+        let of_live =
+            |buffer| WeightedWindow { origin: WindowOrigin::Live(buffer), label_weight: 1.0 / labels as f32 };
+        let of_replayed = |window| WeightedWindow {
+            origin: WindowOrigin::Replayed(window),
+            label_weight: REPLAY_WEIGHT / replayed.max(1) as f32,
+        };
+        let samples = live().map(|buffer| of_live(buffer)).chain(windows.map(of_replayed));
+
+        let LearnerSettings { loss, bptt, optimizer, clip, ema, .. } = settings;
+        let pass = GradientPass { engine, params: &fit.params, loss, longest: *bptt };
+        let loss = pass.run(samples, tape, gradient);
         let update = Update { engine, optimizer, clip: *clip, ema: *ema };
-        let (gradient_norm, outcome) = update.take((fit, next, guard), loss, gradient);
+        let taken = update.take(UpdatePlaces { fit, next, guard }, loss, gradient);
+
         Some(UpdateReport {
             labels,
             loss,
-            gradient_norm,
-            applied: outcome == StepOutcome::Applied,
-            rolled_back: outcome == StepOutcome::RolledBack,
+            gradient_norm: taken.gradient_norm,
+            applied: taken.outcome == StepOutcome::Applied,
+            rolled_back: taken.outcome == StepOutcome::RolledBack,
         })
     }
 }

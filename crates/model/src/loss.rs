@@ -63,28 +63,33 @@ impl Loss {
     }
 }
 
-/// A loss of one output.
-fn straight<F: Real>((value, slope): (F, F), weight: F, slopes: &mut [F]) -> F {
-    slopes[0] += weight * slope;
-    value
+/// A loss of one output, and its derivative by that output.
+pub struct PointLoss<F> {
+    pub value: F,
+    pub slope: F,
+}
+
+fn straight<F: Real>(loss: PointLoss<F>, weight: F, slopes: &mut [F]) -> F {
+    slopes[0] += weight * loss.slope;
+    loss.value
 }
 
 /// e² and its derivative 2e, e = output − label: PyTorch's `MSELoss(reduction="none")`, without a half.
-pub fn mse<F: Real>(error: F) -> (F, F) {
-    (error * error, F::of(2.0) * error)
+pub fn mse<F: Real>(error: F) -> PointLoss<F> {
+    PointLoss { value: error * error, slope: F::of(2.0) * error }
 }
 
 /// e²/2 where |e| <= δ, else δ(|e| − δ/2); the derivative is e clamped to ±δ.
 /// PyTorch's `HuberLoss(reduction="none", delta=δ)`.
-pub fn huber<F: Real>(error: F, delta: F) -> (F, F) {
+pub fn huber<F: Real>(error: F, delta: F) -> PointLoss<F> {
     let half = F::of(0.5);
     // NaN is in none of the branches but the last, and stays NaN there for the guard to see.
     if error > delta {
-        (delta * (error - half * delta), delta)
+        PointLoss { value: delta * (error - half * delta), slope: delta }
     } else if error < -delta {
-        (delta * (-error - half * delta), -delta)
+        PointLoss { value: delta * (-error - half * delta), slope: -delta }
     } else {
-        (half * error * error, error)
+        PointLoss { value: half * error * error, slope: error }
     }
 }
 

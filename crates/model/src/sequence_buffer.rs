@@ -36,6 +36,15 @@ impl SequenceShape {
     }
 }
 
+/// Which weights a state is carried by: each set has a state of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WeightSet {
+    /// The weights as the last update left them.
+    Raw,
+    /// Their moving average over the updates.
+    Averaged,
+}
+
 /// One step of a buffer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BufferedStep<'a> {
@@ -149,9 +158,12 @@ impl SequenceBuffer {
         value.is_finite()
     }
 
-    /// The carried states by the raw and by the averaged weights.
-    pub(super) fn states(&self) -> (&[f32], &[f32]) {
-        (&self.state, &self.state_ema)
+    /// The state that `weights` carry.
+    pub(super) fn state(&self, weights: WeightSet) -> &[f32] {
+        match weights {
+            WeightSet::Raw => &self.state,
+            WeightSet::Averaged => &self.state_ema,
+        }
     }
 
     /// Appends a step of `input` from the carried state; the oldest step makes room once the memory is full.
@@ -179,9 +191,12 @@ impl SequenceBuffer {
         self.since_offer += 1;
     }
 
-    /// What the newest step led to, by the raw weights or by the averaged ones.
-    pub(super) fn carry(&mut self, averaged: bool, next: impl FnOnce(&mut [f32])) {
-        let state = if averaged { &mut self.state_ema } else { &mut self.state };
+    /// Lets `next` write the state that the newest step led to under `weights`.
+    pub(super) fn carry(&mut self, weights: WeightSet, next: impl FnOnce(&mut [f32])) {
+        let state = match weights {
+            WeightSet::Raw => &mut self.state,
+            WeightSet::Averaged => &mut self.state_ema,
+        };
         next(state);
         restart_if_overflown(state);
     }
@@ -233,8 +248,8 @@ mod tests {
 
     fn step(buffer: &mut SequenceBuffer, input: f32, state: f32) {
         buffer.push([input].into_iter());
-        buffer.carry(false, |next| next[0] = state);
-        buffer.carry(true, |next| next[0] = -state);
+        buffer.carry(WeightSet::Raw, |next| next[0] = state);
+        buffer.carry(WeightSet::Averaged, |next| next[0] = -state);
     }
 
     fn buffer(steps: usize) -> SequenceBuffer {
@@ -284,6 +299,7 @@ mod tests {
     fn a_state_that_overflowed_starts_again() {
         let mut buffer = buffer(1);
         step(&mut buffer, 1.0, f32::INFINITY);
-        assert_eq!(buffer.states(), (&[0.0f32][..], &[0.0f32][..]));
+        assert_eq!(buffer.state(WeightSet::Raw), [0.0]);
+        assert_eq!(buffer.state(WeightSet::Averaged), [0.0]);
     }
 }

@@ -201,7 +201,7 @@ mod tests {
             let mut d_outputs = DMatrix::zeros(2, STEPS);
             for target in &series.targets {
                 let at = (target.output, target.step);
-                d_outputs[at] += target.weight * crate::loss::mse(tape.outputs()[at] - target.value).1;
+                d_outputs[at] += target.weight * crate::loss::mse(tape.outputs()[at] - target.value).slope;
             }
             let full = network.backward(&params, &tape, &d_outputs);
             let of =

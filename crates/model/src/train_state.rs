@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::kernel::{AlignedFloats, KernelEngine, KernelMoments, KernelUpdate};
+use super::kernel::{AlignedFloats, BeforeAfter, KernelEngine, KernelMoments, KernelUpdate};
 use super::optimizer::Optimizer;
 
 /// Weights and what belongs to them, in the order of the kernels' panels.
@@ -17,13 +17,22 @@ pub struct TrainState {
     pub updates: u64,
 }
 
+/// A gradient and what the clip of its norm leaves of it.
+#[derive(Debug, Clone, Copy)]
+pub struct ClippedGradient<'a> {
+    /// As it came, in the order of the panels.
+    pub values: &'a [f32],
+    /// The factor that shortens it, at most 1.
+    pub scale: f32,
+}
+
 impl TrainState {
     /// Nothing learned yet.
     pub fn new(params: AlignedFloats) -> TrainState {
         TrainState { ema: params.clone(), moments: KernelMoments::new(params.len()), params, updates: 0 }
     }
 
-    /// One step of the optimiser from `self` against `scale` times `gradient`, into `next`, then the average
+    /// One step of the optimiser from `self` against `gradient`, into `next`, then the average
     ///
     /// ```text
     /// ema ← ema + (1 − d)(θ − ema)     d = min(ema_decay, (1 + n) / (10 + n)), n updates so far
@@ -36,7 +45,7 @@ impl TrainState {
         engine: &KernelEngine,
         optimizer: &Optimizer,
         ema_decay: f32,
-        (scale, gradient): (f32, &[f32]),
+        gradient: ClippedGradient<'_>,
         next: &mut TrainState,
     ) -> bool {
         let n = self.updates as f32;
@@ -44,12 +53,12 @@ impl TrainState {
         engine.update(KernelUpdate {
             rule: optimizer.rule,
             lr: optimizer.lr_at(self.updates),
-            scale,
+            scale: gradient.scale,
             ema_decay: ema_decay.min((1.0 + n) / (10.0 + n)),
-            gradient,
-            params: (&self.params, &mut next.params),
-            ema: (&self.ema, &mut next.ema),
-            moments: (&self.moments, &mut next.moments),
+            gradient: gradient.values,
+            params: BeforeAfter { before: &self.params, after: &mut next.params },
+            ema: BeforeAfter { before: &self.ema, after: &mut next.ema },
+            moments: BeforeAfter { before: &self.moments, after: &mut next.moments },
         })
     }
 
@@ -88,7 +97,8 @@ mod tests {
         let (mut fit, gradient) = (TrainState::new(ones(1.0)), ones(1.0));
         let mut next = fit.clone();
         for update in 0..3000 {
-            assert!(fit.step(&engine, &Optimizer::adam(0.1), 0.995, (1.0, &gradient), &mut next));
+            let clipped = ClippedGradient { values: &gradient, scale: 1.0 };
+            assert!(fit.step(&engine, &Optimizer::adam(0.1), 0.995, clipped, &mut next));
             std::mem::swap(&mut fit, &mut next);
             if update == 0 {
                 // Adam's first step is lr: 1.0 → 0.9; d = 1/10.

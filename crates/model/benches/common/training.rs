@@ -2,7 +2,9 @@
 //! gradient's norm, Adam (and the averaged weights, which ride along in the same pass).
 //! It must not know time.
 
-use tickcast_model::kernel::{AlignedFloats, KernelEngine, KernelMoments, KernelTape, KernelUpdate};
+use tickcast_model::kernel::{
+    AlignedFloats, BeforeAfter, KernelEngine, KernelMoments, KernelTape, KernelUpdate,
+};
 use tickcast_model::{Activation, BETAS, CellKind, Loss, Network, NetworkSpec, OptimizerRule};
 
 /// What decides how much work a step is.
@@ -104,9 +106,9 @@ impl Training {
             scale: (1.0 / (engine.norm(gradient) + 1e-6)).min(1.0),
             ema_decay: 0.995,
             gradient,
-            params: (&fit.params, &mut next.params),
-            ema: (&fit.ema, &mut next.ema),
-            moments: (&fit.moments, &mut next.moments),
+            params: BeforeAfter { before: &fit.params, after: &mut next.params },
+            ema: BeforeAfter { before: &fit.ema, after: &mut next.ema },
+            moments: BeforeAfter { before: &fit.moments, after: &mut next.moments },
         });
         std::mem::swap(fit, next);
         loss

@@ -77,7 +77,10 @@ impl<C: Fused, const V: usize, const A: usize> LayerForward<'_, C, V, A> {
             accumulate::<S, V, A, N>(simd, &mut sums, from_hidden, part, &h, hidden_sum::<C>);
             // Written out, so that no sum has to leave its register for a loop's index.
             macro_rules! bend {
-                ($($n:literal)*) => { $(if $n < N { self.bend(simd, (p, first + $n, part), &mut sums[$n % N]); })* };
+                ($($n:literal)*) => { $(if $n < N {
+                    let place = Place { panel: p, column: first + $n, part };
+                    self.bend(simd, place, &mut sums[$n % N]);
+                })* };
             }
             bend!(0 1 2 3 4 5 6 7);
         }
@@ -86,11 +89,12 @@ impl<C: Fused, const V: usize, const A: usize> LayerForward<'_, C, V, A> {
 
     /// The cell at column `column`: from the sums of panel `p` to h, and to what the tape keeps.
     #[inline(always)]
-    fn bend<S: Simd>(&mut self, simd: S, (p, column, part): (usize, usize, usize), sums: &mut [S::f32s; A]) {
+    fn bend<S: Simd>(&mut self, simd: S, place: Place, sums: &mut [S::f32s; A]) {
+        let Place { panel, column, part } = place;
         let (batch, width, tape) = (self.window.batch, A / C::SUMS, &mut *self.tape);
         for u in 0..width {
             let sums = &mut sums[u * C::SUMS..][..C::SUMS];
-            let unit = (p * width + u) * LANES + part * S::F32_LANES;
+            let unit = (panel * width + u) * LANES + part * S::F32_LANES;
             let before = column * padded(self.block.units) + unit;
             let after = before + batch * padded(self.block.units);
             let zero = simd.splat_f32s(0.0);
@@ -102,13 +106,23 @@ impl<C: Fused, const V: usize, const A: usize> LayerForward<'_, C, V, A> {
                 store(simd, &mut tape.tanh_c, before, tanh_c);
             }
             if C::TAPED {
-                let gates = (column * self.block.panels() + p) * A * LANES + part * S::F32_LANES;
+                let gates = (column * self.block.panels() + panel) * A * LANES + part * S::F32_LANES;
                 for (a, gate) in sums.iter().enumerate() {
                     store(simd, &mut tape.gates, gates + a * LANES, *gate);
                 }
             }
         }
     }
+}
+
+/// Which vector of units a tile's sums are of.
+#[derive(Clone, Copy)]
+struct Place {
+    panel: usize,
+    /// t·B + b
+    column: usize,
+    /// Of the CPU's vectors that make up sixteen lanes.
+    part: usize,
 }
 
 /// The sum that the hidden product of gate `gate` goes to.

@@ -32,7 +32,7 @@ pub use engine::KernelEngine;
 pub use floats::AlignedFloats;
 pub use instruction_set::InstructionSet;
 pub use tape::KernelTape;
-pub use update::{KernelMoments, KernelUpdate};
+pub use update::{BeforeAfter, KernelMoments, KernelUpdate};
 
 #[cfg(test)]
 mod tests;

@@ -158,7 +158,7 @@ fn product<S: Simd, const J: usize>(
     for block in 0..w.blocks {
         let mut column = 0;
         while column < count {
-            let at = (block, column);
+            let at = TilePlace { block, first: column };
             column += match (count - column).min(columns_of_a_tile::<S>(J)) {
                 8.. => tile::<S, J, 8>(simd, w, d, sums, out, stride, at),
                 4.. => tile::<S, J, 4>(simd, w, d, sums, out, stride, at),
@@ -169,6 +169,15 @@ fn product<S: Simd, const J: usize>(
     }
 }
 
+/// Which columns of `out` a tile is of, and which of their lanes.
+#[derive(Clone, Copy)]
+struct TilePlace {
+    /// Of `Transposed`.
+    block: usize,
+    /// The first of the tile's columns.
+    first: usize,
+}
+
 #[inline(always)]
 fn tile<S: Simd, const J: usize, const N: usize>(
     simd: S,
@@ -177,8 +186,9 @@ fn tile<S: Simd, const J: usize, const N: usize>(
     sums: Sums,
     out: &mut [f32],
     stride: usize,
-    (block, first): (usize, usize),
+    place: TilePlace,
 ) -> usize {
+    let TilePlace { block, first } = place;
     let row = J * parts::<S>();
     let rows = S::as_simd_f32s(&w.values).0;
     let rows = &rows[block * w.rows() * row..][..w.rows() * row];

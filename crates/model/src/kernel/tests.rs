@@ -254,9 +254,9 @@ fn updates_are_the_plain_optimisers() {
                     scale: 1.0 / found,
                     ema_decay: 0.9,
                     gradient: &gradient,
-                    params: (&p, params),
-                    ema: (&e, ema),
-                    moments: (&m, moments),
+                    params: BeforeAfter { before: &p, after: params },
+                    ema: BeforeAfter { before: &e, after: ema },
+                    moments: BeforeAfter { before: &m, after: moments },
                 });
                 assert!(finite);
             }
@@ -296,9 +296,9 @@ proptest! {
                     scale: 1.0,
                     ema_decay: 0.5,
                     gradient: &gradient,
-                    params: (&old, &mut params),
-                    ema: (&old, &mut ema),
-                    moments: (&moments, &mut after),
+                    params: BeforeAfter { before: &old, after: &mut params },
+                    ema: BeforeAfter { before: &old, after: &mut ema },
+                    moments: BeforeAfter { before: &moments, after: &mut after },
                 });
                 prop_assert_eq!(finite, expected, "{:?}", path);
                 gradient[at] = bad;

@@ -39,6 +39,14 @@ impl KernelMoments {
     }
 }
 
+/// What an update reads, and the place for what it writes.
+pub struct BeforeAfter<'a, T: ?Sized> {
+    /// As it was before the update.
+    pub before: &'a T,
+    /// Overwritten with what it is after the update.
+    pub after: &'a mut T,
+}
+
 /// Parameters, moments and averages before an update, and the places for those after it.
 pub struct KernelUpdate<'a> {
     pub rule: OptimizerRule,
@@ -49,9 +57,9 @@ pub struct KernelUpdate<'a> {
     /// Decay of the averaged parameters.
     pub ema_decay: f32,
     pub gradient: &'a [f32],
-    pub params: (&'a [f32], &'a mut [f32]),
-    pub ema: (&'a [f32], &'a mut [f32]),
-    pub moments: (&'a KernelMoments, &'a mut KernelMoments),
+    pub params: BeforeAfter<'a, [f32]>,
+    pub ema: BeforeAfter<'a, [f32]>,
+    pub moments: BeforeAfter<'a, KernelMoments>,
 }
 
 impl WithSimd for KernelUpdate<'_> {
@@ -60,7 +68,7 @@ impl WithSimd for KernelUpdate<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> bool {
-        let (lr, before) = (self.lr, self.moments.0.decayed);
+        let (lr, before) = (self.lr, self.moments.before.decayed);
         let splat = |value: f64| simd.splat_f32s(value as f32);
         match self.rule {
             OptimizerRule::Sgd { momentum } => {
@@ -146,7 +154,7 @@ impl<S: Simd> Apply<S> for Corrected<S> {
 impl KernelUpdate<'_> {
     #[inline(always)]
     fn adam<S: Simd>(self, simd: S, betas: (f64, f64), kept: f64) -> bool {
-        let before = self.moments.0.decayed;
+        let before = self.moments.before.decayed;
         let decayed = (before.0 * betas.0, before.1 * betas.1);
         let splat = |value: f64| simd.splat_f32s(value as f32);
         let rule = Corrected::<S> {
@@ -165,14 +173,14 @@ impl KernelUpdate<'_> {
     #[inline(always)]
     fn each<S: Simd>(self, simd: S, decayed: (f64, f64), rule: impl Apply<S>) -> bool {
         let (scale, nearer) = (simd.splat_f32s(self.scale), simd.splat_f32s(1.0 - self.ema_decay));
-        let (before, after) = self.moments;
+        let BeforeAfter { before, after } = self.moments;
         after.decayed = decayed;
         let vectors = self.gradient.len() / S::F32_LANES;
         let read = |values| &S::as_simd_f32s(values).0[..vectors];
-        let (params, gradient, ema) = (read(self.params.0), read(self.gradient), read(self.ema.0));
+        let (params, gradient, ema) = (read(self.params.before), read(self.gradient), read(self.ema.before));
         let (mean, square) = (read(&before.mean), read(&before.square));
-        let next_params = &mut S::as_mut_simd_f32s(self.params.1).0[..vectors];
-        let next_ema = &mut S::as_mut_simd_f32s(self.ema.1).0[..vectors];
+        let next_params = &mut S::as_mut_simd_f32s(self.params.after).0[..vectors];
+        let next_ema = &mut S::as_mut_simd_f32s(self.ema.after).0[..vectors];
         let next_mean = &mut S::as_mut_simd_f32s(&mut after.mean).0[..vectors];
         let next_square = &mut S::as_mut_simd_f32s(&mut after.square).0[..vectors];
         // x − x is 0 for what is finite and NaN for all else.

@@ -6,11 +6,17 @@ use crate::kernel::KernelTape;
 use crate::loss::Loss;
 use crate::replay::ReplayWindow;
 use crate::sequence_buffer::SequenceBuffer;
+use crate::tbptt::TrainingTarget;
 
-/// Where the window of a sample is, and the weight of each of its labels.
+/// A window and what its labels count in the loss.
 #[derive(Clone, Copy)]
-pub struct WeightedWindow<'a>(pub f32, pub WindowOrigin<'a>);
+pub struct WeightedWindow<'a> {
+    pub origin: WindowOrigin<'a>,
+    /// The factor of each of its labels.
+    pub label_weight: f32,
+}
 
+/// Where the steps and labels of a window are.
 #[derive(Clone, Copy)]
 pub enum WindowOrigin<'a> {
     /// The last steps of a series, its fresh labels.
@@ -21,14 +27,14 @@ pub enum WindowOrigin<'a> {
 
 impl WindowSample for WeightedWindow<'_> {
     fn steps(self) -> usize {
-        match self.1 {
+        match self.origin {
             WindowOrigin::Live(buffer) => buffer.window().len(),
             WindowOrigin::Replayed(window) => window.steps,
         }
     }
 
     fn fill(self, tape: &mut KernelTape, b: usize) {
-        match self.1 {
+        match self.origin {
             WindowOrigin::Live(buffer) => {
                 for (t, step) in buffer.window().enumerate() {
                     if t == 0 {
@@ -47,10 +53,13 @@ impl WindowSample for WeightedWindow<'_> {
     }
 
     fn add_loss(self, tape: &mut KernelTape, b: usize, loss: &Loss) -> f32 {
-        let mut add =
-            |step, slot, value| add_label(tape, (step, b), loss, slot * loss.width(), (value, self.0));
+        let mut add = |step, slot, value| {
+            let (output, weight) = (slot * loss.width(), self.label_weight);
+            add_label(tape, b, loss, TrainingTarget { step, output, value, weight })
+        };
+
         let mut total = 0.0;
-        match self.1 {
+        match self.origin {
             WindowOrigin::Live(buffer) => {
                 for (t, step) in buffer.window().enumerate() {
                     step.fresh().for_each(|(slot, value)| total += add(t, slot, value));

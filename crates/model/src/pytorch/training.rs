@@ -6,7 +6,7 @@
 use nalgebra::DVector;
 
 use crate::golden::{Draws, Golden, double};
-use crate::gradient;
+use crate::gradient::GradientPass;
 use crate::kernel::{AlignedFloats, KernelEngine};
 use crate::loss::Loss;
 use crate::network::{Network, NetworkState};
@@ -14,7 +14,7 @@ use crate::optimizer::{Optimizer, OptimizerMoments};
 use crate::real::Real;
 use crate::spec::{Activation, CellKind, NetworkSpec};
 use crate::tbptt::{TrainingExample, TrainingTarget, loss_and_gradient};
-use crate::train_state::TrainState;
+use crate::train_state::{ClippedGradient, TrainState};
 
 const FEATURES: usize = 10;
 const UNITS: usize = 50;
@@ -120,16 +120,18 @@ impl Task<f32> {
         let mut next = fit.clone();
         let (mut losses, mut accuracies) = (Vec::new(), Vec::new());
         for epoch in 0..=EPOCHS {
-            let (examples, place) = (self.examples(), (&mut tape, &mut gradient[..]));
-            let loss =
-                gradient::loss_and_gradient(&engine, &fit.params, &self.loss, STEPS, examples.iter(), place);
+            let examples = self.examples();
+            let pass =
+                GradientPass { engine: &engine, params: &fit.params, loss: &self.loss, longest: STEPS };
+            let loss = pass.run(examples.iter(), &mut tape, &mut gradient);
             drop(examples);
             if epoch % 10 == 0 {
                 self.params = engine.unpack(&fit.params);
                 losses.push(f64::from(loss));
                 accuracies.push(self.accuracy());
             }
-            assert!(fit.step(&engine, &adam, 0.0, (1.0, &gradient), &mut next));
+            let clipped = ClippedGradient { values: &gradient, scale: 1.0 };
+            assert!(fit.step(&engine, &adam, 0.0, clipped, &mut next));
             std::mem::swap(&mut fit, &mut next);
         }
         (losses, accuracies)

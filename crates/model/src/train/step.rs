@@ -2,14 +2,14 @@
 //! It must not know where the examples come from.
 
 use crate::error::{ModelError, Result};
-use crate::gradient::loss_and_gradient;
+use crate::gradient::GradientPass;
 use crate::guard::{StepGuard, StepOutcome};
 use crate::kernel::{AlignedFloats, KernelEngine, KernelTape};
 use crate::loss::Loss;
 use crate::optimizer::Optimizer;
 use crate::tbptt::TrainingExample;
 use crate::train_state::TrainState;
-use crate::update::Update;
+use crate::update::{Update, UpdatePlaces};
 
 /// Times in a row that the good weights are called back and no step can be taken from them either.
 const GIVE_UP: u32 = 2;
@@ -63,11 +63,13 @@ impl Stepper {
     ) -> Result<Option<f32>> {
         let Stepper { fit, next, gradient, .. } = self;
         let longest = examples.iter().map(|example| example.inputs.len()).max().unwrap_or(0);
-        let place = (tape, &mut gradient[..]);
-        let value = loss_and_gradient(engine, &fit.params, loss, longest, examples.iter(), place);
+        let pass = GradientPass { engine, params: &fit.params, loss, longest };
+        let value = pass.run(examples.iter(), tape, gradient);
+
         // The average is of no use here.
         let update = Update { engine, optimizer: &self.optimizer, clip: self.clip, ema: 0.0 };
-        match update.take((fit, next, &mut self.guard), value, gradient).1 {
+        let places = UpdatePlaces { fit, next, guard: &mut self.guard };
+        match update.take(places, value, gradient).outcome {
             StepOutcome::Applied => self.in_vain = 0,
             StepOutcome::Skipped => return Ok(None),
             StepOutcome::RolledBack => {
