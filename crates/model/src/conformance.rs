@@ -1,5 +1,6 @@
-//! What every cell, loss and optimiser has to do, whichever it is. Whoever adds one adds it to the tables here (the
-//! compiler leads to them), and all tests run over it. It must not know equations: each file's own tests hold those.
+//! What every cell, loss and optimiser has to do, whichever it is. Whoever adds one adds it to the
+//! tables here (the compiler leads to them), and all tests run over it. It must not know equations:
+//! each file's own tests hold those.
 
 use nalgebra::{DMatrix, DVector};
 use rand::{Rng, SeedableRng};
@@ -23,12 +24,14 @@ pub fn kinds() -> Vec<(CellKind, Activation)> {
             CellKind::Lstm | CellKind::Gru => vec![(cell, Activation::Tanh)],
         });
     }
+
     for (_, activation) in &kinds {
         match activation {
             // One more here is one more above.
             Activation::Tanh | Activation::Relu | Activation::Sigmoid => {}
         }
     }
+
     kinds
 }
 
@@ -41,6 +44,7 @@ pub fn losses() -> Vec<Loss> {
         Loss::CrossEntropy { classes: 3 },
         Loss::Directed { point: Box::new(Loss::Huber { delta: 1.5 }) },
     ];
+
     for loss in &losses {
         match loss {
             // One more here is one more above.
@@ -52,6 +56,7 @@ pub fn losses() -> Vec<Loss> {
             | Loss::Directed { .. } => {}
         }
     }
+
     losses
 }
 
@@ -68,11 +73,13 @@ pub fn optimizers() -> Vec<Optimizer> {
         (OptimizerRule::AdamW { betas: BETAS, weight_decay: 0.01 }, 0.02),
         (OptimizerRule::RmsProp { alpha: 0.99 }, 0.005),
     ];
+
     let schedules = [
         LrSchedule::Constant,
         LrSchedule::WarmUp { updates: 10 },
         LrSchedule::Cosine { warm_up: 5, updates: 40, floor: 0.1 },
     ];
+
     // One more in a match here is one more above.
     for (rule, _) in &rules {
         match rule {
@@ -82,11 +89,13 @@ pub fn optimizers() -> Vec<Optimizer> {
             | OptimizerRule::RmsProp { .. } => {}
         }
     }
+
     for schedule in &schedules {
         match schedule {
             LrSchedule::Constant | LrSchedule::WarmUp { .. } | LrSchedule::Cosine { .. } => {}
         }
     }
+
     let under = |(rule, lr)| schedules.map(|schedule| Optimizer { rule, lr, schedule });
     rules.into_iter().flat_map(under).collect()
 }
@@ -112,7 +121,8 @@ const STEPS: usize = 6;
 const SERIES: usize = 6;
 const INPUTS: usize = 2;
 
-/// A small thing to learn: the mean of the last three first features, or in which third of the line it lies.
+/// A small thing to learn: the mean of the last three first features, or in which third of the line
+/// it lies.
 struct Problem<F: Real> {
     network: Network,
     loss: Loss,
@@ -133,6 +143,7 @@ impl<F: Real> Problem<F> {
             outputs: loss.width(),
             skip: true,
         };
+
         let network = Network::new(spec);
         let mut rng = Pcg64::seed_from_u64(7);
         let (mut inputs, mut targets) = (Vec::new(), Vec::new());
@@ -152,6 +163,7 @@ impl<F: Real> Problem<F> {
             targets.push((2..STEPS).map(target).collect());
             inputs.push(x.iter().map(|value| F::of(*value)).collect());
         }
+
         let start = NetworkState::zeros(&spec, 1).column(0);
         Problem { network, loss: loss.clone(), start, inputs, targets }
     }
@@ -210,11 +222,13 @@ fn steps_one_by_one_are_the_window() {
         let inputs = uniform(2, STEPS * 3, &mut rng);
         let mut state = NetworkState::zeros(&spec, 3);
         let tape = network.forward(&params, inputs.clone(), &state);
+
         for step in 0..STEPS {
             let (outputs, next) = network.step(&params, &inputs.columns(3 * step, 3).into_owned(), &state);
             assert!((outputs - tape.outputs().columns(3 * step, 3)).amax() < 1e-14, "{spec:?}");
             state = next;
         }
+
         for (layer, end) in state.layers.iter().zip(tape.end().layers) {
             assert!((&layer.h - end.h).amax() < 1e-14, "{spec:?}");
             assert!(layer.c.iter().zip(end.c.iter()).all(|(c, end)| (c - end).abs() < 1e-14), "{spec:?}");
@@ -256,11 +270,13 @@ fn every_combination_learns() {
         for optimizer in optimizers() {
             let mut course = Course::new(problem.network.initial_params(1));
             let before = problem.loss_and_gradient(&course.params).0;
+
             for _ in 0..UPDATES {
                 let (value, mut gradient) = problem.loss_and_gradient(&course.params);
                 assert!(value.is_finite() && clip_global_norm(&mut gradient, 1.0).is_finite());
                 course.step(&optimizer, &gradient);
             }
+
             let after = problem.loss_and_gradient(&course.params).0;
             // Of the loss, not of its size: a likelihood may be negative.
             let gain = before - after;
@@ -268,6 +284,7 @@ fn every_combination_learns() {
             least = least.min(gain / before.abs());
         }
     }
+
     println!("least share of a loss that {UPDATES} updates took away: {least:.2}");
 }
 
@@ -275,11 +292,13 @@ fn every_combination_learns() {
 fn without_a_gradient_nothing_moves() {
     let fresh = DVector::from_fn(9, |at, _| at as f32 - 4.0);
     let none = DVector::zeros(9);
+
     for optimizer in optimizers() {
         let mut course = Course::new(fresh.clone());
         for _ in 0..5 {
             course.step(&optimizer, &none);
         }
+
         match optimizer.rule {
             OptimizerRule::AdamW { weight_decay, .. } => {
                 let kept: f64 = (0..5).map(|n| 1.0 - optimizer.lr_at(n) * weight_decay).product();
@@ -302,12 +321,14 @@ fn moments_from_a_snapshot_go_on_bit_for_bit() {
             undisturbed.step(&optimizer, &gradient());
         }
         let bytes = postcard::to_stdvec(&undisturbed.moments).unwrap();
+
         let mut resumed = Course { moments: postcard::from_bytes(&bytes).unwrap(), ..undisturbed.clone() };
         for _ in 0..20 {
             let gradient = gradient();
             undisturbed.step(&optimizer, &gradient);
             resumed.step(&optimizer, &gradient);
         }
+
         let bits = |course: &Course| postcard::to_stdvec(&(&course.params, &course.moments)).unwrap();
         assert_eq!(bits(&resumed), bits(&undisturbed), "{optimizer:?}");
     }

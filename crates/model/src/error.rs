@@ -1,4 +1,5 @@
-//! What the world can get wrong: weights of another shape, values that are no numbers, files that are no weights.
+//! What the world can get wrong: weights of another shape, values that are no numbers, files that
+//! are no weights.
 //! It must not know who asked.
 
 use std::fmt;

@@ -1,4 +1,5 @@
-//! The loss over windows of series, and its gradient, by the kernels, tape by tape: what `tbptt.rs` says plainly.
+//! The loss over windows of series, and its gradient, by the kernels, tape by tape: what `tbptt.rs`
+//! says plainly.
 //! It must not know where windows come from or what is done with the gradient.
 
 use super::kernel::{KernelEngine, KernelTape};
@@ -6,8 +7,9 @@ use super::loss::Loss;
 use super::tbptt::{TrainingExample, TrainingTarget};
 use super::workspace::batch_of_a_tape;
 
-/// One series' window to learn from. Shorter ones of a batch are filled up with zero inputs *after* their last step:
-/// nothing there has a label and time runs forwards, so the filling adds exactly nothing to loss or gradient.
+/// One series' window to learn from. Shorter ones of a batch are filled up with zero inputs *after*
+/// their last step: nothing there has a label and time runs forwards, so the filling adds exactly
+/// nothing to loss or gradient.
 pub trait WindowSample: Copy {
     /// Steps in it, at most T.
     fn steps(self) -> usize;
@@ -29,7 +31,8 @@ pub struct GradientPass<'a> {
 }
 
 impl GradientPass<'_> {
-    /// L over all `samples`. Its gradient by the parameters is left in `gradient`, in the order of the panels.
+    /// L over all `samples`. Its gradient by the parameters is left in `gradient`, in the order of
+    /// the panels.
     pub fn run<S: WindowSample>(
         self,
         samples: impl Iterator<Item = S> + Clone,
@@ -57,7 +60,8 @@ impl GradientPass<'_> {
     }
 }
 
-/// The weighted loss of one label of series `b`, from the tape's outputs; its slopes are added to the tape's.
+/// The weighted loss of one label of series `b`, from the tape's outputs; its slopes are added to
+/// the tape's.
 pub fn add_label(tape: &mut KernelTape, b: usize, loss: &Loss, label: TrainingTarget<f32>) -> f32 {
     let (outputs, slopes) = tape.output_and_slope_mut(label.step, b);
     let read = label.output..label.output + loss.width();
@@ -109,6 +113,7 @@ mod tests {
             Loss::CrossEntropy { classes: 3 },
             Loss::Directed { point: Box::new(Loss::Huber { delta: 1.5 }) },
         ];
+
         for (cell, loss) in [CellKind::Rnn, CellKind::Lstm, CellKind::Gru]
             .into_iter()
             .flat_map(|c| losses.iter().map(move |l| (c, l)))

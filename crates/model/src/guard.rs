@@ -1,4 +1,5 @@
-//! Nothing that is not finite may enter the weights, and a run of bad steps takes them back to a good copy.
+//! Nothing that is not finite may enter the weights, and a run of bad steps takes them back to a
+//! good copy.
 //! It must not know how a step is computed.
 
 use serde::{Deserialize, Serialize};
@@ -7,7 +8,8 @@ use super::train_state::TrainState;
 
 /// Bad steps in a row that call the good copy back.
 pub const LIMIT: u32 = 5;
-/// Good steps after which the copy is taken anew. Weights seldom go bad at once: an old copy is the safer one.
+/// Good steps after which the copy is taken anew. Weights seldom go bad at once: an old copy is the
+/// safer one.
 pub const KEEP_EVERY: u32 = 100;
 
 /// Counts good and bad steps and keeps the copy.
@@ -34,7 +36,8 @@ impl StepGuard {
         StepGuard { kept: fit.clone(), good_since_kept: 0, bad_in_a_row: 0, skipped: 0, rollbacks: 0 }
     }
 
-    /// Swaps `fit` for `next`, which a good step led to: its loss, its gradient and its weights are finite.
+    /// Swaps `fit` for `next`, which a good step led to: its loss, its gradient and its weights are
+    /// finite.
     pub(crate) fn accept(&mut self, fit: &mut TrainState, next: &mut TrainState) -> StepOutcome {
         std::mem::swap(fit, next);
         self.bad_in_a_row = 0;
@@ -59,6 +62,7 @@ impl StepGuard {
         self.bad_in_a_row = 0;
         self.good_since_kept = 0;
         self.rollbacks += 1;
+
         StepOutcome::RolledBack
     }
 
@@ -99,6 +103,7 @@ mod tests {
             assert_eq!(bad(&mut now, &mut guard), StepOutcome::Skipped);
         }
         assert_eq!(now.params[0], 150.0);
+
         // A good step in between starts the count again.
         guard.accept(&mut now, &mut fit(151.0));
         for _ in 0..4 {

@@ -1,8 +1,9 @@
-//! AlignedFloats in a state as one blob of bytes, little-endian. For `#[serde(with = "le_blob")]` on a `Vec` or a
-//! `VecDeque` of `f32` or `f64`.
+//! AlignedFloats in a state as one blob of bytes, little-endian. For `#[serde(with = "le_blob")]`
+//! on a `Vec` or a `VecDeque` of `f32` or `f64`.
 //! It must not know what the numbers mean.
 //!
-//! One by one, hundreds of millions of numbers take seconds. As a blob they are copied at the memory's speed.
+//! One by one, hundreds of millions of numbers take seconds. As a blob they are copied at the
+//! memory's speed.
 //!
 //! ```
 //! use std::collections::VecDeque;

@@ -1,6 +1,7 @@
-//! The online learner: it forecasts for many series by one network and learns from their labels as they arrive.
-//! It must not know what features, steps and labels mean, nor the order of calls: predict, score, then learn is
-//! the caller's duty.
+//! The online learner: it forecasts for many series by one network and learns from their labels as
+//! they arrive.
+//! It must not know what features, steps and labels mean, nor the order of calls: predict, score,
+//! then learn is the caller's duty.
 
 mod sample;
 
@@ -72,7 +73,8 @@ impl Learner {
         Ok(Learner { template: Arc::clone(template), state })
     }
 
-    /// Starts anew from given parameters (`network().layout()` says their order): moments, average and guard forget.
+    /// Starts anew from given parameters (`network().layout()` says their order): moments, average
+    /// and guard forget.
     ///
     /// # Errors
     /// If their number is not the network's or one of them is not finite.
@@ -87,6 +89,7 @@ impl Learner {
         let fit = TrainState::new(self.template.engine.pack(params));
         self.state.guard = StepGuard::new(&fit);
         self.state.fit = fit;
+
         Ok(())
     }
 
@@ -129,8 +132,8 @@ impl Learner {
         buffer.is_of(&self.template.sequence_shape())
     }
 
-    /// One step of each buffer: I features a buffer in `inputs` are appended to it and move its carried states. A feature
-    /// that is not finite counts as 0, the middle of its scale.
+    /// One step of each buffer: I features a buffer in `inputs` are appended to it and move its
+    /// carried states. A feature that is not finite counts as 0, the middle of its scale.
     pub fn predict<'a>(
         &self,
         workspace: &'a mut LearnerWorkspace,
@@ -140,6 +143,7 @@ impl Learner {
         let features = self.network().spec().inputs;
         assert_eq!(inputs.len(), buffers.len() * features, "one input a buffer");
         debug_assert!(buffers.iter().all(|buffer| self.fits(buffer)), "a buffer of another learner");
+
         for (buffer, input) in buffers.iter_mut().zip(inputs.chunks_exact(features)) {
             buffer.push(input.iter().copied().map(finite_or_zero));
         }
@@ -147,6 +151,7 @@ impl Learner {
         let LearnerPrediction { raw, ema, .. } = prediction;
         self.step(tape, buffers, WeightSet::Raw, raw);
         self.step(tape, buffers, WeightSet::Averaged, ema);
+
         prediction
     }
 
@@ -173,6 +178,7 @@ impl Learner {
                     tape.input_mut(0, b).copy_from_slice(step.input);
                 }
             }
+
             engine.forward(params, tape);
             for (b, buffer) in buffers.iter_mut().enumerate() {
                 outputs.extend_from_slice(tape.output(0, b));
@@ -181,28 +187,32 @@ impl Learner {
         }
     }
 
-    /// One update from the labels that are fresh in the last T steps of `buffers`; none without such labels, nor
-    /// between two updates of a stride.
+    /// One update from the labels that are fresh in the last T steps of `buffers`; none without
+    /// such labels, nor between two updates of a stride.
     ///
     /// ```text
     /// L = 1/n Σ ℓ(fresh labels)  +  0.5 · 1/m Σ ℓ(labels of the replayed windows)
     /// ```
     ///
-    /// Both are means, so the size of L and its gradient, and with it what `clip` means, depends neither on the
-    /// number of series nor on how many labels a step has. Fresh labels count once: afterwards none is fresh.
+    /// Both are means, so the size of L and its gradient, and with it what `clip` means, depends
+    /// neither on the number of series nor on how many labels a step has. Fresh labels count once:
+    /// afterwards none is fresh.
     pub fn learn(
         &mut self,
         workspace: &mut LearnerWorkspace,
         buffers: &mut [&mut SequenceBuffer],
     ) -> Option<UpdateReport> {
         debug_assert!(buffers.iter().all(|buffer| self.fits(buffer)), "a buffer of another learner");
+
         self.state.waited += 1;
         let mut learned = None;
+
         if self.state.waited >= self.template.settings.stride {
             learned = self.update(workspace, buffers);
             self.state.waited = 0;
             buffers.iter_mut().for_each(|buffer| buffer.learned());
         }
+
         for buffer in buffers.iter_mut().filter(|buffer| buffer.offers()) {
             buffer.offer(self.state.pool.place(&mut self.state.rng));
         }

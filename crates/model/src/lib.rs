@@ -1,4 +1,5 @@
-//! Recurrent networks that learn while they forecast: PyTorch's equations, at the machine's speed, the same bits on every CPU.
+//! Recurrent networks that learn while they forecast: PyTorch's equations, at the machine's speed,
+//! the same bits on every CPU.
 //! It must not know Arrow, time or Kafka: it sees vectors of features, steps and labels.
 //!
 //! ```text
@@ -12,14 +13,16 @@
 //! file                                                   the parameters as safetensors, to PyTorch and back
 //! ```
 //!
-//! Shapes: a matrix is features × batch, one column a series. A *panel* of the plain network holds a window of T steps of
-//! B series side by side: column t·B + b is step t of series b, so the products over a window are one gemm.
-//! The rows of all matrices are contiguous (whole matrices or `columns(..)` of them): nalgebra 0.35 writes out of
-//! bounds in gemm on views with a row stride (nalgebra #1616).
+//! Shapes: a matrix is features × batch, one column a series. A *panel* of the plain network holds
+//! a window of T steps of B series side by side: column t·B + b is step t of series b, so the
+//! products over a window are one gemm. The rows of all matrices are contiguous (whole matrices or
+//! `columns(..)` of them): nalgebra 0.35 writes out of bounds in gemm on views with a row stride
+//! (nalgebra #1616).
 //!
-//! Bits: what a learner computes comes from the kernels, which give the same bits with AVX-512, AVX2, NEON or none of
-//! them (`kernel/lanes.rs` says why), and from `libm` for what they have not got. So a state may move between machines.
-//! The plain network's products are `matrixmultiply`'s and are only compared with tolerances.
+//! Bits: what a learner computes comes from the kernels, which give the same bits with AVX-512,
+//! AVX2, NEON or none of them (`kernel/lanes.rs` says why), and from `libm` for what they have not
+//! got. So a state may move between machines. The plain network's products are `matrixmultiply`'s
+//! and are only compared with tolerances.
 
 #![forbid(unsafe_code)]
 

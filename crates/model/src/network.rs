@@ -1,5 +1,7 @@
-//! The whole network: stacked recurrent layers, a linear head on the top one, a linear skip from the input.
-//! It must not know series, labels or losses. The parameters are an argument: averaged ones forecast too.
+//! The whole network: stacked recurrent layers, a linear head on the top one, a linear skip from
+//! the input.
+//! It must not know series, labels or losses. The parameters are an argument: averaged ones
+//! forecast too.
 
 use nalgebra::{DMatrix, DMatrixView, DVector};
 
@@ -42,6 +44,7 @@ impl<F: Real> NetworkState<F> {
                 rest = others;
             }
         }
+
         state
     }
 
@@ -116,7 +119,8 @@ impl Network {
         (tape.outputs, end)
     }
 
-    /// T steps of B series from `initial`, which says B. `inputs` is I × T·B: column t·B + b is step t of series b.
+    /// T steps of B series from `initial`, which says B. `inputs` is I × T·B: column t·B + b is
+    /// step t of series b.
     pub fn forward<F: Real>(
         &self,
         params: &DVector<F>,
@@ -126,18 +130,22 @@ impl Network {
         let batch = initial.batch();
         assert_eq!(inputs.nrows(), self.spec.inputs, "features of another network");
         assert!(batch > 0 && inputs.ncols().is_multiple_of(batch), "whole steps of {batch} series");
+
         let weights = Weights::unpack(&self.layout, self.spec.layers, params);
+
         let mut tape = NetworkTape { inputs, layers: Vec::new(), outputs: DMatrix::zeros(0, 0) };
         for (k, layer) in weights.layers.iter().enumerate() {
             let layer = cell::forward(&self.spec, layer, tape.layer_inputs(k), &initial.layers[k]);
             tape.layers.push(layer);
         }
+
         tape.outputs = head::forward(&weights.head, tape.layer_inputs(self.spec.layers), &tape.inputs);
         tape
     }
 
-    /// The gradient by the parameters of a loss whose derivative by the outputs is `d_outputs` (O × T·B, zero where
-    /// no label is). Backpropagation stops at the window's start: the initial state counts as a constant.
+    /// The gradient by the parameters of a loss whose derivative by the outputs is `d_outputs` (O ×
+    /// T·B, zero where no label is). Backpropagation stops at the window's start: the initial state
+    /// counts as a constant.
     pub fn backward<F: Real>(
         &self,
         params: &DVector<F>,
@@ -145,9 +153,11 @@ impl Network {
         d_outputs: &DMatrix<F>,
     ) -> DVector<F> {
         assert_eq!(d_outputs.shape(), tape.outputs.shape(), "one derivative an output");
+
         let weights = Weights::unpack(&self.layout, self.spec.layers, params);
         let top = tape.layer_inputs(self.spec.layers);
         let (head, mut d_h) = head::backward(&weights.head, top, &tape.inputs, d_outputs);
+
         let mut layers = Vec::with_capacity(self.spec.layers);
         for (k, layer) in weights.layers.iter().enumerate().rev() {
             let gradient = cell::backward(&self.spec, layer, tape.layer_inputs(k), &tape.layers[k], &d_h);
@@ -156,6 +166,7 @@ impl Network {
             }
             layers.push(gradient.weights);
         }
+
         layers.reverse();
         Weights { layers, head }.pack()
     }

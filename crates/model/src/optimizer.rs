@@ -1,4 +1,5 @@
-//! From a gradient to a step: the clip of its norm, the learning rate's course, and the rules of the optimisers.
+//! From a gradient to a step: the clip of its norm, the learning rate's course, and the rules of
+//! the optimisers.
 //! It must not know where the gradient comes from.
 
 use nalgebra::DVector;
@@ -36,7 +37,8 @@ pub enum LrSchedule {
     WarmUp {
         updates: u64,
     },
-    /// Warm-up as above, then half a cosine from 1 down to `floor` at update `updates`, and `floor` from there on.
+    /// Warm-up as above, then half a cosine from 1 down to `floor` at update `updates`, and `floor`
+    /// from there on.
     Cosine {
         warm_up: u64,
         updates: u64,
@@ -71,6 +73,7 @@ impl Optimizer {
                 floor + (1.0 - floor) * 0.5 * (1.0 + libm::cos(std::f64::consts::PI * done))
             }
         };
+
         self.lr * factor
     }
 }
@@ -78,9 +81,9 @@ impl Optimizer {
 /// What PyTorch adds to the norm it divides by.
 pub(crate) const CLIP_EPSILON: f64 = 1e-6;
 
-/// The factor that leaves of a gradient of norm `norm` at most the norm `limit`: min(1, limit / (‖g‖ + 1e-6)).
-/// PyTorch's `clip_grad_norm_`, whose 1e-6 leaves a clipped gradient that much shorter. 1 for a norm that is not finite:
-/// the guard refuses the step.
+/// The factor that leaves of a gradient of norm `norm` at most the norm `limit`: min(1, limit /
+/// (‖g‖ + 1e-6)). PyTorch's `clip_grad_norm_`, whose 1e-6 leaves a clipped gradient that much
+/// shorter. 1 for a norm that is not finite: the guard refuses the step.
 pub fn clip_factor<F: Real>(norm: F, limit: F) -> F {
     let factor = limit / (norm + F::of(CLIP_EPSILON));
     if norm.is_finite() && factor < F::one() { factor } else { F::one() }
@@ -93,15 +96,16 @@ pub fn clip_global_norm<F: Real>(gradient: &mut DVector<F>, limit: F) -> F {
     norm
 }
 
-/// What an optimiser carries from step to step. The plain implementation: the kernels are held to it.
+/// What an optimiser carries from step to step. The plain implementation: the kernels are held to
+/// it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OptimizerMoments<F: Real> {
     /// Adam's mean gradient m, or the velocity of SGD.
     pub mean: DVector<F>,
     /// v, the mean squared gradient.
     pub square: DVector<F>,
-    /// β₁ᵗ and β₂ᵗ, by products in f64: `powi` may differ in its last bit between platforms, and in f32 1 − β₂ᵗ
-    /// drifts by 5e-4 within 50 steps.
+    /// β₁ᵗ and β₂ᵗ, by products in f64: `powi` may differ in its last bit between platforms, and in
+    /// f32 1 − β₂ᵗ drifts by 5e-4 within 50 steps.
     pub decayed: (f64, f64),
 }
 
@@ -115,10 +119,12 @@ impl<F: Real> OptimizerMoments<F> {
     pub fn step(&mut self, rule: OptimizerRule, lr: f64, params: &mut DVector<F>, gradient: &DVector<F>) {
         let len = self.mean.len();
         assert!(params.len() == len && gradient.len() == len, "moments of another network");
+
         let (lr_f, one) = (F::of(lr), F::one());
         let epsilon = F::of(EPSILON);
         let each = params.iter_mut().zip(gradient.iter());
         let each = each.zip(self.mean.iter_mut().zip(self.square.iter_mut()));
+
         match rule {
             OptimizerRule::Sgd { momentum } => {
                 for ((parameter, g), (velocity, _)) in each {

@@ -1,5 +1,5 @@
-//! Past windows whose truth is known in full, to learn from again: they steady an online learner that would
-//! otherwise see only the newest hours.
+//! Past windows whose truth is known in full, to learn from again: they steady an online learner
+//! that would otherwise see only the newest hours.
 //! It must not know which series a window came from.
 
 use rand::Rng;
@@ -23,7 +23,8 @@ pub struct ReplayWindow {
 }
 
 impl ReplayWindow {
-    /// Whether it has `steps` steps of so many inputs and labels each, after a state of so many numbers.
+    /// Whether it has `steps` steps of so many inputs and labels each, after a state of so many
+    /// numbers.
     fn is_of(&self, steps: usize, inputs: usize, labels: usize, state: usize) -> bool {
         let lengths = (self.steps, self.inputs.len(), self.labels.len(), self.start.len());
         lengths == (steps, steps * inputs, steps * labels, state)
@@ -37,8 +38,8 @@ pub struct ReplayPool {
 }
 
 impl ReplayPool {
-    /// The place for one more window; once full it is that of a random one, so ages fall off geometrically (mean:
-    /// 256 offers).
+    /// The place for one more window; once full it is that of a random one, so ages fall off
+    /// geometrically (mean: 256 offers).
     pub fn place(&mut self, rng: &mut Pcg64) -> &mut ReplayWindow {
         let at = if self.windows.len() < CAPACITY {
             self.windows.push(ReplayWindow::default());
@@ -49,8 +50,8 @@ impl ReplayPool {
         &mut self.windows[at]
     }
 
-    /// Draws up to `count` distinct windows, uniformly at random (the first steps of a Fisher–Yates shuffle): their
-    /// numbers are the first of `order`, and how many there are is returned.
+    /// Draws up to `count` distinct windows, uniformly at random (the first steps of a Fisher–Yates
+    /// shuffle): their numbers are the first of `order`, and how many there are is returned.
     pub fn draw(&self, count: usize, rng: &mut Pcg64, order: &mut Vec<usize>) -> usize {
         order.clear();
         order.extend(0..self.windows.len());
@@ -83,13 +84,16 @@ mod tests {
         let mut rng = Pcg64::seed_from_u64(1);
         let (mut pool, mut order) = (ReplayPool::default(), Vec::new());
         assert_eq!(pool.draw(2, &mut rng, &mut order), 0);
+
         for value in 0..1000 {
             pool.place(&mut rng).inputs = vec![value as f32];
         }
         assert_eq!(pool.windows.len(), CAPACITY);
+
         let old = pool.windows.iter().filter(|window| window.inputs[0] < 500.0).count();
         // A window offered k offers ago is still there with probability (1 − 1/256)^k.
         assert!((10..70).contains(&old), "{old}");
+
         let drawn = pool.draw(300, &mut rng, &mut order);
         let mut drawn: Vec<i64> = order[..drawn].iter().map(|at| pool.window(*at).inputs[0] as i64).collect();
         drawn.sort_unstable();

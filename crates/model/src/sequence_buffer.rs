@@ -1,4 +1,5 @@
-//! One series' memory: the state it carries, and its last steps with their inputs, states and labels.
+//! One series' memory: the state it carries, and its last steps with their inputs, states and
+//! labels.
 //! It must not know weights or other series.
 
 use std::ops::Range;
@@ -68,8 +69,9 @@ impl<'a> BufferedStep<'a> {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SequenceBuffer {
     shape: SequenceShape,
-    /// A row a step: I inputs, the S numbers of the state before it, its labels, NaN while unknown. All in one piece, so
-    /// that what copies or writes it does so at the memory's speed. Once it is full, a step takes the oldest one's row.
+    /// A row a step: I inputs, the S numbers of the state before it, its labels, NaN while unknown.
+    /// All in one piece, so that what copies or writes it does so at the memory's speed. Once it is
+    /// full, a step takes the oldest one's row.
     #[serde(with = "le_blob")]
     rows: Vec<f32>,
     /// Of every label in `rows`: whether it arrived since the last learning.
@@ -142,11 +144,13 @@ impl SequenceBuffer {
         range.map(|at| self.step(at))
     }
 
-    /// The truth of label `slot` at the step made `steps_back` steps before the newest one (0 = the newest).
-    /// False and nothing done if that step is no longer in memory or the value is not finite.
+    /// The truth of label `slot` at the step made `steps_back` steps before the newest one (0 = the
+    /// newest). False and nothing done if that step is no longer in memory or the value is not
+    /// finite.
     pub fn label(&mut self, steps_back: usize, slot: usize, value: f32) -> bool {
         let SequenceShape { inputs, labels, state, .. } = self.shape;
         assert!(slot < labels, "label {slot} of {labels}");
+
         let Some(at) = self.len().checked_sub(1).and_then(|newest| newest.checked_sub(steps_back)) else {
             return false;
         };
@@ -155,6 +159,7 @@ impl SequenceBuffer {
             self.rows[row * self.shape.width() + inputs + state + slot] = value;
             self.fresh[row * labels + slot] = true;
         }
+
         value.is_finite()
     }
 
@@ -166,16 +171,19 @@ impl SequenceBuffer {
         }
     }
 
-    /// Appends a step of `input` from the carried state; the oldest step makes room once the memory is full.
+    /// Appends a step of `input` from the carried state; the oldest step makes room once the memory
+    /// is full.
     pub(super) fn push(&mut self, input: impl Iterator<Item = f32>) {
         let SequenceShape { inputs, labels, state, .. } = self.shape;
         let (steps, capacity) = (self.len(), self.shape.capacity());
+
         let row = if steps < capacity {
             if self.rows.len() == self.rows.capacity() {
                 let more = steps.max(8).min(capacity - steps);
                 self.rows.reserve_exact(more * self.shape.width());
                 self.fresh.reserve_exact(more * labels);
             }
+
             self.rows.resize((steps + 1) * self.shape.width(), 0.0);
             self.fresh.resize((steps + 1) * labels, false);
             steps
@@ -183,6 +191,7 @@ impl SequenceBuffer {
             let next = (self.oldest + 1) % capacity;
             std::mem::replace(&mut self.oldest, next)
         };
+
         let (own, rest) = self.rows[row * self.shape.width()..].split_at_mut(inputs);
         own.iter_mut().zip(input).for_each(|(own, input)| *own = input);
         rest[..state].copy_from_slice(&self.state);
@@ -221,8 +230,9 @@ impl SequenceBuffer {
         self.fresh.fill(false);
     }
 
-    /// Whether the oldest T steps can go to the replay pool: all their labels are known, and half a window has passed
-    /// since the last offer: windows that overlap more would fill the pool with one stretch of time.
+    /// Whether the oldest T steps can go to the replay pool: all their labels are known, and half a
+    /// window has passed since the last offer: windows that overlap more would fill the pool with
+    /// one stretch of time.
     pub(super) fn offers(&self) -> bool {
         let due = self.since_offer >= self.shape.window.div_ceil(2);
         let full = self.len() == self.shape.capacity();
@@ -267,6 +277,7 @@ mod tests {
         assert!(buffer.label(5, 1, 7.0), "the oldest in memory");
         assert!(!buffer.label(6, 0, 1.0), "gone");
         assert!(!buffer.label(0, 0, f32::NAN));
+
         // Steps 4 to 7; the label of step 2 came too late to be learned live.
         assert_eq!(buffer.window().map(|step| step.input[0]).collect::<Vec<_>>(), [4.0, 5.0, 6.0, 7.0]);
         assert_eq!(buffer.window().next().unwrap().start, [3.5]);
@@ -283,13 +294,16 @@ mod tests {
             assert!(!buffer.offers());
             assert!(buffer.label(back, 0, back as f32) && buffer.label(back, 1, -1.0));
         }
+
         assert!(buffer.offers());
+
         let mut window = ReplayWindow::default();
         buffer.offer(&mut window);
         assert_eq!(window.start, [0.0]);
         assert_eq!(window.inputs, [0.0, 1.0, 2.0, 3.0]);
         assert_eq!(window.labels, [5.0, -1.0, 4.0, -1.0, 3.0, -1.0, 2.0, -1.0]);
         assert!(!buffer.offers(), "not twice");
+
         step(&mut buffer, 6.0, 0.0);
         assert!(buffer.label(2, 0, 1.0) && buffer.label(2, 1, 1.0));
         assert!(!buffer.offers(), "not yet");

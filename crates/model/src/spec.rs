@@ -162,8 +162,9 @@ impl ParameterTensor {
     }
 }
 
-/// The parameters of a network in order: per layer `weight_ih_l{k}` (G·H × I), `weight_hh_l{k}` (G·H × H),
-/// `bias_ih_l{k}`, `bias_hh_l{k}` (G·H each), then `head.weight` (O × H), `head.bias` (O), `skip.weight` (O × I, where there is a skip).
+/// The parameters of a network in order: per layer `weight_ih_l{k}` (G·H × I), `weight_hh_l{k}`
+/// (G·H × H), `bias_ih_l{k}`, `bias_hh_l{k}` (G·H each), then `head.weight` (O × H), `head.bias`
+/// (O), `skip.weight` (O × I, where there is a skip).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParameterLayout {
     parameters: Vec<ParameterTensor>,
@@ -173,17 +174,20 @@ impl ParameterLayout {
     pub fn new(spec: &NetworkSpec) -> ParameterLayout {
         let mut layout = ParameterLayout { parameters: Vec::new() };
         let rows = spec.gates() * spec.hidden;
+
         for layer in 0..spec.layers {
             layout.push(format!("weight_ih_l{layer}"), vec![rows, spec.layer_inputs(layer)]);
             layout.push(format!("weight_hh_l{layer}"), vec![rows, spec.hidden]);
             layout.push(format!("bias_ih_l{layer}"), vec![rows]);
             layout.push(format!("bias_hh_l{layer}"), vec![rows]);
         }
+
         layout.push("head.weight".into(), vec![spec.outputs, spec.hidden]);
         layout.push("head.bias".into(), vec![spec.outputs]);
         if spec.skip {
             layout.push("skip.weight".into(), vec![spec.outputs, spec.inputs]);
         }
+
         layout
     }
 
@@ -211,8 +215,9 @@ impl ParameterLayout {
     }
 }
 
-/// Fresh parameters: U(−1/√H, 1/√H) in the cells as PyTorch draws them (its law, not its random numbers); zero in
-/// head and skip, so that a new network's output is exactly zero, which is the naive forecast.
+/// Fresh parameters: U(−1/√H, 1/√H) in the cells as PyTorch draws them (its law, not its random
+/// numbers); zero in head and skip, so that a new network's output is exactly zero, which is the
+/// naive forecast.
 pub fn initial<F: Real>(spec: &NetworkSpec, layout: &ParameterLayout, seed: u64) -> DVector<F> {
     let mut rng = Pcg64::seed_from_u64(seed);
     let bound = 1.0 / (spec.hidden as f64).sqrt();
@@ -243,6 +248,7 @@ mod tests {
         let layout = ParameterLayout::new(&spec(CellKind::Gru));
         let named: Vec<(&str, &[usize], usize)> =
             layout.parameters().iter().map(|p| (p.name.as_str(), p.shape.as_slice(), p.offset)).collect();
+
         let expected: [(&str, &[usize], usize); 11] = [
             ("weight_ih_l0", &[12, 3], 0),
             ("weight_hh_l0", &[12, 4], 36),
@@ -256,6 +262,7 @@ mod tests {
             ("head.bias", &[2], 236),
             ("skip.weight", &[2, 3], 238),
         ];
+
         assert_eq!(named, expected);
         assert_eq!(layout.len(), 244);
         assert_eq!(
@@ -273,6 +280,7 @@ mod tests {
         for activation in Activation::ALL {
             assert_eq!(serde_json::from_value::<Activation>(activation.word().into()).unwrap(), activation);
         }
+
         assert_eq!(
             serde_json::to_value(schemars::schema_for!((CellKind, Activation))).unwrap()["$defs"],
             serde_json::json!({
@@ -299,6 +307,7 @@ mod tests {
         let (cells, heads) = params.as_slice().split_at(cells);
         assert!(heads.iter().all(|value| *value == 0.0));
         assert!(cells.iter().all(|value| value.abs() <= 0.125));
+
         let variance = cells.iter().map(|value| value * value).sum::<f64>() / cells.len() as f64;
         assert!((variance / (0.125f64.powi(2) / 3.0) - 1.0).abs() < 0.05, "{variance}");
         assert_eq!(params, initial::<f64>(&spec, &layout, 1));

@@ -13,7 +13,8 @@ pub(crate) const MAX_BATCH: usize = 64;
 /// One series' window to learn from.
 #[derive(Debug, Clone)]
 pub struct TrainingExample<'a, F> {
-    /// The state before the first step, as `NetworkState::column` gives it. A constant: no gradient goes before it.
+    /// The state before the first step, as `NetworkState::column` gives it. A constant: no gradient
+    /// goes before it.
     pub start: &'a [F],
     /// The features of each step, at most T.
     pub inputs: Vec<&'a [F]>,
@@ -34,8 +35,9 @@ pub struct TrainingTarget<F> {
 
 /// L = Σ weight · ℓ(y[step, output…], value) over all targets of all examples, and ∂L/∂params.
 ///
-/// Examples may differ in length: the shorter ones are filled up with zero inputs *after* their last step. Nothing
-/// there has a label and time runs forwards, so the filling adds exactly nothing to loss or gradient.
+/// Examples may differ in length: the shorter ones are filled up with zero inputs *after* their
+/// last step. Nothing there has a label and time runs forwards, so the filling adds exactly nothing
+/// to loss or gradient.
 pub fn loss_and_gradient<F: Real>(
     network: &Network,
     params: &DVector<F>,
@@ -49,6 +51,7 @@ pub fn loss_and_gradient<F: Real>(
         total += value;
         gradient += part;
     }
+
     (total, gradient)
 }
 
@@ -60,12 +63,14 @@ fn batch_loss_and_gradient<F: Real>(
 ) -> (F, DVector<F>) {
     let (spec, batch) = (network.spec(), examples.len());
     let steps = examples.iter().map(|example| example.inputs.len()).max().unwrap_or(0);
+
     let mut inputs = DMatrix::zeros(spec.inputs, steps * batch);
     for (series, example) in examples.iter().enumerate() {
         for (step, input) in example.inputs.iter().enumerate() {
             inputs.column_mut(step * batch + series).copy_from_slice(input);
         }
     }
+
     let starts: Vec<&[F]> = examples.iter().map(|example| example.start).collect();
     let tape = network.forward(params, inputs, &NetworkState::from_columns(spec, &starts));
 
@@ -80,6 +85,7 @@ fn batch_loss_and_gradient<F: Real>(
             total += loss.add(outputs, target.value, target.weight, &mut d_outputs.as_mut_slice()[read]);
         }
     }
+
     (total, network.backward(params, &tape, &d_outputs))
 }
 
@@ -187,8 +193,8 @@ mod tests {
         }
     }
 
-    /// Full BPTT over a sequence is the forward and backward pass over all of it: a window as long as the sequence
-    /// gives the same, a shorter one leaves out only what came before it.
+    /// Full BPTT over a sequence is the forward and backward pass over all of it: a window as long
+    /// as the sequence gives the same, a shorter one leaves out only what came before it.
     #[test]
     fn a_window_as_long_as_the_sequence_is_full_bptt() {
         for cell in [CellKind::Rnn, CellKind::Lstm, CellKind::Gru] {
@@ -198,11 +204,13 @@ mod tests {
             let flat: Vec<f64> = series.inputs.concat();
             let start = NetworkState::from_columns(network.spec(), &[&series.start]);
             let tape = network.forward(&params, DMatrix::from_vec(3, STEPS, flat), &start);
+
             let mut d_outputs = DMatrix::zeros(2, STEPS);
             for target in &series.targets {
                 let at = (target.output, target.step);
                 d_outputs[at] += target.weight * crate::loss::mse(tape.outputs()[at] - target.value).slope;
             }
+
             let full = network.backward(&params, &tape, &d_outputs);
             let of =
                 |series: &Series| loss_and_gradient(&network, &params, &Loss::Mse, &[series.example()]).1;
@@ -216,8 +224,8 @@ mod tests {
         }
     }
 
-    /// The gradient of a truncated window is the finite difference with its start state held fast, so nothing from
-    /// before the window is in it.
+    /// The gradient of a truncated window is the finite difference with its start state held fast,
+    /// so nothing from before the window is in it.
     #[test]
     fn nothing_before_the_window_is_in_its_gradient() {
         for cell in [CellKind::Rnn, CellKind::Lstm, CellKind::Gru] {

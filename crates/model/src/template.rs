@@ -18,8 +18,8 @@ pub struct LearnerSettings {
     pub bptt: usize,
     /// Steps until the last label of a step is known (the longest horizon), h_max.
     pub longest_lag: usize,
-    /// Calls of `learn` from update to update, k >= 1. What arrives in between is learned at the next update, so a
-    /// label has to stay in the window for so long: h_max + k <= T.
+    /// Calls of `learn` from update to update, k >= 1. What arrives in between is learned at the
+    /// next update, so a label has to stay in the window for so long: h_max + k <= T.
     pub stride: usize,
     /// Past windows learned again at each update, for each series that learns.
     pub replay: usize,

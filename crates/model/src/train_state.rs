@@ -38,8 +38,8 @@ impl TrainState {
     /// ema ← ema + (1 − d)(θ − ema)     d = min(ema_decay, (1 + n) / (10 + n)), n updates so far
     /// ```
     ///
-    /// The warm-up lets the average leave the untrained weights within tens of updates, not hundreds. Returns whether
-    /// all of `next` is finite.
+    /// The warm-up lets the average leave the untrained weights within tens of updates, not
+    /// hundreds. Returns whether all of `next` is finite.
     pub fn step(
         &self,
         engine: &KernelEngine,
@@ -50,6 +50,7 @@ impl TrainState {
     ) -> bool {
         let n = self.updates as f32;
         next.updates = self.updates + 1;
+
         engine.update(KernelUpdate {
             rule: optimizer.rule,
             lr: optimizer.lr_at(self.updates),
@@ -92,8 +93,10 @@ mod tests {
             outputs: 1,
             skip: false,
         };
+
         let engine = KernelEngine::new(spec);
         let ones = |value: f32| AlignedFloats::from_slice(&vec![value; engine.len()]);
+
         let (mut fit, gradient) = (TrainState::new(ones(1.0)), ones(1.0));
         let mut next = fit.clone();
         for update in 0..3000 {
@@ -105,6 +108,7 @@ mod tests {
                 assert!((fit.params[0] - 0.9).abs() < 1e-6 && (fit.ema[0] - 0.91).abs() < 1e-6);
             }
         }
+
         // Against a steady slope the average trails by d / (1 − d) = 199 steps of 0.1.
         assert!((fit.ema[0] - fit.params[0] - 19.9).abs() < 0.1, "{}", fit.ema[0] - fit.params[0]);
         assert_eq!(fit.updates, 3000);

@@ -1,4 +1,5 @@
-//! From a loss and its gradient to new weights: clip, step, and the guard's word on them. Online and offline alike.
+//! From a loss and its gradient to new weights: clip, step, and the guard's word on them. Online
+//! and offline alike.
 //! It must not know what was learned from.
 
 use super::guard::{StepGuard, StepOutcome};
@@ -34,7 +35,8 @@ pub struct UpdateResult {
 }
 
 impl Update<'_> {
-    /// Steps against `gradient`. The step is taken only if loss, norm and new weights are all finite.
+    /// Steps against `gradient`. The step is taken only if loss, norm and new weights are all
+    /// finite.
     pub fn take(&self, places: UpdatePlaces<'_>, loss: f32, gradient: &[f32]) -> UpdateResult {
         let UpdatePlaces { fit, next, guard } = places;
         let norm = self.engine.norm(gradient);

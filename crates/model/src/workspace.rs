@@ -1,4 +1,5 @@
-//! The memory that learners of one template work in, one after another: it holds nothing between two calls.
+//! The memory that learners of one template work in, one after another: it holds nothing between
+//! two calls.
 //! It must not know what was learned.
 
 use super::kernel::{AlignedFloats, KernelEngine, KernelTape};
@@ -35,8 +36,8 @@ impl LearnerWorkspace {
     }
 }
 
-/// Series on one tape for windows of `steps` steps. The gradient is summed tape by tape, so it is part of what decides
-/// its bits, and depends on nothing but the network and the window.
+/// Series on one tape for windows of `steps` steps. The gradient is summed tape by tape, so it is
+/// part of what decides its bits, and depends on nothing but the network and the window.
 pub fn batch_of_a_tape(engine: &KernelEngine, steps: usize) -> usize {
     let columns = TAPE_LEN / KernelTape::column_len(engine.spec());
     (columns / steps.max(1)).clamp(MIN_BATCH, MAX_BATCH) / MIN_BATCH * MIN_BATCH

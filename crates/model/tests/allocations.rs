@@ -53,7 +53,8 @@ fn a_step_asks_for_no_memory() {
             }
             learner.learn(&mut workspace, &mut buffers)
         };
-        // The pool takes in a window a series every half window: 256 of them are there after 256 / 8 * 8 steps.
+        // The pool takes in a window a series every half window: 256 of them are there after 256 /
+        // 8 * 8 steps.
         for number in 0..400 {
             step(number);
         }

@@ -1,4 +1,5 @@
-//! What benches and timing examples share: the work that is timed, how it is timed, what the core could do.
+//! What benches and timing examples share: the work that is timed, how it is timed, what the core
+//! could do.
 //! It must not know who reports the times, nor how.
 
 // Each of them uses a part.

@@ -29,6 +29,7 @@ impl Online {
         let wave = |round: usize, k: usize| {
             (std::f32::consts::TAU * (round * (k % 7 + 1)) as f32 / PERIOD as f32).sin()
         };
+
         Online {
             workspace: template.workspace(),
             buffers: (0..series).map(|_| learner.new_buffer()).collect(),
@@ -41,24 +42,27 @@ impl Online {
         }
     }
 
-    /// As the forecaster makes one unless told otherwise, for 24 features and horizons 1, 6 and 24. Its replay pool is
-    /// full.
+    /// As the forecaster makes one unless told otherwise, for 24 features and horizons 1, 6 and 24.
+    /// Its replay pool is full.
     pub fn of_a_pipeline(series: usize) -> Online {
         let lags = [1, 6, 24];
         let spec = NetworkSpec { outputs: lags.len(), skip: true, ..spec(CellKind::Gru, 24, 32) };
+
         let settings = LearnerSettings {
             longest_lag: 24,
             replay: 2,
             loss: Loss::Huber { delta: HUBER_DELTA },
             ..settings(32)
         };
+
         let mut online = Online::new(spec, settings, &lags, series);
         // A buffer offers a window of 32 steps every 16 rounds once it holds 32 + 24 steps.
         online.rounds(32 + 24 + POOL.div_ceil(series) * 16);
         online
     }
 
-    /// The plainest one: a window of `steps` steps, the label of the newest step, nothing replayed. Its window is full.
+    /// The plainest one: a window of `steps` steps, the label of the newest step, nothing replayed.
+    /// Its window is full.
     pub fn plain(cell: CellKind, inputs: usize, hidden: usize, steps: usize, series: usize) -> Online {
         let mut online = Online::new(spec(cell, inputs, hidden), settings(steps), &[0], series);
         online.rounds(2 * steps);
@@ -78,11 +82,13 @@ impl Online {
         let features = inputs.len() / buffers.len();
         let mut buffers: Vec<&mut SequenceBuffer> = buffers.iter_mut().collect();
         let forecast = learner.predict(workspace, &mut buffers, inputs).raw(0)[0];
+
         for (buffer, input) in buffers.iter_mut().zip(inputs.chunks_exact(features)) {
             for (slot, lag) in lags.iter().enumerate() {
                 buffer.label(*lag, slot, input[0]);
             }
         }
+
         let learned = learner.learn(workspace, &mut buffers);
         *round += 1;
         forecast + learned.map_or(0.0, |learned| learned.loss)

@@ -1,5 +1,6 @@
-//! One training step: inputs filled in, forward, mean squared error at every step, backward through time, clip of the
-//! gradient's norm, Adam (and the averaged weights, which ride along in the same pass).
+//! One training step: inputs filled in, forward, mean squared error at every step, backward through
+//! time, clip of the gradient's norm, Adam (and the averaged weights, which ride along in the same
+//! pass).
 //! It must not know time.
 
 use tickcast_model::kernel::{
@@ -31,8 +32,9 @@ impl Shape {
         }
     }
 
-    /// FLOP of a step's matrix products, two a multiply-add: forward, back to the states, and to the weights, of cell
-    /// and head. What bends, the loss and the optimiser are not counted, though timed.
+    /// FLOP of a step's matrix products, two a multiply-add: forward, back to the states, and to
+    /// the weights, of cell and head. What bends, the loss and the optimiser are not counted,
+    /// though timed.
     pub fn flop(&self) -> usize {
         let rows = self.spec().gates() * self.hidden;
         let cell = 2 * rows * (self.inputs + self.hidden) + rows * self.hidden;
@@ -70,6 +72,7 @@ impl Training {
         let fit = Fit { ema: params.clone(), params, moments: KernelMoments::new(engine.len()) };
         let columns = shape.steps * shape.batch;
         let wave = |at: usize| (at as f32 * 0.7).sin();
+
         Training {
             tape: engine.tape(),
             gradient: AlignedFloats::zeros(engine.len()),
@@ -92,14 +95,17 @@ impl Training {
         }
         engine.forward(&fit.params, tape);
         let weight = 1.0 / self.labels.len() as f32;
+
         let mut loss = 0.0;
         for ((t, b), label) in columns.zip(&self.labels) {
             let (output, slope) = tape.output_and_slope_mut(t, b);
             loss += Loss::Mse.add(output, *label, weight, slope);
         }
+
         gradient.fill(0.0);
         engine.prepare_backward(&fit.params, tape);
         engine.backward(&fit.params, tape, gradient);
+
         engine.update(KernelUpdate {
             rule: OptimizerRule::Adam { betas: BETAS },
             lr: 1e-3,
@@ -110,6 +116,7 @@ impl Training {
             ema: BeforeAfter { before: &fit.ema, after: &mut next.ema },
             moments: BeforeAfter { before: &fit.moments, after: &mut next.moments },
         });
+
         std::mem::swap(fit, next);
         loss
     }

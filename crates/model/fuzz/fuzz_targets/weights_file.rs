@@ -1,4 +1,5 @@
-//! Any bytes as a weights file: an error or finite weights, never a panic, never memory beyond a few times their length.
+//! Any bytes as a weights file: an error or finite weights, never a panic, never memory beyond a
+//! few times their length.
 //! It must not know the format; the first byte chooses the network, so that one corpus serves all.
 #![no_main]
 

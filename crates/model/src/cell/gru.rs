@@ -57,6 +57,7 @@ mod tests {
         let ln3 = 3f64.ln();
         let mut gates = [ln3, 0.0, 0.25 * ln3];
         let mut h = [0.0];
+
         Gru.forward(ForwardStep {
             gates: &mut gates,
             hidden: &[0.0, -ln3, ln3],
@@ -65,6 +66,7 @@ mod tests {
             h: &mut h,
             c: &mut [],
         });
+
         for (gate, expected) in gates.into_iter().zip([0.75, 0.25, 0.8]) {
             assert!((gate - expected).abs() < 1e-15, "{gate} {expected}");
         }

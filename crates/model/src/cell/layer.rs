@@ -1,4 +1,5 @@
-//! A recurrent layer over a window: the loop through time and its matrix products, forwards and backwards.
+//! A recurrent layer over a window: the loop through time and its matrix products, forwards and
+//! backwards.
 //! It must not know the equations inside a step: each cell's file has its own.
 
 use nalgebra::{DMatrix, DMatrixView};
@@ -71,8 +72,8 @@ pub fn forward<F: Real>(
     }
 }
 
-/// Backpropagation through the taped steps: `d_outputs` is the derivative by h_1 … h_T from above (H × T·B). The
-/// start state counts as a constant.
+/// Backpropagation through the taped steps: `d_outputs` is the derivative by h_1 … h_T from above
+/// (H × T·B). The start state counts as a constant.
 pub fn backward<F: Real>(
     spec: &NetworkSpec,
     weights: &LayerWeights<F>,
@@ -104,6 +105,7 @@ fn forward_with<F: Real>(
         hidden: DMatrix::zeros(weights.w_hh.nrows(), columns),
         batch,
     };
+
     for now in (0..columns).step_by(batch) {
         let product = affine(&weights.w_hh, tape.h.columns(now, batch), &weights.b_hh);
         tape.hidden.columns_mut(now, batch).copy_from(&product);
@@ -114,6 +116,7 @@ fn forward_with<F: Real>(
             cell.forward(ForwardStep { gates, hidden: column(&tape.hidden, at), h_before, c_before, h, c });
         }
     }
+
     tape
 }
 
@@ -126,6 +129,7 @@ fn backward_with<F: Real>(
 ) -> LayerGradient<F> {
     let (columns, batch) = (d_outputs.ncols(), tape.batch);
     let w_hh_transposed = weights.w_hh.transpose();
+
     let mut d_input = DMatrix::zeros(tape.gates.nrows(), columns);
     let mut d_hidden = DMatrix::zeros(tape.gates.nrows(), columns);
     let mut d_h_carried = DMatrix::zeros(tape.h.nrows(), batch);
@@ -133,6 +137,7 @@ fn backward_with<F: Real>(
     for now in (0..columns).step_by(batch).rev() {
         let d_h = d_h_carried + d_outputs.columns(now, batch);
         d_h_carried = DMatrix::zeros(tape.h.nrows(), batch);
+
         for series in 0..batch {
             let at = now + series;
             cell.backward(BackwardStep {
@@ -149,8 +154,10 @@ fn backward_with<F: Real>(
                 d_h_before: column_mut(&mut d_h_carried, series),
             });
         }
+
         d_h_carried.gemm(F::one(), &w_hh_transposed, &d_hidden.columns(now, batch), F::one());
     }
+
     let h_before = tape.h.columns(0, columns);
     LayerGradient {
         // Sums over all steps and series: one product each.

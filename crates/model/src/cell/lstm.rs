@@ -35,16 +35,19 @@ impl<F: Real> Recurrence<F> for Lstm {
             let [i, f, g, o] = at.map(|k| step.gates[k]);
             let tanh_c = step.c[j].hyperbolic_tangent();
             let d_c = step.d_c[j] + step.d_h[j] * o * (one - tanh_c * tanh_c);
+
             let slopes = [
                 d_c * g * i * (one - i),
                 d_c * step.c_before[j] * f * (one - f),
                 d_c * i * (one - g * g),
                 step.d_h[j] * tanh_c * o * (one - o),
             ];
+
             for (k, slope) in at.into_iter().zip(slopes) {
                 step.d_input[k] = slope;
                 step.d_hidden[k] = slope;
             }
+
             step.d_c[j] = d_c * f;
         }
     }
@@ -60,6 +63,7 @@ mod tests {
         let ln3 = 3f64.ln();
         let mut gates = [ln3, 0.0, 0.0, 0.5];
         let (mut h, mut c) = ([0.0], [0.0]);
+
         Lstm.forward(ForwardStep {
             gates: &mut gates,
             hidden: &[0.0, -ln3, ln3, -0.5],
@@ -68,6 +72,7 @@ mod tests {
             h: &mut h,
             c: &mut c,
         });
+
         for (gate, expected) in gates.into_iter().zip([0.75, 0.25, 0.8, 0.5]) {
             assert!((gate - expected).abs() < 1e-15, "{gate} {expected}");
         }

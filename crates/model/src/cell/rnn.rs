@@ -35,6 +35,7 @@ impl<F: Real> Recurrence<F> for Rnn {
                 // σ′ = σ(1 − σ)
                 Activation::Sigmoid => step.h[j] * (F::one() - step.h[j]),
             };
+
             step.d_input[j] = step.d_h[j] * slope;
             step.d_hidden[j] = step.d_input[j];
         }

@@ -77,6 +77,7 @@ fn the_file_says_what_it_holds() {
     let extra = BTreeMap::from([("features".to_string(), "temp, wind".to_string())]);
     let bytes = write(&spec(CellKind::Gru), &params(&spec(CellKind::Gru)), &extra).unwrap();
     let said: Vec<(String, String)> = metadata(&bytes).unwrap().into_iter().collect();
+
     let expected = [
         ("activation", "tanh"),
         ("cell", "gru"),
@@ -87,6 +88,7 @@ fn the_file_says_what_it_holds() {
         ("outputs", "2"),
         ("skip", "true"),
     ];
+
     assert_eq!(said, expected.map(|(key, value)| (key.to_string(), value.to_string())));
     assert!(metadata(PYTORCH).unwrap().is_empty());
 }
@@ -102,6 +104,7 @@ fn a_file_of_pytorchs_gives_pytorchs_outputs_and_goes_back_the_same() {
         Network::new(spec).forward(&params, inputs, &NetworkState::zeros(&spec, batch)).outputs().clone();
     let expected = run.singles("outputs");
     assert_eq!(outputs.len(), expected.len());
+
     for (output, expected) in outputs.iter().zip(expected) {
         assert!((output - expected).abs() < 1e-6, "{output} {expected}");
     }
@@ -111,6 +114,7 @@ fn a_file_of_pytorchs_gives_pytorchs_outputs_and_goes_back_the_same() {
         safetensors::SafeTensors::deserialize(PYTORCH).unwrap(),
     );
     assert_eq!(ours.len(), theirs.len());
+
     for (name, tensor) in theirs.iter() {
         assert_eq!(ours.tensor(name).unwrap(), tensor, "{name}");
     }
@@ -126,6 +130,7 @@ fn doubles_are_rounded() {
         outputs: 1,
         ..spec(CellKind::Rnn)
     };
+
     let layout = ParameterLayout::new(&spec);
     let tensors = layout.parameters().iter().enumerate().map(|(at, p)| {
         let (name, shape) = (&p.name, &p.shape);
@@ -135,6 +140,7 @@ fn doubles_are_rounded() {
     let mut bytes = with_header(&header, 0);
     (0..7).for_each(|at| bytes.extend_from_slice(&(0.1 * f64::from(at)).to_le_bytes()));
     assert_eq!(read(&bytes, &spec).unwrap()[3], 0.3);
+
     let last = bytes.len() - 8;
     bytes[last..].copy_from_slice(&1e300f64.to_le_bytes());
     let fault = read(&bytes, &spec).unwrap_err().to_string();
@@ -145,6 +151,7 @@ fn doubles_are_rounded() {
 fn every_bad_file_says_what_is_wrong() {
     let good = file(&spec(CellKind::Gru));
     let renamed = edited(&good, "head.bias", "neck.bias");
+
     let cases = [
         (renamed, "it lacks head.bias [2]; it has neck.bias [2], unknown to this network"),
         (file(&NetworkSpec { skip: false, ..spec(CellKind::Gru) }), "it lacks skip.weight [2, 3]"),
@@ -187,6 +194,7 @@ fn every_bad_file_says_what_is_wrong() {
             "it lacks weight_ih_l0 [12, 3], weight_hh_l0 [12, 4], bias_ih_l0 [12] and 8 more",
         ),
     ];
+
     for (bytes, expected) in cases {
         assert_eq!(fault(&bytes), expected);
     }
@@ -256,11 +264,13 @@ proptest! {
         cut in 0usize..3000,
     ) {
         let spec = spec(CellKind::Gru);
+
         let mut bytes = file(&spec);
         for (at, value) in changes {
             let at = at % bytes.len();
             bytes[at] = value;
         }
+
         bytes.truncate(cut.max(8));
         if let Ok(params) = read(&bytes, &spec) {
             prop_assert!(params.len() == 244 && params.iter().all(|value| value.is_finite()));

@@ -18,11 +18,13 @@ pub fn accumulate<S: Simd, const V: usize, const A: usize, const N: usize>(
     sum_of: impl Fn(usize) -> usize,
 ) {
     let length = x[0].len();
-    // Loops, not closures: the compiler may leave a closure outside, without the CPU's instructions.
+    // Loops, not closures: the compiler may leave a closure outside, without the CPU's
+    // instructions.
     let mut x = *x;
     for x in &mut x {
         *x = &x[..length];
     }
+
     // A copy that no reference leaves: it stays in registers.
     let mut held = *sums;
     for (k, row) in (0..length).zip(rows.chunks_exact(V * parts::<S>())) {
@@ -34,5 +36,6 @@ pub fn accumulate<S: Simd, const V: usize, const A: usize, const N: usize>(
             }
         }
     }
+
     *sums = held;
 }

@@ -1,4 +1,5 @@
-//! What each cell does with its sums, vector by vector: the equations of `cell/`, and their derivatives.
+//! What each cell does with its sums, vector by vector: the equations of `cell/`, and their
+//! derivatives.
 //! It must not know layers, memory or products.
 
 use pulp::Simd;
@@ -17,8 +18,8 @@ pub struct Past<S: Simd> {
     pub tanh_c: S::f32s,
 }
 
-/// The elementwise part of a cell. `SUMS` vectors come in for each vector of units; forwards they become the activated
-/// gates that the tape keeps, backwards the derivatives by the sums.
+/// The elementwise part of a cell. `SUMS` vectors come in for each vector of units; forwards they
+/// become the activated gates that the tape keeps, backwards the derivatives by the sums.
 pub trait Fused: Copy {
     const SUMS: usize;
     /// Whether it has a cell state c.
@@ -36,8 +37,9 @@ pub trait Fused: Copy {
         c: &mut S::f32s,
         tanh_c: &mut S::f32s,
     ) -> S::f32s;
-    /// From the derivative by h_t: that by the sums (in place of `gates`) and the part of the derivative by h_{t-1}
-    /// that does not go through a product. `d_c` is the derivative by c_t, and becomes that by c_{t-1}.
+    /// From the derivative by h_t: that by the sums (in place of `gates`) and the part of the
+    /// derivative by h_{t-1} that does not go through a product. `d_c` is the derivative by c_t,
+    /// and becomes that by c_{t-1}.
     fn backward<S: Simd>(
         self,
         simd: S,
@@ -71,6 +73,7 @@ impl Fused for Lstm {
         *c = simd.mul_add_f32s(f, *c, simd.mul_f32s(i, g));
         *tanh_c = tanh(simd, *c);
         (sums[0], sums[1], sums[2], sums[3]) = (i, f, g, o);
+
         simd.mul_f32s(o, *tanh_c)
     }
 
@@ -91,11 +94,13 @@ impl Fused for Lstm {
         gates[2] = simd.mul_f32s(simd.mul_f32s(d, i), one_less_square(simd, g));
         gates[3] = simd.mul_f32s(simd.mul_f32s(d_h, past.tanh_c), times_rest(simd, o));
         *d_c = simd.mul_f32s(d, f);
+
         simd.splat_f32s(0.0)
     }
 }
 
-/// Its sums are r, z, the input's part of n, and the hidden part v_n, which the reset gate stands between.
+/// Its sums are r, z, the input's part of n, and the hidden part v_n, which the reset gate stands
+/// between.
 #[derive(Clone, Copy)]
 pub struct Gru;
 
@@ -118,6 +123,7 @@ impl Fused for Gru {
         let (r, z) = (sigmoid(simd, sums[0]), sigmoid(simd, sums[1]));
         let n = tanh(simd, simd.mul_add_f32s(r, sums[3], sums[2]));
         (sums[0], sums[1], sums[2]) = (r, z, n);
+
         simd.mul_add_f32s(z, simd.sub_f32s(h_before, n), n)
     }
 
@@ -138,6 +144,7 @@ impl Fused for Gru {
         gates[1] = simd.mul_f32s(d_z, simd.mul_f32s(z, rest));
         gates[2] = d_n;
         gates[3] = simd.mul_f32s(d_n, r);
+
         simd.mul_f32s(d_h, z)
     }
 }
@@ -186,6 +193,7 @@ impl Fused for Simple {
             Activation::Sigmoid => times_rest(simd, past.h),
             Activation::Relu => simd.select_f32s(simd.less_than_f32s(zero, past.h), one, zero),
         };
+
         gates[0] = simd.mul_f32s(d_h, slope);
         zero
     }

@@ -1,4 +1,5 @@
-//! A network's kernels as the crate calls them: compiled for each instruction set, chosen once for this CPU.
+//! A network's kernels as the crate calls them: compiled for each instruction set, chosen once for
+//! this CPU.
 //! It must not know equations, nor the order of what happens within a pass.
 
 use nalgebra::DVector;
@@ -12,7 +13,8 @@ use super::tape::KernelTape;
 use super::update::{KernelUpdate, Norm};
 use crate::spec::NetworkSpec;
 
-/// A network's kernels. Parameters, gradients and moments are vectors in the panels' order, `len()` long.
+/// A network's kernels. Parameters, gradients and moments are vectors in the panels' order, `len()`
+/// long.
 #[derive(Debug, Clone)]
 pub struct KernelEngine {
     spec: NetworkSpec,
@@ -69,8 +71,9 @@ impl KernelEngine {
         self.arch.dispatch(Prepare { panels: &self.panels, params, tape });
     }
 
-    /// Adds the gradient by the parameters to `gradient`, from the slopes in a tape that has run forwards by the
-    /// parameters of the last `prepare_backward`. The start state counts as a constant.
+    /// Adds the gradient by the parameters to `gradient`, from the slopes in a tape that has run
+    /// forwards by the parameters of the last `prepare_backward`. The start state counts as a
+    /// constant.
     pub fn backward(&self, params: &[f32], tape: &mut KernelTape, gradient: &mut [f32]) {
         assert_eq!(gradient.len(), self.len(), "a gradient of another network");
         tape.begin_backward();

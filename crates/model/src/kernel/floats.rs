@@ -21,7 +21,8 @@ pub struct AlignedFloats {
 impl AlignedFloats {
     pub fn zeros(len: usize) -> AlignedFloats {
         let store = vec![0.0; len + SLACK];
-        // An allocator gives f32 at multiples of four bytes, so this is at most 15; what it may not tell is none.
+        // An allocator gives f32 at multiples of four bytes, so this is at most 15; what it may not
+        // tell is none.
         let skip = store.as_ptr().align_offset(LINE).min(SLACK);
         AlignedFloats { store, skip, len }
     }

@@ -1,8 +1,8 @@
 //! One recurrent layer over a window, forwards and backwards through time, in register tiles.
 //! It must not know other layers, losses or parameters' names.
 //!
-//! A tile is one panel of units by a few series: its sums stay in registers over all rows of the panel, the cell bends
-//! them there, and what the backward pass needs goes to the tape once.
+//! A tile is one panel of units by a few series: its sums stay in registers over all rows of the
+//! panel, the cell bends them there, and what the backward pass needs goes to the tape once.
 
 use std::array::from_fn;
 
@@ -61,20 +61,24 @@ impl<C: Fused, const V: usize, const A: usize> LayerForward<'_, C, V, A> {
         let (biases, rows) = rows.split_at(BIASES * row);
         let (from_inputs, from_hidden) = rows.split_at(block.inputs * row);
         let x: [&[f32]; N] = from_fn(|n| self.inputs.column(first + n, block.inputs));
+
         for part in 0..parts::<S>() {
             let mut start = [simd.splat_f32s(0.0); A];
             for v in 0..V {
                 start[v] = biases[v * parts::<S>() + part];
             }
+
             for v in 0..V {
                 let bias = biases[row + v * parts::<S>() + part];
                 let sum = hidden_sum::<C>(v);
                 start[sum] = if sum == v { simd.add_f32s(start[sum], bias) } else { bias };
             }
+
             let mut sums = [start; N];
             accumulate::<S, V, A, N>(simd, &mut sums, from_inputs, part, &x, |v| v);
             let h: [&[f32]; N] = from_fn(|n| &self.tape.h[(first + n) * units..][..block.units]);
             accumulate::<S, V, A, N>(simd, &mut sums, from_hidden, part, &h, hidden_sum::<C>);
+
             // Written out, so that no sum has to leave its register for a loop's index.
             macro_rules! bend {
                 ($($n:literal)*) => { $(if $n < N {
@@ -84,6 +88,7 @@ impl<C: Fused, const V: usize, const A: usize> LayerForward<'_, C, V, A> {
             }
             bend!(0 1 2 3 4 5 6 7);
         }
+
         N
     }
 
@@ -92,6 +97,7 @@ impl<C: Fused, const V: usize, const A: usize> LayerForward<'_, C, V, A> {
     fn bend<S: Simd>(&mut self, simd: S, place: Place, sums: &mut [S::f32s; A]) {
         let Place { panel, column, part } = place;
         let (batch, width, tape) = (self.window.batch, A / C::SUMS, &mut *self.tape);
+
         for u in 0..width {
             let sums = &mut sums[u * C::SUMS..][..C::SUMS];
             let unit = (panel * width + u) * LANES + part * S::F32_LANES;
@@ -101,10 +107,12 @@ impl<C: Fused, const V: usize, const A: usize> LayerForward<'_, C, V, A> {
             let (mut c, mut tanh_c) = (if C::MEMORY { load(simd, &tape.c, before) } else { zero }, zero);
             let h = self.cell.forward(simd, sums, load(simd, &tape.h, before), &mut c, &mut tanh_c);
             store(simd, &mut tape.h, after, h);
+
             if C::MEMORY {
                 store(simd, &mut tape.c, after, c);
                 store(simd, &mut tape.tanh_c, before, tanh_c);
             }
+
             if C::TAPED {
                 let gates = (column * self.block.panels() + panel) * A * LANES + part * S::F32_LANES;
                 for (a, gate) in sums.iter().enumerate() {
@@ -131,7 +139,8 @@ fn hidden_sum<C: Fused>(gate: usize) -> usize {
     if C::APART && gate == 2 { 3 } else { gate }
 }
 
-/// Backpropagation through a layer's steps, to the derivatives by its sums (in place of the taped gates).
+/// Backpropagation through a layer's steps, to the derivatives by its sums (in place of the taped
+/// gates).
 pub struct LayerBackward<'a, C, const V: usize, const A: usize> {
     pub cell: C,
     pub block: &'a LayerPanels,
@@ -153,6 +162,7 @@ impl<C: Fused, const V: usize, const A: usize> WithSimd for LayerBackward<'_, C,
         let WindowSize { steps, batch } = self.window;
         let units = padded(self.block.units);
         let stride = self.block.panels() * A * LANES;
+
         for step in (0..steps).rev() {
             for series in 0..batch {
                 self.bend(simd, step * batch + series);
@@ -175,6 +185,7 @@ impl<C: Fused, const V: usize, const A: usize> LayerBackward<'_, C, V, A> {
         let (block, batch, width) = (self.block, self.window.batch, A / C::SUMS);
         let units = padded(block.units);
         let vectors = units / LANES;
+
         for vector in 0..vectors {
             for part in 0..parts::<S>() {
                 let unit = vector * LANES + part * S::F32_LANES;
@@ -183,11 +194,13 @@ impl<C: Fused, const V: usize, const A: usize> LayerBackward<'_, C, V, A> {
                 debug_assert!(width == 1 || C::SUMS == 1);
                 let zero = simd.splat_f32s(0.0);
                 let mut sums = [zero; 4];
+
                 if C::TAPED {
                     for (a, sum) in sums.iter_mut().enumerate().take(C::SUMS) {
                         *sum = load(simd, &self.tape.gates, gates + a * LANES);
                     }
                 }
+
                 let tape = &*self.tape;
                 let past = Past {
                     h: if C::TAPED { zero } else { load(simd, &tape.h, after) },
@@ -195,13 +208,16 @@ impl<C: Fused, const V: usize, const A: usize> LayerBackward<'_, C, V, A> {
                     c_before: if C::MEMORY { load(simd, &tape.c, before) } else { zero },
                     tanh_c: if C::MEMORY { load(simd, &tape.tanh_c, before) } else { zero },
                 };
+
                 let d_h = load(simd, self.d_h, before);
                 let carried = (column % batch) * units + unit;
                 let mut d_c = if C::MEMORY { load(simd, self.d_c, carried) } else { zero };
+
                 let direct = self.cell.backward(simd, &mut sums[..C::SUMS], &past, d_h, &mut d_c);
                 for (a, sum) in sums.iter().enumerate().take(C::SUMS) {
                     store(simd, &mut self.tape.gates, gates + a * LANES, *sum);
                 }
+
                 if C::MEMORY {
                     store(simd, self.d_c, carried, d_c);
                 } else if C::TAPED && column >= batch {

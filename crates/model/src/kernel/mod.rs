@@ -1,4 +1,5 @@
-//! The fused f32 kernels: the same network as `network.rs`, at the machine's speed, the same bits on every CPU.
+//! The fused f32 kernels: the same network as `network.rs`, at the machine's speed, the same bits
+//! on every CPU.
 //! They must not know series, buffers or how a learner uses them.
 //!
 //! ```text
@@ -10,8 +11,8 @@
 //! update                norm, clip, optimiser and average in one pass
 //! ```
 //!
-//! `pulp` finds out once what the CPU can (AVX-512, AVX2 with FMA, NEON, or nothing) and compiles the kernels for each.
-//! None of it is unsafe code of ours.
+//! `pulp` finds out once what the CPU can (AVX-512, AVX2 with FMA, NEON, or nothing) and compiles
+//! the kernels for each. None of it is unsafe code of ours.
 
 mod accumulate;
 mod cells;

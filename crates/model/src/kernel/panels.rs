@@ -1,4 +1,5 @@
-//! Where each parameter lies for the kernels: in panels of sixteen units, ready to be multiplied as they are.
+//! Where each parameter lies for the kernels: in panels of sixteen units, ready to be multiplied as
+//! they are.
 //! It must not know what is computed with them.
 //!
 //! ```text
@@ -11,11 +12,12 @@
 //!   W_hh, a row a unit of the step before
 //! ```
 //!
-//! The head is small and read along its hidden units: first b_y, filled up to sixteen lanes, then a row an output of
-//! W_skip (an input a lane) and W_hy (a unit a lane), each filled up.
+//! The head is small and read along its hidden units: first b_y, filled up to sixteen lanes, then a
+//! row an output of W_skip (an input a lane) and W_hy (a unit a lane), each filled up.
 //!
-//! Units are filled up to whole panels with zeros, and zeros they stay: nothing reads a filled unit's h, and its
-//! gradient is zero. So every parameter vector of a network has one order, whatever kernel reads it.
+//! Units are filled up to whole panels with zeros, and zeros they stay: nothing reads a filled
+//! unit's h, and its gradient is zero. So every parameter vector of a network has one order,
+//! whatever kernel reads it.
 
 use std::ops::Range;
 
@@ -132,6 +134,7 @@ impl Panels {
             len += block.len();
             block
         };
+
         let layer = |layer: usize| LayerPanels {
             offset: 0,
             inputs: spec.layer_inputs(layer),
@@ -139,9 +142,11 @@ impl Panels {
             gates: spec.gates(),
             width: width(spec),
         };
+
         let layers: Vec<LayerPanels> = (0..spec.layers).map(|k| place(layer(k))).collect();
         let inputs = if spec.skip { spec.inputs } else { 0 };
         let head = HeadPanels { offset: len, outputs: spec.outputs, inputs, hidden: spec.hidden };
+
         Panels { layers, head, layout: ParameterLayout::new(spec), len: head.range().end }
     }
 
@@ -199,7 +204,8 @@ impl Panels {
     }
 }
 
-/// A simple RNN has one vector for sixteen units: wider panels give its tiles as many sums as a gated cell's.
+/// A simple RNN has one vector for sixteen units: wider panels give its tiles as many sums as a
+/// gated cell's.
 fn width(spec: &NetworkSpec) -> usize {
     match spec.cell {
         CellKind::Rnn => {
@@ -227,6 +233,7 @@ mod tests {
                     outputs: 17,
                     skip,
                 };
+
                 let panels = Panels::new(&spec);
                 let params = DVector::from_fn(ParameterLayout::new(&spec).len(), |at, _| 1.0 + at as f32);
                 let packed = panels.pack(&params);
@@ -248,11 +255,13 @@ mod tests {
             outputs: 1,
             skip: false,
         };
+
         let (panels, layout) = (Panels::new(&spec), ParameterLayout::new(&spec));
         let params = DVector::from_fn(layout.len(), |at, _| at as f32);
         let packed = panels.pack(&params);
         let block = panels.layers[0];
         assert_eq!((block.panels(), block.rows(), block.vectors()), (2, 24, 3));
+
         // W_hh: gate z (1) of unit 17 from unit 5 of the step before.
         let flat = layout.get("weight_hh_l0").unwrap().offset + (20 + 17) * 20 + 5;
         let row = block.panel(1).start + (2 + 2 + 5) * 3 * LANES;

@@ -1,4 +1,5 @@
-//! A pass over a window: the layers from the lowest to the head, or from the head back to the lowest.
+//! A pass over a window: the layers from the lowest to the head, or from the head back to the
+//! lowest.
 //! It must not know equations: cells have them.
 
 use pulp::{Simd, WithSimd};
@@ -74,6 +75,7 @@ impl Pass<'_> {
                 None => Columns { values: &tape.inputs, stride: padded(block.inputs) },
                 Some(layer) => states_after(&layer.h, block.inputs, window.batch),
             };
+
             simd.vectorize(LayerForward::<C, V, A> {
                 cell,
                 block,
@@ -94,8 +96,8 @@ impl Pass<'_> {
         });
     }
 
-    /// The head, then the layers from the top one to the lowest. Each layer leaves the derivative by its inputs in
-    /// `d_below`, where the next one finds it.
+    /// The head, then the layers from the top one to the lowest. Each layer leaves the derivative
+    /// by its inputs in `d_below`, where the next one finds it.
     #[inline(always)]
     fn backward<S: Simd, C: Fused, const V: usize, const A: usize>(
         self,
@@ -121,6 +123,7 @@ impl Pass<'_> {
         });
 
         let sums = Sums { unit: C::SUMS, panel: A, apart: C::APART };
+
         let (mut d_h, mut d_below) = (d_h, d_below);
         for (k, block) in panels.layers.iter().enumerate().rev() {
             let (below, rest) = layers.split_at_mut(k);

@@ -1,4 +1,5 @@
-//! The two products of the backward pass: by the transposed weights, and the gradient by the weights.
+//! The two products of the backward pass: by the transposed weights, and the gradient by the
+//! weights.
 //! It must not know cells: it sees columns of vectors and the order of their sums.
 
 use std::array::from_fn;
@@ -29,7 +30,8 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// The vectors of sums that a tape has for each vector of units, and which of them the matrix at hand led to.
+/// The vectors of sums that a tape has for each vector of units, and which of them the matrix at
+/// hand led to.
 #[derive(Debug, Clone, Copy)]
 pub struct Sums {
     /// Vectors for a vector of units: 4 of a gated cell, 1 of a simple one.
@@ -53,8 +55,8 @@ impl Sums {
     }
 }
 
-/// W transposed, for the product with derivatives: blocks of up to 64 lanes of W's columns; in a block a row for each
-/// of W's rows, in the order panel, gate, unit.
+/// W transposed, for the product with derivatives: blocks of up to 64 lanes of W's columns; in a
+/// block a row for each of W's rows, in the order panel, gate, unit.
 #[derive(Debug, Clone, Default)]
 pub struct Transposed {
     values: AlignedFloats,
@@ -67,12 +69,14 @@ pub struct Transposed {
 }
 
 impl Transposed {
-    /// Room for the transpose of `block`'s rows from `first_row` on, `columns` of them (W's columns).
+    /// Room for the transpose of `block`'s rows from `first_row` on, `columns` of them (W's
+    /// columns).
     pub fn new(block: &LayerPanels, columns: usize) -> Transposed {
         let lanes = padded(columns);
         let vectors = [4, 2].into_iter().find(|v| lanes.is_multiple_of(LANES * v)).unwrap_or(1);
         let blocks = lanes / (LANES * vectors);
         let rows = padded(block.units) * block.gates;
+
         Transposed {
             values: AlignedFloats::zeros(rows * lanes),
             vectors,
@@ -88,7 +92,9 @@ impl Transposed {
         let row = block.vectors() * LANES;
         let lanes = self.vectors * LANES;
         let rows = self.rows();
-        // Vector `v` of panel `p` is vector p·V + v of W's rows, whether it is a gate's or of more units.
+
+        // Vector `v` of panel `p` is vector p·V + v of W's rows, whether it is a gate's or of more
+        // units.
         for p in 0..block.panels() {
             let panel = &params[block.panel(p)][first_row * row..];
             for v in 0..block.vectors() {
@@ -107,8 +113,8 @@ impl Transposed {
     }
 }
 
-/// Sixteen columns of `from` (`count` rows, `row` apart) to sixteen rows of `into`, `lanes` apart. Four by four: that many
-/// the compiler turns in registers.
+/// Sixteen columns of `from` (`count` rows, `row` apart) to sixteen rows of `into`, `lanes` apart.
+/// Four by four: that many the compiler turns in registers.
 #[inline(always)]
 fn transpose(from: &[f32], row: usize, count: usize, into: &mut [f32], lanes: usize) {
     const SIDE: usize = 4;
@@ -126,8 +132,8 @@ fn transpose(from: &[f32], row: usize, count: usize, into: &mut [f32], lanes: us
     }
 }
 
-/// out[n] += Wᵀ d[n] for `count` columns: `out` has a column every `stride` elements. The sum is gate by gate: each
-/// gate's part is one chain over its units, then added.
+/// out[n] += Wᵀ d[n] for `count` columns: `out` has a column every `stride` elements. The sum is
+/// gate by gate: each gate's part is one chain over its units, then added.
 #[inline(always)]
 pub fn add_transposed_product<S: Simd>(
     simd: S,
@@ -159,6 +165,7 @@ fn product<S: Simd, const J: usize>(
         let mut column = 0;
         while column < count {
             let at = TilePlace { block, first: column };
+
             column += match (count - column).min(columns_of_a_tile::<S>(J)) {
                 8.. => tile::<S, J, 8>(simd, w, d, sums, out, stride, at),
                 4.. => tile::<S, J, 4>(simd, w, d, sums, out, stride, at),
@@ -193,6 +200,7 @@ fn tile<S: Simd, const J: usize, const N: usize>(
     let rows = S::as_simd_f32s(&w.values).0;
     let rows = &rows[block * w.rows() * row..][..w.rows() * row];
     let columns: [&[f32]; N] = from_fn(|n| d.column(first + n, d.stride));
+
     for part in 0..parts::<S>() {
         for gate in 0..w.gates {
             let mut totals = [[simd.splat_f32s(0.0); J]; N];
@@ -206,6 +214,7 @@ fn tile<S: Simd, const J: usize, const N: usize>(
                 }
                 accumulate::<S, J, J, N>(simd, &mut totals, rows, part, &d, |j| j);
             }
+
             for (n, totals) in totals.into_iter().enumerate() {
                 for (j, sum) in totals.into_iter().enumerate() {
                     let lane = (block * J + j) * LANES + part * S::F32_LANES;
@@ -216,6 +225,7 @@ fn tile<S: Simd, const J: usize, const N: usize>(
             }
         }
     }
+
     N
 }
 
@@ -231,7 +241,8 @@ pub struct Sources<'a> {
     pub columns: usize,
 }
 
-/// gradient += d [1; 1; x; h]ᵀ over all columns, in ascending order, in the order of the block's panels.
+/// gradient += d [1; 1; x; h]ᵀ over all columns, in ascending order, in the order of the block's
+/// panels.
 #[inline(always)]
 pub fn add_gradient<S: Simd, const V: usize>(
     simd: S,
@@ -244,6 +255,7 @@ pub fn add_gradient<S: Simd, const V: usize>(
         let count = (from.columns - first).min(CHUNK);
         let d = from.d.from(first);
         let (inputs, hidden) = (from.inputs.from(first), from.hidden.from(first));
+
         for p in 0..block.panels() {
             let panel = &mut gradient[block.panel(p)];
             let (biases, weights) = panel.split_at_mut(BIASES * V * LANES);
@@ -256,8 +268,8 @@ pub fn add_gradient<S: Simd, const V: usize>(
     }
 }
 
-/// Every sum's derivative over the columns, once: the first row of biases belongs to the inputs' sums, the second to
-/// the hidden ones.
+/// Every sum's derivative over the columns, once: the first row of biases belongs to the inputs'
+/// sums, the second to the hidden ones.
 #[inline(always)]
 fn add_bias_gradient<S: Simd, const V: usize>(
     simd: S,
@@ -276,6 +288,7 @@ fn add_bias_gradient<S: Simd, const V: usize>(
                 *total = simd.add_f32s(*total, vector[part]);
             }
         }
+
         for (row, biases) in biases.chunks_exact_mut(V * parts::<S>()).enumerate() {
             for v in 0..V {
                 let bias = &mut biases[v * parts::<S>() + part];
@@ -297,6 +310,7 @@ fn add_outer<S: Simd, const V: usize>(
     rows: &mut [f32],
 ) {
     let length = rows.len() / (V * LANES);
+
     let mut k = 0;
     while k < length {
         let rows = &mut rows[k * V * LANES..];
@@ -324,12 +338,14 @@ fn outer_tile<S: Simd, const V: usize, const K: usize>(
     for part in 0..parts::<S>() {
         let place = |k: usize, v: usize| (k * V + v) * parts::<S>() + part;
         let from: [usize; V] = from_fn(|v| sums.of(v) * parts::<S>() + part);
+
         let mut totals: [[S::f32s; V]; K] = from_fn(|k| from_fn(|v| rows[place(k, v)]));
         for n in 0..count {
             let column = &d.values[n * d.stride + at..][..sums.panel * LANES];
             let column = S::as_simd_f32s(column).0;
             let factors = &x.values[n * x.stride..][..K];
             let derivatives: [S::f32s; V] = from_fn(|v| column[from[v]]);
+
             for k in 0..K {
                 let factor = simd.splat_f32s(factors[k]);
                 for v in 0..V {
@@ -337,11 +353,13 @@ fn outer_tile<S: Simd, const V: usize, const K: usize>(
                 }
             }
         }
+
         for (k, totals) in totals.into_iter().enumerate() {
             for (v, total) in totals.into_iter().enumerate() {
                 rows[place(k, v)] = total;
             }
         }
     }
+
     K
 }

@@ -1,4 +1,5 @@
-//! The memory of one forward and backward pass: allocated once, grown when a larger window comes, never shrunk.
+//! The memory of one forward and backward pass: allocated once, grown when a larger window comes,
+//! never shrunk.
 //! It must not know what the kernels do in it.
 
 use super::floats::AlignedFloats;
@@ -16,11 +17,13 @@ pub struct LayerBuffers {
     pub c: AlignedFloats,
     /// tanh(c_t), T·B columns, of an LSTM.
     pub tanh_c: AlignedFloats,
-    /// The activated gates, T·B columns of panels of A vectors; after the backward pass the derivatives by the sums.
+    /// The activated gates, T·B columns of panels of A vectors; after the backward pass the
+    /// derivatives by the sums.
     pub gates: AlignedFloats,
 }
 
-/// A window's inputs, states, outputs and derivatives, and the transposed weights that lead them back.
+/// A window's inputs, states, outputs and derivatives, and the transposed weights that lead them
+/// back.
 #[derive(Debug, Clone)]
 pub struct KernelTape {
     spec: NetworkSpec,
@@ -92,6 +95,7 @@ impl KernelTape {
     /// Begins a window of `steps` steps of `batch` series: inputs and start states are zero.
     pub fn begin(&mut self, steps: usize, batch: usize) {
         assert!(steps > 0 && batch > 0, "a window has steps and series");
+
         self.window = WindowSize { steps, batch };
         let (columns, units) = (steps * batch, padded(self.spec.hidden));
         let (inputs, outputs) = (padded(self.spec.inputs) * columns, self.spec.outputs * columns);
@@ -100,6 +104,7 @@ impl KernelTape {
         self.outputs.reserve(outputs);
         self.slopes.reserve(outputs);
         self.slopes[..outputs].fill(0.0);
+
         for layer in &mut self.layers {
             layer.h.reserve((columns + batch) * units);
             layer.h[..batch * units].fill(0.0);
@@ -142,7 +147,9 @@ impl KernelTape {
     /// Sets the state before the first step: h then c of each layer (`spec.state_len()` numbers).
     pub fn set_start(&mut self, series: usize, state: &[f32]) {
         assert_eq!(state.len(), self.spec.state_len(), "state of another network");
+
         let (hidden, at) = (self.spec.hidden, self.column(0, series) * padded(self.spec.hidden));
+
         let mut parts = state.chunks_exact(hidden);
         for layer in &mut self.layers {
             let memory = (self.spec.cell == CellKind::Lstm).then_some(&mut layer.c);
@@ -157,8 +164,10 @@ impl KernelTape {
     /// The state after step `step`, in the order of `set_start`.
     pub fn state_after(&self, step: usize, series: usize, state: &mut [f32]) {
         assert_eq!(state.len(), self.spec.state_len(), "state of another network");
+
         let (hidden, batch) = (self.spec.hidden, self.window.batch);
         let at = (self.column(step, series) + batch) * padded(hidden);
+
         let mut parts = state.chunks_exact_mut(hidden);
         for layer in &self.layers {
             let memory = (self.spec.cell == CellKind::Lstm).then_some(&layer.c);

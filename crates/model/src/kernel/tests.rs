@@ -46,6 +46,7 @@ impl Case {
     fn random(seed: u64) -> Case {
         let rng = &mut Pcg64::seed_from_u64(seed);
         let (cell, activation) = KINDS[rng.random_range(0..KINDS.len())];
+
         let spec = NetworkSpec {
             cell,
             activation,
@@ -56,8 +57,10 @@ impl Case {
             outputs: rng.random_range(1..20),
             skip: rng.random(),
         };
+
         let (steps, batch) = (rng.random_range(1..10), rng.random_range(1..20));
         let bound = 1.0 / (spec.hidden as f64).sqrt();
+
         Case {
             steps,
             batch,
@@ -93,6 +96,7 @@ impl Case {
         for (b, state) in states.iter_mut().enumerate() {
             tape.state_after(self.steps - 1, b, state);
         }
+
         Run {
             outputs: columns().flat_map(|(t, b)| tape.output(t, b).to_vec()).collect(),
             states,
@@ -112,6 +116,7 @@ impl Case {
         let tape = network.forward(&params, inputs, &NetworkState::from_columns(&self.spec, &starts));
         let slopes = DMatrix::from_vec(self.spec.outputs, columns, double(&self.slopes));
         let gradient = network.backward(&params, &tape, &slopes);
+
         (tape.outputs().clone(), tape.end(), gradient)
     }
 }
@@ -131,20 +136,24 @@ fn a_thousand_random_shapes_are_the_references() {
         let run = case.fused(&KernelEngine::new(case.spec));
         let (outputs, end, gradient) = case.plain();
         let states: Vec<f64> = (0..case.batch).flat_map(|b| end.column(b)).collect();
+
         let errors = [
             off(&run.outputs, outputs.as_slice()),
             off(&run.states.concat(), &states),
             off(run.gradient.as_slice(), gradient.as_slice()),
         ];
+
         for (worst, error) in worst.iter_mut().zip(errors) {
             assert!(error < 1e-5, "seed {seed}, {:?} {}x{}: {errors:?}", case.spec, case.steps, case.batch);
             *worst = worst.max(error);
         }
     }
+
     println!("largest relative errors of outputs, states, gradients: {worst:?}");
 }
 
-/// Small enough for an interpreter that watches every access: `cargo +nightly miri test kernel::tests::the_smallest`.
+/// Small enough for an interpreter that watches every access: `cargo +nightly miri test
+/// kernel::tests::the_smallest`.
 #[test]
 fn the_smallest_networks_are_the_references() {
     for (cell, activation) in KINDS {
@@ -170,6 +179,7 @@ fn the_smallest_networks_are_the_references() {
 fn every_instruction_set_gives_the_same_bits() {
     let paths = InstructionSet::available();
     assert!(paths.contains(&InstructionSet::Portable) && paths.contains(&InstructionSet::Best));
+
     for seed in 5000..5080 {
         let case = Case::random(seed);
         let runs: Vec<Run> = paths
@@ -190,6 +200,7 @@ fn a_series_is_alone_in_its_column() {
         let case = Case::random(seed);
         let engine = KernelEngine::new(case.spec);
         let all = case.fused(&engine);
+
         for b in 0..case.batch {
             let of = |values: &[f32], len: usize| -> Vec<f32> {
                 values.chunks_exact(len).skip(b).step_by(case.batch).flatten().copied().collect()
@@ -202,6 +213,7 @@ fn a_series_is_alone_in_its_column() {
                 params: case.params.clone(),
                 ..case
             };
+
             let run = alone.fused(&engine);
             assert_eq!(run.outputs, of(&all.outputs, case.spec.outputs), "seed {seed}");
             assert_eq!(run.states[0], all.states[b], "seed {seed}");
@@ -217,7 +229,8 @@ const RULES: [OptimizerRule; 5] = [
     OptimizerRule::RmsProp { alpha: 0.99 },
 ];
 
-/// Fifty updates: parameters by the kernels on each instruction set, and by the plain optimiser in f64.
+/// Fifty updates: parameters by the kernels on each instruction set, and by the plain optimiser in
+/// f64.
 #[test]
 fn updates_are_the_plain_optimisers() {
     let spec = NetworkSpec { hidden: 20, ..Case::random(1).spec };
@@ -229,6 +242,7 @@ fn updates_are_the_plain_optimisers() {
         let rng = &mut Pcg64::seed_from_u64(3);
         let len = engines[0].len();
         let start = uniform(len, 1.0, rng);
+
         let mut plain = DVector::from_iterator(len, start.iter().map(|x| f64::from(*x)));
         let mut plain_moments = optimizer::OptimizerMoments::<f64>::new(len);
         let mut fits = vec![
@@ -239,11 +253,13 @@ fn updates_are_the_plain_optimisers() {
             );
             engines.len()
         ];
+
         for _ in 0..50 {
             let gradient = AlignedFloats::from_slice(&uniform(len, 0.2, rng));
             let mut clipped = DVector::from_iterator(len, gradient.iter().map(|x| f64::from(*x)));
             let norm = optimizer::clip_global_norm(&mut clipped, 1.0);
             plain_moments.step(rule, 0.01, &mut plain, &clipped);
+
             for (engine, (params, ema, moments)) in engines.iter().zip(&mut fits) {
                 let found = engine.norm(&gradient);
                 assert!((f64::from(found) / norm - 1.0).abs() < 1e-6);
@@ -261,6 +277,7 @@ fn updates_are_the_plain_optimisers() {
                 assert!(finite);
             }
         }
+
         assert!(fits.iter().all(|fit| *fit == fits[0]), "{rule:?}: bits differ between instruction sets");
         let error = off(&fits[0].0, plain.as_slice());
         assert!(error < 1e-5, "{rule:?}: {error}");
@@ -282,12 +299,15 @@ proptest! {
             outputs: 1,
             skip: false,
         };
+
         let len = 640;
         let bad = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY][bad];
+
         for path in InstructionSet::available() {
             let Some(engine) = KernelEngine::with_instructions(spec, path) else { continue };
             let mut gradient = AlignedFloats::zeros(len);
             let (old, moments) = (AlignedFloats::zeros(len), KernelMoments::new(len));
+
             let (mut params, mut ema, mut after) = (old.clone(), old.clone(), moments.clone());
             for expected in [true, false] {
                 let finite = engine.update(KernelUpdate {
@@ -300,6 +320,7 @@ proptest! {
                     ema: BeforeAfter { before: &old, after: &mut ema },
                     moments: BeforeAfter { before: &moments, after: &mut after },
                 });
+
                 prop_assert_eq!(finite, expected, "{:?}", path);
                 gradient[at] = bad;
             }

@@ -1,5 +1,5 @@
-//! One update in one pass: the clipped gradient, the optimiser's rule, the averaged weights, the check that all is
-//! finite. The plain `optimizer::OptimizerMoments` is its oracle.
+//! One update in one pass: the clipped gradient, the optimiser's rule, the averaged weights, the
+//! check that all is finite. The plain `optimizer::OptimizerMoments` is its oracle.
 //! It must not know where parameters lie: all are treated alike.
 
 use pulp::{Simd, WithSimd};
@@ -70,6 +70,7 @@ impl WithSimd for KernelUpdate<'_> {
     fn with_simd<S: Simd>(self, simd: S) -> bool {
         let (lr, before) = (self.lr, self.moments.before.decayed);
         let splat = |value: f64| simd.splat_f32s(value as f32);
+
         match self.rule {
             OptimizerRule::Sgd { momentum } => {
                 let rule = Momentum::<S> { momentum: splat(momentum), lr: splat(-lr) };
@@ -157,6 +158,7 @@ impl KernelUpdate<'_> {
         let before = self.moments.before.decayed;
         let decayed = (before.0 * betas.0, before.1 * betas.1);
         let splat = |value: f64| simd.splat_f32s(value as f32);
+
         let rule = Corrected::<S> {
             rest_1: splat(1.0 - betas.0),
             beta_2: splat(betas.1),
@@ -166,6 +168,7 @@ impl KernelUpdate<'_> {
             epsilon: splat(EPSILON),
             kept: splat(kept),
         };
+
         self.each(simd, decayed, rule)
     }
 
@@ -183,6 +186,7 @@ impl KernelUpdate<'_> {
         let next_ema = &mut S::as_mut_simd_f32s(self.ema.after).0[..vectors];
         let next_mean = &mut S::as_mut_simd_f32s(&mut after.mean).0[..vectors];
         let next_square = &mut S::as_mut_simd_f32s(&mut after.square).0[..vectors];
+
         // x − x is 0 for what is finite and NaN for all else.
         let mut unfit = simd.splat_f32s(0.0);
         for at in 0..vectors {
@@ -196,6 +200,7 @@ impl KernelUpdate<'_> {
             let sum = simd.add_f32s(parameter, average);
             unfit = simd.add_f32s(unfit, simd.sub_f32s(sum, sum));
         }
+
         let mut lanes = [0.0; LANES];
         S::as_mut_simd_f32s(&mut lanes).0[0] = unfit;
         lanes.iter().all(|lane| *lane == 0.0)
@@ -214,6 +219,7 @@ impl WithSimd for Norm<'_> {
         const SUMS: usize = 4;
         let mut lanes = [0.0f32; SUMS * LANES];
         let (vectors, parts) = (S::as_simd_f32s(self.0).0, parts::<S>());
+
         for part in 0..parts {
             let mut sums = [simd.splat_f32s(0.0); SUMS];
             for group in vectors.chunks(SUMS * parts) {
@@ -221,11 +227,13 @@ impl WithSimd for Norm<'_> {
                     *sum = simd.mul_add_f32s(vector[part], vector[part], *sum);
                 }
             }
+
             let lanes = S::as_mut_simd_f32s(&mut lanes).0;
             for (at, sum) in sums.into_iter().enumerate() {
                 lanes[at * parts + part] = sum;
             }
         }
+
         lanes.iter().sum::<f32>().sqrt()
     }
 }

@@ -1,4 +1,5 @@
-//! The windows that an online update learns from, live ones and replayed ones, as samples for the gradient.
+//! The windows that an online update learns from, live ones and replayed ones, as samples for the
+//! gradient.
 //! It must not know which windows are chosen, nor how the labels are weighed.
 
 use crate::gradient::{WindowSample, add_label};
@@ -72,6 +73,7 @@ impl WindowSample for WeightedWindow<'_> {
                 }
             }
         }
+
         total
     }
 }

@@ -1,4 +1,5 @@
-//! Holds the learner to what it promises: it learns, it survives bad numbers, it resumes bit for bit.
+//! Holds the learner to what it promises: it learns, it survives bad numbers, it resumes bit for
+//! bit.
 //! It must not know the inside of the network.
 
 use super::*;
@@ -80,16 +81,19 @@ fn skill_on_a_noisy_sine(cell: CellKind) -> [f32; 2] {
         outputs: 2,
         skip: true,
     };
+
     let settings = LearnerSettings { bptt: 16, longest_lag: 6, ..settings(3e-3) };
     let mut learner = Alone::new(spec, settings);
     let mut rng = Pcg64::seed_from_u64(2);
     let (steps, horizons) = (1500, [1usize, 6]);
+
     let series: Vec<Vec<f32>> = (0..3)
         .map(|k| {
             let angle = |t: usize| std::f32::consts::TAU * (t + 8 * k) as f32 / 24.0;
             (0..steps).map(|t| angle(t).sin() + 0.1 * noise(&mut rng)).collect()
         })
         .collect();
+
     let mut buffers: Vec<SequenceBuffer> = series.iter().map(|_| learner.new_buffer()).collect();
     let mut outputs: Vec<LearnerPrediction> = Vec::new();
     let (mut squares, mut naive) = ([0.0f32; 2], [0.0f32; 2]);
@@ -97,6 +101,7 @@ fn skill_on_a_noisy_sine(cell: CellKind) -> [f32; 2] {
         let mut buffers: Vec<&mut SequenceBuffer> = buffers.iter_mut().collect();
         let input = |x: &Vec<f32>| vec![x[t], x[t] - x[t - 1], x[t] - x[t - 3], x[t] - x[t - 6]];
         outputs.push(learner.predict(&mut buffers, &series.iter().map(input).collect::<Vec<_>>()));
+
         for (output, lag) in horizons.into_iter().enumerate().filter(|(_, lag)| t >= 6 + lag) {
             for (k, x) in series.iter().enumerate() {
                 let change = x[t] - x[t - lag];
@@ -107,8 +112,10 @@ fn skill_on_a_noisy_sine(cell: CellKind) -> [f32; 2] {
                 }
             }
         }
+
         learner.learn(&mut buffers);
     }
+
     [0, 1].map(|output| squares[output] / naive[output])
 }
 
@@ -116,7 +123,8 @@ fn skill_on_a_noisy_sine(cell: CellKind) -> [f32; 2] {
 fn it_learns_a_noisy_sine() {
     for cell in [CellKind::Rnn, CellKind::Lstm, CellKind::Gru] {
         let [one, six] = skill_on_a_noisy_sine(cell);
-        // The label's own noise bounds them below: 0.01 / (0.034 + 0.02) at one step, 0.01 / 1.02 at six.
+        // The label's own noise bounds them below: 0.01 / (0.034 + 0.02) at one step, 0.01 / 1.02
+        // at six.
         assert!(one < 0.3 && six < 0.02, "{cell:?}: {one} {six}");
     }
 }
@@ -126,11 +134,14 @@ fn nothing_fresh_nothing_learned() {
     let mut learner = Alone::new(spec(CellKind::Gru), settings(1e-2));
     let mut buffer = learner.new_buffer();
     assert_eq!(learner.learn(&mut [&mut buffer]), None);
+
     learner.predict(&mut [&mut buffer], &[vec![1.0, 2.0]]);
     assert_eq!(learner.learn(&mut [&mut buffer]), None);
+
     buffer.label(0, 1, 1.0);
     let learned = learner.learn(&mut [&mut buffer]).unwrap();
     assert!(learned.applied && learned.labels == 1, "{learned:?}");
+
     // A fresh network says 0: Huber's loss of 1 is a half.
     assert_eq!(learned.loss, 0.5);
     assert_eq!(learner.learn(&mut [&mut buffer]), None);
@@ -146,12 +157,15 @@ fn the_replayed_windows_weigh_a_half() {
     for step in 1..=30 {
         let mut buffers: Vec<&mut SequenceBuffer> = buffers.iter_mut().collect();
         learner.predict(&mut buffers, &vec![vec![1.0, step as f32]; 3]);
+
         for buffer in &mut buffers {
             buffer.label(1, 0, 1.0);
             buffer.label(3, 1, 1.0);
         }
+
         let learned = learner.learn(&mut buffers);
-        // The first windows are whole after T + h_max = 11 steps, and learned again from the next step on.
+        // The first windows are whole after T + h_max = 11 steps, and learned again from the next
+        // step on.
         let expected = if step > 11 { 0.75 } else { 0.5 };
         assert!(learned.is_none_or(|l| (l.loss - expected).abs() < 1e-5), "step {step}: {learned:?}");
         assert_eq!(learned.is_some(), step > 1);
@@ -163,12 +177,14 @@ fn bad_numbers_cannot_poison_the_weights() {
     let mut learner = Alone::new(spec(CellKind::Gru), LearnerSettings { loss: Loss::Mse, ..settings(1e-2) });
     let mut buffer = learner.new_buffer();
     let finite = |learner: &Alone| learner.params().iter().all(|value| value.is_finite());
+
     for input in [[f32::NAN, 1.0], [f32::INFINITY, -1.0], [0.5, 0.5]] {
         let prediction = learner.predict(&mut [&mut buffer], &[input.to_vec()]);
         assert!(prediction.raw.iter().chain(prediction.ema.iter()).all(|value| value.is_finite()));
         assert!(!buffer.label(0, 0, f32::NAN) && buffer.label(0, 0, 1.0));
         assert!(learner.learn(&mut [&mut buffer]).unwrap().applied && finite(&learner));
     }
+
     let before = learner.params().clone();
     // Its square overflows.
     for bad in 1..=10u64 {
@@ -177,6 +193,7 @@ fn bad_numbers_cannot_poison_the_weights() {
         assert!(!learned.applied && learned.rolled_back == bad.is_multiple_of(5), "{bad}: {learned:?}");
         assert!(bad >= 5 || learner.params() == before);
     }
+
     assert_eq!((learner.guard().skipped(), learner.guard().rollbacks()), (10, 2));
     // The copy was the untrained network.
     assert_eq!(learner.updates(), 0);
@@ -208,24 +225,29 @@ impl World {
         World { buffers: (0..4).map(|_| learner.new_buffer()).collect(), learner }
     }
 
-    /// Predicts for the series in `present`, labels some of them, learns; returns the bits of the outputs.
+    /// Predicts for the series in `present`, labels some of them, learns; returns the bits of the
+    /// outputs.
     fn step(&mut self, number: u64, present: u8) -> Vec<u32> {
         let mut rng = Pcg64::seed_from_u64(number);
         if present & 16 != 0 {
             self.buffers[0] = self.learner.new_buffer();
         }
+
         let mut buffers: Vec<&mut SequenceBuffer> = self
             .buffers
             .iter_mut()
             .enumerate()
             .filter_map(|(k, buffer)| (present >> k & 1 == 1).then_some(buffer))
             .collect();
+
         let inputs: Vec<Vec<f32>> = buffers.iter().map(|_| vec![noise(&mut rng), noise(&mut rng)]).collect();
         let prediction = self.learner.predict(&mut buffers, &inputs);
+
         for buffer in &mut buffers {
             buffer.label(1, 0, noise(&mut rng));
             buffer.label(3, 1, noise(&mut rng));
         }
+
         let learned = self.learner.learn(&mut buffers);
         let numbers = prediction.raw.iter().chain(prediction.ema.iter()).copied();
         numbers.chain(learned.map(|l| l.loss)).map(f32::to_bits).collect()
@@ -255,6 +277,7 @@ proptest! {
         kind in 0usize..3,
     ) {
         let cut = at.index(presence.len());
+
         let mut undisturbed = World::new([CellKind::Rnn, CellKind::Lstm, CellKind::Gru][kind]);
         let mut killed = undisturbed.clone();
         for (number, present) in presence.into_iter().enumerate() {
@@ -264,6 +287,7 @@ proptest! {
             let number = number as u64;
             prop_assert_eq!(undisturbed.step(number, present), killed.step(number, present));
         }
+
         prop_assert_eq!(undisturbed.bytes(), killed.bytes());
     }
 }

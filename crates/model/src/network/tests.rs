@@ -1,5 +1,6 @@
 //! Holds the network and the losses on it to finite differences.
-//! It must not know the learner. PyTorch's numbers are held in `pytorch/`, what all cells share in `conformance.rs`.
+//! It must not know the learner. PyTorch's numbers are held in `pytorch/`, what all cells share in
+//! `conformance.rs`.
 
 use super::*;
 use crate::conformance::{kinds, losses, uniform};
@@ -57,11 +58,13 @@ impl Problem {
         let skip = rng.random();
         let spec = NetworkSpec { cell, activation, inputs: INPUTS, hidden: 3, layers, outputs, skip };
         let network = Network::new(spec);
+
         let mut start = NetworkState::zeros(&spec, BATCH);
         for layer in &mut start.layers {
             layer.h = uniform(spec.hidden, BATCH, &mut rng);
             layer.c = uniform(spec.memory(), BATCH, &mut rng);
         }
+
         let label = |rng: &mut Pcg64| match loss {
             Loss::CrossEntropy { classes } => rng.random_range(0..classes) as f64,
             _ => 6.0 * rng.random::<f64>() - 3.0,
@@ -72,6 +75,7 @@ impl Problem {
             value: label(rng),
             weight: rng.random(),
         };
+
         Problem {
             params: uniform(network.layout().len(), 1, &mut rng).column(0).into_owned(),
             inputs: uniform(INPUTS, STEPS * BATCH, &mut rng),
@@ -99,6 +103,7 @@ impl Problem {
     fn sides(&self, params: &DVector<f64>) -> Vec<bool> {
         let tape = self.network.forward(params, self.inputs.clone(), &self.start);
         let mut sides = Vec::new();
+
         if self.network.spec().activation == Activation::Relu {
             sides.extend(
                 tape.layers
@@ -106,6 +111,7 @@ impl Problem {
                     .flat_map(|layer| layer.outputs().iter().map(|h| *h > 0.0).collect::<Vec<_>>()),
             );
         }
+
         let kinks = kinks(&self.loss);
         for (series, target) in
             self.targets.iter().enumerate().flat_map(|(b, all)| all.iter().map(move |t| (b, t)))
@@ -115,11 +121,12 @@ impl Problem {
                 sides.extend(kinks.iter().map(|kink| error > *kink));
             }
         }
+
         sides
     }
 
-    /// The relative error of the gradient by finite differences; `None` if one of them goes over a kink, where there
-    /// is no derivative to compare with.
+    /// The relative error of the gradient by finite differences; `None` if one of them goes over a
+    /// kink, where there is no derivative to compare with.
     fn error(&self) -> Option<f64> {
         let now = self.sides(&self.params);
         let crossed = std::cell::Cell::new(false);
@@ -148,6 +155,7 @@ fn every_gradient_is_its_finite_differences() {
             worst = worst.max(error);
         }
     }
+
     println!("worst relative error of a gradient: {worst:.1e}");
 }
 

@@ -31,6 +31,7 @@ fn held_to_pytorch<F: Real>() {
     let golden = golden();
     for (rule, schedule) in RULES.iter().flat_map(|rule| SCHEDULES.iter().map(move |course| (rule, course))) {
         let optimizer = Optimizer { rule: rule.1, lr: LR, schedule: schedule.1 };
+
         let mut draws = Draws(1);
         let mut params = DVector::from_vec(draws.vector::<F>(WEIGHTS, 1.0));
         let mut moments = OptimizerMoments::new(WEIGHTS);
@@ -45,6 +46,7 @@ fn held_to_pytorch<F: Real>() {
                 assert_close(params.as_slice(), golden.doubles(&name), &name);
             }
         }
+
         assert_close(&norms, golden.doubles("norms"), "norms");
     }
 }

@@ -1,5 +1,7 @@
-//! Outputs, final states, loss and gradient of every cell, with one layer to three, with and without skip.
-//! It must not know how PyTorch came to them: make_model_goldens.py does, and its constants are repeated here.
+//! Outputs, final states, loss and gradient of every cell, with one layer to three, with and
+//! without skip.
+//! It must not know how PyTorch came to them: make_model_goldens.py does, and its constants are
+//! repeated here.
 
 use nalgebra::{DMatrix, DVector};
 
@@ -52,6 +54,7 @@ fn targets<F: Real>(loss: &Loss, draws: &mut Draws) -> Vec<Vec<TrainingTarget<F>
         _ => 2.0 * draws.next(),
     };
     let values: Vec<f64> = (0..STEPS * BATCH * HORIZONS).map(|_| label()).collect();
+
     let mut targets = vec![Vec::new(); BATCH];
     for (at, value) in values.into_iter().enumerate() {
         targets[at / HORIZONS % BATCH].push(TrainingTarget {
@@ -61,6 +64,7 @@ fn targets<F: Real>(loss: &Loss, draws: &mut Draws) -> Vec<Vec<TrainingTarget<F>
             weight: F::of(draws.next().max(0.0)),
         });
     }
+
     targets
 }
 
@@ -69,11 +73,13 @@ fn held_to_pytorch<F: Real>(spec: NetworkSpec, loss: &Loss, seed: u64, golden: &
     let network = Network::new(spec);
     let params = DVector::from_vec(draws.vector::<F>(network.layout().len(), 0.75));
     let inputs = DMatrix::from_vec(INPUTS, STEPS * BATCH, draws.vector::<F>(INPUTS * STEPS * BATCH, 1.0));
+
     let mut start = NetworkState::zeros(&spec, BATCH);
     for panel in panels(&mut start) {
         let (rows, columns) = panel.shape();
         *panel = DMatrix::from_vec(rows, columns, draws.vector(rows * columns, 0.5));
     }
+
     let targets = targets::<F>(loss, &mut draws);
     let name = |what: &str| format!("{case}.{what}");
     let close = |values: &[F], what: &str| {

@@ -1,6 +1,7 @@
-//! A textbook's network and training: a simple RNN of 50 units over 20 steps of 10 features, fully connected on the
-//! last step, Adam at 0.01 over 100 epochs of a batch of 32, full backpropagation through time. From the same weights
-//! and data as in PyTorch, the losses on the way are PyTorch's: 3000 weights learn 32 labels by heart, their noise too.
+//! A textbook's network and training: a simple RNN of 50 units over 20 steps of 10 features, fully
+//! connected on the last step, Adam at 0.01 over 100 epochs of a batch of 32, full backpropagation
+//! through time. From the same weights and data as in PyTorch, the losses on the way are PyTorch's:
+//! 3000 weights learn 32 labels by heart, their noise too.
 //! It must not know the learner.
 
 use nalgebra::DVector;
@@ -42,7 +43,8 @@ struct Task<F: Real> {
 }
 
 impl<F: Real> Task<F> {
-    /// The mean of the first feature is to be found, or which third of the line it lies in, both through some noise.
+    /// The mean of the first feature is to be found, or which third of the line it lies in, both
+    /// through some noise.
     fn new(loss: Loss, seed: u64) -> Task<F> {
         let network = Network::new(NetworkSpec {
             cell: CellKind::Rnn,
@@ -53,8 +55,10 @@ impl<F: Real> Task<F> {
             outputs: loss.width(),
             skip: false,
         });
+
         let mut draws = Draws(seed);
         let params = draws.vector(network.layout().len(), 1.0 / (UNITS as f64).sqrt());
+
         let sequence = |_| {
             let inputs: Vec<f64> = draws.vector(STEPS * FEATURES, 1.0);
             let total: f64 = inputs.iter().step_by(FEATURES).sum();
@@ -63,6 +67,7 @@ impl<F: Real> Task<F> {
             let label = if loss == Loss::Mse { noisy } else { class };
             Sequence { inputs: inputs.into_iter().map(F::of).collect(), label: F::of(label) }
         };
+
         let sequences = (0..SEQUENCES).map(sequence).collect();
         let start = NetworkState::zeros(network.spec(), 1).column(0);
         Task { network, loss, params: DVector::from_vec(params), sequences, start }
@@ -96,6 +101,7 @@ impl<F: Real> Task<F> {
     /// Trains.
     fn train(mut self) -> Way {
         let adam = Optimizer::adam(0.01);
+
         let mut moments = OptimizerMoments::new(self.params.len());
         let (mut losses, mut accuracies) = (Vec::new(), Vec::new());
         for epoch in 0..=EPOCHS {
@@ -107,6 +113,7 @@ impl<F: Real> Task<F> {
             }
             moments.step(adam.rule, adam.lr_at(epoch as u64), &mut self.params, &gradient);
         }
+
         (losses, accuracies)
     }
 }
@@ -115,6 +122,7 @@ impl Task<f32> {
     /// As `train`, by the kernels.
     fn train_fused(mut self) -> Way {
         let (engine, adam) = (KernelEngine::new(*self.network.spec()), Optimizer::adam(0.01));
+
         let (mut tape, mut gradient) = (engine.tape(), AlignedFloats::zeros(engine.len()));
         let mut fit = TrainState::new(engine.pack(&self.params));
         let mut next = fit.clone();
@@ -134,15 +142,18 @@ impl Task<f32> {
             assert!(fit.step(&engine, &adam, 0.0, clipped, &mut next));
             std::mem::swap(&mut fit, &mut next);
         }
+
         (losses, accuracies)
     }
 }
 
-/// Asserts the losses on the way to be within `limit` of PyTorch's, relative, and the accuracies to be the same.
+/// Asserts the losses on the way to be within `limit` of PyTorch's, relative, and the accuracies to
+/// be the same.
 fn arrives_where_pytorch_does<F: Real>(task: &str, float: &str, limit: f64, train: fn(Task<F>) -> Way) {
     let golden = Golden::load(include_str!("../../tests/golden/training.json"));
     let regression = task == "regression";
     let loss = if regression { Loss::Mse } else { Loss::CrossEntropy { classes: CLASSES } };
+
     let (losses, accuracies) = train(Task::new(loss, if regression { 2 } else { 3 }));
     let expected = golden.doubles(&format!("{task}.{float}.losses"));
     let errors = losses.iter().zip(expected).map(|(loss, expected)| (loss / expected - 1.0).abs());
@@ -151,6 +162,7 @@ fn arrives_where_pytorch_does<F: Real>(task: &str, float: &str, limit: f64, trai
     println!("{task}, {float}: {first:e} -> {last:e}, PyTorch's {:e}, off by {error:.1e}", expected[10]);
     assert!(losses.len() == expected.len() && error <= limit, "{task} {float}: {losses:?} {expected:?}");
     assert!(last < 1e-2 * first, "{task} {float}: {losses:?}");
+
     if !regression {
         assert_eq!(accuracies, golden.doubles(&format!("{task}.{float}.accuracies")));
     }

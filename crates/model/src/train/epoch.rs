@@ -41,7 +41,8 @@ impl Tally {
 type Taught = Result<ControlFlow<(), Option<f64>>>;
 
 impl Lesson<'_> {
-    /// Teaches `windows`, all that have labels before the tail; of the modes only mini-batches take them as they are.
+    /// Teaches `windows`, all that have labels before the tail; of the modes only mini-batches take
+    /// them as they are.
     pub fn teach(
         mut self,
         windows: Vec<StartedWindow>,
@@ -76,9 +77,11 @@ impl Lesson<'_> {
         Ok(ControlFlow::Continue(tally.mean()))
     }
 
-    /// The states go on under the weights that forecast, as they do online: those before the update.
+    /// The states go on under the weights that forecast, as they do online: those before the
+    /// update.
     fn online(&mut self, progress: &mut ProgressFn<'_>) -> Taught {
         let rounds = cut_by_time(self.task.sequences, &self.lengths(), self.training.bptt);
+
         let mut states = self.task.zero_states();
         let mut tally = Tally::default();
         for (done, round) in rounds.iter().enumerate() {
@@ -93,12 +96,14 @@ impl Lesson<'_> {
                 return Ok(ControlFlow::Break(()));
             }
         }
+
         Ok(ControlFlow::Continue(tally.mean()))
     }
 
     /// One step against the mean loss of all labels in `batch`.
     fn update(&mut self, batch: &[StartedWindow], tally: &mut Tally) -> Result<()> {
         let TrainingTask { engine, sequences, split, loss, .. } = self.task;
+
         let mut examples = Vec::with_capacity(batch.len());
         for StartedWindow { window, state } in batch {
             let targets = window.targets(sequences, split, loss.width());
@@ -107,6 +112,7 @@ impl Lesson<'_> {
                 examples.push(TrainingExample { start: state, inputs, targets });
             }
         }
+
         let labels: usize = examples.iter().map(|example| example.targets.len()).sum();
         if labels == 0 {
             return Ok(());
@@ -114,10 +120,12 @@ impl Lesson<'_> {
         for target in examples.iter_mut().flat_map(|example| &mut example.targets) {
             target.weight = 1.0 / labels as f32;
         }
+
         if let Some(loss) = self.stepper.step(engine, self.tape, loss, &examples)? {
             tally.total += f64::from(loss) * labels as f64;
             tally.labels += labels;
         }
+
         Ok(())
     }
 

@@ -1,4 +1,5 @@
-//! Forward passes without a gradient: states carried through whole histories, and how wrong the tails were forecast.
+//! Forward passes without a gradient: states carried through whole histories, and how wrong the
+//! tails were forecast.
 //! It must not move weights.
 
 use std::collections::BTreeMap;
@@ -30,8 +31,8 @@ impl TrainingTask<'_> {
         vec![vec![0.0; self.engine.spec().state_len()]; self.sequences.len()]
     }
 
-    /// Runs the windows of one round from `states` (one a sequence), which move on, and shows the outputs (O) of every
-    /// step by its place in the sequence.
+    /// Runs the windows of one round from `states` (one a sequence), which move on, and shows the
+    /// outputs (O) of every step by its place in the sequence.
     pub fn advance(
         &self,
         tape: &mut KernelTape,
@@ -43,6 +44,7 @@ impl TrainingTask<'_> {
         // Windows of one length need no filling up, which would move their states.
         let mut by_length: BTreeMap<usize, Vec<&SequenceWindow>> = BTreeMap::new();
         round.iter().for_each(|window| by_length.entry(window.steps.len()).or_default().push(window));
+
         for (steps, windows) in by_length {
             for batch in windows.chunks(batch_of_a_tape(&self.engine, steps)) {
                 tape.begin(steps, batch.len());
@@ -53,6 +55,7 @@ impl TrainingTask<'_> {
                         tape.input_mut(step, b).copy_from_slice(input);
                     }
                 }
+
                 self.engine.forward(params, tape);
                 for (b, window) in batch.iter().enumerate() {
                     for (step, at) in window.steps.clone().enumerate() {
@@ -81,6 +84,7 @@ impl TrainingTask<'_> {
                 }
             });
         }
+
         Survey { held_out: total / labels.max(1) as f64, windows }
     }
 

@@ -10,7 +10,8 @@ use nalgebra::DVector;
 pub struct EpochReport {
     /// From 1; 0 is the network before training, whose outputs are zero.
     pub number: usize,
-    /// As the weights were at each of the epoch's updates; none for epoch 0, and where no step could be taken.
+    /// As the weights were at each of the epoch's updates; none for epoch 0, and where no step
+    /// could be taken.
     pub train: Option<f64>,
     /// By the weights at the epoch's end.
     pub held_out: f64,

@@ -1,4 +1,5 @@
-//! A series' whole history as a network sees it: inputs and labels of every step, and how it is cut into windows.
+//! A series' whole history as a network sees it: inputs and labels of every step, and how it is cut
+//! into windows.
 //! It must not know weights, nor how any of it is learned.
 
 use std::ops::Range;
@@ -6,7 +7,8 @@ use std::ops::Range;
 use crate::real::finite_or_zero;
 use crate::tbptt::TrainingTarget;
 
-/// One series' history: N steps of I inputs and K label slots, a slot one label that the loss is asked about.
+/// One series' history: N steps of I inputs and K label slots, a slot one label that the loss is
+/// asked about.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainingSequence {
     width: usize,
@@ -26,7 +28,8 @@ impl TrainingSequence {
         TrainingSequence { width: inputs, slots, times: Vec::new(), inputs: Vec::new(), labels: Vec::new() }
     }
 
-    /// Appends a step without labels. A feature that is not finite counts as 0, the middle of its scale.
+    /// Appends a step without labels. A feature that is not finite counts as 0, the middle of its
+    /// scale.
     pub fn push(&mut self, time: i64, inputs: &[f32]) {
         assert_eq!(inputs.len(), self.width, "features of another network");
         assert!(self.times.last().is_none_or(|last| *last < time), "steps come in the order of time");
@@ -77,8 +80,8 @@ impl TrainingSequence {
     }
 }
 
-/// Where in time training ends and the held-out tail begins: the same moment for all sequences, so that none tells
-/// of another's future.
+/// Where in time training ends and the held-out tail begins: the same moment for all sequences, so
+/// that none tells of another's future.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HoldoutSplit {
     /// The time of the first step held out.
@@ -134,14 +137,17 @@ impl SequenceWindow {
             let step = at - self.steps.start;
             known.map(move |(slot, value)| TrainingTarget { step, output: slot * width, value, weight: 1.0 })
         };
+
         self.steps.clone().flat_map(of_step).collect()
     }
 }
 
-/// Rounds of windows: each sequence's first, each one's second, and so on. Every window has `length` steps, but for the
-/// last of a sequence and, unless `phase` is 0, the first, which has `phase`.
+/// Rounds of windows: each sequence's first, each one's second, and so on. Every window has
+/// `length` steps, but for the last of a sequence and, unless `phase` is 0, the first, which has
+/// `phase`.
 pub fn cut_by_steps(lengths: &[usize], length: usize, phase: usize) -> Vec<Vec<SequenceWindow>> {
     let longest = lengths.iter().copied().max().unwrap_or(0);
+
     let mut rounds = Vec::new();
     let mut from = 0;
     while from < longest {
@@ -152,11 +158,12 @@ pub fn cut_by_steps(lengths: &[usize], length: usize, phase: usize) -> Vec<Vec<S
         rounds.push(lengths.iter().enumerate().filter_map(window).collect());
         from = to;
     }
+
     rounds
 }
 
-/// Rounds of windows that follow time: each round holds the steps of `length` consecutive moments, whichever sequences
-/// have them. Of each sequence the first `lengths` steps are cut.
+/// Rounds of windows that follow time: each round holds the steps of `length` consecutive moments,
+/// whichever sequences have them. Of each sequence the first `lengths` steps are cut.
 pub fn cut_by_time(
     sequences: &[TrainingSequence],
     lengths: &[usize],
@@ -167,6 +174,7 @@ pub fn cut_by_time(
     moments.sort_unstable();
     moments.dedup();
     let mut from = vec![0; sequences.len()];
+
     let round = |moments: &[i64]| {
         let last = moments[moments.len() - 1];
         let window = |(sequence, from): (usize, &mut usize)| {
@@ -176,6 +184,7 @@ pub fn cut_by_time(
         };
         from.iter_mut().enumerate().filter_map(window).collect()
     };
+
     moments.chunks(length).map(round).collect()
 }
 
@@ -201,6 +210,7 @@ mod tests {
             [vec![window(0, 0..2), window(1, 0..2)], vec![window(0, 2..4)], vec![window(0, 4..5)]]
         );
         let rounds = cut_by_steps(&[5, 2], 3, 1);
+
         assert_eq!(
             rounds,
             [
@@ -228,8 +238,10 @@ mod tests {
             sequences[0].label(step, 0, step as f32);
             sequences[0].label(step, 1, if step == 1 { f32::INFINITY } else { -1.0 });
         }
+
         let split = HoldoutSplit::new(&sequences, 0.4, &[1, 3]).unwrap();
         assert_eq!((split.at, split.steps(&sequences[0])), (6, 6));
+
         let targets = window(0, 1..6).targets(&sequences, &split, 2);
         let found: Vec<(usize, usize, f32)> = targets.iter().map(|t| (t.step, t.output, t.value)).collect();
         // Truths of step 5's slot 0 and step 3's slot 1 are known at 6, which is held out.

@@ -1,4 +1,5 @@
-//! How a network is trained offline: what one update is made of, how long, by which loss and optimiser.
+//! How a network is trained offline: what one update is made of, how long, by which loss and
+//! optimiser.
 //! It must not know sequences or kernels.
 
 use crate::loss::Loss;
@@ -9,9 +10,11 @@ use crate::optimizer::Optimizer;
 pub enum TrainingMode {
     /// The next T moments of all sequences, in the order of time, their states carried along.
     Online,
-    /// So many windows of T steps, shuffled; their start states come from a pass with the weights at the epoch's start.
+    /// So many windows of T steps, shuffled; their start states come from a pass with the weights
+    /// at the epoch's start.
     MiniBatch(usize),
-    /// All sequences from their first step to the tail: backpropagation is not truncated, an epoch is one update.
+    /// All sequences from their first step to the tail: backpropagation is not truncated, an epoch
+    /// is one update.
     FullBatch,
 }
 

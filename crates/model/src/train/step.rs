@@ -1,4 +1,5 @@
-//! One update of offline training: gradient, clip, optimiser, and the guard that no step leaves the numbers.
+//! One update of offline training: gradient, clip, optimiser, and the guard that no step leaves the
+//! numbers.
 //! It must not know where the examples come from.
 
 use crate::error::{ModelError, Result};
@@ -49,8 +50,9 @@ impl Stepper {
         &self.guard
     }
 
-    /// One update against the gradient of the examples' loss, which is returned; none, if loss, gradient or new weights
-    /// were not finite: then the weights are as before, or after several such steps an older good copy.
+    /// One update against the gradient of the examples' loss, which is returned; none, if loss,
+    /// gradient or new weights were not finite: then the weights are as before, or after several
+    /// such steps an older good copy.
     ///
     /// # Errors
     /// If no step can be taken from the good copy either.
@@ -69,6 +71,7 @@ impl Stepper {
         // The average is of no use here.
         let update = Update { engine, optimizer: &self.optimizer, clip: self.clip, ema: 0.0 };
         let places = UpdatePlaces { fit, next, guard: &mut self.guard };
+
         match update.take(places, value, gradient).outcome {
             StepOutcome::Applied => self.in_vain = 0,
             StepOutcome::Skipped => return Ok(None),
@@ -77,6 +80,7 @@ impl Stepper {
                 return if self.in_vain < GIVE_UP { Ok(None) } else { Err(self.stuck()) };
             }
         }
+
         Ok(Some(value))
     }
 

@@ -1,4 +1,5 @@
-//! What is trained and on what: the network, the sequences, where their tails begin. Checked once, before training.
+//! What is trained and on what: the network, the sequences, where their tails begin. Checked once,
+//! before training.
 //! It must not know weights: they move, and nothing here does.
 
 use rand::Rng;
@@ -37,14 +38,17 @@ impl<'a> TrainingTask<'a> {
             "an update has windows, a window steps"
         );
         assert_eq!(slots * training.loss.width(), spec.outputs, "outputs of another loss");
+
         let fit = |sequence: &TrainingSequence| sequence.width() == spec.inputs && sequence.slots() == slots;
         assert!(sequences.iter().all(fit), "sequences of another network");
+
         if !(training.holdout > 0.0 && training.holdout < 1.0) {
             let share = training.holdout;
             return Err(ModelError(format!(
                 "the held-out share must lie between 0 and 1, and {share} does not"
             )));
         }
+
         let split = HoldoutSplit::new(sequences, training.holdout, &training.lags)
             .ok_or_else(|| ModelError("there is no history to train on".into()))?;
         let task = TrainingTask {
@@ -54,6 +58,7 @@ impl<'a> TrainingTask<'a> {
             split,
             loss: &training.loss,
         };
+
         task.has_labels(&training.lags)?;
         if training.mode == TrainingMode::FullBatch {
             task.tape_fits()?;
@@ -72,6 +77,7 @@ impl<'a> TrainingTask<'a> {
                 }
             }
         }
+
         match known.iter().position(|(trained, held_out)| *trained == 0 || *held_out == 0) {
             None => Ok(()),
             Some(slot) => Err(ModelError(format!(
@@ -94,6 +100,7 @@ impl<'a> TrainingTask<'a> {
             return Ok(());
         }
         let mib = |bytes: usize| bytes >> 20;
+
         Err(ModelError(format!(
             "full_batch would keep {} MiB of activations in memory, more than {} MiB: use mini_batch, which keeps windows only",
             mib(bytes),
@@ -101,8 +108,9 @@ impl<'a> TrainingTask<'a> {
         )))
     }
 
-    /// The windows of a pass. Mini-batches cut each epoch elsewhere: else the same labels would stand at the windows'
-    /// beginnings every time, where little of the past is backpropagated through.
+    /// The windows of a pass. Mini-batches cut each epoch elsewhere: else the same labels would
+    /// stand at the windows' beginnings every time, where little of the past is backpropagated
+    /// through.
     pub fn rounds(&self, training: &TrainingSettings, rng: &mut Pcg64) -> Vec<Vec<SequenceWindow>> {
         let phase = match training.mode {
             TrainingMode::MiniBatch(_) => rng.random_range(0..training.bptt),

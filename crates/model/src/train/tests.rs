@@ -5,7 +5,7 @@ use crate::loss::Loss;
 use crate::optimizer::{LrSchedule, Optimizer, OptimizerMoments, OptimizerRule};
 use crate::spec::{Activation, CellKind};
 use crate::{Network, NetworkState};
-use nalgebra::{DMatrix, DVector};
+use nalgebra::DMatrix;
 use rand::Rng;
 
 const SPEC: NetworkSpec = NetworkSpec {
@@ -51,7 +51,8 @@ fn next_steps(values: &[f32]) -> TrainingSequence {
     sequence
 }
 
-/// sin with a period of 20 steps and noise of a tenth: the values before tell the phase, one value does not.
+/// sin with a period of 20 steps and noise of a tenth: the values before tell the phase, one value
+/// does not.
 fn sine(count: usize, steps: usize) -> Vec<TrainingSequence> {
     let mut rng = Pcg64::new(5, 1);
     let value = |step: usize, shift: f32, rng: &mut Pcg64| {
@@ -87,7 +88,8 @@ fn losses(trained: &TrainedNetwork) -> Vec<(Option<u64>, u64)> {
 
 #[test]
 fn every_mode_learns_a_noisy_sine_and_an_ar2() {
-    // Of the naive loss: what the truth and the noise leave is a tenth for the sine, a third for the AR(2).
+    // Of the naive loss: what the truth and the noise leave is a tenth for the sine, a third for
+    // the AR(2).
     for (data, bound) in [(sine(3, 400), 0.35), (ar2(3, 400), 0.6)] {
         for (mode, epochs) in
             [(TrainingMode::Online, 30), (TrainingMode::MiniBatch(8), 30), (TrainingMode::FullBatch, 200)]
@@ -110,6 +112,7 @@ fn the_full_batch_is_full_bptt() {
     assert_eq!((trained.best, trained.split, trained.ended), (5, 48, TrainingEnd::Epochs));
 
     let network = Network::new(SPEC);
+
     let mut params: DVector<f32> = network.initial_params(training.seed);
     let mut adam = OptimizerMoments::new(params.len());
     for _ in 0..5 {
@@ -125,9 +128,11 @@ fn the_full_batch_is_full_bptt() {
             let slopes = DMatrix::from_fn(1, 48, |_, step| if step < 47 { slope(step) } else { 0.0 });
             gradient += network.backward(&params, &tape, &slopes);
         }
+
         crate::optimizer::clip_global_norm(&mut gradient, 1.0);
         adam.step(OptimizerRule::Adam { betas: crate::BETAS }, 1e-3, &mut params, &gradient);
     }
+
     assert!((&params - &trained.params).amax() < 1e-5, "{}", (&params - &trained.params).amax());
 }
 
@@ -145,8 +150,10 @@ fn truths_of_the_tail_never_move_the_weights() {
             }
             sequences.push(sequence);
         }
+
         sequences
     };
+
     for mode in [TrainingMode::Online, TrainingMode::MiniBatch(3), TrainingMode::FullBatch] {
         let training = TrainingSettings { lags: vec![4], epochs: 4, ..training(mode) };
         let course = |spoil: i64| -> Vec<Option<f64>> {
@@ -168,10 +175,12 @@ fn patience_ends_it_with_the_best_weights() {
         sequence.push(step, &[noise(&mut rng)]);
         sequence.label(step as usize, 0, noise(&mut rng));
     }
+
     let training = TrainingSettings { patience: 3, epochs: 100, ..training(TrainingMode::MiniBatch(4)) };
     let trained = quietly(&training, std::slice::from_ref(&sequence));
     assert_eq!(trained.ended, TrainingEnd::Converged);
     assert_eq!(trained.history.len(), trained.best + 3 + 1);
+
     let lowest = trained.history.iter().map(|epoch| epoch.held_out).fold(f64::INFINITY, f64::min);
     assert_eq!(trained.history[trained.best].held_out, lowest);
     // The weights are of that epoch: a shorter training ends with them.
@@ -215,11 +224,13 @@ fn what_cannot_be_trained_says_why() {
             .contains("24 steps ahead")
     );
     assert!(refused(&TrainingSettings { holdout: 1.0, ..usual }, &ar2(1, 20)).contains("between 0 and 1"));
+
     let mut long = TrainingSequence::new(1, 1);
     for step in 0..400_000 {
         long.push(step, &[0.0]);
         long.label(step as usize, 0, 0.0);
     }
+
     let many = vec![long; 10];
     assert!(refused(&training(TrainingMode::FullBatch), &many).contains("use mini_batch"));
 }
@@ -234,6 +245,7 @@ fn steps_that_are_not_finite_are_skipped_and_end_it_if_there_are_no_others() {
     assert_eq!(trained.skipped, 3);
     assert!(trained.params.iter().all(|value| value.is_finite()));
     assert!(trained.history[trained.best].held_out < trained.naive);
+
     let mad =
         Optimizer { rule: OptimizerRule::Sgd { momentum: 0.0 }, lr: 1e39, schedule: LrSchedule::Constant };
     let mad = TrainingSettings { optimizer: mad, clip: f32::MAX, ..usual };
