@@ -8,6 +8,7 @@ use std::fmt;
 #[derive(Debug)]
 pub struct ModelError(pub(crate) String);
 
+/// What everything gives that takes weights or a state from outside.
 pub type Result<T> = std::result::Result<T, ModelError>;
 
 impl fmt::Display for ModelError {

@@ -22,9 +22,11 @@ pub trait WindowSample: Copy {
 /// What a gradient is of: a loss under some parameters, by the kernels of their network.
 #[derive(Debug, Clone, Copy)]
 pub struct GradientPass<'a> {
+    /// The network's kernels.
     pub engine: &'a KernelEngine,
     /// In the order of the panels.
     pub params: &'a [f32],
+    /// What is made small.
     pub loss: &'a Loss,
     /// No window has more steps.
     pub longest: usize,

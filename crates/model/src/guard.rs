@@ -25,8 +25,11 @@ pub struct StepGuard {
 /// What became of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepOutcome {
+    /// The step was taken.
     Applied,
+    /// The step was bad: the weights are as before.
     Skipped,
+    /// The last of a run of bad steps: the weights are the kept copy.
     RolledBack,
 }
 

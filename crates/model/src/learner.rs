@@ -93,6 +93,7 @@ impl Learner {
         Ok(())
     }
 
+    /// The network without its weights.
     pub fn network(&self) -> &Network {
         &self.template.network
     }

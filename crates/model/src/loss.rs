@@ -20,16 +20,28 @@ pub enum Loss {
     /// One output, the mean: e², e = output − label.
     Mse,
     /// One output, between mean and median.
-    Huber { delta: f64 },
+    Huber {
+        /// The error |e| from which on the loss is straight, > 0.
+        delta: f64,
+    },
     /// One output a level, the quantiles: ascending levels, each in (0, 1).
-    Pinball { levels: Vec<f64> },
+    Pinball {
+        /// The levels of the quantiles, ascending.
+        levels: Vec<f64>,
+    },
     /// Two outputs, the mean and the logarithm of the variance.
     GaussianNll,
     /// One output a class, the logits; the label is the class's number.
-    CrossEntropy { classes: usize },
+    CrossEntropy {
+        /// How many classes there are, >= 2.
+        classes: usize,
+    },
     /// The outputs of `point`, then two logits: the label is not above zero, or it is. Half their
     /// cross-entropy is added.
-    Directed { point: Box<Loss> },
+    Directed {
+        /// The loss of the value itself.
+        point: Box<Loss>,
+    },
 }
 
 /// What the cross-entropy of a direction counts beside the loss of its point.

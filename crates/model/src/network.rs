@@ -21,6 +21,7 @@ pub struct Network {
 /// What a batch of B series carries from step to step, the lowest layer first.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NetworkState<F: Real> {
+    /// One a recurrent layer, L.
     pub layers: Vec<LayerState<F>>,
 }
 
@@ -87,16 +88,22 @@ impl<F: Real> NetworkTape<F> {
 }
 
 impl Network {
+    /// A network of `spec`.
+    ///
+    /// # Panics
+    /// If one of its sizes is 0.
     pub fn new(spec: NetworkSpec) -> Network {
         let sizes = [spec.inputs, spec.hidden, spec.layers, spec.outputs];
         assert!(sizes.iter().all(|size| *size > 0), "an empty network: {spec:?}");
         Network { layout: ParameterLayout::new(&spec), spec }
     }
 
+    /// The shape that it was made with.
     pub fn spec(&self) -> &NetworkSpec {
         &self.spec
     }
 
+    /// Where each parameter lies in the flat vector.
     pub fn layout(&self) -> &ParameterLayout {
         &self.layout
     }

@@ -14,16 +14,30 @@ pub(crate) const EPSILON: f64 = 1e-8;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum OptimizerRule {
     /// v ← μ v + g; θ ← θ − lr v
-    Sgd { momentum: f64 },
+    Sgd {
+        /// μ, in [0, 1).
+        momentum: f64,
+    },
     /// ```text
     /// m ← β₁ m + (1 − β₁) g        v ← β₂ v + (1 − β₂) g²
     /// θ ← θ − lr · m̂ / (√v̂ + ε)    m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ)
     /// ```
-    Adam { betas: (f64, f64) },
+    Adam {
+        /// β₁ and β₂.
+        betas: (f64, f64),
+    },
     /// θ ← θ − lr λ θ, then as Adam (Loshchilov & Hutter 2019).
-    AdamW { betas: (f64, f64), weight_decay: f64 },
+    AdamW {
+        /// β₁ and β₂.
+        betas: (f64, f64),
+        /// λ
+        weight_decay: f64,
+    },
     /// v ← α v + (1 − α) g²; θ ← θ − lr · g / (√v + ε)
-    RmsProp { alpha: f64 },
+    RmsProp {
+        /// α, the decay of the mean squared gradient.
+        alpha: f64,
+    },
 }
 
 /// Adam's usual decays.
@@ -32,16 +46,21 @@ pub const BETAS: (f64, f64) = (0.9, 0.999);
 /// The learning rate's factor over the updates.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum LrSchedule {
+    /// Always 1.
     Constant,
     /// (n + 1) / updates up to 1, then 1.
     WarmUp {
+        /// Updates until the factor is 1.
         updates: u64,
     },
     /// Warm-up as above, then half a cosine from 1 down to `floor` at update `updates`, and `floor`
     /// from there on.
     Cosine {
+        /// Updates until the factor is 1.
         warm_up: u64,
+        /// Updates until the factor is `floor`, those of the warm-up among them.
         updates: u64,
+        /// The factor at the end.
         floor: f64,
     },
 }
@@ -49,8 +68,11 @@ pub enum LrSchedule {
 /// An optimiser: rule, learning rate, schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Optimizer {
+    /// How a gradient becomes a step.
     pub rule: OptimizerRule,
+    /// The learning rate at the schedule's factor 1.
     pub lr: f64,
+    /// The learning rate's course.
     pub schedule: LrSchedule,
 }
 

@@ -63,6 +63,7 @@ impl ReplayPool {
         count
     }
 
+    /// The window of that number.
     pub fn window(&self, at: usize) -> &ReplayWindow {
         &self.windows[at]
     }

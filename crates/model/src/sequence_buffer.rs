@@ -121,6 +121,7 @@ impl SequenceBuffer {
         self.rows.len() / self.shape.width()
     }
 
+    /// Whether no step has come yet.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }

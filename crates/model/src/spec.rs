@@ -94,6 +94,7 @@ fn words_schema(description: &str, words: [&str; 3]) -> Schema {
 /// What decides every shape of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NetworkSpec {
+    /// Of all its layers.
     pub cell: CellKind,
     /// Of the simple RNN only.
     pub activation: Activation,
@@ -147,6 +148,7 @@ pub struct ParameterTensor {
 }
 
 impl ParameterTensor {
+    /// Rows of a weight, elements of a bias.
     pub fn rows(&self) -> usize {
         self.shape[0]
     }
@@ -171,6 +173,7 @@ pub struct ParameterLayout {
 }
 
 impl ParameterLayout {
+    /// The layout of a network of `spec`.
     pub fn new(spec: &NetworkSpec) -> ParameterLayout {
         let mut layout = ParameterLayout { parameters: Vec::new() };
         let rows = spec.gates() * spec.hidden;
@@ -196,6 +199,7 @@ impl ParameterLayout {
         self.parameters.push(ParameterTensor { name, shape, offset });
     }
 
+    /// All tensors, in the order of the flat vector.
     pub fn parameters(&self) -> &[ParameterTensor] {
         &self.parameters
     }
@@ -210,6 +214,7 @@ impl ParameterLayout {
         self.parameters.last().map_or(0, |last| last.range().end)
     }
 
+    /// False: every network has parameters.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -18,6 +18,7 @@ pub struct TrainingExample<'a, F> {
     pub start: &'a [F],
     /// The features of each step, at most T.
     pub inputs: Vec<&'a [F]>,
+    /// The labels in the window that count.
     pub targets: Vec<TrainingTarget<F>>,
 }
 
@@ -28,6 +29,7 @@ pub struct TrainingTarget<F> {
     pub step: usize,
     /// The first of the outputs that the loss reads for it.
     pub output: usize,
+    /// The truth.
     pub value: F,
     /// Its factor in the loss.
     pub weight: F,

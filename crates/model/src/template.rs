@@ -23,12 +23,15 @@ pub struct LearnerSettings {
     pub stride: usize,
     /// Past windows learned again at each update, for each series that learns.
     pub replay: usize,
+    /// What the network is trained to make small.
     pub loss: Loss,
+    /// How a gradient becomes a step.
     pub optimizer: Optimizer,
     /// Longest gradient that is applied as it is, in its global norm.
     pub clip: f32,
     /// Decay of the averaged weights once warm.
     pub ema: f32,
+    /// Of the first weights and of the replay's draws.
     pub seed: u64,
 }
 
@@ -41,16 +44,22 @@ pub struct LearnerTemplate {
 }
 
 impl LearnerTemplate {
+    /// A template of learners whose networks are of `spec`.
+    ///
+    /// # Panics
+    /// If a window has no steps, the stride is 0, or the outputs are not whole losses.
     pub fn new(spec: NetworkSpec, settings: LearnerSettings) -> Arc<LearnerTemplate> {
         assert!(settings.bptt > 0 && settings.stride > 0, "a window has steps");
         assert!(spec.outputs.is_multiple_of(settings.loss.width()), "whole losses at the outputs");
         Arc::new(LearnerTemplate { network: Network::new(spec), engine: KernelEngine::new(spec), settings })
     }
 
+    /// The network without its weights.
     pub fn network(&self) -> &Network {
         &self.network
     }
 
+    /// How its learners learn.
     pub fn settings(&self) -> &LearnerSettings {
         &self.settings
     }

@@ -9,9 +9,11 @@ use super::optimizer::Optimizer;
 /// Weights and what belongs to them, in the order of the kernels' panels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainState {
+    /// The weights θ.
     pub params: AlignedFloats,
     /// The exponential moving average of `params` over the updates.
     pub ema: AlignedFloats,
+    /// The optimiser's own memory.
     pub moments: KernelMoments,
     /// Updates that led here.
     pub updates: u64,

@@ -9,7 +9,9 @@ use super::train_state::{ClippedGradient, TrainState};
 
 /// How a gradient becomes a step.
 pub struct Update<'a> {
+    /// Of the network that the gradient is of.
     pub engine: &'a KernelEngine,
+    /// The rule and the learning rate.
     pub optimizer: &'a Optimizer,
     /// Longest gradient that is applied as it is, in its global norm.
     pub clip: f32,
@@ -23,6 +25,7 @@ pub struct UpdatePlaces<'a> {
     pub fit: &'a mut TrainState,
     /// Room for what the step leads to, until it is found good.
     pub next: &'a mut TrainState,
+    /// Judges the step.
     pub guard: &'a mut StepGuard,
 }
 
@@ -31,6 +34,7 @@ pub struct UpdatePlaces<'a> {
 pub struct UpdateResult {
     /// Global norm of the gradient before the clip.
     pub gradient_norm: f32,
+    /// What became of the step.
     pub outcome: StepOutcome,
 }
 

@@ -67,6 +67,7 @@ impl LearnerPrediction {
         self.raw.len() / self.outputs
     }
 
+    /// Whether it is of no series.
     pub fn is_empty(&self) -> bool {
         self.raw.is_empty()
     }

@@ -5,7 +5,9 @@ use crate::real::Real;
 
 /// The elementwise part of a cell, for one step of one series. All slices have H elements a gate.
 pub trait Recurrence<F: Real> {
+    /// One step of one series.
     fn forward(&self, step: ForwardStep<'_, F>);
+    /// Its derivatives, from what `forward` left.
     fn backward(&self, step: BackwardStep<'_, F>);
 }
 

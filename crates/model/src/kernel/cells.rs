@@ -13,14 +13,16 @@ pub struct Past<S: Simd> {
     pub h: S::f32s,
     /// h_{t-1}, of the GRU only.
     pub h_before: S::f32s,
-    /// c_{t-1} and tanh(c_t), of the LSTM only.
+    /// c_{t-1}, of the LSTM only.
     pub c_before: S::f32s,
+    /// tanh(c_t), of the LSTM only.
     pub tanh_c: S::f32s,
 }
 
 /// The elementwise part of a cell. `SUMS` vectors come in for each vector of units; forwards they
 /// become the activated gates that the tape keeps, backwards the derivatives by the sums.
 pub trait Fused: Copy {
+    /// Vectors of sums for a vector of units.
     const SUMS: usize;
     /// Whether it has a cell state c.
     const MEMORY: bool;
@@ -50,6 +52,7 @@ pub trait Fused: Copy {
     ) -> S::f32s;
 }
 
+/// Its sums are i, f, g, o.
 #[derive(Clone, Copy)]
 pub struct Lstm;
 

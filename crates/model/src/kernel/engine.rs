@@ -23,6 +23,7 @@ pub struct KernelEngine {
 }
 
 impl KernelEngine {
+    /// The kernels of a network of `spec`, with the best instructions that this CPU has.
     pub fn new(spec: NetworkSpec) -> KernelEngine {
         KernelEngine { panels: Panels::new(&spec), spec, arch: Arch::new() }
     }
@@ -32,6 +33,7 @@ impl KernelEngine {
         Some(KernelEngine { arch: path.arch()?, ..KernelEngine::new(spec) })
     }
 
+    /// The shape of the network.
     pub fn spec(&self) -> &NetworkSpec {
         &self.spec
     }
@@ -41,6 +43,7 @@ impl KernelEngine {
         self.panels.len()
     }
 
+    /// False: every network has parameters.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -19,6 +19,7 @@ pub struct AlignedFloats {
 }
 
 impl AlignedFloats {
+    /// `len` zeros.
     pub fn zeros(len: usize) -> AlignedFloats {
         let store = vec![0.0; len + SLACK];
         // An allocator gives f32 at multiples of four bytes, so this is at most 15; what it may not
@@ -27,6 +28,7 @@ impl AlignedFloats {
         AlignedFloats { store, skip, len }
     }
 
+    /// A copy of `values`.
     pub fn from_slice(values: &[f32]) -> AlignedFloats {
         let mut floats = AlignedFloats::zeros(values.len());
         floats.copy_from_slice(values);

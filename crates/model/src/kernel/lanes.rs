@@ -22,11 +22,13 @@ pub const fn columns_of_a_tile<S: Simd>(vectors: usize) -> usize {
     if vectors >= 3 { sums / 4 } else { sums / 2 }
 }
 
+/// The vector of lanes that begins at `at`.
 #[inline(always)]
 pub fn load<S: Simd>(_: S, values: &[f32], at: usize) -> S::f32s {
     S::as_simd_f32s(&values[at..at + S::F32_LANES]).0[0]
 }
 
+/// Puts a vector of lanes where `at` begins.
 #[inline(always)]
 pub fn store<S: Simd>(_: S, values: &mut [f32], at: usize, vector: S::f32s) {
     S::as_mut_simd_f32s(&mut values[at..at + S::F32_LANES]).0[0] = vector;

@@ -58,10 +58,12 @@ impl LayerPanels {
         self.gates * self.width
     }
 
+    /// Rows of a panel.
     pub fn rows(&self) -> usize {
         BIASES + self.inputs + self.units
     }
 
+    /// Panels of the layer.
     pub fn panels(&self) -> usize {
         padded(self.units) / (LANES * self.width)
     }
@@ -71,6 +73,7 @@ impl LayerPanels {
         self.rows() * self.vectors() * LANES
     }
 
+    /// Elements of all panels.
     pub fn len(&self) -> usize {
         self.panels() * self.panel_len()
     }
@@ -94,9 +97,11 @@ impl LayerPanels {
 pub struct HeadPanels {
     /// First element in the parameter vector: that of b_y.
     pub offset: usize,
+    /// O
     pub outputs: usize,
     /// I, or 0 without a skip.
     pub inputs: usize,
+    /// H
     pub hidden: usize,
 }
 
@@ -127,6 +132,7 @@ pub struct Panels {
 }
 
 impl Panels {
+    /// The panels of a network of `spec`.
     pub fn new(spec: &NetworkSpec) -> Panels {
         let mut len = 0;
         let mut place = |block: LayerPanels| {

@@ -14,11 +14,14 @@ use super::panels::{BIASES, LANES, LayerPanels, padded};
 /// Columns of numbers, one every `stride` elements.
 #[derive(Clone, Copy)]
 pub struct Columns<'a> {
+    /// All columns, one after another.
     pub values: &'a [f32],
+    /// Elements from the start of one column to the start of the next.
     pub stride: usize,
 }
 
 impl<'a> Columns<'a> {
+    /// The first `len` elements of column `at`.
     #[inline(always)]
     pub fn column(&self, at: usize, len: usize) -> &'a [f32] {
         &self.values[at * self.stride..][..len]
@@ -236,7 +239,9 @@ const CHUNK: usize = 64;
 pub struct Sources<'a> {
     /// By the sums.
     pub d: Columns<'a>,
+    /// x_t of every column.
     pub inputs: Columns<'a>,
+    /// h_{t-1} of every column.
     pub hidden: Columns<'a>,
     pub columns: usize,
 }

@@ -125,10 +125,12 @@ impl KernelTape {
         self.d_c.reserve(self.window.batch * units);
     }
 
+    /// Steps of the window begun, T.
     pub fn steps(&self) -> usize {
         self.window.steps
     }
 
+    /// Series of the window begun, B.
     pub fn batch(&self) -> usize {
         self.window.batch
     }

@@ -49,6 +49,7 @@ pub struct BeforeAfter<'a, T: ?Sized> {
 
 /// Parameters, moments and averages before an update, and the places for those after it.
 pub struct KernelUpdate<'a> {
+    /// How the gradient becomes a step.
     pub rule: OptimizerRule,
     /// Learning rate.
     pub lr: f64,
@@ -56,9 +57,13 @@ pub struct KernelUpdate<'a> {
     pub scale: f32,
     /// Decay of the averaged parameters.
     pub ema_decay: f32,
+    /// By the parameters, before the clip.
     pub gradient: &'a [f32],
+    /// The parameters θ.
     pub params: BeforeAfter<'a, [f32]>,
+    /// Their moving average.
     pub ema: BeforeAfter<'a, [f32]>,
+    /// The optimiser's own memory.
     pub moments: BeforeAfter<'a, KernelMoments>,
 }
 

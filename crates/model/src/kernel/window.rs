@@ -4,11 +4,14 @@
 /// T steps of B series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WindowSize {
+    /// T
     pub steps: usize,
+    /// B
     pub batch: usize,
 }
 
 impl WindowSize {
+    /// Columns of its panels, T·B.
     pub fn columns(&self) -> usize {
         self.steps * self.batch
     }

@@ -12,6 +12,7 @@ use crate::tbptt::TrainingTarget;
 /// A window and what its labels count in the loss.
 #[derive(Clone, Copy)]
 pub struct WeightedWindow<'a> {
+    /// Where its steps and labels are.
     pub origin: WindowOrigin<'a>,
     /// The factor of each of its labels.
     pub label_weight: f32,

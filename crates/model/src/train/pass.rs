@@ -13,7 +13,9 @@ use crate::workspace::batch_of_a_tape;
 /// A window to learn from and the state (S) before its first step.
 #[derive(Debug, Clone)]
 pub struct StartedWindow {
+    /// What is learned from.
     pub window: SequenceWindow,
+    /// The state before the window's first step (S).
     pub state: Vec<f32>,
 }
 

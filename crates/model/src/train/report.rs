@@ -25,7 +25,12 @@ pub struct EpochReport {
 #[derive(Debug)]
 pub enum TrainingProgress<'a> {
     /// Updates of the running epoch.
-    Updates { done: usize, of: usize },
+    Updates {
+        /// Updates made.
+        done: usize,
+        /// Updates that the epoch has.
+        of: usize,
+    },
     /// An epoch has ended.
     Epoch(&'a EpochReport),
 }
@@ -55,6 +60,7 @@ pub struct TrainedNetwork {
     pub best: usize,
     /// The held-out loss of outputs that are all zero.
     pub naive: f64,
+    /// Why training ended.
     pub ended: TrainingEnd,
     /// Time of the first step held out.
     pub split: i64,

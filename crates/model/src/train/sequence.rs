@@ -49,6 +49,7 @@ impl TrainingSequence {
         self.times.len()
     }
 
+    /// Whether it has no steps.
     pub fn is_empty(&self) -> bool {
         self.times.is_empty()
     }
@@ -119,7 +120,9 @@ impl HoldoutSplit {
 /// Some consecutive steps of one sequence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SequenceWindow {
+    /// Which of the sequences.
     pub sequence: usize,
+    /// Steps of that sequence.
     pub steps: Range<usize>,
 }
 

@@ -21,6 +21,7 @@ pub enum TrainingMode {
 /// How a network is trained.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainingSettings {
+    /// What one update is made of.
     pub mode: TrainingMode,
     /// Steps of a window, T.
     pub bptt: usize,
@@ -32,7 +33,9 @@ pub struct TrainingSettings {
     pub patience: usize,
     /// Share of the steps, the last in time, that is held out; in (0, 1).
     pub holdout: f64,
+    /// What the network is trained to make small.
     pub loss: Loss,
+    /// How a gradient becomes a step.
     pub optimizer: Optimizer,
     /// Longest gradient that is applied as it is.
     pub clip: f32,

@@ -46,6 +46,7 @@ impl Stepper {
         self.optimizer.lr_at(self.fit.updates)
     }
 
+    /// Counts of skipped steps and rollbacks.
     pub fn guard(&self) -> &StepGuard {
         &self.guard
     }

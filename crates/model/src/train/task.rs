@@ -27,6 +27,10 @@ pub struct TrainingTask<'a> {
 }
 
 impl<'a> TrainingTask<'a> {
+    /// Checks that `training` and `sequences` fit a network of `spec`.
+    ///
+    /// # Errors
+    /// As `train` says.
     pub fn new(
         spec: NetworkSpec,
         training: &'a TrainingSettings,
