@@ -1,5 +1,5 @@
-//! The loss over windows of series, and its gradient, by the kernels, tape by tape: what `tbptt.rs`
-//! says plainly.
+//! The loss over windows of series and its gradient, by the kernels, tape by tape. `tbptt.rs` is
+//! the plain reference of it.
 //! It must not know where windows come from or what is done with the gradient.
 
 use super::kernel::{KernelEngine, KernelTape};
@@ -7,9 +7,10 @@ use super::loss::Loss;
 use super::tbptt::{TrainingExample, TrainingTarget};
 use super::workspace::batch_of_a_tape;
 
-/// One series' window to learn from. Shorter ones of a batch are filled up with zero inputs *after*
-/// their last step: nothing there has a label and time runs forwards, so the filling adds exactly
-/// nothing to loss or gradient.
+/// One series' window to learn from.
+///
+/// The shorter windows of a batch are filled up with zero inputs *after* their last step. No label
+/// is there and time runs forwards, so the filling adds exactly nothing to loss or gradient.
 pub trait WindowSample: Copy {
     /// Steps in it, at most T.
     fn steps(self) -> usize;

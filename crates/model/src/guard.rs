@@ -1,15 +1,15 @@
-//! Nothing that is not finite may enter the weights, and a run of bad steps takes them back to a
-//! good copy.
+//! Keeps numbers that are not finite out of the weights. A run of bad steps takes the weights back
+//! to a good copy.
 //! It must not know how a step is computed.
 
 use serde::{Deserialize, Serialize};
 
 use super::train_state::TrainState;
 
-/// Bad steps in a row that call the good copy back.
+/// Bad steps in a row after which the weights become the good copy.
 pub const LIMIT: u32 = 5;
-/// Good steps after which the copy is taken anew. Weights seldom go bad at once: an old copy is the
-/// safer one.
+/// Good steps after which the copy is taken anew. Weights seldom go bad at once, so an old copy is
+/// safer than a new one.
 pub const KEEP_EVERY: u32 = 100;
 
 /// Counts good and bad steps and keeps the copy.
@@ -69,7 +69,7 @@ impl StepGuard {
         StepOutcome::RolledBack
     }
 
-    /// The copy that a run of bad steps calls back.
+    /// The copy that a run of bad steps goes back to.
     pub(crate) fn kept(&self) -> &TrainState {
         &self.kept
     }
@@ -79,7 +79,7 @@ impl StepGuard {
         self.skipped
     }
 
-    /// Times the good copy was called back.
+    /// Times that the weights became the good copy again.
     pub fn rollbacks(&self) -> u64 {
         self.rollbacks
     }

@@ -1,7 +1,7 @@
 //! The online learner: it forecasts for many series by one network and learns from their labels as
 //! they arrive.
-//! It must not know what features, steps and labels mean, nor the order of calls: predict, score,
-//! then learn is the caller's duty.
+//! It must not know what features, steps and labels mean. The caller keeps the order of calls:
+//! predict, score, learn.
 
 mod sample;
 
@@ -73,8 +73,8 @@ impl Learner {
         Ok(Learner { template: Arc::clone(template), state })
     }
 
-    /// Starts anew from given parameters (`network().layout()` says their order): moments, average
-    /// and guard forget.
+    /// Starts anew from given parameters, in the order of `network().layout()`. Moments, average
+    /// and guard forget what was.
     ///
     /// # Errors
     /// If their number is not the network's or one of them is not finite.
@@ -98,7 +98,7 @@ impl Learner {
         &self.template.network
     }
 
-    /// What to snapshot.
+    /// What a snapshot has to hold.
     pub fn state(&self) -> &LearnerState {
         &self.state
     }
@@ -123,7 +123,7 @@ impl Learner {
         &self.state.guard
     }
 
-    /// The memory of a series not seen before.
+    /// The buffer of a series not seen before: it carries the zero state.
     pub fn new_buffer(&self) -> SequenceBuffer {
         SequenceBuffer::new(self.template.sequence_shape())
     }
@@ -133,8 +133,14 @@ impl Learner {
         buffer.is_of(&self.template.sequence_shape())
     }
 
-    /// One step of each buffer: I features a buffer in `inputs` are appended to it and move its
-    /// carried states. A feature that is not finite counts as 0, the middle of its scale.
+    /// Makes one step of each buffer. `inputs` holds I features a buffer, in the order of
+    /// `buffers`. They are appended to the buffer and move its carried states.
+    ///
+    /// A feature that is not finite counts as 0, the middle of its scale.
+    ///
+    /// # Panics
+    ///
+    /// If `inputs` has not I features a buffer.
     pub fn predict<'a>(
         &self,
         workspace: &'a mut LearnerWorkspace,
@@ -156,7 +162,7 @@ impl Learner {
         prediction
     }
 
-    /// The newest step of each buffer by the raw or the averaged weights: O outputs a buffer.
+    /// Runs the newest step of each buffer under `weights`, and leaves O outputs a buffer.
     fn step(
         &self,
         tape: &mut KernelTape,
@@ -188,16 +194,17 @@ impl Learner {
         }
     }
 
-    /// One update from the labels that are fresh in the last T steps of `buffers`; none without
-    /// such labels, nor between two updates of a stride.
+    /// Makes one update from the labels that are fresh in the last T steps of `buffers`. There is
+    /// none without such labels, nor between two updates of a stride.
     ///
     /// ```text
     /// L = 1/n Σ ℓ(fresh labels)  +  0.5 · 1/m Σ ℓ(labels of the replayed windows)
     /// ```
     ///
-    /// Both are means, so the size of L and its gradient, and with it what `clip` means, depends
-    /// neither on the number of series nor on how many labels a step has. Fresh labels count once:
-    /// afterwards none is fresh.
+    /// Both terms are means. So the size of L and of its gradient depends neither on the number of
+    /// series nor on how many labels a step has, and `clip` means the same for all learners.
+    ///
+    /// Fresh labels count once: afterwards none is fresh.
     pub fn learn(
         &mut self,
         workspace: &mut LearnerWorkspace,

@@ -9,7 +9,7 @@ use super::replay::ReplayPool;
 use super::template::LearnerTemplate;
 use super::train_state::TrainState;
 
-/// All that a learner has learned: what a snapshot holds. The buffers are the caller's to keep
+/// All that a learner has learned: what a snapshot holds. The caller keeps the series' buffers
 /// beside it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LearnerState {

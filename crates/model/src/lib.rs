@@ -4,7 +4,8 @@
 //!
 //! ```
 //! use tickcast_model::{
-//!     Activation, CellKind, Learner, LearnerSettings, LearnerTemplate, Loss, NetworkSpec, Optimizer,
+//!     Activation, CellKind, Learner, LearnerSettings, LearnerTemplate, Loss, NetworkSpec,
+//!     Optimizer,
 //! };
 //!
 //! # fn main() -> tickcast_model::Result<()> {
@@ -89,9 +90,9 @@
 //! # Bits
 //!
 //! What a learner computes comes from the kernels and from `libm`. The kernels give the same bits
-//! with AVX-512, AVX2, NEON or none of them; `kernel/lanes.rs` says why. So a state may move between
-//! machines. The products of the plain network are `matrixmultiply`'s: tests compare them with
-//! tolerances only.
+//! with AVX-512, AVX2, NEON or none of them; `kernel/lanes.rs` says why. So a state may move
+//! between machines. The products of the plain network are `matrixmultiply`'s: tests compare them
+//! with tolerances only.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

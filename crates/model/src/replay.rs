@@ -1,5 +1,5 @@
-//! Past windows whose truth is known in full, to learn from again: they steady an online learner
-//! that would otherwise see only the newest hours.
+//! Past windows whose labels are all known, to learn from again. They steady an online learner,
+//! which would otherwise see only the newest hours.
 //! It must not know which series a window came from.
 
 use rand::Rng;
@@ -38,8 +38,8 @@ pub struct ReplayPool {
 }
 
 impl ReplayPool {
-    /// The place for one more window; once full it is that of a random one, so ages fall off
-    /// geometrically (mean: 256 offers).
+    /// The place for one more window. Once the pool is full it is the place of a random window, so
+    /// the ages of windows fall off geometrically (mean: 256 offers).
     pub fn place(&mut self, rng: &mut Pcg64) -> &mut ReplayWindow {
         let at = if self.windows.len() < CAPACITY {
             self.windows.push(ReplayWindow::default());
@@ -50,8 +50,8 @@ impl ReplayPool {
         &mut self.windows[at]
     }
 
-    /// Draws up to `count` distinct windows, uniformly at random (the first steps of a Fisher–Yates
-    /// shuffle): their numbers are the first of `order`, and how many there are is returned.
+    /// Draws up to `count` distinct windows, uniformly at random: the first steps of a Fisher–Yates
+    /// shuffle. Their numbers are the first of `order`. Returns how many there are.
     pub fn draw(&self, count: usize, rng: &mut Pcg64, order: &mut Vec<usize>) -> usize {
         order.clear();
         order.extend(0..self.windows.len());

@@ -69,9 +69,9 @@ impl<'a> BufferedStep<'a> {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SequenceBuffer {
     shape: SequenceShape,
-    /// A row a step: I inputs, the S numbers of the state before it, its labels, NaN while unknown.
-    /// All in one piece, so that what copies or writes it does so at the memory's speed. Once it is
-    /// full, a step takes the oldest one's row.
+    /// One row a step: its I inputs, the S numbers of the state before it, its labels (NaN while
+    /// unknown). All rows are one piece, so that copies and snapshots run at the memory's speed.
+    /// Once the buffer is full, a new step takes the row of the oldest one.
     #[serde(with = "le_blob")]
     rows: Vec<f32>,
     /// Of every label in `rows`: whether it arrived since the last learning.
@@ -132,7 +132,7 @@ impl SequenceBuffer {
         if row < capacity { row } else { row - capacity }
     }
 
-    /// BufferedStep `at`, counted from the oldest one.
+    /// Step `at`, counted from the oldest one.
     fn step(&self, at: usize) -> BufferedStep<'_> {
         let SequenceShape { inputs, labels, state, .. } = self.shape;
         let row = self.row(at);
@@ -145,9 +145,15 @@ impl SequenceBuffer {
         range.map(|at| self.step(at))
     }
 
-    /// The truth of label `slot` at the step made `steps_back` steps before the newest one (0 = the
-    /// newest). False and nothing done if that step is no longer in memory or the value is not
-    /// finite.
+    /// Sets the truth of label `slot` at the step made `steps_back` steps before the newest one (0
+    /// is the newest).
+    ///
+    /// Returns whether it was taken. It is not if that step is no longer in memory, or if the value
+    /// is not finite.
+    ///
+    /// # Panics
+    ///
+    /// If there is no label `slot`.
     pub fn label(&mut self, steps_back: usize, slot: usize, value: f32) -> bool {
         let SequenceShape { inputs, labels, state, .. } = self.shape;
         assert!(slot < labels, "label {slot} of {labels}");
@@ -231,9 +237,9 @@ impl SequenceBuffer {
         self.fresh.fill(false);
     }
 
-    /// Whether the oldest T steps can go to the replay pool: all their labels are known, and half a
-    /// window has passed since the last offer: windows that overlap more would fill the pool with
-    /// one stretch of time.
+    /// Whether the oldest T steps can go to the replay pool. All their labels have to be known, and
+    /// half a window has to have passed since the last offer: windows that overlap more would fill
+    /// the pool with one stretch of time.
     pub(super) fn offers(&self) -> bool {
         let due = self.since_offer >= self.shape.window.div_ceil(2);
         let full = self.len() == self.shape.capacity();

@@ -94,9 +94,9 @@ fn words_schema(description: &str, words: [&str; 3]) -> Schema {
 /// What decides every shape of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NetworkSpec {
-    /// Of all its layers.
+    /// The kind of all its layers.
     pub cell: CellKind,
-    /// Of the simple RNN only.
+    /// Of the simple RNN; the other cells ignore it.
     pub activation: Activation,
     /// Features a step, I >= 1.
     pub inputs: usize,
@@ -104,7 +104,7 @@ pub struct NetworkSpec {
     pub hidden: usize,
     /// Stacked recurrent layers, L >= 1.
     pub layers: usize,
-    /// Values a step gives, O >= 1.
+    /// Outputs a step, O >= 1.
     pub outputs: usize,
     /// Whether a linear skip leads from the inputs to the outputs.
     pub skip: bool,

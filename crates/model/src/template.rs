@@ -11,15 +11,15 @@ use super::sequence_buffer::SequenceShape;
 use super::spec::NetworkSpec;
 use super::workspace::LearnerWorkspace;
 
-/// How a learner learns. They are the plan's, so they are not part of its memory.
+/// How a learner learns. The pipeline file says it, so it is no part of a learner's state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LearnerSettings {
     /// Steps of truncated backpropagation, T.
     pub bptt: usize,
-    /// Steps until the last label of a step is known (the longest horizon), h_max.
+    /// Steps until the last label of a step is known, h_max: the longest horizon.
     pub longest_lag: usize,
-    /// Calls of `learn` from update to update, k >= 1. What arrives in between is learned at the
-    /// next update, so a label has to stay in the window for so long: h_max + k <= T.
+    /// Calls of `learn` from one update to the next, k >= 1. A label that arrives in between is
+    /// learned at the next update. It has to stay in the window until then: h_max + k <= T.
     pub stride: usize,
     /// Past windows learned again at each update, for each series that learns.
     pub replay: usize,
@@ -27,9 +27,9 @@ pub struct LearnerSettings {
     pub loss: Loss,
     /// How a gradient becomes a step.
     pub optimizer: Optimizer,
-    /// Longest gradient that is applied as it is, in its global norm.
+    /// Global norm above which a gradient is shortened to it.
     pub clip: f32,
-    /// Decay of the averaged weights once warm.
+    /// Decay of the averaged weights at an update, after their warm-up; in [0, 1).
     pub ema: f32,
     /// Of the first weights and of the replay's draws.
     pub seed: u64,

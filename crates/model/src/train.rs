@@ -3,8 +3,9 @@
 //! It must not know files, features or the clock: it sees sequences of inputs and labels.
 //!
 //! ```text
-//! initialise ─▶ ┌ windows ─▶ forward, loss ─▶ BPTT ─▶ clip, update ┐ ─▶ held-out loss ─▶ patience left? ─▶ best weights
-//!               └──────────────── an epoch ────────────────────────┘◀──────── yes ───────────┘
+//! initialise ─▶ an epoch: windows ─▶ forward, loss ─▶ BPTT ─▶ clip, update ─▶ held-out loss
+//!                  ▲                                                              │
+//!                  └──────────────────── patience left ───────────────────────────┴─▶ the best
 //! ```
 
 mod epoch;
@@ -29,12 +30,16 @@ use self::task::TrainingTask;
 use super::error::Result;
 use super::spec::NetworkSpec;
 
-/// Trains a fresh network of `spec` on `sequences` (at most one a series). The same arguments give
-/// the same bits.
+/// Trains a fresh network of `spec` on `sequences`, at most one a series, and tells `progress` how
+/// far it is. The same arguments give the same bits.
 ///
 /// # Errors
 /// If there is nothing to train on or to hold out, if the tape of a full batch would be too large,
 /// or if no step can be taken because none is finite.
+///
+/// # Panics
+///
+/// If `training` or `sequences` have other shapes than `spec`.
 pub fn train(
     spec: NetworkSpec,
     training: &TrainingSettings,
@@ -63,7 +68,7 @@ pub fn train(
         };
 
         survey = task.survey(&mut tape, stepper.params(), &task.rounds(training, &mut rng));
-        // A loss that is no number is below none.
+        // A loss that is NaN is not below any other.
         let best = survey.held_out < trained.history[trained.best].held_out;
         if best {
             (trained.params, trained.best) = (task.engine.unpack(stepper.params()), number);

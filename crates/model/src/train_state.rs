@@ -34,14 +34,17 @@ impl TrainState {
         TrainState { ema: params.clone(), moments: KernelMoments::new(params.len()), params, updates: 0 }
     }
 
-    /// One step of the optimiser from `self` against `gradient`, into `next`, then the average
+    /// Steps from `self` against `gradient`, and leaves in `next` what it leads to. Then the
+    /// average:
     ///
     /// ```text
     /// ema ← ema + (1 − d)(θ − ema)     d = min(ema_decay, (1 + n) / (10 + n)), n updates so far
     /// ```
     ///
     /// The warm-up lets the average leave the untrained weights within tens of updates, not
-    /// hundreds. Returns whether all of `next` is finite.
+    /// hundreds.
+    ///
+    /// Returns whether all of `next` is finite.
     pub fn step(
         &self,
         engine: &KernelEngine,
@@ -65,7 +68,7 @@ impl TrainState {
         })
     }
 
-    /// Becomes `other` without asking for memory.
+    /// Becomes `other` without an allocation.
     pub fn copy_from(&mut self, other: &TrainState) {
         self.params.copy_from_slice(&other.params);
         self.ema.copy_from_slice(&other.ema);

@@ -1,5 +1,5 @@
-//! From a loss and its gradient to new weights: clip, step, and the guard's word on them. Online
-//! and offline alike.
+//! From a loss and its gradient to new weights: clip, step, and the guard's judgement. Online and
+//! offline learning share it.
 //! It must not know what was learned from.
 
 use super::guard::{StepGuard, StepOutcome};
@@ -13,9 +13,9 @@ pub struct Update<'a> {
     pub engine: &'a KernelEngine,
     /// The rule and the learning rate.
     pub optimizer: &'a Optimizer,
-    /// Longest gradient that is applied as it is, in its global norm.
+    /// Global norm above which a gradient is shortened to it.
     pub clip: f32,
-    /// Decay of the averaged weights once warm.
+    /// Decay of the averaged weights after their warm-up.
     pub ema: f32,
 }
 

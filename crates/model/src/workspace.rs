@@ -5,9 +5,10 @@
 use super::kernel::{AlignedFloats, KernelEngine, KernelTape};
 use super::train_state::TrainState;
 
-/// Numbers on one tape, about: with its weights it stays in a core's second cache (1 MB).
+/// About how many numbers one tape holds. With the weights it stays in a core's second cache (1
+/// MB).
 const TAPE_LEN: usize = 160_000;
-/// Series on one tape: whole tiles, and a bound whatever the window.
+/// Series on one tape, whatever the window: at least whole tiles, at most a bound on its memory.
 const MIN_BATCH: usize = 8;
 const MAX_BATCH: usize = 64;
 
@@ -36,8 +37,10 @@ impl LearnerWorkspace {
     }
 }
 
-/// Series on one tape for windows of `steps` steps. The gradient is summed tape by tape, so it is
-/// part of what decides its bits, and depends on nothing but the network and the window.
+/// Series on one tape for windows of `steps` steps.
+///
+/// The gradient is summed tape by tape, so this number is part of what decides its bits. It depends
+/// on nothing but the network and the window.
 pub fn batch_of_a_tape(engine: &KernelEngine, steps: usize) -> usize {
     let columns = TAPE_LEN / KernelTape::column_len(engine.spec());
     (columns / steps.max(1)).clamp(MIN_BATCH, MAX_BATCH) / MIN_BATCH * MIN_BATCH

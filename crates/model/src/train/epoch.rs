@@ -41,8 +41,8 @@ impl Tally {
 type Taught = Result<ControlFlow<(), Option<f64>>>;
 
 impl Lesson<'_> {
-    /// Teaches `windows`, all that have labels before the tail; of the modes only mini-batches take
-    /// them as they are.
+    /// Teaches one epoch. `windows` are all that have labels before the tail. Only mini-batches use
+    /// them: the other modes cut windows of their own.
     pub fn teach(
         mut self,
         windows: Vec<StartedWindow>,
@@ -77,8 +77,8 @@ impl Lesson<'_> {
         Ok(ControlFlow::Continue(tally.mean()))
     }
 
-    /// The states go on under the weights that forecast, as they do online: those before the
-    /// update.
+    /// As online learning does it: the states are carried by the weights before the update, which
+    /// are those that forecast.
     fn online(&mut self, progress: &mut ProgressFn<'_>) -> Taught {
         let rounds = cut_by_time(self.task.sequences, &self.lengths(), self.training.bptt);
 

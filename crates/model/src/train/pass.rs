@@ -1,5 +1,5 @@
-//! Forward passes without a gradient: states carried through whole histories, and how wrong the
-//! tails were forecast.
+//! Forward passes without a gradient: they carry states through whole histories and find the loss
+//! on the tails.
 //! It must not move weights.
 
 use std::collections::BTreeMap;
@@ -33,8 +33,8 @@ impl TrainingTask<'_> {
         vec![vec![0.0; self.engine.spec().state_len()]; self.sequences.len()]
     }
 
-    /// Runs the windows of one round from `states` (one a sequence), which move on, and shows the
-    /// outputs (O) of every step by its place in the sequence.
+    /// Runs the windows of one round from `states`, one a sequence, and leaves there the states
+    /// after them. `show` gets sequence, step and outputs (O) of every step.
     pub fn advance(
         &self,
         tape: &mut KernelTape,
@@ -43,7 +43,7 @@ impl TrainingTask<'_> {
         states: &mut [Vec<f32>],
         mut show: impl FnMut(usize, usize, &[f32]),
     ) {
-        // Windows of one length need no filling up, which would move their states.
+        // Windows of one length need no filling up. Filling would move the states after them.
         let mut by_length: BTreeMap<usize, Vec<&SequenceWindow>> = BTreeMap::new();
         round.iter().for_each(|window| by_length.entry(window.steps.len()).or_default().push(window));
 

@@ -10,14 +10,14 @@ use nalgebra::DVector;
 pub struct EpochReport {
     /// From 1; 0 is the network before training, whose outputs are zero.
     pub number: usize,
-    /// As the weights were at each of the epoch's updates; none for epoch 0, and where no step
-    /// could be taken.
+    /// Mean training loss, each label's by the weights before its update. None for epoch 0, and if
+    /// no step could be taken.
     pub train: Option<f64>,
-    /// By the weights at the epoch's end.
+    /// Mean held-out loss, by the weights at the epoch's end.
     pub held_out: f64,
     /// Whether no earlier held-out loss was as low.
     pub best: bool,
-    /// Of the next update.
+    /// Learning rate of the next update.
     pub lr: f64,
 }
 
@@ -35,7 +35,7 @@ pub enum TrainingProgress<'a> {
     Epoch(&'a EpochReport),
 }
 
-/// Told how far it is; a break ends training with the best weights so far.
+/// Called with how far training is. A break ends training with the best weights so far.
 pub type ProgressFn<'a> = dyn FnMut(TrainingProgress<'_>) -> ControlFlow<()> + 'a;
 
 /// Why training ended.
@@ -45,7 +45,7 @@ pub enum TrainingEnd {
     Converged,
     /// All epochs are done.
     Epochs,
-    /// The progress broke it off.
+    /// The `ProgressFn` broke it off.
     Stopped,
 }
 
@@ -62,7 +62,7 @@ pub struct TrainedNetwork {
     pub naive: f64,
     /// Why training ended.
     pub ended: TrainingEnd,
-    /// Time of the first step held out.
+    /// Time of the first step held out, in the unit of the sequences' times.
     pub split: i64,
     /// Steps not taken because they were not finite.
     pub skipped: u64,

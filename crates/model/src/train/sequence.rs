@@ -7,8 +7,7 @@ use std::ops::Range;
 use crate::real::finite_or_zero;
 use crate::tbptt::TrainingTarget;
 
-/// One series' history: N steps of I inputs and K label slots, a slot one label that the loss is
-/// asked about.
+/// One series' history: N steps of I inputs and K label slots. A slot holds one label.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainingSequence {
     width: usize,
@@ -28,8 +27,12 @@ impl TrainingSequence {
         TrainingSequence { width: inputs, slots, times: Vec::new(), inputs: Vec::new(), labels: Vec::new() }
     }
 
-    /// Appends a step without labels. A feature that is not finite counts as 0, the middle of its
-    /// scale.
+    /// Appends a step made at `time`, with I features and no labels. A feature that is not finite
+    /// counts as 0, the middle of its scale.
+    ///
+    /// # Panics
+    ///
+    /// If `inputs` has not I features, or `time` is not after that of the last step.
     pub fn push(&mut self, time: i64, inputs: &[f32]) {
         assert_eq!(inputs.len(), self.width, "features of another network");
         assert!(self.times.last().is_none_or(|last| *last < time), "steps come in the order of time");
@@ -38,7 +41,11 @@ impl TrainingSequence {
         self.labels.extend(std::iter::repeat_n(f32::NAN, self.slots));
     }
 
-    /// The truth of `slot` at `step`; one that is not finite is none.
+    /// Sets the truth of `slot` at `step`. A value that is not finite counts as unknown.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such step or slot.
     pub fn label(&mut self, step: usize, slot: usize, value: f32) {
         assert!(step < self.len() && slot < self.slots, "label {slot} of step {step}");
         self.labels[step * self.slots + slot] = if value.is_finite() { value } else { f32::NAN };
@@ -82,7 +89,7 @@ impl TrainingSequence {
 }
 
 /// Where in time training ends and the held-out tail begins: the same moment for all sequences, so
-/// that none tells of another's future.
+/// that no sequence tells of another one's future.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HoldoutSplit {
     /// The time of the first step held out.

@@ -10,11 +10,11 @@ use crate::optimizer::Optimizer;
 pub enum TrainingMode {
     /// The next T moments of all sequences, in the order of time, their states carried along.
     Online,
-    /// So many windows of T steps, shuffled; their start states come from a pass with the weights
-    /// at the epoch's start.
+    /// So many shuffled windows of T steps. Their start states come from a pass with the weights at
+    /// the epoch's start.
     MiniBatch(usize),
-    /// All sequences from their first step to the tail: backpropagation is not truncated, an epoch
-    /// is one update.
+    /// All sequences from their first step to the tail. Backpropagation is not truncated, and an
+    /// epoch is one update.
     FullBatch,
 }
 
@@ -37,8 +37,8 @@ pub struct TrainingSettings {
     pub loss: Loss,
     /// How a gradient becomes a step.
     pub optimizer: Optimizer,
-    /// Longest gradient that is applied as it is.
+    /// Global norm above which a gradient is shortened to it.
     pub clip: f32,
-    /// Of the first weights and of the shuffling.
+    /// Seed of the first weights and of the shuffling.
     pub seed: u64,
 }

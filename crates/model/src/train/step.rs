@@ -1,5 +1,5 @@
-//! One update of offline training: gradient, clip, optimiser, and the guard that no step leaves the
-//! numbers.
+//! One update of offline training: gradient, clip, optimiser, and the guard against numbers that
+//! are not finite.
 //! It must not know where the examples come from.
 
 use crate::error::{ModelError, Result};
@@ -12,7 +12,7 @@ use crate::tbptt::TrainingExample;
 use crate::train_state::TrainState;
 use crate::update::{Update, UpdatePlaces};
 
-/// Times in a row that the good weights are called back and no step can be taken from them either.
+/// Rollbacks in a row, with no step taken between them, after which training gives up.
 const GIVE_UP: u32 = 2;
 
 /// Weights on their way.
@@ -41,7 +41,7 @@ impl Stepper {
         &self.fit.params
     }
 
-    /// Of the next update.
+    /// Learning rate of the next update.
     pub fn lr(&self) -> f64 {
         self.optimizer.lr_at(self.fit.updates)
     }
@@ -51,9 +51,10 @@ impl Stepper {
         &self.guard
     }
 
-    /// One update against the gradient of the examples' loss, which is returned; none, if loss,
-    /// gradient or new weights were not finite: then the weights are as before, or after several
-    /// such steps an older good copy.
+    /// Makes one update against the gradient of the examples' loss, and returns that loss.
+    ///
+    /// Returns none if loss, gradient or new weights are not finite. Then the weights are as
+    /// before, or after several such steps an older good copy.
     ///
     /// # Errors
     /// If no step can be taken from the good copy either.

@@ -1,5 +1,5 @@
-//! What is trained and on what: the network, the sequences, where their tails begin. Checked once,
-//! before training.
+//! What is trained, and on what: the network, the sequences, where their tails begin. All is
+//! checked once, before training.
 //! It must not know weights: they move, and nothing here does.
 
 use rand::Rng;
@@ -70,7 +70,9 @@ impl<'a> TrainingTask<'a> {
         Ok(task)
     }
 
-    /// Errors: when a slot has no label to train on, or none held out.
+    /// # Errors
+    ///
+    /// If a slot has no label to train on, or none held out.
     fn has_labels(&self, lags: &[i64]) -> Result<()> {
         let mut known = vec![(0u64, 0u64); lags.len()];
         for sequence in self.sequences {
@@ -91,7 +93,9 @@ impl<'a> TrainingTask<'a> {
         }
     }
 
-    /// Errors: when the activations of all sequences would need too much memory.
+    /// # Errors
+    ///
+    /// If the activations of all sequences would need too much memory.
     fn tape_fits(&self) -> Result<()> {
         let spec = self.network.spec();
         let steps: Vec<usize> = self.sequences.iter().map(|sequence| self.split.steps(sequence)).collect();
@@ -112,9 +116,9 @@ impl<'a> TrainingTask<'a> {
         )))
     }
 
-    /// The windows of a pass. Mini-batches cut each epoch elsewhere: else the same labels would
-    /// stand at the windows' beginnings every time, where little of the past is backpropagated
-    /// through.
+    /// The windows of a pass. Mini-batches cut each epoch at other places. Otherwise the same
+    /// labels would always stand at the beginnings of windows, where little of the past is
+    /// backpropagated through.
     pub fn rounds(&self, training: &TrainingSettings, rng: &mut Pcg64) -> Vec<Vec<SequenceWindow>> {
         let phase = match training.mode {
             TrainingMode::MiniBatch(_) => rng.random_range(0..training.bptt),
