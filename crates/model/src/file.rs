@@ -15,9 +15,11 @@ use super::spec::{CellKind, NetworkSpec, ParameterLayout, ParameterTensor};
 /// The largest file that is read, in bytes: more than the largest network takes in double
 /// precision.
 pub const FILE_BYTES_MAX: usize = 1 << 30;
-/// A network has at most a few dozen tensors; what parsing a header takes grows with it.
+/// The longest header that is parsed. Parsing takes memory and time with its length, and a network
+/// has at most a few dozen tensors.
 const HEADER_BYTES_MAX: usize = 1 << 20;
-/// Names, shapes and messages that come from a file are cut here: they end up on a terminal.
+/// Characters after which names, shapes and messages from a file are cut. They end up on a
+/// terminal.
 const QUOTED_CHARS_MAX: usize = 200;
 
 /// The names that `write` gives itself in `__metadata__`.
@@ -32,9 +34,10 @@ struct Header<'a> {
     tensors: BTreeMap<&'a str, TensorInfo>,
 }
 
-/// The file of `params` (`ParameterLayout::new(spec)` says their order), as 32-bit floats. Its
-/// `__metadata__` holds `cell`, `activation`, `inputs`, `hidden`, `layers`, `outputs`, `skip` and
-/// what `extra` adds. The same arguments give the same bytes.
+/// The file of `params` as 32-bit floats. `params` are in the order of
+/// `ParameterLayout::new(spec)`. The file's `__metadata__` holds `cell`, `activation`, `inputs`,
+/// `hidden`, `layers`, `outputs`, `skip` and what `extra` adds. The same arguments give the same
+/// bytes.
 ///
 /// # Errors
 /// If a weight is not finite.
@@ -68,14 +71,14 @@ pub fn write(spec: &NetworkSpec, params: &DVector<f32>, extra: &BTreeMap<String,
 }
 
 /// The parameters in the file `bytes`, in the order of `ParameterLayout::new(spec)`. Tensors of F32
-/// and F64 are read, the latter rounded to the nearest 32-bit float; F16 and BF16 are refused: they
-/// would cost bits that nobody sees go.
+/// and F64 are read, the latter rounded to the nearest 32-bit float. F16 and BF16 are refused: they
+/// have lost bits already, and nobody would notice.
 ///
 /// # Errors
 /// If it is no whole safetensors file or larger than `FILE_BYTES_MAX`; if a tensor is missing,
 /// unknown, or of another shape or type; if a weight is not finite; if `__metadata__` names another
-/// cell, or another activation of the simple RNN, which no shape would betray. Everything else
-/// there is ignored, and a file without it is as good.
+/// cell, or another activation of the simple RNN, which no shape would show. Everything else in
+/// `__metadata__` is ignored, and a file without it is as good.
 pub fn read(bytes: &[u8], spec: &NetworkSpec) -> Result<DVector<f32>> {
     let (header, data) = open(bytes)?;
     check_kind(spec, &header)?;

@@ -1,4 +1,4 @@
-//! The linear read-out: what the top layer's state and the current input say together.
+//! The linear read-out: outputs from the top layer's state and the current input.
 //! It must not know the cell below it.
 
 use nalgebra::{DMatrix, DMatrixView};

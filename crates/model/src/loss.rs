@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::real::Real;
 
-/// Where Huber's loss turns from square to straight unless told otherwise, in units of the scaled
-/// target.
+/// The usual δ of Huber's loss, in units of the scaled target.
 pub const HUBER_DELTA: f64 = 1.5;
 
 /// The least variance that `Loss::GaussianNll` divides by, as in PyTorch. Without a floor a label
@@ -36,8 +35,8 @@ pub enum Loss {
         /// How many classes there are, >= 2.
         classes: usize,
     },
-    /// The outputs of `point`, then two logits: the label is not above zero, or it is. Half their
-    /// cross-entropy is added.
+    /// The outputs of `point`, then two logits: one that the label is not above zero, one that it
+    /// is. Half the cross-entropy of the logits is added to the loss of the point.
     Directed {
         /// The loss of the value itself.
         point: Box<Loss>,
@@ -61,9 +60,15 @@ impl Loss {
         }
     }
 
-    /// The loss of `outputs` (`width` of them) against `label`; adds `weight` times its derivative
-    /// by them to `slopes`, and returns `weight` times the loss. What is not a number, or not a
-    /// class, makes both NaN: the guard refuses such a step.
+    /// Returns `weight` times the loss of `outputs` (`width` of them) against `label`, and adds
+    /// `weight` times its derivative by the outputs to `slopes`.
+    ///
+    /// A label or an output that is NaN makes both NaN, and so does a label that is no class. The
+    /// guard refuses such a step.
+    ///
+    /// # Panics
+    ///
+    /// If there are not `width` outputs and slopes.
     pub fn add<F: Real>(&self, outputs: &[F], label: F, weight: F, slopes: &mut [F]) -> F {
         assert_eq!((outputs.len(), slopes.len()), (self.width(), self.width()), "outputs of another loss");
         let value = match self {
@@ -118,7 +123,7 @@ fn pinball<F: Real>(levels: &[f64], outputs: &[F], label: F, weight: F, slopes: 
         let error = label - *output;
         let factor = if error < F::zero() { F::of(*level) - F::one() } else { F::of(*level) };
         total += share * factor * error;
-        // By the output, so with the sign turned; NaN stays NaN for the guard to see.
+        // The slope is by the output, so its sign is turned. NaN stays NaN for the guard to see.
         *slope -= weight * share * (factor + F::zero() * error);
     }
     total
@@ -131,8 +136,8 @@ fn gaussian_nll<F: Real>(outputs: &[F], label: F, weight: F, slopes: &mut [F]) -
     let (half, one, floor) = (F::of(0.5), F::one(), F::of(VARIANCE_FLOOR));
     let (error, variance) = (outputs[0] - label, outputs[1].exponential());
 
-    // ln v, 1/v and ∂ ln v/∂s. Above the floor by s itself: eˢ overflows before it does. NaN is not
-    // below.
+    // ln v, 1/v and ∂ ln v/∂s. Above the floor they come from s itself, because eˢ may overflow
+    // where s does not. NaN is not below the floor.
     let (log, precision, passed) = if variance < floor {
         (floor.logarithm(), one / floor, variance / floor)
     } else {
@@ -198,8 +203,8 @@ impl Loss {
     }
 
     /// The one number that stands for the outputs of one label (`width` of them), in the label's
-    /// unit: the mean, of quantiles the one nearest the median, of classes the likeliest one's
-    /// number.
+    /// unit. It is the mean; of quantiles the one nearest the median; of classes the number of the
+    /// likeliest.
     pub fn point(&self, outputs: &[f32]) -> f32 {
         match self {
             Loss::Mse | Loss::Huber { .. } | Loss::GaussianNll => outputs[0],

@@ -1,6 +1,6 @@
 //! The whole network: stacked recurrent layers, a linear head on the top one, a linear skip from
 //! the input.
-//! It must not know series, labels or losses. The parameters are an argument: averaged ones
+//! It must not know series, labels or losses. The parameters are an argument, because averaged ones
 //! forecast too.
 
 use nalgebra::{DMatrix, DMatrixView, DVector};
@@ -33,7 +33,12 @@ impl<F: Real> NetworkState<F> {
         NetworkState { layers: vec![layer; spec.layers] }
     }
 
-    /// One series a column; each slice is what `column` gives (`spec.state_len()` elements).
+    /// A state of one series for each of `columns`. Each slice is what `column` gives:
+    /// `spec.state_len()` elements.
+    ///
+    /// # Panics
+    ///
+    /// If a slice has another length.
     pub fn from_columns(spec: &NetworkSpec, columns: &[&[F]]) -> NetworkState<F> {
         let mut state = NetworkState::zeros(spec, columns.len());
         for (b, column) in columns.iter().enumerate() {
@@ -126,8 +131,12 @@ impl Network {
         (tape.outputs, end)
     }
 
-    /// T steps of B series from `initial`, which says B. `inputs` is I × T·B: column t·B + b is
-    /// step t of series b.
+    /// Runs T steps of B series from `initial`, which says B. `inputs` is I × T·B: column t·B + b
+    /// is step t of series b.
+    ///
+    /// # Panics
+    ///
+    /// If parameters, inputs or state are of another network.
     pub fn forward<F: Real>(
         &self,
         params: &DVector<F>,

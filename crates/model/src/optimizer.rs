@@ -103,23 +103,24 @@ impl Optimizer {
 /// What PyTorch adds to the norm it divides by.
 pub(crate) const CLIP_EPSILON: f64 = 1e-6;
 
-/// The factor that leaves of a gradient of norm `norm` at most the norm `limit`: min(1, limit /
-/// (‖g‖ + 1e-6)). PyTorch's `clip_grad_norm_`, whose 1e-6 leaves a clipped gradient that much
-/// shorter. 1 for a norm that is not finite: the guard refuses the step.
+/// The factor that shortens a gradient of norm `norm` to the norm `limit`: min(1, limit / (‖g‖ +
+/// 1e-6)), as PyTorch's `clip_grad_norm_` has it.
+///
+/// It is 1 for a norm that is not finite: the guard refuses that step.
 pub fn clip_factor<F: Real>(norm: F, limit: F) -> F {
     let factor = limit / (norm + F::of(CLIP_EPSILON));
     if norm.is_finite() && factor < F::one() { factor } else { F::one() }
 }
 
-/// g ← g · `clip_factor`; returns the norm it had.
+/// g ← g · `clip_factor`. Returns the norm that the gradient had.
 pub fn clip_global_norm<F: Real>(gradient: &mut DVector<F>, limit: F) -> F {
     let norm = gradient.norm();
     *gradient *= clip_factor(norm, limit);
     norm
 }
 
-/// What an optimiser carries from step to step. The plain implementation: the kernels are held to
-/// it.
+/// What an optimiser carries from step to step. It is the plain implementation: tests hold the
+/// kernels to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OptimizerMoments<F: Real> {
     /// Adam's mean gradient m, or the velocity of SGD.

@@ -9,8 +9,8 @@ pub fn finite_or_zero(value: f32) -> f32 {
     if value.is_finite() { value } else { 0.0 }
 }
 
-/// A state that overflowed (ReLU can) would make all later ones so: the series starts again from
-/// zero.
+/// Starts a state that overflowed again from zero. ReLU can overflow, and all later states would be
+/// infinite too.
 pub fn restart_if_overflown(state: &mut [f32]) {
     if !state.iter().all(|value| value.is_finite()) {
         state.fill(0.0);

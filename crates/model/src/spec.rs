@@ -220,8 +220,8 @@ impl ParameterLayout {
     }
 }
 
-/// Fresh parameters: U(−1/√H, 1/√H) in the cells as PyTorch draws them (its law, not its random
-/// numbers); zero in head and skip, so that a new network's output is exactly zero, which is the
+/// Fresh parameters. In the cells they are U(−1/√H, 1/√H): PyTorch's law, not its random numbers.
+/// In head and skip they are zero, so that a new network's output is exactly zero, which is the
 /// naive forecast.
 pub fn initial<F: Real>(spec: &NetworkSpec, layout: &ParameterLayout, seed: u64) -> DVector<F> {
     let mut rng = Pcg64::seed_from_u64(seed);

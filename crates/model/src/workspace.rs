@@ -8,7 +8,7 @@ use super::train_state::TrainState;
 /// About how many numbers one tape holds. With the weights it stays in a core's second cache (1
 /// MB).
 const TAPE_LEN: usize = 160_000;
-/// Series on one tape, whatever the window: at least whole tiles, at most a bound on its memory.
+/// The least and the most series on one tape, whatever the window. The least fills whole tiles.
 const MIN_BATCH: usize = 8;
 const MAX_BATCH: usize = 64;
 

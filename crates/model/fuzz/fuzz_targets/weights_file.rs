@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tickcast_model::{Activation, CellKind, ParameterLayout, NetworkSpec, file};
+use tickcast_model::{Activation, CellKind, NetworkSpec, ParameterLayout, file};
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((choice, bytes)) = bytes.split_first() else { return };

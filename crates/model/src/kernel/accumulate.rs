@@ -7,7 +7,9 @@ use pulp::Simd;
 
 use super::lanes::parts;
 
-/// sums[n] += Σ_k rows[k] x[n][k], k ascending, gate v of a row to the sum `sum_of(v)`.
+/// sums[n] += Σ_k rows[k] x[n][k], k ascending. Gate v of a row goes to the sum `sum_of(v)`.
+///
+/// `V` are the vectors of a row, `A` the sums of a column, `N` the columns of the tile.
 #[inline(always)]
 pub fn accumulate<S: Simd, const V: usize, const A: usize, const N: usize>(
     simd: S,
@@ -18,14 +20,14 @@ pub fn accumulate<S: Simd, const V: usize, const A: usize, const N: usize>(
     sum_of: impl Fn(usize) -> usize,
 ) {
     let length = x[0].len();
-    // Loops, not closures: the compiler may leave a closure outside, without the CPU's
-    // instructions.
+    // Loops, not closures: the compiler may not inline a closure, and would then compile it without
+    // the CPU's instructions.
     let mut x = *x;
     for x in &mut x {
         *x = &x[..length];
     }
 
-    // A copy that no reference leaves: it stays in registers.
+    // A copy that no reference points to: it stays in registers.
     let mut held = *sums;
     for (k, row) in (0..length).zip(rows.chunks_exact(V * parts::<S>())) {
         let weights: [S::f32s; V] = from_fn(|v| row[v * parts::<S>() + part]);

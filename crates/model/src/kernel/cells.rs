@@ -19,8 +19,9 @@ pub struct Past<S: Simd> {
     pub tanh_c: S::f32s,
 }
 
-/// The elementwise part of a cell. `SUMS` vectors come in for each vector of units; forwards they
-/// become the activated gates that the tape keeps, backwards the derivatives by the sums.
+/// The elementwise part of a cell. `SUMS` vectors come in for each vector of units. Forwards they
+/// become the activated gates, which the tape keeps. Backwards they become the derivatives by the
+/// sums.
 pub trait Fused: Copy {
     /// Vectors of sums for a vector of units.
     const SUMS: usize;
@@ -30,7 +31,8 @@ pub trait Fused: Copy {
     const TAPED: bool;
     /// Whether the hidden product of gate 2 has a sum of its own, the last.
     const APART: bool = false;
-    /// From the sums, h_{t-1} and c_{t-1} of one vector of units: h_t. Out: gates, c_t, tanh(c_t).
+    /// Gives h_t of one vector of units from its sums, h_{t-1} and c_{t-1}. Out: the activated
+    /// gates in `sums`, c_t in `c`, tanh(c_t) in `tanh_c`.
     fn forward<S: Simd>(
         self,
         simd: S,
@@ -39,9 +41,10 @@ pub trait Fused: Copy {
         c: &mut S::f32s,
         tanh_c: &mut S::f32s,
     ) -> S::f32s;
-    /// From the derivative by h_t: that by the sums (in place of `gates`) and the part of the
-    /// derivative by h_{t-1} that does not go through a product. `d_c` is the derivative by c_t,
-    /// and becomes that by c_{t-1}.
+    /// From the derivative by h_t: the derivative by the sums, in place of `gates`. `d_c` comes in
+    /// as the derivative by c_t and goes out as that by c_{t-1}.
+    ///
+    /// Returns the part of the derivative by h_{t-1} that does not go through a product.
     fn backward<S: Simd>(
         self,
         simd: S,
@@ -102,8 +105,8 @@ impl Fused for Lstm {
     }
 }
 
-/// Its sums are r, z, the input's part of n, and the hidden part v_n, which the reset gate stands
-/// between.
+/// Its sums are r, z, the input's part u_n of n, and the hidden part v_n. The last two are kept
+/// apart because the reset gate multiplies v_n alone.
 #[derive(Clone, Copy)]
 pub struct Gru;
 

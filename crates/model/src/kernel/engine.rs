@@ -28,9 +28,10 @@ impl KernelEngine {
         KernelEngine { panels: Panels::new(&spec), spec, arch: Arch::new() }
     }
 
-    /// With the instructions of `path`, to compare; none if the CPU has not got them.
-    pub fn with_instructions(spec: NetworkSpec, path: InstructionSet) -> Option<KernelEngine> {
-        Some(KernelEngine { arch: path.arch()?, ..KernelEngine::new(spec) })
+    /// The kernels with the instructions of `set`, for comparisons. None if the CPU has not got
+    /// them.
+    pub fn with_instructions(spec: NetworkSpec, set: InstructionSet) -> Option<KernelEngine> {
+        Some(KernelEngine { arch: set.arch()?, ..KernelEngine::new(spec) })
     }
 
     /// The shape of the network.
@@ -63,20 +64,20 @@ impl KernelEngine {
         KernelTape::new(self.spec, &self.panels)
     }
 
-    /// Runs the window that `tape` has begun: its outputs and states.
+    /// Runs the window that `tape` has begun forwards, and leaves outputs and states there.
     pub fn forward(&self, params: &[f32], tape: &mut KernelTape) {
         assert_eq!(params.len(), self.len(), "parameters of another network");
         self.arch.dispatch(Pass { spec: &self.spec, panels: &self.panels, params, tape, gradient: None });
     }
 
-    /// Takes `params` for the backward passes that follow.
+    /// Transposes the weights in `params` for the backward passes that follow.
     pub fn prepare_backward(&self, params: &[f32], tape: &mut KernelTape) {
         self.arch.dispatch(Prepare { panels: &self.panels, params, tape });
     }
 
-    /// Adds the gradient by the parameters to `gradient`, from the slopes in a tape that has run
-    /// forwards by the parameters of the last `prepare_backward`. The start state counts as a
-    /// constant.
+    /// Adds the gradient by the parameters to `gradient`, from the slopes in `tape`. The tape must
+    /// have run forwards with the parameters of the last `prepare_backward`. The start state counts
+    /// as a constant.
     pub fn backward(&self, params: &[f32], tape: &mut KernelTape, gradient: &mut [f32]) {
         assert_eq!(gradient.len(), self.len(), "a gradient of another network");
         tape.begin_backward();
@@ -89,7 +90,8 @@ impl KernelEngine {
         });
     }
 
-    /// One update of the parameters: see `KernelUpdate`.
+    /// Makes one update of the parameters, as `KernelUpdate` says. Returns whether every new
+    /// parameter and average is finite.
     pub fn update(&self, step: KernelUpdate<'_>) -> bool {
         self.arch.dispatch(step)
     }

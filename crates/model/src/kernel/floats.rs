@@ -22,8 +22,8 @@ impl AlignedFloats {
     /// `len` zeros.
     pub fn zeros(len: usize) -> AlignedFloats {
         let store = vec![0.0; len + SLACK];
-        // An allocator gives f32 at multiples of four bytes, so this is at most 15; what it may not
-        // tell is none.
+        // An allocator gives f32 at multiples of four bytes, so this is at most 15. `align_offset`
+        // may also give no answer, which is `usize::MAX`; `min` bounds it then.
         let skip = store.as_ptr().align_offset(LINE).min(SLACK);
         AlignedFloats { store, skip, len }
     }
@@ -35,7 +35,7 @@ impl AlignedFloats {
         floats
     }
 
-    /// Makes it `len` long if it is shorter: what it holds is lost then.
+    /// Makes it `len` long if it is shorter. What it held is lost then.
     pub fn reserve(&mut self, len: usize) {
         if self.len < len {
             *self = AlignedFloats::zeros(len);
@@ -65,7 +65,7 @@ impl Default for AlignedFloats {
 
 impl Clone for AlignedFloats {
     fn clone(&self) -> AlignedFloats {
-        // A copy lies elsewhere, so it begins elsewhere.
+        // A copy lies elsewhere, so other elements have to be skipped.
         AlignedFloats::from_slice(self)
     }
 

@@ -1,5 +1,5 @@
-//! The linear read-out, along the lanes of the hidden units: it has few outputs, so lanes of
-//! outputs would be idle.
+//! The linear read-out. Its lanes are hidden units: it has few outputs, so lanes of outputs would
+//! be idle.
 //! It must not know cells or layers.
 
 use std::array::from_fn;
@@ -66,8 +66,8 @@ fn total(lanes: [f32; LANES]) -> f32 {
     (four[0] + four[2]) + (four[1] + four[3])
 }
 
-/// From the derivatives by the outputs: that by the top layer's h, and the gradient by the head's
-/// weights.
+/// From the derivatives by the outputs: the derivative by the top layer's h, and the gradient by
+/// the head's weights.
 pub struct ReadBack<'a> {
     pub head: &'a HeadPanels,
     pub params: &'a [f32],
@@ -116,8 +116,8 @@ impl WithSimd for ReadBack<'_> {
             add_row(simd, from_hidden, slopes, self.hidden, self.columns);
         }
 
-        // A filled-up unit may hold a number (σ(0) is one): its weight is none, so it has no
-        // gradient.
+        // A filled-up unit may hold a number: σ(0) is a half. It has no weight in the network, so
+        // no gradient may be left for it.
         for o in 0..head.outputs {
             let row = &mut gradient[head.row(o)..][..head.row_len()];
             row[padded(head.inputs) + head.hidden..].fill(0.0);

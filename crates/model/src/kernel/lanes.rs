@@ -1,10 +1,10 @@
-//! Vectors of lanes: loads, stores, and the functions that bend, on whatever width the CPU has.
+//! Vectors of lanes: loads, stores and activations, on whatever width the CPU has.
 //! It must not know cells or layers.
 //!
-//! Bits: a lane never meets another lane here, every sum is a chain of fused multiply-adds in one
-//! order, and all else is one IEEE operation: additions, products, quotients, roots, comparisons.
-//! So the width does not matter, and a CPU without FMA, which computes `f32::mul_add` in software,
-//! gives the same bits, slowly.
+//! Bits: a lane never meets another lane here. Every sum is a chain of fused multiply-adds in one
+//! order. All else is single IEEE operations: additions, products, quotients, roots, comparisons.
+//! So the width does not matter. A CPU without FMA computes `f32::mul_add` in software: it gives
+//! the same bits, slowly.
 
 use pulp::Simd;
 
@@ -46,8 +46,8 @@ pub fn times_rest<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.mul_f32s(x, simd.sub_f32s(simd.splat_f32s(1.0), x))
 }
 
-/// From where on tanh is its limit to f32's precision; the quotient below stays under 1 up to
-/// there.
+/// Where tanh has reached its limit to f32's precision. Up to there the quotient below stays under
+/// 1.
 const FAR: f32 = 7.9;
 
 /// tanh(x) = x P(x²) / Q(x²), both of degree four, for |x| <= FAR: the error is at most 3e-7,
@@ -79,8 +79,7 @@ pub fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 #[inline(always)]
 fn quotient<S: Simd>(simd: S, x: S::f32s, far: f32, above: &[f32; 5], below: &[f32; 5]) -> S::f32s {
     let (most, least) = (simd.splat_f32s(far), simd.splat_f32s(-far));
-    // Comparisons with NaN are false, so it falls through; `min` and `max` would depend on the CPU
-    // there.
+    // Comparisons with NaN are false, so NaN stays. `min` and `max` would treat it as the CPU does.
     let x = simd.select_f32s(simd.less_than_f32s(x, least), least, x);
     let x = simd.select_f32s(simd.less_than_f32s(most, x), most, x);
     let y = simd.mul_f32s(x, x);

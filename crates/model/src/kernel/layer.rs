@@ -1,8 +1,9 @@
 //! One recurrent layer over a window, forwards and backwards through time, in register tiles.
 //! It must not know other layers, losses or parameters' names.
 //!
-//! A tile is one panel of units by a few series: its sums stay in registers over all rows of the
-//! panel, the cell bends them there, and what the backward pass needs goes to the tape once.
+//! A tile is one panel of units by a few series. Its sums stay in registers over all rows of the
+//! panel, and the cell's activations are applied to them there. What the backward pass needs is
+//! written to the tape once.
 
 use std::array::from_fn;
 
@@ -92,7 +93,7 @@ impl<C: Fused, const V: usize, const A: usize> LayerForward<'_, C, V, A> {
         N
     }
 
-    /// The cell at column `column`: from the sums of panel `p` to h, and to what the tape keeps.
+    /// Applies the cell at one place: makes h of the sums, and writes what the tape keeps.
     #[inline(always)]
     fn bend<S: Simd>(&mut self, simd: S, place: Place, sums: &mut [S::f32s; A]) {
         let Place { panel, column, part } = place;
@@ -139,8 +140,8 @@ fn hidden_sum<C: Fused>(gate: usize) -> usize {
     if C::APART && gate == 2 { 3 } else { gate }
 }
 
-/// Backpropagation through a layer's steps, to the derivatives by its sums (in place of the taped
-/// gates).
+/// Backpropagation through a layer's steps. It leaves the derivatives by the layer's sums in place
+/// of the taped gates.
 pub struct LayerBackward<'a, C, const V: usize, const A: usize> {
     pub cell: C,
     pub block: &'a LayerPanels,

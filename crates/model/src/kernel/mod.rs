@@ -11,8 +11,8 @@
 //! update                norm, clip, optimiser and average in one pass
 //! ```
 //!
-//! `pulp` finds out once what the CPU can (AVX-512, AVX2 with FMA, NEON, or nothing) and compiles
-//! the kernels for each. None of it is unsafe code of ours.
+//! `pulp` compiles the kernels for each instruction set, and finds out once which of them this CPU
+//! has: AVX-512, AVX2 with FMA, NEON, or none. This crate has no unsafe code.
 
 mod accumulate;
 mod cells;

@@ -15,7 +15,7 @@
 //! The head is small and read along its hidden units: first b_y, filled up to sixteen lanes, then a
 //! row an output of W_skip (an input a lane) and W_hy (a unit a lane), each filled up.
 //!
-//! Units are filled up to whole panels with zeros, and zeros they stay: nothing reads a filled
+//! Units are filled up to whole panels with zeros. They stay zeros: nothing reads a filled-up
 //! unit's h, and its gradient is zero. So every parameter vector of a network has one order,
 //! whatever kernel reads it.
 

@@ -33,8 +33,7 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// The vectors of sums that a tape has for each vector of units, and which of them the matrix at
-/// hand led to.
+/// How the vectors of sums lie in a tape, and to which of them a matrix led.
 #[derive(Debug, Clone, Copy)]
 pub struct Sums {
     /// Vectors for a vector of units: 4 of a gated cell, 1 of a simple one.
@@ -58,8 +57,8 @@ impl Sums {
     }
 }
 
-/// W transposed, for the product with derivatives: blocks of up to 64 lanes of W's columns; in a
-/// block a row for each of W's rows, in the order panel, gate, unit.
+/// W transposed, for the product with derivatives. It is cut into blocks of up to 64 lanes, a lane
+/// a column of W. A block has a row for each row of W, in the order panel, gate, unit.
 #[derive(Debug, Clone, Default)]
 pub struct Transposed {
     values: AlignedFloats,
@@ -72,8 +71,7 @@ pub struct Transposed {
 }
 
 impl Transposed {
-    /// Room for the transpose of `block`'s rows from `first_row` on, `columns` of them (W's
-    /// columns).
+    /// Room for the transpose of a weight of `block` that has `columns` columns.
     pub fn new(block: &LayerPanels, columns: usize) -> Transposed {
         let lanes = padded(columns);
         let vectors = [4, 2].into_iter().find(|v| lanes.is_multiple_of(LANES * v)).unwrap_or(1);
@@ -89,7 +87,8 @@ impl Transposed {
         }
     }
 
-    /// Copies W out of the panels: `columns` rows of `block` from `first_row` on.
+    /// Copies W out of the panels. It is `columns` rows of each panel of `block`, from `first_row`
+    /// on.
     #[inline(always)]
     pub fn fill(&mut self, block: &LayerPanels, params: &[f32], first_row: usize, columns: usize) {
         let row = block.vectors() * LANES;
@@ -116,8 +115,8 @@ impl Transposed {
     }
 }
 
-/// Sixteen columns of `from` (`count` rows, `row` apart) to sixteen rows of `into`, `lanes` apart.
-/// Four by four: that many the compiler turns in registers.
+/// Writes sixteen columns of `from` (`count` rows, `row` elements apart) as sixteen rows of `into`,
+/// `lanes` elements apart. Squares of four by four are what the compiler turns in registers.
 #[inline(always)]
 fn transpose(from: &[f32], row: usize, count: usize, into: &mut [f32], lanes: usize) {
     const SIDE: usize = 4;
@@ -232,7 +231,7 @@ fn tile<S: Simd, const J: usize, const N: usize>(
     N
 }
 
-/// Columns that one pass of the gradient reads: they stay in the first cache over all its rows.
+/// Columns that one pass of the gradient reads. So many stay in the first cache over all its rows.
 const CHUNK: usize = 64;
 
 /// What the gradient by a block's weights is summed from, over `columns` columns.
@@ -273,7 +272,7 @@ pub fn add_gradient<S: Simd, const V: usize>(
     }
 }
 
-/// Every sum's derivative over the columns, once: the first row of biases belongs to the inputs'
+/// Adds up every sum's derivative over the columns. The first row of biases belongs to the inputs'
 /// sums, the second to the hidden ones.
 #[inline(always)]
 fn add_bias_gradient<S: Simd, const V: usize>(

@@ -86,7 +86,7 @@ impl KernelTape {
         }
     }
 
-    /// Numbers that a window of `columns` steps of series needs for each of them, about.
+    /// About how many numbers a window needs for each step of each series.
     pub fn column_len(spec: &NetworkSpec) -> usize {
         let units = padded(spec.hidden);
         padded(spec.inputs) + spec.layers * (sums(spec) + 3) * units + 2 * units + 2 * spec.outputs

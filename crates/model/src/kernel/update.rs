@@ -31,7 +31,7 @@ impl KernelMoments {
         }
     }
 
-    /// Becomes `other`, of the same length, without asking for memory.
+    /// Becomes `other`, of the same length, without an allocation.
     pub fn copy_from(&mut self, other: &KernelMoments) {
         self.mean.copy_from_slice(&other.mean);
         self.square.copy_from_slice(&other.square);
