@@ -1,5 +1,6 @@
-//! Times the online learner as a pipeline has it (GRU of 32, 24 features, 3 horizons, 32 steps back, 2 windows
-//! replayed): predict, label, learn. One element is one step of one series; ends with a table of microseconds for each.
+//! Times the online learner as a pipeline has it (GRU of 32, 24 features, 3 horizons, 32 steps
+//! back, 2 windows replayed): predict, label, learn. One element is one step of one series; ends
+//! with a table of microseconds for each.
 //! It must not know how it learns.
 //!
 //!     cargo bench -p tickcast-model --bench learner
@@ -20,8 +21,10 @@ fn main() {
         .measurement_time(Duration::from_secs(2))
         .sample_size(20)
         .configure_from_args();
+
     let mut group = criterion.benchmark_group("learner");
     group.sampling_mode(SamplingMode::Flat);
+
     let mut rows = Vec::new();
     for series in [1, 8, 32, 128] {
         let mut least = f64::INFINITY;
@@ -34,8 +37,10 @@ fn main() {
             rows.push((series, least * 1e6 / series as f64));
         }
     }
+
     group.finish();
     criterion.final_summary();
+
     if is_timing() {
         println!("least time of a step of one series\nseries       us");
         rows.iter().for_each(|(series, us)| println!("{series:6} {us:8.2}"));

@@ -1,5 +1,5 @@
-//! Times one training step of every cell over sizes, windows and batches; ends with a table of GFLOP/s and the share of
-//! the core's multiply-add peak, which it measures before.
+//! Times one training step of every cell over sizes, windows and batches; ends with a table of
+//! GFLOP/s and the share of the core's multiply-add peak, which it measures before.
 //! It must not know how a step is made.
 //!
 //!     cargo bench -p tickcast-model --bench step -- lstm/h32
@@ -23,13 +23,16 @@ fn main() {
         .sample_size(10)
         .nresamples(2000)
         .configure_from_args();
+
     let peak = peak::flops();
+
     let mut rows = Vec::new();
     for cell in CELLS {
         for hidden in [16, 32, 64, 128] {
             bench(&mut criterion, cell, hidden, &mut rows);
         }
     }
+
     criterion.final_summary();
     if is_timing() {
         print(&rows, peak);
@@ -37,9 +40,15 @@ fn main() {
 }
 
 /// Adds the least time of a step, in seconds, for every window and batch that ran.
-fn bench(criterion: &mut Criterion, cell: tickcast_model::Cell, hidden: usize, rows: &mut Vec<(Shape, f64)>) {
+fn bench(
+    criterion: &mut Criterion,
+    cell: tickcast_model::CellKind,
+    hidden: usize,
+    rows: &mut Vec<(Shape, f64)>,
+) {
     let mut group = criterion.benchmark_group(format!("{}/h{hidden}", name(cell)));
     group.sampling_mode(SamplingMode::Flat);
+
     for steps in [8, 16, 32] {
         for batch in [1, 8, 32, 128] {
             let shape = Shape { cell, inputs: 8, hidden, steps, batch };
@@ -59,6 +68,7 @@ fn bench(criterion: &mut Criterion, cell: tickcast_model::Cell, hidden: usize, r
 fn print(rows: &[(Shape, f64)], peak: f64) {
     println!("least time of a step; peak of one core {:.1} GFLOP/s", peak / 1e9);
     println!("cell    H   T    B         us  GFLOP/s  of peak");
+
     for (shape, seconds) in rows {
         let flops = shape.flop() as f64 / seconds;
         let Shape { cell, hidden, steps, batch, .. } = shape;

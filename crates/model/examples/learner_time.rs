@@ -3,8 +3,8 @@
 //!
 //!     cargo run --release -p tickcast-model --example learner_time -- lstm 8 32 16 1
 //!
-//! Arguments: cell, inputs, hidden, steps of the window, series. Prints one line of JSON: least and median microseconds
-//! a step of one series.
+//! Arguments: cell, inputs, hidden, steps of the window, series. Prints one line of JSON: least and
+//! median microseconds a step of one series.
 
 #[path = "../benches/common/mod.rs"]
 mod common;

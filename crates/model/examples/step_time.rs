@@ -3,8 +3,9 @@
 //!
 //!     cargo run --release -p tickcast-model --example step_time -- lstm 8 32 16 8
 //!
-//! Arguments: cell, inputs, hidden, steps, batch; or the one word `peak`. Prints one line of JSON: least and median
-//! microseconds a step, GFLOP/s at the least; or the GFLOP/s of the core's multiply-adds.
+//! Arguments: cell, inputs, hidden, steps, batch; or the one word `peak`. Prints one line of JSON:
+//! least and median microseconds a step, GFLOP/s at the least; or the GFLOP/s of the core's
+//! multiply-adds.
 
 #[path = "../benches/common/mod.rs"]
 mod common;
@@ -18,6 +19,7 @@ fn main() {
         println!("{{\"gflops\":{:.1}}}", common::peak::flops() / 1e9);
         return;
     }
+
     let number = |at: usize| args[at].parse::<usize>().expect("a number");
     let shape = Shape {
         cell: common::cell(&args[0]),
@@ -26,8 +28,10 @@ fn main() {
         steps: number(3),
         batch: number(4),
     };
+
     let mut training = Training::new(shape);
     let times = time(|| training.step());
+
     println!(
         "{{\"least_us\":{:.3},\"median_us\":{:.3},\"gflops\":{:.1}}}",
         times.least * 1e6,

@@ -1,34 +1,37 @@
-//! What every cell, loss and optimiser has to do, whichever it is. Whoever adds one adds it to the tables here (the
-//! compiler leads to them), and all tests run over it. It must not know equations: each file's own tests hold those.
+//! What every cell, loss and optimiser has to do, whichever it is. Whoever adds one adds it to the
+//! tables here (the compiler leads to them), and all tests run over it. It must not know equations:
+//! each file's own tests hold those.
 
 use nalgebra::{DMatrix, DVector};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
 use crate::loss::Loss;
-use crate::network::{Network, State};
-use crate::optimizer::{BETAS, Moments, Optimizer, Rule, Schedule, clip_global_norm};
+use crate::network::{Network, NetworkState};
+use crate::optimizer::{BETAS, LrSchedule, Optimizer, OptimizerMoments, OptimizerRule, clip_global_norm};
 use crate::real::Real;
-use crate::spec::{Activation, Cell, NetworkSpec};
-use crate::tbptt::{Example, Target, loss_and_gradient};
+use crate::spec::{Activation, CellKind, NetworkSpec};
+use crate::tbptt::{TrainingExample, TrainingTarget, loss_and_gradient};
 
 /// Every cell, the simple one with each activation.
-pub fn kinds() -> Vec<(Cell, Activation)> {
+pub fn kinds() -> Vec<(CellKind, Activation)> {
     let mut kinds = Vec::new();
-    for cell in [Cell::Rnn, Cell::Lstm, Cell::Gru] {
+    for cell in [CellKind::Rnn, CellKind::Lstm, CellKind::Gru] {
         kinds.extend(match cell {
-            Cell::Rnn => {
+            CellKind::Rnn => {
                 vec![(cell, Activation::Tanh), (cell, Activation::Relu), (cell, Activation::Sigmoid)]
             }
-            Cell::Lstm | Cell::Gru => vec![(cell, Activation::Tanh)],
+            CellKind::Lstm | CellKind::Gru => vec![(cell, Activation::Tanh)],
         });
     }
+
     for (_, activation) in &kinds {
         match activation {
             // One more here is one more above.
             Activation::Tanh | Activation::Relu | Activation::Sigmoid => {}
         }
     }
+
     kinds
 }
 
@@ -41,6 +44,7 @@ pub fn losses() -> Vec<Loss> {
         Loss::CrossEntropy { classes: 3 },
         Loss::Directed { point: Box::new(Loss::Huber { delta: 1.5 }) },
     ];
+
     for loss in &losses {
         match loss {
             // One more here is one more above.
@@ -52,38 +56,46 @@ pub fn losses() -> Vec<Loss> {
             | Loss::Directed { .. } => {}
         }
     }
+
     losses
 }
 
-fn kinds_and_losses() -> impl Iterator<Item = ((Cell, Activation), Loss)> {
+fn kinds_and_losses() -> impl Iterator<Item = ((CellKind, Activation), Loss)> {
     kinds().into_iter().flat_map(|kind| losses().into_iter().map(move |loss| (kind, loss)))
 }
 
 /// Every rule under every schedule, at rates for the problem below.
 pub fn optimizers() -> Vec<Optimizer> {
     let rules = [
-        (Rule::Sgd { momentum: 0.0 }, 0.2),
-        (Rule::Sgd { momentum: 0.9 }, 0.05),
-        (Rule::Adam { betas: BETAS }, 0.02),
-        (Rule::AdamW { betas: BETAS, weight_decay: 0.01 }, 0.02),
-        (Rule::RmsProp { alpha: 0.99 }, 0.005),
+        (OptimizerRule::Sgd { momentum: 0.0 }, 0.2),
+        (OptimizerRule::Sgd { momentum: 0.9 }, 0.05),
+        (OptimizerRule::Adam { betas: BETAS }, 0.02),
+        (OptimizerRule::AdamW { betas: BETAS, weight_decay: 0.01 }, 0.02),
+        (OptimizerRule::RmsProp { alpha: 0.99 }, 0.005),
     ];
+
     let schedules = [
-        Schedule::Constant,
-        Schedule::WarmUp { updates: 10 },
-        Schedule::Cosine { warm_up: 5, updates: 40, floor: 0.1 },
+        LrSchedule::Constant,
+        LrSchedule::WarmUp { updates: 10 },
+        LrSchedule::Cosine { warm_up: 5, updates: 40, floor: 0.1 },
     ];
+
     // One more in a match here is one more above.
     for (rule, _) in &rules {
         match rule {
-            Rule::Sgd { .. } | Rule::Adam { .. } | Rule::AdamW { .. } | Rule::RmsProp { .. } => {}
+            OptimizerRule::Sgd { .. }
+            | OptimizerRule::Adam { .. }
+            | OptimizerRule::AdamW { .. }
+            | OptimizerRule::RmsProp { .. } => {}
         }
     }
+
     for schedule in &schedules {
         match schedule {
-            Schedule::Constant | Schedule::WarmUp { .. } | Schedule::Cosine { .. } => {}
+            LrSchedule::Constant | LrSchedule::WarmUp { .. } | LrSchedule::Cosine { .. } => {}
         }
     }
+
     let under = |(rule, lr)| schedules.map(|schedule| Optimizer { rule, lr, schedule });
     rules.into_iter().flat_map(under).collect()
 }
@@ -109,18 +121,19 @@ const STEPS: usize = 6;
 const SERIES: usize = 6;
 const INPUTS: usize = 2;
 
-/// A small thing to learn: the mean of the last three first features, or in which third of the line it lies.
+/// A small thing to learn: the mean of the last three first features, or in which third of the line
+/// it lies.
 struct Problem<F: Real> {
     network: Network,
     loss: Loss,
     start: Vec<F>,
     /// Of each series, step by step.
     inputs: Vec<Vec<F>>,
-    targets: Vec<Vec<Target<F>>>,
+    targets: Vec<Vec<TrainingTarget<F>>>,
 }
 
 impl<F: Real> Problem<F> {
-    fn new((cell, activation): (Cell, Activation), loss: &Loss) -> Problem<F> {
+    fn new((cell, activation): (CellKind, Activation), loss: &Loss) -> Problem<F> {
         let spec = NetworkSpec {
             cell,
             activation,
@@ -130,6 +143,7 @@ impl<F: Real> Problem<F> {
             outputs: loss.width(),
             skip: true,
         };
+
         let network = Network::new(spec);
         let mut rng = Pcg64::seed_from_u64(7);
         let (mut inputs, mut targets) = (Vec::new(), Vec::new());
@@ -139,22 +153,29 @@ impl<F: Real> Problem<F> {
                 let mean = x.view((0, step - 2), (1, 3)).sum() / 3.0;
                 let class = f64::from(u8::from(mean > -0.2) + u8::from(mean > 0.2));
                 let value = if matches!(loss, Loss::CrossEntropy { .. }) { class } else { 1.0 + 2.0 * mean };
-                Target { step, output: 0, value: F::of(value), weight: F::of(1.0 / (4 * SERIES) as f64) }
+                TrainingTarget {
+                    step,
+                    output: 0,
+                    value: F::of(value),
+                    weight: F::of(1.0 / (4 * SERIES) as f64),
+                }
             };
             targets.push((2..STEPS).map(target).collect());
             inputs.push(x.iter().map(|value| F::of(*value)).collect());
         }
-        let start = State::zeros(&spec, 1).column(0);
+
+        let start = NetworkState::zeros(&spec, 1).column(0);
         Problem { network, loss: loss.clone(), start, inputs, targets }
     }
 
     fn loss_and_gradient<'a>(&'a self, params: &DVector<F>) -> (F, DVector<F>) {
-        let example = |(inputs, targets): (&'a Vec<F>, &Vec<Target<F>>)| Example {
+        let example = |(inputs, targets): (&'a Vec<F>, &Vec<TrainingTarget<F>>)| TrainingExample {
             start: self.start.as_slice(),
             inputs: inputs.chunks(INPUTS).collect(),
             targets: targets.clone(),
         };
-        let examples: Vec<Example<'a, F>> = self.inputs.iter().zip(&self.targets).map(example).collect();
+        let examples: Vec<TrainingExample<'a, F>> =
+            self.inputs.iter().zip(&self.targets).map(example).collect();
         loss_and_gradient(&self.network, params, &self.loss, &examples)
     }
 }
@@ -163,13 +184,13 @@ impl<F: Real> Problem<F> {
 #[derive(Debug, Clone, PartialEq)]
 struct Course {
     params: DVector<f32>,
-    moments: Moments<f32>,
+    moments: OptimizerMoments<f32>,
     updates: u64,
 }
 
 impl Course {
     fn new(params: DVector<f32>) -> Course {
-        Course { moments: Moments::new(params.len()), params, updates: 0 }
+        Course { moments: OptimizerMoments::new(params.len()), params, updates: 0 }
     }
 
     fn step(&mut self, optimizer: &Optimizer, gradient: &DVector<f32>) {
@@ -185,7 +206,7 @@ fn a_fresh_network_says_exactly_zero() {
         let mut rng = Pcg64::seed_from_u64(3);
         let network = Network::new(spec);
         let start = vec![1.0; spec.state_len()];
-        let start = State::from_columns(&spec, &[&start, &start]);
+        let start = NetworkState::from_columns(&spec, &[&start, &start]);
         let tape = network.forward(&network.initial_params(5), uniform(7, 20, &mut rng), &start);
         assert!(tape.outputs().iter().all(|output| *output == 0.0), "{spec:?}");
         assert!(tape.end().layers.iter().all(|layer| layer.h.norm() > 0.0), "{spec:?}");
@@ -199,13 +220,15 @@ fn steps_one_by_one_are_the_window() {
         let network = Network::new(spec);
         let params = uniform(network.layout().len(), 1, &mut rng).column(0).into_owned();
         let inputs = uniform(2, STEPS * 3, &mut rng);
-        let mut state = State::zeros(&spec, 3);
+        let mut state = NetworkState::zeros(&spec, 3);
         let tape = network.forward(&params, inputs.clone(), &state);
+
         for step in 0..STEPS {
             let (outputs, next) = network.step(&params, &inputs.columns(3 * step, 3).into_owned(), &state);
             assert!((outputs - tape.outputs().columns(3 * step, 3)).amax() < 1e-14, "{spec:?}");
             state = next;
         }
+
         for (layer, end) in state.layers.iter().zip(tape.end().layers) {
             assert!((&layer.h - end.h).amax() < 1e-14, "{spec:?}");
             assert!(layer.c.iter().zip(end.c.iter()).all(|(c, end)| (c - end).abs() < 1e-14), "{spec:?}");
@@ -247,11 +270,13 @@ fn every_combination_learns() {
         for optimizer in optimizers() {
             let mut course = Course::new(problem.network.initial_params(1));
             let before = problem.loss_and_gradient(&course.params).0;
+
             for _ in 0..UPDATES {
                 let (value, mut gradient) = problem.loss_and_gradient(&course.params);
                 assert!(value.is_finite() && clip_global_norm(&mut gradient, 1.0).is_finite());
                 course.step(&optimizer, &gradient);
             }
+
             let after = problem.loss_and_gradient(&course.params).0;
             // Of the loss, not of its size: a likelihood may be negative.
             let gain = before - after;
@@ -259,6 +284,7 @@ fn every_combination_learns() {
             least = least.min(gain / before.abs());
         }
     }
+
     println!("least share of a loss that {UPDATES} updates took away: {least:.2}");
 }
 
@@ -266,17 +292,19 @@ fn every_combination_learns() {
 fn without_a_gradient_nothing_moves() {
     let fresh = DVector::from_fn(9, |at, _| at as f32 - 4.0);
     let none = DVector::zeros(9);
+
     for optimizer in optimizers() {
         let mut course = Course::new(fresh.clone());
         for _ in 0..5 {
             course.step(&optimizer, &none);
         }
+
         match optimizer.rule {
-            Rule::AdamW { weight_decay, .. } => {
+            OptimizerRule::AdamW { weight_decay, .. } => {
                 let kept: f64 = (0..5).map(|n| 1.0 - optimizer.lr_at(n) * weight_decay).product();
                 assert!((&course.params - &fresh * kept as f32).amax() < 1e-6, "{optimizer:?}");
             }
-            Rule::Sgd { .. } | Rule::Adam { .. } | Rule::RmsProp { .. } => {
+            OptimizerRule::Sgd { .. } | OptimizerRule::Adam { .. } | OptimizerRule::RmsProp { .. } => {
                 assert_eq!(course.params, fresh, "{optimizer:?}");
             }
         }
@@ -293,12 +321,14 @@ fn moments_from_a_snapshot_go_on_bit_for_bit() {
             undisturbed.step(&optimizer, &gradient());
         }
         let bytes = postcard::to_stdvec(&undisturbed.moments).unwrap();
+
         let mut resumed = Course { moments: postcard::from_bytes(&bytes).unwrap(), ..undisturbed.clone() };
         for _ in 0..20 {
             let gradient = gradient();
             undisturbed.step(&optimizer, &gradient);
             resumed.step(&optimizer, &gradient);
         }
+
         let bits = |course: &Course| postcard::to_stdvec(&(&course.params, &course.moments)).unwrap();
         assert_eq!(bits(&resumed), bits(&undisturbed), "{optimizer:?}");
     }

@@ -1,4 +1,5 @@
-//! What the world can get wrong: weights of another shape, values that are no numbers, files that are no weights.
+//! What the world can get wrong: weights of another shape, values that are no numbers, files that
+//! are no weights.
 //! It must not know who asked.
 
 use std::fmt;
@@ -7,6 +8,7 @@ use std::fmt;
 #[derive(Debug)]
 pub struct ModelError(pub(crate) String);
 
+/// What everything gives that takes weights or a state from outside.
 pub type Result<T> = std::result::Result<T, ModelError>;
 
 impl fmt::Display for ModelError {

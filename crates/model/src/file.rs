@@ -1,4 +1,5 @@
-//! A network's weights as a safetensors file with PyTorch's names and shapes, so that files go both ways.
+//! A network's weights as a safetensors file with PyTorch's names and shapes, so that files go both
+//! ways.
 //! It must not know disks, nor trust a byte of what it reads.
 
 use std::collections::BTreeMap;
@@ -9,13 +10,16 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use serde::Serialize;
 
 use super::error::{ModelError, Result};
-use super::spec::{Activation, Cell, Layout, NetworkSpec, Parameter};
+use super::spec::{CellKind, NetworkSpec, ParameterLayout, ParameterTensor};
 
-/// The largest file that is read, in bytes: more than the largest network takes in double precision.
+/// The largest file that is read, in bytes: more than the largest network takes in double
+/// precision.
 pub const FILE_BYTES_MAX: usize = 1 << 30;
-/// A network has at most a few dozen tensors; what parsing a header takes grows with it.
+/// The longest header that is parsed. Parsing takes memory and time with its length, and a network
+/// has at most a few dozen tensors.
 const HEADER_BYTES_MAX: usize = 1 << 20;
-/// Names, shapes and messages that come from a file are cut here: they end up on a terminal.
+/// Characters after which names, shapes and messages from a file are cut. They end up on a
+/// terminal.
 const QUOTED_CHARS_MAX: usize = 200;
 
 /// The names that `write` gives itself in `__metadata__`.
@@ -30,53 +34,63 @@ struct Header<'a> {
     tensors: BTreeMap<&'a str, TensorInfo>,
 }
 
-/// The file of `params` (`Layout::new(spec)` says their order), as 32-bit floats. Its `__metadata__` holds `cell`,
-/// `activation`, `inputs`, `hidden`, `layers`, `outputs`, `skip` and what `extra` adds. The same arguments give the
-/// same bytes.
+/// The file of `params` as 32-bit floats. `params` are in the order of
+/// `ParameterLayout::new(spec)`. The file's `__metadata__` holds `cell`, `activation`, `inputs`,
+/// `hidden`, `layers`, `outputs`, `skip` and what `extra` adds. The same arguments give the same
+/// bytes.
 ///
 /// # Errors
 /// If a weight is not finite.
 pub fn write(spec: &NetworkSpec, params: &DVector<f32>, extra: &BTreeMap<String, String>) -> Result<Vec<u8>> {
-    let layout = Layout::new(spec);
+    let layout = ParameterLayout::new(spec);
     assert_eq!(params.len(), layout.len(), "parameters of another network");
+
     for parameter in layout.parameters() {
         check_finite(parameter, &params.as_slice()[parameter.range()])?;
     }
+
     let mut metadata = extra.clone();
     metadata.extend(described(spec));
-    let info = |parameter: &Parameter| TensorInfo {
+    let info = |parameter: &ParameterTensor| TensorInfo {
         dtype: Dtype::F32,
         shape: parameter.shape.clone(),
         data_offsets: (4 * parameter.range().start, 4 * parameter.range().end),
     };
     let tensors = layout.parameters().iter().map(|p| (p.name.as_str(), info(p))).collect();
-    // Not the crate's own writer: it puts metadata in the order of a hash map, other bytes at each call.
+
+    // Not the crate's own writer: it puts metadata in the order of a hash map, so each call would
+    // give other bytes.
     let mut header = serde_json::to_vec(&Header { metadata, tensors })
         .map_err(|error| ModelError(format!("cannot write the weights file's header: {error}")))?;
     header.resize(header.len().next_multiple_of(8), b' ');
+
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.extend_from_slice(&header);
     bytes.extend(params.iter().flat_map(|value| value.to_le_bytes()));
     Ok(bytes)
 }
 
-/// The parameters in the file `bytes`, in the order of `Layout::new(spec)`. Tensors of F32 and F64 are read, the
-/// latter rounded to the nearest 32-bit float; F16 and BF16 are refused: they would cost bits that nobody sees go.
+/// The parameters in the file `bytes`, in the order of `ParameterLayout::new(spec)`. Tensors of F32
+/// and F64 are read, the latter rounded to the nearest 32-bit float. F16 and BF16 are refused: they
+/// have lost bits already, and nobody would notice.
 ///
 /// # Errors
-/// If it is no whole safetensors file or larger than `FILE_BYTES_MAX`; if a tensor is missing, unknown, or of another
-/// shape or type; if a weight is not finite; if `__metadata__` names another cell, or another activation of the simple
-/// RNN, which no shape would betray. Everything else there is ignored, and a file without it is as good.
+/// If it is no whole safetensors file or larger than `FILE_BYTES_MAX`; if a tensor is missing,
+/// unknown, or of another shape or type; if a weight is not finite; if `__metadata__` names another
+/// cell, or another activation of the simple RNN, which no shape would show. Everything else in
+/// `__metadata__` is ignored, and a file without it is as good.
 pub fn read(bytes: &[u8], spec: &NetworkSpec) -> Result<DVector<f32>> {
     let (header, data) = open(bytes)?;
     check_kind(spec, &header)?;
-    let layout = Layout::new(spec);
+    let layout = ParameterLayout::new(spec);
     let tensors: BTreeMap<String, &TensorInfo> = header.tensors().into_iter().collect();
     check_names(&layout, &tensors)?;
+
     let mut params = Vec::with_capacity(layout.len());
     for parameter in layout.parameters() {
         let name = &parameter.name;
         let info = tensors.get(name).ok_or_else(|| ModelError(format!("no tensor {name}")))?;
+
         if info.shape != parameter.shape {
             let found = shortened(&format!("{:?}", info.shape));
             return Err(ModelError(format!(
@@ -84,11 +98,13 @@ pub fn read(bytes: &[u8], spec: &NetworkSpec) -> Result<DVector<f32>> {
                 parameter.shape
             )));
         }
+
         let values = data.get(info.data_offsets.0..info.data_offsets.1).unwrap_or_default();
         let values = numbers(name, info.dtype, values)?;
         check_finite(parameter, &values)?;
         params.extend(values);
     }
+
     Ok(DVector::from_vec(params))
 }
 
@@ -107,15 +123,18 @@ fn open(bytes: &[u8]) -> Result<(Metadata, &[u8])> {
         let length = bytes.len();
         return Err(ModelError(format!("{length} bytes, a weights file has at most {FILE_BYTES_MAX}")));
     }
+
     let Some((length, rest)) = bytes.split_first_chunk::<8>() else {
         return Err(ModelError("not a safetensors file: shorter than 8 bytes".into()));
     };
     let length = u64::from_le_bytes(*length);
+
     if length > HEADER_BYTES_MAX as u64 {
         return Err(ModelError(format!(
             "not a safetensors file: its header would be {length} bytes, at most {HEADER_BYTES_MAX} can be"
         )));
     }
+
     let Some((header, data)) = rest.split_at_checked(length as usize) else {
         let found = rest.len();
         return Err(ModelError(format!("cut off: its header has {length} bytes, {found} are there")));
@@ -123,18 +142,20 @@ fn open(bytes: &[u8]) -> Result<(Metadata, &[u8])> {
     let header: Metadata = serde_json::from_slice(header).map_err(|error| {
         ModelError(format!("not a safetensors file: its header: {}", shortened(&error.to_string())))
     })?;
+
     if header.data_len() != data.len() {
         let (expected, found) = (header.data_len(), data.len());
         let how = if found < expected { "cut off" } else { "longer than it says" };
         return Err(ModelError(format!("{how}: its tensors take {expected} bytes, {found} are there")));
     }
+
     Ok((header, data))
 }
 
 fn described(spec: &NetworkSpec) -> [(String, String); 7] {
     [
-        (CELL, cell_word(spec.cell).to_string()),
-        (ACTIVATION, activation_word(spec.activation).to_string()),
+        (CELL, spec.cell.word().to_string()),
+        (ACTIVATION, spec.activation.word().to_string()),
         ("inputs", spec.inputs.to_string()),
         ("hidden", spec.hidden.to_string()),
         ("layers", spec.layers.to_string()),
@@ -153,18 +174,20 @@ fn check_kind(spec: &NetworkSpec, header: &Metadata) -> Result<()> {
         }
         _ => Ok(()),
     };
-    same(CELL, cell_word(spec.cell))?;
+
+    same(CELL, spec.cell.word())?;
     // The others have their activations by definition.
-    if spec.cell == Cell::Rnn { same(ACTIVATION, activation_word(spec.activation)) } else { Ok(()) }
+    if spec.cell == CellKind::Rnn { same(ACTIVATION, spec.activation.word()) } else { Ok(()) }
 }
 
-fn check_names(layout: &Layout, tensors: &BTreeMap<String, &TensorInfo>) -> Result<()> {
+fn check_names(layout: &ParameterLayout, tensors: &BTreeMap<String, &TensorInfo>) -> Result<()> {
     let list = |names: Vec<String>| match names.as_slice() {
         [first, second, third, rest @ ..] if !rest.is_empty() => {
             format!("{first}, {second}, {third} and {} more", rest.len())
         }
         names => names.join(", "),
     };
+
     let missing = layout.parameters().iter().filter(|p| !tensors.contains_key(&p.name));
     let missing = list(missing.map(|p| format!("{} {:?}", p.name, p.shape)).collect());
     let unknown = tensors.iter().filter(|(name, _)| layout.get(name).is_none());
@@ -172,6 +195,7 @@ fn check_names(layout: &Layout, tensors: &BTreeMap<String, &TensorInfo>) -> Resu
     let missing = (!missing.is_empty()).then(|| format!("it lacks {missing}"));
     let unknown = (!unknown.is_empty()).then(|| format!("it has {unknown}, unknown to this network"));
     let faults: Vec<String> = missing.into_iter().chain(unknown).collect();
+
     if faults.is_empty() { Ok(()) } else { Err(ModelError(faults.join("; "))) }
 }
 
@@ -183,7 +207,7 @@ fn numbers(name: &str, dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>> {
     }
 }
 
-fn check_finite(parameter: &Parameter, values: &[f32]) -> Result<()> {
+fn check_finite(parameter: &ParameterTensor, values: &[f32]) -> Result<()> {
     let Some(at) = values.iter().position(|value| !value.is_finite()) else { return Ok(()) };
     let index = match parameter.shape.len() {
         1 => format!("[{at}]"),
@@ -191,22 +215,6 @@ fn check_finite(parameter: &Parameter, values: &[f32]) -> Result<()> {
     };
     let (name, value) = (&parameter.name, values[at]);
     Err(ModelError(format!("tensor {name} is {value} at {index}, weights must be finite 32-bit floats")))
-}
-
-fn cell_word(cell: Cell) -> &'static str {
-    match cell {
-        Cell::Rnn => "rnn",
-        Cell::Lstm => "lstm",
-        Cell::Gru => "gru",
-    }
-}
-
-fn activation_word(activation: Activation) -> &'static str {
-    match activation {
-        Activation::Tanh => "tanh",
-        Activation::Relu => "relu",
-        Activation::Sigmoid => "sigmoid",
-    }
 }
 
 /// A file's own words, harmless on a terminal.

@@ -1,5 +1,5 @@
-//! Reads the PyTorch fixtures in `tests/golden/` (one JSON object of flat arrays of numbers), and draws the weights
-//! and data that are in no file. It must not grow into a JSON reader.
+//! Reads the PyTorch fixtures in `tests/golden/` (one JSON object of flat arrays of numbers), and
+//! draws the weights and data that are in no file. It must not grow into a JSON reader.
 
 use std::collections::BTreeMap;
 
@@ -27,8 +27,8 @@ impl Golden {
     }
 }
 
-/// Knuth's MMIX generator, the twin of the one in make_model_goldens.py: the upper 21 bits of its state as a number
-/// in [−1, 1). They are multiples of 2⁻²⁰, so f32 and f64 see the same.
+/// Knuth's MMIX generator, the twin of the one in make_model_goldens.py: the upper 21 bits of its
+/// state as a number in [−1, 1). They are multiples of 2⁻²⁰, so f32 and f64 see the same.
 pub struct Draws(pub u64);
 
 impl Draws {

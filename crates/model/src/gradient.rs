@@ -1,78 +1,93 @@
-//! The loss over windows of series, and its gradient, by the kernels, tape by tape: what `tbptt.rs` says plainly.
+//! The loss over windows of series and its gradient, by the kernels, tape by tape. `tbptt.rs` is
+//! the plain reference of it.
 //! It must not know where windows come from or what is done with the gradient.
 
-use super::kernel::{Engine, Tape};
+use super::kernel::{KernelEngine, KernelTape};
 use super::loss::Loss;
-use super::tbptt::Example;
+use super::tbptt::{TrainingExample, TrainingTarget};
 use super::workspace::batch_of_a_tape;
 
-/// One series' window to learn from. Shorter ones of a batch are filled up with zero inputs *after* their last step:
-/// nothing there has a label and time runs forwards, so the filling adds exactly nothing to loss or gradient.
-pub trait Sample: Copy {
+/// One series' window to learn from.
+///
+/// The shorter windows of a batch are filled up with zero inputs *after* their last step. No label
+/// is there and time runs forwards, so the filling adds exactly nothing to loss or gradient.
+pub trait WindowSample: Copy {
     /// Steps in it, at most T.
     fn steps(self) -> usize;
     /// Writes start state and inputs as series `b` of the tape.
-    fn fill(self, tape: &mut Tape, b: usize);
+    fn fill(self, tape: &mut KernelTape, b: usize);
     /// The weighted loss at its labels from the tape's outputs; its slopes are added to the tape's.
-    fn add_loss(self, tape: &mut Tape, b: usize, loss: &Loss) -> f32;
+    fn add_loss(self, tape: &mut KernelTape, b: usize, loss: &Loss) -> f32;
 }
 
-/// L over all `samples`, whose windows have at most `longest` steps; its gradient by `params` is left in `gradient`.
-/// Everything is in the order of the panels.
-pub fn loss_and_gradient<S: Sample>(
-    engine: &Engine,
-    params: &[f32],
-    loss: &Loss,
-    longest: usize,
-    samples: impl Iterator<Item = S> + Clone,
-    (tape, gradient): (&mut Tape, &mut [f32]),
-) -> f32 {
-    gradient.fill(0.0);
-    engine.prepare_backward(params, tape);
-    let (mut rest, mut total) = (samples, 0.0);
-    loop {
-        let batch = rest.clone().take(batch_of_a_tape(engine, longest));
-        let Some(steps) = batch.clone().map(Sample::steps).max() else { return total };
-        let series = batch.clone().count();
-        tape.begin(steps, series);
-        batch.clone().enumerate().for_each(|(b, sample)| sample.fill(tape, b));
-        engine.forward(params, tape);
-        total = batch.enumerate().fold(total, |sum, (b, sample)| sum + sample.add_loss(tape, b, loss));
-        engine.backward(params, tape, gradient);
-        rest.nth(series - 1);
+/// What a gradient is of: a loss under some parameters, by the kernels of their network.
+#[derive(Debug, Clone, Copy)]
+pub struct GradientPass<'a> {
+    /// The network's kernels.
+    pub engine: &'a KernelEngine,
+    /// In the order of the panels.
+    pub params: &'a [f32],
+    /// What is made small.
+    pub loss: &'a Loss,
+    /// No window has more steps.
+    pub longest: usize,
+}
+
+impl GradientPass<'_> {
+    /// L over all `samples`. Its gradient by the parameters is left in `gradient`, in the order of
+    /// the panels.
+    pub fn run<S: WindowSample>(
+        self,
+        samples: impl Iterator<Item = S> + Clone,
+        tape: &mut KernelTape,
+        gradient: &mut [f32],
+    ) -> f32 {
+        let GradientPass { engine, params, loss, longest } = self;
+        gradient.fill(0.0);
+        engine.prepare_backward(params, tape);
+
+        let (mut rest, mut total) = (samples, 0.0);
+        loop {
+            let batch = rest.clone().take(batch_of_a_tape(engine, longest));
+            let Some(steps) = batch.clone().map(WindowSample::steps).max() else { return total };
+            let series = batch.clone().count();
+
+            tape.begin(steps, series);
+            batch.clone().enumerate().for_each(|(b, sample)| sample.fill(tape, b));
+            engine.forward(params, tape);
+
+            total = batch.enumerate().fold(total, |sum, (b, sample)| sum + sample.add_loss(tape, b, loss));
+            engine.backward(params, tape, gradient);
+            rest.nth(series - 1);
+        }
     }
 }
 
-/// The loss of a label (value, weight) at a step of a series, from the outputs that begin at `first`; adds its slopes.
-pub fn add_label(
-    tape: &mut Tape,
-    (step, b): (usize, usize),
-    loss: &Loss,
-    first: usize,
-    (value, weight): (f32, f32),
-) -> f32 {
-    let (outputs, slopes) = tape.output_and_slope_mut(step, b);
-    let read = first..first + loss.width();
-    loss.add(&outputs[read.clone()], value, weight, &mut slopes[read])
+/// The weighted loss of one label of series `b`, from the tape's outputs; its slopes are added to
+/// the tape's.
+pub fn add_label(tape: &mut KernelTape, b: usize, loss: &Loss, label: TrainingTarget<f32>) -> f32 {
+    let (outputs, slopes) = tape.output_and_slope_mut(label.step, b);
+    let read = label.output..label.output + loss.width();
+    loss.add(&outputs[read.clone()], label.value, label.weight, &mut slopes[read])
 }
 
-impl Sample for &Example<'_, f32> {
+impl WindowSample for &TrainingExample<'_, f32> {
     fn steps(self) -> usize {
         self.inputs.len()
     }
 
-    fn fill(self, tape: &mut Tape, b: usize) {
+    fn fill(self, tape: &mut KernelTape, b: usize) {
         tape.set_start(b, self.start);
         for (step, input) in self.inputs.iter().enumerate() {
             tape.input_mut(step, b).copy_from_slice(input);
         }
     }
 
-    fn add_loss(self, tape: &mut Tape, b: usize, loss: &Loss) -> f32 {
+    fn add_loss(self, tape: &mut KernelTape, b: usize, loss: &Loss) -> f32 {
         let mut total = 0.0;
         for target in &self.targets {
             assert!(target.step < self.inputs.len(), "a label outside its window");
-            total += add_label(tape, (target.step, b), loss, target.output, (target.value, target.weight));
+            total += add_label(tape, b, loss, *target);
         }
         total
     }
@@ -81,10 +96,10 @@ impl Sample for &Example<'_, f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::Floats;
+    use crate::kernel::AlignedFloats;
     use crate::network::Network;
-    use crate::spec::{Activation, Cell, NetworkSpec};
-    use crate::tbptt::{self, Target};
+    use crate::spec::{Activation, CellKind, NetworkSpec};
+    use crate::tbptt;
     use nalgebra::DVector;
     use rand::{Rng, SeedableRng};
     use rand_pcg::Pcg64;
@@ -101,8 +116,10 @@ mod tests {
             Loss::CrossEntropy { classes: 3 },
             Loss::Directed { point: Box::new(Loss::Huber { delta: 1.5 }) },
         ];
-        for (cell, loss) in
-            [Cell::Rnn, Cell::Lstm, Cell::Gru].into_iter().flat_map(|c| losses.iter().map(move |l| (c, l)))
+
+        for (cell, loss) in [CellKind::Rnn, CellKind::Lstm, CellKind::Gru]
+            .into_iter()
+            .flat_map(|c| losses.iter().map(move |l| (c, l)))
         {
             let spec = NetworkSpec {
                 cell,
@@ -113,15 +130,15 @@ mod tests {
                 outputs: 2 * loss.width(),
                 skip: true,
             };
-            let (network, engine) = (Network::new(spec), Engine::new(spec));
+            let (network, engine) = (Network::new(spec), KernelEngine::new(spec));
             let random = |len: usize, rng: &mut Pcg64| -> Vec<f32> {
                 (0..len).map(|_| rng.random::<f32>() - 0.5).collect()
             };
             let params = DVector::from_vec(random(network.layout().len(), rng));
-            let series: Vec<(_, Vec<f32>, Vec<Target<f32>>)> = (0..150)
+            let series: Vec<(_, Vec<f32>, Vec<TrainingTarget<f32>>)> = (0..150)
                 .map(|k| {
                     let steps = 1 + k % 9;
-                    let target = |step: usize| Target {
+                    let target = |step: usize| TrainingTarget {
                         step,
                         output: (k % 2) * loss.width(),
                         value: (step % 3) as f32,
@@ -131,19 +148,19 @@ mod tests {
                     (random(spec.state_len(), rng), inputs, (0..steps).map(target).collect())
                 })
                 .collect();
-            let examples: Vec<Example<'_, f32>> = series
+            let examples: Vec<TrainingExample<'_, f32>> = series
                 .iter()
-                .map(|(start, inputs, targets)| Example {
+                .map(|(start, inputs, targets)| TrainingExample {
                     start,
                     inputs: inputs.chunks_exact(3).collect(),
                     targets: targets.clone(),
                 })
                 .collect();
             let (value, gradient) = tbptt::loss_and_gradient(&network, &params, loss, &examples);
-            let (mut tape, mut fused) = (engine.tape(), Floats::zeros(engine.len()));
-            let all = examples.iter();
-            let total =
-                loss_and_gradient(&engine, &engine.pack(&params), loss, 9, all, (&mut tape, &mut fused));
+            let (mut tape, mut fused) = (engine.tape(), AlignedFloats::zeros(engine.len()));
+            let params = engine.pack(&params);
+            let pass = GradientPass { engine: &engine, params: &params, loss, longest: 9 };
+            let total = pass.run(examples.iter(), &mut tape, &mut fused);
             assert!((total / value - 1.0).abs() < 1e-5, "{cell:?} {loss:?}: {total} {value}");
             let error = (engine.unpack(&fused) - &gradient).norm() / gradient.norm();
             assert!(error < 1e-5, "{cell:?} {loss:?}: {error}");

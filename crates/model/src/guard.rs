@@ -1,19 +1,21 @@
-//! Nothing that is not finite may enter the weights, and a run of bad steps takes them back to a good copy.
+//! Keeps numbers that are not finite out of the weights. A run of bad steps takes the weights back
+//! to a good copy.
 //! It must not know how a step is computed.
 
 use serde::{Deserialize, Serialize};
 
-use super::fit::Fit;
+use super::train_state::TrainState;
 
-/// Bad steps in a row that call the good copy back.
+/// Bad steps in a row after which the weights become the good copy.
 pub const LIMIT: u32 = 5;
-/// Good steps after which the copy is taken anew. Weights seldom go bad at once: an old copy is the safer one.
+/// Good steps after which the copy is taken anew. Weights seldom go bad at once, so an old copy is
+/// safer than a new one.
 pub const KEEP_EVERY: u32 = 100;
 
 /// Counts good and bad steps and keeps the copy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Guard {
-    kept: Fit,
+pub struct StepGuard {
+    kept: TrainState,
     good_since_kept: u32,
     bad_in_a_row: u32,
     skipped: u64,
@@ -22,44 +24,53 @@ pub struct Guard {
 
 /// What became of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum StepOutcome {
+    /// The step was taken.
     Applied,
+    /// The step was bad: the weights are as before.
     Skipped,
+    /// The last of a run of bad steps: the weights are the kept copy.
     RolledBack,
 }
 
-impl Guard {
+impl StepGuard {
     /// The first copy is the untrained network.
-    pub fn new(fit: &Fit) -> Guard {
-        Guard { kept: fit.clone(), good_since_kept: 0, bad_in_a_row: 0, skipped: 0, rollbacks: 0 }
+    pub(crate) fn new(fit: &TrainState) -> StepGuard {
+        StepGuard { kept: fit.clone(), good_since_kept: 0, bad_in_a_row: 0, skipped: 0, rollbacks: 0 }
     }
 
-    /// Changes `fit` for `next` where it is good; a bad one has a loss, gradient or weights that are not finite.
-    pub fn settle(&mut self, fit: &mut Fit, next: &mut Fit, good: bool) -> Outcome {
-        if good {
-            std::mem::swap(fit, next);
-            self.bad_in_a_row = 0;
-            self.good_since_kept += 1;
-            if self.good_since_kept == KEEP_EVERY {
-                self.kept.copy_from(fit);
-                self.good_since_kept = 0;
-            }
-            return Outcome::Applied;
+    /// Swaps `fit` for `next`, which a good step led to: its loss, its gradient and its weights are
+    /// finite.
+    pub(crate) fn accept(&mut self, fit: &mut TrainState, next: &mut TrainState) -> StepOutcome {
+        std::mem::swap(fit, next);
+        self.bad_in_a_row = 0;
+        self.good_since_kept += 1;
+
+        if self.good_since_kept == KEEP_EVERY {
+            self.kept.copy_from(fit);
+            self.good_since_kept = 0;
         }
+        StepOutcome::Applied
+    }
+
+    /// Counts a bad step, which is not taken. A run of them makes `fit` the kept copy.
+    pub(crate) fn refuse(&mut self, fit: &mut TrainState) -> StepOutcome {
         self.skipped += 1;
         self.bad_in_a_row += 1;
         if self.bad_in_a_row < LIMIT {
-            return Outcome::Skipped;
+            return StepOutcome::Skipped;
         }
+
         fit.copy_from(&self.kept);
         self.bad_in_a_row = 0;
         self.good_since_kept = 0;
         self.rollbacks += 1;
-        Outcome::RolledBack
+
+        StepOutcome::RolledBack
     }
 
-    /// The copy that a run of bad steps calls back.
-    pub fn kept(&self) -> &Fit {
+    /// The copy that a run of bad steps goes back to.
+    pub(crate) fn kept(&self) -> &TrainState {
         &self.kept
     }
 
@@ -68,7 +79,7 @@ impl Guard {
         self.skipped
     }
 
-    /// Times the good copy was called back.
+    /// Times that the weights became the good copy again.
     pub fn rollbacks(&self) -> u64 {
         self.rollbacks
     }
@@ -77,30 +88,31 @@ impl Guard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::Floats;
+    use crate::kernel::AlignedFloats;
 
-    fn fit(value: f32) -> Fit {
-        Fit::new(Floats::from_slice(&[value]))
+    fn fit(value: f32) -> TrainState {
+        TrainState::new(AlignedFloats::from_slice(&[value]))
     }
 
     #[test]
     fn five_bad_steps_in_a_row_bring_the_copy_back() {
         let mut now = fit(0.0);
-        let mut guard = Guard::new(&now);
+        let mut guard = StepGuard::new(&now);
         for step in 1..=150 {
-            assert_eq!(guard.settle(&mut now, &mut fit(step as f32), true), Outcome::Applied);
+            assert_eq!(guard.accept(&mut now, &mut fit(step as f32)), StepOutcome::Applied);
         }
-        let bad = |now: &mut Fit, guard: &mut Guard| guard.settle(now, &mut fit(f32::NAN), false);
+        let bad = |now: &mut TrainState, guard: &mut StepGuard| guard.refuse(now);
         for _ in 0..4 {
-            assert_eq!(bad(&mut now, &mut guard), Outcome::Skipped);
+            assert_eq!(bad(&mut now, &mut guard), StepOutcome::Skipped);
         }
         assert_eq!(now.params[0], 150.0);
+
         // A good step in between starts the count again.
-        guard.settle(&mut now, &mut fit(151.0), true);
+        guard.accept(&mut now, &mut fit(151.0));
         for _ in 0..4 {
-            assert_eq!(bad(&mut now, &mut guard), Outcome::Skipped);
+            assert_eq!(bad(&mut now, &mut guard), StepOutcome::Skipped);
         }
-        assert_eq!(bad(&mut now, &mut guard), Outcome::RolledBack);
+        assert_eq!(bad(&mut now, &mut guard), StepOutcome::RolledBack);
         assert_eq!(now.params[0], 100.0);
         assert_eq!((guard.skipped(), guard.rollbacks()), (9, 1));
     }

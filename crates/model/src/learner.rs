@@ -1,123 +1,43 @@
-//! The online learner: it forecasts for many series by one network and learns from their labels as they arrive.
-//! It must not know what features, steps and labels mean, nor the order of calls: predict, score, then learn is
-//! the caller's duty.
+//! The online learner: it forecasts for many series by one network and learns from their labels as
+//! they arrive.
+//! It must not know what features, steps and labels mean. The caller keeps the order of calls:
+//! predict, score, learn.
+
+mod sample;
 
 use std::sync::Arc;
 
 use nalgebra::DVector;
 use rand_pcg::Pcg64;
-use serde::{Deserialize, Serialize};
 
+use self::sample::{WeightedWindow, WindowOrigin};
 use super::error::{ModelError, Result};
-use super::fit::Fit;
-use super::gradient::{Sample, add_label, loss_and_gradient};
-use super::guard::{Guard, Outcome};
-use super::kernel::{Engine, Tape};
-use super::loss::Loss;
+use super::gradient::GradientPass;
+use super::guard::{StepGuard, StepOutcome};
+use super::kernel::KernelTape;
+use super::learner_state::LearnerState;
 use super::network::Network;
-use super::optimizer::Optimizer;
 use super::real::finite_or_zero;
-use super::replay::{Pool, Window};
-use super::spec::NetworkSpec;
-use super::track::{Track, TrackShape};
-use super::update::Update;
-use super::workspace::{Prediction, Workspace, batch_of_a_tape};
+use super::replay::ReplayPool;
+use super::sequence_buffer::{SequenceBuffer, WeightSet};
+use super::template::{LearnerSettings, LearnerTemplate};
+use super::train_state::TrainState;
+use super::update::{Update, UpdatePlaces};
+use super::workspace::{LearnerPrediction, LearnerWorkspace, batch_of_a_tape};
 
 /// Weight of the replayed windows beside the live ones.
 const REPLAY_WEIGHT: f32 = 0.5;
 
-/// How a learner learns. They are the plan's, so they are not part of its memory.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
-    /// Steps of truncated backpropagation, T.
-    pub bptt: usize,
-    /// Steps until the last label of a step is known (the longest horizon), h_max.
-    pub longest_lag: usize,
-    /// Calls of `learn` from update to update, k >= 1. What arrives in between is learned at the next update, so a
-    /// label has to stay in the window for so long: h_max + k <= T.
-    pub stride: usize,
-    /// Past windows learned again at each update, for each series that learns.
-    pub replay: usize,
-    pub loss: Loss,
-    pub optimizer: Optimizer,
-    /// Longest gradient that is applied as it is, in its global norm.
-    pub clip: f32,
-    /// Decay of the averaged weights once warm.
-    pub ema: f32,
-    pub seed: u64,
-}
-
-/// What the learners of a kind share: the network's shape and kernels, and how they learn.
-#[derive(Debug)]
-pub struct Recipe {
-    network: Network,
-    engine: Engine,
-    settings: Settings,
-}
-
-impl Recipe {
-    pub fn new(spec: NetworkSpec, settings: Settings) -> Arc<Recipe> {
-        assert!(settings.bptt > 0 && settings.stride > 0, "a window has steps");
-        assert!(spec.outputs.is_multiple_of(settings.loss.width()), "whole losses at the outputs");
-        Arc::new(Recipe { network: Network::new(spec), engine: Engine::new(spec), settings })
-    }
-
-    pub fn network(&self) -> &Network {
-        &self.network
-    }
-
-    pub fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    /// Memory for its learners to work in.
-    pub fn workspace(&self) -> Workspace {
-        Workspace::new(&self.engine)
-    }
-
-    fn track_shape(&self) -> TrackShape {
-        let spec = self.network.spec();
-        TrackShape {
-            inputs: spec.inputs,
-            labels: spec.outputs / self.settings.loss.width(),
-            state: spec.state_len(),
-            window: self.settings.bptt,
-            longest_lag: self.settings.longest_lag,
-        }
-    }
-}
-
-/// All that a learner has learned: what a snapshot holds. The tracks are the caller's to keep beside it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Memory {
-    fit: Fit,
-    guard: Guard,
-    pool: Pool,
-    rng: Pcg64,
-    /// Calls of `learn` since the last update.
-    waited: usize,
-}
-
-impl Memory {
-    /// Whether it is of a learner of `recipe`.
-    fn is_of(&self, recipe: &Recipe) -> bool {
-        let (len, shape) = (recipe.engine.len(), recipe.track_shape());
-        self.fit.is_of_len(len)
-            && self.guard.kept().is_of_len(len)
-            && self.pool.is_of(shape.window, shape.inputs, shape.labels, shape.state)
-    }
-}
-
 /// A network that learns while it forecasts.
 #[derive(Debug, Clone)]
 pub struct Learner {
-    recipe: Arc<Recipe>,
-    memory: Memory,
+    template: Arc<LearnerTemplate>,
+    state: LearnerState,
 }
 
 /// What one update did.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Learned {
+pub struct UpdateReport {
     /// Labels that arrived since the last update and were learned.
     pub labels: usize,
     /// The loss before the update: see `Learner::learn`.
@@ -132,27 +52,29 @@ pub struct Learned {
 
 impl Learner {
     /// A learner that knows nothing: its outputs are exactly zero.
-    pub fn new(recipe: &Arc<Recipe>) -> Learner {
-        let params = recipe.network.initial_params(recipe.settings.seed);
-        let fit = Fit::new(recipe.engine.pack(&params));
+    pub fn new(template: &Arc<LearnerTemplate>) -> Learner {
+        let params = template.network.initial_params(template.settings.seed);
+        let fit = TrainState::new(template.engine.pack(&params));
         // Another stream than the one that drew the weights.
-        let rng = Pcg64::new(recipe.settings.seed.into(), 1);
-        let memory = Memory { guard: Guard::new(&fit), fit, pool: Pool::default(), rng, waited: 0 };
-        Learner { recipe: Arc::clone(recipe), memory }
+        let rng = Pcg64::new(template.settings.seed.into(), 1);
+        let state =
+            LearnerState { guard: StepGuard::new(&fit), fit, pool: ReplayPool::default(), rng, waited: 0 };
+        Learner { template: Arc::clone(template), state }
     }
 
-    /// A learner that goes on from `memory`, bit for bit.
+    /// A learner that goes on from `state`, bit for bit.
     ///
     /// # Errors
-    /// If the memory is of another network or of other windows.
-    pub fn resume(recipe: &Arc<Recipe>, memory: Memory) -> Result<Learner> {
-        if !memory.is_of(recipe) {
+    /// If the state is of another network or of other windows.
+    pub fn resume(template: &Arc<LearnerTemplate>, state: LearnerState) -> Result<Learner> {
+        if !state.is_of(template) {
             return Err(ModelError("the state is of another network or of other windows".into()));
         }
-        Ok(Learner { recipe: Arc::clone(recipe), memory })
+        Ok(Learner { template: Arc::clone(template), state })
     }
 
-    /// Starts anew from given parameters (`network().layout()` says their order): moments, average and guard forget.
+    /// Starts anew from given parameters, in the order of `network().layout()`. Moments, average
+    /// and guard forget what was.
     ///
     /// # Errors
     /// If their number is not the network's or one of them is not finite.
@@ -164,205 +86,185 @@ impl Learner {
         if !params.iter().all(|value| value.is_finite()) {
             return Err(ModelError("model weights must be finite".into()));
         }
-        let fit = Fit::new(self.recipe.engine.pack(params));
-        self.memory.guard = Guard::new(&fit);
-        self.memory.fit = fit;
+        let fit = TrainState::new(self.template.engine.pack(params));
+        self.state.guard = StepGuard::new(&fit);
+        self.state.fit = fit;
+
         Ok(())
     }
 
+    /// The network without its weights.
     pub fn network(&self) -> &Network {
-        &self.recipe.network
+        &self.template.network
     }
 
-    /// What to snapshot.
-    pub fn memory(&self) -> &Memory {
-        &self.memory
+    /// What a snapshot has to hold.
+    pub fn state(&self) -> &LearnerState {
+        &self.state
     }
 
     /// The weights, in `network().layout()`'s order.
     pub fn params(&self) -> DVector<f32> {
-        self.recipe.engine.unpack(&self.memory.fit.params)
+        self.template.engine.unpack(&self.state.fit.params)
     }
 
     /// The averaged weights, in the same order.
     pub fn ema_params(&self) -> DVector<f32> {
-        self.recipe.engine.unpack(&self.memory.fit.ema)
+        self.template.engine.unpack(&self.state.fit.ema)
     }
 
     /// Updates that led to the present weights.
     pub fn updates(&self) -> u64 {
-        self.memory.fit.updates
+        self.state.fit.updates
     }
 
     /// Counts of skipped steps and rollbacks.
-    pub fn guard(&self) -> &Guard {
-        &self.memory.guard
+    pub fn guard(&self) -> &StepGuard {
+        &self.state.guard
     }
 
-    /// The memory of a series not seen before.
-    pub fn new_track(&self) -> Track {
-        Track::new(self.recipe.track_shape())
+    /// The buffer of a series not seen before: it carries the zero state.
+    pub fn new_buffer(&self) -> SequenceBuffer {
+        SequenceBuffer::new(self.template.sequence_shape())
     }
 
-    /// Whether a restored track is of this learner's shape.
-    pub fn fits(&self, track: &Track) -> bool {
-        track.is_of(&self.recipe.track_shape())
+    /// Whether a restored buffer is of this learner's shape.
+    pub fn fits(&self, buffer: &SequenceBuffer) -> bool {
+        buffer.is_of(&self.template.sequence_shape())
     }
 
-    /// One step of each track: I features a track in `inputs` are appended to it and move its carried states. A feature
-    /// that is not finite counts as 0, the middle of its scale.
+    /// Makes one step of each buffer. `inputs` holds I features a buffer, in the order of
+    /// `buffers`. They are appended to the buffer and move its carried states.
+    ///
+    /// A feature that is not finite counts as 0, the middle of its scale.
+    ///
+    /// # Panics
+    ///
+    /// If `inputs` has not I features a buffer.
     pub fn predict<'a>(
         &self,
-        workspace: &'a mut Workspace,
-        tracks: &mut [&mut Track],
+        workspace: &'a mut LearnerWorkspace,
+        buffers: &mut [&mut SequenceBuffer],
         inputs: &[f32],
-    ) -> &'a Prediction {
+    ) -> &'a LearnerPrediction {
         let features = self.network().spec().inputs;
-        assert_eq!(inputs.len(), tracks.len() * features, "one input a track");
-        debug_assert!(tracks.iter().all(|track| self.fits(track)), "a track of another learner");
-        for (track, input) in tracks.iter_mut().zip(inputs.chunks_exact(features)) {
-            track.push(input.iter().copied().map(finite_or_zero));
+        assert_eq!(inputs.len(), buffers.len() * features, "one input a buffer");
+        debug_assert!(buffers.iter().all(|buffer| self.fits(buffer)), "a buffer of another learner");
+
+        for (buffer, input) in buffers.iter_mut().zip(inputs.chunks_exact(features)) {
+            buffer.push(input.iter().copied().map(finite_or_zero));
         }
-        let Workspace { tape, prediction, .. } = workspace;
-        let Prediction { raw, ema, .. } = prediction;
-        self.step(tape, tracks, false, raw);
-        self.step(tape, tracks, true, ema);
+        let LearnerWorkspace { tape, prediction, .. } = workspace;
+        let LearnerPrediction { raw, ema, .. } = prediction;
+        self.step(tape, buffers, WeightSet::Raw, raw);
+        self.step(tape, buffers, WeightSet::Averaged, ema);
+
         prediction
     }
 
-    /// The newest step of each track by the raw or the averaged weights: O outputs a track.
-    fn step(&self, tape: &mut Tape, tracks: &mut [&mut Track], averaged: bool, outputs: &mut Vec<f32>) {
-        let (engine, fit) = (&self.recipe.engine, &self.memory.fit);
+    /// Runs the newest step of each buffer under `weights`, and leaves O outputs a buffer.
+    fn step(
+        &self,
+        tape: &mut KernelTape,
+        buffers: &mut [&mut SequenceBuffer],
+        weights: WeightSet,
+        outputs: &mut Vec<f32>,
+    ) {
+        let engine = &self.template.engine;
+        let params = match weights {
+            WeightSet::Raw => &self.state.fit.params,
+            WeightSet::Averaged => &self.state.fit.ema,
+        };
+
         outputs.clear();
-        for tracks in tracks.chunks_mut(batch_of_a_tape(engine, 1)) {
-            tape.begin(1, tracks.len());
-            for (b, track) in tracks.iter().enumerate() {
-                let (raw, ema) = track.states();
-                tape.set_start(b, if averaged { ema } else { raw });
-                if let Some(step) = track.newest() {
+        for buffers in buffers.chunks_mut(batch_of_a_tape(engine, 1)) {
+            tape.begin(1, buffers.len());
+            for (b, buffer) in buffers.iter().enumerate() {
+                tape.set_start(b, buffer.state(weights));
+                if let Some(step) = buffer.newest() {
                     tape.input_mut(0, b).copy_from_slice(step.input);
                 }
             }
-            engine.forward(if averaged { &fit.ema } else { &fit.params }, tape);
-            for (b, track) in tracks.iter_mut().enumerate() {
+
+            engine.forward(params, tape);
+            for (b, buffer) in buffers.iter_mut().enumerate() {
                 outputs.extend_from_slice(tape.output(0, b));
-                track.carry(averaged, |next| tape.state_after(0, b, next));
+                buffer.carry(weights, |next| tape.state_after(0, b, next));
             }
         }
     }
 
-    /// One update from the labels that are fresh in the last T steps of `tracks`; none without such labels, nor
-    /// between two updates of a stride.
+    /// Makes one update from the labels that are fresh in the last T steps of `buffers`. There is
+    /// none without such labels, nor between two updates of a stride.
     ///
     /// ```text
     /// L = 1/n Σ ℓ(fresh labels)  +  0.5 · 1/m Σ ℓ(labels of the replayed windows)
     /// ```
     ///
-    /// Both are means, so the size of L and its gradient, and with it what `clip` means, depends neither on the
-    /// number of series nor on how many labels a step has. Fresh labels count once: afterwards none is fresh.
-    pub fn learn(&mut self, workspace: &mut Workspace, tracks: &mut [&mut Track]) -> Option<Learned> {
-        debug_assert!(tracks.iter().all(|track| self.fits(track)), "a track of another learner");
-        self.memory.waited += 1;
+    /// Both terms are means. So the size of L and of its gradient depends neither on the number of
+    /// series nor on how many labels a step has, and `clip` means the same for all learners.
+    ///
+    /// Fresh labels count once: afterwards none is fresh.
+    pub fn learn(
+        &mut self,
+        workspace: &mut LearnerWorkspace,
+        buffers: &mut [&mut SequenceBuffer],
+    ) -> Option<UpdateReport> {
+        debug_assert!(buffers.iter().all(|buffer| self.fits(buffer)), "a buffer of another learner");
+
+        self.state.waited += 1;
         let mut learned = None;
-        if self.memory.waited >= self.recipe.settings.stride {
-            learned = self.update(workspace, tracks);
-            self.memory.waited = 0;
-            tracks.iter_mut().for_each(|track| track.learned());
+
+        if self.state.waited >= self.template.settings.stride {
+            learned = self.update(workspace, buffers);
+            self.state.waited = 0;
+            buffers.iter_mut().for_each(|buffer| buffer.learned());
         }
-        for track in tracks.iter_mut().filter(|track| track.offers()) {
-            track.offer(self.memory.pool.place(&mut self.memory.rng));
+
+        for buffer in buffers.iter_mut().filter(|buffer| buffer.offers()) {
+            buffer.offer(self.state.pool.place(&mut self.state.rng));
         }
         learned
     }
 
-    fn update(&mut self, workspace: &mut Workspace, tracks: &[&mut Track]) -> Option<Learned> {
-        let Recipe { engine, settings, .. } = &*self.recipe;
-        let Workspace { tape, gradient, next, order, .. } = workspace;
-        let Memory { fit, guard, pool, rng, .. } = &mut self.memory;
-        let live = || tracks.iter().filter(|track| track.fresh() > 0);
-        let labels: usize = live().map(|track| track.fresh()).sum();
+    fn update(
+        &mut self,
+        workspace: &mut LearnerWorkspace,
+        buffers: &[&mut SequenceBuffer],
+    ) -> Option<UpdateReport> {
+        let LearnerTemplate { engine, settings, .. } = &*self.template;
+        let LearnerWorkspace { tape, gradient, next, order, .. } = workspace;
+        let LearnerState { fit, guard, pool, rng, .. } = &mut self.state;
+        let live = || buffers.iter().filter(|buffer| buffer.fresh() > 0);
+        let labels: usize = live().map(|buffer| buffer.fresh()).sum();
         if labels == 0 {
             return None;
         }
         let drawn = pool.draw(settings.replay * live().count(), rng, order);
         let windows = order[..drawn].iter().map(|at| pool.window(*at));
         let replayed: usize = windows.clone().map(|window| window.labels.len()).sum();
-        let live_weight = 1.0 / labels as f32;
-        let replay_weight = REPLAY_WEIGHT / replayed.max(1) as f32;
-        let live = live().map(|track| Weighed(live_weight, Source::Live(track)));
-        let samples = live.chain(windows.map(|window| Weighed(replay_weight, Source::Replayed(window))));
-        let (params, steps) = (&fit.params, settings.bptt);
-        let loss = loss_and_gradient(engine, params, &settings.loss, steps, samples, (tape, &mut *gradient));
-        let Settings { optimizer, clip, ema, .. } = settings;
+
+        let of_live =
+            |buffer| WeightedWindow { origin: WindowOrigin::Live(buffer), label_weight: 1.0 / labels as f32 };
+        let of_replayed = |window| WeightedWindow {
+            origin: WindowOrigin::Replayed(window),
+            label_weight: REPLAY_WEIGHT / replayed.max(1) as f32,
+        };
+        let samples = live().map(|buffer| of_live(buffer)).chain(windows.map(of_replayed));
+
+        let LearnerSettings { loss, bptt, optimizer, clip, ema, .. } = settings;
+        let pass = GradientPass { engine, params: &fit.params, loss, longest: *bptt };
+        let loss = pass.run(samples, tape, gradient);
         let update = Update { engine, optimizer, clip: *clip, ema: *ema };
-        let (gradient_norm, outcome) = update.take((fit, next, guard), loss, gradient);
-        Some(Learned {
+        let taken = update.take(UpdatePlaces { fit, next, guard }, loss, gradient);
+
+        Some(UpdateReport {
             labels,
             loss,
-            gradient_norm,
-            applied: outcome == Outcome::Applied,
-            rolled_back: outcome == Outcome::RolledBack,
+            gradient_norm: taken.gradient_norm,
+            applied: taken.outcome == StepOutcome::Applied,
+            rolled_back: taken.outcome == StepOutcome::RolledBack,
         })
-    }
-}
-
-/// Where the window of a sample is, and the weight of each of its labels.
-#[derive(Clone, Copy)]
-struct Weighed<'a>(f32, Source<'a>);
-
-#[derive(Clone, Copy)]
-enum Source<'a> {
-    /// The last steps of a series, its fresh labels.
-    Live(&'a Track),
-    /// A window of the pool, all its labels.
-    Replayed(&'a Window),
-}
-
-impl Sample for Weighed<'_> {
-    fn steps(self) -> usize {
-        match self.1 {
-            Source::Live(track) => track.window().len(),
-            Source::Replayed(window) => window.steps,
-        }
-    }
-
-    fn fill(self, tape: &mut Tape, b: usize) {
-        match self.1 {
-            Source::Live(track) => {
-                for (t, step) in track.window().enumerate() {
-                    if t == 0 {
-                        tape.set_start(b, step.start);
-                    }
-                    tape.input_mut(t, b).copy_from_slice(step.input);
-                }
-            }
-            Source::Replayed(window) => {
-                tape.set_start(b, &window.start);
-                for (t, input) in window.inputs.chunks_exact(window.inputs.len() / window.steps).enumerate() {
-                    tape.input_mut(t, b).copy_from_slice(input);
-                }
-            }
-        }
-    }
-
-    fn add_loss(self, tape: &mut Tape, b: usize, loss: &Loss) -> f32 {
-        let mut add =
-            |step, slot, value| add_label(tape, (step, b), loss, slot * loss.width(), (value, self.0));
-        let mut total = 0.0;
-        match self.1 {
-            Source::Live(track) => {
-                for (t, step) in track.window().enumerate() {
-                    step.fresh().for_each(|(slot, value)| total += add(t, slot, value));
-                }
-            }
-            Source::Replayed(window) => {
-                for (t, labels) in window.labels.chunks_exact(window.labels.len() / window.steps).enumerate()
-                {
-                    labels.iter().enumerate().for_each(|(slot, value)| total += add(t, slot, *value));
-                }
-            }
-        }
-        total
     }
 }
 

@@ -1,4 +1,5 @@
-//! The numbers the network computes with: f32 in use, f64 where it is checked against finite differences.
+//! The numbers the network computes with: f32 in use, f64 where it is checked against finite
+//! differences.
 //! It must not know what is computed.
 
 use nalgebra::RealField;
@@ -8,15 +9,16 @@ pub fn finite_or_zero(value: f32) -> f32 {
     if value.is_finite() { value } else { 0.0 }
 }
 
-/// A state that overflowed (ReLU can) would make all later ones so: the series starts again from zero.
+/// Starts a state that overflowed again from zero. ReLU can overflow, and all later states would be
+/// infinite too.
 pub fn restart_if_overflown(state: &mut [f32]) {
     if !state.iter().all(|value| value.is_finite()) {
         state.fill(0.0);
     }
 }
 
-/// A float whose transcendental functions come from the `libm` crate, so that their bits are the same on
-/// every platform. (`exp` and `tanh` of nalgebra's `RealField` would be the platform's.)
+/// A float whose transcendental functions come from the `libm` crate, so that their bits are the
+/// same on every platform. (`exp` and `tanh` of nalgebra's `RealField` would be the platform's.)
 pub trait Real: RealField + Copy {
     /// The nearest value to `value`.
     fn of(value: f64) -> Self;

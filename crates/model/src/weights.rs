@@ -1,10 +1,11 @@
-//! The flat parameter vector as matrices, and matrices as a flat vector: parameters and gradients alike.
+//! The flat parameter vector as matrices, and matrices as a flat vector: parameters and gradients
+//! alike.
 //! It must not know what a cell does with them.
 
 use nalgebra::{DMatrix, DMatrixView, DVector};
 
 use super::real::Real;
-use super::spec::Layout;
+use super::spec::ParameterLayout;
 
 /// The parameters of one recurrent layer, or the gradient by them.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,14 +39,17 @@ pub struct Weights<F: Real> {
 }
 
 impl<F: Real> Weights<F> {
-    /// Copies the matrices out of `params` (`layout.len()` elements), whose rows lie one after another.
-    pub fn unpack(layout: &Layout, layers: usize, params: &DVector<F>) -> Weights<F> {
+    /// Copies the matrices out of `params` (`layout.len()` elements), whose rows lie one after
+    /// another.
+    pub fn unpack(layout: &ParameterLayout, layers: usize, params: &DVector<F>) -> Weights<F> {
         assert_eq!(params.len(), layout.len(), "parameters of another network");
+
         let matrix = |at: usize| {
             let parameter = &layout.parameters()[at];
             let values = &params.as_slice()[parameter.range()];
             DMatrix::from_row_slice(parameter.rows(), parameter.columns(), values)
         };
+
         let vector =
             |at: usize| DVector::from_column_slice(&params.as_slice()[layout.parameters()[at].range()]);
         let layer = |at| LayerWeights {
@@ -54,6 +58,7 @@ impl<F: Real> Weights<F> {
             b_ih: vector(at + 2),
             b_hh: vector(at + 3),
         };
+
         let head = 4 * layers;
         Weights {
             layers: (0..layers).map(|k| layer(4 * k)).collect(),
@@ -75,11 +80,13 @@ impl<F: Real> Weights<F> {
             flat.extend_from_slice(layer.b_ih.as_slice());
             flat.extend_from_slice(layer.b_hh.as_slice());
         }
+
         flat.extend_from_slice(self.head.w_hy.transpose().as_slice());
         flat.extend_from_slice(self.head.b_y.as_slice());
         if let Some(w_skip) = &self.head.w_skip {
             flat.extend_from_slice(w_skip.transpose().as_slice());
         }
+
         DVector::from_vec(flat)
     }
 }
@@ -97,12 +104,12 @@ pub fn affine<F: Real>(w: &DMatrix<F>, x: DMatrixView<'_, F>, b: &DVector<F>) ->
 mod tests {
     use super::*;
     use crate::spec::NetworkSpec;
-    use crate::spec::{Activation, Cell};
+    use crate::spec::{Activation, CellKind};
 
     #[test]
     fn unpacked_rows_are_pytorchs_and_pack_is_the_inverse() {
         let spec = NetworkSpec {
-            cell: Cell::Lstm,
+            cell: CellKind::Lstm,
             activation: Activation::Tanh,
             inputs: 3,
             hidden: 2,
@@ -110,7 +117,8 @@ mod tests {
             outputs: 2,
             skip: true,
         };
-        let layout = Layout::new(&spec);
+
+        let layout = ParameterLayout::new(&spec);
         let params = DVector::from_fn(layout.len(), |at, _| at as f64);
         let weights = Weights::unpack(&layout, 2, &params);
         assert_eq!(weights.layers[0].w_ih.row(1).iter().copied().collect::<Vec<_>>(), [3.0, 4.0, 5.0]);

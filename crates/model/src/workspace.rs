@@ -1,56 +1,60 @@
-//! The memory that learners of one recipe work in, one after another: it holds nothing between two calls.
+//! The memory that learners of one template work in, one after another: it holds nothing between
+//! two calls.
 //! It must not know what was learned.
 
-use super::fit::Fit;
-use super::kernel::{Engine, Floats, Tape};
+use super::kernel::{AlignedFloats, KernelEngine, KernelTape};
+use super::train_state::TrainState;
 
-/// Numbers on one tape, about: with its weights it stays in a core's second cache (1 MB).
+/// About how many numbers one tape holds. With the weights it stays in a core's second cache (1
+/// MB).
 const TAPE_LEN: usize = 160_000;
-/// Series on one tape: whole tiles, and a bound whatever the window.
+/// The least and the most series on one tape, whatever the window. The least fills whole tiles.
 const MIN_BATCH: usize = 8;
 const MAX_BATCH: usize = 64;
 
-/// Memory for predictions and updates, for any number of learners of one recipe.
+/// Memory for predictions and updates, for any number of learners of one template.
 #[derive(Debug, Clone)]
-pub struct Workspace {
-    pub(super) tape: Tape,
-    pub(super) gradient: Floats,
+pub struct LearnerWorkspace {
+    pub(super) tape: KernelTape,
+    pub(super) gradient: AlignedFloats,
     /// The weights after the update, until they are found good.
-    pub(super) next: Fit,
+    pub(super) next: TrainState,
     /// The numbers of the replay pool's windows, the drawn ones first.
     pub(super) order: Vec<usize>,
-    pub(super) prediction: Prediction,
+    pub(super) prediction: LearnerPrediction,
 }
 
-impl Workspace {
-    pub(super) fn new(engine: &Engine) -> Workspace {
+impl LearnerWorkspace {
+    pub(super) fn new(engine: &KernelEngine) -> LearnerWorkspace {
         let outputs = engine.spec().outputs;
-        Workspace {
+        LearnerWorkspace {
             tape: engine.tape(),
-            gradient: Floats::zeros(engine.len()),
-            next: Fit::new(Floats::zeros(engine.len())),
+            gradient: AlignedFloats::zeros(engine.len()),
+            next: TrainState::new(AlignedFloats::zeros(engine.len())),
             order: Vec::new(),
-            prediction: Prediction { outputs, raw: Vec::new(), ema: Vec::new() },
+            prediction: LearnerPrediction { outputs, raw: Vec::new(), ema: Vec::new() },
         }
     }
 }
 
-/// Series on one tape for windows of `steps` steps. The gradient is summed tape by tape, so it is part of what decides
-/// its bits, and depends on nothing but the network and the window.
-pub fn batch_of_a_tape(engine: &Engine, steps: usize) -> usize {
-    let columns = TAPE_LEN / Tape::column_len(engine.spec());
+/// Series on one tape for windows of `steps` steps.
+///
+/// The gradient is summed tape by tape, so this number is part of what decides its bits. It depends
+/// on nothing but the network and the window.
+pub fn batch_of_a_tape(engine: &KernelEngine, steps: usize) -> usize {
+    let columns = TAPE_LEN / KernelTape::column_len(engine.spec());
     (columns / steps.max(1)).clamp(MIN_BATCH, MAX_BATCH) / MIN_BATCH * MIN_BATCH
 }
 
 /// Outputs of one step of some series.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Prediction {
+pub struct LearnerPrediction {
     pub(super) outputs: usize,
     pub(super) raw: Vec<f32>,
     pub(super) ema: Vec<f32>,
 }
 
-impl Prediction {
+impl LearnerPrediction {
     /// By the weights as they are: O numbers for series `series`.
     pub fn raw(&self, series: usize) -> &[f32] {
         &self.raw[series * self.outputs..][..self.outputs]
@@ -66,6 +70,7 @@ impl Prediction {
         self.raw.len() / self.outputs
     }
 
+    /// Whether it is of no series.
     pub fn is_empty(&self) -> bool {
         self.raw.is_empty()
     }

@@ -15,7 +15,8 @@ pub struct Times {
     pub median: f64,
 }
 
-/// The time of `calls` calls, as criterion asks for it; `least` keeps the least time of one, in seconds.
+/// The time of `calls` calls, as criterion asks for it; `least` keeps the least time of one, in
+/// seconds.
 pub fn time_calls<R>(calls: u64, least: &mut f64, mut work: impl FnMut() -> R) -> Duration {
     let start = Instant::now();
     for _ in 0..calls {
@@ -35,13 +36,16 @@ pub fn is_timing() -> bool {
 /// Calls `work` for about a third of a second, or as often as the samples need.
 pub fn time<R>(mut work: impl FnMut() -> R) -> Times {
     let start = Instant::now();
+
     let mut calls = 0u32;
     while start.elapsed() < WARM_UP {
         black_box(work());
         calls += 1;
     }
+
     let share = SAMPLE.as_secs_f64() / start.elapsed().as_secs_f64();
     let per_sample = ((f64::from(calls) * share) as u32).max(1);
+
     let mut samples: Vec<f64> = (0..SAMPLES)
         .map(|_| {
             let start = Instant::now();
@@ -51,6 +55,7 @@ pub fn time<R>(mut work: impl FnMut() -> R) -> Times {
             start.elapsed().as_secs_f64() / f64::from(per_sample)
         })
         .collect();
+
     samples.sort_by(f64::total_cmp);
     Times { least: samples[0], median: samples[SAMPLES / 2] }
 }

@@ -1,4 +1,5 @@
-//! What benches and timing examples share: the work that is timed, how it is timed, what the core could do.
+//! What benches and timing examples share: the work that is timed, how it is timed, what the core
+//! could do.
 //! It must not know who reports the times, nor how.
 
 // Each of them uses a part.
@@ -9,18 +10,18 @@ pub mod online;
 pub mod peak;
 pub mod training;
 
-use tickcast_model::Cell;
+use tickcast_model::CellKind;
 
-pub const CELLS: [Cell; 3] = [Cell::Rnn, Cell::Lstm, Cell::Gru];
+pub const CELLS: [CellKind; 3] = [CellKind::Rnn, CellKind::Lstm, CellKind::Gru];
 
-pub fn name(cell: Cell) -> &'static str {
+pub fn name(cell: CellKind) -> &'static str {
     match cell {
-        Cell::Rnn => "rnn",
-        Cell::Lstm => "lstm",
-        Cell::Gru => "gru",
+        CellKind::Rnn => "rnn",
+        CellKind::Lstm => "lstm",
+        CellKind::Gru => "gru",
     }
 }
 
-pub fn cell(name: &str) -> Cell {
+pub fn cell(name: &str) -> CellKind {
     CELLS.into_iter().find(|cell| self::name(*cell) == name).expect("rnn, lstm or gru")
 }

@@ -2,7 +2,8 @@
 //! It must not know time.
 
 use tickcast_model::{
-    Activation, Cell, HUBER_DELTA, Learner, Loss, NetworkSpec, Optimizer, Recipe, Settings, Track, Workspace,
+    Activation, CellKind, HUBER_DELTA, Learner, LearnerSettings, LearnerTemplate, LearnerWorkspace, Loss,
+    NetworkSpec, Optimizer, SequenceBuffer,
 };
 
 /// Rounds after which the waves come again.
@@ -12,8 +13,8 @@ const POOL: usize = 256;
 
 pub struct Online {
     learner: Learner,
-    workspace: Workspace,
-    tracks: Vec<Track>,
+    workspace: LearnerWorkspace,
+    buffers: Vec<SequenceBuffer>,
     /// Steps from a step to each of its labels.
     lags: Vec<usize>,
     inputs: Vec<Vec<f32>>,
@@ -22,15 +23,16 @@ pub struct Online {
 
 impl Online {
     /// Label `slot` of a step is known `lags[slot]` rounds later.
-    fn new(spec: NetworkSpec, settings: Settings, lags: &[usize], series: usize) -> Online {
-        let recipe = Recipe::new(spec, settings);
-        let learner = Learner::new(&recipe);
+    fn new(spec: NetworkSpec, settings: LearnerSettings, lags: &[usize], series: usize) -> Online {
+        let template = LearnerTemplate::new(spec, settings);
+        let learner = Learner::new(&template);
         let wave = |round: usize, k: usize| {
             (std::f32::consts::TAU * (round * (k % 7 + 1)) as f32 / PERIOD as f32).sin()
         };
+
         Online {
-            workspace: recipe.workspace(),
-            tracks: (0..series).map(|_| learner.new_track()).collect(),
+            workspace: template.workspace(),
+            buffers: (0..series).map(|_| learner.new_buffer()).collect(),
             lags: lags.to_vec(),
             inputs: (0..PERIOD)
                 .map(|round| (0..series * spec.inputs).map(|k| wave(round, k)).collect())
@@ -40,21 +42,28 @@ impl Online {
         }
     }
 
-    /// As the forecaster makes one unless told otherwise, for 24 features and horizons 1, 6 and 24. Its replay pool is
-    /// full.
+    /// As the forecaster makes one unless told otherwise, for 24 features and horizons 1, 6 and 24.
+    /// Its replay pool is full.
     pub fn of_a_pipeline(series: usize) -> Online {
         let lags = [1, 6, 24];
-        let spec = NetworkSpec { outputs: lags.len(), skip: true, ..spec(Cell::Gru, 24, 32) };
-        let settings =
-            Settings { longest_lag: 24, replay: 2, loss: Loss::Huber { delta: HUBER_DELTA }, ..settings(32) };
+        let spec = NetworkSpec { outputs: lags.len(), skip: true, ..spec(CellKind::Gru, 24, 32) };
+
+        let settings = LearnerSettings {
+            longest_lag: 24,
+            replay: 2,
+            loss: Loss::Huber { delta: HUBER_DELTA },
+            ..settings(32)
+        };
+
         let mut online = Online::new(spec, settings, &lags, series);
-        // A track offers a window of 32 steps every 16 rounds once it holds 32 + 24 steps.
+        // A buffer offers a window of 32 steps every 16 rounds once it holds 32 + 24 steps.
         online.rounds(32 + 24 + POOL.div_ceil(series) * 16);
         online
     }
 
-    /// The plainest one: a window of `steps` steps, the label of the newest step, nothing replayed. Its window is full.
-    pub fn plain(cell: Cell, inputs: usize, hidden: usize, steps: usize, series: usize) -> Online {
+    /// The plainest one: a window of `steps` steps, the label of the newest step, nothing replayed.
+    /// Its window is full.
+    pub fn plain(cell: CellKind, inputs: usize, hidden: usize, steps: usize, series: usize) -> Online {
         let mut online = Online::new(spec(cell, inputs, hidden), settings(steps), &[0], series);
         online.rounds(2 * steps);
         online
@@ -68,28 +77,30 @@ impl Online {
 
     /// One step of every series. Returns something of what came out.
     pub fn round(&mut self) -> f32 {
-        let Online { learner, workspace, tracks, lags, inputs, round } = self;
+        let Online { learner, workspace, buffers, lags, inputs, round } = self;
         let inputs = &inputs[*round % PERIOD];
-        let features = inputs.len() / tracks.len();
-        let mut tracks: Vec<&mut Track> = tracks.iter_mut().collect();
-        let forecast = learner.predict(workspace, &mut tracks, inputs).raw(0)[0];
-        for (track, input) in tracks.iter_mut().zip(inputs.chunks_exact(features)) {
+        let features = inputs.len() / buffers.len();
+        let mut buffers: Vec<&mut SequenceBuffer> = buffers.iter_mut().collect();
+        let forecast = learner.predict(workspace, &mut buffers, inputs).raw(0)[0];
+
+        for (buffer, input) in buffers.iter_mut().zip(inputs.chunks_exact(features)) {
             for (slot, lag) in lags.iter().enumerate() {
-                track.label(*lag, slot, input[0]);
+                buffer.label(*lag, slot, input[0]);
             }
         }
-        let learned = learner.learn(workspace, &mut tracks);
+
+        let learned = learner.learn(workspace, &mut buffers);
         *round += 1;
         forecast + learned.map_or(0.0, |learned| learned.loss)
     }
 }
 
-fn spec(cell: Cell, inputs: usize, hidden: usize) -> NetworkSpec {
+fn spec(cell: CellKind, inputs: usize, hidden: usize) -> NetworkSpec {
     NetworkSpec { cell, activation: Activation::Tanh, inputs, hidden, layers: 1, outputs: 1, skip: false }
 }
 
-fn settings(bptt: usize) -> Settings {
-    Settings {
+fn settings(bptt: usize) -> LearnerSettings {
+    LearnerSettings {
         bptt,
         longest_lag: 0,
         stride: 1,

@@ -1,4 +1,5 @@
-//! The most that one core does: fused multiply-adds on registers alone, with the instructions the kernels take.
+//! The most that one core does: fused multiply-adds on registers alone, with the instructions the
+//! kernels take.
 //! It must not know networks.
 
 use std::hint::black_box;
@@ -7,7 +8,8 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::clock::time;
 
-/// Independent sums, enough to fill the pipelines of two units (latency 4), few enough for AVX2's 16 registers.
+/// Independent sums, enough to fill the pipelines of two units (latency 4), few enough for AVX2's
+/// 16 registers.
 const CHAINS: usize = 12;
 const ROUNDS: usize = 20_000;
 

@@ -1,14 +1,17 @@
-//! One training step: inputs filled in, forward, mean squared error at every step, backward through time, clip of the
-//! gradient's norm, Adam (and the averaged weights, which ride along in the same pass).
+//! One training step: inputs filled in, forward, mean squared error at every step, backward through
+//! time, clip of the gradient's norm, Adam (and the averaged weights, which ride along in the same
+//! pass).
 //! It must not know time.
 
-use tickcast_model::kernel::{Engine, Floats, Moments, Step, Tape};
-use tickcast_model::{Activation, BETAS, Cell, Loss, Network, NetworkSpec, Rule};
+use tickcast_model::kernel::{
+    AlignedFloats, BeforeAfter, KernelEngine, KernelMoments, KernelTape, KernelUpdate,
+};
+use tickcast_model::{Activation, BETAS, CellKind, Loss, Network, NetworkSpec, OptimizerRule};
 
 /// What decides how much work a step is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
-    pub cell: Cell,
+    pub cell: CellKind,
     pub inputs: usize,
     pub hidden: usize,
     pub steps: usize,
@@ -29,8 +32,9 @@ impl Shape {
         }
     }
 
-    /// FLOP of a step's matrix products, two a multiply-add: forward, back to the states, and to the weights, of cell
-    /// and head. What bends, the loss and the optimiser are not counted, though timed.
+    /// FLOP of a step's matrix products, two a multiply-add: forward, back to the states, and to
+    /// the weights, of cell and head. What bends, the loss and the optimiser are not counted,
+    /// though timed.
     pub fn flop(&self) -> usize {
         let rows = self.spec().gates() * self.hidden;
         let cell = 2 * rows * (self.inputs + self.hidden) + rows * self.hidden;
@@ -42,17 +46,17 @@ impl Shape {
 /// Weights and what the optimiser carries with them.
 #[derive(Clone)]
 struct Fit {
-    params: Floats,
-    ema: Floats,
-    moments: Moments,
+    params: AlignedFloats,
+    ema: AlignedFloats,
+    moments: KernelMoments,
 }
 
 /// A network in training on a window of made-up numbers.
 pub struct Training {
     shape: Shape,
-    engine: Engine,
-    tape: Tape,
-    gradient: Floats,
+    engine: KernelEngine,
+    tape: KernelTape,
+    gradient: AlignedFloats,
     fit: Fit,
     next: Fit,
     /// T × B × I.
@@ -63,14 +67,15 @@ pub struct Training {
 
 impl Training {
     pub fn new(shape: Shape) -> Training {
-        let engine = Engine::new(shape.spec());
-        let params = Floats::from_slice(&engine.pack(&Network::new(shape.spec()).initial_params(1)));
-        let fit = Fit { ema: params.clone(), params, moments: Moments::new(engine.len()) };
+        let engine = KernelEngine::new(shape.spec());
+        let params = AlignedFloats::from_slice(&engine.pack(&Network::new(shape.spec()).initial_params(1)));
+        let fit = Fit { ema: params.clone(), params, moments: KernelMoments::new(engine.len()) };
         let columns = shape.steps * shape.batch;
         let wave = |at: usize| (at as f32 * 0.7).sin();
+
         Training {
             tape: engine.tape(),
-            gradient: Floats::zeros(engine.len()),
+            gradient: AlignedFloats::zeros(engine.len()),
             next: fit.clone(),
             fit,
             inputs: (0..columns * shape.inputs).map(wave).collect(),
@@ -90,24 +95,28 @@ impl Training {
         }
         engine.forward(&fit.params, tape);
         let weight = 1.0 / self.labels.len() as f32;
+
         let mut loss = 0.0;
         for ((t, b), label) in columns.zip(&self.labels) {
             let (output, slope) = tape.output_and_slope_mut(t, b);
             loss += Loss::Mse.add(output, *label, weight, slope);
         }
+
         gradient.fill(0.0);
         engine.prepare_backward(&fit.params, tape);
         engine.backward(&fit.params, tape, gradient);
-        engine.update(Step {
-            rule: Rule::Adam { betas: BETAS },
+
+        engine.update(KernelUpdate {
+            rule: OptimizerRule::Adam { betas: BETAS },
             lr: 1e-3,
             scale: (1.0 / (engine.norm(gradient) + 1e-6)).min(1.0),
             ema_decay: 0.995,
             gradient,
-            params: (&fit.params, &mut next.params),
-            ema: (&fit.ema, &mut next.ema),
-            moments: (&fit.moments, &mut next.moments),
+            params: BeforeAfter { before: &fit.params, after: &mut next.params },
+            ema: BeforeAfter { before: &fit.ema, after: &mut next.ema },
+            moments: BeforeAfter { before: &fit.moments, after: &mut next.moments },
         });
+
         std::mem::swap(fit, next);
         loss
     }

@@ -1,7 +1,7 @@
 //! The gated recurrent unit, as PyTorch's `nn.GRU`: the reset gate acts after the hidden product.
 //! It must not know time, batch or layers.
 
-use super::{Backward, Forward, Recurrence};
+use super::recurrence::{BackwardStep, ForwardStep, Recurrence};
 use crate::real::Real;
 
 /// With u = W_ih x_t + b_ih and v = W_hh h_{t-1} + b_hh in PyTorch's order r, z, n:
@@ -13,7 +13,7 @@ use crate::real::Real;
 pub struct Gru;
 
 impl<F: Real> Recurrence<F> for Gru {
-    fn forward(&self, step: Forward<'_, F>) {
+    fn forward(&self, step: ForwardStep<'_, F>) {
         let units = step.h.len();
         for j in 0..units {
             let [at_r, at_z, at_n] = [j, units + j, 2 * units + j];
@@ -28,7 +28,7 @@ impl<F: Real> Recurrence<F> for Gru {
     }
 
     /// σ′ = σ(1 − σ), tanh′ = 1 − tanh²
-    fn backward(&self, step: Backward<'_, F>) {
+    fn backward(&self, step: BackwardStep<'_, F>) {
         let (one, units) = (F::one(), step.h.len());
         for j in 0..units {
             let [at_r, at_z, at_n] = [j, units + j, 2 * units + j];
@@ -57,7 +57,8 @@ mod tests {
         let ln3 = 3f64.ln();
         let mut gates = [ln3, 0.0, 0.25 * ln3];
         let mut h = [0.0];
-        Gru.forward(Forward {
+
+        Gru.forward(ForwardStep {
             gates: &mut gates,
             hidden: &[0.0, -ln3, ln3],
             h_before: &[2.0],
@@ -65,6 +66,7 @@ mod tests {
             h: &mut h,
             c: &mut [],
         });
+
         for (gate, expected) in gates.into_iter().zip([0.75, 0.25, 0.8]) {
             assert!((gate - expected).abs() < 1e-15, "{gate} {expected}");
         }

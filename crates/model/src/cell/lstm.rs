@@ -1,7 +1,7 @@
 //! The long short-term memory cell, as PyTorch's `nn.LSTM`.
 //! It must not know time, batch or layers.
 
-use super::{Backward, Forward, Recurrence};
+use super::recurrence::{BackwardStep, ForwardStep, Recurrence};
 use crate::real::Real;
 
 /// With the gates a = W_ih x_t + b_ih + W_hh h_{t-1} + b_hh in PyTorch's order i, f, g, o:
@@ -13,7 +13,7 @@ use crate::real::Real;
 pub struct Lstm;
 
 impl<F: Real> Recurrence<F> for Lstm {
-    fn forward(&self, step: Forward<'_, F>) {
+    fn forward(&self, step: ForwardStep<'_, F>) {
         let units = step.h.len();
         for j in 0..units {
             let at = [j, units + j, 2 * units + j, 3 * units + j];
@@ -28,23 +28,26 @@ impl<F: Real> Recurrence<F> for Lstm {
     }
 
     /// σ′ = σ(1 − σ), tanh′ = 1 − tanh²; c_t is reached through h_t and from c_{t+1}.
-    fn backward(&self, step: Backward<'_, F>) {
+    fn backward(&self, step: BackwardStep<'_, F>) {
         let (one, units) = (F::one(), step.h.len());
         for j in 0..units {
             let at = [j, units + j, 2 * units + j, 3 * units + j];
             let [i, f, g, o] = at.map(|k| step.gates[k]);
             let tanh_c = step.c[j].hyperbolic_tangent();
             let d_c = step.d_c[j] + step.d_h[j] * o * (one - tanh_c * tanh_c);
+
             let slopes = [
                 d_c * g * i * (one - i),
                 d_c * step.c_before[j] * f * (one - f),
                 d_c * i * (one - g * g),
                 step.d_h[j] * tanh_c * o * (one - o),
             ];
+
             for (k, slope) in at.into_iter().zip(slopes) {
                 step.d_input[k] = slope;
                 step.d_hidden[k] = slope;
             }
+
             step.d_c[j] = d_c * f;
         }
     }
@@ -60,7 +63,8 @@ mod tests {
         let ln3 = 3f64.ln();
         let mut gates = [ln3, 0.0, 0.0, 0.5];
         let (mut h, mut c) = ([0.0], [0.0]);
-        Lstm.forward(Forward {
+
+        Lstm.forward(ForwardStep {
             gates: &mut gates,
             hidden: &[0.0, -ln3, ln3, -0.5],
             h_before: &[0.3],
@@ -68,6 +72,7 @@ mod tests {
             h: &mut h,
             c: &mut c,
         });
+
         for (gate, expected) in gates.into_iter().zip([0.75, 0.25, 0.8, 0.5]) {
             assert!((gate - expected).abs() < 1e-15, "{gate} {expected}");
         }

@@ -1,7 +1,7 @@
 //! The simple (Elman) cell, as PyTorch's `nn.RNN`.
 //! It must not know time, batch or layers.
 
-use super::{Backward, Forward, Recurrence};
+use super::recurrence::{BackwardStep, ForwardStep, Recurrence};
 use crate::real::Real;
 use crate::spec::Activation;
 
@@ -11,7 +11,7 @@ pub struct Rnn {
 }
 
 impl<F: Real> Recurrence<F> for Rnn {
-    fn forward(&self, step: Forward<'_, F>) {
+    fn forward(&self, step: ForwardStep<'_, F>) {
         for j in 0..step.h.len() {
             let sum = step.gates[j] + step.hidden[j];
             step.h[j] = match self.activation {
@@ -24,7 +24,7 @@ impl<F: Real> Recurrence<F> for Rnn {
         }
     }
 
-    fn backward(&self, step: Backward<'_, F>) {
+    fn backward(&self, step: BackwardStep<'_, F>) {
         for j in 0..step.h.len() {
             let slope = match self.activation {
                 // tanh′ = 1 − tanh²
@@ -35,6 +35,7 @@ impl<F: Real> Recurrence<F> for Rnn {
                 // σ′ = σ(1 − σ)
                 Activation::Sigmoid => step.h[j] * (F::one() - step.h[j]),
             };
+
             step.d_input[j] = step.d_h[j] * slope;
             step.d_hidden[j] = step.d_input[j];
         }
@@ -47,7 +48,7 @@ mod tests {
 
     fn run(activation: Activation, input: f64, hidden: f64) -> f64 {
         let (mut gates, mut h) = ([input], [0.0]);
-        Rnn { activation }.forward(Forward {
+        Rnn { activation }.forward(ForwardStep {
             gates: &mut gates,
             hidden: &[hidden],
             h_before: &[0.0],

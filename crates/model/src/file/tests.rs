@@ -3,7 +3,8 @@
 
 use super::*;
 use crate::golden::Golden;
-use crate::network::{Network, State};
+use crate::network::{Network, NetworkState};
+use crate::spec::Activation;
 use nalgebra::DMatrix;
 use proptest::prelude::*;
 
@@ -11,7 +12,7 @@ use proptest::prelude::*;
 const PYTORCH: &[u8] = include_bytes!("../../tests/golden/pytorch_gru.safetensors");
 const PYTORCH_RUN: &str = include_str!("../../tests/golden/pytorch_gru.json");
 
-fn spec(cell: Cell) -> NetworkSpec {
+fn spec(cell: CellKind) -> NetworkSpec {
     NetworkSpec {
         cell,
         activation: Activation::Tanh,
@@ -24,7 +25,7 @@ fn spec(cell: Cell) -> NetworkSpec {
 }
 
 fn params(spec: &NetworkSpec) -> DVector<f32> {
-    DVector::from_fn(Layout::new(spec).len(), |at, _| (at as f32 + 0.1).sin())
+    DVector::from_fn(ParameterLayout::new(spec).len(), |at, _| (at as f32 + 0.1).sin())
 }
 
 fn file(spec: &NetworkSpec) -> Vec<u8> {
@@ -50,12 +51,12 @@ fn edited(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
 }
 
 fn fault(bytes: &[u8]) -> String {
-    read(bytes, &spec(Cell::Gru)).expect_err("a bad file").to_string()
+    read(bytes, &spec(CellKind::Gru)).expect_err("a bad file").to_string()
 }
 
 #[test]
 fn weights_come_back_bit_for_bit() {
-    for cell in [Cell::Rnn, Cell::Lstm, Cell::Gru] {
+    for cell in [CellKind::Rnn, CellKind::Lstm, CellKind::Gru] {
         for skip in [true, false] {
             let spec = NetworkSpec { skip, ..spec(cell) };
             let mut params = params(&spec);
@@ -74,8 +75,9 @@ fn weights_come_back_bit_for_bit() {
 #[test]
 fn the_file_says_what_it_holds() {
     let extra = BTreeMap::from([("features".to_string(), "temp, wind".to_string())]);
-    let bytes = write(&spec(Cell::Gru), &params(&spec(Cell::Gru)), &extra).unwrap();
+    let bytes = write(&spec(CellKind::Gru), &params(&spec(CellKind::Gru)), &extra).unwrap();
     let said: Vec<(String, String)> = metadata(&bytes).unwrap().into_iter().collect();
+
     let expected = [
         ("activation", "tanh"),
         ("cell", "gru"),
@@ -86,20 +88,23 @@ fn the_file_says_what_it_holds() {
         ("outputs", "2"),
         ("skip", "true"),
     ];
+
     assert_eq!(said, expected.map(|(key, value)| (key.to_string(), value.to_string())));
     assert!(metadata(PYTORCH).unwrap().is_empty());
 }
 
 #[test]
 fn a_file_of_pytorchs_gives_pytorchs_outputs_and_goes_back_the_same() {
-    let (spec, run) = (spec(Cell::Gru), Golden::load(PYTORCH_RUN));
+    let (spec, run) = (spec(CellKind::Gru), Golden::load(PYTORCH_RUN));
     let params = read(PYTORCH, &spec).unwrap();
     let inputs = run.singles("inputs");
     let batch = 2;
     let inputs = DMatrix::from_column_slice(spec.inputs, inputs.len() / spec.inputs, &inputs);
-    let outputs = Network::new(spec).forward(&params, inputs, &State::zeros(&spec, batch)).outputs().clone();
+    let outputs =
+        Network::new(spec).forward(&params, inputs, &NetworkState::zeros(&spec, batch)).outputs().clone();
     let expected = run.singles("outputs");
     assert_eq!(outputs.len(), expected.len());
+
     for (output, expected) in outputs.iter().zip(expected) {
         assert!((output - expected).abs() < 1e-6, "{output} {expected}");
     }
@@ -109,6 +114,7 @@ fn a_file_of_pytorchs_gives_pytorchs_outputs_and_goes_back_the_same() {
         safetensors::SafeTensors::deserialize(PYTORCH).unwrap(),
     );
     assert_eq!(ours.len(), theirs.len());
+
     for (name, tensor) in theirs.iter() {
         assert_eq!(ours.tensor(name).unwrap(), tensor, "{name}");
     }
@@ -116,9 +122,16 @@ fn a_file_of_pytorchs_gives_pytorchs_outputs_and_goes_back_the_same() {
 
 #[test]
 fn doubles_are_rounded() {
-    let spec =
-        NetworkSpec { cell: Cell::Rnn, inputs: 1, hidden: 1, layers: 1, outputs: 1, ..spec(Cell::Rnn) };
-    let layout = Layout::new(&spec);
+    let spec = NetworkSpec {
+        cell: CellKind::Rnn,
+        inputs: 1,
+        hidden: 1,
+        layers: 1,
+        outputs: 1,
+        ..spec(CellKind::Rnn)
+    };
+
+    let layout = ParameterLayout::new(&spec);
     let tensors = layout.parameters().iter().enumerate().map(|(at, p)| {
         let (name, shape) = (&p.name, &p.shape);
         format!(r#""{name}":{{"dtype":"F64","shape":{shape:?},"data_offsets":[{},{}]}}"#, 8 * at, 8 * at + 8)
@@ -127,6 +140,7 @@ fn doubles_are_rounded() {
     let mut bytes = with_header(&header, 0);
     (0..7).for_each(|at| bytes.extend_from_slice(&(0.1 * f64::from(at)).to_le_bytes()));
     assert_eq!(read(&bytes, &spec).unwrap()[3], 0.3);
+
     let last = bytes.len() - 8;
     bytes[last..].copy_from_slice(&1e300f64.to_le_bytes());
     let fault = read(&bytes, &spec).unwrap_err().to_string();
@@ -135,17 +149,18 @@ fn doubles_are_rounded() {
 
 #[test]
 fn every_bad_file_says_what_is_wrong() {
-    let good = file(&spec(Cell::Gru));
+    let good = file(&spec(CellKind::Gru));
     let renamed = edited(&good, "head.bias", "neck.bias");
+
     let cases = [
         (renamed, "it lacks head.bias [2]; it has neck.bias [2], unknown to this network"),
-        (file(&NetworkSpec { skip: false, ..spec(Cell::Gru) }), "it lacks skip.weight [2, 3]"),
+        (file(&NetworkSpec { skip: false, ..spec(CellKind::Gru) }), "it lacks skip.weight [2, 3]"),
         (
-            file(&NetworkSpec { layers: 3, ..spec(Cell::Gru) }),
+            file(&NetworkSpec { layers: 3, ..spec(CellKind::Gru) }),
             "it has bias_hh_l2 [12], bias_ih_l2 [12], weight_hh_l2 [12, 4] and 1 more, unknown to this network",
         ),
         (
-            file(&NetworkSpec { inputs: 5, ..spec(Cell::Gru) }),
+            file(&NetworkSpec { inputs: 5, ..spec(CellKind::Gru) }),
             "tensor weight_ih_l0 has the shape [12, 5], this network needs [12, 3]",
         ),
         (
@@ -156,7 +171,7 @@ fn every_bad_file_says_what_is_wrong() {
             edited(&good, r#"{"dtype":"F32","shape":[2],"#, r#"{"dtype":"I32","shape":[2],"#),
             "tensor head.bias is of type I32, only F32 and F64 can be read",
         ),
-        (file(&spec(Cell::Lstm)), "the file's cell is lstm, this network's gru"),
+        (file(&spec(CellKind::Lstm)), "the file's cell is lstm, this network's gru"),
         (
             edited(&good, r#""cell":"gru""#, "\"cell\":\"\\u001b[2J\""),
             "the file's cell is \\u{1b}[2J, this network's gru",
@@ -179,6 +194,7 @@ fn every_bad_file_says_what_is_wrong() {
             "it lacks weight_ih_l0 [12, 3], weight_hh_l0 [12, 4], bias_ih_l0 [12] and 8 more",
         ),
     ];
+
     for (bytes, expected) in cases {
         assert_eq!(fault(&bytes), expected);
     }
@@ -186,7 +202,7 @@ fn every_bad_file_says_what_is_wrong() {
 
 #[test]
 fn a_weight_that_is_no_number_is_named() {
-    let spec = spec(Cell::Gru);
+    let spec = spec(CellKind::Gru);
     let nan = "tensor weight_ih_l0 is NaN at [0, 2], weights must be finite 32-bit floats";
     let mut bytes = file(&spec);
     let at = bytes.len() - 4 * 244;
@@ -200,13 +216,13 @@ fn a_weight_that_is_no_number_is_named() {
 
 #[test]
 fn only_what_no_shape_betrays_is_read_from_metadata() {
-    let relu = NetworkSpec { activation: Activation::Relu, ..spec(Cell::Rnn) };
-    let fault = read(&file(&relu), &spec(Cell::Rnn)).unwrap_err().to_string();
+    let relu = NetworkSpec { activation: Activation::Relu, ..spec(CellKind::Rnn) };
+    let fault = read(&file(&relu), &spec(CellKind::Rnn)).unwrap_err().to_string();
     assert_eq!(fault, "the file's activation is relu, this network's tanh");
-    let gru = NetworkSpec { activation: Activation::Relu, ..spec(Cell::Gru) };
-    assert!(read(&file(&gru), &spec(Cell::Gru)).is_ok(), "a GRU has no choice");
-    let hidden = edited(&file(&spec(Cell::Gru)), r#""hidden":"4""#, r#""hidden":"9""#);
-    assert!(read(&hidden, &spec(Cell::Gru)).is_ok());
+    let gru = NetworkSpec { activation: Activation::Relu, ..spec(CellKind::Gru) };
+    assert!(read(&file(&gru), &spec(CellKind::Gru)).is_ok(), "a GRU has no choice");
+    let hidden = edited(&file(&spec(CellKind::Gru)), r#""hidden":"4""#, r#""hidden":"9""#);
+    assert!(read(&hidden, &spec(CellKind::Gru)).is_ok());
 }
 
 #[test]
@@ -237,9 +253,9 @@ proptest! {
 
     #[test]
     fn random_bytes_do_no_harm(length in 0u64..64, bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
-        prop_assert!(read(&bytes, &spec(Cell::Gru)).is_err());
+        prop_assert!(read(&bytes, &spec(CellKind::Gru)).is_err());
         let plausible = [&length.to_le_bytes()[..], &bytes].concat();
-        prop_assert!(read(&plausible, &spec(Cell::Gru)).is_err());
+        prop_assert!(read(&plausible, &spec(CellKind::Gru)).is_err());
     }
 
     #[test]
@@ -247,12 +263,14 @@ proptest! {
         changes in proptest::collection::vec((0usize..2000, any::<u8>()), 1..8),
         cut in 0usize..3000,
     ) {
-        let spec = spec(Cell::Gru);
+        let spec = spec(CellKind::Gru);
+
         let mut bytes = file(&spec);
         for (at, value) in changes {
             let at = at % bytes.len();
             bytes[at] = value;
         }
+
         bytes.truncate(cut.max(8));
         if let Ok(params) = read(&bytes, &spec) {
             prop_assert!(params.len() == 244 && params.iter().all(|value| value.is_finite()));

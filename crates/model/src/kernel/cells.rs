@@ -1,4 +1,5 @@
-//! What each cell does with its sums, vector by vector: the equations of `cell/`, and their derivatives.
+//! What each cell does with its sums, vector by vector: the equations of `cell/`, and their
+//! derivatives.
 //! It must not know layers, memory or products.
 
 use pulp::Simd;
@@ -12,14 +13,17 @@ pub struct Past<S: Simd> {
     pub h: S::f32s,
     /// h_{t-1}, of the GRU only.
     pub h_before: S::f32s,
-    /// c_{t-1} and tanh(c_t), of the LSTM only.
+    /// c_{t-1}, of the LSTM only.
     pub c_before: S::f32s,
+    /// tanh(c_t), of the LSTM only.
     pub tanh_c: S::f32s,
 }
 
-/// The elementwise part of a cell. `SUMS` vectors come in for each vector of units; forwards they become the activated
-/// gates that the tape keeps, backwards the derivatives by the sums.
+/// The elementwise part of a cell. `SUMS` vectors come in for each vector of units. Forwards they
+/// become the activated gates, which the tape keeps. Backwards they become the derivatives by the
+/// sums.
 pub trait Fused: Copy {
+    /// Vectors of sums for a vector of units.
     const SUMS: usize;
     /// Whether it has a cell state c.
     const MEMORY: bool;
@@ -27,7 +31,8 @@ pub trait Fused: Copy {
     const TAPED: bool;
     /// Whether the hidden product of gate 2 has a sum of its own, the last.
     const APART: bool = false;
-    /// From the sums, h_{t-1} and c_{t-1} of one vector of units: h_t. Out: gates, c_t, tanh(c_t).
+    /// Gives h_t of one vector of units from its sums, h_{t-1} and c_{t-1}. Out: the activated
+    /// gates in `sums`, c_t in `c`, tanh(c_t) in `tanh_c`.
     fn forward<S: Simd>(
         self,
         simd: S,
@@ -36,8 +41,10 @@ pub trait Fused: Copy {
         c: &mut S::f32s,
         tanh_c: &mut S::f32s,
     ) -> S::f32s;
-    /// From the derivative by h_t: that by the sums (in place of `gates`) and the part of the derivative by h_{t-1}
-    /// that does not go through a product. `d_c` is the derivative by c_t, and becomes that by c_{t-1}.
+    /// From the derivative by h_t: the derivative by the sums, in place of `gates`. `d_c` comes in
+    /// as the derivative by c_t and goes out as that by c_{t-1}.
+    ///
+    /// Returns the part of the derivative by h_{t-1} that does not go through a product.
     fn backward<S: Simd>(
         self,
         simd: S,
@@ -48,6 +55,7 @@ pub trait Fused: Copy {
     ) -> S::f32s;
 }
 
+/// Its sums are i, f, g, o.
 #[derive(Clone, Copy)]
 pub struct Lstm;
 
@@ -71,6 +79,7 @@ impl Fused for Lstm {
         *c = simd.mul_add_f32s(f, *c, simd.mul_f32s(i, g));
         *tanh_c = tanh(simd, *c);
         (sums[0], sums[1], sums[2], sums[3]) = (i, f, g, o);
+
         simd.mul_f32s(o, *tanh_c)
     }
 
@@ -91,11 +100,13 @@ impl Fused for Lstm {
         gates[2] = simd.mul_f32s(simd.mul_f32s(d, i), one_less_square(simd, g));
         gates[3] = simd.mul_f32s(simd.mul_f32s(d_h, past.tanh_c), times_rest(simd, o));
         *d_c = simd.mul_f32s(d, f);
+
         simd.splat_f32s(0.0)
     }
 }
 
-/// Its sums are r, z, the input's part of n, and the hidden part v_n, which the reset gate stands between.
+/// Its sums are r, z, the input's part u_n of n, and the hidden part v_n. The last two are kept
+/// apart because the reset gate multiplies v_n alone.
 #[derive(Clone, Copy)]
 pub struct Gru;
 
@@ -118,6 +129,7 @@ impl Fused for Gru {
         let (r, z) = (sigmoid(simd, sums[0]), sigmoid(simd, sums[1]));
         let n = tanh(simd, simd.mul_add_f32s(r, sums[3], sums[2]));
         (sums[0], sums[1], sums[2]) = (r, z, n);
+
         simd.mul_add_f32s(z, simd.sub_f32s(h_before, n), n)
     }
 
@@ -138,6 +150,7 @@ impl Fused for Gru {
         gates[1] = simd.mul_f32s(d_z, simd.mul_f32s(z, rest));
         gates[2] = d_n;
         gates[3] = simd.mul_f32s(d_n, r);
+
         simd.mul_f32s(d_h, z)
     }
 }
@@ -186,6 +199,7 @@ impl Fused for Simple {
             Activation::Sigmoid => times_rest(simd, past.h),
             Activation::Relu => simd.select_f32s(simd.less_than_f32s(zero, past.h), one, zero),
         };
+
         gates[0] = simd.mul_f32s(d_h, slope);
         zero
     }

@@ -11,36 +11,39 @@ const LINE: usize = 64;
 const SLACK: usize = LINE / size_of::<f32>();
 
 /// A fixed number of f32, aligned to 64 bytes.
-pub struct Floats {
+pub struct AlignedFloats {
     /// Longer than needed by a line: the numbers begin at its first multiple of 64 bytes.
     store: Vec<f32>,
     skip: usize,
     len: usize,
 }
 
-impl Floats {
-    pub fn zeros(len: usize) -> Floats {
+impl AlignedFloats {
+    /// `len` zeros.
+    pub fn zeros(len: usize) -> AlignedFloats {
         let store = vec![0.0; len + SLACK];
-        // An allocator gives f32 at multiples of four bytes, so this is at most 15; what it may not tell is none.
+        // An allocator gives f32 at multiples of four bytes, so this is at most 15. `align_offset`
+        // may also give no answer, which is `usize::MAX`; `min` bounds it then.
         let skip = store.as_ptr().align_offset(LINE).min(SLACK);
-        Floats { store, skip, len }
+        AlignedFloats { store, skip, len }
     }
 
-    pub fn from_slice(values: &[f32]) -> Floats {
-        let mut floats = Floats::zeros(values.len());
+    /// A copy of `values`.
+    pub fn from_slice(values: &[f32]) -> AlignedFloats {
+        let mut floats = AlignedFloats::zeros(values.len());
         floats.copy_from_slice(values);
         floats
     }
 
-    /// Makes it `len` long if it is shorter: what it holds is lost then.
+    /// Makes it `len` long if it is shorter. What it held is lost then.
     pub fn reserve(&mut self, len: usize) {
         if self.len < len {
-            *self = Floats::zeros(len);
+            *self = AlignedFloats::zeros(len);
         }
     }
 }
 
-impl Deref for Floats {
+impl Deref for AlignedFloats {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
@@ -48,25 +51,25 @@ impl Deref for Floats {
     }
 }
 
-impl DerefMut for Floats {
+impl DerefMut for AlignedFloats {
     fn deref_mut(&mut self) -> &mut [f32] {
         &mut self.store[self.skip..self.skip + self.len]
     }
 }
 
-impl Default for Floats {
-    fn default() -> Floats {
-        Floats::zeros(0)
+impl Default for AlignedFloats {
+    fn default() -> AlignedFloats {
+        AlignedFloats::zeros(0)
     }
 }
 
-impl Clone for Floats {
-    fn clone(&self) -> Floats {
-        // A copy lies elsewhere, so it begins elsewhere.
-        Floats::from_slice(self)
+impl Clone for AlignedFloats {
+    fn clone(&self) -> AlignedFloats {
+        // A copy lies elsewhere, so other elements have to be skipped.
+        AlignedFloats::from_slice(self)
     }
 
-    fn clone_from(&mut self, source: &Floats) {
+    fn clone_from(&mut self, source: &AlignedFloats) {
         if self.len == source.len {
             self.copy_from_slice(source);
         } else {
@@ -75,27 +78,27 @@ impl Clone for Floats {
     }
 }
 
-impl PartialEq for Floats {
-    fn eq(&self, other: &Floats) -> bool {
+impl PartialEq for AlignedFloats {
+    fn eq(&self, other: &AlignedFloats) -> bool {
         **self == **other
     }
 }
 
-impl fmt::Debug for Floats {
+impl fmt::Debug for AlignedFloats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.deref().fmt(f)
     }
 }
 
-impl Serialize for Floats {
+impl Serialize for AlignedFloats {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.deref().serialize(serializer)
     }
 }
 
-impl<'de> Deserialize<'de> for Floats {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Floats, D::Error> {
-        Ok(Floats::from_slice(&Vec::<f32>::deserialize(deserializer)?))
+impl<'de> Deserialize<'de> for AlignedFloats {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<AlignedFloats, D::Error> {
+        Ok(AlignedFloats::from_slice(&Vec::<f32>::deserialize(deserializer)?))
     }
 }
 
@@ -105,11 +108,11 @@ mod tests {
 
     #[test]
     fn every_copy_begins_at_a_cache_line() {
-        let mut floats = Floats::from_slice(&[1.0, 2.0, 3.0]);
-        let copies: Vec<Floats> = (0..20).map(|_| floats.clone()).collect();
+        let mut floats = AlignedFloats::from_slice(&[1.0, 2.0, 3.0]);
+        let copies: Vec<AlignedFloats> = (0..20).map(|_| floats.clone()).collect();
         assert!(copies.iter().all(|copy| copy.as_ptr().align_offset(LINE) == 0 && *copy == floats));
         let bytes = postcard::to_stdvec(&floats).unwrap();
-        assert_eq!(postcard::from_bytes::<Floats>(&bytes).unwrap(), floats);
+        assert_eq!(postcard::from_bytes::<AlignedFloats>(&bytes).unwrap(), floats);
         floats.reserve(2);
         assert_eq!(*floats, [1.0, 2.0, 3.0]);
         floats.reserve(4);

@@ -1,4 +1,5 @@
-//! The linear read-out, along the lanes of the hidden units: it has few outputs, so lanes of outputs would be idle.
+//! The linear read-out. Its lanes are hidden units: it has few outputs, so lanes of outputs would
+//! be idle.
 //! It must not know cells or layers.
 
 use std::array::from_fn;
@@ -6,12 +7,12 @@ use std::array::from_fn;
 use pulp::{Simd, WithSimd};
 
 use super::lanes::parts;
-use super::panels::{Head, LANES, padded};
+use super::panels::{HeadPanels, LANES, padded};
 use super::products::Columns;
 
 /// y_t = b_y + W_skip x_t + W_hy h_t, for every column.
 pub struct ReadOut<'a> {
-    pub head: &'a Head,
+    pub head: &'a HeadPanels,
     pub params: &'a [f32],
     /// Padded I each.
     pub inputs: Columns<'a>,
@@ -30,12 +31,15 @@ impl WithSimd for ReadOut<'_> {
         let head = self.head;
         let params = &self.params[head.range()];
         let outputs = self.outputs.chunks_exact_mut(head.outputs).take(self.columns);
+
         for (column, outputs) in outputs.enumerate() {
             let x = S::as_simd_f32s(self.inputs.column(column, padded(head.inputs))).0;
             let h = S::as_simd_f32s(self.hidden.column(column, padded(head.hidden))).0;
+
             for (o, output) in outputs.iter_mut().enumerate() {
                 let row = S::as_simd_f32s(&params[head.row(o)..][..head.row_len()]).0;
                 let (skip, from_hidden) = row.split_at(x.len());
+
                 let mut lanes = [0.0; LANES];
                 for part in 0..parts::<S>() {
                     let mut sum = simd.splat_f32s(0.0);
@@ -47,6 +51,7 @@ impl WithSimd for ReadOut<'_> {
                     }
                     S::as_mut_simd_f32s(&mut lanes).0[part] = sum;
                 }
+
                 *output = params[o] + total(lanes);
             }
         }
@@ -61,9 +66,10 @@ fn total(lanes: [f32; LANES]) -> f32 {
     (four[0] + four[2]) + (four[1] + four[3])
 }
 
-/// From the derivatives by the outputs: that by the top layer's h, and the gradient by the head's weights.
+/// From the derivatives by the outputs: the derivative by the top layer's h, and the gradient by
+/// the head's weights.
 pub struct ReadBack<'a> {
-    pub head: &'a Head,
+    pub head: &'a HeadPanels,
     pub params: &'a [f32],
     /// Padded I each.
     pub inputs: Columns<'a>,
@@ -87,9 +93,11 @@ impl WithSimd for ReadBack<'_> {
         let gradient = &mut self.gradient[head.range()];
         let slopes = self.slopes.chunks_exact(head.outputs).take(self.columns);
         let d_h = self.d_h.chunks_exact_mut(padded(head.hidden));
+
         for (slopes, d_h) in slopes.zip(d_h) {
             let d_h = S::as_mut_simd_f32s(d_h).0;
             d_h.fill(simd.splat_f32s(0.0));
+
             for (o, slope) in slopes.iter().enumerate() {
                 gradient[o] += slope;
                 let factor = simd.splat_f32s(*slope);
@@ -99,6 +107,7 @@ impl WithSimd for ReadBack<'_> {
                 }
             }
         }
+
         for o in 0..head.outputs {
             let slopes = Columns { values: &self.slopes[o..], stride: head.outputs };
             let row = &mut gradient[head.row(o)..][..head.row_len()];
@@ -106,7 +115,9 @@ impl WithSimd for ReadBack<'_> {
             add_row(simd, skip, slopes, self.inputs, self.columns);
             add_row(simd, from_hidden, slopes, self.hidden, self.columns);
         }
-        // A filled-up unit may hold a number (σ(0) is one): its weight is none, so it has no gradient.
+
+        // A filled-up unit may hold a number: σ(0) is a half. It has no weight in the network, so
+        // no gradient may be left for it.
         for o in 0..head.outputs {
             let row = &mut gradient[head.row(o)..][..head.row_len()];
             row[padded(head.inputs) + head.hidden..].fill(0.0);
@@ -130,7 +141,8 @@ fn add_row<S: Simd>(simd: S, row: &mut [f32], slopes: Columns<'_>, x: Columns<'_
     }
 }
 
-/// The first `N` vectors of `row`, which begin at `lane` of x: their sums stay in registers over all columns.
+/// The first `N` vectors of `row`, which begin at `lane` of x: their sums stay in registers over
+/// all columns.
 #[inline(always)]
 fn add_vectors<S: Simd, const N: usize>(
     simd: S,
@@ -142,6 +154,7 @@ fn add_vectors<S: Simd, const N: usize>(
 ) -> usize {
     let mut sums = [simd.splat_f32s(0.0); N];
     sums.copy_from_slice(&row[..N]);
+
     for column in 0..count {
         let factor = simd.splat_f32s(slopes.values[column * slopes.stride]);
         let values = &x.values[column * x.stride + lane..][..N * S::F32_LANES];
@@ -149,6 +162,7 @@ fn add_vectors<S: Simd, const N: usize>(
             *sum = simd.mul_add_f32s(*value, factor, *sum);
         }
     }
+
     row[..N].copy_from_slice(&sums);
     N
 }

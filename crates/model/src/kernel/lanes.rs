@@ -1,9 +1,10 @@
-//! Vectors of lanes: loads, stores, and the functions that bend, on whatever width the CPU has.
+//! Vectors of lanes: loads, stores and activations, on whatever width the CPU has.
 //! It must not know cells or layers.
 //!
-//! Bits: a lane never meets another lane here, every sum is a chain of fused multiply-adds in one order, and all
-//! else is one IEEE operation: additions, products, quotients, roots, comparisons. So the width does not matter, and a
-//! CPU without FMA, which computes `f32::mul_add` in software, gives the same bits, slowly.
+//! Bits: a lane never meets another lane here. Every sum is a chain of fused multiply-adds in one
+//! order. All else is single IEEE operations: additions, products, quotients, roots, comparisons.
+//! So the width does not matter. A CPU without FMA computes `f32::mul_add` in software: it gives
+//! the same bits, slowly.
 
 use pulp::Simd;
 
@@ -14,17 +15,20 @@ pub const fn parts<S: Simd>() -> usize {
     LANES / S::F32_LANES
 }
 
-/// Columns of a tile of `vectors` sums each: as many as the CPU's registers hold beside the factors.
+/// Columns of a tile of `vectors` sums each: as many as the CPU's registers hold beside the
+/// factors.
 pub const fn columns_of_a_tile<S: Simd>(vectors: usize) -> usize {
     let sums = if S::REGISTER_COUNT >= 32 { 16 } else { 8 };
     if vectors >= 3 { sums / 4 } else { sums / 2 }
 }
 
+/// The vector of lanes that begins at `at`.
 #[inline(always)]
 pub fn load<S: Simd>(_: S, values: &[f32], at: usize) -> S::f32s {
     S::as_simd_f32s(&values[at..at + S::F32_LANES]).0[0]
 }
 
+/// Puts a vector of lanes where `at` begins.
 #[inline(always)]
 pub fn store<S: Simd>(_: S, values: &mut [f32], at: usize, vector: S::f32s) {
     S::as_mut_simd_f32s(&mut values[at..at + S::F32_LANES]).0[0] = vector;
@@ -42,11 +46,12 @@ pub fn times_rest<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.mul_f32s(x, simd.sub_f32s(simd.splat_f32s(1.0), x))
 }
 
-/// From where on tanh is its limit to f32's precision; the quotient below stays under 1 up to there.
+/// Where tanh has reached its limit to f32's precision. Up to there the quotient below stays under
+/// 1.
 const FAR: f32 = 7.9;
 
-/// tanh(x) = x P(x²) / Q(x²), both of degree four, for |x| <= FAR: the error is at most 3e-7, relative and absolute.
-/// Minimax coefficients by `benches/peers/fit_tanh.py`, the highest first.
+/// tanh(x) = x P(x²) / Q(x²), both of degree four, for |x| <= FAR: the error is at most 3e-7,
+/// relative and absolute. Minimax coefficients by `benches/peers/fit_tanh.py`, the highest first.
 const NUMERATOR: [f32; 5] = [1.5428222e-8, 2.202342e-5, 3.5790026e-3, 0.1345063, 1.0];
 const DENOMINATOR: [f32; 5] = [8.598881e-7, 3.4236678e-4, 2.6192278e-2, 0.46783957, 1.0];
 
@@ -74,16 +79,18 @@ pub fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 #[inline(always)]
 fn quotient<S: Simd>(simd: S, x: S::f32s, far: f32, above: &[f32; 5], below: &[f32; 5]) -> S::f32s {
     let (most, least) = (simd.splat_f32s(far), simd.splat_f32s(-far));
-    // Comparisons with NaN are false, so it falls through; `min` and `max` would depend on the CPU there.
+    // Comparisons with NaN are false, so NaN stays. `min` and `max` would treat it as the CPU does.
     let x = simd.select_f32s(simd.less_than_f32s(x, least), least, x);
     let x = simd.select_f32s(simd.less_than_f32s(most, x), most, x);
     let y = simd.mul_f32s(x, x);
+
     let mut p = simd.splat_f32s(above[0]);
     let mut q = simd.splat_f32s(below[0]);
     for k in 1..above.len() {
         p = simd.mul_add_f32s(p, y, simd.splat_f32s(above[k]));
         q = simd.mul_add_f32s(q, y, simd.splat_f32s(below[k]));
     }
+
     simd.div_f32s(simd.mul_f32s(x, p), q)
 }
 

@@ -1,48 +1,38 @@
 //! One recurrent layer over a window, forwards and backwards through time, in register tiles.
 //! It must not know other layers, losses or parameters' names.
 //!
-//! A tile is one panel of units by a few series: its sums stay in registers over all rows of the panel, the cell bends
-//! them there, and what the backward pass needs goes to the tape once.
+//! A tile is one panel of units by a few series. Its sums stay in registers over all rows of the
+//! panel, and the cell's activations are applied to them there. What the backward pass needs is
+//! written to the tape once.
 
 use std::array::from_fn;
 
 use pulp::{Simd, WithSimd};
 
+use super::accumulate::accumulate;
 use super::cells::{Fused, Past};
 use super::lanes::{columns_of_a_tile, load, parts, store};
-use super::panels::{BIASES, Block, LANES, padded};
+use super::panels::{BIASES, LANES, LayerPanels, padded};
 use super::products::{Columns, Sums, Transposed, add_transposed_product};
-use super::tape::LayerTape;
-
-/// T steps of B series.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
-    pub steps: usize,
-    pub batch: usize,
-}
-
-impl Window {
-    pub fn columns(&self) -> usize {
-        self.steps * self.batch
-    }
-}
+use super::tape::LayerBuffers;
+use super::window::WindowSize;
 
 /// h_1 … h_T of a layer from its inputs and its start state. `V` vectors a row, `A` sums a panel.
-pub struct Forward<'a, C, const V: usize, const A: usize> {
+pub struct LayerForward<'a, C, const V: usize, const A: usize> {
     pub cell: C,
-    pub block: &'a Block,
+    pub block: &'a LayerPanels,
     pub params: &'a [f32],
     pub inputs: Columns<'a>,
-    pub tape: &'a mut LayerTape,
-    pub window: Window,
+    pub tape: &'a mut LayerBuffers,
+    pub window: WindowSize,
 }
 
-impl<C: Fused, const V: usize, const A: usize> WithSimd for Forward<'_, C, V, A> {
+impl<C: Fused, const V: usize, const A: usize> WithSimd for LayerForward<'_, C, V, A> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let Window { steps, batch } = self.window;
+        let WindowSize { steps, batch } = self.window;
         for step in 0..steps {
             for p in 0..self.block.panels() {
                 let mut series = 0;
@@ -61,7 +51,7 @@ impl<C: Fused, const V: usize, const A: usize> WithSimd for Forward<'_, C, V, A>
     }
 }
 
-impl<C: Fused, const V: usize, const A: usize> Forward<'_, C, V, A> {
+impl<C: Fused, const V: usize, const A: usize> LayerForward<'_, C, V, A> {
     /// Panel `p` at the `N` columns from `first`.
     #[inline(always)]
     fn tile<S: Simd, const N: usize>(&mut self, simd: S, p: usize, first: usize) -> usize {
@@ -72,48 +62,60 @@ impl<C: Fused, const V: usize, const A: usize> Forward<'_, C, V, A> {
         let (biases, rows) = rows.split_at(BIASES * row);
         let (from_inputs, from_hidden) = rows.split_at(block.inputs * row);
         let x: [&[f32]; N] = from_fn(|n| self.inputs.column(first + n, block.inputs));
+
         for part in 0..parts::<S>() {
             let mut start = [simd.splat_f32s(0.0); A];
             for v in 0..V {
                 start[v] = biases[v * parts::<S>() + part];
             }
+
             for v in 0..V {
                 let bias = biases[row + v * parts::<S>() + part];
                 let sum = hidden_sum::<C>(v);
                 start[sum] = if sum == v { simd.add_f32s(start[sum], bias) } else { bias };
             }
+
             let mut sums = [start; N];
             accumulate::<S, V, A, N>(simd, &mut sums, from_inputs, part, &x, |v| v);
             let h: [&[f32]; N] = from_fn(|n| &self.tape.h[(first + n) * units..][..block.units]);
             accumulate::<S, V, A, N>(simd, &mut sums, from_hidden, part, &h, hidden_sum::<C>);
+
             // Written out, so that no sum has to leave its register for a loop's index.
             macro_rules! bend {
-                ($($n:literal)*) => { $(if $n < N { self.bend(simd, (p, first + $n, part), &mut sums[$n % N]); })* };
+                ($($n:literal)*) => { $(if $n < N {
+                    let place = Place { panel: p, column: first + $n, part };
+                    self.bend(simd, place, &mut sums[$n % N]);
+                })* };
             }
             bend!(0 1 2 3 4 5 6 7);
         }
+
         N
     }
 
-    /// The cell at column `column`: from the sums of panel `p` to h, and to what the tape keeps.
+    /// Applies the cell at one place: makes h of the sums, and writes what the tape keeps.
     #[inline(always)]
-    fn bend<S: Simd>(&mut self, simd: S, (p, column, part): (usize, usize, usize), sums: &mut [S::f32s; A]) {
+    fn bend<S: Simd>(&mut self, simd: S, place: Place, sums: &mut [S::f32s; A]) {
+        let Place { panel, column, part } = place;
         let (batch, width, tape) = (self.window.batch, A / C::SUMS, &mut *self.tape);
+
         for u in 0..width {
             let sums = &mut sums[u * C::SUMS..][..C::SUMS];
-            let unit = (p * width + u) * LANES + part * S::F32_LANES;
+            let unit = (panel * width + u) * LANES + part * S::F32_LANES;
             let before = column * padded(self.block.units) + unit;
             let after = before + batch * padded(self.block.units);
             let zero = simd.splat_f32s(0.0);
             let (mut c, mut tanh_c) = (if C::MEMORY { load(simd, &tape.c, before) } else { zero }, zero);
             let h = self.cell.forward(simd, sums, load(simd, &tape.h, before), &mut c, &mut tanh_c);
             store(simd, &mut tape.h, after, h);
+
             if C::MEMORY {
                 store(simd, &mut tape.c, after, c);
                 store(simd, &mut tape.tanh_c, before, tanh_c);
             }
+
             if C::TAPED {
-                let gates = (column * self.block.panels() + p) * A * LANES + part * S::F32_LANES;
+                let gates = (column * self.block.panels() + panel) * A * LANES + part * S::F32_LANES;
                 for (a, gate) in sums.iter().enumerate() {
                     store(simd, &mut tape.gates, gates + a * LANES, *gate);
                 }
@@ -122,64 +124,46 @@ impl<C: Fused, const V: usize, const A: usize> Forward<'_, C, V, A> {
     }
 }
 
+/// Which vector of units a tile's sums are of.
+#[derive(Clone, Copy)]
+struct Place {
+    panel: usize,
+    /// t·B + b
+    column: usize,
+    /// Of the CPU's vectors that make up sixteen lanes.
+    part: usize,
+}
+
 /// The sum that the hidden product of gate `gate` goes to.
 #[inline(always)]
 fn hidden_sum<C: Fused>(gate: usize) -> usize {
     if C::APART && gate == 2 { 3 } else { gate }
 }
 
-/// sums[n] += Σ_k rows[k] x[n][k], k ascending, gate v of a row to the sum `sum_of(v)`.
-#[inline(always)]
-pub fn accumulate<S: Simd, const V: usize, const A: usize, const N: usize>(
-    simd: S,
-    sums: &mut [[S::f32s; A]; N],
-    rows: &[S::f32s],
-    part: usize,
-    x: &[&[f32]; N],
-    sum_of: impl Fn(usize) -> usize,
-) {
-    let length = x[0].len();
-    // Loops, not closures: the compiler may leave a closure outside, without the CPU's instructions.
-    let mut x = *x;
-    for x in &mut x {
-        *x = &x[..length];
-    }
-    // A copy that no reference leaves: it stays in registers.
-    let mut held = *sums;
-    for (k, row) in (0..length).zip(rows.chunks_exact(V * parts::<S>())) {
-        let weights: [S::f32s; V] = from_fn(|v| row[v * parts::<S>() + part]);
-        for n in 0..N {
-            let factor = simd.splat_f32s(x[n][k]);
-            for v in 0..V {
-                held[n][sum_of(v)] = simd.mul_add_f32s(weights[v], factor, held[n][sum_of(v)]);
-            }
-        }
-    }
-    *sums = held;
-}
-
-/// Backpropagation through a layer's steps, to the derivatives by its sums (in place of the taped gates).
-pub struct Backward<'a, C, const V: usize, const A: usize> {
+/// Backpropagation through a layer's steps. It leaves the derivatives by the layer's sums in place
+/// of the taped gates.
+pub struct LayerBackward<'a, C, const V: usize, const A: usize> {
     pub cell: C,
-    pub block: &'a Block,
+    pub block: &'a LayerPanels,
     /// W_hh transposed.
     pub w_hh: &'a Transposed,
-    pub tape: &'a mut LayerTape,
+    pub tape: &'a mut LayerBuffers,
     /// Padded H × T·B. In: by h_1 … h_T from above; used up.
     pub d_h: &'a mut [f32],
     /// Padded H × B, zero: by c_T.
     pub d_c: &'a mut [f32],
-    pub window: Window,
+    pub window: WindowSize,
 }
 
-impl<C: Fused, const V: usize, const A: usize> WithSimd for Backward<'_, C, V, A> {
+impl<C: Fused, const V: usize, const A: usize> WithSimd for LayerBackward<'_, C, V, A> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let Window { steps, batch } = self.window;
+        let WindowSize { steps, batch } = self.window;
         let units = padded(self.block.units);
         let stride = self.block.panels() * A * LANES;
+
         for step in (0..steps).rev() {
             for series in 0..batch {
                 self.bend(simd, step * batch + series);
@@ -195,13 +179,14 @@ impl<C: Fused, const V: usize, const A: usize> WithSimd for Backward<'_, C, V, A
     }
 }
 
-impl<C: Fused, const V: usize, const A: usize> Backward<'_, C, V, A> {
+impl<C: Fused, const V: usize, const A: usize> LayerBackward<'_, C, V, A> {
     /// The elementwise part at one column.
     #[inline(always)]
     fn bend<S: Simd>(&mut self, simd: S, column: usize) {
         let (block, batch, width) = (self.block, self.window.batch, A / C::SUMS);
         let units = padded(block.units);
         let vectors = units / LANES;
+
         for vector in 0..vectors {
             for part in 0..parts::<S>() {
                 let unit = vector * LANES + part * S::F32_LANES;
@@ -210,11 +195,13 @@ impl<C: Fused, const V: usize, const A: usize> Backward<'_, C, V, A> {
                 debug_assert!(width == 1 || C::SUMS == 1);
                 let zero = simd.splat_f32s(0.0);
                 let mut sums = [zero; 4];
+
                 if C::TAPED {
                     for (a, sum) in sums.iter_mut().enumerate().take(C::SUMS) {
                         *sum = load(simd, &self.tape.gates, gates + a * LANES);
                     }
                 }
+
                 let tape = &*self.tape;
                 let past = Past {
                     h: if C::TAPED { zero } else { load(simd, &tape.h, after) },
@@ -222,13 +209,16 @@ impl<C: Fused, const V: usize, const A: usize> Backward<'_, C, V, A> {
                     c_before: if C::MEMORY { load(simd, &tape.c, before) } else { zero },
                     tanh_c: if C::MEMORY { load(simd, &tape.tanh_c, before) } else { zero },
                 };
+
                 let d_h = load(simd, self.d_h, before);
                 let carried = (column % batch) * units + unit;
                 let mut d_c = if C::MEMORY { load(simd, self.d_c, carried) } else { zero };
+
                 let direct = self.cell.backward(simd, &mut sums[..C::SUMS], &past, d_h, &mut d_c);
                 for (a, sum) in sums.iter().enumerate().take(C::SUMS) {
                     store(simd, &mut self.tape.gates, gates + a * LANES, *sum);
                 }
+
                 if C::MEMORY {
                     store(simd, self.d_c, carried, d_c);
                 } else if C::TAPED && column >= batch {

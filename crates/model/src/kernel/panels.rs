@@ -1,4 +1,5 @@
-//! Where each parameter lies for the kernels: in panels of sixteen units, ready to be multiplied as they are.
+//! Where each parameter lies for the kernels: in panels of sixteen units, ready to be multiplied as
+//! they are.
 //! It must not know what is computed with them.
 //!
 //! ```text
@@ -11,18 +12,19 @@
 //!   W_hh, a row a unit of the step before
 //! ```
 //!
-//! The head is small and read along its hidden units: first b_y, filled up to sixteen lanes, then a row an output of
-//! W_skip (an input a lane) and W_hy (a unit a lane), each filled up.
+//! The head is small and read along its hidden units: first b_y, filled up to sixteen lanes, then a
+//! row an output of W_skip (an input a lane) and W_hy (a unit a lane), each filled up.
 //!
-//! Units are filled up to whole panels with zeros, and zeros they stay: nothing reads a filled unit's h, and its
-//! gradient is zero. So every parameter vector of a network has one order, whatever kernel reads it.
+//! Units are filled up to whole panels with zeros. They stay zeros: nothing reads a filled-up
+//! unit's h, and its gradient is zero. So every parameter vector of a network has one order,
+//! whatever kernel reads it.
 
 use std::ops::Range;
 
 use nalgebra::DVector;
 
-use super::floats::Floats;
-use crate::spec::{Cell, Layout, NetworkSpec};
+use super::floats::AlignedFloats;
+use crate::spec::{CellKind, NetworkSpec, ParameterLayout};
 
 /// Lanes of a vector: units side by side.
 pub const LANES: usize = 16;
@@ -37,7 +39,7 @@ pub const BIASES: usize = 2;
 
 /// One layer's panels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Block {
+pub struct LayerPanels {
     /// First element in the parameter vector.
     pub offset: usize,
     /// Rows of W_ih.
@@ -50,16 +52,18 @@ pub struct Block {
     pub width: usize,
 }
 
-impl Block {
+impl LayerPanels {
     /// Vectors a row, V.
     pub fn vectors(&self) -> usize {
         self.gates * self.width
     }
 
+    /// Rows of a panel.
     pub fn rows(&self) -> usize {
         BIASES + self.inputs + self.units
     }
 
+    /// Panels of the layer.
     pub fn panels(&self) -> usize {
         padded(self.units) / (LANES * self.width)
     }
@@ -69,6 +73,7 @@ impl Block {
         self.rows() * self.vectors() * LANES
     }
 
+    /// Elements of all panels.
     pub fn len(&self) -> usize {
         self.panels() * self.panel_len()
     }
@@ -89,16 +94,18 @@ impl Block {
 
 /// The head's part of a parameter vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Head {
+pub struct HeadPanels {
     /// First element in the parameter vector: that of b_y.
     pub offset: usize,
+    /// O
     pub outputs: usize,
     /// I, or 0 without a skip.
     pub inputs: usize,
+    /// H
     pub hidden: usize,
 }
 
-impl Head {
+impl HeadPanels {
     /// Elements of an output's row.
     pub fn row_len(&self) -> usize {
         padded(self.inputs) + padded(self.hidden)
@@ -118,31 +125,35 @@ impl Head {
 /// The blocks of a network: its layers, then its head.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Panels {
-    pub layers: Vec<Block>,
-    pub head: Head,
-    layout: Layout,
+    pub layers: Vec<LayerPanels>,
+    pub head: HeadPanels,
+    layout: ParameterLayout,
     len: usize,
 }
 
 impl Panels {
+    /// The panels of a network of `spec`.
     pub fn new(spec: &NetworkSpec) -> Panels {
         let mut len = 0;
-        let mut place = |block: Block| {
-            let block = Block { offset: len, ..block };
+        let mut place = |block: LayerPanels| {
+            let block = LayerPanels { offset: len, ..block };
             len += block.len();
             block
         };
-        let layer = |layer: usize| Block {
+
+        let layer = |layer: usize| LayerPanels {
             offset: 0,
             inputs: spec.layer_inputs(layer),
             units: spec.hidden,
             gates: spec.gates(),
             width: width(spec),
         };
-        let layers: Vec<Block> = (0..spec.layers).map(|k| place(layer(k))).collect();
+
+        let layers: Vec<LayerPanels> = (0..spec.layers).map(|k| place(layer(k))).collect();
         let inputs = if spec.skip { spec.inputs } else { 0 };
-        let head = Head { offset: len, outputs: spec.outputs, inputs, hidden: spec.hidden };
-        Panels { layers, head, layout: Layout::new(spec), len: head.range().end }
+        let head = HeadPanels { offset: len, outputs: spec.outputs, inputs, hidden: spec.hidden };
+
+        Panels { layers, head, layout: ParameterLayout::new(spec), len: head.range().end }
     }
 
     /// Elements of a parameter vector in this order.
@@ -150,10 +161,10 @@ impl Panels {
         self.len
     }
 
-    /// From PyTorch's order (`Layout`) to the panels'.
-    pub fn pack(&self, params: &DVector<f32>) -> Floats {
+    /// From PyTorch's order (`ParameterLayout`) to the panels'.
+    pub fn pack(&self, params: &DVector<f32>) -> AlignedFloats {
         assert_eq!(params.len(), self.layout.len(), "parameters of another network");
-        let mut packed = Floats::zeros(self.len);
+        let mut packed = AlignedFloats::zeros(self.len);
         self.each(|flat, at| packed[at] = params[flat]);
         packed
     }
@@ -199,11 +210,14 @@ impl Panels {
     }
 }
 
-/// A simple RNN has one vector for sixteen units: wider panels give its tiles as many sums as a gated cell's.
+/// A simple RNN has one vector for sixteen units: wider panels give its tiles as many sums as a
+/// gated cell's.
 fn width(spec: &NetworkSpec) -> usize {
     match spec.cell {
-        Cell::Rnn => [4, 2].into_iter().find(|w| padded(spec.hidden).is_multiple_of(LANES * w)).unwrap_or(1),
-        Cell::Lstm | Cell::Gru => 1,
+        CellKind::Rnn => {
+            [4, 2].into_iter().find(|w| padded(spec.hidden).is_multiple_of(LANES * w)).unwrap_or(1)
+        }
+        CellKind::Lstm | CellKind::Gru => 1,
     }
 }
 
@@ -214,7 +228,7 @@ mod tests {
 
     #[test]
     fn every_parameter_has_one_place_and_the_rest_is_zero() {
-        for cell in [Cell::Rnn, Cell::Lstm, Cell::Gru] {
+        for cell in [CellKind::Rnn, CellKind::Lstm, CellKind::Gru] {
             for (hidden, layers, skip) in [(1, 1, false), (16, 2, true), (33, 3, true), (64, 1, true)] {
                 let spec = NetworkSpec {
                     cell,
@@ -225,8 +239,9 @@ mod tests {
                     outputs: 17,
                     skip,
                 };
+
                 let panels = Panels::new(&spec);
-                let params = DVector::from_fn(Layout::new(&spec).len(), |at, _| 1.0 + at as f32);
+                let params = DVector::from_fn(ParameterLayout::new(&spec).len(), |at, _| 1.0 + at as f32);
                 let packed = panels.pack(&params);
                 assert_eq!(panels.unpack(&packed), params);
                 assert_eq!(packed.iter().filter(|value| **value != 0.0).count(), params.len());
@@ -238,7 +253,7 @@ mod tests {
     #[test]
     fn a_row_has_the_gates_of_sixteen_units() {
         let spec = NetworkSpec {
-            cell: Cell::Gru,
+            cell: CellKind::Gru,
             activation: Activation::Tanh,
             inputs: 2,
             hidden: 20,
@@ -246,11 +261,13 @@ mod tests {
             outputs: 1,
             skip: false,
         };
-        let (panels, layout) = (Panels::new(&spec), Layout::new(&spec));
+
+        let (panels, layout) = (Panels::new(&spec), ParameterLayout::new(&spec));
         let params = DVector::from_fn(layout.len(), |at, _| at as f32);
         let packed = panels.pack(&params);
         let block = panels.layers[0];
         assert_eq!((block.panels(), block.rows(), block.vectors()), (2, 24, 3));
+
         // W_hh: gate z (1) of unit 17 from unit 5 of the step before.
         let flat = layout.get("weight_hh_l0").unwrap().offset + (20 + 17) * 20 + 5;
         let row = block.panel(1).start + (2 + 2 + 5) * 3 * LANES;

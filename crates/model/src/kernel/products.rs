@@ -1,22 +1,27 @@
-//! The two products of the backward pass: by the transposed weights, and the gradient by the weights.
+//! The two products of the backward pass: by the transposed weights, and the gradient by the
+//! weights.
 //! It must not know cells: it sees columns of vectors and the order of their sums.
 
 use std::array::from_fn;
 
 use pulp::Simd;
 
-use super::floats::Floats;
+use super::accumulate::accumulate;
+use super::floats::AlignedFloats;
 use super::lanes::{columns_of_a_tile, load, parts, store};
-use super::panels::{BIASES, Block, LANES, padded};
+use super::panels::{BIASES, LANES, LayerPanels, padded};
 
 /// Columns of numbers, one every `stride` elements.
 #[derive(Clone, Copy)]
 pub struct Columns<'a> {
+    /// All columns, one after another.
     pub values: &'a [f32],
+    /// Elements from the start of one column to the start of the next.
     pub stride: usize,
 }
 
 impl<'a> Columns<'a> {
+    /// The first `len` elements of column `at`.
     #[inline(always)]
     pub fn column(&self, at: usize, len: usize) -> &'a [f32] {
         &self.values[at * self.stride..][..len]
@@ -28,7 +33,7 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// The vectors of sums that a tape has for each vector of units, and which of them the matrix at hand led to.
+/// How the vectors of sums lie in a tape, and to which of them a matrix led.
 #[derive(Debug, Clone, Copy)]
 pub struct Sums {
     /// Vectors for a vector of units: 4 of a gated cell, 1 of a simple one.
@@ -52,11 +57,11 @@ impl Sums {
     }
 }
 
-/// W transposed, for the product with derivatives: blocks of up to 64 lanes of W's columns; in a block a row for each
-/// of W's rows, in the order panel, gate, unit.
+/// W transposed, for the product with derivatives. It is cut into blocks of up to 64 lanes, a lane
+/// a column of W. A block has a row for each row of W, in the order panel, gate, unit.
 #[derive(Debug, Clone, Default)]
 pub struct Transposed {
-    values: Floats,
+    values: AlignedFloats,
     /// Vectors of lanes a block: 4, 2 or 1.
     vectors: usize,
     blocks: usize,
@@ -66,14 +71,15 @@ pub struct Transposed {
 }
 
 impl Transposed {
-    /// Room for the transpose of `block`'s rows from `first_row` on, `columns` of them (W's columns).
-    pub fn new(block: &Block, columns: usize) -> Transposed {
+    /// Room for the transpose of a weight of `block` that has `columns` columns.
+    pub fn new(block: &LayerPanels, columns: usize) -> Transposed {
         let lanes = padded(columns);
         let vectors = [4, 2].into_iter().find(|v| lanes.is_multiple_of(LANES * v)).unwrap_or(1);
         let blocks = lanes / (LANES * vectors);
         let rows = padded(block.units) * block.gates;
+
         Transposed {
-            values: Floats::zeros(rows * lanes),
+            values: AlignedFloats::zeros(rows * lanes),
             vectors,
             blocks,
             gates: block.gates,
@@ -81,13 +87,16 @@ impl Transposed {
         }
     }
 
-    /// Copies W out of the panels: `columns` rows of `block` from `first_row` on.
+    /// Copies W out of the panels. It is `columns` rows of each panel of `block`, from `first_row`
+    /// on.
     #[inline(always)]
-    pub fn fill(&mut self, block: &Block, params: &[f32], first_row: usize, columns: usize) {
+    pub fn fill(&mut self, block: &LayerPanels, params: &[f32], first_row: usize, columns: usize) {
         let row = block.vectors() * LANES;
         let lanes = self.vectors * LANES;
         let rows = self.rows();
-        // Vector `v` of panel `p` is vector p·V + v of W's rows, whether it is a gate's or of more units.
+
+        // Vector `v` of panel `p` is vector p·V + v of W's rows, whether it is a gate's or of more
+        // units.
         for p in 0..block.panels() {
             let panel = &params[block.panel(p)][first_row * row..];
             for v in 0..block.vectors() {
@@ -106,8 +115,8 @@ impl Transposed {
     }
 }
 
-/// Sixteen columns of `from` (`count` rows, `row` apart) to sixteen rows of `into`, `lanes` apart. Four by four: that many
-/// the compiler turns in registers.
+/// Writes sixteen columns of `from` (`count` rows, `row` elements apart) as sixteen rows of `into`,
+/// `lanes` elements apart. Squares of four by four are what the compiler turns in registers.
 #[inline(always)]
 fn transpose(from: &[f32], row: usize, count: usize, into: &mut [f32], lanes: usize) {
     const SIDE: usize = 4;
@@ -125,8 +134,8 @@ fn transpose(from: &[f32], row: usize, count: usize, into: &mut [f32], lanes: us
     }
 }
 
-/// out[n] += Wᵀ d[n] for `count` columns: `out` has a column every `stride` elements. The sum is gate by gate: each
-/// gate's part is one chain over its units, then added.
+/// out[n] += Wᵀ d[n] for `count` columns: `out` has a column every `stride` elements. The sum is
+/// gate by gate: each gate's part is one chain over its units, then added.
 #[inline(always)]
 pub fn add_transposed_product<S: Simd>(
     simd: S,
@@ -157,7 +166,8 @@ fn product<S: Simd, const J: usize>(
     for block in 0..w.blocks {
         let mut column = 0;
         while column < count {
-            let at = (block, column);
+            let at = TilePlace { block, first: column };
+
             column += match (count - column).min(columns_of_a_tile::<S>(J)) {
                 8.. => tile::<S, J, 8>(simd, w, d, sums, out, stride, at),
                 4.. => tile::<S, J, 4>(simd, w, d, sums, out, stride, at),
@@ -168,6 +178,15 @@ fn product<S: Simd, const J: usize>(
     }
 }
 
+/// Which columns of `out` a tile is of, and which of their lanes.
+#[derive(Clone, Copy)]
+struct TilePlace {
+    /// Of `Transposed`.
+    block: usize,
+    /// The first of the tile's columns.
+    first: usize,
+}
+
 #[inline(always)]
 fn tile<S: Simd, const J: usize, const N: usize>(
     simd: S,
@@ -176,12 +195,14 @@ fn tile<S: Simd, const J: usize, const N: usize>(
     sums: Sums,
     out: &mut [f32],
     stride: usize,
-    (block, first): (usize, usize),
+    place: TilePlace,
 ) -> usize {
+    let TilePlace { block, first } = place;
     let row = J * parts::<S>();
     let rows = S::as_simd_f32s(&w.values).0;
     let rows = &rows[block * w.rows() * row..][..w.rows() * row];
     let columns: [&[f32]; N] = from_fn(|n| d.column(first + n, d.stride));
+
     for part in 0..parts::<S>() {
         for gate in 0..w.gates {
             let mut totals = [[simd.splat_f32s(0.0); J]; N];
@@ -193,8 +214,9 @@ fn tile<S: Simd, const J: usize, const N: usize>(
                 for column in &mut d {
                     *column = &column[at..at + units];
                 }
-                super::layer::accumulate::<S, J, J, N>(simd, &mut totals, rows, part, &d, |j| j);
+                accumulate::<S, J, J, N>(simd, &mut totals, rows, part, &d, |j| j);
             }
+
             for (n, totals) in totals.into_iter().enumerate() {
                 for (j, sum) in totals.into_iter().enumerate() {
                     let lane = (block * J + j) * LANES + part * S::F32_LANES;
@@ -205,26 +227,30 @@ fn tile<S: Simd, const J: usize, const N: usize>(
             }
         }
     }
+
     N
 }
 
-/// Columns that one pass of the gradient reads: they stay in the first cache over all its rows.
+/// Columns that one pass of the gradient reads. So many stay in the first cache over all its rows.
 const CHUNK: usize = 64;
 
 /// What the gradient by a block's weights is summed from, over `columns` columns.
 pub struct Sources<'a> {
     /// By the sums.
     pub d: Columns<'a>,
+    /// x_t of every column.
     pub inputs: Columns<'a>,
+    /// h_{t-1} of every column.
     pub hidden: Columns<'a>,
     pub columns: usize,
 }
 
-/// gradient += d [1; 1; x; h]ᵀ over all columns, in ascending order, in the order of the block's panels.
+/// gradient += d [1; 1; x; h]ᵀ over all columns, in ascending order, in the order of the block's
+/// panels.
 #[inline(always)]
 pub fn add_gradient<S: Simd, const V: usize>(
     simd: S,
-    block: &Block,
+    block: &LayerPanels,
     from: &Sources<'_>,
     sums: Sums,
     gradient: &mut [f32],
@@ -233,6 +259,7 @@ pub fn add_gradient<S: Simd, const V: usize>(
         let count = (from.columns - first).min(CHUNK);
         let d = from.d.from(first);
         let (inputs, hidden) = (from.inputs.from(first), from.hidden.from(first));
+
         for p in 0..block.panels() {
             let panel = &mut gradient[block.panel(p)];
             let (biases, weights) = panel.split_at_mut(BIASES * V * LANES);
@@ -245,8 +272,8 @@ pub fn add_gradient<S: Simd, const V: usize>(
     }
 }
 
-/// Every sum's derivative over the columns, once: the first row of biases belongs to the inputs' sums, the second to
-/// the hidden ones.
+/// Adds up every sum's derivative over the columns. The first row of biases belongs to the inputs'
+/// sums, the second to the hidden ones.
 #[inline(always)]
 fn add_bias_gradient<S: Simd, const V: usize>(
     simd: S,
@@ -265,6 +292,7 @@ fn add_bias_gradient<S: Simd, const V: usize>(
                 *total = simd.add_f32s(*total, vector[part]);
             }
         }
+
         for (row, biases) in biases.chunks_exact_mut(V * parts::<S>()).enumerate() {
             for v in 0..V {
                 let bias = &mut biases[v * parts::<S>() + part];
@@ -286,6 +314,7 @@ fn add_outer<S: Simd, const V: usize>(
     rows: &mut [f32],
 ) {
     let length = rows.len() / (V * LANES);
+
     let mut k = 0;
     while k < length {
         let rows = &mut rows[k * V * LANES..];
@@ -313,12 +342,14 @@ fn outer_tile<S: Simd, const V: usize, const K: usize>(
     for part in 0..parts::<S>() {
         let place = |k: usize, v: usize| (k * V + v) * parts::<S>() + part;
         let from: [usize; V] = from_fn(|v| sums.of(v) * parts::<S>() + part);
+
         let mut totals: [[S::f32s; V]; K] = from_fn(|k| from_fn(|v| rows[place(k, v)]));
         for n in 0..count {
             let column = &d.values[n * d.stride + at..][..sums.panel * LANES];
             let column = S::as_simd_f32s(column).0;
             let factors = &x.values[n * x.stride..][..K];
             let derivatives: [S::f32s; V] = from_fn(|v| column[from[v]]);
+
             for k in 0..K {
                 let factor = simd.splat_f32s(factors[k]);
                 for v in 0..V {
@@ -326,11 +357,13 @@ fn outer_tile<S: Simd, const V: usize, const K: usize>(
                 }
             }
         }
+
         for (k, totals) in totals.into_iter().enumerate() {
             for (v, total) in totals.into_iter().enumerate() {
                 rows[place(k, v)] = total;
             }
         }
     }
+
     K
 }

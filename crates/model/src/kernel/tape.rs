@@ -1,41 +1,44 @@
-//! The memory of one forward and backward pass: allocated once, grown when a larger window comes, never shrunk.
+//! The memory of one forward and backward pass: allocated once, grown when a larger window comes,
+//! never shrunk.
 //! It must not know what the kernels do in it.
 
-use super::floats::Floats;
-use super::layer::Window;
+use super::floats::AlignedFloats;
 use super::panels::{BIASES, Panels, padded};
 use super::products::Transposed;
-use crate::spec::{Cell, NetworkSpec};
+use super::window::WindowSize;
+use crate::spec::{CellKind, NetworkSpec};
 
 /// One layer's part: columns of padded H, column t·B + b for step t of series b.
 #[derive(Debug, Clone, Default)]
-pub struct LayerTape {
+pub struct LayerBuffers {
     /// The start states, then h_1 … h_T: (T+1)·B columns.
-    pub h: Floats,
+    pub h: AlignedFloats,
     /// As `h`, of an LSTM.
-    pub c: Floats,
+    pub c: AlignedFloats,
     /// tanh(c_t), T·B columns, of an LSTM.
-    pub tanh_c: Floats,
-    /// The activated gates, T·B columns of panels of A vectors; after the backward pass the derivatives by the sums.
-    pub gates: Floats,
+    pub tanh_c: AlignedFloats,
+    /// The activated gates, T·B columns of panels of A vectors; after the backward pass the
+    /// derivatives by the sums.
+    pub gates: AlignedFloats,
 }
 
-/// A window's inputs, states, outputs and derivatives, and the transposed weights that lead them back.
+/// A window's inputs, states, outputs and derivatives, and the transposed weights that lead them
+/// back.
 #[derive(Debug, Clone)]
-pub struct Tape {
+pub struct KernelTape {
     spec: NetworkSpec,
-    pub(super) window: Window,
+    pub(super) window: WindowSize,
     /// Padded I × T·B; what fills up is zero.
-    pub(super) inputs: Floats,
-    pub(super) layers: Vec<LayerTape>,
+    pub(super) inputs: AlignedFloats,
+    pub(super) layers: Vec<LayerBuffers>,
     /// O × T·B
-    pub(super) outputs: Floats,
+    pub(super) outputs: AlignedFloats,
     /// O × T·B: by the outputs.
-    pub(super) slopes: Floats,
+    pub(super) slopes: AlignedFloats,
     /// Padded H × T·B each: by a layer's h, and by the layer's below.
-    pub(super) d_h: [Floats; 2],
+    pub(super) d_h: [AlignedFloats; 2],
     /// Padded H × B
-    pub(super) d_c: Floats,
+    pub(super) d_c: AlignedFloats,
     pub(super) transposed: TransposedWeights,
 }
 
@@ -68,22 +71,22 @@ impl TransposedWeights {
     }
 }
 
-impl Tape {
-    pub(super) fn new(spec: NetworkSpec, panels: &Panels) -> Tape {
-        Tape {
-            window: Window { steps: 0, batch: 0 },
-            inputs: Floats::default(),
-            layers: vec![LayerTape::default(); spec.layers],
-            outputs: Floats::default(),
-            slopes: Floats::default(),
-            d_h: [Floats::default(), Floats::default()],
-            d_c: Floats::default(),
+impl KernelTape {
+    pub(super) fn new(spec: NetworkSpec, panels: &Panels) -> KernelTape {
+        KernelTape {
+            window: WindowSize { steps: 0, batch: 0 },
+            inputs: AlignedFloats::default(),
+            layers: vec![LayerBuffers::default(); spec.layers],
+            outputs: AlignedFloats::default(),
+            slopes: AlignedFloats::default(),
+            d_h: [AlignedFloats::default(), AlignedFloats::default()],
+            d_c: AlignedFloats::default(),
             transposed: TransposedWeights::new(panels),
             spec,
         }
     }
 
-    /// Numbers that a window of `columns` steps of series needs for each of them, about.
+    /// About how many numbers a window needs for each step of each series.
     pub fn column_len(spec: &NetworkSpec) -> usize {
         let units = padded(spec.hidden);
         padded(spec.inputs) + spec.layers * (sums(spec) + 3) * units + 2 * units + 2 * spec.outputs
@@ -92,7 +95,8 @@ impl Tape {
     /// Begins a window of `steps` steps of `batch` series: inputs and start states are zero.
     pub fn begin(&mut self, steps: usize, batch: usize) {
         assert!(steps > 0 && batch > 0, "a window has steps and series");
-        self.window = Window { steps, batch };
+
+        self.window = WindowSize { steps, batch };
         let (columns, units) = (steps * batch, padded(self.spec.hidden));
         let (inputs, outputs) = (padded(self.spec.inputs) * columns, self.spec.outputs * columns);
         self.inputs.reserve(inputs);
@@ -100,11 +104,12 @@ impl Tape {
         self.outputs.reserve(outputs);
         self.slopes.reserve(outputs);
         self.slopes[..outputs].fill(0.0);
+
         for layer in &mut self.layers {
             layer.h.reserve((columns + batch) * units);
             layer.h[..batch * units].fill(0.0);
             layer.gates.reserve(columns * sums(&self.spec) * units);
-            if self.spec.cell == Cell::Lstm {
+            if self.spec.cell == CellKind::Lstm {
                 layer.c.reserve((columns + batch) * units);
                 layer.c[..batch * units].fill(0.0);
                 layer.tanh_c.reserve(columns * units);
@@ -120,10 +125,12 @@ impl Tape {
         self.d_c.reserve(self.window.batch * units);
     }
 
+    /// Steps of the window begun, T.
     pub fn steps(&self) -> usize {
         self.window.steps
     }
 
+    /// Series of the window begun, B.
     pub fn batch(&self) -> usize {
         self.window.batch
     }
@@ -142,10 +149,12 @@ impl Tape {
     /// Sets the state before the first step: h then c of each layer (`spec.state_len()` numbers).
     pub fn set_start(&mut self, series: usize, state: &[f32]) {
         assert_eq!(state.len(), self.spec.state_len(), "state of another network");
+
         let (hidden, at) = (self.spec.hidden, self.column(0, series) * padded(self.spec.hidden));
+
         let mut parts = state.chunks_exact(hidden);
         for layer in &mut self.layers {
-            let memory = (self.spec.cell == Cell::Lstm).then_some(&mut layer.c);
+            let memory = (self.spec.cell == CellKind::Lstm).then_some(&mut layer.c);
             for panel in [Some(&mut layer.h), memory].into_iter().flatten() {
                 if let Some(part) = parts.next() {
                     panel[at..at + hidden].copy_from_slice(part);
@@ -157,11 +166,13 @@ impl Tape {
     /// The state after step `step`, in the order of `set_start`.
     pub fn state_after(&self, step: usize, series: usize, state: &mut [f32]) {
         assert_eq!(state.len(), self.spec.state_len(), "state of another network");
+
         let (hidden, batch) = (self.spec.hidden, self.window.batch);
         let at = (self.column(step, series) + batch) * padded(hidden);
+
         let mut parts = state.chunks_exact_mut(hidden);
         for layer in &self.layers {
-            let memory = (self.spec.cell == Cell::Lstm).then_some(&layer.c);
+            let memory = (self.spec.cell == CellKind::Lstm).then_some(&layer.c);
             for panel in [Some(&layer.h), memory].into_iter().flatten() {
                 if let Some(part) = parts.next() {
                     part.copy_from_slice(&panel[at..at + hidden]);
@@ -187,7 +198,7 @@ impl Tape {
 /// Vectors of sums that a cell has for a vector of units.
 pub(super) fn sums(spec: &NetworkSpec) -> usize {
     match spec.cell {
-        Cell::Rnn => 1,
-        Cell::Lstm | Cell::Gru => 4,
+        CellKind::Rnn => 1,
+        CellKind::Lstm | CellKind::Gru => 4,
     }
 }

@@ -2,20 +2,20 @@
 //! It must not know equations: the reference has them.
 
 use super::*;
-use crate::network::{Network, State};
-use crate::optimizer::{self, BETAS, Rule};
-use crate::spec::Activation;
+use crate::network::{Network, NetworkState};
+use crate::optimizer::{self, BETAS, OptimizerRule};
+use crate::spec::{Activation, CellKind, NetworkSpec};
 use nalgebra::{DMatrix, DVector};
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
-const KINDS: [(Cell, Activation); 5] = [
-    (Cell::Rnn, Activation::Tanh),
-    (Cell::Rnn, Activation::Relu),
-    (Cell::Rnn, Activation::Sigmoid),
-    (Cell::Lstm, Activation::Tanh),
-    (Cell::Gru, Activation::Tanh),
+const KINDS: [(CellKind, Activation); 5] = [
+    (CellKind::Rnn, Activation::Tanh),
+    (CellKind::Rnn, Activation::Relu),
+    (CellKind::Rnn, Activation::Sigmoid),
+    (CellKind::Lstm, Activation::Tanh),
+    (CellKind::Gru, Activation::Tanh),
 ];
 
 fn uniform(len: usize, scale: f64, rng: &mut Pcg64) -> Vec<f32> {
@@ -46,6 +46,7 @@ impl Case {
     fn random(seed: u64) -> Case {
         let rng = &mut Pcg64::seed_from_u64(seed);
         let (cell, activation) = KINDS[rng.random_range(0..KINDS.len())];
+
         let spec = NetworkSpec {
             cell,
             activation,
@@ -56,8 +57,10 @@ impl Case {
             outputs: rng.random_range(1..20),
             skip: rng.random(),
         };
+
         let (steps, batch) = (rng.random_range(1..10), rng.random_range(1..20));
         let bound = 1.0 / (spec.hidden as f64).sqrt();
+
         Case {
             steps,
             batch,
@@ -70,7 +73,7 @@ impl Case {
     }
 
     /// By the kernels.
-    fn fused(&self, engine: &Engine) -> Run {
+    fn fused(&self, engine: &KernelEngine) -> Run {
         let (mut tape, params) = (engine.tape(), engine.pack(&self.params));
         // What an earlier window leaves behind must not matter.
         tape.begin(self.steps + 1, self.batch + 3);
@@ -86,13 +89,14 @@ impl Case {
         for ((t, b), slopes) in columns().zip(self.slopes.chunks_exact(self.spec.outputs)) {
             tape.output_and_slope_mut(t, b).1.copy_from_slice(slopes);
         }
-        let mut gradient = Floats::zeros(engine.len());
+        let mut gradient = AlignedFloats::zeros(engine.len());
         engine.prepare_backward(&params, &mut tape);
         engine.backward(&params, &mut tape, &mut gradient);
         let mut states = vec![vec![0.0; self.spec.state_len()]; self.batch];
         for (b, state) in states.iter_mut().enumerate() {
             tape.state_after(self.steps - 1, b, state);
         }
+
         Run {
             outputs: columns().flat_map(|(t, b)| tape.output(t, b).to_vec()).collect(),
             states,
@@ -101,7 +105,7 @@ impl Case {
     }
 
     /// By the plain network in f64.
-    fn plain(&self) -> (DMatrix<f64>, State<f64>, DVector<f64>) {
+    fn plain(&self) -> (DMatrix<f64>, NetworkState<f64>, DVector<f64>) {
         let double = |values: &[f32]| values.iter().map(|value| f64::from(*value)).collect::<Vec<f64>>();
         let network = Network::new(self.spec);
         let params = DVector::from_vec(double(self.params.as_slice()));
@@ -109,9 +113,10 @@ impl Case {
         let inputs = DMatrix::from_vec(self.spec.inputs, columns, double(&self.inputs));
         let starts: Vec<Vec<f64>> = self.starts.iter().map(|start| double(start)).collect();
         let starts: Vec<&[f64]> = starts.iter().map(Vec::as_slice).collect();
-        let tape = network.forward(&params, inputs, &State::from_columns(&self.spec, &starts));
+        let tape = network.forward(&params, inputs, &NetworkState::from_columns(&self.spec, &starts));
         let slopes = DMatrix::from_vec(self.spec.outputs, columns, double(&self.slopes));
         let gradient = network.backward(&params, &tape, &slopes);
+
         (tape.outputs().clone(), tape.end(), gradient)
     }
 }
@@ -128,23 +133,27 @@ fn a_thousand_random_shapes_are_the_references() {
     let mut worst = [0.0f64; 3];
     for seed in 0..1000 {
         let case = Case::random(seed);
-        let run = case.fused(&Engine::new(case.spec));
+        let run = case.fused(&KernelEngine::new(case.spec));
         let (outputs, end, gradient) = case.plain();
         let states: Vec<f64> = (0..case.batch).flat_map(|b| end.column(b)).collect();
+
         let errors = [
             off(&run.outputs, outputs.as_slice()),
             off(&run.states.concat(), &states),
             off(run.gradient.as_slice(), gradient.as_slice()),
         ];
+
         for (worst, error) in worst.iter_mut().zip(errors) {
             assert!(error < 1e-5, "seed {seed}, {:?} {}x{}: {errors:?}", case.spec, case.steps, case.batch);
             *worst = worst.max(error);
         }
     }
+
     println!("largest relative errors of outputs, states, gradients: {worst:?}");
 }
 
-/// Small enough for an interpreter that watches every access: `cargo +nightly miri test kernel::tests::the_smallest`.
+/// Small enough for an interpreter that watches every access: `cargo +nightly miri test
+/// kernel::tests::the_smallest`.
 #[test]
 fn the_smallest_networks_are_the_references() {
     for (cell, activation) in KINDS {
@@ -159,7 +168,7 @@ fn the_smallest_networks_are_the_references() {
             starts: vec![vec![0.25; spec.state_len()]],
             slopes: vec![1.0, -0.5],
         };
-        let run = case.fused(&Engine::new(spec));
+        let run = case.fused(&KernelEngine::new(spec));
         let (outputs, _, gradient) = case.plain();
         assert!(off(&run.outputs, outputs.as_slice()) < 1e-6, "{cell:?}");
         assert!(off(run.gradient.as_slice(), gradient.as_slice()) < 1e-6, "{cell:?}");
@@ -168,13 +177,14 @@ fn the_smallest_networks_are_the_references() {
 
 #[test]
 fn every_instruction_set_gives_the_same_bits() {
-    let paths = Path::available();
-    assert!(paths.contains(&Path::Portable) && paths.contains(&Path::Best));
+    let paths = InstructionSet::available();
+    assert!(paths.contains(&InstructionSet::Portable) && paths.contains(&InstructionSet::Best));
+
     for seed in 5000..5080 {
         let case = Case::random(seed);
         let runs: Vec<Run> = paths
             .iter()
-            .filter_map(|path| Engine::with_path(case.spec, *path))
+            .filter_map(|path| KernelEngine::with_instructions(case.spec, *path))
             .map(|e| case.fused(&e))
             .collect();
         for (run, path) in runs.iter().zip(&paths) {
@@ -188,8 +198,9 @@ fn every_instruction_set_gives_the_same_bits() {
 fn a_series_is_alone_in_its_column() {
     for seed in 7000..7030 {
         let case = Case::random(seed);
-        let engine = Engine::new(case.spec);
+        let engine = KernelEngine::new(case.spec);
         let all = case.fused(&engine);
+
         for b in 0..case.batch {
             let of = |values: &[f32], len: usize| -> Vec<f32> {
                 values.chunks_exact(len).skip(b).step_by(case.batch).flatten().copied().collect()
@@ -202,6 +213,7 @@ fn a_series_is_alone_in_its_column() {
                 params: case.params.clone(),
                 ..case
             };
+
             let run = alone.fused(&engine);
             assert_eq!(run.outputs, of(&all.outputs, case.spec.outputs), "seed {seed}");
             assert_eq!(run.states[0], all.states[b], "seed {seed}");
@@ -209,50 +221,63 @@ fn a_series_is_alone_in_its_column() {
     }
 }
 
-const RULES: [Rule; 5] = [
-    Rule::Sgd { momentum: 0.0 },
-    Rule::Sgd { momentum: 0.9 },
-    Rule::Adam { betas: BETAS },
-    Rule::AdamW { betas: BETAS, weight_decay: 0.05 },
-    Rule::RmsProp { alpha: 0.99 },
+const RULES: [OptimizerRule; 5] = [
+    OptimizerRule::Sgd { momentum: 0.0 },
+    OptimizerRule::Sgd { momentum: 0.9 },
+    OptimizerRule::Adam { betas: BETAS },
+    OptimizerRule::AdamW { betas: BETAS, weight_decay: 0.05 },
+    OptimizerRule::RmsProp { alpha: 0.99 },
 ];
 
-/// Fifty updates: parameters by the kernels on each instruction set, and by the plain optimiser in f64.
+/// Fifty updates: parameters by the kernels on each instruction set, and by the plain optimiser in
+/// f64.
 #[test]
 fn updates_are_the_plain_optimisers() {
     let spec = NetworkSpec { hidden: 20, ..Case::random(1).spec };
     for rule in RULES {
-        let engines: Vec<Engine> =
-            Path::available().into_iter().filter_map(|path| Engine::with_path(spec, path)).collect();
+        let engines: Vec<KernelEngine> = InstructionSet::available()
+            .into_iter()
+            .filter_map(|path| KernelEngine::with_instructions(spec, path))
+            .collect();
         let rng = &mut Pcg64::seed_from_u64(3);
         let len = engines[0].len();
         let start = uniform(len, 1.0, rng);
+
         let mut plain = DVector::from_iterator(len, start.iter().map(|x| f64::from(*x)));
-        let mut plain_moments = optimizer::Moments::<f64>::new(len);
-        let mut fits =
-            vec![(Floats::from_slice(&start), Floats::from_slice(&start), Moments::new(len)); engines.len()];
+        let mut plain_moments = optimizer::OptimizerMoments::<f64>::new(len);
+        let mut fits = vec![
+            (
+                AlignedFloats::from_slice(&start),
+                AlignedFloats::from_slice(&start),
+                KernelMoments::new(len)
+            );
+            engines.len()
+        ];
+
         for _ in 0..50 {
-            let gradient = Floats::from_slice(&uniform(len, 0.2, rng));
+            let gradient = AlignedFloats::from_slice(&uniform(len, 0.2, rng));
             let mut clipped = DVector::from_iterator(len, gradient.iter().map(|x| f64::from(*x)));
             let norm = optimizer::clip_global_norm(&mut clipped, 1.0);
             plain_moments.step(rule, 0.01, &mut plain, &clipped);
+
             for (engine, (params, ema, moments)) in engines.iter().zip(&mut fits) {
                 let found = engine.norm(&gradient);
                 assert!((f64::from(found) / norm - 1.0).abs() < 1e-6);
                 let (p, e, m) = (params.clone(), ema.clone(), moments.clone());
-                let finite = engine.update(Step {
+                let finite = engine.update(KernelUpdate {
                     rule,
                     lr: 0.01,
                     scale: 1.0 / found,
                     ema_decay: 0.9,
                     gradient: &gradient,
-                    params: (&p, params),
-                    ema: (&e, ema),
-                    moments: (&m, moments),
+                    params: BeforeAfter { before: &p, after: params },
+                    ema: BeforeAfter { before: &e, after: ema },
+                    moments: BeforeAfter { before: &m, after: moments },
                 });
                 assert!(finite);
             }
         }
+
         assert!(fits.iter().all(|fit| *fit == fits[0]), "{rule:?}: bits differ between instruction sets");
         let error = off(&fits[0].0, plain.as_slice());
         assert!(error < 1e-5, "{rule:?}: {error}");
@@ -266,7 +291,7 @@ proptest! {
     #[test]
     fn an_update_that_is_not_finite_is_told(at in 0usize..640, rule in 0usize..5, bad in 0usize..3) {
         let spec = NetworkSpec {
-            cell: Cell::Rnn,
+            cell: CellKind::Rnn,
             activation: Activation::Tanh,
             inputs: 2,
             hidden: 16,
@@ -274,24 +299,28 @@ proptest! {
             outputs: 1,
             skip: false,
         };
+
         let len = 640;
         let bad = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY][bad];
-        for path in Path::available() {
-            let Some(engine) = Engine::with_path(spec, path) else { continue };
-            let mut gradient = Floats::zeros(len);
-            let (old, moments) = (Floats::zeros(len), Moments::new(len));
+
+        for path in InstructionSet::available() {
+            let Some(engine) = KernelEngine::with_instructions(spec, path) else { continue };
+            let mut gradient = AlignedFloats::zeros(len);
+            let (old, moments) = (AlignedFloats::zeros(len), KernelMoments::new(len));
+
             let (mut params, mut ema, mut after) = (old.clone(), old.clone(), moments.clone());
             for expected in [true, false] {
-                let finite = engine.update(Step {
+                let finite = engine.update(KernelUpdate {
                     rule: RULES[rule],
                     lr: 0.1,
                     scale: 1.0,
                     ema_decay: 0.5,
                     gradient: &gradient,
-                    params: (&old, &mut params),
-                    ema: (&old, &mut ema),
-                    moments: (&moments, &mut after),
+                    params: BeforeAfter { before: &old, after: &mut params },
+                    ema: BeforeAfter { before: &old, after: &mut ema },
+                    moments: BeforeAfter { before: &moments, after: &mut after },
                 });
+
                 prop_assert_eq!(finite, expected, "{:?}", path);
                 gradient[at] = bad;
             }

@@ -1,71 +1,89 @@
-//! One update in one pass: the clipped gradient, the optimiser's rule, the averaged weights, the check that all is
-//! finite. The plain `optimizer::Moments` is its oracle.
+//! One update in one pass: the clipped gradient, the optimiser's rule, the averaged weights, the
+//! check that all is finite. The plain `optimizer::OptimizerMoments` is its oracle.
 //! It must not know where parameters lie: all are treated alike.
 
 use pulp::{Simd, WithSimd};
 use serde::{Deserialize, Serialize};
 
-use super::floats::Floats;
+use super::floats::AlignedFloats;
 use super::lanes::parts;
 use super::panels::LANES;
-use crate::optimizer::{EPSILON, Rule};
+use crate::optimizer::{EPSILON, OptimizerRule};
 
 /// What an optimiser carries from step to step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Moments {
+pub struct KernelMoments {
     /// Adam's mean gradient m, or the velocity of SGD.
-    pub mean: Floats,
+    pub mean: AlignedFloats,
     /// v, the mean squared gradient.
-    pub square: Floats,
+    pub square: AlignedFloats,
     /// β₁ᵗ and β₂ᵗ, by products in f64.
     pub decayed: (f64, f64),
 }
 
-impl Moments {
+impl KernelMoments {
     /// No moments yet, for `len` parameters.
-    pub fn new(len: usize) -> Moments {
-        Moments { mean: Floats::zeros(len), square: Floats::zeros(len), decayed: (1.0, 1.0) }
+    pub fn new(len: usize) -> KernelMoments {
+        KernelMoments {
+            mean: AlignedFloats::zeros(len),
+            square: AlignedFloats::zeros(len),
+            decayed: (1.0, 1.0),
+        }
     }
 
-    /// Becomes `other`, of the same length, without asking for memory.
-    pub fn copy_from(&mut self, other: &Moments) {
+    /// Becomes `other`, of the same length, without an allocation.
+    pub fn copy_from(&mut self, other: &KernelMoments) {
         self.mean.copy_from_slice(&other.mean);
         self.square.copy_from_slice(&other.square);
         self.decayed = other.decayed;
     }
 }
 
+/// What an update reads, and the place for what it writes.
+pub struct BeforeAfter<'a, T: ?Sized> {
+    /// As it was before the update.
+    pub before: &'a T,
+    /// Overwritten with what it is after the update.
+    pub after: &'a mut T,
+}
+
 /// Parameters, moments and averages before an update, and the places for those after it.
-pub struct Step<'a> {
-    pub rule: Rule,
+pub struct KernelUpdate<'a> {
+    /// How the gradient becomes a step.
+    pub rule: OptimizerRule,
     /// Learning rate.
     pub lr: f64,
     /// The gradient's factor: what the clip of its norm leaves.
     pub scale: f32,
     /// Decay of the averaged parameters.
     pub ema_decay: f32,
+    /// By the parameters, before the clip.
     pub gradient: &'a [f32],
-    pub params: (&'a [f32], &'a mut [f32]),
-    pub ema: (&'a [f32], &'a mut [f32]),
-    pub moments: (&'a Moments, &'a mut Moments),
+    /// The parameters θ.
+    pub params: BeforeAfter<'a, [f32]>,
+    /// Their moving average.
+    pub ema: BeforeAfter<'a, [f32]>,
+    /// The optimiser's own memory.
+    pub moments: BeforeAfter<'a, KernelMoments>,
 }
 
-impl WithSimd for Step<'_> {
+impl WithSimd for KernelUpdate<'_> {
     /// Whether every new parameter and average is finite.
     type Output = bool;
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> bool {
-        let (lr, before) = (self.lr, self.moments.0.decayed);
+        let (lr, before) = (self.lr, self.moments.before.decayed);
         let splat = |value: f64| simd.splat_f32s(value as f32);
+
         match self.rule {
-            Rule::Sgd { momentum } => {
+            OptimizerRule::Sgd { momentum } => {
                 let rule = Momentum::<S> { momentum: splat(momentum), lr: splat(-lr) };
                 self.each(simd, before, rule)
             }
-            Rule::Adam { betas } => self.adam(simd, betas, 1.0),
-            Rule::AdamW { betas, weight_decay } => self.adam(simd, betas, 1.0 - lr * weight_decay),
-            Rule::RmsProp { alpha } => {
+            OptimizerRule::Adam { betas } => self.adam(simd, betas, 1.0),
+            OptimizerRule::AdamW { betas, weight_decay } => self.adam(simd, betas, 1.0 - lr * weight_decay),
+            OptimizerRule::RmsProp { alpha } => {
                 let (alpha, rest, epsilon) = (splat(alpha), splat(1.0 - alpha), splat(EPSILON));
                 self.each(simd, before, Root::<S> { alpha, rest, lr: splat(lr), epsilon })
             }
@@ -139,12 +157,13 @@ impl<S: Simd> Apply<S> for Corrected<S> {
     }
 }
 
-impl Step<'_> {
+impl KernelUpdate<'_> {
     #[inline(always)]
     fn adam<S: Simd>(self, simd: S, betas: (f64, f64), kept: f64) -> bool {
-        let before = self.moments.0.decayed;
+        let before = self.moments.before.decayed;
         let decayed = (before.0 * betas.0, before.1 * betas.1);
         let splat = |value: f64| simd.splat_f32s(value as f32);
+
         let rule = Corrected::<S> {
             rest_1: splat(1.0 - betas.0),
             beta_2: splat(betas.1),
@@ -154,6 +173,7 @@ impl Step<'_> {
             epsilon: splat(EPSILON),
             kept: splat(kept),
         };
+
         self.each(simd, decayed, rule)
     }
 
@@ -161,16 +181,17 @@ impl Step<'_> {
     #[inline(always)]
     fn each<S: Simd>(self, simd: S, decayed: (f64, f64), rule: impl Apply<S>) -> bool {
         let (scale, nearer) = (simd.splat_f32s(self.scale), simd.splat_f32s(1.0 - self.ema_decay));
-        let (before, after) = self.moments;
+        let BeforeAfter { before, after } = self.moments;
         after.decayed = decayed;
         let vectors = self.gradient.len() / S::F32_LANES;
         let read = |values| &S::as_simd_f32s(values).0[..vectors];
-        let (params, gradient, ema) = (read(self.params.0), read(self.gradient), read(self.ema.0));
+        let (params, gradient, ema) = (read(self.params.before), read(self.gradient), read(self.ema.before));
         let (mean, square) = (read(&before.mean), read(&before.square));
-        let next_params = &mut S::as_mut_simd_f32s(self.params.1).0[..vectors];
-        let next_ema = &mut S::as_mut_simd_f32s(self.ema.1).0[..vectors];
+        let next_params = &mut S::as_mut_simd_f32s(self.params.after).0[..vectors];
+        let next_ema = &mut S::as_mut_simd_f32s(self.ema.after).0[..vectors];
         let next_mean = &mut S::as_mut_simd_f32s(&mut after.mean).0[..vectors];
         let next_square = &mut S::as_mut_simd_f32s(&mut after.square).0[..vectors];
+
         // x − x is 0 for what is finite and NaN for all else.
         let mut unfit = simd.splat_f32s(0.0);
         for at in 0..vectors {
@@ -184,6 +205,7 @@ impl Step<'_> {
             let sum = simd.add_f32s(parameter, average);
             unfit = simd.add_f32s(unfit, simd.sub_f32s(sum, sum));
         }
+
         let mut lanes = [0.0; LANES];
         S::as_mut_simd_f32s(&mut lanes).0[0] = unfit;
         lanes.iter().all(|lane| *lane == 0.0)
@@ -202,6 +224,7 @@ impl WithSimd for Norm<'_> {
         const SUMS: usize = 4;
         let mut lanes = [0.0f32; SUMS * LANES];
         let (vectors, parts) = (S::as_simd_f32s(self.0).0, parts::<S>());
+
         for part in 0..parts {
             let mut sums = [simd.splat_f32s(0.0); SUMS];
             for group in vectors.chunks(SUMS * parts) {
@@ -209,11 +232,13 @@ impl WithSimd for Norm<'_> {
                     *sum = simd.mul_add_f32s(vector[part], vector[part], *sum);
                 }
             }
+
             let lanes = S::as_mut_simd_f32s(&mut lanes).0;
             for (at, sum) in sums.into_iter().enumerate() {
                 lanes[at * parts + part] = sum;
             }
         }
+
         lanes.iter().sum::<f32>().sqrt()
     }
 }

@@ -1,12 +1,15 @@
-//! Holds the learner to what it promises: it learns, it survives bad numbers, it resumes bit for bit.
+//! Holds the learner to what it promises: it learns, it survives bad numbers, it resumes bit for
+//! bit.
 //! It must not know the inside of the network.
 
 use super::*;
-use crate::spec::{Activation, Cell};
+use crate::loss::Loss;
+use crate::optimizer::Optimizer;
+use crate::spec::{Activation, CellKind, NetworkSpec};
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 
-fn spec(cell: Cell) -> NetworkSpec {
+fn spec(cell: CellKind) -> NetworkSpec {
     NetworkSpec {
         cell,
         activation: Activation::Tanh,
@@ -18,8 +21,8 @@ fn spec(cell: Cell) -> NetworkSpec {
     }
 }
 
-fn settings(lr: f64) -> Settings {
-    Settings {
+fn settings(lr: f64) -> LearnerSettings {
+    LearnerSettings {
         bptt: 8,
         longest_lag: 3,
         stride: 1,
@@ -36,21 +39,21 @@ fn settings(lr: f64) -> Settings {
 #[derive(Clone)]
 struct Alone {
     learner: Learner,
-    workspace: Workspace,
+    workspace: LearnerWorkspace,
 }
 
 impl Alone {
-    fn new(spec: NetworkSpec, settings: Settings) -> Alone {
-        let recipe = Recipe::new(spec, settings);
-        Alone { learner: Learner::new(&recipe), workspace: recipe.workspace() }
+    fn new(spec: NetworkSpec, settings: LearnerSettings) -> Alone {
+        let template = LearnerTemplate::new(spec, settings);
+        Alone { learner: Learner::new(&template), workspace: template.workspace() }
     }
 
-    fn predict(&mut self, tracks: &mut [&mut Track], inputs: &[Vec<f32>]) -> Prediction {
-        self.learner.predict(&mut self.workspace, tracks, &inputs.concat()).clone()
+    fn predict(&mut self, buffers: &mut [&mut SequenceBuffer], inputs: &[Vec<f32>]) -> LearnerPrediction {
+        self.learner.predict(&mut self.workspace, buffers, &inputs.concat()).clone()
     }
 
-    fn learn(&mut self, tracks: &mut [&mut Track]) -> Option<Learned> {
-        self.learner.learn(&mut self.workspace, tracks)
+    fn learn(&mut self, buffers: &mut [&mut SequenceBuffer]) -> Option<UpdateReport> {
+        self.learner.learn(&mut self.workspace, buffers)
     }
 }
 
@@ -68,7 +71,7 @@ fn noise(rng: &mut Pcg64) -> f32 {
 }
 
 /// Mean squared errors of one-step and six-step forecasts over the last third, divided by naive's.
-fn skill_on_a_noisy_sine(cell: Cell) -> [f32; 2] {
+fn skill_on_a_noisy_sine(cell: CellKind) -> [f32; 2] {
     let spec = NetworkSpec {
         cell,
         activation: Activation::Tanh,
@@ -78,60 +81,70 @@ fn skill_on_a_noisy_sine(cell: Cell) -> [f32; 2] {
         outputs: 2,
         skip: true,
     };
-    let settings = Settings { bptt: 16, longest_lag: 6, ..settings(3e-3) };
+
+    let settings = LearnerSettings { bptt: 16, longest_lag: 6, ..settings(3e-3) };
     let mut learner = Alone::new(spec, settings);
     let mut rng = Pcg64::seed_from_u64(2);
     let (steps, horizons) = (1500, [1usize, 6]);
+
     let series: Vec<Vec<f32>> = (0..3)
         .map(|k| {
             let angle = |t: usize| std::f32::consts::TAU * (t + 8 * k) as f32 / 24.0;
             (0..steps).map(|t| angle(t).sin() + 0.1 * noise(&mut rng)).collect()
         })
         .collect();
-    let mut tracks: Vec<Track> = series.iter().map(|_| learner.new_track()).collect();
-    let mut outputs: Vec<Prediction> = Vec::new();
+
+    let mut buffers: Vec<SequenceBuffer> = series.iter().map(|_| learner.new_buffer()).collect();
+    let mut outputs: Vec<LearnerPrediction> = Vec::new();
     let (mut squares, mut naive) = ([0.0f32; 2], [0.0f32; 2]);
     for t in 6..steps {
-        let mut tracks: Vec<&mut Track> = tracks.iter_mut().collect();
+        let mut buffers: Vec<&mut SequenceBuffer> = buffers.iter_mut().collect();
         let input = |x: &Vec<f32>| vec![x[t], x[t] - x[t - 1], x[t] - x[t - 3], x[t] - x[t - 6]];
-        outputs.push(learner.predict(&mut tracks, &series.iter().map(input).collect::<Vec<_>>()));
+        outputs.push(learner.predict(&mut buffers, &series.iter().map(input).collect::<Vec<_>>()));
+
         for (output, lag) in horizons.into_iter().enumerate().filter(|(_, lag)| t >= 6 + lag) {
             for (k, x) in series.iter().enumerate() {
                 let change = x[t] - x[t - lag];
-                tracks[k].label(lag, output, change);
+                buffers[k].label(lag, output, change);
                 if t > 2 * steps / 3 {
                     squares[output] += (outputs[t - 6 - lag].ema(k)[output] - change).powi(2);
                     naive[output] += change.powi(2);
                 }
             }
         }
-        learner.learn(&mut tracks);
+
+        learner.learn(&mut buffers);
     }
+
     [0, 1].map(|output| squares[output] / naive[output])
 }
 
 #[test]
 fn it_learns_a_noisy_sine() {
-    for cell in [Cell::Rnn, Cell::Lstm, Cell::Gru] {
+    for cell in [CellKind::Rnn, CellKind::Lstm, CellKind::Gru] {
         let [one, six] = skill_on_a_noisy_sine(cell);
-        // The label's own noise bounds them below: 0.01 / (0.034 + 0.02) at one step, 0.01 / 1.02 at six.
+        // The label's own noise bounds them below: 0.01 / (0.034 + 0.02) at one step, 0.01 / 1.02
+        // at six.
         assert!(one < 0.3 && six < 0.02, "{cell:?}: {one} {six}");
     }
 }
 
 #[test]
 fn nothing_fresh_nothing_learned() {
-    let mut learner = Alone::new(spec(Cell::Gru), settings(1e-2));
-    let mut track = learner.new_track();
-    assert_eq!(learner.learn(&mut [&mut track]), None);
-    learner.predict(&mut [&mut track], &[vec![1.0, 2.0]]);
-    assert_eq!(learner.learn(&mut [&mut track]), None);
-    track.label(0, 1, 1.0);
-    let learned = learner.learn(&mut [&mut track]).unwrap();
+    let mut learner = Alone::new(spec(CellKind::Gru), settings(1e-2));
+    let mut buffer = learner.new_buffer();
+    assert_eq!(learner.learn(&mut [&mut buffer]), None);
+
+    learner.predict(&mut [&mut buffer], &[vec![1.0, 2.0]]);
+    assert_eq!(learner.learn(&mut [&mut buffer]), None);
+
+    buffer.label(0, 1, 1.0);
+    let learned = learner.learn(&mut [&mut buffer]).unwrap();
     assert!(learned.applied && learned.labels == 1, "{learned:?}");
+
     // A fresh network says 0: Huber's loss of 1 is a half.
     assert_eq!(learned.loss, 0.5);
-    assert_eq!(learner.learn(&mut [&mut track]), None);
+    assert_eq!(learner.learn(&mut [&mut buffer]), None);
     assert_eq!(learner.updates(), 1);
     assert!(learner.predict(&mut [], &[]).is_empty());
 }
@@ -139,17 +152,20 @@ fn nothing_fresh_nothing_learned() {
 /// At lr = 0 a network keeps saying 0; with every label 1 each mean Huber loss is a half.
 #[test]
 fn the_replayed_windows_weigh_a_half() {
-    let mut learner = Alone::new(spec(Cell::Gru), settings(0.0));
-    let mut tracks: Vec<Track> = (0..3).map(|_| learner.new_track()).collect();
+    let mut learner = Alone::new(spec(CellKind::Gru), settings(0.0));
+    let mut buffers: Vec<SequenceBuffer> = (0..3).map(|_| learner.new_buffer()).collect();
     for step in 1..=30 {
-        let mut tracks: Vec<&mut Track> = tracks.iter_mut().collect();
-        learner.predict(&mut tracks, &vec![vec![1.0, step as f32]; 3]);
-        for track in &mut tracks {
-            track.label(1, 0, 1.0);
-            track.label(3, 1, 1.0);
+        let mut buffers: Vec<&mut SequenceBuffer> = buffers.iter_mut().collect();
+        learner.predict(&mut buffers, &vec![vec![1.0, step as f32]; 3]);
+
+        for buffer in &mut buffers {
+            buffer.label(1, 0, 1.0);
+            buffer.label(3, 1, 1.0);
         }
-        let learned = learner.learn(&mut tracks);
-        // The first windows are whole after T + h_max = 11 steps, and learned again from the next step on.
+
+        let learned = learner.learn(&mut buffers);
+        // The first windows are whole after T + h_max = 11 steps, and learned again from the next
+        // step on.
         let expected = if step > 11 { 0.75 } else { 0.5 };
         assert!(learned.is_none_or(|l| (l.loss - expected).abs() < 1e-5), "step {step}: {learned:?}");
         assert_eq!(learned.is_some(), step > 1);
@@ -158,35 +174,38 @@ fn the_replayed_windows_weigh_a_half() {
 
 #[test]
 fn bad_numbers_cannot_poison_the_weights() {
-    let mut learner = Alone::new(spec(Cell::Gru), Settings { loss: Loss::Mse, ..settings(1e-2) });
-    let mut track = learner.new_track();
+    let mut learner = Alone::new(spec(CellKind::Gru), LearnerSettings { loss: Loss::Mse, ..settings(1e-2) });
+    let mut buffer = learner.new_buffer();
     let finite = |learner: &Alone| learner.params().iter().all(|value| value.is_finite());
+
     for input in [[f32::NAN, 1.0], [f32::INFINITY, -1.0], [0.5, 0.5]] {
-        let prediction = learner.predict(&mut [&mut track], &[input.to_vec()]);
+        let prediction = learner.predict(&mut [&mut buffer], &[input.to_vec()]);
         assert!(prediction.raw.iter().chain(prediction.ema.iter()).all(|value| value.is_finite()));
-        assert!(!track.label(0, 0, f32::NAN) && track.label(0, 0, 1.0));
-        assert!(learner.learn(&mut [&mut track]).unwrap().applied && finite(&learner));
+        assert!(!buffer.label(0, 0, f32::NAN) && buffer.label(0, 0, 1.0));
+        assert!(learner.learn(&mut [&mut buffer]).unwrap().applied && finite(&learner));
     }
+
     let before = learner.params().clone();
     // Its square overflows.
     for bad in 1..=10u64 {
-        track.label(0, 0, 1e30);
-        let learned = learner.learn(&mut [&mut track]).unwrap();
+        buffer.label(0, 0, 1e30);
+        let learned = learner.learn(&mut [&mut buffer]).unwrap();
         assert!(!learned.applied && learned.rolled_back == bad.is_multiple_of(5), "{bad}: {learned:?}");
         assert!(bad >= 5 || learner.params() == before);
     }
+
     assert_eq!((learner.guard().skipped(), learner.guard().rollbacks()), (10, 2));
     // The copy was the untrained network.
     assert_eq!(learner.updates(), 0);
-    assert_eq!(learner.params(), Alone::new(spec(Cell::Gru), settings(1e-2)).params());
+    assert_eq!(learner.params(), Alone::new(spec(CellKind::Gru), settings(1e-2)).params());
 }
 
 #[test]
 fn weights_come_in_only_whole() {
-    let mut learner = Alone::new(spec(Cell::Rnn), settings(1e-2));
-    let other = Alone::new(spec(Cell::Gru), settings(1e-2));
+    let mut learner = Alone::new(spec(CellKind::Rnn), settings(1e-2));
+    let other = Alone::new(spec(CellKind::Gru), settings(1e-2));
     assert!(learner.learner.import(&other.params()).is_err());
-    assert!(Learner::resume(&learner.recipe, other.memory().clone()).is_err());
+    assert!(Learner::resume(&learner.template, other.state().clone()).is_err());
     let params = learner.params() * 2.0;
     assert!(learner.learner.import(&(params.clone() * f32::NAN)).is_err());
     learner.learner.import(&params).unwrap();
@@ -197,48 +216,54 @@ fn weights_come_in_only_whole() {
 #[derive(Clone)]
 struct World {
     learner: Alone,
-    tracks: Vec<Track>,
+    buffers: Vec<SequenceBuffer>,
 }
 
 impl World {
-    fn new(cell: Cell) -> World {
+    fn new(cell: CellKind) -> World {
         let learner = Alone::new(spec(cell), settings(1e-2));
-        World { tracks: (0..4).map(|_| learner.new_track()).collect(), learner }
+        World { buffers: (0..4).map(|_| learner.new_buffer()).collect(), learner }
     }
 
-    /// Predicts for the series in `present`, labels some of them, learns; returns the bits of the outputs.
+    /// Predicts for the series in `present`, labels some of them, learns; returns the bits of the
+    /// outputs.
     fn step(&mut self, number: u64, present: u8) -> Vec<u32> {
         let mut rng = Pcg64::seed_from_u64(number);
         if present & 16 != 0 {
-            self.tracks[0] = self.learner.new_track();
+            self.buffers[0] = self.learner.new_buffer();
         }
-        let mut tracks: Vec<&mut Track> = self
-            .tracks
+
+        let mut buffers: Vec<&mut SequenceBuffer> = self
+            .buffers
             .iter_mut()
             .enumerate()
-            .filter_map(|(k, track)| (present >> k & 1 == 1).then_some(track))
+            .filter_map(|(k, buffer)| (present >> k & 1 == 1).then_some(buffer))
             .collect();
-        let inputs: Vec<Vec<f32>> = tracks.iter().map(|_| vec![noise(&mut rng), noise(&mut rng)]).collect();
-        let prediction = self.learner.predict(&mut tracks, &inputs);
-        for track in &mut tracks {
-            track.label(1, 0, noise(&mut rng));
-            track.label(3, 1, noise(&mut rng));
+
+        let inputs: Vec<Vec<f32>> = buffers.iter().map(|_| vec![noise(&mut rng), noise(&mut rng)]).collect();
+        let prediction = self.learner.predict(&mut buffers, &inputs);
+
+        for buffer in &mut buffers {
+            buffer.label(1, 0, noise(&mut rng));
+            buffer.label(3, 1, noise(&mut rng));
         }
-        let learned = self.learner.learn(&mut tracks);
+
+        let learned = self.learner.learn(&mut buffers);
         let numbers = prediction.raw.iter().chain(prediction.ema.iter()).copied();
         numbers.chain(learned.map(|l| l.loss)).map(f32::to_bits).collect()
     }
 
     fn bytes(&self) -> Vec<u8> {
-        postcard::to_stdvec(&(self.learner.memory(), &self.tracks)).unwrap()
+        postcard::to_stdvec(&(self.learner.state(), &self.buffers)).unwrap()
     }
 
     fn restored(&self) -> World {
-        let (memory, tracks): (Memory, Vec<Track>) = postcard::from_bytes(&self.bytes()).unwrap();
-        let learner = Learner::resume(&self.learner.recipe, memory).unwrap();
-        assert!(tracks.iter().all(|track| learner.fits(track)));
-        let workspace = self.learner.recipe.workspace();
-        World { learner: Alone { learner, workspace }, tracks }
+        let (state, buffers): (LearnerState, Vec<SequenceBuffer>) =
+            postcard::from_bytes(&self.bytes()).unwrap();
+        let learner = Learner::resume(&self.learner.template, state).unwrap();
+        assert!(buffers.iter().all(|buffer| learner.fits(buffer)));
+        let workspace = self.learner.template.workspace();
+        World { learner: Alone { learner, workspace }, buffers }
     }
 }
 
@@ -252,7 +277,8 @@ proptest! {
         kind in 0usize..3,
     ) {
         let cut = at.index(presence.len());
-        let mut undisturbed = World::new([Cell::Rnn, Cell::Lstm, Cell::Gru][kind]);
+
+        let mut undisturbed = World::new([CellKind::Rnn, CellKind::Lstm, CellKind::Gru][kind]);
         let mut killed = undisturbed.clone();
         for (number, present) in presence.into_iter().enumerate() {
             if number == cut {
@@ -261,6 +287,7 @@ proptest! {
             let number = number as u64;
             prop_assert_eq!(undisturbed.step(number, present), killed.step(number, present));
         }
+
         prop_assert_eq!(undisturbed.bytes(), killed.bytes());
     }
 }

@@ -124,6 +124,7 @@ fn a_direction_adds_half_its_cross_entropy_to_its_point() {
         let expected = [point_slope[0], 0.5 * logit_slopes[0], 0.5 * logit_slopes[1]];
         assert!(slopes.iter().zip(expected).all(|(slope, expected)| (slope - expected).abs() < 1e-15));
     }
+
     let (value, slopes) = of(&directed, &[0.0f64, 0.0, 0.0], f64::NAN);
     assert!(value.is_nan() && slopes.iter().all(|slope| slope.is_nan()));
     assert_eq!((directed.prob_up(&[9.0, 1.0, 1.0]), Loss::Mse.prob_up(&[1.0])), (Some(0.5), None));

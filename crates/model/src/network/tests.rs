@@ -1,11 +1,12 @@
 //! Holds the network and the losses on it to finite differences.
-//! It must not know the learner. PyTorch's numbers are held in `pytorch/`, what all cells share in `conformance.rs`.
+//! It must not know the learner. PyTorch's numbers are held in `pytorch/`, what all cells share in
+//! `conformance.rs`.
 
 use super::*;
 use crate::conformance::{kinds, losses, uniform};
 use crate::loss::Loss;
 use crate::spec::Activation;
-use crate::tbptt::{Example, Target, loss_and_gradient};
+use crate::tbptt::{TrainingExample, TrainingTarget, loss_and_gradient};
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
@@ -34,9 +35,9 @@ struct Problem {
     loss: Loss,
     params: DVector<f64>,
     inputs: DMatrix<f64>,
-    start: State<f64>,
+    start: NetworkState<f64>,
     /// Of each series.
-    targets: Vec<Vec<Target<f64>>>,
+    targets: Vec<Vec<TrainingTarget<f64>>>,
 }
 
 /// Errors at which a loss in pieces changes its piece.
@@ -57,21 +58,24 @@ impl Problem {
         let skip = rng.random();
         let spec = NetworkSpec { cell, activation, inputs: INPUTS, hidden: 3, layers, outputs, skip };
         let network = Network::new(spec);
-        let mut start = State::zeros(&spec, BATCH);
+
+        let mut start = NetworkState::zeros(&spec, BATCH);
         for layer in &mut start.layers {
             layer.h = uniform(spec.hidden, BATCH, &mut rng);
             layer.c = uniform(spec.memory(), BATCH, &mut rng);
         }
+
         let label = |rng: &mut Pcg64| match loss {
             Loss::CrossEntropy { classes } => rng.random_range(0..classes) as f64,
             _ => 6.0 * rng.random::<f64>() - 3.0,
         };
-        let target = |rng: &mut Pcg64| Target {
+        let target = |rng: &mut Pcg64| TrainingTarget {
             step: rng.random_range(0..STEPS),
             output: loss.width() * rng.random_range(0..2),
             value: label(rng),
             weight: rng.random(),
         };
+
         Problem {
             params: uniform(network.layout().len(), 1, &mut rng).column(0).into_owned(),
             inputs: uniform(INPUTS, STEPS * BATCH, &mut rng),
@@ -84,14 +88,14 @@ impl Problem {
 
     fn loss_and_gradient(&self, params: &DVector<f64>) -> (f64, DVector<f64>) {
         let starts: Vec<Vec<f64>> = (0..BATCH).map(|series| self.start.column(series)).collect();
-        let example = |series: usize| Example {
+        let example = |series: usize| TrainingExample {
             start: &starts[series],
             inputs: (0..STEPS)
                 .map(|step| &self.inputs.as_slice()[(step * BATCH + series) * INPUTS..][..INPUTS])
                 .collect(),
             targets: self.targets[series].clone(),
         };
-        let examples: Vec<Example<'_, f64>> = (0..BATCH).map(example).collect();
+        let examples: Vec<TrainingExample<'_, f64>> = (0..BATCH).map(example).collect();
         loss_and_gradient(&self.network, params, &self.loss, &examples)
     }
 
@@ -99,6 +103,7 @@ impl Problem {
     fn sides(&self, params: &DVector<f64>) -> Vec<bool> {
         let tape = self.network.forward(params, self.inputs.clone(), &self.start);
         let mut sides = Vec::new();
+
         if self.network.spec().activation == Activation::Relu {
             sides.extend(
                 tape.layers
@@ -106,6 +111,7 @@ impl Problem {
                     .flat_map(|layer| layer.outputs().iter().map(|h| *h > 0.0).collect::<Vec<_>>()),
             );
         }
+
         let kinks = kinks(&self.loss);
         for (series, target) in
             self.targets.iter().enumerate().flat_map(|(b, all)| all.iter().map(move |t| (b, t)))
@@ -115,11 +121,12 @@ impl Problem {
                 sides.extend(kinks.iter().map(|kink| error > *kink));
             }
         }
+
         sides
     }
 
-    /// The relative error of the gradient by finite differences; `None` if one of them goes over a kink, where there
-    /// is no derivative to compare with.
+    /// The relative error of the gradient by finite differences; `None` if one of them goes over a
+    /// kink, where there is no derivative to compare with.
     fn error(&self) -> Option<f64> {
         let now = self.sides(&self.params);
         let crossed = std::cell::Cell::new(false);
@@ -148,6 +155,7 @@ fn every_gradient_is_its_finite_differences() {
             worst = worst.max(error);
         }
     }
+
     println!("worst relative error of a gradient: {worst:.1e}");
 }
 
@@ -174,6 +182,6 @@ fn a_state_is_its_columns() {
         let Problem { network, start, .. } = Problem::random(kind, Loss::Mse, 2, 4);
         let columns: Vec<Vec<f64>> = (0..BATCH).map(|b| start.column(b)).collect();
         let columns: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
-        assert_eq!(State::from_columns(network.spec(), &columns), start);
+        assert_eq!(NetworkState::from_columns(network.spec(), &columns), start);
     }
 }

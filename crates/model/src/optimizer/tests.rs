@@ -9,18 +9,18 @@ const UPDATES: u64 = 70;
 const LR: f64 = 0.02;
 
 /// By the name in the golden file, with the parameters in its script.
-const RULES: [(&str, Rule); 5] = [
-    ("sgd", Rule::Sgd { momentum: 0.0 }),
-    ("momentum", Rule::Sgd { momentum: 0.9 }),
-    ("adam", Rule::Adam { betas: BETAS }),
-    ("adamw", Rule::AdamW { betas: BETAS, weight_decay: 0.1 }),
-    ("rmsprop", Rule::RmsProp { alpha: 0.95 }),
+const RULES: [(&str, OptimizerRule); 5] = [
+    ("sgd", OptimizerRule::Sgd { momentum: 0.0 }),
+    ("momentum", OptimizerRule::Sgd { momentum: 0.9 }),
+    ("adam", OptimizerRule::Adam { betas: BETAS }),
+    ("adamw", OptimizerRule::AdamW { betas: BETAS, weight_decay: 0.1 }),
+    ("rmsprop", OptimizerRule::RmsProp { alpha: 0.95 }),
 ];
 
-const SCHEDULES: [(&str, Schedule); 3] = [
-    ("constant", Schedule::Constant),
-    ("warm_up", Schedule::WarmUp { updates: 10 }),
-    ("cosine", Schedule::Cosine { warm_up: 10, updates: 60, floor: 0.1 }),
+const SCHEDULES: [(&str, LrSchedule); 3] = [
+    ("constant", LrSchedule::Constant),
+    ("warm_up", LrSchedule::WarmUp { updates: 10 }),
+    ("cosine", LrSchedule::Cosine { warm_up: 10, updates: 60, floor: 0.1 }),
 ];
 
 fn golden() -> Golden {
@@ -31,9 +31,10 @@ fn held_to_pytorch<F: Real>() {
     let golden = golden();
     for (rule, schedule) in RULES.iter().flat_map(|rule| SCHEDULES.iter().map(move |course| (rule, course))) {
         let optimizer = Optimizer { rule: rule.1, lr: LR, schedule: schedule.1 };
+
         let mut draws = Draws(1);
         let mut params = DVector::from_vec(draws.vector::<F>(WEIGHTS, 1.0));
-        let mut moments = Moments::new(WEIGHTS);
+        let mut moments = OptimizerMoments::new(WEIGHTS);
         let mut norms = Vec::new();
         for update in 0..UPDATES {
             let scale = if update % 2 == 1 { 0.25 } else { 2.0 };
@@ -45,6 +46,7 @@ fn held_to_pytorch<F: Real>() {
                 assert_close(params.as_slice(), golden.doubles(&name), &name);
             }
         }
+
         assert_close(&norms, golden.doubles("norms"), "norms");
     }
 }
@@ -67,11 +69,11 @@ fn the_rates_are_pytorchs() {
 #[test]
 fn a_schedule_without_length_is_at_its_end() {
     let at = |schedule, updates| Optimizer { schedule, ..Optimizer::adam(1.0) }.lr_at(updates);
-    assert_eq!(at(Schedule::WarmUp { updates: 0 }, 0), 1.0);
+    assert_eq!(at(LrSchedule::WarmUp { updates: 0 }, 0), 1.0);
     // The cosine starts at the full rate whatever its length.
-    let short = Schedule::Cosine { warm_up: 4, updates: 2, floor: 0.25 };
+    let short = LrSchedule::Cosine { warm_up: 4, updates: 2, floor: 0.25 };
     assert_eq!([3, 4, 5, 1000].map(|updates| at(short, updates)), [1.0, 1.0, 0.25, 0.25]);
-    let none = Schedule::Cosine { warm_up: 0, updates: 0, floor: 0.25 };
+    let none = LrSchedule::Cosine { warm_up: 0, updates: 0, floor: 0.25 };
     assert_eq!([0, 1].map(|updates| at(none, updates)), [1.0, 0.25]);
 }
 
@@ -79,17 +81,17 @@ fn a_schedule_without_length_is_at_its_end() {
 fn the_first_step_is_the_learning_rate() {
     let mut params = DVector::from_element(2, 1.0f32);
     let gradient = DVector::from_vec(vec![0.5, -0.001]);
-    Moments::new(2).step(Rule::Adam { betas: BETAS }, 0.01, &mut params, &gradient);
+    OptimizerMoments::new(2).step(OptimizerRule::Adam { betas: BETAS }, 0.01, &mut params, &gradient);
     assert!((params[0] - 0.99).abs() < 1e-6 && (params[1] - 1.01).abs() < 1e-6, "{params}");
 }
 
 #[test]
 fn momentum_starts_with_the_gradient() {
     let mut params = DVector::from_element(1, 1.0f64);
-    let mut moments = Moments::new(1);
-    moments.step(Rule::Sgd { momentum: 0.5 }, 0.25, &mut params, &DVector::from_element(1, 1.0));
+    let mut moments = OptimizerMoments::new(1);
+    moments.step(OptimizerRule::Sgd { momentum: 0.5 }, 0.25, &mut params, &DVector::from_element(1, 1.0));
     assert_eq!((params[0], moments.mean[0]), (0.75, 1.0));
-    moments.step(Rule::Sgd { momentum: 0.5 }, 0.25, &mut params, &DVector::from_element(1, 1.0));
+    moments.step(OptimizerRule::Sgd { momentum: 0.5 }, 0.25, &mut params, &DVector::from_element(1, 1.0));
     assert_eq!((params[0], moments.mean[0]), (0.375, 1.5));
 }
 
@@ -110,7 +112,7 @@ fn a_gradient_that_is_not_finite_is_left_for_the_guard() {
         assert_eq!(gradient[1], 0.5);
         for (name, rule) in RULES {
             let mut params = DVector::from_element(2, 1.0f32);
-            Moments::new(2).step(rule, LR, &mut params, &gradient);
+            OptimizerMoments::new(2).step(rule, LR, &mut params, &gradient);
             assert!(!params[0].is_finite() && params[1].is_finite(), "{name}: {bad}");
         }
     }

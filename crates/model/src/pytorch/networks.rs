@@ -1,14 +1,16 @@
-//! Outputs, final states, loss and gradient of every cell, with one layer to three, with and without skip.
-//! It must not know how PyTorch came to them: make_model_goldens.py does, and its constants are repeated here.
+//! Outputs, final states, loss and gradient of every cell, with one layer to three, with and
+//! without skip.
+//! It must not know how PyTorch came to them: make_model_goldens.py does, and its constants are
+//! repeated here.
 
 use nalgebra::{DMatrix, DVector};
 
 use crate::golden::{Draws, Golden, assert_close};
 use crate::loss::Loss;
-use crate::network::{Network, State};
+use crate::network::{Network, NetworkState};
 use crate::real::Real;
-use crate::spec::{Activation, Cell, NetworkSpec};
-use crate::tbptt::{Example, Target, loss_and_gradient};
+use crate::spec::{Activation, CellKind, NetworkSpec};
+use crate::tbptt::{TrainingExample, TrainingTarget, loss_and_gradient};
 
 const INPUTS: usize = 3;
 const HIDDEN: usize = 4;
@@ -17,13 +19,13 @@ const BATCH: usize = 2;
 const HORIZONS: usize = 2;
 
 /// In the script's order.
-fn cells() -> [(Cell, Activation, &'static str); 5] {
+fn cells() -> [(CellKind, Activation, &'static str); 5] {
     [
-        (Cell::Rnn, Activation::Tanh, include_str!("../../tests/golden/rnn_tanh.json")),
-        (Cell::Rnn, Activation::Relu, include_str!("../../tests/golden/rnn_relu.json")),
-        (Cell::Rnn, Activation::Sigmoid, include_str!("../../tests/golden/rnn_sigmoid.json")),
-        (Cell::Lstm, Activation::Tanh, include_str!("../../tests/golden/lstm.json")),
-        (Cell::Gru, Activation::Tanh, include_str!("../../tests/golden/gru.json")),
+        (CellKind::Rnn, Activation::Tanh, include_str!("../../tests/golden/rnn_tanh.json")),
+        (CellKind::Rnn, Activation::Relu, include_str!("../../tests/golden/rnn_relu.json")),
+        (CellKind::Rnn, Activation::Sigmoid, include_str!("../../tests/golden/rnn_sigmoid.json")),
+        (CellKind::Lstm, Activation::Tanh, include_str!("../../tests/golden/lstm.json")),
+        (CellKind::Gru, Activation::Tanh, include_str!("../../tests/golden/gru.json")),
     ]
 }
 
@@ -40,27 +42,29 @@ fn cases() -> [(usize, bool, Loss); 6] {
 }
 
 /// h of all layers, then c of all layers, as PyTorch keeps them.
-fn panels<F: Real>(state: &mut State<F>) -> Vec<&mut DMatrix<F>> {
+fn panels<F: Real>(state: &mut NetworkState<F>) -> Vec<&mut DMatrix<F>> {
     let (h, c): (Vec<_>, Vec<_>) = state.layers.iter_mut().map(|layer| (&mut layer.h, &mut layer.c)).unzip();
     h.into_iter().chain(c).collect()
 }
 
 /// The labels of each series: `HORIZONS` a step, about half of them without weight.
-fn targets<F: Real>(loss: &Loss, draws: &mut Draws) -> Vec<Vec<Target<F>>> {
+fn targets<F: Real>(loss: &Loss, draws: &mut Draws) -> Vec<Vec<TrainingTarget<F>>> {
     let mut label = || match loss {
         Loss::CrossEntropy { classes } => draws.number(*classes) as f64,
         _ => 2.0 * draws.next(),
     };
     let values: Vec<f64> = (0..STEPS * BATCH * HORIZONS).map(|_| label()).collect();
+
     let mut targets = vec![Vec::new(); BATCH];
     for (at, value) in values.into_iter().enumerate() {
-        targets[at / HORIZONS % BATCH].push(Target {
+        targets[at / HORIZONS % BATCH].push(TrainingTarget {
             step: at / HORIZONS / BATCH,
             output: at % HORIZONS * loss.width(),
             value: F::of(value),
             weight: F::of(draws.next().max(0.0)),
         });
     }
+
     targets
 }
 
@@ -69,11 +73,13 @@ fn held_to_pytorch<F: Real>(spec: NetworkSpec, loss: &Loss, seed: u64, golden: &
     let network = Network::new(spec);
     let params = DVector::from_vec(draws.vector::<F>(network.layout().len(), 0.75));
     let inputs = DMatrix::from_vec(INPUTS, STEPS * BATCH, draws.vector::<F>(INPUTS * STEPS * BATCH, 1.0));
-    let mut start = State::zeros(&spec, BATCH);
+
+    let mut start = NetworkState::zeros(&spec, BATCH);
     for panel in panels(&mut start) {
         let (rows, columns) = panel.shape();
         *panel = DMatrix::from_vec(rows, columns, draws.vector(rows * columns, 0.5));
     }
+
     let targets = targets::<F>(loss, &mut draws);
     let name = |what: &str| format!("{case}.{what}");
     let close = |values: &[F], what: &str| {
@@ -90,7 +96,7 @@ fn held_to_pytorch<F: Real>(spec: NetworkSpec, loss: &Loss, seed: u64, golden: &
     let starts: Vec<Vec<F>> = (0..BATCH).map(|series| start.column(series)).collect();
     let examples = starts.iter().zip(targets).enumerate().map(|(series, (start, targets))| {
         let step = |t: usize| &inputs.as_slice()[(t * BATCH + series) * INPUTS..][..INPUTS];
-        Example { start, inputs: (0..STEPS).map(step).collect(), targets }
+        TrainingExample { start, inputs: (0..STEPS).map(step).collect(), targets }
     });
     let (value, gradient) = loss_and_gradient(&network, &params, loss, &examples.collect::<Vec<_>>());
     close(&[value], "loss");

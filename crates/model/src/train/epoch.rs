@@ -6,20 +6,22 @@ use std::ops::ControlFlow;
 use rand::Rng;
 use rand_pcg::Pcg64;
 
-use super::pass::Started;
-use super::sequence::{Sequence, Window, cut_by_time};
+use super::pass::StartedWindow;
+use super::report::{ProgressFn, TrainingProgress};
+use super::sequence::{SequenceWindow, TrainingSequence, cut_by_time};
+use super::settings::{TrainingMode, TrainingSettings};
 use super::step::Stepper;
-use super::{History, Mode, Progress, Training, Watch};
+use super::task::TrainingTask;
 use crate::error::Result;
-use crate::kernel::Tape;
-use crate::tbptt::Example;
+use crate::kernel::KernelTape;
+use crate::tbptt::TrainingExample;
 
 /// An epoch to be taught.
 pub struct Lesson<'a> {
-    pub history: &'a History<'a>,
-    pub training: &'a Training,
+    pub task: &'a TrainingTask<'a>,
+    pub training: &'a TrainingSettings,
     pub stepper: &'a mut Stepper,
-    pub tape: &'a mut Tape,
+    pub tape: &'a mut KernelTape,
 }
 
 /// The losses of an epoch's updates.
@@ -39,63 +41,78 @@ impl Tally {
 type Taught = Result<ControlFlow<(), Option<f64>>>;
 
 impl Lesson<'_> {
-    /// Teaches `windows`, all that have labels before the tail; of the modes only mini-batches take them as they are.
-    pub fn teach(mut self, windows: Vec<Started>, rng: &mut Pcg64, watch: &mut Watch<'_>) -> Taught {
+    /// Teaches one epoch. `windows` are all that have labels before the tail. Only mini-batches use
+    /// them: the other modes cut windows of their own.
+    pub fn teach(
+        mut self,
+        windows: Vec<StartedWindow>,
+        rng: &mut Pcg64,
+        progress: &mut ProgressFn<'_>,
+    ) -> Taught {
         match self.training.mode {
-            Mode::Online => self.online(watch),
-            Mode::MiniBatch(size) => {
+            TrainingMode::Online => self.online(progress),
+            TrainingMode::MiniBatch(size) => {
                 let mut windows = windows;
                 shuffle(&mut windows, rng);
-                self.updates(&windows, size, watch)
+                self.updates(&windows, size, progress)
             }
-            Mode::FullBatch => {
+            TrainingMode::FullBatch => {
                 let whole = self.whole();
-                self.updates(&whole, whole.len(), watch)
+                self.updates(&whole, whole.len(), progress)
             }
         }
     }
 
     /// An update for every `size` windows.
-    fn updates(&mut self, windows: &[Started], size: usize, watch: &mut Watch<'_>) -> Taught {
+    fn updates(&mut self, windows: &[StartedWindow], size: usize, progress: &mut ProgressFn<'_>) -> Taught {
         let mut tally = Tally::default();
         for (done, batch) in windows.chunks(size).enumerate() {
             self.update(batch, &mut tally)?;
-            if watch(Progress::Updates { done: done + 1, of: windows.len().div_ceil(size) }).is_break() {
+            if progress(TrainingProgress::Updates { done: done + 1, of: windows.len().div_ceil(size) })
+                .is_break()
+            {
                 return Ok(ControlFlow::Break(()));
             }
         }
         Ok(ControlFlow::Continue(tally.mean()))
     }
 
-    /// The states go on under the weights that forecast, as they do online: those before the update.
-    fn online(&mut self, watch: &mut Watch<'_>) -> Taught {
-        let rounds = cut_by_time(self.history.sequences, &self.lengths(), self.training.bptt);
-        let mut states = self.history.zero_states();
+    /// As online learning does it: the states are carried by the weights before the update, which
+    /// are those that forecast.
+    fn online(&mut self, progress: &mut ProgressFn<'_>) -> Taught {
+        let rounds = cut_by_time(self.task.sequences, &self.lengths(), self.training.bptt);
+
+        let mut states = self.task.zero_states();
         let mut tally = Tally::default();
         for (done, round) in rounds.iter().enumerate() {
-            let started =
-                |window: &Window| Started { state: states[window.sequence].clone(), window: window.clone() };
-            let batch: Vec<Started> = round.iter().map(started).collect();
-            self.history.advance(self.tape, self.stepper.params(), round, &mut states, |_, _, _| ());
+            let started = |window: &SequenceWindow| StartedWindow {
+                state: states[window.sequence].clone(),
+                window: window.clone(),
+            };
+            let batch: Vec<StartedWindow> = round.iter().map(started).collect();
+            self.task.advance(self.tape, self.stepper.params(), round, &mut states, |_, _, _| ());
             self.update(&batch, &mut tally)?;
-            if watch(Progress::Updates { done: done + 1, of: rounds.len() }).is_break() {
+            if progress(TrainingProgress::Updates { done: done + 1, of: rounds.len() }).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
+
         Ok(ControlFlow::Continue(tally.mean()))
     }
 
     /// One step against the mean loss of all labels in `batch`.
-    fn update(&mut self, batch: &[Started], tally: &mut Tally) -> Result<()> {
-        let History { engine, sequences, split, loss, .. } = self.history;
+    fn update(&mut self, batch: &[StartedWindow], tally: &mut Tally) -> Result<()> {
+        let TrainingTask { engine, sequences, split, loss, .. } = self.task;
+
         let mut examples = Vec::with_capacity(batch.len());
-        for Started { window, state } in batch {
+        for StartedWindow { window, state } in batch {
             let targets = window.targets(sequences, split, loss.width());
             if !targets.is_empty() {
                 let inputs = sequences[window.sequence].inputs(window.steps.clone());
-                examples.push(Example { start: state, inputs, targets });
+                examples.push(TrainingExample { start: state, inputs, targets });
             }
         }
+
         let labels: usize = examples.iter().map(|example| example.targets.len()).sum();
         if labels == 0 {
             return Ok(());
@@ -103,18 +120,20 @@ impl Lesson<'_> {
         for target in examples.iter_mut().flat_map(|example| &mut example.targets) {
             target.weight = 1.0 / labels as f32;
         }
+
         if let Some(loss) = self.stepper.step(engine, self.tape, loss, &examples)? {
             tally.total += f64::from(loss) * labels as f64;
             tally.labels += labels;
         }
+
         Ok(())
     }
 
     /// Every sequence from its first step to the tail.
-    fn whole(&self) -> Vec<Started> {
-        let states = self.history.zero_states();
-        let whole = |(sequence, (steps, state)): (usize, (usize, Vec<f32>))| Started {
-            window: Window { sequence, steps: 0..steps },
+    fn whole(&self) -> Vec<StartedWindow> {
+        let states = self.task.zero_states();
+        let whole = |(sequence, (steps, state)): (usize, (usize, Vec<f32>))| StartedWindow {
+            window: SequenceWindow { sequence, steps: 0..steps },
             state,
         };
         self.lengths().into_iter().zip(states).enumerate().map(whole).collect()
@@ -122,7 +141,11 @@ impl Lesson<'_> {
 
     /// Steps of each sequence before the tail.
     fn lengths(&self) -> Vec<usize> {
-        self.history.sequences.iter().map(|sequence: &Sequence| self.history.split.steps(sequence)).collect()
+        self.task
+            .sequences
+            .iter()
+            .map(|sequence: &TrainingSequence| self.task.split.steps(sequence))
+            .collect()
     }
 }
 

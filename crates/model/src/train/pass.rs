@@ -1,18 +1,21 @@
-//! Forward passes without a gradient: states carried through whole histories, and how wrong the tails were forecast.
+//! Forward passes without a gradient: they carry states through whole histories and find the loss
+//! on the tails.
 //! It must not move weights.
 
 use std::collections::BTreeMap;
 
-use super::History;
-use super::sequence::Window;
-use crate::kernel::Tape;
+use super::sequence::SequenceWindow;
+use super::task::TrainingTask;
+use crate::kernel::KernelTape;
 use crate::real::restart_if_overflown;
 use crate::workspace::batch_of_a_tape;
 
 /// A window to learn from and the state (S) before its first step.
 #[derive(Debug, Clone)]
-pub struct Started {
-    pub window: Window,
+pub struct StartedWindow {
+    /// What is learned from.
+    pub window: SequenceWindow,
+    /// The state before the window's first step (S).
     pub state: Vec<f32>,
 }
 
@@ -21,28 +24,29 @@ pub struct Survey {
     /// Mean loss of the labels held out.
     pub held_out: f64,
     /// The windows before the tail that have labels to train on.
-    pub windows: Vec<Started>,
+    pub windows: Vec<StartedWindow>,
 }
 
-impl History<'_> {
+impl TrainingTask<'_> {
     /// One state a sequence, before its first step.
     pub fn zero_states(&self) -> Vec<Vec<f32>> {
         vec![vec![0.0; self.engine.spec().state_len()]; self.sequences.len()]
     }
 
-    /// Runs the windows of one round from `states` (one a sequence), which move on, and shows the outputs (O) of every
-    /// step by its place in the sequence.
+    /// Runs the windows of one round from `states`, one a sequence, and leaves there the states
+    /// after them. `show` gets sequence, step and outputs (O) of every step.
     pub fn advance(
         &self,
-        tape: &mut Tape,
+        tape: &mut KernelTape,
         params: &[f32],
-        round: &[Window],
+        round: &[SequenceWindow],
         states: &mut [Vec<f32>],
         mut show: impl FnMut(usize, usize, &[f32]),
     ) {
-        // Windows of one length need no filling up, which would move their states.
-        let mut by_length: BTreeMap<usize, Vec<&Window>> = BTreeMap::new();
+        // Windows of one length need no filling up. Filling would move the states after them.
+        let mut by_length: BTreeMap<usize, Vec<&SequenceWindow>> = BTreeMap::new();
         round.iter().for_each(|window| by_length.entry(window.steps.len()).or_default().push(window));
+
         for (steps, windows) in by_length {
             for batch in windows.chunks(batch_of_a_tape(&self.engine, steps)) {
                 tape.begin(steps, batch.len());
@@ -53,6 +57,7 @@ impl History<'_> {
                         tape.input_mut(step, b).copy_from_slice(input);
                     }
                 }
+
                 self.engine.forward(params, tape);
                 for (b, window) in batch.iter().enumerate() {
                     for (step, at) in window.steps.clone().enumerate() {
@@ -67,7 +72,7 @@ impl History<'_> {
     }
 
     /// Runs the whole of every sequence, the held-out tail after the past that leads to it.
-    pub fn survey(&self, tape: &mut Tape, params: &[f32], rounds: &[Vec<Window>]) -> Survey {
+    pub fn survey(&self, tape: &mut KernelTape, params: &[f32], rounds: &[Vec<SequenceWindow>]) -> Survey {
         let mut states = self.zero_states();
         let mut windows = Vec::new();
         let (mut total, mut labels) = (0.0, 0u64);
@@ -81,6 +86,7 @@ impl History<'_> {
                 }
             });
         }
+
         Survey { held_out: total / labels.max(1) as f64, windows }
     }
 
@@ -112,10 +118,10 @@ impl History<'_> {
     }
 
     /// The part of a window before the tail, if there are labels to train on.
-    fn to_train(&self, window: &Window, states: &[Vec<f32>]) -> Option<Started> {
+    fn to_train(&self, window: &SequenceWindow, states: &[Vec<f32>]) -> Option<StartedWindow> {
         let end = window.steps.end.min(self.split.steps(&self.sequences[window.sequence]));
-        let window = Window { sequence: window.sequence, steps: window.steps.start.min(end)..end };
+        let window = SequenceWindow { sequence: window.sequence, steps: window.steps.start.min(end)..end };
         let labelled = !window.targets(self.sequences, &self.split, self.loss.width()).is_empty();
-        labelled.then(|| Started { state: states[window.sequence].clone(), window })
+        labelled.then(|| StartedWindow { state: states[window.sequence].clone(), window })
     }
 }

@@ -1,26 +1,27 @@
-//! One update of offline training: gradient, clip, optimiser, and the guard that no step leaves the numbers.
+//! One update of offline training: gradient, clip, optimiser, and the guard against numbers that
+//! are not finite.
 //! It must not know where the examples come from.
 
 use crate::error::{ModelError, Result};
-use crate::fit::Fit;
-use crate::gradient::loss_and_gradient;
-use crate::guard::{Guard, Outcome};
-use crate::kernel::{Engine, Floats, Tape};
+use crate::gradient::GradientPass;
+use crate::guard::{StepGuard, StepOutcome};
+use crate::kernel::{AlignedFloats, KernelEngine, KernelTape};
 use crate::loss::Loss;
 use crate::optimizer::Optimizer;
-use crate::tbptt::Example;
-use crate::update::Update;
+use crate::tbptt::TrainingExample;
+use crate::train_state::TrainState;
+use crate::update::{Update, UpdatePlaces};
 
-/// Times in a row that the good weights are called back and no step can be taken from them either.
+/// Rollbacks in a row, with no step taken between them, after which training gives up.
 const GIVE_UP: u32 = 2;
 
 /// Weights on their way.
 pub struct Stepper {
-    fit: Fit,
+    fit: TrainState,
     /// The weights after a step, until they are found good.
-    next: Fit,
-    gradient: Floats,
-    guard: Guard,
+    next: TrainState,
+    gradient: AlignedFloats,
+    guard: StepGuard,
     optimizer: Optimizer,
     clip: f32,
     /// Rollbacks since a step was taken.
@@ -29,52 +30,59 @@ pub struct Stepper {
 
 impl Stepper {
     /// From `params` in the order of the panels.
-    pub fn new(params: Floats, optimizer: Optimizer, clip: f32) -> Stepper {
-        let fit = Fit::new(params);
-        let (next, gradient) = (fit.clone(), Floats::zeros(fit.params.len()));
-        Stepper { guard: Guard::new(&fit), fit, next, gradient, optimizer, clip, in_vain: 0 }
+    pub fn new(params: AlignedFloats, optimizer: Optimizer, clip: f32) -> Stepper {
+        let fit = TrainState::new(params);
+        let (next, gradient) = (fit.clone(), AlignedFloats::zeros(fit.params.len()));
+        Stepper { guard: StepGuard::new(&fit), fit, next, gradient, optimizer, clip, in_vain: 0 }
     }
 
     /// In the order of the panels.
-    pub fn params(&self) -> &Floats {
+    pub fn params(&self) -> &AlignedFloats {
         &self.fit.params
     }
 
-    /// Of the next update.
+    /// Learning rate of the next update.
     pub fn lr(&self) -> f64 {
         self.optimizer.lr_at(self.fit.updates)
     }
 
-    pub fn guard(&self) -> &Guard {
+    /// Counts of skipped steps and rollbacks.
+    pub fn guard(&self) -> &StepGuard {
         &self.guard
     }
 
-    /// One update against the gradient of the examples' loss, which is returned; none, if loss, gradient or new weights
-    /// were not finite: then the weights are as before, or after several such steps an older good copy.
+    /// Makes one update against the gradient of the examples' loss, and returns that loss.
+    ///
+    /// Returns none if loss, gradient or new weights are not finite. Then the weights are as
+    /// before, or after several such steps an older good copy.
     ///
     /// # Errors
     /// If no step can be taken from the good copy either.
     pub fn step(
         &mut self,
-        engine: &Engine,
-        tape: &mut Tape,
+        engine: &KernelEngine,
+        tape: &mut KernelTape,
         loss: &Loss,
-        examples: &[Example<'_, f32>],
+        examples: &[TrainingExample<'_, f32>],
     ) -> Result<Option<f32>> {
         let Stepper { fit, next, gradient, .. } = self;
         let longest = examples.iter().map(|example| example.inputs.len()).max().unwrap_or(0);
-        let place = (tape, &mut gradient[..]);
-        let value = loss_and_gradient(engine, &fit.params, loss, longest, examples.iter(), place);
+        let pass = GradientPass { engine, params: &fit.params, loss, longest };
+        let value = pass.run(examples.iter(), tape, gradient);
+
         // The average is of no use here.
         let update = Update { engine, optimizer: &self.optimizer, clip: self.clip, ema: 0.0 };
-        match update.take((fit, next, &mut self.guard), value, gradient).1 {
-            Outcome::Applied => self.in_vain = 0,
-            Outcome::Skipped => return Ok(None),
-            Outcome::RolledBack => {
+        let places = UpdatePlaces { fit, next, guard: &mut self.guard };
+
+        match update.take(places, value, gradient).outcome {
+            StepOutcome::Applied => self.in_vain = 0,
+            StepOutcome::Skipped => return Ok(None),
+            StepOutcome::RolledBack => {
                 self.in_vain += 1;
                 return if self.in_vain < GIVE_UP { Ok(None) } else { Err(self.stuck()) };
             }
         }
+
         Ok(Some(value))
     }
 

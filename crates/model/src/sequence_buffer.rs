@@ -1,17 +1,18 @@
-//! One series' memory: the state it carries, and its last steps with their inputs, states and labels.
+//! One series' memory: the state it carries, and its last steps with their inputs, states and
+//! labels.
 //! It must not know weights or other series.
 
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::block;
+use super::le_blob;
 use super::real::restart_if_overflown;
-use super::replay::Window;
+use super::replay::ReplayWindow;
 
-/// Sizes of a track, the same for all tracks of a learner.
+/// Sizes of a buffer, the same for all buffers of a learner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TrackShape {
+pub struct SequenceShape {
     /// Features a step, I.
     pub inputs: usize,
     /// Labels a step: one for each loss at the outputs.
@@ -24,7 +25,7 @@ pub struct TrackShape {
     pub longest_lag: usize,
 }
 
-impl TrackShape {
+impl SequenceShape {
     /// Steps kept: after h_max steps a whole window has all its labels.
     fn capacity(&self) -> usize {
         self.window + self.longest_lag
@@ -36,9 +37,18 @@ impl TrackShape {
     }
 }
 
-/// One step of a track.
+/// Which weights a state is carried by: each set has a state of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WeightSet {
+    /// The weights as the last update left them.
+    Raw,
+    /// Their moving average over the updates.
+    Averaged,
+}
+
+/// One step of a buffer.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Step<'a> {
+pub(super) struct BufferedStep<'a> {
     pub input: &'a [f32],
     /// The carried state before the step.
     pub start: &'a [f32],
@@ -47,7 +57,7 @@ pub(super) struct Step<'a> {
     fresh: &'a [bool],
 }
 
-impl<'a> Step<'a> {
+impl<'a> BufferedStep<'a> {
     /// The labels that arrived since the last learning, each with its number.
     pub fn fresh(self) -> impl Iterator<Item = (usize, f32)> + 'a {
         let labels = self.labels.iter().copied().enumerate().zip(self.fresh);
@@ -57,29 +67,30 @@ impl<'a> Step<'a> {
 
 /// The memory of one series. At most T + h_max steps of I + S + labels numbers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Track {
-    shape: TrackShape,
-    /// A row a step: I inputs, the S numbers of the state before it, its labels, NaN while unknown. All in one piece, so
-    /// that what copies or writes it does so at the memory's speed. Once it is full, a step takes the oldest one's row.
-    #[serde(with = "block")]
+pub struct SequenceBuffer {
+    shape: SequenceShape,
+    /// One row a step: its I inputs, the S numbers of the state before it, its labels (NaN while
+    /// unknown). All rows are one piece, so that copies and snapshots run at the memory's speed.
+    /// Once the buffer is full, a new step takes the row of the oldest one.
+    #[serde(with = "le_blob")]
     rows: Vec<f32>,
     /// Of every label in `rows`: whether it arrived since the last learning.
     fresh: Vec<bool>,
     /// The row of the oldest step.
     oldest: usize,
-    #[serde(with = "block")]
+    #[serde(with = "le_blob")]
     state: Vec<f32>,
     /// The state that the averaged weights carry: each set of weights has its own.
-    #[serde(with = "block")]
+    #[serde(with = "le_blob")]
     state_ema: Vec<f32>,
     /// Steps since this series last gave a window to the replay pool.
     since_offer: usize,
 }
 
-impl Track {
+impl SequenceBuffer {
     /// A series not seen before: it carries zero.
-    pub(super) fn new(shape: TrackShape) -> Track {
-        Track {
+    pub(super) fn new(shape: SequenceShape) -> SequenceBuffer {
+        SequenceBuffer {
             rows: Vec::new(),
             fresh: Vec::new(),
             oldest: 0,
@@ -91,7 +102,7 @@ impl Track {
     }
 
     /// Whether it is whole and of that shape.
-    pub(super) fn is_of(&self, shape: &TrackShape) -> bool {
+    pub(super) fn is_of(&self, shape: &SequenceShape) -> bool {
         let (steps, rest) = (self.rows.len() / shape.width(), self.rows.len() % shape.width());
         self.shape == *shape
             && [&self.state, &self.state_ema].iter().all(|state| state.len() == shape.state)
@@ -101,7 +112,7 @@ impl Track {
             && (self.oldest == 0 || self.oldest < steps && steps == shape.capacity())
     }
 
-    pub(super) fn newest(&self) -> Option<Step<'_>> {
+    pub(super) fn newest(&self) -> Option<BufferedStep<'_>> {
         self.len().checked_sub(1).map(|at| self.step(at))
     }
 
@@ -110,6 +121,7 @@ impl Track {
         self.rows.len() / self.shape.width()
     }
 
+    /// Whether no step has come yet.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
@@ -121,23 +133,31 @@ impl Track {
     }
 
     /// Step `at`, counted from the oldest one.
-    fn step(&self, at: usize) -> Step<'_> {
-        let TrackShape { inputs, labels, state, .. } = self.shape;
+    fn step(&self, at: usize) -> BufferedStep<'_> {
+        let SequenceShape { inputs, labels, state, .. } = self.shape;
         let row = self.row(at);
         let (input, rest) = self.rows[row * self.shape.width()..].split_at(inputs);
         let (start, rest) = rest.split_at(state);
-        Step { input, start, labels: &rest[..labels], fresh: &self.fresh[row * labels..][..labels] }
+        BufferedStep { input, start, labels: &rest[..labels], fresh: &self.fresh[row * labels..][..labels] }
     }
 
-    fn steps(&self, range: Range<usize>) -> impl ExactSizeIterator<Item = Step<'_>> {
+    fn steps(&self, range: Range<usize>) -> impl ExactSizeIterator<Item = BufferedStep<'_>> {
         range.map(|at| self.step(at))
     }
 
-    /// The truth of label `slot` at the step made `steps_back` steps before the newest one (0 = the newest).
-    /// False and nothing done if that step is no longer in memory or the value is not finite.
+    /// Sets the truth of label `slot` at the step made `steps_back` steps before the newest one (0
+    /// is the newest).
+    ///
+    /// Returns whether it was taken. It is not if that step is no longer in memory, or if the value
+    /// is not finite.
+    ///
+    /// # Panics
+    ///
+    /// If there is no label `slot`.
     pub fn label(&mut self, steps_back: usize, slot: usize, value: f32) -> bool {
-        let TrackShape { inputs, labels, state, .. } = self.shape;
+        let SequenceShape { inputs, labels, state, .. } = self.shape;
         assert!(slot < labels, "label {slot} of {labels}");
+
         let Some(at) = self.len().checked_sub(1).and_then(|newest| newest.checked_sub(steps_back)) else {
             return false;
         };
@@ -146,24 +166,31 @@ impl Track {
             self.rows[row * self.shape.width() + inputs + state + slot] = value;
             self.fresh[row * labels + slot] = true;
         }
+
         value.is_finite()
     }
 
-    /// The carried states by the raw and by the averaged weights.
-    pub(super) fn states(&self) -> (&[f32], &[f32]) {
-        (&self.state, &self.state_ema)
+    /// The state that `weights` carry.
+    pub(super) fn state(&self, weights: WeightSet) -> &[f32] {
+        match weights {
+            WeightSet::Raw => &self.state,
+            WeightSet::Averaged => &self.state_ema,
+        }
     }
 
-    /// Appends a step of `input` from the carried state; the oldest step makes room once the memory is full.
+    /// Appends a step of `input` from the carried state; the oldest step makes room once the memory
+    /// is full.
     pub(super) fn push(&mut self, input: impl Iterator<Item = f32>) {
-        let TrackShape { inputs, labels, state, .. } = self.shape;
+        let SequenceShape { inputs, labels, state, .. } = self.shape;
         let (steps, capacity) = (self.len(), self.shape.capacity());
+
         let row = if steps < capacity {
             if self.rows.len() == self.rows.capacity() {
                 let more = steps.max(8).min(capacity - steps);
                 self.rows.reserve_exact(more * self.shape.width());
                 self.fresh.reserve_exact(more * labels);
             }
+
             self.rows.resize((steps + 1) * self.shape.width(), 0.0);
             self.fresh.resize((steps + 1) * labels, false);
             steps
@@ -171,6 +198,7 @@ impl Track {
             let next = (self.oldest + 1) % capacity;
             std::mem::replace(&mut self.oldest, next)
         };
+
         let (own, rest) = self.rows[row * self.shape.width()..].split_at_mut(inputs);
         own.iter_mut().zip(input).for_each(|(own, input)| *own = input);
         rest[..state].copy_from_slice(&self.state);
@@ -179,20 +207,23 @@ impl Track {
         self.since_offer += 1;
     }
 
-    /// What the newest step led to, by the raw weights or by the averaged ones.
-    pub(super) fn carry(&mut self, averaged: bool, next: impl FnOnce(&mut [f32])) {
-        let state = if averaged { &mut self.state_ema } else { &mut self.state };
+    /// Lets `next` write the state that the newest step led to under `weights`.
+    pub(super) fn carry(&mut self, weights: WeightSet, next: impl FnOnce(&mut [f32])) {
+        let state = match weights {
+            WeightSet::Raw => &mut self.state,
+            WeightSet::Averaged => &mut self.state_ema,
+        };
         next(state);
         restart_if_overflown(state);
     }
 
     /// The last T steps.
-    pub(super) fn window(&self) -> impl ExactSizeIterator<Item = Step<'_>> {
+    pub(super) fn window(&self) -> impl ExactSizeIterator<Item = BufferedStep<'_>> {
         self.steps(self.len().saturating_sub(self.shape.window)..self.len())
     }
 
     /// The oldest T steps.
-    fn oldest_window(&self) -> impl ExactSizeIterator<Item = Step<'_>> {
+    fn oldest_window(&self) -> impl ExactSizeIterator<Item = BufferedStep<'_>> {
         self.steps(0..self.len().min(self.shape.window))
     }
 
@@ -206,8 +237,9 @@ impl Track {
         self.fresh.fill(false);
     }
 
-    /// Whether the oldest T steps can go to the replay pool: all their labels are known, and half a window has passed
-    /// since the last offer: windows that overlap more would fill the pool with one stretch of time.
+    /// Whether the oldest T steps can go to the replay pool. All their labels have to be known, and
+    /// half a window has to have passed since the last offer: windows that overlap more would fill
+    /// the pool with one stretch of time.
     pub(super) fn offers(&self) -> bool {
         let due = self.since_offer >= self.shape.window.div_ceil(2);
         let full = self.len() == self.shape.capacity();
@@ -215,7 +247,7 @@ impl Track {
     }
 
     /// Copies the oldest T steps.
-    pub(super) fn offer(&mut self, place: &mut Window) {
+    pub(super) fn offer(&mut self, place: &mut ReplayWindow) {
         self.since_offer = 0;
         place.steps = self.shape.window;
         place.start.clear();
@@ -231,58 +263,64 @@ impl Track {
 mod tests {
     use super::*;
 
-    fn step(track: &mut Track, input: f32, state: f32) {
-        track.push([input].into_iter());
-        track.carry(false, |next| next[0] = state);
-        track.carry(true, |next| next[0] = -state);
+    fn step(buffer: &mut SequenceBuffer, input: f32, state: f32) {
+        buffer.push([input].into_iter());
+        buffer.carry(WeightSet::Raw, |next| next[0] = state);
+        buffer.carry(WeightSet::Averaged, |next| next[0] = -state);
     }
 
-    fn track(steps: usize) -> Track {
-        let mut track = Track::new(TrackShape { inputs: 1, labels: 2, state: 1, window: 4, longest_lag: 2 });
-        (0..steps).for_each(|at| step(&mut track, at as f32, at as f32 + 0.5));
-        track
+    fn buffer(steps: usize) -> SequenceBuffer {
+        let mut buffer =
+            SequenceBuffer::new(SequenceShape { inputs: 1, labels: 2, state: 1, window: 4, longest_lag: 2 });
+        (0..steps).for_each(|at| step(&mut buffer, at as f32, at as f32 + 0.5));
+        buffer
     }
 
     #[test]
     fn a_label_finds_its_step_or_is_ignored() {
-        let mut track = track(8);
-        assert_eq!(track.len(), 6);
-        assert!(track.label(1, 0, 9.0));
-        assert!(track.label(5, 1, 7.0), "the oldest in memory");
-        assert!(!track.label(6, 0, 1.0), "gone");
-        assert!(!track.label(0, 0, f32::NAN));
+        let mut buffer = buffer(8);
+        assert_eq!(buffer.len(), 6);
+        assert!(buffer.label(1, 0, 9.0));
+        assert!(buffer.label(5, 1, 7.0), "the oldest in memory");
+        assert!(!buffer.label(6, 0, 1.0), "gone");
+        assert!(!buffer.label(0, 0, f32::NAN));
+
         // Steps 4 to 7; the label of step 2 came too late to be learned live.
-        assert_eq!(track.window().map(|step| step.input[0]).collect::<Vec<_>>(), [4.0, 5.0, 6.0, 7.0]);
-        assert_eq!(track.window().next().unwrap().start, [3.5]);
-        assert_eq!(track.window().nth(2).unwrap().fresh().collect::<Vec<_>>(), [(0, 9.0)]);
-        assert_eq!(track.fresh(), 1);
-        track.learned();
-        assert_eq!(track.fresh(), 0);
+        assert_eq!(buffer.window().map(|step| step.input[0]).collect::<Vec<_>>(), [4.0, 5.0, 6.0, 7.0]);
+        assert_eq!(buffer.window().next().unwrap().start, [3.5]);
+        assert_eq!(buffer.window().nth(2).unwrap().fresh().collect::<Vec<_>>(), [(0, 9.0)]);
+        assert_eq!(buffer.fresh(), 1);
+        buffer.learned();
+        assert_eq!(buffer.fresh(), 0);
     }
 
     #[test]
     fn a_window_is_offered_once_all_its_labels_are_known() {
-        let mut track = track(6);
+        let mut buffer = buffer(6);
         for back in 2..6 {
-            assert!(!track.offers());
-            assert!(track.label(back, 0, back as f32) && track.label(back, 1, -1.0));
+            assert!(!buffer.offers());
+            assert!(buffer.label(back, 0, back as f32) && buffer.label(back, 1, -1.0));
         }
-        assert!(track.offers());
-        let mut window = Window::default();
-        track.offer(&mut window);
+
+        assert!(buffer.offers());
+
+        let mut window = ReplayWindow::default();
+        buffer.offer(&mut window);
         assert_eq!(window.start, [0.0]);
         assert_eq!(window.inputs, [0.0, 1.0, 2.0, 3.0]);
         assert_eq!(window.labels, [5.0, -1.0, 4.0, -1.0, 3.0, -1.0, 2.0, -1.0]);
-        assert!(!track.offers(), "not twice");
-        step(&mut track, 6.0, 0.0);
-        assert!(track.label(2, 0, 1.0) && track.label(2, 1, 1.0));
-        assert!(!track.offers(), "not yet");
+        assert!(!buffer.offers(), "not twice");
+
+        step(&mut buffer, 6.0, 0.0);
+        assert!(buffer.label(2, 0, 1.0) && buffer.label(2, 1, 1.0));
+        assert!(!buffer.offers(), "not yet");
     }
 
     #[test]
     fn a_state_that_overflowed_starts_again() {
-        let mut track = track(1);
-        step(&mut track, 1.0, f32::INFINITY);
-        assert_eq!(track.states(), (&[0.0f32][..], &[0.0f32][..]));
+        let mut buffer = buffer(1);
+        step(&mut buffer, 1.0, f32::INFINITY);
+        assert_eq!(buffer.state(WeightSet::Raw), [0.0]);
+        assert_eq!(buffer.state(WeightSet::Averaged), [0.0]);
     }
 }

@@ -1,0 +1,82 @@
+//! What the learners of one kind share: the network's shape and kernels, and how they learn.
+//! It must not know what any of them has learned.
+
+use std::sync::Arc;
+
+use super::kernel::KernelEngine;
+use super::loss::Loss;
+use super::network::Network;
+use super::optimizer::Optimizer;
+use super::sequence_buffer::SequenceShape;
+use super::spec::NetworkSpec;
+use super::workspace::LearnerWorkspace;
+
+/// How a learner learns. The pipeline file says it, so it is no part of a learner's state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LearnerSettings {
+    /// Steps of truncated backpropagation, T.
+    pub bptt: usize,
+    /// Steps until the last label of a step is known, h_max: the longest horizon.
+    pub longest_lag: usize,
+    /// Calls of `learn` from one update to the next, k >= 1. A label that arrives in between is
+    /// learned at the next update. It has to stay in the window until then: h_max + k <= T.
+    pub stride: usize,
+    /// Past windows learned again at each update, for each series that learns.
+    pub replay: usize,
+    /// What the network is trained to make small.
+    pub loss: Loss,
+    /// How a gradient becomes a step.
+    pub optimizer: Optimizer,
+    /// Global norm above which a gradient is shortened to it.
+    pub clip: f32,
+    /// Decay of the averaged weights at an update, after their warm-up; in [0, 1).
+    pub ema: f32,
+    /// Of the first weights and of the replay's draws.
+    pub seed: u64,
+}
+
+/// What the learners of a kind share: the network's shape and kernels, and how they learn.
+#[derive(Debug)]
+pub struct LearnerTemplate {
+    pub(super) network: Network,
+    pub(super) engine: KernelEngine,
+    pub(super) settings: LearnerSettings,
+}
+
+impl LearnerTemplate {
+    /// A template of learners whose networks are of `spec`.
+    ///
+    /// # Panics
+    /// If a window has no steps, the stride is 0, or the outputs are not whole losses.
+    pub fn new(spec: NetworkSpec, settings: LearnerSettings) -> Arc<LearnerTemplate> {
+        assert!(settings.bptt > 0 && settings.stride > 0, "a window has steps");
+        assert!(spec.outputs.is_multiple_of(settings.loss.width()), "whole losses at the outputs");
+        Arc::new(LearnerTemplate { network: Network::new(spec), engine: KernelEngine::new(spec), settings })
+    }
+
+    /// The network without its weights.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// How its learners learn.
+    pub fn settings(&self) -> &LearnerSettings {
+        &self.settings
+    }
+
+    /// Memory for its learners to work in.
+    pub fn workspace(&self) -> LearnerWorkspace {
+        LearnerWorkspace::new(&self.engine)
+    }
+
+    pub(super) fn sequence_shape(&self) -> SequenceShape {
+        let spec = self.network.spec();
+        SequenceShape {
+            inputs: spec.inputs,
+            labels: spec.outputs / self.settings.loss.width(),
+            state: spec.state_len(),
+            window: self.settings.bptt,
+            longest_lag: self.settings.longest_lag,
+        }
+    }
+}
