@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 use arrow::array::{ArrayRef, Float64Array, StringArray, TimestampMicrosecondArray};
 use arrow::record_batch::RecordBatch;
 use tickcast::config;
-use tickcast::message::Records;
-use tickcast::runtime::{Blueprint, Known, Partition};
+use tickcast::factory::factory;
+use tickcast_connect::SourceSchema;
+use tickcast_stream::message::Records;
+use tickcast_stream::runtime::Partition;
 
 const SERIES: usize = 100_000;
 /// Records handed to the partition at once.
@@ -117,8 +119,8 @@ fn full(forecast: &str, windows: i64, series: usize) -> Feed {
     );
     let pipeline = config::parse(&text, "p.yaml", Path::new(""), &[], &|_| None);
     let plan = pipeline.unwrap_or_else(|faults| panic!("{faults}")).plan;
-    let blueprint = Blueprint::new(plan, Known::default()).expect("a plan that can be run");
-    let mut feed = Feed { partition: blueprint.partition(0).expect("a partition"), series, offset: 0 };
+    let factory = factory(&plan, SourceSchema::default()).expect("a plan that can be run");
+    let mut feed = Feed { partition: factory.partition(0).expect("a partition"), series, offset: 0 };
     feed.window(0, series, Freeze::Never);
     feed.window(1, series, Freeze::Never);
     // Silent series are carried through the windows in between.

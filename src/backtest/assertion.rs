@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::measure::{Horizon, Level};
+use super::measure::{HorizonMeasures, LevelMeasures};
 use super::result::Measured;
 
 /// What is allowed, for whoever wrote something else.
@@ -66,7 +66,7 @@ impl Assertion {
 }
 
 impl Metric {
-    fn of(&self, horizon: &Horizon) -> Option<f64> {
+    fn of(&self, horizon: &HorizonMeasures) -> Option<f64> {
         let expert = |name: &String| horizon.experts.iter().find(|expert| expert.name == *name);
         match self {
             Metric::Rmse => horizon.rmse,
@@ -76,7 +76,7 @@ impl Metric {
             Metric::ExpertMae(name) => expert(name)?.mae,
             Metric::ExpertSkill(name) => expert(name)?.skill,
             Metric::Interval(metric, level) => {
-                let same = |of: &&Level| (of.level - level).abs() < 1e-9;
+                let same = |of: &&LevelMeasures| (of.level - level).abs() < 1e-9;
                 let level = horizon.levels.iter().find(same)?;
                 match metric {
                     IntervalMetric::Winkler => level.winkler,
@@ -144,12 +144,13 @@ fn parse(text: &str) -> Option<Assertion> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::backtest::measure::ExpertMeasures;
     use proptest::prelude::*;
 
+    use super::*;
+    use crate::backtest::measure::ExpertMeasures;
+
     fn measured() -> Measured {
-        let level = Level {
+        let level = LevelMeasures {
             level: 0.9,
             scored: 9,
             coverage: Some(0.88),
@@ -159,7 +160,7 @@ mod tests {
             worst_coverage_250: None,
         };
         let rnn = ExpertMeasures { name: "rnn".into(), scored: 9, mae: Some(1.5), skill: Some(0.25) };
-        let horizon = Horizon {
+        let horizon = HorizonMeasures {
             horizon: 6,
             scored: 9,
             mae: Some(1.0),

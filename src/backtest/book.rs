@@ -5,18 +5,18 @@ use arrow::array::{Array, AsArray, Float64Array, PrimitiveArray, StringArray};
 use arrow::datatypes::{Float64Type, Int32Type, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use indexmap::IndexMap;
+use tickcast_forecast::level_label;
+use tickcast_stream::message::EventTime;
 
-use super::measure::{Rolling, Tally, is_covered};
+use super::measure::{ErrorSums, Rolling, is_covered};
 use super::pairing::{Made, Pair, Queue};
-use super::views::{Shown, Timeline, Worst};
-use crate::config::level_label;
-use crate::message::EventTime;
+use super::views::{RecentPairs, Timeline, TopErrors};
 
 /// Series that a report shows closely.
 pub const SHOWN: usize = 4;
 
 /// The backtest of one partition.
-pub struct Book {
+pub struct PartitionEval {
     /// Interval levels, in the order of the columns.
     levels: Vec<f64>,
     /// Horizons in windows, ascending.
@@ -29,12 +29,12 @@ pub struct Book {
     pub series: IndexMap<Box<str>, Series>,
     /// By horizon.
     pub timelines: Vec<Timeline>,
-    pub counts: Counts,
+    pub counts: OutputPosition,
 }
 
 /// What became of the forecasts.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Counts {
+pub struct OutputPosition {
     pub forecasts: u64,
     pub scored: u64,
     /// Their truths came in the windows that are skipped.
@@ -59,15 +59,15 @@ pub struct Series {
 #[derive(Default)]
 pub struct Cell {
     pub queue: Queue,
-    pub tally: Tally,
+    pub tally: ErrorSums,
     /// The worst coverage a level.
     pub worst: Vec<Rolling>,
     /// Truths that were learned from, and rises among them.
     truths: (u64, u64),
     /// What a report shows of it; none: it is not shown.
-    pub shown: Option<Box<Shown>>,
+    pub shown: Option<Box<RecentPairs>>,
     /// Empty without a report.
-    pub moments: Worst,
+    pub moments: TopErrors,
 }
 
 impl Series {
@@ -96,9 +96,9 @@ impl Cell {
     }
 }
 
-impl Book {
+impl PartitionEval {
     pub fn new(levels: &[f64], horizons: &[u32], size_us: i64, skip: u64, is_drawn: bool) -> Self {
-        Book {
+        PartitionEval {
             levels: levels.to_vec(),
             horizons: horizons.iter().map(|&horizon| horizon as i32).collect(),
             size_us,
@@ -106,7 +106,7 @@ impl Book {
             is_drawn,
             series: IndexMap::new(),
             timelines: vec![Timeline::default(); horizons.len()],
-            counts: Counts::default(),
+            counts: OutputPosition::default(),
         }
     }
 
@@ -215,7 +215,7 @@ impl Book {
         let index = match self.series.get_index_of(name) {
             Some(index) => index,
             None => {
-                let shown = (self.is_drawn && self.series.len() < SHOWN).then(Box::<Shown>::default);
+                let shown = (self.is_drawn && self.series.len() < SHOWN).then(Box::<RecentPairs>::default);
                 let cell = || Cell { shown: shown.clone(), ..Cell::default() };
                 let cells = self.horizons.iter().map(|_| cell()).collect();
                 self.series.insert_full(name.into(), Series { cells, ..Series::default() }).0
@@ -260,14 +260,14 @@ fn numbers<'a>(records: &'a RecordBatch, name: &str) -> &'a Float64Array {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::sync::Arc;
 
     use arrow::array::ArrayRef;
     use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
     use arrow::json::ReaderBuilder;
+    use tickcast_stream::forecast::{forecast_schema, score_schema};
 
-    use crate::forecast::{forecast_schema, score_schema};
+    use super::*;
 
     const MINUTE_US: i64 = 60_000_000;
 
@@ -315,8 +315,8 @@ mod tests {
     }
 
     /// Values 0, 1, 3, 6 in the windows that end at minutes 1, 2, 3, 4.
-    fn book(skip: u64) -> Book {
-        let mut book = Book::new(&[0.9], &[1], MINUTE_US, skip, true);
+    fn book(skip: u64) -> PartitionEval {
+        let mut book = PartitionEval::new(&[0.9], &[1], MINUTE_US, skip, true);
         book.forecasts(&forecast(1, 0.0));
         for (minute, value, last) in [(2, 1.0, 0.0), (3, 3.0, 1.0), (4, 6.0, 3.0)] {
             book.forecasts(&forecast(minute, value));

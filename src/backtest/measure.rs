@@ -14,7 +14,7 @@ const LEAST_PROBABILITY: f64 = 1e-12;
 
 /// Sums over pairs.
 #[derive(Debug, Clone, Default)]
-pub struct Tally {
+pub struct ErrorSums {
     scored: u64,
     absolute: f64,
     squared: f64,
@@ -52,7 +52,7 @@ struct DirectionSums {
     base_brier: f64,
 }
 
-impl Tally {
+impl ErrorSums {
     /// Takes in a pair whose errors are finite, with what every expert forecast.
     pub fn add<'a>(
         &mut self,
@@ -99,7 +99,7 @@ impl Tally {
     }
 
     /// Takes in all that another took in.
-    pub fn merge(&mut self, other: &Tally) {
+    pub fn merge(&mut self, other: &ErrorSums) {
         self.scored += other.scored;
         self.absolute += other.absolute;
         self.squared += other.squared;
@@ -148,11 +148,11 @@ impl Tally {
         levels: &[f64],
         worst: &[Option<f64>],
         mase: Option<f64>,
-    ) -> Horizon {
+    ) -> HorizonMeasures {
         let level = |(index, &level): (usize, &f64)| {
             let sums = self.levels.get(index).copied().unwrap_or_default();
             let count = sums.scored as f64;
-            Level {
+            LevelMeasures {
                 level,
                 scored: sums.scored,
                 coverage: ratio(sums.covered as f64, count),
@@ -168,7 +168,7 @@ impl Tally {
             mae: ratio(sums.absolute, sums.scored as f64),
             skill: ratio(sums.absolute, sums.naive).map(|ratio| 1.0 - ratio),
         };
-        Horizon {
+        HorizonMeasures {
             horizon,
             scored: self.scored,
             mae: self.mae(),
@@ -184,9 +184,9 @@ impl Tally {
 }
 
 impl DirectionSums {
-    fn measures(&self) -> Option<Direction> {
+    fn measures(&self) -> Option<DirectionMeasures> {
         let mean = |sum: f64| ratio(sum, self.scored as f64);
-        Some(Direction {
+        Some(DirectionMeasures {
             scored: self.scored,
             ups: mean(self.ups as f64)?,
             log_loss: mean(self.log_loss)?,
@@ -199,7 +199,7 @@ impl DirectionSums {
 
 /// Forecasts of one horizon, judged. A measure is none where there is nothing to make it of.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Horizon {
+pub struct HorizonMeasures {
     /// In windows.
     pub horizon: i32,
     pub scored: u64,
@@ -210,15 +210,15 @@ pub struct Horizon {
     pub naive_mae: Option<f64>,
     /// `1 - mae / naive_mae`.
     pub skill: Option<f64>,
-    pub levels: Vec<Level>,
+    pub levels: Vec<LevelMeasures>,
     pub experts: Vec<ExpertMeasures>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub direction: Option<Direction>,
+    pub direction: Option<DirectionMeasures>,
 }
 
 /// The intervals of one level.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Level {
+pub struct LevelMeasures {
     pub level: f64,
     pub scored: u64,
     /// Share of truths within the interval or on its bounds.
@@ -243,7 +243,7 @@ pub struct ExpertMeasures {
 
 /// The probability of a rise above the last value, beside the share of rises so far.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Direction {
+pub struct DirectionMeasures {
     pub scored: u64,
     /// Share of rises.
     pub ups: f64,
@@ -309,8 +309,9 @@ fn ratio(sum: f64, by: f64) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use tickcast_stream::message::EventTime;
+
     use super::*;
-    use crate::message::EventTime;
 
     fn pair(actual: f64, forecast: f64, naive: f64, bounds: &[(f64, f64)], up: Option<(f64, f64)>) -> Pair {
         let (issued_at, target_time) = (EventTime(0), EventTime(1));
@@ -323,8 +324,8 @@ mod tests {
     }
 
     /// Errors 1 and -3, naive errors 2 and -6; the second pair has no interval.
-    fn two() -> Tally {
-        let mut tally = Tally::default();
+    fn two() -> ErrorSums {
+        let mut tally = ErrorSums::default();
         let first = pair(10.0, 9.0, 8.0, &[(9.0, 9.5), (8.0, 11.0)], Some((0.8, 0.5)));
         tally.add(&first, &[0.5, 0.9], [("naive", 8.0), ("rnn", 10.5)]);
         tally.add(&pair(4.0, 7.0, 10.0, &[], Some((0.4, 0.75))), &[0.5, 0.9], [("naive", 10.0)]);
@@ -367,18 +368,18 @@ mod tests {
 
     #[test]
     fn merged_tallies_are_one_tally() {
-        let mut merged = Tally::default();
+        let mut merged = ErrorSums::default();
         merged.merge(&two());
-        merged.merge(&Tally::default());
-        let measures = |tally: &Tally| tally.measures(1, &[0.5, 0.9], &[], None);
+        merged.merge(&ErrorSums::default());
+        let measures = |tally: &ErrorSums| tally.measures(1, &[0.5, 0.9], &[], None);
         assert_eq!(measures(&merged), measures(&two()));
     }
 
     #[test]
     fn nothing_and_no_naive_error_have_no_skill() {
-        let none = Tally::default().measures(1, &[0.9], &[], None);
+        let none = ErrorSums::default().measures(1, &[0.9], &[], None);
         assert_eq!((none.mae, none.skill, none.levels[0].coverage), (None, None, None));
-        let mut flat = Tally::default();
+        let mut flat = ErrorSums::default();
         flat.add(&pair(1.0, 2.0, 1.0, &[(0.0, 1.0)], None), &[0.9], []);
         let flat = flat.measures(1, &[0.9], &[], None);
         assert_eq!((flat.mae, flat.skill, flat.levels[0].winkler_ratio), (Some(1.0), None, None));

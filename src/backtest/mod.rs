@@ -17,15 +17,18 @@ use std::time::Instant;
 
 use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
+use tickcast_stream::error::Result;
+use tickcast_stream::message::{EventTime, Records, Stream};
+use tickcast_stream::runtime::{
+    Partition, PartitionOutput, PipelineFactory, Reader, RunContext, read_to_end,
+};
+use tickcast_stream::source::Source;
 
-use self::book::Book;
+use self::book::PartitionEval;
 use self::views::Samples;
-use crate::error::Result;
-use crate::ingest::Source;
-use crate::message::{EventTime, Records, Stream};
-use crate::runtime::{Blueprint, Outcome, Partition, Reader, Watch, read_to_end};
+use crate::config::Plan;
 
-pub use measure::{Direction, ExpertMeasures, Horizon, Level};
+pub use measure::{DirectionMeasures, ExpertMeasures, HorizonMeasures, LevelMeasures};
 pub use result::{Measured, SeriesMeasures};
 
 /// Records that are worked on between two looks at the learner. What comes out does not depend on it.
@@ -33,7 +36,7 @@ const SAMPLE_RECORDS: usize = 64;
 
 /// How to judge.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Settings {
+pub struct BacktestSettings {
     /// Truths in a series' first windows, so many, are learned from and not scored.
     pub skip: u64,
     /// Whether a report will draw it: then more is kept.
@@ -44,7 +47,7 @@ pub struct Settings {
 pub struct Backtest {
     pub measured: Measured,
     /// By partition.
-    books: BTreeMap<i32, Book>,
+    books: BTreeMap<i32, PartitionEval>,
     samples: Samples,
     size_us: i64,
 }
@@ -52,14 +55,16 @@ pub struct Backtest {
 /// Runs the pipeline over its input. None, when the watch's stop flag ended it before the input did. Errors: the source's and
 /// the operators'.
 pub fn backtest(
-    blueprint: &Blueprint,
+    plan: &Plan,
+    factory: &PipelineFactory,
     source: &mut dyn Source,
-    watch: &Watch,
-    settings: Settings,
+    watch: &RunContext,
+    settings: BacktestSettings,
 ) -> Result<Option<Backtest>> {
     let started = Instant::now();
     let mut run = Run {
-        blueprint,
+        plan,
+        factory,
         watch,
         settings,
         partitions: BTreeMap::new(),
@@ -70,7 +75,6 @@ pub fn backtest(
     };
     let Some(records) = read_to_end(source, watch, &mut run)? else { return Ok(None) };
     let Run { books, samples, windows, rejected, .. } = run;
-    let plan = &blueprint.plan;
     let measured = Measured {
         pipeline: plan.name.clone(),
         target: plan.forecast.target.clone(),
@@ -85,11 +89,12 @@ pub fn backtest(
 }
 
 struct Run<'a> {
-    blueprint: &'a Blueprint,
-    watch: &'a Watch,
-    settings: Settings,
+    plan: &'a Plan,
+    factory: &'a PipelineFactory,
+    watch: &'a RunContext,
+    settings: BacktestSettings,
     partitions: BTreeMap<i32, Partition>,
-    books: BTreeMap<i32, Book>,
+    books: BTreeMap<i32, PartitionEval>,
     /// Of the first partition that learns.
     samples: Samples,
     windows: u64,
@@ -101,7 +106,7 @@ impl Run<'_> {
     fn work(
         &mut self,
         id: i32,
-        work: impl FnOnce(&mut Partition, &mut dyn FnMut(Outcome) -> Result<()>) -> Result<()>,
+        work: impl FnOnce(&mut Partition, &mut dyn FnMut(PartitionOutput) -> Result<()>) -> Result<()>,
     ) -> Result<()> {
         let (Some(partition), Some(book)) = (self.partitions.get_mut(&id), self.books.get_mut(&id)) else {
             return Ok(());
@@ -133,11 +138,11 @@ impl Run<'_> {
 
 impl Reader for Run<'_> {
     fn begin(&mut self, id: i32) -> Result<Option<i64>> {
-        let Settings { skip, is_drawn } = self.settings;
-        let plan = &self.blueprint.plan;
+        let BacktestSettings { skip, is_drawn } = self.settings;
+        let plan = self.plan;
         let (levels, horizons) = (&plan.forecast.levels, &plan.forecast.horizons);
-        self.partitions.insert(id, self.blueprint.partition(id)?);
-        self.books.insert(id, Book::new(levels, horizons, plan.window.size_us, skip, is_drawn));
+        self.partitions.insert(id, self.factory.partition(id)?);
+        self.books.insert(id, PartitionEval::new(levels, horizons, plan.window.size_us, skip, is_drawn));
         Ok(None)
     }
 
@@ -181,8 +186,9 @@ fn pieces(records: Records) -> Vec<Records> {
 
 #[cfg(test)]
 mod tests {
+    use tickcast_stream::message::RawRecord;
+
     use super::*;
-    use crate::message::RawRecord;
 
     #[test]
     fn pieces_are_the_records_in_order() {

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use crate::message::EventTime;
+use tickcast_stream::message::EventTime;
 
 /// A forecast and its truth.
 #[derive(Debug, Clone, PartialEq)]

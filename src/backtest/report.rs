@@ -4,14 +4,14 @@
 mod charts;
 
 use serde_json::{Value, json};
+use tickcast_stream::telemetry::percent;
 
 use self::charts::Chart;
-use super::measure::Horizon;
+use super::measure::HorizonMeasures;
 use super::pairing::Pair;
 use super::table::{self, Trial, number};
 use super::views::WORST;
 use super::{Backtest, Measured};
-use crate::serve::percent;
 
 const STYLE: &str = include_str!("report/page.css");
 const SCRIPT: &str = include_str!("report/page.js");
@@ -97,7 +97,7 @@ fn summaries(measured: &Measured) -> String {
     text
 }
 
-fn level_rows(horizons: &[Horizon]) -> Vec<Vec<String>> {
+fn level_rows(horizons: &[HorizonMeasures]) -> Vec<Vec<String>> {
     let titles = ["horizon", "level", "coverage", "worst", "width", "Winkler", "per naive MAE"];
     let mut rows = vec![titles.map(str::to_owned).to_vec()];
     for of in horizons {

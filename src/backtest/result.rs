@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use tickcast_forecast::ForecastSpec;
 
-use super::book::{Book, Cell, Series};
-use super::measure::{Horizon, Rolling, Tally};
+use super::book::{Cell, PartitionEval, Series};
+use super::measure::{ErrorSums, HorizonMeasures, Rolling};
 use super::views::Timeline;
-use crate::config::plan::ForecastPlan;
 
 /// All that was measured. Its keys are those of the JSON document.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -32,7 +32,7 @@ pub struct Measured {
     /// Forecasts whose truths lie after the end of the input.
     pub pending: u64,
     /// All series together.
-    pub horizons: Vec<Horizon>,
+    pub horizons: Vec<HorizonMeasures>,
     pub series: Vec<SeriesMeasures>,
     /// The only wall-clock time.
     pub elapsed_seconds: f64,
@@ -43,12 +43,12 @@ pub struct Measured {
 pub struct SeriesMeasures {
     pub series: String,
     pub partition: i32,
-    pub horizons: Vec<Horizon>,
+    pub horizons: Vec<HorizonMeasures>,
 }
 
 impl Measured {
     /// What the books of the partitions say; who and how much is left to the caller.
-    pub(super) fn of(plan: &ForecastPlan, books: &BTreeMap<i32, Book>) -> Self {
+    pub(super) fn of(plan: &ForecastSpec, books: &BTreeMap<i32, PartitionEval>) -> Self {
         let mut measured = Measured::default();
         for book in books.values() {
             let counts = &book.counts;
@@ -76,14 +76,19 @@ impl Measured {
 }
 
 /// One series at one horizon.
-fn alone(plan: &ForecastPlan, series: &Series, cell: &Cell, horizon: i32) -> Horizon {
+fn alone(plan: &ForecastSpec, series: &Series, cell: &Cell, horizon: i32) -> HorizonMeasures {
     let worst: Vec<Option<f64>> = cell.worst.iter().map(Rolling::worst).collect();
     cell.tally.measures(horizon, &plan.levels, &worst, mase(series, cell))
 }
 
 /// All series at one horizon; MASE is the mean over the scored forecasts, each in the scale of its series.
-fn together(plan: &ForecastPlan, books: &BTreeMap<i32, Book>, index: usize, horizon: i32) -> Horizon {
-    let (mut tally, mut timeline) = (Tally::default(), Timeline::default());
+fn together(
+    plan: &ForecastSpec,
+    books: &BTreeMap<i32, PartitionEval>,
+    index: usize,
+    horizon: i32,
+) -> HorizonMeasures {
+    let (mut tally, mut timeline) = (ErrorSums::default(), Timeline::default());
     let (mut scaled, mut count) = (0.0, 0);
     for book in books.values() {
         timeline.merge(&book.timelines[index]);

@@ -82,8 +82,9 @@ pub fn combinations(sweeps: &[Sweep]) -> Vec<Setting> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn commas_split_at_the_top_level_alone() {

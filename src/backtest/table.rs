@@ -4,11 +4,11 @@
 use std::fmt::Write;
 
 use serde::Serialize;
+use tickcast_stream::telemetry::{aligned, percent, significant};
 
-use super::measure::{ExpertMeasures, Horizon};
+use super::measure::{ExpertMeasures, HorizonMeasures};
 use super::result::Measured;
 use super::sweep::Setting;
-use crate::serve::{aligned, percent, significant};
 
 /// Series that are printed one by one; more would be no table for a person.
 const SERIES: usize = 12;
@@ -55,7 +55,7 @@ pub fn summary(measured: &Measured) -> String {
 }
 
 /// Titles, then a row of cells a horizon.
-pub fn horizon_rows(horizons: &[Horizon]) -> Vec<Vec<String>> {
+pub fn horizon_rows(horizons: &[HorizonMeasures]) -> Vec<Vec<String>> {
     let Some(first) = horizons.first() else { return Vec::new() };
     let mut titles = ["horizon", "scored", "MAE", "naive MAE", "skill"].map(str::to_owned).to_vec();
     titles.extend(first.levels.iter().map(|level| format!("in {}%", percent(level.level))));
@@ -64,7 +64,7 @@ pub fn horizon_rows(horizons: &[Horizon]) -> Vec<Vec<String>> {
     std::iter::once(titles).chain(horizons.iter().map(horizon_row)).collect()
 }
 
-fn horizon_row(of: &Horizon) -> Vec<String> {
+fn horizon_row(of: &HorizonMeasures) -> Vec<String> {
     let mut cells = vec![of.horizon.to_string(), of.scored.to_string()];
     cells.extend([of.mae, of.naive_mae].map(number));
     cells.push(share(of.skill));
@@ -77,13 +77,13 @@ fn horizon_row(of: &Horizon) -> Vec<String> {
 }
 
 /// The single expert with the greatest skill.
-fn best_expert(of: &Horizon) -> Option<&ExpertMeasures> {
+fn best_expert(of: &HorizonMeasures) -> Option<&ExpertMeasures> {
     let skill = |expert: &&ExpertMeasures| expert.skill.unwrap_or(f64::NEG_INFINITY);
     of.experts.iter().max_by(|a, b| skill(a).total_cmp(&skill(b)))
 }
 
 /// The probability of a rise beside the base rate; none where none was forecast.
-pub fn direction_rows(horizons: &[Horizon]) -> Option<Vec<Vec<String>>> {
+pub fn direction_rows(horizons: &[HorizonMeasures]) -> Option<Vec<Vec<String>>> {
     let titles = ["horizon", "ups", "log loss", "of base rate", "Brier", "of base rate"];
     let mut rows = vec![titles.map(str::to_owned).to_vec()];
     rows.extend(horizons.iter().filter_map(|of| {
@@ -151,7 +151,7 @@ pub fn best(trials: &[Trial]) -> Option<usize> {
     means.reduce(|best, next| if next.1 > best.1 { next } else { best }).map(|(index, _)| index)
 }
 
-fn at(trial: &Trial, horizon: i32) -> Option<&Horizon> {
+fn at(trial: &Trial, horizon: i32) -> Option<&HorizonMeasures> {
     trial.measured.horizons.iter().find(|of| of.horizon == horizon)
 }
 
@@ -173,10 +173,10 @@ pub fn share(value: Option<f64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backtest::measure::{Direction, Level};
+    use crate::backtest::measure::{DirectionMeasures, LevelMeasures};
 
-    fn horizon(horizon: i32, mae: f64) -> Horizon {
-        let level = |level, winkler| Level {
+    fn horizon(horizon: i32, mae: f64) -> HorizonMeasures {
+        let level = |level, winkler| LevelMeasures {
             level,
             scored: 10,
             coverage: Some(level),
@@ -186,7 +186,7 @@ mod tests {
             worst_coverage_250: None,
         };
         let expert = |name: &str, skill| ExpertMeasures { name: name.into(), scored: 10, mae: None, skill };
-        Horizon {
+        HorizonMeasures {
             horizon,
             scored: 10,
             mae: Some(mae),
@@ -214,7 +214,7 @@ horizon  scored    MAE  naive MAE  skill  in 50%  in 90%  Winkler 90%  best expe
 ";
         assert_eq!(aligned(&horizon_rows(&[horizon(1, 1.0)])), expected);
         assert!(direction_rows(&[horizon(1, 1.0)]).is_none());
-        let direction = Direction {
+        let direction = DirectionMeasures {
             scored: 10,
             ups: 0.5,
             log_loss: 0.6,
@@ -222,7 +222,7 @@ horizon  scored    MAE  naive MAE  skill  in 50%  in 90%  Winkler 90%  best expe
             brier: 0.2,
             base_brier: 0.25,
         };
-        let with = Horizon { direction: Some(direction), ..horizon(1, 1.0) };
+        let with = HorizonMeasures { direction: Some(direction), ..horizon(1, 1.0) };
         assert_eq!(
             direction_rows(&[with]).unwrap()[1],
             ["1", "50.0%", "0.6000", "0.7000", "0.2000", "0.2500"]

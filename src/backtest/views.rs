@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use tickcast_stream::message::EventTime;
+use tickcast_stream::operator::OperatorStats;
+
 use super::measure::{COVERAGE_WINDOWS, is_covered};
 use super::pairing::Pair;
-use crate::message::EventTime;
-use crate::operator::Stats;
 
 /// Windows of a series that are shown: its latest.
 const LATEST: usize = 500;
@@ -84,7 +85,7 @@ impl Timeline {
 
 /// What is shown of a series at one horizon.
 #[derive(Debug, Clone, Default)]
-pub struct Shown {
+pub struct RecentPairs {
     latest: VecDeque<Pair>,
     /// Around the largest error.
     around: Vec<Pair>,
@@ -95,9 +96,9 @@ pub struct Shown {
 
 /// The largest errors of a series at one horizon, the largest first.
 #[derive(Debug, Clone, Default)]
-pub struct Worst(pub Vec<Pair>);
+pub struct TopErrors(pub Vec<Pair>);
 
-impl Worst {
+impl TopErrors {
     pub fn add(&mut self, pair: &Pair) {
         let size = pair.error().abs();
         let place = self.0.partition_point(|known| known.error().abs() >= size);
@@ -108,7 +109,7 @@ impl Worst {
     }
 }
 
-impl Shown {
+impl RecentPairs {
     pub fn add(&mut self, pair: Pair) {
         let size = pair.error().abs();
         if size > self.largest {
@@ -139,14 +140,14 @@ impl Shown {
 /// The learner of a partition now and then.
 #[derive(Debug, Default)]
 pub struct Samples {
-    pub taken: Vec<(EventTime, Stats)>,
+    pub taken: Vec<(EventTime, OperatorStats)>,
     /// Only every so many-th is kept.
     stride: usize,
     seen: usize,
 }
 
 impl Samples {
-    pub fn add(&mut self, time: EventTime, stats: Stats) {
+    pub fn add(&mut self, time: EventTime, stats: OperatorStats) {
         self.stride = self.stride.max(1);
         if self.seen.is_multiple_of(self.stride) {
             self.taken.push((time, stats));
@@ -196,7 +197,7 @@ mod tests {
 
     #[test]
     fn the_worst_moment_is_seen_from_both_sides() {
-        let (mut shown, mut worst) = (Shown::default(), Worst::default());
+        let (mut shown, mut worst) = (RecentPairs::default(), TopErrors::default());
         for time in 0..2000 {
             let pair = pair(time, if time == 700 { 9.0 } else { 1.0 + time as f64 / 1e4 });
             worst.add(&pair);
@@ -211,7 +212,7 @@ mod tests {
     #[test]
     fn samples_thin_out_evenly() {
         let mut samples = Samples::default();
-        (0..10_000).for_each(|time| samples.add(EventTime(time), Stats::default()));
+        (0..10_000).for_each(|time| samples.add(EventTime(time), OperatorStats::default()));
         let times: Vec<i64> = samples.taken.iter().map(|(time, _)| time.0).collect();
         assert!(times.len() <= SAMPLES + 1 && times.len() > SAMPLES / 2, "{}", times.len());
         assert!(times.windows(2).all(|pair| pair[1] - pair[0] == times[1] - times[0]), "{times:?}");

@@ -8,20 +8,21 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory};
 use jiff::Timestamp;
 use serde::Serialize;
+use tickcast_connect::Span;
+use tickcast_stream::error::{Error, Kind, OrFail};
+use tickcast_stream::message::EventTime;
+use tickcast_stream::runtime::RunContext;
+use tickcast_stream::telemetry::Metrics;
 
 use super::train::report::reading;
-use super::{Failure, Outcome, check, check_clients, history, placed, run, say, weights};
+use super::{Failed, VerbResult, run, say, weights};
 use crate::backtest::assertion::Assertion;
 use crate::backtest::sweep::{Setting, Sweep, combinations};
 use crate::backtest::table::{self, Trial};
-use crate::backtest::{Backtest, Settings, backtest as judge, report};
-use crate::config::plan::SourcePlan;
+use crate::backtest::{Backtest, BacktestSettings, backtest as judge, report};
 use crate::config::{self, Faults, Pipeline};
-use crate::error::{Error, Kind, OrFail};
-use crate::ingest::Span;
-use crate::message::EventTime;
-use crate::runtime::Watch;
-use crate::serve::Metrics;
+use crate::factory::{factory_for, factory_unread};
+use crate::failure::{Failure, Outcome, check_clients, placed};
 
 /// The options of `backtest`.
 #[derive(Args)]
@@ -52,7 +53,7 @@ pub struct BacktestArgs {
     assert: Vec<Assertion>,
 }
 
-pub fn backtest(sets: &[String], args: &BacktestArgs) -> Outcome {
+pub fn backtest(sets: &[String], args: &BacktestArgs) -> VerbResult {
     let pipelines = load(sets, args)?;
     if let Some(page) = &args.report {
         weights::can_be_written(page)?;
@@ -71,7 +72,7 @@ pub fn backtest(sets: &[String], args: &BacktestArgs) -> Outcome {
         }
     }
     if trials.is_empty() {
-        return Err(failed("stopped before the history was read to its end; there is no result"));
+        return Err(failed("stopped before the history was read to its end; there is no result").into());
     }
     print(args, &trials)?;
     if let (Some(page), Some((number, judged))) = (&args.report, &best) {
@@ -80,7 +81,7 @@ pub fn backtest(sets: &[String], args: &BacktestArgs) -> Outcome {
     }
     if trials.len() < pipelines.len() {
         let (done, all) = (trials.len(), pipelines.len());
-        return Err(failed(&format!("stopped after {done} of {all} settings")));
+        return Err(failed(&format!("stopped after {done} of {all} settings")).into());
     }
     check_assertions(&args.assert, &trials)
 }
@@ -93,16 +94,16 @@ fn load(sets: &[String], args: &BacktestArgs) -> Outcome<Vec<(Setting, Pipeline)
         let sets: Vec<String> = sets.iter().cloned().chain(swept).collect();
         let pipeline = config::load(&args.pipeline, &sets)?;
         check_clients(&pipeline)?;
-        placed(&pipeline, check::plan_all(&pipeline.plan))?;
+        placed(&pipeline, factory_unread(&pipeline.plan))?;
         pipelines.push((settings, pipeline));
     }
     let is_span = args.from.is_some() || args.to.is_some();
-    if is_span && pipelines.iter().any(|(_, of)| !matches!(of.plan.source, SourcePlan::Kafka(_))) {
+    if is_span && pipelines.iter().any(|(_, of)| of.plan.source.traits().is_bounded) {
         let what = "--from and --to are times of a Kafka topic; this source is none";
         super::Cli::command().error(ErrorKind::ArgumentConflict, what).exit();
     }
     for (_, pipeline) in pipelines.iter().skip(1) {
-        if matches!(&pipeline.plan.source, SourcePlan::File(file) if file.path.as_os_str() == "-") {
+        if !pipeline.plan.source.traits().is_replayable {
             let what = "standard input can be read once, not for each setting of a sweep";
             return Err(Failure::Pipeline(Faults(vec![pipeline.fault(&["source", "file", "path"], what)])));
         }
@@ -111,19 +112,25 @@ fn load(sets: &[String], args: &BacktestArgs) -> Outcome<Vec<(Setting, Pipeline)
 }
 
 /// One backtest; none, when a signal ended it.
-fn one(pipeline: &Pipeline, args: &BacktestArgs, watch: &Watch, about: String) -> Outcome<Option<Backtest>> {
+fn one(
+    pipeline: &Pipeline,
+    args: &BacktestArgs,
+    watch: &RunContext,
+    about: String,
+) -> Outcome<Option<Backtest>> {
     let bar = reading().with_prefix(about);
     let counted = bar.clone();
-    let watch = Watch {
+    let watch = RunContext {
         metrics: Arc::new(Metrics::new(&pipeline.plan.name)?),
         progress: Arc::new(move |records| counted.inc(records)),
         ..watch.clone()
     };
     let at = |time: Timestamp| EventTime(time.as_microsecond());
     let span = Span { from: args.from.map(at), to: args.to.map(at) };
-    let (blueprint, mut source) = history::open_span(pipeline, span)?;
-    let settings = Settings { skip: args.skip, is_drawn: args.report.is_some() };
-    let judged = judge(&blueprint, source.as_mut(), &watch, settings);
+    let mut open = pipeline.plan.source.open_history(span)?;
+    let factory = placed(pipeline, factory_for(&pipeline.plan, &mut open))?;
+    let settings = BacktestSettings { skip: args.skip, is_drawn: args.report.is_some() };
+    let judged = judge(&pipeline.plan, &factory, open.source.as_mut(), &watch, settings);
     bar.finish_and_clear();
     let judged = judged?;
     if judged.as_ref().is_some_and(|judged| judged.measured.rejected > 0) {
@@ -149,7 +156,7 @@ fn document(of: &impl Serialize) -> Outcome<String> {
 }
 
 /// Says of each whether it holds. Errors: when one does not.
-fn check_assertions(assertions: &[Assertion], trials: &[Trial]) -> Outcome {
+fn check_assertions(assertions: &[Assertion], trials: &[Trial]) -> VerbResult {
     let mut broken = 0;
     for trial in trials {
         let settings: String = trial.settings.iter().map(|(key, value)| format!("{key}={value}: ")).collect();
@@ -164,8 +171,8 @@ fn check_assertions(assertions: &[Assertion], trials: &[Trial]) -> Outcome {
     }
     match broken {
         0 => Ok(()),
-        1 => Err(Failure::Unmet("one assertion does not hold".to_owned())),
-        _ => Err(Failure::Unmet(format!("{broken} assertions do not hold"))),
+        1 => Err(Failed::Unmet("one assertion does not hold".to_owned())),
+        _ => Err(Failed::Unmet(format!("{broken} assertions do not hold"))),
     }
 }
 

@@ -1,24 +1,25 @@
 //! `check`: the pipeline file, its schema and its SQL; with `--connect` the brokers and topics too.
 //! It must not change anything anywhere.
 
-use super::{Failure, Outcome, check_clients, placed, say};
+use tickcast_connect::kafka::mismatch;
+use tickcast_connect::{Reached, reach_topics};
+use tickcast_stream::error::{Error, Kind};
+
+use super::say;
 use crate::config::Pipeline;
-use crate::config::plan::{KafkaClientPlan, Plan, SourcePlan};
-use crate::error::{Error, Kind, Result};
-use crate::ingest::FileSource;
-use crate::kafka::{mismatch, partition_count};
-use crate::runtime::{Blueprint, Known};
-use crate::window::referenced_columns;
+use crate::config::plan::Plan;
+use crate::factory::factory_unread;
+use crate::failure::{Failure, Outcome, check_clients, placed};
 
 pub fn check(pipeline: &Pipeline, connect: bool) -> Outcome {
     let plan = &pipeline.plan;
     check_clients(pipeline)?;
-    placed(pipeline, plan_all(plan))?;
+    placed(pipeline, factory_unread(plan))?;
     say(&format!("{}: the pipeline file is good", plan.name));
     if !connect {
         return Ok(());
     }
-    let problems = connect_all(plan)?;
+    let problems = connect_all(plan);
     if problems.is_empty() {
         return Ok(());
     }
@@ -29,58 +30,32 @@ pub fn check(pipeline: &Pipeline, connect: bool) -> Outcome {
     Err(Failure::Runtime(Error::new(Kind::Source, format!("{count} of the pipeline's ends cannot be used"))))
 }
 
-/// Plans what a run would; standard input must not be read here, its columns are taken on trust.
-pub fn plan_all(plan: &Plan) -> Result<Blueprint> {
-    match &plan.source {
-        SourcePlan::File(file) if file.path.as_os_str() != "-" => {
-            Blueprint::for_file(plan.clone(), &mut FileSource::open(file)?)
-        }
-        SourcePlan::File(_) => {
-            let mut wanted = referenced_columns(&plan.window.select)?;
-            wanted.extend([plan.key.clone(), plan.time.clone()]);
-            Blueprint::new(plan.clone(), Known { header: Some(wanted), fields: None })
-        }
-        _ => Blueprint::new(plan.clone(), Known::default()),
-    }
-}
-
-fn connect_all(plan: &Plan) -> Result<Vec<String>> {
+/// What is wrong with the topics; what is right is said.
+fn connect_all(plan: &Plan) -> Vec<String> {
     let mut problems = Vec::new();
-    let mut partitions = None;
-    let mut reach = |what: &str, client: &KafkaClientPlan, topic: &str| match partition_count(client, topic) {
-        Ok(Some(count)) => {
-            say(&format!("{what}: topic {topic} at {}: {count} partitions", client.brokers));
-            Some(count)
-        }
-        Ok(None) if what == "source" => {
-            problems.push(format!("{what}: topic {topic} does not exist at {}", client.brokers));
-            None
-        }
-        Ok(None) => {
-            say(&format!("{what}: topic {topic} at {} does not exist yet: run makes it", client.brokers));
-            None
-        }
-        Err(error) => {
-            problems.push(format!("{what}: {error}"));
-            None
-        }
-    };
-    if let SourcePlan::Kafka(kafka) = &plan.source {
-        partitions = reach("source", &kafka.client, &kafka.topic);
-    }
-    let reached: Vec<_> = plan
-        .topics_written()
-        .map(|(end, client, topic)| {
-            let found = reach(&end, client, topic);
-            (end, topic, found)
-        })
-        .collect();
-    for (end, topic, found) in reached {
-        if let (Some(wanted), Some(found)) = (partitions, found)
-            && wanted != found
-        {
-            problems.push(format!("{end}: {}", mismatch(topic, found, wanted)));
+    let mut wanted = None;
+    for Reached { end, topic, found } in reach_topics(plan.ends()) {
+        let (name, brokers) = (&topic.topic, &topic.client.brokers);
+        let is_source = end == "source";
+        match found {
+            Ok(Some(count)) => {
+                say(&format!("{end}: topic {name} at {brokers}: {count} partitions"));
+                match wanted {
+                    None if is_source => wanted = Some(count),
+                    Some(wanted) if wanted != count => {
+                        problems.push(format!("{end}: {}", mismatch(name, count, wanted)));
+                    }
+                    _ => {}
+                }
+            }
+            Ok(None) if is_source => {
+                problems.push(format!("{end}: topic {name} does not exist at {brokers}"));
+            }
+            Ok(None) => {
+                say(&format!("{end}: topic {name} at {brokers} does not exist yet: run makes it"));
+            }
+            Err(error) => problems.push(format!("{end}: {error}")),
         }
     }
-    Ok(problems)
+    problems
 }

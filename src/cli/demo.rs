@@ -5,14 +5,17 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use tickcast_stream::error::{Kind, OrFail, Result};
 
-use super::{Outcome, run, say};
+use super::say;
+use super::signals::on_signal;
 use crate::config;
-use crate::error::{Kind, OrFail, Result};
+use crate::failure::Outcome;
+use crate::launch::{LaunchOptions, launch};
 
 const PIPELINE: &str = include_str!("../../pipelines/weather.yaml");
 const SCHEMA: &str = include_str!("../../schemas/observation.avsc");
@@ -36,20 +39,26 @@ pub fn demo(sets: &[String], keep_serving: bool) -> Outcome {
     let pipeline = config::load(&path, &all)?;
     let bar = progress_bar(records()?);
     let watched = bar.clone();
-    let watch = run::watch(&pipeline.plan, Arc::new(move |records| watched.inc(records)))?;
-    let server = run::serve(&pipeline.plan, &watch)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    on_signal(&stop)?;
     let started = Instant::now();
-    let summary = run::start(&pipeline, watch.clone(), &run::Beginning::default())?.unwrap_or_default();
+    let options = LaunchOptions {
+        stop: Arc::clone(&stop),
+        progress: Arc::new(move |records| watched.inc(records)),
+        ..LaunchOptions::default()
+    };
+    let mut running = launch(pipeline, options)?;
+    let summary = running.finish()?.unwrap_or_default();
     bar.finish_and_clear();
     say("New York's hourly weather of 2013, three airports: temperature in °F, forecast as it came in\n");
-    say(&watch.metrics.scoreboard().render(summary.windows, summary.records, started.elapsed()));
-    if let Some(server) = server {
-        eprintln!("serving http://{} until Ctrl-C", server.local_addr());
-        while !watch.stop.load(Ordering::Relaxed) {
+    say(&running.metrics().scoreboard().render(summary.windows, summary.records, started.elapsed()));
+    if let Some(address) = running.http_addr() {
+        eprintln!("serving http://{address} until Ctrl-C");
+        while !stop.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(50));
         }
-        server.stop();
     }
+    running.wait()?;
     Ok(())
 }
 
@@ -90,8 +99,10 @@ fn progress_bar(records: u64) -> ProgressBar {
 
 #[cfg(test)]
 mod tests {
+    use tickcast_connect::{SourceSpec, StateSpec};
+
     use super::*;
-    use crate::config::plan::{Delivery, SourcePlan, StatePlan};
+    use crate::config::plan::Delivery;
 
     #[test]
     fn the_demo_is_exactly_once_without_a_broker() {
@@ -100,7 +111,7 @@ mod tests {
         let sets = SETS.map(str::to_owned);
         let plan = config::load(&path, &sets).unwrap_or_else(|faults| panic!("{faults}")).plan;
         assert_eq!(plan.delivery, Delivery::ExactlyOnce);
-        assert!(matches!(plan.source, SourcePlan::File(_)) && matches!(plan.state, Some(StatePlan::Dir(_))));
+        assert!(matches!(plan.source, SourceSpec::File(_)) && matches!(plan.state, Some(StateSpec::Dir(_))));
         assert_eq!(plan.topics_written().count(), 0);
         let written = config::load(&path, &[]).unwrap_or_else(|faults| panic!("{faults}")).plan;
         assert_eq!((written.delivery, written.topics_written().count()), (Delivery::ExactlyOnce, 4));

@@ -4,26 +4,23 @@
 mod backtest;
 mod check;
 mod demo;
-mod history;
 mod model;
 mod run;
+mod signals;
 mod train;
 mod verify;
 mod weights;
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tickcast_sql::query::{self, Session};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::plan::{KafkaClientPlan, SourcePlan};
-use crate::config::{self, Faults, Pipeline};
-use crate::error::{Error, Kind, Result};
-use crate::kafka::check_properties;
-use crate::query;
-use crate::window::output_column;
+use crate::config::{self};
+use crate::failure::Failure;
 
 /// Exit code of a bad pipeline file: sysexits' EX_CONFIG.
 const BAD_PIPELINE: u8 = 78;
@@ -112,27 +109,20 @@ enum SqlFormat {
 }
 
 /// How a verb failed.
-enum Failure {
-    /// The pipeline file is wrong.
-    Pipeline(Faults),
-    Runtime(Error),
+enum Failed {
+    /// The pipeline did.
+    Pipeline(Failure),
     /// All went well, but what was asked for does not hold.
     Unmet(String),
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Failure::Runtime(error)
+impl<E: Into<Failure>> From<E> for Failed {
+    fn from(failure: E) -> Self {
+        Failed::Pipeline(failure.into())
     }
 }
 
-impl From<Faults> for Failure {
-    fn from(faults: Faults) -> Self {
-        Failure::Pipeline(faults)
-    }
-}
-
-type Outcome<T = ()> = std::result::Result<T, Failure>;
+type VerbResult<T = ()> = std::result::Result<T, Failed>;
 
 /// Runs the command line of this process. Exit code: 0 done, 1 failed, 2 usage, 78 bad pipeline file.
 pub fn main() -> ExitCode {
@@ -143,48 +133,45 @@ pub fn main() -> ExitCode {
     start_logs(&cli.global);
     match dispatch(&cli) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Pipeline(faults)) => {
+        Err(Failed::Pipeline(Failure::Pipeline(faults))) => {
             eprintln!("{faults}");
             ExitCode::from(BAD_PIPELINE)
         }
-        Err(Failure::Runtime(error)) => {
+        Err(Failed::Pipeline(Failure::Runtime(error))) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
         }
-        Err(Failure::Unmet(what)) => {
+        Err(Failed::Unmet(what)) => {
             eprintln!("{what}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn dispatch(cli: &Cli) -> Outcome {
+fn dispatch(cli: &Cli) -> VerbResult {
     let sets = &cli.global.sets;
+    let load = |path: &Path| config::load(path, sets);
     match &cli.verb {
-        Verb::Run { pipeline, beginning } => run::run(config::load(pipeline, sets)?, beginning),
-        Verb::Check { pipeline, connect } => check::check(&config::load(pipeline, sets)?, *connect),
-        Verb::Backtest(args) => backtest::backtest(sets, args),
-        Verb::Verify { pipeline } => verify::verify(&config::load(pipeline, sets)?),
-        Verb::Demo { no_serve } => demo::demo(sets, !no_serve),
+        Verb::Run { pipeline, beginning } => run::run(load(pipeline)?, beginning)?,
+        Verb::Check { pipeline, connect } => check::check(&load(pipeline)?, *connect)?,
+        Verb::Backtest(args) => backtest::backtest(sets, args)?,
+        Verb::Verify { pipeline } => verify::verify(&load(pipeline)?)?,
+        Verb::Demo { no_serve } => demo::demo(sets, !no_serve)?,
         Verb::Sql { pipeline, query, format } => {
             let format = match format {
-                SqlFormat::Table => query::Format::Table,
-                SqlFormat::Json => query::Format::Json,
-                SqlFormat::Csv => query::Format::Csv,
+                SqlFormat::Table => query::OutputFormat::Table,
+                SqlFormat::Json => query::OutputFormat::Json,
+                SqlFormat::Csv => query::OutputFormat::Csv,
             };
-            let plan = config::load(pipeline, sets)?.plan;
-            Ok(query::run(&plan, query, format, &mut std::io::stdout().lock())?)
+            let tables = load(pipeline)?.plan.tables()?;
+            Session::open(tables)?.answer(query, format, &mut std::io::stdout().lock())?;
         }
-        Verb::Train(args) => train::train(&config::load(&args.pipeline, sets)?, args),
-        Verb::Model(model::Model::Export(args)) => model::export(&config::load(&args.pipeline, sets)?, args),
-        Verb::Model(model::Model::Import { pipeline, file }) => {
-            model::import(&config::load(pipeline, sets)?, file)
-        }
-        Verb::Schema => {
-            say(&format!("{:#}", config::schema()));
-            Ok(())
-        }
+        Verb::Train(args) => train::train(&load(&args.pipeline)?, args)?,
+        Verb::Model(model::Model::Export(args)) => model::export(&load(&args.pipeline)?, args)?,
+        Verb::Model(model::Model::Import { pipeline, file }) => model::import(&load(pipeline)?, file)?,
+        Verb::Schema => say(&format!("{:#}", config::schema())),
     }
+    Ok(())
 }
 
 fn start_logs(global: &Global) {
@@ -203,39 +190,4 @@ fn start_logs(global: &Global) {
 /// A line on standard output; one that nobody reads any more (`| head`) is no failure.
 fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
-}
-
-/// Whether librdkafka takes the properties of every Kafka block.
-fn check_clients(pipeline: &Pipeline) -> Outcome {
-    let at = |path: &[&str], client: &KafkaClientPlan| {
-        check_properties(client).map_err(|error| pipeline_fault(pipeline, path, &error))
-    };
-    if let SourcePlan::Kafka(kafka) = &pipeline.plan.source {
-        at(&["source", "kafka", "properties"], &kafka.client)?;
-    }
-    for (end, client, _) in pipeline.plan.topics_written() {
-        at(&[&end, "kafka", "properties"], client)?;
-    }
-    Ok(())
-}
-
-/// What the schema or the SQL of a pipeline has wrong is a fault of its file, at its place.
-fn placed<T>(pipeline: &Pipeline, result: Result<T>) -> Outcome<T> {
-    result.map_err(|error| match error.kind {
-        Kind::Config => pipeline_fault(pipeline, &["source"], &error),
-        Kind::Query => match output_column(&error) {
-            Some(column) => pipeline_fault(pipeline, &["window", "select", &column], &error),
-            None => pipeline_fault(pipeline, &["window"], &error),
-        },
-        _ => Failure::Runtime(error),
-    })
-}
-
-fn pipeline_fault(pipeline: &Pipeline, path: &[&str], error: &Error) -> Failure {
-    let text = error.to_string();
-    // The place says already what the message begins with.
-    let prefix = format!("{}: ", path.join("."));
-    let text = text.split_once(": ").map_or(text.as_str(), |(_, rest)| rest);
-    let text = text.strip_prefix(&prefix).unwrap_or(text);
-    Failure::Pipeline(Faults(vec![pipeline.fault(path, text)]))
 }

@@ -5,16 +5,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
+use tickcast_connect::ledger::{Hold, SnapshotDir};
+use tickcast_connect::{KafkaTopicSpec, StateSpec};
+use tickcast_forecast::{ExpertKind, Scope, Weights};
+use tickcast_model::file::FILE_BYTES_MAX;
+use tickcast_stream::error::{Error, Kind, OrFail, Result};
+use tickcast_stream::forecast::ForecastOperator;
+use tickcast_stream::ledger::SnapshotStore;
+use tickcast_stream::runtime::PipelineFactory;
 
-use super::check::plan_all;
-use super::{Failure, Outcome, placed, say, weights};
-use crate::config::plan::{Expert, Scope, StatePlan};
+use super::{say, weights};
 use crate::config::{Faults, Pipeline};
-use crate::error::{Error, Kind, OrFail, Result};
-use crate::forecast::{ForecastOperator, Weights};
-use crate::ledger::{DirLedger, Hold};
-use crate::model::file::FILE_BYTES_MAX;
-use crate::runtime::Blueprint;
+use crate::factory::factory_unread;
+use crate::failure::{Failure, Outcome, placed};
 
 /// Of what the metadata of an exported file says beside the network's own shape.
 const FORMAT_VERSION: &str = "1";
@@ -60,11 +63,12 @@ enum WhichWeights {
 pub fn export(pipeline: &Pipeline, args: &Export) -> Outcome {
     let plan = &pipeline.plan;
     let dir = state_dir(pipeline, "export")?;
-    let blueprint = placed(pipeline, plan_all(plan))?;
+    let factory = placed(pipeline, factory_unread(plan))?;
     if !dir.is_dir() {
         return Err(failed(format!("no state in {} yet: run the pipeline first", dir.display())));
     }
-    let (partition, forecasters) = chosen(&blueprint, &DirLedger::open(dir)?, args)?;
+    let (partition, forecasters) =
+        chosen(&factory, plan.forecast.model.scope, &SnapshotDir::open(dir)?, args)?;
     let (which, word) = match args.weights {
         WhichWeights::Average => (Weights::Average, "average"),
         WhichWeights::Raw => (Weights::Raw, "raw"),
@@ -76,7 +80,9 @@ pub fn export(pipeline: &Pipeline, args: &Export) -> Outcome {
         ("weights", word.to_owned()),
     ];
     metadata.extend(args.series.clone().map(|series| ("series", series)));
-    let bytes = forecasters.export(args.series.as_deref(), which, &metadata)?;
+    let bytes = forecasters
+        .export(args.series.as_deref(), which, &metadata)
+        .or_fail(Kind::State, || "cannot export the weights")?;
     weights::write(&args.file, &bytes)?;
     let path = args.file.display();
     say(&format!("{path}: the {word} weights of partition {partition}, {} bytes", bytes.len()));
@@ -85,23 +91,23 @@ pub fn export(pipeline: &Pipeline, args: &Export) -> Outcome {
 
 pub fn import(pipeline: &Pipeline, path: &Path) -> Outcome {
     let dir = state_dir(pipeline, "import")?;
-    let blueprint = placed(pipeline, plan_all(&pipeline.plan))?;
+    let factory = placed(pipeline, factory_unread(&pipeline.plan))?;
     let weights = read(path)?;
     let refused = || format!("cannot import {}", path.display());
     // Even without any state yet they must fit.
-    let mut forecasters = blueprint.forecasters();
+    let mut forecasters = factory.forecasters();
     forecasters.begin_with(&weights).or_fail(Kind::State, refused)?;
     for difference in forecasters.other_meaning(&weights).or_fail(Kind::State, refused)? {
         tracing::warn!("the file was made for another pipeline: {difference}");
     }
-    let ledger = DirLedger::open(dir)?;
+    let ledger = SnapshotDir::open(dir)?;
     let _alone = ledger.lock(Hold::Alone)?;
     let mut snapshots = Vec::new();
     for partition in ledger.partitions()? {
         let Some(snapshot) = ledger.load(partition)? else { continue };
-        let mut forecasters = blueprint.forecasters_of(&snapshot)?;
+        let mut forecasters = factory.forecasters_of(&snapshot)?;
         forecasters.import(&weights).or_fail(Kind::State, refused)?;
-        snapshots.push(blueprint.with_forecasters(&snapshot, &forecasters)?);
+        snapshots.push(factory.with_forecasters(&snapshot, &forecasters)?);
     }
     ledger.replace(&snapshots, &weights)?;
     let partitions = match snapshots.len() {
@@ -118,13 +124,13 @@ fn state_dir<'a>(pipeline: &'a Pipeline, verb: &str) -> Outcome<&'a Path> {
     let plan = &pipeline.plan;
     let fault =
         |path: &[&str], message: String| Failure::Pipeline(Faults(vec![pipeline.fault(path, message)]));
-    if !plan.forecast.experts.contains(&Expert::Rnn) {
+    if !plan.forecast.experts.contains(&ExpertKind::Rnn) {
         let message = format!("model {verb} needs rnn among the experts: there is no network");
         return Err(fault(&["forecast", "experts"], message));
     }
     match &plan.state {
-        Some(StatePlan::Dir(dir)) => Ok(dir),
-        Some(StatePlan::Kafka { topic, .. }) => {
+        Some(StateSpec::Dir(dir)) => Ok(dir),
+        Some(StateSpec::Kafka(KafkaTopicSpec { topic, .. })) => {
             let message =
                 format!("the state is in topic {topic}; model {verb} needs state: {{ dir: … }} for now");
             Err(fault(&["state"], message))
@@ -134,8 +140,13 @@ fn state_dir<'a>(pipeline: &'a Pipeline, verb: &str) -> Outcome<&'a Path> {
 }
 
 /// The partition that the arguments mean, and its forecasters.
-fn chosen(blueprint: &Blueprint, ledger: &DirLedger, args: &Export) -> Outcome<(i32, ForecastOperator)> {
-    let is_own = blueprint.plan.forecast.model.scope == Scope::Series;
+fn chosen(
+    factory: &PipelineFactory,
+    scope: Scope,
+    ledger: &SnapshotDir,
+    args: &Export,
+) -> Outcome<(i32, ForecastOperator)> {
+    let is_own = scope == Scope::Series;
     if !is_own && args.series.is_some() {
         return Err(failed("--series is for scope: series; here all series share one network"));
     }
@@ -156,7 +167,7 @@ fn chosen(blueprint: &Blueprint, ledger: &DirLedger, args: &Export) -> Outcome<(
     let mut known = Vec::new();
     for id in wanted {
         let Some(snapshot) = ledger.load(id)? else { continue };
-        let forecasters = blueprint.forecasters_of(&snapshot)?;
+        let forecasters = factory.forecasters_of(&snapshot)?;
         let is_meant = |series: &str| args.series.as_deref().is_none_or(|wanted| wanted == series);
         if args.series.is_some() == is_own && forecasters.series().any(is_meant) {
             return Ok((id, forecasters));

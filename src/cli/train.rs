@@ -11,15 +11,22 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
+use tickcast_connect::Span;
+use tickcast_forecast::{ExpertKind, ForecastSpec, Scope};
+use tickcast_forecast::{Recorder, meaning, network_spec};
+use tickcast_model::{
+    TrainingMode, TrainingProgress, TrainingSequence, TrainingSettings, file, train as train_network,
+};
+use tickcast_stream::closed_window;
+use tickcast_stream::error::{Error, Kind, OrFail};
+use tickcast_stream::runtime::{RunContext, read_history};
 
 use self::report::{Bar, table};
-use super::{Failure, Outcome, check_clients, history, run, say, weights};
+use super::{run, say, weights};
 use crate::config::Pipeline;
-use crate::config::plan::{Expert, ForecastPlan, Plan, Scope};
-use crate::error::{Error, Kind, OrFail};
-use crate::forecast::{Recorder, meaning, network_spec};
-use crate::model::{Mode, Progress, Sequence, Training, file, train as train_network};
-use crate::runtime::{Watch, read_history};
+use crate::config::plan::Plan;
+use crate::factory::factory_for;
+use crate::failure::{Failure, Outcome, check_clients, placed};
 
 /// The options of `train`.
 #[derive(Args)]
@@ -65,7 +72,7 @@ fn share(text: &str) -> std::result::Result<f64, String> {
 pub fn train(pipeline: &Pipeline, args: &TrainArgs) -> Outcome {
     let plan = &pipeline.plan;
     check_clients(pipeline)?;
-    if !plan.forecast.experts.contains(&Expert::Rnn) {
+    if !plan.forecast.experts.contains(&ExpertKind::Rnn) {
         let fault =
             pipeline.fault(&["forecast", "experts"], "there is no rnn among them, so nothing to train");
         return Err(Failure::Pipeline(crate::config::Faults(vec![fault])));
@@ -82,7 +89,7 @@ pub fn train(pipeline: &Pipeline, args: &TrainArgs) -> Outcome {
     let spec = network_spec(&plan.forecast);
     let started = Instant::now();
     let mut bar = Bar::new(training.epochs);
-    let trained = train_network(spec, &training, &sequences, &mut |progress: Progress<'_>| {
+    let trained = train_network(spec, &training, &sequences, &mut |progress: TrainingProgress<'_>| {
         bar.show(&progress);
         go_on(&watch.stop)
     });
@@ -107,13 +114,13 @@ fn go_on(stop: &AtomicBool) -> ControlFlow<()> {
     if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
-fn training(plan: &ForecastPlan, args: &TrainArgs) -> Training {
+fn training(plan: &ForecastSpec, args: &TrainArgs) -> TrainingSettings {
     let model = &plan.model;
-    Training {
+    TrainingSettings {
         mode: match args.mode {
-            ModeArg::Online => Mode::Online,
-            ModeArg::MiniBatch => Mode::MiniBatch(args.batch as usize),
-            ModeArg::FullBatch => Mode::FullBatch,
+            ModeArg::Online => TrainingMode::Online,
+            ModeArg::MiniBatch => TrainingMode::MiniBatch(args.batch as usize),
+            ModeArg::FullBatch => TrainingMode::FullBatch,
         },
         bptt: model.bptt,
         lags: plan.horizons.iter().map(|&horizon| i64::from(horizon)).collect(),
@@ -128,12 +135,20 @@ fn training(plan: &ForecastPlan, args: &TrainArgs) -> Training {
 }
 
 /// The history of every series. Errors: besides those of reading, `Source`, when nothing can be trained on it.
-fn record(pipeline: &Pipeline, args: &TrainArgs, watch: &Watch, bar: &ProgressBar) -> Outcome<Vec<Sequence>> {
+fn record(
+    pipeline: &Pipeline,
+    args: &TrainArgs,
+    watch: &RunContext,
+    bar: &ProgressBar,
+) -> Outcome<Vec<TrainingSequence>> {
     let plan = &pipeline.plan;
-    let (blueprint, mut source) = history::open(pipeline)?;
+    let mut open = plan.source.open_history(Span::default())?;
+    let factory = placed(pipeline, factory_for(plan, &mut open))?;
     let mut recorder = Recorder::new(&plan.forecast, plan.window.size_us);
-    let read = read_history(&blueprint, source.as_mut(), watch, &mut |partition, rows| {
-        recorder.take(partition, rows)
+    let read = read_history(&factory, open.source.as_mut(), watch, &mut |partition, batch| {
+        let Some(window) = closed_window::window(batch)? else { return Ok(()) };
+        let rows = closed_window::rows(batch, &plan.forecast.features)?;
+        recorder.take(partition, window, &rows).or_fail(Kind::Source, || "cannot record the history")
     });
     bar.finish_and_clear();
     let Some(records) = read? else {
@@ -172,7 +187,7 @@ fn what_is_missing(plan: &Plan, records: u64) -> String {
 
 /// Windows of a series until every horizon has a label to train on and one held out: h until there is a scale, h until
 /// the truth before the tail, 1 and h in the tail.
-fn windows_needed(plan: &ForecastPlan, holdout: f64) -> i64 {
+fn windows_needed(plan: &ForecastSpec, holdout: f64) -> i64 {
     let horizon = f64::from(plan.horizons.last().copied().unwrap_or(1));
     let trained = (2.0 * horizon + 1.0) / (1.0 - holdout);
     let held_out = (horizon + 1.0) / holdout;

@@ -4,13 +4,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Failure, Outcome, check_clients, history, run, say};
+use tickcast_connect::Span;
+use tickcast_stream::error::{Error, Kind, Result};
+use tickcast_stream::runtime::{Verified, verify as make_again};
+use tickcast_stream::source::Source;
+
+use super::{run, say};
 use crate::config::Pipeline;
-use crate::config::plan::{Delivery, Plan, SourcePlan};
-use crate::error::{Error, Kind, Result};
-use crate::ingest::Source;
-use crate::kafka::partition_count;
-use crate::runtime::{Verified, audit, verify as make_again};
+use crate::config::plan::{Delivery, Plan};
+use crate::factory::factory_for;
+use crate::failure::{Failure, Outcome, check_clients, placed};
 
 pub fn verify(pipeline: &Pipeline) -> Outcome {
     let plan = &pipeline.plan;
@@ -20,10 +23,12 @@ pub fn verify(pipeline: &Pipeline) -> Outcome {
         return Err(Failure::Runtime(Error::new(Kind::State, what)));
     }
     let watch = run::watch(plan, Arc::new(|_| ()))?;
-    let (blueprint, mut source) = history::open(pipeline)?;
-    let firsts = firsts(plan, source.as_mut())?;
-    let audit = audit(plan)?;
-    let Some(verified) = make_again(&blueprint, source.as_mut(), audit.as_ref(), &firsts, &watch)? else {
+    let mut open = plan.source.open_history(Span::default())?;
+    let factory = placed(pipeline, factory_for(plan, &mut open))?;
+    let firsts = firsts(plan, open.source.as_mut())?;
+    let audit = plan.ends().audit()?;
+    let verified = make_again(&factory, open.source.as_mut(), audit.as_ref(), &firsts, &watch)?;
+    let Some(verified) = verified else {
         return Err(Failure::Runtime(Error::new(Kind::Io, "stopped before everything was compared")));
     };
     say(&table(&verified));
@@ -40,9 +45,11 @@ pub fn verify(pipeline: &Pipeline) -> Outcome {
 
 /// The first record of every partition that can still be read.
 fn firsts(plan: &Plan, source: &mut dyn Source) -> Result<BTreeMap<i32, i64>> {
-    let SourcePlan::Kafka(kafka) = &plan.source else { return Ok(BTreeMap::new()) };
-    let count = partition_count(&kafka.client, &kafka.topic)?.unwrap_or_default();
-    let firsts = (0..count).map(|id| Ok(source.extent(id)?.map(|extent| (id, extent.start))));
+    if plan.source.traits().is_bounded {
+        return Ok(BTreeMap::new());
+    }
+    let firsts = (0..plan.source.partitions()?)
+        .map(|id| Ok(source.offset_range(id)?.map(|offset_range| (id, offset_range.start))));
     Ok(firsts.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 

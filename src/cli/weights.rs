@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use crate::error::{Error, Kind, OrFail, Result};
-use crate::ledger::Staged;
+use tickcast_connect::ledger::Staged;
+use tickcast_stream::error::{Error, Kind, OrFail, Result};
 
 /// Whether the file could be written, to know it before hours of work. Errors: `Io`.
 pub fn can_be_written(path: &Path) -> Result<()> {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::error::{Error, Kind};
+use tickcast_stream::error::{Error, Kind};
 
 /// One fault. A `line` of 0 means that it has no place in the file: a `--set`, or a file that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -93,11 +93,6 @@ fn plan_of(
     Some(Pipeline { plan, places })
 }
 
-/// The suffix of a level's columns, `lower_90` and `upper_90`: 0.9 -> `90`, 0.995 -> `99_5`.
-pub fn level_label(level: f64) -> String {
-    check::level_label(level)
-}
-
 /// The JSON Schema of the pipeline file, for editors.
 pub fn schema() -> serde_json::Value {
     schemars::schema_for!(raw::RawPipeline).to_value()

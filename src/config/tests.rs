@@ -110,8 +110,8 @@ fn the_built_part_of_the_contract_becomes_a_plan() {
     assert_eq!(plan.schema, Some(PathBuf::from("/base/../schemas/observation.avsc")));
     assert_eq!(plan.serve.http, Some("127.0.0.1:8088".parse().unwrap()));
     assert_eq!(plan.delivery, Delivery::ExactlyOnce);
-    assert!(matches!(plan.state, Some(StatePlan::Kafka { topic, .. }) if topic == "weather.state"));
-    let Some(SinkPlan::Kafka { client, topic }) = plan.sinks.scores else { panic!("no scores") };
+    assert!(matches!(plan.state, Some(StateSpec::Kafka { topic, .. }) if topic == "weather.state"));
+    let Some(SinkSpec::Kafka { client, topic }) = plan.sinks.scores else { panic!("no scores") };
     assert_eq!((client.brokers.as_str(), topic.as_str()), ("localhost:9092", "weather.scores"));
 }
 
@@ -153,26 +153,29 @@ fn every_other_thing_not_yet_built_is_refused_by_name_too() {
 #[test]
 fn the_smallest_pipeline_has_every_default() {
     let plan = plan(SMALLEST);
-    let SourcePlan::Kafka(kafka) = &plan.source else { panic!("not Kafka") };
+    let SourceSpec::Kafka(kafka) = &plan.source else { panic!("not Kafka") };
     assert_eq!((kafka.client.brokers.as_str(), kafka.group.as_str()), ("localhost:9092", "weather"));
-    assert_eq!((kafka.start, plan.format, plan.name.as_str()), (Start::Warm, Format::Json, "weather"));
+    assert_eq!(
+        (kafka.start, plan.format, plan.name.as_str()),
+        (StartFrom::Warm, WireFormat::Json, "weather")
+    );
     assert_eq!(plan.window.select, [("temp".to_string(), "avg(\"temp\")".to_string())]);
     assert_eq!((plan.window.lateness_us, plan.window.gaps), (0, Gaps::Carry));
     let forecast = &plan.forecast;
     assert_eq!((&forecast.features[..], &forecast.horizons[..]), (&["temp".to_string()][..], &[1][..]));
     assert_eq!((&forecast.levels[..], forecast.season), (&[0.9][..], None));
-    assert_eq!((&forecast.experts[..], forecast.mixture), (Expert::ALL, MixtureRule::Boa));
+    assert_eq!((&forecast.experts[..], forecast.mixture), (ExpertKind::ALL, MixtureRule::Boa));
     assert_eq!(forecast.correction, Correction::PTracker);
     assert!(!forecast.direction);
     let model = &forecast.model;
-    assert_eq!((model.cell, model.hidden, model.layers, model.bptt), (Cell::Gru, 32, 1, 32));
+    assert_eq!((model.cell, model.hidden, model.layers, model.bptt), (CellKind::Gru, 32, 1, 32));
     assert_eq!(model.loss, Loss::Huber { delta: 1.5 });
     assert_eq!((model.scope, model.replay, model.seed), (Scope::Shared, 2, 1));
     assert_eq!((model.stride, model.clip, model.ema, model.skip), (1, 1.0, 0.995, true));
     assert_eq!(model.optimizer, Optimizer::adam(3e-4));
-    assert!(matches!(plan.sinks.forecasts, Some(SinkPlan::Stdout)));
+    assert!(matches!(plan.sinks.forecasts, Some(SinkSpec::Stdout)));
     assert!(plan.sinks.scores.is_none() && plan.sinks.rejects.is_none() && plan.serve.http.is_none());
-    assert!(matches!(plan.state, Some(StatePlan::Dir(dir)) if dir == Path::new("/base/state/weather")));
+    assert!(matches!(plan.state, Some(StateSpec::Dir(dir)) if dir == Path::new("/base/state/weather")));
     assert_eq!((plan.commit_every, plan.delivery), (Duration::from_millis(100), Delivery::AtLeastOnce));
     assert_eq!(plan.snapshot_every, Duration::from_secs(30));
     assert!(plan.workers >= 1);
@@ -185,7 +188,7 @@ fn a_generated_pipeline_needs_neither_key_nor_time_and_keeps_no_state() {
     assert_eq!((plan.key.as_str(), plan.time.as_str()), ("series", "time"));
     assert!(plan.state.is_none() && plan.delivery == Delivery::AtLeastOnce);
     assert_eq!(plan.window.select[0].1, "avg(\"Temp\")");
-    let SourcePlan::Generate(generate) = plan.source else { panic!("not generated") };
+    let SourceSpec::Generate(generate) = plan.source else { panic!("not generated") };
     assert_eq!((generate.series, generate.ticks, generate.seed, generate.partitions), (10, 100_000, 1, 1));
     assert_eq!((generate.rate, generate.process), (None, Process::Weather));
 }
@@ -200,7 +203,7 @@ fn a_file_tells_its_format_by_name_or_by_key() {
         ("{file: {path: '-'}, format: csv}", FileFormat::Csv, "-"),
     ];
     for (block, format, path) in cases {
-        let SourcePlan::File(source) = plan(&file(block)).source else { panic!("not a file") };
+        let SourceSpec::File(source) = plan(&file(block)).source else { panic!("not a file") };
         assert_eq!((source.format, source.path.as_path()), (format, Path::new(path)), "{block}");
     }
     let unclear = r#"1:17: source.file.path: no format is known for "-" (add source.format: json or csv)"#;
@@ -328,7 +331,7 @@ fn settings_of_the_command_line_replace_and_add() {
     let plan = with_sets(SMALLEST, &sets[..5]).unwrap().plan;
     assert_eq!((plan.workers, plan.forecast.horizons), (7, vec![1, 2]));
     assert_eq!(plan.forecast.model.optimizer, Optimizer::adam(1e-3));
-    let SourcePlan::Kafka(kafka) = plan.source else { panic!("not Kafka") };
+    let SourceSpec::Kafka(kafka) = plan.source else { panic!("not Kafka") };
     assert_eq!(kafka.client.brokers, "b:9092");
     assert_eq!(kafka.client.properties, [("sasl.username".to_string(), "me".to_string())]);
 }
@@ -356,7 +359,7 @@ fn secrets_come_from_files_and_scalars_become_text() {
     let text = SMALLEST.replace("{topic: t}", text);
     let pipeline = parse(&text, "weather.yaml", dir.path(), &[], &|_| None).unwrap();
     assert!(!format!("{pipeline:?}").contains("hunter2"));
-    let SourcePlan::Kafka(kafka) = pipeline.plan.source else { panic!("not Kafka") };
+    let SourceSpec::Kafka(kafka) = pipeline.plan.source else { panic!("not Kafka") };
     let expected = [("sasl.password", "hunter2"), ("linger.ms", "10"), ("enable.x", "true"), ("v", "1.10")];
     assert_eq!(kafka.client.properties, expected.map(|(name, value)| (name.to_string(), value.to_string())));
 }
@@ -396,9 +399,9 @@ fn sinks_inherit_the_brokers_of_the_source() {
     let text = SMALLEST.replace("{topic: t}", kafka)
         + "sinks: {forecasts: stdout, scores: {kafka: {topic: s}}, rejects: {file: {path: out/}}}\n";
     let sinks = plan(&text).sinks;
-    let Some(SinkPlan::Kafka { client, .. }) = sinks.scores else { panic!("no scores") };
+    let Some(SinkSpec::Kafka { client, .. }) = sinks.scores else { panic!("no scores") };
     assert_eq!((client.brokers.as_str(), client.properties.len()), ("b:1", 1));
-    let Some(SinkPlan::File { dir, format }) = sinks.rejects else { panic!("no rejects") };
+    let Some(SinkSpec::File { dir, format }) = sinks.rejects else { panic!("no rejects") };
     assert_eq!((dir.as_path(), format), (Path::new("/base/out/"), SinkFileFormat::Ndjson));
     let looped = smallest_and("sinks: {scores: {kafka: {topic: t, group: g}}}");
     assert_eq!(

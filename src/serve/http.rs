@@ -13,13 +13,12 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{Html, IntoResponse};
 use axum::routing::get;
+use tickcast_stream::error::{Error, Kind, OrFail, Result};
+use tickcast_stream::telemetry::{Health, Metrics, Readiness};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-use super::health::{Health, Status};
-use super::metrics::Metrics;
 use super::page::page;
-use crate::error::{Error, Kind, OrFail, Result};
 
 /// How long `stop` waits for answers under way.
 const GRACE: Duration = Duration::from_secs(2);
@@ -105,13 +104,13 @@ async fn index(State(shown): State<Shown>) -> impl IntoResponse {
 }
 
 async fn metrics(State(shown): State<Shown>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], shown.metrics.text())
+    ([(CONTENT_TYPE, tickcast_stream::telemetry::TEXT_FORMAT)], shown.metrics.text())
 }
 
 async fn ready(State(shown): State<Shown>) -> impl IntoResponse {
     match shown.health.status() {
-        Status::Ready => (StatusCode::OK, "ready\n".to_owned()),
-        Status::Waiting(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+        Readiness::Ready => (StatusCode::OK, "ready\n".to_owned()),
+        Readiness::Waiting(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
     }
 }
 
@@ -120,7 +119,8 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::TcpStream;
 
-    use super::super::health::Part;
+    use tickcast_stream::telemetry::HealthPart;
+
     use super::*;
 
     fn server() -> (HttpServer, Arc<Metrics>, Arc<Health>) {
@@ -146,9 +146,9 @@ mod tests {
         let get = |path: &str| ask(server.local_addr(), &format!("GET {path}"));
         assert_eq!(get("/health").0, 200);
         assert_eq!((get("/ready").0, get("/ready").2), (503, "starting\n".to_owned()));
-        health.set_waiting(Part::Source, "no broker answers at localhost:9092");
+        health.set_waiting(HealthPart::Source, "no broker answers at localhost:9092");
         assert_eq!(get("/ready").2, "no broker answers at localhost:9092\n");
-        health.set_ready(Part::Source);
+        health.set_ready(HealthPart::Source);
         assert_eq!((get("/ready").0, get("/ready").2), (200, "ready\n".to_owned()));
         metrics.records_received("observations", 0, 3);
         let (status, head, body) = get("/metrics");

@@ -1,8 +1,7 @@
 //! The page at `/`: what runs, whether it is ready, how good it is, where the rest is.
 //! It must not need anything from elsewhere: no script, font or image; a browser without a network shows it.
 
-use super::health::Status;
-use super::scoreboard::Scoreboard;
+use tickcast_stream::telemetry::{Readiness, Scoreboard};
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}\
@@ -12,11 +11,11 @@ th,td{padding:.2rem .8rem;text-align:right;border-bottom:1px solid #8884}\
 .ready{color:#18794e}.waiting{color:#b45309}nav a{margin-right:1rem}";
 
 /// The whole page.
-pub fn page(pipeline: &str, status: &Status, scores: &Scoreboard) -> String {
+pub fn page(pipeline: &str, status: &Readiness, scores: &Scoreboard) -> String {
     let name = escaped(pipeline);
     let status = match status {
-        Status::Ready => "<p class=ready>ready</p>".to_owned(),
-        Status::Waiting(reason) => format!("<p class=waiting>not ready: {}</p>", escaped(reason)),
+        Readiness::Ready => "<p class=ready>ready</p>".to_owned(),
+        Readiness::Waiting(reason) => format!("<p class=waiting>not ready: {}</p>", escaped(reason)),
     };
     format!(
         "<!doctype html>\n<html lang=en><head><meta charset=utf-8><title>{name} - tickcast</title>\
@@ -57,7 +56,7 @@ mod tests {
 
     #[test]
     fn names_and_reasons_stay_text() {
-        let page = page("<b>", &Status::Waiting("a & b".into()), &Scoreboard::default());
+        let page = page("<b>", &Readiness::Waiting("a & b".into()), &Scoreboard::default());
         assert!(page.contains("<h1>&lt;b&gt;</h1>"), "{page}");
         assert!(page.contains("not ready: a &amp; b"), "{page}");
         assert!(page.contains("No forecast has met its truth yet."), "{page}");
@@ -67,7 +66,7 @@ mod tests {
     fn scores_are_shown_and_nothing_is_fetched() {
         let mut board = Scoreboard::default();
         board.add(&scores(&[(6, 10.0, 9.0, 8.0, Some(true))]));
-        let page = page("weather", &Status::Ready, &board);
+        let page = page("weather", &Readiness::Ready, &board);
         assert!(page.contains("<td>6</td><td>1</td><td>1.000</td><td>2.000</td><td>50.0%</td>"), "{page}");
         assert!(!page.contains("http:") && !page.contains("https:") && !page.contains("src="), "{page}");
     }

@@ -10,13 +10,17 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tickcast::config::plan::Plan;
+use tickcast::factory::factory;
+use tickcast_connect::SourceSchema;
+use tickcast_connect::for_each_record;
+use tickcast_connect::ledger::StateTopic;
+use tickcast_connect::{SourceSpec, StateSpec};
+use tickcast_stream::ledger::Snapshot;
+use tickcast_stream::message::{EventTime, RawRecord, Records, Stream};
+use tickcast_stream::runtime::{PartitionOutput, PipelineFactory};
 
 use crate::instance::wait_for;
-use tickcast::config::plan::{Plan, SourcePlan, StatePlan};
-use tickcast::ledger::{Snapshot, StateTopic};
-use tickcast::message::{EventTime, RawRecord, Records, Stream};
-use tickcast::runtime::{Blueprint, Known, Outcome};
-use tickcast::sink::for_each_record;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Records that the undisturbed partition takes at once.
@@ -115,13 +119,13 @@ pub struct Undisturbed {
 
 /// `live`: where its past ends.
 pub fn undisturbed(
-    blueprint: &Blueprint,
+    factory: &PipelineFactory,
     id: i32,
     records: Vec<RawRecord>,
     live: Option<i64>,
 ) -> Undisturbed {
     let mut results: Vec<(Stream, Vec<Sent>)> = Stream::ALL.map(|stream| (stream, Vec::new())).to_vec();
-    let mut keep = |outcome: Outcome| {
+    let mut keep = |outcome: PartitionOutput| {
         for (stream, rows) in outcome.results {
             let (_, kept) = results.iter_mut().find(|(of, _)| *of == stream).unwrap();
             for_each_record(stream, &rows, &mut |record| {
@@ -133,7 +137,7 @@ pub fn undisturbed(
         Ok(())
     };
     let count = records.len();
-    let mut partition = blueprint.partition(id).unwrap();
+    let mut partition = factory.partition(id).unwrap();
     partition.go_live_at(live);
     for batch in records.chunks(BATCH) {
         partition.take(Records::Raw(batch.to_vec()), &mut keep).unwrap();
@@ -226,17 +230,17 @@ impl Audit {
 
 /// Holds all partitions of a pipeline, all ends of which are topics, to the undisturbed run.
 pub fn audit(plan: &Plan, partitions: i32) -> Audit {
-    let SourcePlan::Kafka(kafka) = &plan.source else { panic!("no Kafka source") };
+    let SourceSpec::Kafka(kafka) = &plan.source else { panic!("no Kafka source") };
     let addr = &kafka.client.brokers;
     let state = match &plan.state {
-        Some(StatePlan::Kafka { client, topic }) => Some(StateTopic::new(client, topic)),
+        Some(StateSpec::Kafka(KafkaTopicSpec { client, topic })) => Some(StateTopic::new(client, topic)),
         _ => None,
     };
-    let blueprint = Blueprint::new(plan.clone(), Known::default()).unwrap();
+    let factory = factory(&plan, SourceSchema::default()).unwrap();
     let mut audit = Audit::default();
     let (mut ours, mut theirs) = (crc32fast::Hasher::new(), crc32fast::Hasher::new());
     for partition in 0..partitions {
-        let expected = undisturbed(&blueprint, partition, input(addr, &kafka.topic, partition), None);
+        let expected = undisturbed(&factory, partition, input(addr, &kafka.topic, partition), None);
         audit.records += expected.records;
         for (stream, expected) in &expected.results {
             let Some((_, _, topic)) = plan.sinks.topics().find(|(of, ..)| of == stream) else { continue };

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::broker::{brokers_or_skip, create_topic};
 use crate::kafka::{self, PARTITIONS, readings};
-use crate::support::{Bench, Runner};
+use crate::support::{Runner, TestPipeline};
 
 const WINDOWS: usize = 400;
 
@@ -39,13 +39,13 @@ fn input() -> String {
     lines
 }
 
-fn bench(more: &str) -> Bench {
-    let bench = Bench::new(&format!("{PIPELINE}{more}"));
+fn bench(more: &str) -> TestPipeline {
+    let bench = TestPipeline::new(&format!("{PIPELINE}{more}"));
     bench.write("in.csv", input());
     bench
 }
 
-fn backtest(bench: &Bench, more: &[&str]) -> Output {
+fn backtest(bench: &TestPipeline, more: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tickcast"))
         .arg("backtest")
         .arg(bench.file())
@@ -58,7 +58,7 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 
-fn json(bench: &Bench, more: &[&str]) -> Value {
+fn json(bench: &TestPipeline, more: &[&str]) -> Value {
     let output = backtest(bench, &[&["--json"], more].concat());
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
@@ -256,7 +256,7 @@ fn a_topic_is_judged_between_two_times_and_no_group_is_left() {
 
 #[test]
 fn a_signal_ends_it_without_a_result() {
-    let bench = Bench::new(
+    let bench = TestPipeline::new(
         "source: { generate: { series: 3, ticks: 1000000000 } }\nwindow: { tumbling: 1h }\nforecast: { target: temp }\n",
     );
     let child = Command::new(env!("CARGO_BIN_EXE_tickcast"))

@@ -466,9 +466,10 @@ fn block_on<F: Future>(future: F) -> F::Output {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
     use rdkafka::{Message, Offset, TopicPartitionList};
+
+    use super::*;
 
     fn produce(addr: &str, topic: &str, payload: &str) {
         let producer: BaseProducer = client(addr).create().expect("a producer");

@@ -21,8 +21,8 @@ use rdkafka::producer::Producer;
 
 use crate::audit::audit;
 use crate::broker::{Broker, private_or_skip};
-use crate::instance::{Instance, ORDERLY, Start, wait_for};
-use crate::rig::{Rig, SHORT_SESSION, producer, record, send};
+use crate::instance::{Instance, ORDERLY, StartFrom, wait_for};
+use crate::rig::{SHORT_SESSION, TestCluster, producer, record, send};
 
 const PARTITIONS: i32 = 6;
 const SESSION: Duration = Duration::from_millis(1500);
@@ -93,7 +93,7 @@ struct Tally {
 /// The group's members, the broker they are at, and what was done to them.
 struct Fleet {
     broker: Broker,
-    rig: Rig,
+    rig: TestCluster,
     members: [Option<Instance>; 3],
     feeder: Feeder,
     tally: Tally,
@@ -104,7 +104,13 @@ struct Fleet {
 
 impl Fleet {
     fn start(broker: Broker, records: u64, seed: u64) -> Fleet {
-        let rig = Rig::new(broker.addr(), "chaos", PARTITIONS, SHORT_SESSION, "transaction.timeout.ms: 4000");
+        let rig = TestCluster::new(
+            broker.addr(),
+            "chaos",
+            PARTITIONS,
+            SHORT_SESSION,
+            "transaction.timeout.ms: 4000",
+        );
         let feeder = Feeder::start(broker.addr(), records);
         let rng = Pcg64::seed_from_u64(seed);
         let mut fleet =
@@ -120,7 +126,7 @@ impl Fleet {
     }
 
     fn launch(&mut self, member: usize, fail_points: Option<String>) {
-        let mut start = Start { fail_points, ..Start::default() };
+        let mut start = StartFrom { fail_points, ..StartFrom::default() };
         if member != DYNAMIC {
             start.sets.push(format!("source.kafka.properties.group.instance.id={}", MEMBERS[member]));
         }

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
 
-use crate::support::Bench;
+use crate::support::TestPipeline;
 
 const GENERATED: &str = "
 name: ticks
@@ -23,7 +23,7 @@ fn text(bytes: &[u8]) -> &str {
 
 #[test]
 fn results_go_to_stdout_and_a_good_run_exits_0() {
-    let bench = Bench::new(GENERATED);
+    let bench = TestPipeline::new(GENERATED);
     let file = bench.file();
     let output = tickcast(&["run", file.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
@@ -37,16 +37,16 @@ fn results_go_to_stdout_and_a_good_run_exits_0() {
 #[test]
 fn exit_codes_are_those_of_the_contract() {
     assert_eq!(tickcast(&["walk"]).status.code(), Some(2));
-    let bench = Bench::new("name: x\nsorce: {}\nwindow: { tumbling: 1h, lateness: soon }\n");
+    let bench = TestPipeline::new("name: x\nsorce: {}\nwindow: { tumbling: 1h, lateness: soon }\n");
     let file = bench.file();
     let output = tickcast(&["check", file.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(78));
     let stderr = text(&output.stderr);
     assert!(stderr.contains(":2:1:") && stderr.contains("did you mean \"source\"?"), "{stderr}");
     assert!(stderr.contains(":3:") && stderr.contains("window.lateness"), "{stderr}");
-    let good = Bench::new(GENERATED);
+    let good = TestPipeline::new(GENERATED);
     assert_eq!(tickcast(&["check", good.file().to_str().unwrap()]).status.code(), Some(0));
-    let away = Bench::new(
+    let away = TestPipeline::new(
         "source: { kafka: { brokers: 127.0.0.1:1, topic: nowhere } }\nkey: k\ntime: t\n\
          window: { tumbling: 1h }\nforecast: { target: x }\nsinks: { forecasts: { kafka: { topic: out } } }\n",
     );
@@ -61,11 +61,11 @@ fn exit_codes_are_those_of_the_contract() {
 
 #[test]
 fn a_misspelled_property_is_a_fault_of_the_file_and_its_value_is_never_shown() {
-    let bench = Bench::new(
+    let bench = TestPipeline::new(
         "source: { kafka: { topic: t, properties: { sasl.pasword: hunter2 } } }\nkey: k\ntime: t\n\
          window: { tumbling: 1h }\nforecast: { target: x }\n",
     );
-    let state = Bench::new(&format!(
+    let state = TestPipeline::new(&format!(
         "{GENERATED}state: {{ kafka: {{ topic: kept, properties: {{ sasl.pasword: hunter2 }} }} }}\n"
     ));
     for (bench, end) in [(bench, ":1:"), (state, ":6:")] {
@@ -81,7 +81,7 @@ fn a_misspelled_property_is_a_fault_of_the_file_and_its_value_is_never_shown() {
 
 #[test]
 fn a_fault_in_sql_is_a_fault_at_its_line() {
-    let bench = Bench::new(&GENERATED.replace("avg(temp)", "avgg(temp)"));
+    let bench = TestPipeline::new(&GENERATED.replace("avg(temp)", "avgg(temp)"));
     let output = tickcast(&["check", bench.file().to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(78));
     let stderr = text(&output.stderr);
@@ -90,7 +90,7 @@ fn a_fault_in_sql_is_a_fault_at_its_line() {
 
 #[test]
 fn sql_counts_what_the_run_wrote() {
-    let bench = Bench::new(&format!(
+    let bench = TestPipeline::new(&format!(
         "{GENERATED}sinks: {{ forecasts: {{ file: {{ path: out/ }} }}, scores: {{ file: {{ path: out/ }}, format: parquet }} }}\n"
     ));
     let file = bench.file();
@@ -114,7 +114,7 @@ fn sql_counts_what_the_run_wrote() {
 
 #[test]
 fn the_first_sigterm_ends_a_run_in_order() {
-    let bench = Bench::new(&format!(
+    let bench = TestPipeline::new(&format!(
         "{}sinks: {{ forecasts: {{ file: {{ path: out/ }} }} }}\nstate: {{ dir: state }}\nserve: {{ http: 127.0.0.1:0 }}\n",
         GENERATED.replace("ticks: 3000", "ticks: 100000000, rate: 3000")
     ));
@@ -145,7 +145,7 @@ fn the_first_sigterm_ends_a_run_in_order() {
 
 #[test]
 fn a_quiet_standard_input_does_not_keep_a_run_from_ending() {
-    let bench = Bench::new(
+    let bench = TestPipeline::new(
         "source: { file: { path: \"-\" }, format: json }\nkey: k\ntime: t\nwindow: { tumbling: 1h }\nforecast: { target: x }\n",
     );
     let mut child = Command::new(env!("CARGO_BIN_EXE_tickcast"))

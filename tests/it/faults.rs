@@ -11,23 +11,23 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::message::Message;
 use rdkafka::producer::Producer;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use tickcast::message::Stream;
+use tickcast_stream::message::Stream;
 
 use crate::audit::{committed, read_all};
 use crate::broker::{brokers_or_skip, create_topic, private_or_skip};
 use crate::cli::get;
-use crate::instance::{Instance, Start, wait_for};
-use crate::rig::{Rig, SHORT_SESSION, producer, send};
+use crate::instance::{Instance, StartFrom, wait_for};
+use crate::rig::{SHORT_SESSION, TestCluster, producer, send};
 
 const SHORT_TRANSACTIONS: &str = "transaction.timeout.ms: 3000";
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn fail_points(points: &str) -> Start {
-    Start { fail_points: Some(points.to_owned()), ..Start::default() }
+fn fail_points(points: &str) -> StartFrom {
+    StartFrom { fail_points: Some(points.to_owned()), ..StartFrom::default() }
 }
 
-fn sets(sets: &[&str]) -> Start {
-    Start { sets: sets.iter().map(|&set| set.to_owned()).collect(), ..Start::default() }
+fn sets(sets: &[&str]) -> StartFrom {
+    StartFrom { sets: sets.iter().map(|&set| set.to_owned()).collect(), ..StartFrom::default() }
 }
 
 fn admin(addr: &str) -> AdminClient<DefaultClientContext> {
@@ -39,8 +39,8 @@ fn is_ready(http: &str) -> bool {
 }
 
 /// Runs the pipeline until all of `records` are committed, and ends it in order.
-fn finish(rig: &Rig, records: u64) {
-    let mut instance = rig.start("last", &Start::default());
+fn finish(rig: &TestCluster, records: u64) {
+    let mut instance = rig.start("last", &StartFrom::default());
     rig.await_position(records, &mut [&mut instance]);
     instance.stop();
 }
@@ -48,8 +48,8 @@ fn finish(rig: &Rig, records: u64) {
 #[test]
 fn faults_a_lost_reply_to_a_commit_is_asked_for() {
     let Some(addr) = brokers_or_skip("faults_a_lost_reply") else { return };
-    let rig = Rig::new(addr, "reply-lost", 2, "", "");
-    let start = Start { args: vec!["-v"], ..fail_points("ledger.reply_lost=40%return") };
+    let rig = TestCluster::new(addr, "reply-lost", 2, "", "");
+    let start = StartFrom { args: vec!["-v"], ..fail_points("ledger.reply_lost=40%return") };
     let mut instance = rig.start("a", &start);
     for part in 0..10 {
         rig.feed(part * 100, part * 100 + 100);
@@ -63,10 +63,10 @@ fn faults_a_lost_reply_to_a_commit_is_asked_for() {
 #[test]
 fn faults_a_transaction_that_timed_out_is_made_again() {
     let Some(addr) = brokers_or_skip("faults_a_transaction_that_timed_out") else { return };
-    let rig = Rig::new(addr, "timed-out", 1, "", SHORT_TRANSACTIONS);
+    let rig = TestCluster::new(addr, "timed-out", 1, "", SHORT_TRANSACTIONS);
     for (round, step) in ["drained", "offsets"].into_iter().enumerate() {
         let points = format!("ledger.{step}=3*off->1*sleep(6000)->off");
-        let mut instance = rig.start("a", &Start { args: vec!["-v"], ..fail_points(&points) });
+        let mut instance = rig.start("a", &StartFrom { args: vec!["-v"], ..fail_points(&points) });
         let before = round as u64 * 3000;
         rig.feed(before, before + 1500);
         rig.await_position(before + 1500, &mut [&mut instance]);
@@ -81,7 +81,7 @@ fn faults_a_transaction_that_timed_out_is_made_again() {
 #[test]
 fn faults_a_torn_snapshot_stops_the_run_and_says_what_is_torn() {
     let Some(addr) = brokers_or_skip("faults_a_torn_snapshot") else { return };
-    let rig = Rig::new(addr, "torn", 1, "", "");
+    let rig = TestCluster::new(addr, "torn", 1, "", "");
     rig.feed(0, 2000);
     finish(&rig, 2000);
     let topic = rig.topic("state");
@@ -100,11 +100,11 @@ fn faults_a_torn_snapshot_stops_the_run_and_says_what_is_torn() {
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(&topic, 0, Offset::Offset(last + 1)).unwrap();
     block_on(admin(addr).delete_records(&list, &AdminOptions::new())).unwrap();
-    let said = rig.start("gone", &Start::default()).fails_within(PATIENCE);
+    let said = rig.start("gone", &StartFrom::default()).fails_within(PATIENCE);
     assert!(said.contains("error: state") && said.contains("is not whole"), "{said}");
     *chunk.last_mut().unwrap() ^= 1;
     put(&chunk);
-    let said = rig.start("damaged", &Start::default()).fails_within(PATIENCE);
+    let said = rig.start("damaged", &StartFrom::default()).fails_within(PATIENCE);
     assert!(said.contains("error: state") && said.contains("checksum"), "{said}");
     // What is committed stays as it was.
     assert_eq!(rig.position(), Some(2100));
@@ -116,11 +116,11 @@ fn faults_a_torn_snapshot_stops_the_run_and_says_what_is_torn() {
 #[test]
 fn faults_an_orderly_end_under_full_load_is_quick() {
     let Some(addr) = brokers_or_skip("faults_an_orderly_end_under_full_load") else { return };
-    let rig = Rig::new(addr, "full-load", 4, "", "");
+    let rig = TestCluster::new(addr, "full-load", 4, "", "");
     rig.feed(0, 20_000);
     for _ in 0..2 {
         let before = rig.position().unwrap_or_default() as u64;
-        let mut instance = rig.start("a", &Start::default());
+        let mut instance = rig.start("a", &StartFrom::default());
         rig.await_position(before + 2000, &mut [&mut instance]);
         instance.stop();
         assert!(rig.position().unwrap() < 80_000, "there was no load left");
@@ -132,9 +132,9 @@ fn faults_an_orderly_end_under_full_load_is_quick() {
 #[test]
 fn faults_a_broker_that_is_away_for_a_while_changes_no_byte() {
     let Some(mut broker) = private_or_skip("faults_a_broker_that_is_away") else { return };
-    let rig = Rig::new(broker.addr(), "outage", 2, "", "");
+    let rig = TestCluster::new(broker.addr(), "outage", 2, "", "");
     rig.feed(0, 4000);
-    let mut instance = rig.start("a", &Start::default());
+    let mut instance = rig.start("a", &StartFrom::default());
     rig.await_position(1000, &mut [&mut instance]);
     // Silence, with transactions under way.
     broker.pause();
@@ -155,7 +155,7 @@ fn faults_a_broker_that_is_away_for_a_while_changes_no_byte() {
 #[test]
 fn faults_a_deleted_sink_topic_is_waited_for_and_said() {
     let Some(addr) = brokers_or_skip("faults_a_deleted_sink_topic") else { return };
-    let rig = Rig::new(addr, "deleted", 1, "", SHORT_TRANSACTIONS);
+    let rig = TestCluster::new(addr, "deleted", 1, "", SHORT_TRANSACTIONS);
     let mut instance = rig.start("a", &sets(&["serve.http=127.0.0.1:0"]));
     let http = instance.http();
     rig.feed(0, 1000);
@@ -189,7 +189,7 @@ fn faults_a_deleted_sink_topic_is_waited_for_and_said() {
 #[test]
 fn faults_of_two_instances_with_one_name_the_older_one_ends() {
     let Some(addr) = brokers_or_skip("faults_of_two_instances_with_one_name") else { return };
-    let rig = Rig::new(addr, "namesakes", 2, SHORT_SESSION, "");
+    let rig = TestCluster::new(addr, "namesakes", 2, SHORT_SESSION, "");
     let named = sets(&["source.kafka.properties.group.instance.id=one"]);
     rig.feed(0, 500);
     let mut older = rig.start("older", &named);
@@ -208,7 +208,7 @@ fn faults_of_two_instances_with_one_name_the_newer_one_ends_in_the_new_protocol(
     let Some(addr) = brokers_or_skip("faults_of_two_instances_with_one_name_in_the_new_protocol") else {
         return;
     };
-    let rig = Rig::new(addr, "new-namesakes", 2, "group.protocol: consumer", "");
+    let rig = TestCluster::new(addr, "new-namesakes", 2, "group.protocol: consumer", "");
     let named = sets(&["source.kafka.properties.group.instance.id=one"]);
     rig.feed(0, 500);
     let mut older = rig.start("older", &named);
@@ -224,8 +224,8 @@ fn faults_of_two_instances_with_one_name_the_newer_one_ends_in_the_new_protocol(
 #[test]
 fn faults_partitions_that_are_added_are_forecast_too() {
     let Some(addr) = brokers_or_skip("faults_partitions_that_are_added") else { return };
-    let mut rig = Rig::new(addr, "grown", 1, "topic.metadata.refresh.interval.ms: 500", "");
-    let mut instance = rig.start("a", &Start::default());
+    let mut rig = TestCluster::new(addr, "grown", 1, "topic.metadata.refresh.interval.ms: 500", "");
+    let mut instance = rig.start("a", &StartFrom::default());
     rig.feed(0, 1000);
     rig.await_position(1000, &mut [&mut instance]);
     let topic = rig.topic("in");
@@ -242,7 +242,7 @@ fn faults_partitions_that_are_added_are_forecast_too() {
 }
 
 /// One is started, another beside it, and the first one is stopped, while records come.
-fn come_and_go(rig: &Rig) {
+fn come_and_go(rig: &TestCluster) {
     let mut sent = 0;
     let mut more = |members: &mut [&mut Instance]| {
         for _ in 0..5 {
@@ -252,9 +252,9 @@ fn come_and_go(rig: &Rig) {
         }
         rig.await_position(sent * rig.partitions as u64, members);
     };
-    let mut first = rig.start("first", &Start::default());
+    let mut first = rig.start("first", &StartFrom::default());
     more(&mut [&mut first]);
-    let mut second = rig.start("second", &Start::default());
+    let mut second = rig.start("second", &StartFrom::default());
     more(&mut [&mut first, &mut second]);
     wait_for("the second one's share", PATIENCE, || second.said().contains("assigned").then_some(()));
     more(&mut [&mut first, &mut second]);
@@ -268,11 +268,11 @@ fn come_and_go(rig: &Rig) {
 #[test]
 fn faults_instances_come_and_go_in_order() {
     let Some(addr) = brokers_or_skip("faults_instances_come_and_go") else { return };
-    come_and_go(&Rig::new(addr, "in-order", 4, "", ""));
+    come_and_go(&TestCluster::new(addr, "in-order", 4, "", ""));
 }
 
 #[test]
 fn faults_instances_come_and_go_in_the_new_protocol() {
     let Some(addr) = brokers_or_skip("faults_instances_come_and_go_in_the_new_protocol") else { return };
-    come_and_go(&Rig::new(addr, "new-protocol", 4, "group.protocol: consumer", ""));
+    come_and_go(&TestCluster::new(addr, "new-protocol", 4, "group.protocol: consumer", ""));
 }

@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 
 use crate::broker::{create_topic, private_or_skip};
 use crate::cli::get;
-use crate::instance::{Start, wait_for};
+use crate::instance::{StartFrom, wait_for};
 use crate::kafka::produce;
-use crate::rig::{Rig, producer, record, send};
-use crate::support::{self, Bench, Runner};
+use crate::rig::{TestCluster, producer, record, send};
+use crate::support::{self, Runner, TestPipeline};
 
 const RECORDS: u64 = 60_000;
 const PARTITIONS: i32 = 2;
 
-fn bench(addr: &str, run: &str, delivery: &str) -> Bench {
-    Bench::new(&format!(
+fn bench(addr: &str, run: &str, delivery: &str) -> TestPipeline {
+    TestPipeline::new(&format!(
         "
 name: {run}
 source: {{ kafka: {{ brokers: \"{addr}\", topic: figures.in, group: {run}, start: earliest }} }}
@@ -40,19 +40,18 @@ fn run(addr: &str, name: &str, delivery: &str) -> (f64, String) {
     let stop = Arc::new(AtomicBool::new(false));
     let (seen, flag, began) = (AtomicU64::new(0), Arc::clone(&stop), Arc::new(AtomicU64::new(0)));
     let (from, first) = (Instant::now(), Arc::clone(&began));
-    let watch = support::watch(
-        stop,
-        Arc::new(move |new| {
-            if seen.fetch_add(new, Ordering::Relaxed) == 0 {
-                first.store(from.elapsed().as_micros() as u64, Ordering::Relaxed);
-            }
-            if seen.load(Ordering::Relaxed) >= RECORDS {
-                flag.store(true, Ordering::Relaxed);
-            }
-        }),
-    );
-    let metrics = Arc::clone(&watch.metrics);
-    support::run(&bench(addr, name, delivery).load(), Runner::Threads(2), 1024, watch).unwrap();
+    let progress = Arc::new(move |new| {
+        if seen.fetch_add(new, Ordering::Relaxed) == 0 {
+            first.store(from.elapsed().as_micros() as u64, Ordering::Relaxed);
+        }
+        if seen.load(Ordering::Relaxed) >= RECORDS {
+            flag.store(true, Ordering::Relaxed);
+        }
+    });
+    let pipeline = bench(addr, name, delivery).load();
+    let running = support::start(&pipeline, Runner::Threads(2), 1024, stop, progress).unwrap();
+    let metrics = Arc::clone(running.metrics());
+    running.wait().unwrap();
     let took = from.elapsed() - Duration::from_micros(began.load(Ordering::Relaxed));
     (took.as_secs_f64(), metrics.text())
 }
@@ -118,8 +117,8 @@ fn figures_of_exactly_once_beside_at_least_once() {
 #[test]
 fn figures_of_small_commits_and_a_restart() {
     let Some(broker) = private_or_skip("figures::figures_of_small_commits") else { return };
-    let rig = Rig::new(broker.addr(), "quiet", PARTITIONS, "", "");
-    let start = Start { sets: vec!["serve.http=127.0.0.1:0".to_owned()], ..Start::default() };
+    let rig = TestCluster::new(broker.addr(), "quiet", PARTITIONS, "", "");
+    let start = StartFrom { sets: vec!["serve.http=127.0.0.1:0".to_owned()], ..StartFrom::default() };
     let mut instance = rig.start("first", &start);
     let writer = producer(broker.addr());
     for n in 0..500 {

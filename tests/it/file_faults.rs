@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::cli::get;
-use crate::instance::{Instance, Start, wait_for};
-use crate::support::{Bench, Runner};
+use crate::instance::{Instance, StartFrom, wait_for};
+use crate::support::{Runner, TestPipeline};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -30,21 +30,21 @@ sinks:
     )
 }
 
-fn out(bench: &Bench) -> std::collections::BTreeMap<String, String> {
+fn out(bench: &TestPipeline) -> std::collections::BTreeMap<String, String> {
     crate::support::read_dir(&bench.path("disk/out"))
 }
 
 fn undisturbed() -> std::collections::BTreeMap<String, String> {
-    let bench = Bench::new(&pipeline(1_000_000));
+    let bench = TestPipeline::new(&pipeline(1_000_000));
     bench.run(Runner::Inline, 512);
     out(&bench)
 }
 
-fn start(bench: &Bench, start: &Start) -> Instance {
+fn start(bench: &TestPipeline, start: &StartFrom) -> Instance {
     Instance::start(&bench.file(), &bench.path("log"), start)
 }
 
-fn assert_same(bench: &Bench) {
+fn assert_same(bench: &TestPipeline) {
     let (found, expected) = (out(bench), undisturbed());
     assert_eq!(found.len(), expected.len());
     for (name, text) in &expected {
@@ -55,10 +55,10 @@ fn assert_same(bench: &Bench) {
 
 #[test]
 fn faults_a_death_at_any_step_of_a_commit_to_files_changes_no_byte() {
-    let bench = Bench::new(&pipeline(6000));
+    let bench = TestPipeline::new(&pipeline(6000));
     for (nth, step) in ["begin", "produced", "offsets", "commit", "committed"].into_iter().enumerate() {
         let points = Some(format!("ledger.{step}={}*off->return", 2 + nth * 3));
-        let mut instance = start(&bench, &Start { fail_points: points, ..Start::default() });
+        let mut instance = start(&bench, &StartFrom { fail_points: points, ..StartFrom::default() });
         let status = instance.ended_within(PATIENCE).expect("its death");
         assert_eq!(
             std::os::unix::process::ExitStatusExt::signal(&status),
@@ -67,7 +67,7 @@ fn faults_a_death_at_any_step_of_a_commit_to_files_changes_no_byte() {
             instance.last_words()
         );
     }
-    let status = start(&bench, &Start::default()).ended_within(PATIENCE).expect("its end");
+    let status = start(&bench, &StartFrom::default()).ended_within(PATIENCE).expect("its end");
     assert_eq!(status.code(), Some(0));
     assert_same(&bench);
 }
@@ -98,13 +98,13 @@ impl Drop for Disk {
 
 #[test]
 fn faults_a_full_disk_is_waited_for_and_said() {
-    let bench = Bench::new(&pipeline(4000));
+    let bench = TestPipeline::new(&pipeline(4000));
     let test = "faults_a_full_disk_is_waited_for";
     let Some(_disk) = Disk::mount(test, &bench.path("disk"), "size=12m") else { return };
     let filler = bench.path("disk/filler");
     // Room for half a megabyte: the results take more.
     std::fs::write(&filler, vec![0; (12 << 20) - (512 << 10)]).unwrap();
-    let serving = Start { sets: vec!["serve.http=127.0.0.1:0".into()], ..Start::default() };
+    let serving = StartFrom { sets: vec!["serve.http=127.0.0.1:0".into()], ..StartFrom::default() };
     let mut instance = start(&bench, &serving);
     let http = instance.http();
     wait_for("503 that says why", PATIENCE, || {
@@ -121,22 +121,22 @@ fn faults_a_full_disk_is_waited_for_and_said() {
 
 #[test]
 fn faults_a_disk_that_cannot_be_written_ends_the_run_with_its_name() {
-    let bench = Bench::new(&pipeline(1_000_000));
+    let bench = TestPipeline::new(&pipeline(1_000_000));
     let test = "faults_a_disk_that_cannot_be_written";
     let Some(_disk) = Disk::mount(test, &bench.path("disk"), "ro") else { return };
-    let said = start(&bench, &Start::default()).fails_within(PATIENCE);
+    let said = start(&bench, &StartFrom::default()).fails_within(PATIENCE);
     let error = said.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
     assert!(error.contains("disk/") && error.contains("Read-only file system"), "{said}");
 }
 
 #[test]
 fn faults_a_second_run_on_the_same_state_is_refused_by_name() {
-    let bench = Bench::new(&pipeline(4000));
-    let mut first = start(&bench, &Start::default());
+    let bench = TestPipeline::new(&pipeline(4000));
+    let mut first = start(&bench, &StartFrom::default());
     wait_for("its hold on the state", PATIENCE, || {
         bench.path("disk/out/forecasts-0.ndjson").exists().then_some(())
     });
-    let second = Instance::start(&bench.file(), &bench.path("second.log"), &Start::default());
+    let second = Instance::start(&bench.file(), &bench.path("second.log"), &StartFrom::default());
     let said = { second }.fails_within(PATIENCE);
     assert!(said.contains("another run") && said.contains("disk/state"), "{said}");
     let status = first.ended_within(PATIENCE).expect("its end");

@@ -4,12 +4,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tickcast::error::{Error, Kind, Result};
-use tickcast::ingest::{Event, Source};
-use tickcast::message::{RawRecord, Records};
-use tickcast::runtime::{Blueprint, Ends, Job, Known, Pace, run_threads};
+use tickcast::factory::factory;
+use tickcast_connect::SourceSchema;
+use tickcast_stream::error::{Error, Kind, Result};
+use tickcast_stream::message::{RawRecord, Records};
+use tickcast_stream::runtime::{Endpoints, Job, RunOptions, run_threads};
+use tickcast_stream::source::{Event, Source};
 
-use crate::support::{Bench, lines, watch};
+use crate::support::{TestPipeline, lines, watch};
 
 const PIPELINE: &str = "
 name: handover
@@ -102,7 +104,7 @@ fn records() -> Vec<String> {
     (0..4000).map(record).collect()
 }
 
-fn run(bench: &Bench, steps: Vec<Step>) -> Result<String> {
+fn run(bench: &TestPipeline, steps: Vec<Step>) -> Result<String> {
     let plan = bench.load().plan;
     let watch = watch(Default::default(), Arc::new(|_| ()));
     let source = Scripted {
@@ -114,11 +116,11 @@ fn run(bench: &Bench, steps: Vec<Step>) -> Result<String> {
         paused: false,
     };
     run_threads(Job {
-        ends: Ends::open(&plan, None, &watch, false)?,
-        blueprint: Arc::new(Blueprint::new(plan, Known::default())?),
+        ends: plan.ends().exactly_once(None, false, &watch)?,
+        factory: Arc::new(factory(&plan, SourceSchema::default())?),
         source: Box::new(source),
         watch,
-        pace: Pace {
+        pace: RunOptions {
             workers: 2,
             commit_every: Duration::from_millis(1),
             snapshot_every: Duration::from_millis(3),
@@ -129,11 +131,11 @@ fn run(bench: &Bench, steps: Vec<Step>) -> Result<String> {
 
 #[test]
 fn taken_away_and_given_back_a_partition_writes_the_same_bytes() {
-    let undisturbed = Bench::new(PIPELINE);
+    let undisturbed = TestPipeline::new(PIPELINE);
     let reads = |count: usize, size: usize| std::iter::repeat_n(Step::Read(size), count);
     let expected = run(&undisturbed, [Step::Assign].into_iter().chain(reads(80, 50)).collect()).unwrap();
     assert!(lines(&expected).len() > 1000);
-    let bench = Bench::new(PIPELINE);
+    let bench = TestPipeline::new(PIPELINE);
     // More is read at once than a worker's channel holds, so that the partition is paused when it is taken away.
     let mut steps = vec![Step::Assign];
     for _ in 0..3 {
@@ -146,7 +148,7 @@ fn taken_away_and_given_back_a_partition_writes_the_same_bytes() {
 
 #[test]
 fn a_broken_source_ends_the_run_with_its_error_and_saves_what_was_done() {
-    let bench = Bench::new(PIPELINE);
+    let bench = TestPipeline::new(PIPELINE);
     let steps = [Step::Assign, Step::Read(500), Step::Fail].to_vec();
     let error = run(&bench, steps).unwrap_err();
     assert!(error.to_string().contains("the script says so"), "{error}");
@@ -154,7 +156,7 @@ fn a_broken_source_ends_the_run_with_its_error_and_saves_what_was_done() {
 
 #[test]
 fn a_sink_that_cannot_be_written_ends_the_run_with_its_error() {
-    let bench = Bench::new(PIPELINE);
+    let bench = TestPipeline::new(PIPELINE);
     // A directory where the file should be.
     std::fs::create_dir_all(bench.path("out/forecasts-0.ndjson")).unwrap();
     let steps = std::iter::once(Step::Assign).chain(std::iter::repeat_n(Step::Read(50), 80)).collect();

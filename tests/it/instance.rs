@@ -13,7 +13,7 @@ pub const ORDERLY: Duration = Duration::from_secs(10);
 
 /// How an instance is to be started.
 #[derive(Clone, Default)]
-pub struct Start {
+pub struct StartFrom {
     /// `key.path=value` over the pipeline file.
     pub sets: Vec<String>,
     /// What of the environment `FAILPOINTS` is to say.
@@ -32,7 +32,7 @@ pub struct Instance {
 
 impl Instance {
     /// Runs a pipeline file; what it says goes to the end of `log`.
-    pub fn start(pipeline: &Path, log: &Path, start: &Start) -> Instance {
+    pub fn start(pipeline: &Path, log: &Path, start: &StartFrom) -> Instance {
         let file = File::options().create(true).append(true).open(log).unwrap();
         let from = file.metadata().unwrap().len();
         let mut command = Command::new(env!("CARGO_BIN_EXE_tickcast"));

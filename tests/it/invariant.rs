@@ -1,12 +1,13 @@
 //! The invariant: a partition's output is a pure function of its records and its pipeline file.
 
 use proptest::prelude::*;
-use tickcast::ingest::FileSource;
-use tickcast::ingest::{Event, Source};
-use tickcast::message::{Records, Stream};
-use tickcast::runtime::{Blueprint, FrozenSnapshot, Outcome, Partition};
+use tickcast::factory::factory_for;
+use tickcast_connect::OpenOptions;
+use tickcast_stream::message::{Records, Stream};
+use tickcast_stream::runtime::{Partition, PartitionOutput, PendingSnapshot, PipelineFactory};
+use tickcast_stream::source::{Event, Source};
 
-use crate::support::{Bench, Runner};
+use crate::support::{Runner, TestPipeline};
 
 const GENERATED: &str = "
 name: ticks
@@ -33,7 +34,7 @@ sinks:
 /// 1, 2 or 4 workers, inline or threaded, and any poll size: byte-identical files on 100,000 ticks.
 #[test]
 fn workers_and_poll_sizes_do_not_change_a_byte_of_100_000_ticks() {
-    let bench = Bench::new(GENERATED);
+    let bench = TestPipeline::new(GENERATED);
     let summary = bench.run(Runner::Inline, 100_000);
     assert_eq!(summary.records, 100_000);
     let expected = bench.out();
@@ -117,25 +118,25 @@ fn more() -> impl Strategy<Value = &'static str> {
     ])
 }
 
-fn bench(cell: &str, gaps: &str, scope: &str, more: &str, records: &[(u8, i64, String)]) -> Bench {
+fn bench(cell: &str, gaps: &str, scope: &str, more: &str, records: &[(u8, i64, String)]) -> TestPipeline {
     let yaml = JUMBLED.replace("CELL", cell).replace("GAPS", gaps);
-    let bench = Bench::new(&yaml.replace("SCOPE", scope).replace("MORE", more));
+    let bench = TestPipeline::new(&yaml.replace("SCOPE", scope).replace("MORE", more));
     bench.write("in.ndjson", jumbled(records));
     bench
 }
 
-/// The records of the bench's file as the source gives them, and the pipeline's blueprint.
-fn records_of(bench: &Bench) -> (Blueprint, Records) {
+/// The records of the bench's file as the source gives them, and the pipeline's factory.
+fn records_of(bench: &TestPipeline) -> (PipelineFactory, Records) {
     let plan = bench.load().plan;
-    let tickcast::config::plan::SourcePlan::File(file) = &plan.source else { panic!("no file") };
-    let mut source = FileSource::open(file).unwrap().with_batch_records(usize::MAX);
-    let blueprint = Blueprint::for_file(plan.clone(), &mut source).unwrap();
+    let mut open = plan.source.open(OpenOptions { batch_records: Some(usize::MAX) }).unwrap();
+    let factory = factory_for(&plan, &mut open).unwrap();
+    let mut source = open.source;
     assert!(matches!(source.poll(std::time::Duration::ZERO).unwrap(), Event::Assigned(_)));
     source.start(0, None).unwrap();
     loop {
         match source.poll(std::time::Duration::ZERO).unwrap() {
-            Event::Records { records, .. } => return (blueprint, records),
-            Event::End { .. } => return (blueprint, Records::Raw(vec![])),
+            Event::Records { records, .. } => return (factory, records),
+            Event::End { .. } => return (factory, Records::Raw(vec![])),
             _ => {}
         }
     }
@@ -151,10 +152,14 @@ fn part(records: &Records, from: usize, to: usize) -> Records {
 }
 
 /// Everything a partition makes of the records, cut at `cuts`; at each cut it is thrown away and restored.
-fn bytes_with_restores(blueprint: &Blueprint, records: &Records, cuts: &[usize]) -> Vec<(Stream, Vec<u8>)> {
-    let mut partition = blueprint.partition(0).unwrap();
+fn bytes_with_restores(
+    factory: &PipelineFactory,
+    records: &Records,
+    cuts: &[usize],
+) -> Vec<(Stream, Vec<u8>)> {
+    let mut partition = factory.partition(0).unwrap();
     let mut bytes: Vec<(Stream, Vec<u8>)> = Stream::ALL.map(|stream| (stream, Vec::new())).to_vec();
-    let mut keep = |outcome: Outcome| {
+    let mut keep = |outcome: PartitionOutput| {
         for (stream, rows) in outcome.results {
             let mut writer = arrow::json::LineDelimitedWriter::new(Vec::new());
             writer.write(&rows).unwrap();
@@ -169,14 +174,14 @@ fn bytes_with_restores(blueprint: &Blueprint, records: &Records, cuts: &[usize])
         }
         partition.take(part(records, from, cut), &mut keep).unwrap();
         from = cut;
-        partition = restored(blueprint, &partition);
+        partition = restored(factory, &partition);
     }
     partition.finish(&mut keep).unwrap();
     bytes
 }
 
-fn restored(blueprint: &Blueprint, partition: &Partition) -> Partition {
-    let mut again = blueprint.partition(0).unwrap();
+fn restored(factory: &PipelineFactory, partition: &Partition) -> Partition {
+    let mut again = factory.partition(0).unwrap();
     if let Some(snapshot) = partition.snapshot().unwrap() {
         again.restore(&snapshot, true).unwrap();
         assert!(again.snapshot().unwrap().as_ref() == Some(&snapshot), "a restored state is another state");
@@ -210,7 +215,7 @@ proptest! {
     fn counting_alone_does_not_show_batches(
         records in prop::collection::vec(record(), 1..200), batch in 1usize..40,
     ) {
-        let bench = Bench::new(COUNTED);
+        let bench = TestPipeline::new(COUNTED);
         bench.write("in.ndjson", jumbled(&records));
         bench.run(Runner::Inline, 100_000);
         let expected = bench.out();
@@ -229,11 +234,11 @@ proptest! {
         mut cuts in prop::collection::vec(0usize..300, 0..12),
     ) {
         let bench = bench(cell, gaps, scope, more, &records);
-        let (blueprint, records) = records_of(&bench);
+        let (factory, records) = records_of(&bench);
         cuts.retain(|&cut| cut <= records.len());
         cuts.sort_unstable();
-        let expected = bytes_with_restores(&blueprint, &records, &[]);
-        prop_assert!(bytes_with_restores(&blueprint, &records, &cuts) == expected);
+        let expected = bytes_with_restores(&factory, &records, &[]);
+        prop_assert!(bytes_with_restores(&factory, &records, &cuts) == expected);
     }
 
     /// Frozen states are written last of all, in any thread, and hold the partition up in nothing.
@@ -247,10 +252,10 @@ proptest! {
         mut cuts in prop::collection::vec(0usize..300, 1..6),
     ) {
         let bench = bench(cell, gaps, scope, more, &records);
-        let (blueprint, records) = records_of(&bench);
+        let (factory, records) = records_of(&bench);
         cuts.retain(|&cut| cut <= records.len());
         cuts.sort_unstable();
-        let (mut partition, mut undisturbed) = (blueprint.partition(0).unwrap(), blueprint.partition(0).unwrap());
+        let (mut partition, mut undisturbed) = (factory.partition(0).unwrap(), factory.partition(0).unwrap());
         let (mut frozen, mut from) = (Vec::new(), 0);
         for &cut in &cuts {
             partition.take(part(&records, from, cut), &mut |_| Ok(())).unwrap();
@@ -263,7 +268,7 @@ proptest! {
         }
         prop_assert!(partition.snapshot().unwrap() == undisturbed.snapshot().unwrap(), "a snapshot is felt");
         for (frozen, at_once) in frozen.into_iter().rev() {
-            let written = std::thread::spawn(|| frozen.map(FrozenSnapshot::write).transpose());
+            let written = std::thread::spawn(|| frozen.map(PendingSnapshot::write).transpose());
             prop_assert!(written.join().unwrap().unwrap() == at_once, "it shows what came after");
         }
     }

@@ -15,13 +15,12 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-
-use tickcast::kafka::partition_count;
+use tickcast_connect::kafka::partition_count;
 
 use crate::broker::{brokers_or_skip, create_topic, private_or_skip};
 use crate::cli::get;
 use crate::rejects::{broken, good};
-use crate::support::{self, Bench, Runner};
+use crate::support::{self, Runner, TestPipeline};
 
 pub const PARTITIONS: i32 = 3;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -51,8 +50,8 @@ const SCHEMA: &str = r#"{"type": "record", "name": "In", "fields": [
   {"name": "v", "type": ["null", "double"]}
 ]}"#;
 
-pub fn bench(addr: &str, id: &str) -> Bench {
-    let bench = Bench::new(&yaml(addr, id));
+pub fn bench(addr: &str, id: &str) -> TestPipeline {
+    let bench = TestPipeline::new(&yaml(addr, id));
     bench.write("in.avsc", SCHEMA);
     bench
 }
@@ -139,19 +138,15 @@ pub fn count(addr: &str, topic: &str, partitions: i32) -> usize {
 }
 
 /// Runs the pipeline until `done`, then asks for an orderly end.
-pub fn run_until(bench: &Bench, done: impl Fn() -> bool) {
-    let stop = Arc::new(AtomicBool::new(false));
-    let watch = support::watch(Arc::clone(&stop), Arc::new(|_| ()));
-    let pipeline = bench.load();
-    thread::scope(|scope| {
-        let running = scope.spawn(|| support::run(&pipeline, Runner::Threads(2), 50, watch));
-        let until = Instant::now() + PATIENCE;
-        while !done() && !running.is_finished() && Instant::now() < until {
-            thread::sleep(Duration::from_millis(50));
-        }
-        stop.store(true, Ordering::Relaxed);
-        running.join().unwrap().unwrap();
-    });
+pub fn run_until(bench: &TestPipeline, done: impl Fn() -> bool) {
+    let (stop, progress) = (Arc::new(AtomicBool::new(false)), Arc::new(|_| ()));
+    let running = support::start(&bench.load(), Runner::Threads(2), 50, stop, progress).unwrap();
+    let until = Instant::now() + PATIENCE;
+    while !done() && !running.is_finished() && Instant::now() < until {
+        thread::sleep(Duration::from_millis(50));
+    }
+    running.stop();
+    running.wait().unwrap();
     assert!(done(), "the results did not come in time");
 }
 
@@ -172,7 +167,7 @@ fn from_file(partition: i32, hours: i64) -> BTreeMap<String, Vec<String>> {
     let (before, _) = yaml.split_once("snapshot_every").unwrap();
     let (name, rest) = before.split_once("source:").unwrap();
     let rest = rest.split_once('\n').unwrap().1;
-    let bench = Bench::new(&format!(
+    let bench = TestPipeline::new(&format!(
         "{name}source: {{ file: {{ path: in.ndjson }}, schema: in.avsc }}\n{rest}sinks: {{ forecasts: {{ file: {{ path: out/ }} }}, \
          scores: {{ file: {{ path: out/ }} }} }}\n"
     ));
@@ -277,7 +272,7 @@ impl Drop for Killed {
 }
 
 /// The binary itself, serving on a port it chose.
-fn start(bench: &Bench) -> (Killed, String) {
+fn start(bench: &TestPipeline) -> (Killed, String) {
     let log = bench.path("stderr.log");
     let child = Command::new(env!("CARGO_BIN_EXE_tickcast"))
         .args(["run", bench.file().to_str().unwrap(), "--set", "serve.http=127.0.0.1:0"])
@@ -395,8 +390,8 @@ fn a_topic_made_anew_is_no_place_to_go_on() {
         partition_count(&bench.kafka().client, &topic).is_ok_and(|count| count.is_none())
     });
     create_topic(addr, &topic, 1);
-    let watch = support::watch(Arc::new(AtomicBool::new(false)), Arc::new(|_| ()));
-    let error = support::run(&bench.load(), Runner::Threads(1), 50, watch).unwrap_err();
+    let error =
+        support::run(&bench.load(), Runner::Threads(1), 50, Arc::default(), Arc::new(|_| ())).unwrap_err();
     assert!(error.to_string().contains("made anew"), "{error}");
 }
 
@@ -472,7 +467,7 @@ fn an_outage_in_mid_run_is_waited_out_and_ready_says_so() {
 fn sink_topics_are_made_with_the_sources_partitions_and_a_mismatch_is_named() {
     let Some(addr) = brokers_or_skip("kafka::sink_topics_are_made") else { return };
     let run = |partitions: usize| {
-        let bench = Bench::new(&format!(
+        let bench = TestPipeline::new(&format!(
             "name: made\nsource: {{ generate: {{ series: 6, ticks: 2000, process: weather, partitions: {partitions} }} }}\n\
              window: {{ tumbling: 1h, select: {{ temp: avg(temp) }} }}\nforecast: {{ target: temp, model: {{ hidden: 2 }} }}\n\
              sinks: {{ forecasts: {{ kafka: {{ brokers: \"{addr}\", topic: made.forecasts }} }} }}\n"

@@ -9,24 +9,25 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
+use Stream::{Forecasts, Scores};
 use arrow::array::{Int64Array, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
+use harness::{Files, Harness, Memory, STREAMS, Topics};
 use rand::{RngCore, SeedableRng};
 use rand_pcg::Pcg64Mcg;
-use tickcast::config::plan::SinkFileFormat;
-use tickcast::error::Kind;
-use tickcast::ledger::{
-    CHUNK_BYTES, Claim, Commit, Committed, Committer, Counts, Entry, Epoch, Fate, Pointer, Progress, Recover,
-    Snapshot, Step, Verdict, World,
+use random::any_sequence_ends_as_in_memory;
+use tickcast_connect::SinkFileFormat;
+use tickcast_connect::ledger::{CommitBatch, CommitOutcome};
+use tickcast_stream::error::Kind;
+use tickcast_stream::ledger::memory::{Fate, Step, World};
+use tickcast_stream::ledger::{
+    CHUNK_BYTES, Checkpoint, Claim, Commit, Committed, Committer, OutputPosition, Position, Recover,
+    Snapshot, SnapshotRef,
 };
-use tickcast::message::Stream;
+use tickcast_stream::message::Stream;
 
 use crate::broker::brokers_or_skip;
-use harness::{Files, Harness, Memory, STREAMS, Topics};
-use random::any_sequence_ends_as_in_memory;
-
-use Stream::{Forecasts, Scores};
 
 type Case = fn(&dyn Harness);
 
@@ -156,16 +157,16 @@ fn lines(to: u64) -> Vec<String> {
     (0..to).map(|n| format!(r#"{{"series":"s{}","n":{n}}}"#, n % 3)).collect()
 }
 
-fn progress(position: i64, forecasts: u64, scores: u64) -> Progress {
-    Progress { begun: 3, position, counts: Counts { forecasts, scores, rejects: 0 }, live: None }
+fn progress(position: i64, forecasts: u64, scores: u64) -> Position {
+    Position { begun: 3, position, counts: OutputPosition { forecasts, scores, rejects: 0 }, live: None }
 }
 
-fn entry(position: i64, forecasts: u64, scores: u64) -> Entry {
-    Entry { progress: progress(position, forecasts, scores), snapshot: None }
+fn entry(position: i64, forecasts: u64, scores: u64) -> Checkpoint {
+    Checkpoint { progress: progress(position, forecasts, scores), snapshot: None }
 }
 
-fn epoch(results: Vec<(i32, Stream, RecordBatch)>, entries: &[(i32, Entry)]) -> Epoch {
-    Epoch { results, chunks: Vec::new(), entries: entries.iter().copied().collect() }
+fn epoch(results: Vec<(i32, Stream, RecordBatch)>, entries: &[(i32, Checkpoint)]) -> CommitBatch {
+    CommitBatch { results, chunks: Vec::new(), entries: entries.iter().copied().collect() }
 }
 
 fn state(seed: u64, bytes: usize) -> Vec<u8> {
@@ -186,10 +187,10 @@ fn begin(ledger: &dyn Harness, member: u64, partition: i32) -> (Box<dyn Recover>
     (recover, commit, claim)
 }
 
-fn commit_forecasts(commit: &mut dyn Commit, partition: i32, from: u64, to: u64) -> Entry {
+fn commit_forecasts(commit: &mut dyn Commit, partition: i32, from: u64, to: u64) -> Checkpoint {
     let entry = entry(to as i64, to, 0);
     let epoch = epoch(vec![(partition, Forecasts, rows(from, to))], &[(partition, entry)]);
-    assert_eq!(commit.attempt(&epoch).unwrap(), Verdict::Committed);
+    assert_eq!(commit.attempt(&epoch).unwrap(), CommitOutcome::Committed);
     entry
 }
 
@@ -213,7 +214,7 @@ fn an_epoch_is_claimed_and_read_in_its_order(ledger: &dyn Harness) {
         (0, Forecasts, rows(2, 5)),
     ];
     let entries = [(0, entry(40, 5, 1)), (2, entry(70, 0, 4))];
-    assert_eq!(commit.attempt(&epoch(results, &entries)).unwrap(), Verdict::Committed);
+    assert_eq!(commit.attempt(&epoch(results, &entries)).unwrap(), CommitOutcome::Committed);
     commit_forecasts(commit.as_mut(), 0, 5, 300);
     drop((recover, commit));
     let (mut recover, _commit) = ledger.open(1, false);
@@ -320,8 +321,8 @@ fn a_snapshot_is_named_with_its_last_chunk(ledger: &dyn Harness) {
     assert!(claim.snapshot.as_ref() == Some(&small) && !committer.is_clean());
     assert_eq!(committer.commit().unwrap(), Committed::Done(true));
     let claim = recover.claim(0).unwrap();
-    let named = Pointer { position: 4711, chunks: 10, digest: large.digest };
-    assert_eq!(claim.entry, Some(Entry { progress: progress(4711, 5, 0), snapshot: Some(named) }));
+    let named = SnapshotRef { position: 4711, chunks: 10, digest: large.digest };
+    assert_eq!(claim.entry, Some(Checkpoint { progress: progress(4711, 5, 0), snapshot: Some(named) }));
     assert!(claim.snapshot == Some(large.clone()) && committer.is_clean());
     drop((recover, committer));
     let (_recover, _commit, again) = begin(ledger, 1, 0);
@@ -444,14 +445,14 @@ fn never_two_writers(ledger: &dyn Harness) {
         // It is refused while the first lives: that one goes on.
         Err(error) => {
             assert!(ledger.is_exclusive() && error.kind == Kind::State, "{error}");
-            assert_eq!(former.attempt(&attempt).unwrap(), Verdict::Committed);
+            assert_eq!(former.attempt(&attempt).unwrap(), CommitOutcome::Committed);
             assert_eq!(ledger.committed(0, Forecasts), lines(4));
         }
         Ok(claim) => {
             assert_eq!(claim.entry, Some(entry(2, 2, 0)));
             later.begin(0, claim.entry.as_ref()).unwrap();
             let verdict = former.attempt(&attempt);
-            assert!(!matches!(verdict, Ok(Verdict::Committed)), "two write: {verdict:?}");
+            assert!(!matches!(verdict, Ok(CommitOutcome::Committed)), "two write: {verdict:?}");
             assert_eq!(ledger.committed(0, Forecasts), lines(2));
             commit_forecasts(later.as_mut(), 0, 2, 3);
             assert_eq!(ledger.committed(0, Forecasts), lines(3));

@@ -20,6 +20,7 @@ mod rig;
 mod schemas;
 mod simulation;
 mod sql;
+mod sql_files;
 mod support;
 mod train;
 mod verify;

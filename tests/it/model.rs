@@ -7,10 +7,10 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use tickcast::ledger::{DirLedger, Hold};
-use tickcast::model::file;
+use tickcast_connect::ledger::{Hold, SnapshotDir};
+use tickcast_model::file;
 
-use crate::support::{Bench, Runner};
+use crate::support::{Runner, TestPipeline};
 
 const WEATHER: &str = "
 name: weather
@@ -29,21 +29,21 @@ sinks: { forecasts: { file: { path: out/ } } }
 ";
 
 /// The pipeline on the first hours of the bundled weather.
-fn weather(scope: &str) -> Bench {
+fn weather(scope: &str) -> TestPipeline {
     bench(&WEATHER.replace("SCOPE", scope))
 }
 
-fn bench(yaml: &str) -> Bench {
+fn bench(yaml: &str) -> TestPipeline {
     let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/data/nyc-weather.csv.gz");
     let mut text = String::new();
     flate2::read::GzDecoder::new(fs::File::open(bundled).unwrap()).read_to_string(&mut text).unwrap();
-    let bench = Bench::new(yaml);
+    let bench = TestPipeline::new(yaml);
     bench.write("in.csv", text.split_inclusive('\n').take(2401).collect::<String>());
     bench
 }
 
 /// `tickcast model ARGS` on the bench's pipeline and its file `W`.
-fn model(bench: &Bench, verb: &str, weights: &str, more: &[&str]) -> Output {
+fn model(bench: &TestPipeline, verb: &str, weights: &str, more: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tickcast"));
     command.args(["model", verb]).arg(bench.file()).arg("--file").arg(bench.path(weights)).args(more);
     command.output().unwrap()
@@ -62,7 +62,7 @@ fn failed(output: Output, code: i32) -> String {
     stderr
 }
 
-fn forecasts(bench: &Bench) -> Vec<Value> {
+fn forecasts(bench: &TestPipeline) -> Vec<Value> {
     let text = fs::read_to_string(bench.path("out/forecasts-0.ndjson")).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -74,7 +74,7 @@ fn data(bytes: &[u8]) -> &[u8] {
 }
 
 /// The bytes of every file of the state but the lock.
-fn state(bench: &Bench) -> BTreeMap<String, Vec<u8>> {
+fn state(bench: &TestPipeline) -> BTreeMap<String, Vec<u8>> {
     let files = fs::read_dir(bench.path("state")).unwrap().map(|entry| entry.unwrap());
     let files = files.map(|file| (file.file_name().into_string().unwrap(), fs::read(file.path()).unwrap()));
     files.filter(|(name, _)| name != "lock").collect()
@@ -247,7 +247,7 @@ fn a_state_in_use_is_not_imported_into() {
     let bench = weather("shared");
     bench.run_until(Runner::Inline, 100, Some(300));
     done(model(&bench, "export", "w.safetensors", &[]));
-    let ledger = DirLedger::open(&bench.path("state")).unwrap();
+    let ledger = SnapshotDir::open(&bench.path("state")).unwrap();
     let run = ledger.lock(Hold::Shared).unwrap();
     let refused = failed(model(&bench, "import", "w.safetensors", &[]), 1);
     assert!(refused.contains("another process has the state directory"), "{refused}");

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::support::{Bench, Runner, lines};
+use crate::support::{Runner, TestPipeline, lines};
 
 const PIPELINE: &str = "
 name: killed
@@ -19,8 +19,8 @@ sinks:
   scores: { file: { path: out/ } }
 ";
 
-fn bench(rate: &str) -> Bench {
-    Bench::new(&PIPELINE.replace("RATE", rate))
+fn bench(rate: &str) -> TestPipeline {
+    TestPipeline::new(&PIPELINE.replace("RATE", rate))
 }
 
 #[test]
@@ -51,8 +51,8 @@ fn a_killed_run_writes_the_bytes_of_an_undisturbed_one() {
     assert_eq!(killed.out().len(), expected.len());
 }
 
-fn wait_for_new_snapshot(bench: &Bench) {
-    let newest = |bench: &Bench| {
+fn wait_for_new_snapshot(bench: &TestPipeline) {
+    let newest = |bench: &TestPipeline| {
         let files = std::fs::read_dir(bench.path("state")).ok()?;
         files
             .flatten()
@@ -72,10 +72,12 @@ fn wait_for_new_snapshot(bench: &Bench) {
 fn a_state_of_another_pipeline_is_refused_by_name() {
     let bench = bench("1000000");
     bench.run(Runner::Inline, 512);
-    let other = Bench::new(&PIPELINE.replace("RATE", "1000000").replace("tumbling: 30s", "tumbling: 20s"));
+    let other =
+        TestPipeline::new(&PIPELINE.replace("RATE", "1000000").replace("tumbling: 30s", "tumbling: 20s"));
     std::fs::rename(bench.path("state"), other.path("state")).unwrap();
     let pipeline = other.load();
-    let watch = crate::support::watch(Default::default(), std::sync::Arc::new(|_| ()));
-    let error = crate::support::run(&pipeline, Runner::Threads(2), 512, watch).unwrap_err();
+    let progress = std::sync::Arc::new(|_| ());
+    let error =
+        crate::support::run(&pipeline, Runner::Threads(2), 512, Default::default(), progress).unwrap_err();
     assert!(error.to_string().contains("belongs to another pipeline file"), "{error}");
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::{Bench, Runner};
+use crate::support::{Runner, TestPipeline};
 
 const PIPELINE: &str = "
 name: broken
@@ -49,7 +49,7 @@ pub fn good(hour: usize) -> Vec<u8> {
 
 #[test]
 fn ten_kinds_of_broken_records_are_ten_rejects_and_the_good_ones_are_forecast() {
-    let bench = Bench::new(PIPELINE);
+    let bench = TestPipeline::new(PIPELINE);
     bench.write("in.avsc", SCHEMA);
     let mut input = Vec::new();
     let mut expected = BTreeMap::new();
@@ -86,13 +86,13 @@ fn ten_kinds_of_broken_records_are_ten_rejects_and_the_good_ones_are_forecast() 
 
 #[test]
 fn an_empty_file_is_no_error_and_a_missing_one_names_itself() {
-    let bench = Bench::new(PIPELINE);
+    let bench = TestPipeline::new(PIPELINE);
     bench.write("in.avsc", SCHEMA);
     bench.write("in.ndjson", "");
     assert_eq!(bench.run(Runner::Threads(1), 10).records, 0);
     std::fs::remove_file(bench.path("in.ndjson")).unwrap();
-    let error = tickcast::ingest::FileSource::open(match &bench.load().plan.source {
-        tickcast::config::plan::SourcePlan::File(file) => file,
+    let error = tickcast_connect::FileSource::open(match &bench.load().plan.source {
+        tickcast_connect::SourceSpec::File(file) => file,
         _ => unreachable!("the pipeline names a file"),
     });
     assert!(error.err().unwrap().to_string().contains("in.ndjson"));
@@ -100,7 +100,7 @@ fn an_empty_file_is_no_error_and_a_missing_one_names_itself() {
 
 #[test]
 fn a_record_that_an_expression_cannot_take_is_a_reject_and_a_quotient_by_no_rows_a_null() {
-    let bench = Bench::new(
+    let bench = TestPipeline::new(
         "name: divided\nsource: { file: { path: in.ndjson }, schema: in.avsc }\nkey: k\ntime: t\n\
          window: { tumbling: 1h, select: { x: avg(a / b), share: count(*) / count(*) FILTER (WHERE b > 3) } }\n\
          forecast: { target: x, features: [x, share] }\n\
@@ -125,7 +125,7 @@ fn a_record_that_an_expression_cannot_take_is_a_reject_and_a_quotient_by_no_rows
 
 #[test]
 fn a_file_that_grew_is_read_on() {
-    let bench = Bench::new(&format!("{PIPELINE}state: {{ dir: state }}\n"));
+    let bench = TestPipeline::new(&format!("{PIPELINE}state: {{ dir: state }}\n"));
     bench.write("in.avsc", SCHEMA);
     let hours = |from: usize, to: usize| {
         (from..to).map(good).map(|r| [r, b"\n".to_vec()].concat()).collect::<Vec<_>>().concat()

@@ -11,11 +11,12 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedPr
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tempfile::TempDir;
 use tickcast::config::plan::Plan;
-use tickcast::runtime::{Blueprint, Known};
+use tickcast::factory::factory;
+use tickcast_connect::SourceSchema;
 
 use crate::audit::{Audit, Undisturbed, audit, input, undisturbed};
 use crate::broker::create_topic;
-use crate::instance::{Instance, Start, wait_for};
+use crate::instance::{Instance, StartFrom, wait_for};
 
 /// Properties of a consumer whose partitions are free soon after it was killed.
 pub const SHORT_SESSION: &str = "session.timeout.ms: 1500, heartbeat.interval.ms: 400";
@@ -72,7 +73,7 @@ pub fn send(producer: &ThreadedProducer<DefaultProducerContext>, topic: &str, pa
 }
 
 /// A pipeline on a broker, in a folder of its own.
-pub struct Rig {
+pub struct TestCluster {
     pub addr: String,
     pub id: String,
     pub partitions: i32,
@@ -81,9 +82,9 @@ pub struct Rig {
     onlooker: BaseConsumer,
 }
 
-impl Rig {
+impl TestCluster {
     /// `source` and `state`: properties of the consumer and of the producer, such as [`SHORT_SESSION`].
-    pub fn new(addr: &str, id: &str, partitions: i32, source: &str, state: &str) -> Rig {
+    pub fn new(addr: &str, id: &str, partitions: i32, source: &str, state: &str) -> TestCluster {
         create_topic(addr, &format!("{id}.in"), partitions);
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("pipeline.yaml"), pipeline(addr, id, source, state)).unwrap();
@@ -94,7 +95,7 @@ impl Rig {
             .set("isolation.level", "read_uncommitted")
             .create()
             .unwrap();
-        Rig { addr: addr.to_owned(), id: id.to_owned(), partitions, folder, onlooker }
+        TestCluster { addr: addr.to_owned(), id: id.to_owned(), partitions, folder, onlooker }
     }
 
     pub fn yaml(&self) -> PathBuf {
@@ -106,7 +107,7 @@ impl Rig {
         format!("{}.{end}", self.id)
     }
 
-    pub fn start(&self, name: &str, start: &Start) -> Instance {
+    pub fn start(&self, name: &str, start: &StartFrom) -> Instance {
         Instance::start(&self.yaml(), &self.folder.path().join(format!("{name}.log")), start)
     }
 
@@ -156,8 +157,8 @@ impl Rig {
 
     /// What one life without any fault makes of what a partition has been sent. `live`: where its past ends, if it has one.
     pub fn undisturbed(&self, partition: i32, live: Option<i64>) -> Undisturbed {
-        let blueprint = Blueprint::new(self.plan(), Known::default()).unwrap();
-        undisturbed(&blueprint, partition, input(&self.addr, &self.topic("in"), partition), live)
+        let factory = factory(&self.plan(), SourceSchema::default()).unwrap();
+        undisturbed(&factory, partition, input(&self.addr, &self.topic("in"), partition), live)
     }
 
     pub fn audit(&self) -> Audit {

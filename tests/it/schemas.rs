@@ -2,8 +2,8 @@
 
 use arrow::datatypes::{DataType, SchemaRef};
 use serde_json::Value;
-use tickcast::forecast::{forecast_schema, score_schema};
-use tickcast::message::{reject_schema, timestamp_type};
+use tickcast_stream::message::{reject_schema, timestamp_type};
+use tickcast_stream::record::{forecast_schema, score_schema};
 
 /// (name, type, nullable) of an Avro field.
 fn avro(field: &Value) -> (String, DataType, bool) {

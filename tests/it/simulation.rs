@@ -14,9 +14,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use crate::support::watch;
 use deployment::{Report, run};
 use faults::{KINDS, Tally};
+
+use crate::support::watch;
 
 /// About 15 s on two cores.
 const SEEDS: u64 = 2000;

@@ -5,17 +5,19 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use tickcast::config::Plan;
-use tickcast::query::{Format, run};
+use tickcast_sql::query::{OutputFormat, Session};
 
 use crate::broker::{brokers_or_skip, create_topic};
-use crate::support::Bench;
+use crate::support::TestPipeline;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const COUNT: &str = "SELECT count(*) AS n, count(DISTINCT forecast) AS d FROM forecasts";
 
 fn ask(plan: &Plan, sql: &str) -> Result<String, String> {
     let mut out = Vec::new();
-    run(plan, sql, Format::Json, &mut out).map_err(|error| error.to_string())?;
+    let answered =
+        plan.tables().and_then(|tables| Session::open(tables)?.answer(sql, OutputFormat::Json, &mut out));
+    answered.map_err(|error| error.to_string())?;
     Ok(String::from_utf8(out).unwrap())
 }
 
@@ -42,7 +44,7 @@ fn counted(n: usize) -> Result<String, String> {
 fn a_topic_is_read_to_its_end_and_only_what_is_committed() {
     let Some(addr) = brokers_or_skip("sql::a_topic_is_read_to_its_end") else { return };
     create_topic(addr, "sql.forecasts", 3);
-    let bench = Bench::new(&format!(
+    let bench = TestPipeline::new(&format!(
         "source: {{ kafka: {{ brokers: \"{addr}\", topic: t }} }}\nkey: station\ntime: at\nwindow: {{ tumbling: 1h }}\n\
          forecast: {{ target: temp, levels: [0.9] }}\n\
          sinks: {{ forecasts: {{ kafka: {{ topic: sql.forecasts }} }}, scores: {{ kafka: {{ topic: sql.missing }} }} }}\n"

@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tickcast::config::plan::SourcePlan;
 use tickcast::config::{self, Pipeline};
-use tickcast::ingest::{FileSource, GeneratedSource, KafkaSource, Source};
-use tickcast::runtime::{Blueprint, Ends, Job, Known, Pace, Summary, Watch, run_inline, run_threads};
-use tickcast::serve::{Health, Metrics};
+use tickcast::{Failure, LaunchOptions, Running, launch};
+use tickcast_connect::{KafkaSourceSpec, SourceSpec};
+use tickcast_stream::runtime::{RunContext, Summary};
+use tickcast_stream::telemetry::{Health, Metrics};
 
 /// How a pipeline is run; nothing of it may be seen in what comes out.
 #[derive(Debug, Clone, Copy)]
@@ -22,14 +22,14 @@ pub enum Runner {
 }
 
 /// A pipeline in a directory of its own, with `out/` as the place of its results.
-pub struct Bench {
+pub struct TestPipeline {
     pub dir: TempDir,
     yaml: String,
 }
 
-impl Bench {
+impl TestPipeline {
     pub fn new(yaml: &str) -> Self {
-        Bench { dir: tempfile::tempdir().unwrap(), yaml: yaml.to_owned() }
+        TestPipeline { dir: tempfile::tempdir().unwrap(), yaml: yaml.to_owned() }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -60,21 +60,18 @@ impl Bench {
     pub fn run_until(&self, runner: Runner, batch: usize, records: Option<u64>) -> Summary {
         let stop = Arc::new(AtomicBool::new(false));
         let (seen, flag) = (AtomicU64::new(0), Arc::clone(&stop));
-        let watch = watch(
-            stop,
-            Arc::new(move |new| {
-                if records.is_some_and(|limit| seen.fetch_add(new, Ordering::Relaxed) + new >= limit) {
-                    flag.store(true, Ordering::Relaxed);
-                }
-            }),
-        );
-        run(&self.load(), runner, batch, watch).unwrap()
+        let progress = Arc::new(move |new| {
+            if records.is_some_and(|limit| seen.fetch_add(new, Ordering::Relaxed) + new >= limit) {
+                flag.store(true, Ordering::Relaxed);
+            }
+        });
+        run(&self.load(), runner, batch, stop, progress).unwrap_or_else(|failure| panic!("{failure}"))
     }
 
     /// The Kafka source of the pipeline.
-    pub fn kafka(&self) -> tickcast::config::plan::KafkaSourcePlan {
+    pub fn kafka(&self) -> KafkaSourceSpec {
         match self.load().plan.source {
-            SourcePlan::Kafka(kafka) => kafka,
+            SourceSpec::Kafka(kafka) => kafka,
             other => panic!("no Kafka source: {other:?}"),
         }
     }
@@ -101,8 +98,8 @@ pub fn read_dir(dir: &Path) -> BTreeMap<String, String> {
         .collect()
 }
 
-pub fn watch(stop: Arc<AtomicBool>, progress: Arc<dyn Fn(u64) + Send + Sync>) -> Watch {
-    Watch {
+pub fn watch(stop: Arc<AtomicBool>, progress: Arc<dyn Fn(u64) + Send + Sync>) -> RunContext {
+    RunContext {
         metrics: Arc::new(Metrics::new("test").unwrap()),
         health: Arc::new(Health::default()),
         stop,
@@ -111,42 +108,40 @@ pub fn watch(stop: Arc<AtomicBool>, progress: Arc<dyn Fn(u64) + Send + Sync>) ->
     }
 }
 
+/// Called with the number of records just worked on.
+pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
+
+/// Launches a pipeline whose commits are frequent.
+pub fn start(
+    pipeline: &Pipeline,
+    runner: Runner,
+    batch: usize,
+    stop: Arc<AtomicBool>,
+    progress: Progress,
+) -> Result<Running, Failure> {
+    let mut pipeline = pipeline.clone();
+    pipeline.plan.commit_every = Duration::from_millis(20);
+    let runner = match runner {
+        Runner::Inline => tickcast::launch::Runner::Inline,
+        Runner::Threads(workers) => {
+            pipeline.plan.workers = workers;
+            tickcast::launch::Runner::Threads
+        }
+    };
+    let options =
+        LaunchOptions { runner, batch_records: Some(batch), stop, progress, ..LaunchOptions::default() };
+    launch(pipeline, options)
+}
+
+/// Runs a pipeline to its end.
 pub fn run(
     pipeline: &Pipeline,
     runner: Runner,
     batch: usize,
-    watch: Watch,
-) -> tickcast::error::Result<Summary> {
-    let plan = &pipeline.plan;
-    let mut group = None;
-    let (source, blueprint): (Box<dyn Source>, _) = match &plan.source {
-        SourcePlan::File(file) => {
-            let mut source = FileSource::open(file)?.with_batch_records(batch);
-            let blueprint = Blueprint::for_file(plan.clone(), &mut source)?;
-            (Box::new(source), blueprint)
-        }
-        SourcePlan::Generate(generate) => (
-            Box::new(GeneratedSource::new(generate).with_batch_records(batch)),
-            Blueprint::new(plan.clone(), Known::default())?,
-        ),
-        SourcePlan::Kafka(kafka) => {
-            let source = KafkaSource::open(kafka)?.with_batch_records(batch);
-            group = Some(source.group());
-            (Box::new(source), Blueprint::new(plan.clone(), Known::default())?)
-        }
-    };
-    let workers = if let Runner::Threads(workers) = runner { workers } else { 1 };
-    let job = Job {
-        blueprint: Arc::new(blueprint),
-        source,
-        ends: Ends::open(plan, group, &watch, false)?,
-        watch,
-        pace: Pace { workers, commit_every: Duration::from_millis(20), snapshot_every: plan.snapshot_every },
-    };
-    match runner {
-        Runner::Inline => run_inline(job),
-        Runner::Threads(_) => run_threads(job),
-    }
+    stop: Arc<AtomicBool>,
+    progress: Progress,
+) -> Result<Summary, Failure> {
+    Ok(start(pipeline, runner, batch, stop, progress)?.wait()?.unwrap_or_default())
 }
 
 /// Lines of a file sink's NDJSON.
@@ -154,7 +149,7 @@ pub fn lines(text: &str) -> Vec<&str> {
     text.lines().collect()
 }
 
-impl Bench {
+impl TestPipeline {
     /// Lines of a file below `out/`.
     pub fn out_lines(&self, name: &str) -> usize {
         lines(&fs::read_to_string(self.path("out").join(name)).unwrap()).len()

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::broker::{brokers_or_skip, create_topic};
 use crate::kafka::{self, PARTITIONS, produce, readings};
-use crate::support::Bench;
+use crate::support::TestPipeline;
 
 const GENERATED: &str = "
 name: ticks
@@ -42,7 +42,7 @@ fn held_out(stdout: &str) -> Vec<f64> {
 
 #[test]
 fn the_bundled_weather_is_learned_and_its_weights_are_pytorchs() {
-    let bench = Bench::new("");
+    let bench = TestPipeline::new("");
     let file = bench.path("weather.safetensors");
     let pipeline = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/weather.yaml");
     let source = "source={file: {path: data/nyc-weather.csv.gz}, schema: ../schemas/observation.avsc}";
@@ -88,7 +88,7 @@ fn the_bundled_weather_is_learned_and_its_weights_are_pytorchs() {
 
 #[test]
 fn every_mode_trains_and_repeats_itself() {
-    let bench = Bench::new(GENERATED);
+    let bench = TestPipeline::new(GENERATED);
     for mode in ["online", "mini-batch", "full-batch"] {
         let (once, again) = (bench.path("once"), bench.path("again"));
         for file in [&once, &again] {
@@ -105,7 +105,7 @@ fn every_mode_trains_and_repeats_itself() {
 
 #[test]
 fn a_signal_ends_it_with_the_best_weights_so_far() {
-    let bench = Bench::new(GENERATED);
+    let bench = TestPipeline::new(GENERATED);
     let file = bench.path("w.safetensors");
     let mut child = Command::new(env!("CARGO_BIN_EXE_tickcast"))
         .args(["train", bench.file().to_str().unwrap(), "--file", file.to_str().unwrap()])
@@ -131,7 +131,7 @@ fn a_signal_ends_it_with_the_best_weights_so_far() {
 #[test]
 fn what_cannot_be_trained_is_said_and_leaves_no_file() {
     let refused = |yaml: &str, more: &[&str], code: i32, words: &[&str]| {
-        let bench = Bench::new(yaml);
+        let bench = TestPipeline::new(yaml);
         let file = bench.path("w.safetensors");
         let output = train(&bench.file(), &file, more);
         let stderr = text(&output.stderr);
@@ -144,7 +144,7 @@ fn what_cannot_be_trained_is_said_and_leaves_no_file() {
     refused(&GENERATED.replace("avg(temp)", "avg(0 * temp)"), &[], 1, &["temp never changes"]);
     refused(GENERATED, &["--set", "forecast.experts=[naive]"], 78, &["forecast.experts", "no rnn"]);
     refused(GENERATED, &["--holdout", "1.5"], 2, &["between 0 and 1"]);
-    let bench = Bench::new(
+    let bench = TestPipeline::new(
         "source: { file: { path: in.ndjson } }\nkey: k\ntime: t\nwindow: { tumbling: 1m }\nforecast: { target: x }\n",
     );
     bench.write("in.ndjson", "{\"k\":\"a\",\"t\":\"2024-01-01T00:00:00Z\",\"y\":1}\n");
@@ -153,7 +153,7 @@ fn what_cannot_be_trained_is_said_and_leaves_no_file() {
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("no series: none of 1 records has a value for x"), "{stderr}");
     let lost = Path::new("/nowhere/at/all/w.safetensors");
-    let bench = Bench::new(GENERATED);
+    let bench = TestPipeline::new(GENERATED);
     let output = train(&bench.file(), lost, &[]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("cannot write /nowhere"), "{}", text(&output.stderr));
@@ -161,7 +161,7 @@ fn what_cannot_be_trained_is_said_and_leaves_no_file() {
 
 #[test]
 fn standard_input_is_read_to_its_end_and_rejects_are_counted() {
-    let bench = Bench::new(
+    let bench = TestPipeline::new(
         "source: { file: { path: \"-\" }, format: json }\nkey: k\ntime: t\nwindow: { tumbling: 1m }\n\
          forecast: { target: x, model: { hidden: 4, scope: series } }\n",
     );

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use crate::broker::{brokers_or_skip, create_topic};
 use crate::kafka::{produce, readings};
-use crate::support::{Bench, Runner};
+use crate::support::{Runner, TestPipeline};
 
 const FILES: &str = "
 name: audited
@@ -19,7 +19,7 @@ sinks:
   scores: { file: { path: out/ }, format: FORMAT }
 ";
 
-fn tickcast(bench: &Bench, args: &[&str]) -> Output {
+fn tickcast(bench: &TestPipeline, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tickcast"));
     command.arg(args[0]).arg(bench.file()).args(&args[1..]).output().unwrap()
 }
@@ -31,7 +31,7 @@ fn text(bytes: &[u8]) -> String {
 #[test]
 fn files_are_as_the_input_makes_them_and_a_changed_byte_is_found() {
     for format in ["ndjson", "parquet"] {
-        let bench = Bench::new(&FILES.replace("FORMAT", format));
+        let bench = TestPipeline::new(&FILES.replace("FORMAT", format));
         let nothing = tickcast(&bench, &["verify"]);
         assert_eq!(nothing.status.code(), Some(1), "{}", text(&nothing.stderr));
         assert!(text(&nothing.stderr).contains("nothing is committed yet"), "{}", text(&nothing.stderr));
@@ -58,10 +58,10 @@ fn files_are_as_the_input_makes_them_and_a_changed_byte_is_found() {
 
 #[test]
 fn a_pipeline_that_no_state_goes_with_learns_anew_and_goes_on_where_its_results_ended() {
-    let bench = Bench::new(&FILES.replace("FORMAT", "ndjson"));
+    let bench = TestPipeline::new(&FILES.replace("FORMAT", "ndjson"));
     bench.run_until(Runner::Threads(2), 100, Some(3000));
     let before = bench.out();
-    let other = Bench::new(&FILES.replace("FORMAT", "ndjson").replace("hidden: 4", "hidden: 5"));
+    let other = TestPipeline::new(&FILES.replace("FORMAT", "ndjson").replace("hidden: 4", "hidden: 5"));
     for dir in ["out", "state"] {
         fs::rename(bench.path(dir), other.path(dir)).unwrap();
     }
@@ -71,7 +71,7 @@ fn a_pipeline_that_no_state_goes_with_learns_anew_and_goes_on_where_its_results_
     assert!(said.contains("hidden was 4, is 5") && said.contains("--reset-state"), "{said}");
     let reset = tickcast(&other, &["run", "--reset-state"]);
     assert_eq!(reset.status.code(), Some(0), "{}", text(&reset.stderr));
-    let undisturbed = Bench::new(&FILES.replace("FORMAT", "ndjson").replace("hidden: 4", "hidden: 5"));
+    let undisturbed = TestPipeline::new(&FILES.replace("FORMAT", "ndjson").replace("hidden: 4", "hidden: 5"));
     undisturbed.run(Runner::Inline, 100);
     for (name, after) in other.out() {
         // What was there stays; what follows is what a pipeline with the new network makes there.
@@ -88,9 +88,10 @@ fn a_pipeline_that_no_state_goes_with_learns_anew_and_goes_on_where_its_results_
 
 #[test]
 fn settings_that_shape_no_state_may_change_after_an_orderly_end() {
-    let bench = Bench::new(&FILES.replace("FORMAT", "ndjson"));
+    let bench = TestPipeline::new(&FILES.replace("FORMAT", "ndjson"));
     bench.run_until(Runner::Threads(2), 100, Some(3000));
-    let other = Bench::new(&FILES.replace("FORMAT", "ndjson").replace("bptt: 10", "bptt: 10, clip: 0.5"));
+    let other =
+        TestPipeline::new(&FILES.replace("FORMAT", "ndjson").replace("bptt: 10", "bptt: 10, clip: 0.5"));
     for dir in ["out", "state"] {
         fs::rename(bench.path(dir), other.path(dir)).unwrap();
     }
@@ -100,8 +101,8 @@ fn settings_that_shape_no_state_may_change_after_an_orderly_end() {
 }
 
 /// Topics in and out; the state in a topic too.
-fn topics(addr: &str, id: &str) -> Bench {
-    Bench::new(&format!(
+fn topics(addr: &str, id: &str) -> TestPipeline {
+    TestPipeline::new(&format!(
         "
 name: {id}
 source: {{ kafka: {{ brokers: \"{addr}\", topic: {id}.in, start: earliest }} }}

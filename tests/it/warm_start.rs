@@ -3,30 +3,30 @@
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use tickcast::message::Stream;
+use tickcast_stream::message::Stream;
 
 use crate::audit::{Sent, committed};
 use crate::broker::{brokers_or_skip, create_topic};
-use crate::instance::{Start, wait_for};
-use crate::rig::{Rig, SHORT_SESSION};
+use crate::instance::{StartFrom, wait_for};
+use crate::rig::{SHORT_SESSION, TestCluster};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn warm(more: &[&str]) -> Start {
+fn warm(more: &[&str]) -> StartFrom {
     let sets = ["source.kafka.start=warm"].iter().chain(more).map(|&set| set.to_owned()).collect();
-    Start { sets, ..Start::default() }
+    StartFrom { sets, ..StartFrom::default() }
 }
 
-fn tickcast(rig: &Rig, command: &str, args: &[&str]) -> Output {
+fn tickcast(rig: &TestCluster, command: &str, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tickcast")).arg(command).arg(rig.yaml()).args(args).output().unwrap()
 }
 
-fn sent(rig: &Rig, stream: Stream, partition: i32) -> Vec<Sent> {
+fn sent(rig: &TestCluster, stream: Stream, partition: i32) -> Vec<Sent> {
     committed(&rig.addr, &rig.topic(stream.name()), partition)
 }
 
 /// All streams of all partitions are what an undisturbed life makes that knows where the past ended.
-fn insist(rig: &Rig, live: i64) {
+fn insist(rig: &TestCluster, live: i64) {
     for partition in 0..rig.partitions {
         let whole = rig.undisturbed(partition, None);
         for (at, (stream, expected)) in rig.undisturbed(partition, Some(live)).results.iter().enumerate() {
@@ -41,7 +41,7 @@ fn insist(rig: &Rig, live: i64) {
 #[test]
 fn a_past_is_learned_in_silence_and_no_window_is_missed_after_it() {
     let Some(addr) = brokers_or_skip("warm_start::a_past_is_learned_in_silence") else { return };
-    let rig = Rig::new(addr, "warm", 2, SHORT_SESSION, "");
+    let rig = TestCluster::new(addr, "warm", 2, SHORT_SESSION, "");
     for stream in ["forecasts", "scores", "rejects"] {
         create_topic(addr, &rig.topic(stream), rig.partitions);
     }
@@ -64,7 +64,7 @@ fn a_past_is_learned_in_silence_and_no_window_is_missed_after_it() {
     let verified = tickcast(&rig, "verify", &[]);
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
     // What is learned anew is told of where it was, too.
-    let mut anew = rig.start("anew", &Start { args: vec!["--reset-state"], ..warm(&[]) });
+    let mut anew = rig.start("anew", &StartFrom { args: vec!["--reset-state"], ..warm(&[]) });
     rig.feed(ALL, ALL + 100);
     rig.await_position((ALL + 100) * 2, &mut [&mut anew]);
     anew.stop();
@@ -74,7 +74,7 @@ fn a_past_is_learned_in_silence_and_no_window_is_missed_after_it() {
 #[test]
 fn without_transactions_the_end_of_the_past_is_kept_before_anything_is_told() {
     let Some(addr) = brokers_or_skip("warm_start::without_transactions") else { return };
-    let rig = Rig::new(addr, "warm-least", 1, SHORT_SESSION, "");
+    let rig = TestCluster::new(addr, "warm-least", 1, SHORT_SESSION, "");
     let start = warm(&["delivery=at_least_once", "state={dir: state}", "snapshot_every=1h"]);
     rig.feed(0, 600);
     let mut first = rig.start("first", &start);

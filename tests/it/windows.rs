@@ -10,10 +10,10 @@ use arrow::datatypes::{DataType, Field, Float64Type, Schema, TimestampMicrosecon
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use proptest::prelude::*;
-use tickcast::config::plan::{Gaps, WindowPlan};
-use tickcast::message::{EventTime, system_fields};
-use tickcast::operator::{Collected, Operator};
-use tickcast::window::{Aggregation, WindowOperator};
+use tickcast_sql::window::{Aggregation, WindowOperator};
+use tickcast_sql::{Gaps, WindowSpec};
+use tickcast_stream::message::{EventTime, system_fields};
+use tickcast_stream::operator::{Collected, Operator};
 
 const SIZE_US: i64 = 10_000_000;
 
@@ -58,7 +58,7 @@ fn operator(gaps: Gaps, lateness_us: i64) -> WindowOperator {
         Field::new("w", DataType::Float64, true),
     ]));
     let plan = Arc::new(Aggregation::plan(&select, &input).unwrap());
-    WindowOperator::new(&WindowPlan { size_us: SIZE_US, lateness_us, gaps, select }, plan)
+    WindowOperator::new(&WindowSpec { size_us: SIZE_US, lateness_us, gaps, select }, plan)
 }
 
 /// (series, start, columns as numbers), sorted.

@@ -9,13 +9,13 @@ use plotly::layout::{Axis, AxisType, BarMode, HoverMode, Legend, Margin, RangeMo
 use plotly::{Bar, Layout, Plot, Scatter};
 use serde::Serialize;
 use serde_json::{Value, json};
+use tickcast_stream::message::EventTime;
+use tickcast_stream::telemetry::percent;
 
 use super::super::book::SHOWN;
 use super::super::pairing::Pair;
 use super::super::views::{Samples, Timeline};
 use super::super::{Backtest, Measured};
-use crate::message::EventTime;
-use crate::serve::percent;
 
 /// Points of a line; longer ones are thinned.
 const POINTS: usize = 1000;
@@ -383,8 +383,9 @@ pub fn time(time: EventTime) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tickcast_stream::operator::{OperatorStats, Weight};
+
     use super::*;
-    use crate::operator::{Stats, Weight};
 
     #[test]
     fn lines_are_thinned_and_keep_their_last_point() {
@@ -398,13 +399,13 @@ mod tests {
     fn weights_are_drawn_by_horizon_once_there_are_any() {
         let mut samples = Samples::default();
         let books = BTreeMap::new();
-        samples.add(EventTime(0), Stats::default());
+        samples.add(EventTime(0), OperatorStats::default());
         let backtest = Backtest { measured: Measured::default(), books, samples, size_us: 60_000_000 };
         assert!(all(&backtest).is_empty());
         let weight = |horizon, expert, weight| Weight { horizon, expert, weight };
         let weights = vec![weight(1, "naive", 0.25), weight(1, "rnn", 0.75), weight(6, "naive", 1.0)];
         let mut samples = Samples::default();
-        samples.add(EventTime(2_000_000), Stats { weights, ..Stats::default() });
+        samples.add(EventTime(2_000_000), OperatorStats { weights, ..OperatorStats::default() });
         let drawn = all(&Backtest { samples, ..backtest });
         let [chart] = &drawn[..] else { panic!("{} charts", drawn.len()) };
         let names: Vec<&str> = chart.views.iter().map(|view| view.name.as_str()).collect();

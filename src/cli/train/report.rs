@@ -5,8 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-
-use crate::model::{Ended, Epoch, Progress, Trained};
+use tickcast_model::{EpochReport, TrainedNetwork, TrainingEnd, TrainingProgress};
 
 /// A bar for the reading of the history.
 pub fn reading() -> ProgressBar {
@@ -34,12 +33,12 @@ impl Bar {
         Bar { bar, best: f64::INFINITY, losses: String::new() }
     }
 
-    pub fn show(&mut self, progress: &Progress<'_>) {
+    pub fn show(&mut self, progress: &TrainingProgress<'_>) {
         match progress {
-            Progress::Updates { done, of } => {
+            TrainingProgress::Updates { done, of } => {
                 self.bar.set_message(format!("{}  update {done}/{of}", self.losses));
             }
-            Progress::Epoch(epoch) => {
+            TrainingProgress::Epoch(epoch) => {
                 self.best = self.best.min(epoch.held_out);
                 let (held_out, best) = (epoch.held_out, self.best);
                 let train = epoch.train.map_or_else(|| "-".to_owned(), |loss| format!("{loss:.4}"));
@@ -59,7 +58,7 @@ impl Bar {
 }
 
 /// The losses by epoch, why it ended, and where the weights are.
-pub fn table(trained: &Trained, took: Duration, file: &Path) -> String {
+pub fn table(trained: &TrainedNetwork, took: Duration, file: &Path) -> String {
     let mut text = String::from("epoch     train  held out\n");
     for epoch in &trained.history {
         text.push_str(&line(epoch, epoch.number == trained.best));
@@ -67,9 +66,9 @@ pub fn table(trained: &Trained, took: Duration, file: &Path) -> String {
     let best = &trained.history[trained.best];
     let epochs = trained.history.len() - 1;
     let why = match trained.ended {
-        Ended::Converged => format!("converged: no better since epoch {}", trained.best),
-        Ended::Epochs => "all epochs are done".to_owned(),
-        Ended::Stopped => "stopped by a signal".to_owned(),
+        TrainingEnd::Converged => format!("converged: no better since epoch {}", trained.best),
+        TrainingEnd::Epochs => "all epochs are done".to_owned(),
+        TrainingEnd::Stopped => "stopped by a signal".to_owned(),
     };
     let gain = 100.0 * (1.0 - best.held_out / trained.naive);
     text.push_str(&format!(
@@ -89,7 +88,7 @@ pub fn table(trained: &Trained, took: Duration, file: &Path) -> String {
     text
 }
 
-fn line(epoch: &Epoch, best: bool) -> String {
+fn line(epoch: &EpochReport, best: bool) -> String {
     let train = epoch.train.map_or_else(|| "-".to_owned(), |loss| format!("{loss:.4}"));
     let mark = if best { "  best" } else { "" };
     format!("{:>5}  {train:>8}  {:>8.4}{mark}\n", epoch.number, epoch.held_out)
@@ -97,27 +96,28 @@ fn line(epoch: &Epoch, best: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tickcast_model::NetworkSpec;
+
     use super::*;
-    use crate::model::NetworkSpec;
 
     #[test]
     fn the_best_epoch_is_marked_and_compared_with_naive() {
-        let epoch = |number, train, held_out| Epoch { number, train, held_out, best: true, lr: 1e-3 };
+        let epoch = |number, train, held_out| EpochReport { number, train, held_out, best: true, lr: 1e-3 };
         let spec = NetworkSpec {
-            cell: crate::model::Cell::Rnn,
-            activation: crate::model::Activation::Tanh,
+            cell: tickcast_model::Cell::Rnn,
+            activation: tickcast_model::Activation::Tanh,
             inputs: 1,
             hidden: 1,
             layers: 1,
             outputs: 1,
             skip: false,
         };
-        let trained = Trained {
-            params: crate::model::Network::new(spec).initial_params(1),
+        let trained = TrainedNetwork {
+            params: tickcast_model::Network::new(spec).initial_params(1),
             history: vec![epoch(0, None, 0.5), epoch(1, Some(0.45), 0.4), epoch(2, Some(0.3), 0.42)],
             best: 1,
             naive: 0.5,
-            ended: Ended::Converged,
+            ended: TrainingEnd::Converged,
             split: 0,
             skipped: 0,
         };

@@ -1,11 +1,12 @@
 //! Checks `state` and `delivery`: where what was learned is kept, and which ends can take part in one commit.
 //! It must not know how a commit is made.
 
+use tickcast_connect::{Home, KafkaTopicSpec, SinkSpecs, SourceSpec, StateSpec};
+
 use super::Checker;
 use crate::config::fault::Fault;
-use crate::config::plan::{Delivery, SinkPlan, SinksPlan, SourcePlan, StatePlan};
+use crate::config::plan::Delivery;
 use crate::config::raw::{RawKafka, RawState};
-use crate::message::Stream;
 
 impl Checker<'_> {
     /// The state and the guarantee; the default of each follows from the other and from the sinks.
@@ -14,11 +15,11 @@ impl Checker<'_> {
         state: Option<RawState>,
         delivery: Option<Delivery>,
         name: &str,
-        source: &SourcePlan,
-        sinks: &SinksPlan,
-    ) -> (Option<StatePlan>, Delivery) {
+        source: &SourceSpec,
+        sinks: &SinkSpecs,
+    ) -> (Option<StateSpec>, Delivery) {
         let state = state.and_then(|state| self.given_state(state, source, sinks));
-        let misfits = self.misfits(&Ends { name, source, sinks, state: state.as_ref() });
+        let misfits = self.misfits(&Endpoints { name, source, sinks, state: state.as_ref() });
         let best = if misfits.is_empty() { Delivery::ExactlyOnce } else { Delivery::AtLeastOnce };
         if delivery == Some(Delivery::ExactlyOnce) {
             self.faults.extend(misfits);
@@ -27,24 +28,24 @@ impl Checker<'_> {
         (state.or_else(|| self.default_state(name, source, sinks, delivery)), delivery)
     }
 
-    fn given_state(&mut self, raw: RawState, source: &SourcePlan, sinks: &SinksPlan) -> Option<StatePlan> {
+    fn given_state(&mut self, raw: RawState, source: &SourceSpec, sinks: &SinkSpecs) -> Option<StateSpec> {
         self.exactly_one("state", &[("dir", raw.dir.is_some()), ("kafka", raw.kafka.is_some())]);
-        if is_stdin(source) {
+        if !source.traits().is_replayable {
             self.fault("state", "standard input cannot be read again from a saved position");
         }
         let kafka = raw.kafka.map(|kafka| self.state_topic(kafka, source, sinks));
-        kafka.or(raw.dir.map(|dir| StatePlan::Dir(self.file_path(&dir))))
+        kafka.or(raw.dir.map(|dir| StateSpec::Dir(self.file_path(&dir))))
     }
 
     /// Only what comes from Kafka is worth a state that nobody asked for: a file is read again from its beginning.
     fn default_state(
         &mut self,
         name: &str,
-        source: &SourcePlan,
-        sinks: &SinksPlan,
+        source: &SourceSpec,
+        sinks: &SinkSpecs,
         delivery: Delivery,
-    ) -> Option<StatePlan> {
-        if !matches!(source, SourcePlan::Kafka(_)) {
+    ) -> Option<StateSpec> {
+        if source.client().is_none() {
             return None;
         }
         // Exactly once, one sink that is a topic tells of all of them.
@@ -52,22 +53,22 @@ impl Checker<'_> {
             let topic = Some(format!("{name}.state"));
             return Some(self.state_topic(RawKafka { topic, ..RawKafka::default() }, source, sinks));
         }
-        Some(StatePlan::Dir(self.file_path("state").join(name)))
+        Some(StateSpec::Dir(self.file_path("state").join(name)))
     }
 
-    fn state_topic(&mut self, raw: RawKafka, source: &SourcePlan, sinks: &SinksPlan) -> StatePlan {
+    fn state_topic(&mut self, raw: RawKafka, source: &SourceSpec, sinks: &SinkSpecs) -> StateSpec {
         let (client, topic) = self.topic_written(raw, "state", "the state", source);
-        for (stream, other, sink_topic) in sinks.topics() {
-            if sink_topic == topic && other.brokers == client.brokers && !topic.is_empty() {
+        for (stream, other) in sinks.topics() {
+            if other.topic == topic && other.client.brokers == client.brokers && !topic.is_empty() {
                 let message = format!("{topic} is the topic of sinks.{} already", stream.name());
                 self.fault_with_help("state.kafka.topic", message, "the state needs a topic of its own");
             }
         }
-        StatePlan::Kafka { client, topic }
+        StateSpec::Kafka(KafkaTopicSpec { client, topic })
     }
 
     /// Every end that keeps the pipeline from committing all of them as one; an end with a fault is not judged.
-    fn misfits(&self, ends: &Ends) -> Vec<Fault> {
+    fn misfits(&self, ends: &Endpoints) -> Vec<Fault> {
         if self.is_faulty("source") {
             return Vec::new();
         }
@@ -77,7 +78,7 @@ impl Checker<'_> {
             misfits.push(self.places.fault(path, message, Some(help)));
         };
         let (owner, home) = ends.home();
-        if is_stdin(ends.source) {
+        if !ends.source.traits().is_replayable {
             let message = "standard input cannot take part in exactly_once: it cannot be read again";
             say("source.file.path", message.into(), "save it in a file first".into());
         } else if ends.state.is_none() && !ends.is_from_kafka() && !self.is_faulty("state") {
@@ -115,55 +116,23 @@ impl Checker<'_> {
     }
 }
 
-fn is_stdin(source: &SourcePlan) -> bool {
-    matches!(source, SourcePlan::File(file) if file.path.as_os_str() == "-")
-}
-
-/// What one commit can span.
-#[derive(Clone, Copy, PartialEq)]
-enum Home<'a> {
-    /// The topics of the cluster at these brokers.
-    Cluster(&'a str),
-    /// The directories of this machine.
-    Files,
-}
-
-impl Home<'_> {
-    fn word(self) -> &'static str {
-        match self {
-            Home::Cluster(_) => "topic",
-            Home::Files => "directory",
-        }
-    }
-}
-
 /// What a pipeline reads and writes, as far as its file says so.
-struct Ends<'a> {
+struct Endpoints<'a> {
     name: &'a str,
-    source: &'a SourcePlan,
-    sinks: &'a SinksPlan,
-    state: Option<&'a StatePlan>,
+    source: &'a SourceSpec,
+    sinks: &'a SinkSpecs,
+    state: Option<&'a StateSpec>,
 }
 
-impl<'a> Ends<'a> {
+impl<'a> Endpoints<'a> {
     fn is_from_kafka(&self) -> bool {
-        matches!(self.source, SourcePlan::Kafka(_))
+        self.source.client().is_some()
     }
 
     /// The path and the home of every end that is written, the state last; standard output has no home.
     fn written(&self) -> Vec<(String, Option<Home<'a>>)> {
-        let sinks = Stream::ALL.into_iter().filter_map(|stream| {
-            let home = match self.sinks.of(stream)? {
-                SinkPlan::Stdout => None,
-                SinkPlan::File { .. } => Some(Home::Files),
-                SinkPlan::Kafka { client, .. } => Some(Home::Cluster(&client.brokers)),
-            };
-            Some((format!("sinks.{}", stream.name()), home))
-        });
-        let state = self.state.map(|state| match state {
-            StatePlan::Dir(_) => Home::Files,
-            StatePlan::Kafka { client, .. } => Home::Cluster(&client.brokers),
-        });
+        let sinks = self.sinks.all().map(|(stream, sink)| (format!("sinks.{}", stream.name()), sink.home()));
+        let state = self.state.map(StateSpec::home);
         sinks.chain(state.map(|home| ("state".to_string(), Some(home)))).collect()
     }
 
@@ -173,10 +142,10 @@ impl<'a> Ends<'a> {
             self.written().into_iter().filter_map(|(path, home)| Some((path, home?))).collect();
         let is_shared = |home: &Home| homes.iter().filter(|(_, other)| other == home).count() > 1;
         let state = homes.last().filter(|(path, home)| path == "state" && is_shared(home));
-        match (state.or(homes.first()), self.source) {
+        match (state.or(homes.first()), self.source.client()) {
             // What is read is committed with what is written.
-            (None | Some((_, Home::Cluster(_))), SourcePlan::Kafka(kafka)) => {
-                ("source".to_string(), Home::Cluster(&kafka.client.brokers))
+            (None | Some((_, Home::Cluster(_))), Some(client)) => {
+                ("source".to_string(), Home::Cluster(&client.brokers))
             }
             (found, _) => found.cloned().unwrap_or(("state".to_string(), Home::Files)),
         }

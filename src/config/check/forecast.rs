@@ -1,20 +1,19 @@
 //! Checks the `forecast` block: target and features among the selected columns, horizons, levels, experts.
 //! It must not know how any of them is computed.
 
+use tickcast_forecast::{Calendar, Correction, ExpertKind, ForecastSpec, MixtureRule, level_label, week_of};
+use tickcast_model::Loss;
+use tickcast_sql::WindowSpec;
+
 use super::Checker;
 use crate::config::fault::{choice, quoted};
-use crate::config::plan::{Calendar, Correction, Expert, ForecastPlan, Loss, MixtureRule, WindowPlan};
 use crate::config::raw::RawForecast;
 
 const HORIZONS_MAX: usize = 64;
 const LEVELS_MAX: usize = 16;
-const DAY_US: i64 = 86_400_000_000;
-const WEEK_US: i64 = 7 * DAY_US;
-/// Of five minutes.
-const LONGEST_WEEK: u32 = 2016;
 
 impl Checker<'_> {
-    pub fn forecast(&mut self, raw: Option<RawForecast>, window: &WindowPlan) -> ForecastPlan {
+    pub fn forecast(&mut self, raw: Option<RawForecast>, window: &WindowSpec) -> ForecastSpec {
         let is_given = raw.is_some();
         let raw = self.required(raw, "forecast", "write it like forecast: { target: temp }");
         let columns: Vec<&str> = window.select.iter().map(|(column, _)| column.as_str()).collect();
@@ -40,14 +39,14 @@ impl Checker<'_> {
         }
         let season = raw.season.map(|season| season.0 as u32);
         let calendar = raw.calendar.unwrap_or_default();
-        ForecastPlan {
+        ForecastSpec {
             features: self.features(raw.features, &target, &columns),
             model,
             experts: self.experts(raw.experts, raw.season.is_some(), direction),
             mixture: raw.mixture.unwrap_or(MixtureRule::Boa),
             correction: raw.correction.unwrap_or(Correction::PTracker),
             direction,
-            week: week(&calendar, window.size_us).filter(|&week| season != Some(week)),
+            week: week_of(&calendar, window.size_us).filter(|&week| season != Some(week)),
             season,
             calendar,
             target,
@@ -110,67 +109,25 @@ impl Checker<'_> {
         levels
     }
 
-    fn experts(&mut self, raw: Option<Vec<Expert>>, has_season: bool, direction: bool) -> Vec<Expert> {
+    fn experts(
+        &mut self,
+        raw: Option<Vec<ExpertKind>>,
+        has_season: bool,
+        direction: bool,
+    ) -> Vec<ExpertKind> {
         let path = "forecast.experts";
-        let Some(experts) = raw else { return Expert::ALL.to_vec() };
+        let Some(experts) = raw else { return ExpertKind::ALL.to_vec() };
         self.not_empty(path, &experts);
         self.distinct(path, &experts);
-        if let Some(nth) = experts.iter().position(|expert| *expert == Expert::SeasonalNaive && !has_season) {
+        if let Some(nth) =
+            experts.iter().position(|expert| *expert == ExpertKind::SeasonalNaive && !has_season)
+        {
             let path = self.element(path, nth);
             self.fault_with_help(&path, "seasonal_naive needs a season", "write forecast.season, in windows");
         }
-        if direction && !experts.contains(&Expert::Rnn) {
+        if direction && !experts.contains(&ExpertKind::Rnn) {
             self.fault_with_help("forecast.direction", "it is the network's", "add rnn to forecast.experts");
         }
         experts
-    }
-}
-
-/// Windows in a week, where the calendar has the day of the week and windows are shorter than a day: weekdays and weekends
-/// then have days of their own. None for so many that a series could not remember them.
-fn week(calendar: &[Calendar], size_us: i64) -> Option<u32> {
-    let windows = u32::try_from(WEEK_US / size_us.max(1)).ok()?;
-    let is_whole = size_us < DAY_US && WEEK_US % size_us.max(1) == 0;
-    (calendar.contains(&Calendar::DayOfWeek) && is_whole && windows <= LONGEST_WEEK).then_some(windows)
-}
-
-/// The column suffix of a level, exact to its last digit: 0.9 -> `90`, 0.995 -> `99_5`, 0.05 -> `5`.
-pub fn level_label(level: f64) -> String {
-    let text = level.to_string();
-    let digits = text.strip_prefix("0.").unwrap_or(&text);
-    let (percent, rest) = digits.split_at(digits.len().min(2));
-    let percent = format!("{percent:0<2}");
-    let percent = if let Some(one) = percent.strip_prefix('0') { one } else { &percent };
-    if rest.is_empty() { percent.to_string() } else { format!("{percent}_{rest}") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_level_is_labelled_in_percent() {
-        let cases = [
-            (0.5, "50"),
-            (0.9, "90"),
-            (0.995, "99_5"),
-            (0.05, "5"),
-            (0.29, "29"),
-            (0.001, "0_1"),
-            (0.9999, "99_99"),
-        ];
-        for (level, label) in cases {
-            assert_eq!(level_label(level), label);
-        }
-    }
-
-    #[test]
-    fn the_week_is_a_season_where_its_days_are_asked_for_and_windows_divide_it() {
-        let days = [Calendar::Hour, Calendar::DayOfWeek];
-        let minutes = |minutes: i64| week(&days, minutes * 60_000_000);
-        assert_eq!([60, 30, 5].map(minutes), [Some(168), Some(336), Some(2016)]);
-        // A day or longer, no part of a week, too many to remember.
-        assert_eq!([24 * 60, 48 * 60, 11, 1].map(minutes), [None; 4]);
-        assert_eq!(week(&[Calendar::Hour], 3_600_000_000), None);
     }
 }

@@ -4,9 +4,10 @@
 use std::fs::File;
 use std::io::Read;
 
+use tickcast_connect::{KafkaClientSpec, SourceSpec};
+
 use super::Checker;
 use super::source::BROKERS;
-use crate::config::plan::{KafkaClientPlan, SourcePlan};
 use crate::config::raw::RawKafka;
 
 /// Far longer than any certificate chain.
@@ -49,8 +50,8 @@ impl Checker<'_> {
         raw: RawKafka,
         path: &str,
         what: &str,
-        source: &SourcePlan,
-    ) -> (KafkaClientPlan, String) {
+        source: &SourceSpec,
+    ) -> (KafkaClientSpec, String) {
         let path = format!("{path}.kafka");
         for (key, is_given) in [("group", raw.group.is_some()), ("start", raw.start.is_some())] {
             if is_given {
@@ -60,14 +61,14 @@ impl Checker<'_> {
         let inherited = inherited(source);
         let topic_path = format!("{path}.topic");
         let topic = self.topic(raw.topic, &topic_path);
-        let client = KafkaClientPlan {
+        let client = KafkaClientSpec {
             brokers: raw.brokers.unwrap_or(inherited.brokers),
             properties: match raw.properties {
                 Some(properties) => self.properties(properties.0, &format!("{path}.properties")),
                 None => inherited.properties,
             },
         };
-        if let SourcePlan::Kafka(kafka) = source
+        if let SourceSpec::Kafka(kafka) = source
             && kafka.topic == topic
             && kafka.client.brokers == client.brokers
             && !topic.is_empty()
@@ -125,9 +126,9 @@ impl Checker<'_> {
 }
 
 /// How a topic is reached that says nothing of it.
-fn inherited(source: &SourcePlan) -> KafkaClientPlan {
-    let SourcePlan::Kafka(kafka) = source else {
-        return KafkaClientPlan { brokers: BROKERS.to_string(), properties: Vec::new() };
+fn inherited(source: &SourceSpec) -> KafkaClientSpec {
+    let SourceSpec::Kafka(kafka) = source else {
+        return KafkaClientSpec { brokers: BROKERS.to_string(), properties: Vec::new() };
     };
     let is_consumers = |name: &str| {
         CONSUMER_ONLY.iter().any(|own| name == *own || own.ends_with('.') && name.starts_with(own))

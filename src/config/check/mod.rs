@@ -9,8 +9,6 @@ mod sinks;
 mod source;
 mod window;
 
-pub(super) use forecast::level_label;
-
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -18,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::fault::{Fault, Places, quoted};
-use super::plan::{Plan, ServePlan};
+use super::plan::{Plan, ServeSpec};
 use super::raw::{RawPipeline, RawServe};
 use super::tree::element_path;
 
@@ -183,8 +181,8 @@ impl Checker<'_> {
         name
     }
 
-    fn serve(&mut self, raw: Option<RawServe>) -> ServePlan {
-        let Some(raw) = raw else { return ServePlan::default() };
+    fn serve(&mut self, raw: Option<RawServe>) -> ServeSpec {
+        let Some(raw) = raw else { return ServeSpec::default() };
         self.not_built(raw.postgres.is_some(), "serve.postgres", "the SQL server");
         let http = raw.http.and_then(|text| match text.parse::<SocketAddr>() {
             Ok(address) => Some(address),
@@ -194,7 +192,7 @@ impl Checker<'_> {
                 None
             }
         });
-        ServePlan { http }
+        ServeSpec { http }
     }
 }
 

@@ -1,10 +1,12 @@
 //! Checks the `forecast.model` block: which settings belong together, and that every label finds a window to be learned in.
 //! It must not know how a network learns.
 
+use tickcast_forecast::{LearnerSpec, Scope};
+use tickcast_model::{Activation, CellKind, Loss, LrSchedule, Optimizer, OptimizerRule};
+use tickcast_model::{BETAS, HUBER_DELTA};
+
 use super::Checker;
-use crate::config::plan::{Activation, Cell, Loss, ModelPlan, Optimizer, Rule, Schedule, Scope};
 use crate::config::raw::{RawLoss, RawModel, RawOptimizer, RawSchedule};
-use crate::model::{BETAS, HUBER_DELTA};
 
 const BPTT_MAX: u32 = 4096;
 /// Steps of truncated backpropagation beyond the longest horizon, so that a label that arrives now has a past.
@@ -22,10 +24,10 @@ const EMA: f64 = 0.995;
 
 impl Checker<'_> {
     /// `horizon_max` is the longest horizon, `levels` those of the intervals.
-    pub fn model(&mut self, raw: RawModel, horizon_max: u32, levels: &[f64]) -> ModelPlan {
-        let cell = raw.cell.unwrap_or(Cell::Gru);
+    pub fn model(&mut self, raw: RawModel, horizon_max: u32, levels: &[f64]) -> LearnerSpec {
+        let cell = raw.cell.unwrap_or(CellKind::Gru);
         let activation = raw.activation.unwrap_or(Activation::Tanh);
-        if cell != Cell::Rnn && activation != Activation::Tanh {
+        if cell != CellKind::Rnn && activation != Activation::Tanh {
             let message = "only the rnn cell has a choice, lstm and gru have theirs by definition";
             self.fault_with_help("forecast.model.activation", message, "drop it, or write cell: rnn");
         }
@@ -35,7 +37,7 @@ impl Checker<'_> {
             let message = format!("{clip} is not above 0");
             self.fault_with_help("forecast.model.clip", message, "write it like 1.0");
         }
-        ModelPlan {
+        LearnerSpec {
             cell,
             hidden: raw.hidden.map_or(32, |hidden| hidden.0 as usize),
             layers: raw.layers.map_or(1, |layers| layers.0 as usize),
@@ -99,25 +101,31 @@ impl Checker<'_> {
         let at = |key: &str| format!("{path}.{key}");
         if let Some(sgd) = raw.sgd {
             let momentum = sgd.momentum.unwrap_or(MOMENTUM);
-            let rule = Rule::Sgd { momentum: self.below_one(&at("sgd.momentum"), momentum) };
+            let rule = OptimizerRule::Sgd { momentum: self.below_one(&at("sgd.momentum"), momentum) };
             return self.at_rate(&at("sgd"), rule, sgd.lr.unwrap_or(SGD_LR), sgd.schedule);
         }
         if let Some(adamw) = raw.adamw {
             let weight_decay = adamw.weight_decay.unwrap_or(WEIGHT_DECAY);
             let weight_decay = self.below_one(&at("adamw.weight_decay"), weight_decay);
-            let rule = Rule::AdamW { betas: BETAS, weight_decay };
+            let rule = OptimizerRule::AdamW { betas: BETAS, weight_decay };
             return self.at_rate(&at("adamw"), rule, adamw.lr.unwrap_or(LR), adamw.schedule);
         }
         if let Some(rmsprop) = raw.rmsprop {
             let alpha = rmsprop.alpha.unwrap_or(ALPHA);
-            let rule = Rule::RmsProp { alpha: self.below_one(&at("rmsprop.alpha"), alpha) };
+            let rule = OptimizerRule::RmsProp { alpha: self.below_one(&at("rmsprop.alpha"), alpha) };
             return self.at_rate(&at("rmsprop"), rule, rmsprop.lr.unwrap_or(LR), rmsprop.schedule);
         }
         let adam = raw.adam.unwrap_or_default();
-        self.at_rate(&at("adam"), Rule::Adam { betas: BETAS }, adam.lr.unwrap_or(LR), adam.schedule)
+        self.at_rate(&at("adam"), OptimizerRule::Adam { betas: BETAS }, adam.lr.unwrap_or(LR), adam.schedule)
     }
 
-    fn at_rate(&mut self, path: &str, rule: Rule, lr: f64, schedule: Option<RawSchedule>) -> Optimizer {
+    fn at_rate(
+        &mut self,
+        path: &str,
+        rule: OptimizerRule,
+        lr: f64,
+        schedule: Option<RawSchedule>,
+    ) -> Optimizer {
         if !(lr > 0.0 && lr <= 1.0) {
             let message = format!("{lr} is not a learning rate between 0 and 1");
             self.fault_with_help(&format!("{path}.lr"), message, "write it like 3e-4");
@@ -125,13 +133,13 @@ impl Checker<'_> {
         Optimizer { rule, lr, schedule: self.schedule(&format!("{path}.schedule"), schedule) }
     }
 
-    fn schedule(&mut self, path: &str, raw: Option<RawSchedule>) -> Schedule {
-        let Some(RawSchedule::Block(raw)) = raw else { return Schedule::Constant };
+    fn schedule(&mut self, path: &str, raw: Option<RawSchedule>) -> LrSchedule {
+        let Some(RawSchedule::Block(raw)) = raw else { return LrSchedule::Constant };
         self.exactly_one_key(path, &[("warm_up", raw.warm_up.is_some()), ("cosine", raw.cosine.is_some())]);
         if let Some(warm_up) = raw.warm_up {
-            return Schedule::WarmUp { updates: warm_up.0 as u64 };
+            return LrSchedule::WarmUp { updates: warm_up.0 as u64 };
         }
-        let Some(cosine) = raw.cosine else { return Schedule::Constant };
+        let Some(cosine) = raw.cosine else { return LrSchedule::Constant };
         let path = format!("{path}.cosine");
         let updates_path = format!("{path}.updates");
         let warm_up = cosine.warm_up.map_or(0, |warm_up| warm_up.0 as u64);
@@ -147,7 +155,7 @@ impl Checker<'_> {
             let message = format!("{floor} is not from 0 to 1");
             self.fault_with_help(&format!("{path}.floor"), message, "write it like 0.1");
         }
-        Schedule::Cosine { warm_up, updates, floor }
+        LrSchedule::Cosine { warm_up, updates, floor }
     }
 
     /// As `exactly_one`, of a block that can have no other keys: one that could not be read was meant as one of these.

@@ -1,23 +1,26 @@
 //! Checks the `sinks` block: one place a sink, and a format that the place can take.
 //! It must not create directories nor topics.
 
+use tickcast_connect::{
+    FileSinkSpec, KafkaTopicSpec, SinkFileFormat, SinkSpec, SinkSpecs, SourceSpec, StdoutSpec,
+};
+
 use super::Checker;
-use crate::config::plan::{SinkFileFormat, SinkPlan, SinksPlan, SourcePlan};
 use crate::config::raw::{RawSink, RawSinkFile, RawSinkFormat, RawSinks};
 
 impl Checker<'_> {
-    pub fn sinks(&mut self, raw: Option<RawSinks>, source: &SourcePlan) -> SinksPlan {
+    pub fn sinks(&mut self, raw: Option<RawSinks>, source: &SourceSpec) -> SinkSpecs {
         let raw = raw.unwrap_or(RawSinks { forecasts: None, scores: None, rejects: None });
         let forecasts = match raw.forecasts {
             Some(sink) => self.sink(sink, "sinks.forecasts", source),
-            None => Some(SinkPlan::Stdout),
+            None => Some(SinkSpec::Stdout(StdoutSpec)),
         };
         let scores = raw.scores.and_then(|sink| self.sink(sink, "sinks.scores", source));
         let rejects = raw.rejects.and_then(|sink| self.sink(sink, "sinks.rejects", source));
-        SinksPlan { forecasts, scores, rejects }
+        SinkSpecs { forecasts, scores, rejects }
     }
 
-    fn sink(&mut self, raw: RawSink, path: &str, source: &SourcePlan) -> Option<SinkPlan> {
+    fn sink(&mut self, raw: RawSink, path: &str, source: &SourceSpec) -> Option<SinkSpec> {
         self.exactly_one(
             path,
             &[("stdout", raw.stdout), ("file", raw.file.is_some()), ("kafka", raw.kafka.is_some())],
@@ -31,12 +34,12 @@ impl Checker<'_> {
         let file = raw.file.map(|file| self.file_sink(file, raw.format, path));
         let kafka = raw.kafka.map(|kafka| {
             let (client, topic) = self.topic_written(kafka, path, "a sink", source);
-            SinkPlan::Kafka { client, topic }
+            SinkSpec::Kafka(KafkaTopicSpec { client, topic })
         });
-        kafka.or(file).or(raw.stdout.then_some(SinkPlan::Stdout))
+        kafka.or(file).or(raw.stdout.then_some(SinkSpec::Stdout(StdoutSpec)))
     }
 
-    fn file_sink(&mut self, raw: RawSinkFile, format: Option<RawSinkFormat>, path: &str) -> SinkPlan {
+    fn file_sink(&mut self, raw: RawSinkFile, format: Option<RawSinkFormat>, path: &str) -> SinkSpec {
         let path = format!("{path}.file.path");
         let dir = self.required_text(raw.path, &path, "a directory, like out/");
         if [".parquet", ".ndjson", ".jsonl", ".json", ".csv"].iter().any(|end| dir.ends_with(end)) {
@@ -48,6 +51,6 @@ impl Checker<'_> {
             Some(RawSinkFormat::Parquet) => SinkFileFormat::Parquet,
             _ => SinkFileFormat::Ndjson,
         };
-        SinkPlan::File { dir: self.file_path(&dir), format }
+        SinkSpec::File(FileSinkSpec { dir: self.file_path(&dir), format })
     }
 }

@@ -3,21 +3,26 @@
 
 use std::path::PathBuf;
 
+use tickcast_connect::{
+    FileFormat, FileSourceSpec, GeneratorSpec, KafkaClientSpec, KafkaSourceSpec, Process, SourceSpec,
+    StartFrom, WireFormat,
+};
+
 use super::Checker;
 use crate::config::fault::quoted;
-use crate::config::plan::{
-    FileFormat, FileSourcePlan, Format, GeneratePlan, KafkaClientPlan, KafkaSourcePlan, Process, SourcePlan,
-    Start,
-};
 use crate::config::raw::{RawFile, RawFormat, RawGenerate, RawKafka, RawSchema, RawSource};
 
 pub const BROKERS: &str = "localhost:9092";
 
 impl Checker<'_> {
-    pub fn source(&mut self, raw: Option<RawSource>, name: &str) -> (SourcePlan, Format, Option<PathBuf>) {
+    pub fn source(
+        &mut self,
+        raw: Option<RawSource>,
+        name: &str,
+    ) -> (SourceSpec, WireFormat, Option<PathBuf>) {
         let Some(raw) = raw else {
             self.required(None::<()>, "source", "needs one of kafka, file, generate");
-            return (self.generate_source(RawGenerate::default()), Format::Json, None);
+            return (self.generate_source(RawGenerate::default()), WireFormat::Json, None);
         };
         self.exactly_one(
             "source",
@@ -30,9 +35,9 @@ impl Checker<'_> {
         self.not_built(raw.format == Some(RawFormat::Avro), "source.format", "avro");
         self.not_built(raw.format == Some(RawFormat::Protobuf), "source.format", "protobuf");
         let schema = raw.schema.and_then(|schema| self.schema(schema));
-        let format = if raw.format == Some(RawFormat::Csv) { Format::Csv } else { Format::Json };
+        let format = if raw.format == Some(RawFormat::Csv) { WireFormat::Csv } else { WireFormat::Json };
         if raw.kafka.is_some()
-            && format == Format::Csv
+            && format == WireFormat::Csv
             && schema.is_none()
             && !self.broken.contains("source.schema")
         {
@@ -57,21 +62,21 @@ impl Checker<'_> {
         }
     }
 
-    fn kafka_source(&mut self, raw: RawKafka, name: &str) -> SourcePlan {
+    fn kafka_source(&mut self, raw: RawKafka, name: &str) -> SourceSpec {
         let brokers = raw.brokers.unwrap_or_else(|| BROKERS.to_string());
         let properties = raw.properties.unwrap_or_default().0;
-        SourcePlan::Kafka(KafkaSourcePlan {
+        SourceSpec::Kafka(KafkaSourceSpec {
             topic: self.topic(raw.topic, "source.kafka.topic"),
             group: raw.group.unwrap_or_else(|| name.to_string()),
-            start: raw.start.unwrap_or(Start::Warm),
-            client: KafkaClientPlan {
+            start: raw.start.unwrap_or(StartFrom::Warm),
+            client: KafkaClientSpec {
                 brokers: self.required_text(Some(brokers), "source.kafka.brokers", "write it like host:9092"),
                 properties: self.properties(properties, "source.kafka.properties"),
             },
         })
     }
 
-    fn file_source(&mut self, raw: RawFile, format: Option<RawFormat>) -> SourcePlan {
+    fn file_source(&mut self, raw: RawFile, format: Option<RawFormat>) -> SourceSpec {
         let path = self.required_text(raw.path, "source.file.path", "a file, or - for standard input");
         let named = if path.is_empty() { Some(FileFormat::Csv) } else { self.format_of_name(&path) };
         let format = named.or(match format {
@@ -86,7 +91,7 @@ impl Checker<'_> {
             self.fault_with_help("source.file.path", message, "add source.format: json or csv");
         }
         let path = if path == "-" { PathBuf::from(path) } else { self.file_path(&path) };
-        SourcePlan::File(FileSourcePlan { path, format: format.unwrap_or(FileFormat::Csv) })
+        SourceSpec::File(FileSourceSpec { path, format: format.unwrap_or(FileFormat::Csv) })
     }
 
     /// The format that a file's name tells, below `.gz` or `.zst`.
@@ -105,11 +110,11 @@ impl Checker<'_> {
         }
     }
 
-    fn generate_source(&mut self, raw: RawGenerate) -> SourcePlan {
+    fn generate_source(&mut self, raw: RawGenerate) -> SourceSpec {
         if raw.rate.is_some_and(|rate| !(rate > 0.0 && rate.is_finite())) {
             self.fault("source.generate.rate", "must be more than 0");
         }
-        SourcePlan::Generate(GeneratePlan {
+        SourceSpec::Generate(GeneratorSpec {
             series: raw.series.map_or(10, |series| series.0 as u32),
             ticks: raw.ticks.map_or(100_000, |ticks| ticks.0 as u64),
             rate: raw.rate,

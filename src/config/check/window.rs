@@ -1,9 +1,10 @@
 //! Checks the `window` block: one kind of window, and the columns it selects.
 //! It must not know SQL: expressions are planned later.
 
+use tickcast_sql::{Gaps, WindowSpec};
+
 use super::Checker;
 use crate::config::fault::quoted;
-use crate::config::plan::{Gaps, WindowPlan};
 use crate::config::raw::RawWindow;
 
 const COLUMNS_MAX: usize = 256;
@@ -13,7 +14,7 @@ const EXPRESSION_MAX: usize = 4096;
 const OPEN_WINDOWS_MAX: i64 = 10_000;
 
 impl Checker<'_> {
-    pub fn window(&mut self, raw: Option<RawWindow>, target: Option<&str>) -> WindowPlan {
+    pub fn window(&mut self, raw: Option<RawWindow>, target: Option<&str>) -> WindowSpec {
         let is_given = raw.is_some();
         let raw = self.required(raw, "window", "write it like window: { tumbling: 1h }");
         if is_given {
@@ -44,7 +45,7 @@ impl Checker<'_> {
             let open = lateness_us / size_us;
             self.fault("window.lateness", format!("keeps {open} windows open, at most {OPEN_WINDOWS_MAX}"));
         }
-        WindowPlan { size_us, lateness_us, gaps: raw.gaps.unwrap_or(Gaps::Carry), select }
+        WindowSpec { size_us, lateness_us, gaps: raw.gaps.unwrap_or(Gaps::Carry), select }
     }
 
     /// Column names go into SQL, Parquet and JSON; `__` is kept for columns of our own.

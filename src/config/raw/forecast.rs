@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::super::plan::{Calendar, Correction, Expert, MixtureRule};
+use tickcast_forecast::{Calendar, Correction, ExpertKind, MixtureRule};
 use super::super::scalar::Whole;
 use super::RawModel;
 
@@ -30,7 +30,7 @@ pub(in super::super) struct RawForecast {
     /// The network.
     pub model: Option<RawModel>,
     /// The experts that the forecast is mixed from. Default: all.
-    pub experts: Option<Vec<Expert>>,
+    pub experts: Option<Vec<ExpertKind>>,
     /// How experts are mixed. Default: boa.
     pub mixture: Option<MixtureRule>,
     /// How intervals are corrected online, so that they hold as often as they claim. Default: p_tracker.

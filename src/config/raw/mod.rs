@@ -10,14 +10,14 @@ mod window;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::plan::Delivery;
+use super::scalar::{DAY_US, HOUR_US, Length, MS_US, Whole};
+
 pub(super) use forecast::RawForecast;
 pub(super) use model::{RawLoss, RawModel, RawOptimizer, RawSchedule};
 pub(super) use sinks::{RawSink, RawSinkFile, RawSinkFormat, RawSinks};
 pub(super) use source::{RawFile, RawFormat, RawGenerate, RawKafka, RawSchema, RawSource};
 pub(super) use window::RawWindow;
-
-use super::plan::Delivery;
-use super::scalar::{DAY_US, HOUR_US, Length, MS_US, Whole};
 
 /// A tickcast pipeline: one source, its windows, and the forecasts made at each window's close.
 #[derive(Deserialize, JsonSchema)]

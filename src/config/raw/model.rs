@@ -9,7 +9,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor, value::MapAccessDeserializer};
 
 use super::super::fault::quoted;
-use super::super::plan::{Activation, Cell, Scope};
+use tickcast_forecast::Scope;
+use tickcast_model::{Activation, CellKind};
 use super::super::scalar::Whole;
 
 /// More updates than a pipeline makes in years.
@@ -19,7 +20,7 @@ const UPDATES_MAX: i64 = 1_000_000_000;
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct RawModel {
     /// Kind of recurrent cell. Default: gru.
-    pub cell: Option<Cell>,
+    pub cell: Option<CellKind>,
     /// Hidden units a layer. Default: 32.
     pub hidden: Option<Whole<1, 1024>>,
     /// Layers. Default: 1.

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 
-use super::super::plan::{Process, Start};
+use tickcast_connect::{Process, StartFrom};
 use super::super::scalar::{Ordered, Whole};
 
 /// Exactly one of `kafka`, `file` and `generate`.
@@ -39,7 +39,7 @@ pub(in super::super) struct RawKafka {
     /// Consumer group. Default: the pipeline's name.
     pub group: Option<String>,
     /// Where a group without a committed offset begins. Default: warm.
-    pub start: Option<Start>,
+    pub start: Option<StartFrom>,
     /// librdkafka properties. `<property>_file` reads the value from a file, relative to the pipeline file. Default in a
     /// sink and in state: the source's, without those that only consumers have.
     pub properties: Option<Ordered>,

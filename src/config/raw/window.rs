@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::super::plan::Gaps;
+use tickcast_sql::Gaps;
 use super::super::scalar::{DAY_US, Length, MS_US, Ordered, Whole};
 
 /// Between a millisecond and a year.

@@ -21,8 +21,8 @@ fn kept(text: &str) -> (String, Delivery) {
     let plan = plan(text);
     let state = match &plan.state {
         None => "none".to_string(),
-        Some(StatePlan::Dir(dir)) => dir.display().to_string(),
-        Some(StatePlan::Kafka { client, topic }) => format!("{topic} at {}", client.brokers),
+        Some(StateSpec::Dir(dir)) => dir.display().to_string(),
+        Some(StateSpec::Kafka { client, topic }) => format!("{topic} at {}", client.brokers),
     };
     (state, plan.delivery)
 }
@@ -259,7 +259,7 @@ fn sinks_and_state_inherit_only_what_a_client_that_writes_has() {
                   fetch.min.bytes: 9, session.timeout.ms: 9000, heartbeat.interval.ms: 1, max.poll.interval.ms: 9000, \
                   group.remote.assignor: uniform, queued.min.messages: 1, sasl.username: me, client.rack: r}}}";
     let plan = plan(&from(source, TOPICS));
-    let SourcePlan::Kafka(kafka) = &plan.source else { panic!("not Kafka") };
+    let SourceSpec::Kafka(kafka) = &plan.source else { panic!("not Kafka") };
     assert_eq!(kafka.client.properties.len(), 11);
     let written: Vec<_> = plan.topics_written().collect();
     let names: Vec<(&str, &str)> = written.iter().map(|(end, _, topic)| (end.as_str(), *topic)).collect();
@@ -275,9 +275,9 @@ fn sinks_and_state_inherit_only_what_a_client_that_writes_has() {
     assert_eq!(own.properties, [("linger.ms".to_string(), "0".to_string())]);
 }
 
-fn plan_of_state(source: &str, block: &str) -> KafkaClientPlan {
+fn plan_of_state(source: &str, block: &str) -> KafkaClientSpec {
     match plan(&from(source, &format!("{TOPICS}state: {{kafka: {block}}}\n"))).state {
-        Some(StatePlan::Kafka { client, .. }) => client,
+        Some(StateSpec::Kafka { client, .. }) => client,
         other => panic!("{other:?}"),
     }
 }

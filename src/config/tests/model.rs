@@ -4,7 +4,7 @@
 use super::*;
 
 /// The plan of a `forecast.model` block, horizons 1 and 6 and levels 0.5 and 0.9.
-fn model(block: &str) -> ModelPlan {
+fn model(block: &str) -> LearnerSpec {
     plan(&forecasting(&format!("{{target: temp, horizons: [1, 6], levels: [0.5, 0.9], model: {block}}}")))
         .forecast
         .model
@@ -16,7 +16,7 @@ fn every_key_of_the_model_reaches_the_plan() {
         "{cell: rnn, activation: sigmoid, skip: false, bptt: 40, stride: 8, replay: 0, loss: gaussian_nll, \
          optimizer: {sgd: {lr: 0.01}}, clip: 0.5, ema: 0, scope: series, seed: 7}",
     );
-    assert_eq!((found.cell, found.activation, found.skip), (Cell::Rnn, Activation::Sigmoid, false));
+    assert_eq!((found.cell, found.activation, found.skip), (CellKind::Rnn, Activation::Sigmoid, false));
     assert_eq!((found.bptt, found.stride, found.clip, found.ema), (40, 8, 0.5, 0.0));
     assert_eq!(found.loss, Loss::GaussianNll);
     assert_eq!(model("{loss: mse}").loss, Loss::Mse);
@@ -31,31 +31,31 @@ fn every_key_of_the_model_reaches_the_plan() {
 fn optimizers_have_pytorchs_defaults_and_a_schedule() {
     let betas = (0.9, 0.999);
     let (constant, optimizer) =
-        (Schedule::Constant, |block: &str| model(&format!("{{optimizer: {block}}}")).optimizer);
+        (LrSchedule::Constant, |block: &str| model(&format!("{{optimizer: {block}}}")).optimizer);
     let cases = [
-        ("{sgd: {}}", Rule::Sgd { momentum: 0.9 }, 1e-3, constant),
-        ("{sgd: {momentum: 0, schedule: constant}}", Rule::Sgd { momentum: 0.0 }, 1e-3, constant),
-        ("{adam: {}}", Rule::Adam { betas }, 3e-4, constant),
-        ("{adamw: {lr: 1e-2}}", Rule::AdamW { betas, weight_decay: 0.01 }, 1e-2, constant),
-        ("{adamw: {weight_decay: 0.1}}", Rule::AdamW { betas, weight_decay: 0.1 }, 3e-4, constant),
-        ("{rmsprop: {}}", Rule::RmsProp { alpha: 0.99 }, 3e-4, constant),
+        ("{sgd: {}}", OptimizerRule::Sgd { momentum: 0.9 }, 1e-3, constant),
+        ("{sgd: {momentum: 0, schedule: constant}}", OptimizerRule::Sgd { momentum: 0.0 }, 1e-3, constant),
+        ("{adam: {}}", OptimizerRule::Adam { betas }, 3e-4, constant),
+        ("{adamw: {lr: 1e-2}}", OptimizerRule::AdamW { betas, weight_decay: 0.01 }, 1e-2, constant),
+        ("{adamw: {weight_decay: 0.1}}", OptimizerRule::AdamW { betas, weight_decay: 0.1 }, 3e-4, constant),
+        ("{rmsprop: {}}", OptimizerRule::RmsProp { alpha: 0.99 }, 3e-4, constant),
         (
             "{rmsprop: {alpha: 0.9, schedule: {warm_up: 50}}}",
-            Rule::RmsProp { alpha: 0.9 },
+            OptimizerRule::RmsProp { alpha: 0.9 },
             3e-4,
-            Schedule::WarmUp { updates: 50 },
+            LrSchedule::WarmUp { updates: 50 },
         ),
         (
             "{adam: {schedule: {cosine: {updates: 900}}}}",
-            Rule::Adam { betas },
+            OptimizerRule::Adam { betas },
             3e-4,
-            Schedule::Cosine { warm_up: 0, updates: 900, floor: 0.1 },
+            LrSchedule::Cosine { warm_up: 0, updates: 900, floor: 0.1 },
         ),
         (
             "{adam: {schedule: {cosine: {warm_up: 10, updates: 900, floor: 0}}}}",
-            Rule::Adam { betas },
+            OptimizerRule::Adam { betas },
             3e-4,
-            Schedule::Cosine { warm_up: 10, updates: 900, floor: 0.0 },
+            LrSchedule::Cosine { warm_up: 10, updates: 900, floor: 0.0 },
         ),
     ];
     for (block, rule, lr, schedule) in cases {

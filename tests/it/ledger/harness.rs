@@ -20,13 +20,15 @@ use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tempfile::TempDir;
-use tickcast::config::plan::{KafkaClientPlan, SinkFileFormat};
-use tickcast::kafka::idle_member;
-use tickcast::ledger::{
-    Commit, DirLedger, Epoch, Fate, FilesLedger, KafkaLedger, Member, Recover, Step, World,
-};
-use tickcast::message::Stream;
-use tickcast::sink::{FileSink, Sink, json_lines};
+use tickcast_connect::FileSink;
+use tickcast_connect::kafka::idle_member;
+use tickcast_connect::ledger::{CommitBatch, FilesLedger, KafkaLedger, SnapshotDir};
+use tickcast_connect::{KafkaClientSpec, SinkFileFormat};
+use tickcast_stream::ledger::memory::{Fate, InstanceId, Step, World};
+use tickcast_stream::ledger::{Commit, Recover};
+use tickcast_stream::message::Stream;
+use tickcast_stream::record::json_lines;
+use tickcast_stream::sink::Sink;
 
 use crate::broker::create_topic;
 
@@ -39,7 +41,7 @@ pub type Halves = (Box<dyn Recover>, Box<dyn Commit>);
 /// A ledger of its own, empty at first.
 pub trait Harness {
     /// Both halves, for a new life of a member. `anyway`: begin anew where nobody remembers how far results go.
-    fn open(&self, member: Member, anyway: bool) -> Halves;
+    fn open(&self, member: InstanceId, anyway: bool) -> Halves;
 
     /// The committed records of a stream, as a reader sees them.
     fn committed(&self, partition: i32, stream: Stream) -> Vec<String>;
@@ -48,7 +50,7 @@ pub trait Harness {
     fn damage(&self, partition: i32);
 
     /// Leaves what a life of a member leaves that dies when it has written these rows and committed nothing of them.
-    fn die_writing(&self, member: Member, partition: i32, stream: Stream, rows: &RecordBatch);
+    fn die_writing(&self, member: InstanceId, partition: i32, stream: Stream, rows: &RecordBatch);
 
     /// Forgets what is committed of every partition, and how it was saved, but no results.
     fn forget(&self);
@@ -60,13 +62,13 @@ pub trait Harness {
 #[derive(Default)]
 pub struct Memory {
     world: World,
-    members: RefCell<BTreeSet<Member>>,
+    members: RefCell<BTreeSet<InstanceId>>,
 }
 
 impl Memory {
-    fn halves(&self, member: Member, fate: Fate) -> Halves {
+    fn halves(&self, member: InstanceId, fate: Fate) -> Halves {
         self.members.borrow_mut().insert(member);
-        let members: Vec<Member> = self.members.borrow().iter().copied().collect();
+        let members: Vec<InstanceId> = self.members.borrow().iter().copied().collect();
         self.world.rebalance(&members);
         let fate = move |step| if step == Step::Produced { fate } else { Fate::Go };
         self.world.open(member, Box::new(fate))
@@ -75,7 +77,7 @@ impl Memory {
 
 impl Harness for Memory {
     /// The ledger in memory knows no `anyway`.
-    fn open(&self, member: Member, _: bool) -> Halves {
+    fn open(&self, member: InstanceId, _: bool) -> Halves {
         self.halves(member, Fate::Go)
     }
 
@@ -87,9 +89,10 @@ impl Harness for Memory {
         self.world.tear(partition);
     }
 
-    fn die_writing(&self, member: Member, partition: i32, stream: Stream, rows: &RecordBatch) {
+    fn die_writing(&self, member: InstanceId, partition: i32, stream: Stream, rows: &RecordBatch) {
         let (_, mut commit) = self.halves(member, Fate::Crash);
-        let epoch = Epoch { results: vec![(partition, stream, rows.clone())], ..Epoch::default() };
+        let epoch =
+            CommitBatch { results: vec![(partition, stream, rows.clone())], ..CommitBatch::default() };
         commit.attempt(&epoch).unwrap_err();
     }
 
@@ -149,9 +152,9 @@ fn parquet_lines(path: &Path) -> Vec<String> {
 }
 
 impl Harness for Files {
-    fn open(&self, _: Member, anyway: bool) -> Halves {
+    fn open(&self, _: InstanceId, anyway: bool) -> Halves {
         let outputs = STREAMS.map(|stream| (stream, self.out(), self.format)).into();
-        let state = DirLedger::open(&self.state()).unwrap();
+        let state = SnapshotDir::open(&self.state()).unwrap();
         FilesLedger { state, outputs, shared: self.shared, bootstrap: anyway }.open().unwrap()
     }
 
@@ -160,9 +163,9 @@ impl Harness for Files {
         let Some(manifest) = self.kept(partition, ".manifest").pop() else { return Vec::new() };
         let text = fs::read_to_string(manifest).unwrap();
         let manifest: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
-        let extent = &manifest["outputs"][stream.name()];
+        let offset_range = &manifest["outputs"][stream.name()];
         let name = format!("{}-{partition}", stream.name());
-        match (extent["bytes"].as_u64(), extent["parts"].as_u64()) {
+        match (offset_range["bytes"].as_u64(), offset_range["parts"].as_u64()) {
             (Some(bytes), _) => {
                 let text = fs::read_to_string(self.out().join(format!("{name}.ndjson"))).unwrap();
                 text[..bytes as usize].lines().map(str::to_owned).collect()
@@ -181,7 +184,7 @@ impl Harness for Files {
         fs::write(path, bytes).unwrap();
     }
 
-    fn die_writing(&self, member: Member, partition: i32, stream: Stream, rows: &RecordBatch) {
+    fn die_writing(&self, member: InstanceId, partition: i32, stream: Stream, rows: &RecordBatch) {
         let (mut recover, mut commit) = self.open(member, false);
         let claim = recover.claim(partition).unwrap();
         commit.begin(partition, claim.entry.as_ref()).unwrap();
@@ -225,7 +228,7 @@ impl Topics {
         format!("{}.{of}", self.name)
     }
 
-    fn id(&self, member: Member) -> String {
+    fn id(&self, member: InstanceId) -> String {
         format!("{}-{member}", self.name)
     }
 
@@ -242,8 +245,8 @@ impl Topics {
 }
 
 impl Harness for Topics {
-    fn open(&self, member: Member, anyway: bool) -> Halves {
-        let client = KafkaClientPlan { brokers: self.addr.clone(), properties: Vec::new() };
+    fn open(&self, member: InstanceId, anyway: bool) -> Halves {
+        let client = KafkaClientSpec { brokers: self.addr.clone(), properties: Vec::new() };
         let group_id = format!("{}-{}", self.name, self.group.get());
         let ledger = KafkaLedger {
             topics: STREAMS.map(|stream| (stream, self.topic(stream.name()))).into(),
@@ -292,7 +295,7 @@ impl Harness for Topics {
     }
 
     /// Its transaction stays open until somebody ends it.
-    fn die_writing(&self, member: Member, partition: i32, stream: Stream, rows: &RecordBatch) {
+    fn die_writing(&self, member: InstanceId, partition: i32, stream: Stream, rows: &RecordBatch) {
         let producer: BaseProducer = self.config().set("transactional.id", self.id(member)).create().unwrap();
         producer.init_transactions(Duration::from_secs(10)).unwrap();
         producer.begin_transaction().unwrap();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
-use tickcast::ledger::{CHUNK_BYTES, Committed, Committer, Progress, Recover};
+use tickcast_stream::ledger::{CHUNK_BYTES, Committed, Committer, Position, Recover};
 
 use super::harness::{Harness, Memory, PARTITIONS, STREAMS};
 use super::{progress, rows, snapshot};
@@ -30,7 +30,7 @@ pub fn any_sequence_ends_as_in_memory(ledger: &dyn Harness) {
 struct Life {
     recover: Box<dyn Recover>,
     committer: Committer,
-    reached: BTreeMap<i32, Progress>,
+    reached: BTreeMap<i32, Position>,
 }
 
 impl Life {

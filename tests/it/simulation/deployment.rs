@@ -2,10 +2,11 @@
 //! of all that becomes visible.
 //! It must not know how a commit is made: it sees what the ledger holds.
 
-use tickcast::error::{Error, Kind};
-use tickcast::ledger::{CHUNK_BYTES, CRASHED, Committed, Member, World};
-use tickcast::message::Stream;
-use tickcast::runtime::Watch;
+use tickcast_stream::error::{Error, Kind};
+use tickcast_stream::ledger::memory::{CRASHED, InstanceId, World};
+use tickcast_stream::ledger::{CHUNK_BYTES, Committed};
+use tickcast_stream::message::Stream;
+use tickcast_stream::runtime::RunContext;
 
 use super::faults::{Chance, Tally};
 use super::input::Input;
@@ -23,9 +24,9 @@ pub enum Stop {
     Failed(String),
 }
 
-type Outcome<T = ()> = Result<T, Stop>;
+type PartitionOutput<T = ()> = Result<T, Stop>;
 
-fn failed<T>(why: impl Into<String>) -> Outcome<T> {
+fn failed<T>(why: impl Into<String>) -> PartitionOutput<T> {
     Err(Stop::Failed(why.into()))
 }
 
@@ -42,7 +43,7 @@ pub struct Report {
     pub failure: Option<String>,
 }
 
-pub fn run(seed: u64, watch: &Watch, trace: bool) -> Report {
+pub fn run(seed: u64, watch: &RunContext, trace: bool) -> Report {
     let torn = seed % 16 == 5;
     let chance = Chance::new(seed, torn, trace);
     let input = Input::new(seed);
@@ -74,17 +75,17 @@ struct Deployment<'a> {
     input: &'a Input,
     instances: Vec<Instance>,
     chance: Chance,
-    watch: &'a Watch,
+    watch: &'a RunContext,
     /// Whether chunks are torn in this seed.
     torn: bool,
     padding: usize,
     started: usize,
     /// The last name given.
-    newest: Member,
+    newest: InstanceId,
 }
 
 impl Deployment<'_> {
-    fn live(&mut self, forgets: bool) -> Outcome {
+    fn live(&mut self, forgets: bool) -> PartitionOutput {
         (0..self.chance.pick(1..MOST + 1)).for_each(|_| self.start());
         self.rebalance()?;
         for _ in 0..self.chance.pick(30..150) {
@@ -97,7 +98,7 @@ impl Deployment<'_> {
         self.end()
     }
 
-    fn step(&mut self) -> Outcome {
+    fn step(&mut self) -> PartitionOutput {
         match self.chance.pick(0..100) {
             0..40 => self.any(Self::work),
             40..58 => self.any(Self::hear),
@@ -132,7 +133,7 @@ impl Deployment<'_> {
     }
 
     /// Does it with one of the instances.
-    fn any(&mut self, act: impl FnOnce(&mut Self, usize) -> Outcome) -> Outcome {
+    fn any(&mut self, act: impl FnOnce(&mut Self, usize) -> PartitionOutput) -> PartitionOutput {
         self.choose(&self.with(|_| true)).map_or(Ok(()), |at| act(self, at))
     }
 
@@ -141,13 +142,13 @@ impl Deployment<'_> {
         self.start_as(self.newest);
     }
 
-    fn start_as(&mut self, member: Member) {
+    fn start_as(&mut self, member: InstanceId) {
         self.chance.say(|| format!("start member {member}"));
         self.started += 1;
         self.instances.push(Instance::start(&self.world, &self.chance, self.started, member));
     }
 
-    fn work(&mut self, at: usize) -> Outcome {
+    fn work(&mut self, at: usize) -> PartitionOutput {
         let instance = &mut self.instances[at];
         let ids = instance.partitions();
         if ids.is_empty() {
@@ -161,7 +162,7 @@ impl Deployment<'_> {
         Ok(())
     }
 
-    fn hear(&mut self, at: usize) -> Outcome {
+    fn hear(&mut self, at: usize) -> PartitionOutput {
         let instance = &mut self.instances[at];
         let queued = instance.queued();
         let count = self.chance.pick(0..queued + 1);
@@ -169,7 +170,7 @@ impl Deployment<'_> {
         Ok(instance.hear(count)?)
     }
 
-    fn save(&mut self, at: usize) -> Outcome {
+    fn save(&mut self, at: usize) -> PartitionOutput {
         let instance = &mut self.instances[at];
         for id in instance.partitions() {
             let saves = instance.save(id, self.padding)?;
@@ -181,7 +182,7 @@ impl Deployment<'_> {
     }
 
     /// One attempt: whether all that the sink had was committed; none, when the instance died of it.
-    fn commit(&mut self, at: usize) -> Outcome<Option<bool>> {
+    fn commit(&mut self, at: usize) -> PartitionOutput<Option<bool>> {
         let instance = &mut self.instances[at];
         let committed = instance.commit();
         self.chance.say(|| format!("{instance} commits: {committed:?}"));
@@ -203,7 +204,7 @@ impl Deployment<'_> {
         }
     }
 
-    fn kill(&mut self, at: usize) -> Outcome {
+    fn kill(&mut self, at: usize) -> PartitionOutput {
         self.chance.count("kills", 1);
         self.chance.say(|| format!("kill {}", self.instances[at]));
         self.bury(at)
@@ -211,9 +212,9 @@ impl Deployment<'_> {
 
     /// An instance is gone. It may come back at once under its name, as one with a static membership does: the group does not
     /// notice, and it has its partitions again. Otherwise they lie idle until the next rebalance.
-    fn bury(&mut self, at: usize) -> Outcome {
+    fn bury(&mut self, at: usize) -> PartitionOutput {
         let gone = self.instances.remove(at);
-        if gone.place != Place::Member || !self.chance.one_in(3) {
+        if gone.place != Place::InstanceId || !self.chance.one_in(3) {
             return Ok(());
         }
         self.start_as(gone.member);
@@ -222,18 +223,18 @@ impl Deployment<'_> {
     }
 
     /// The group's members share the partitions anew: who has to give some back does it in order, then they are claimed.
-    fn rebalance(&mut self) -> Outcome {
+    fn rebalance(&mut self) -> PartitionOutput {
         if self.with(Place::is_in_group).is_empty() {
             self.start();
         }
         for instance in self.instances.iter_mut().filter(|instance| instance.place == Place::Late) {
-            instance.place = Place::Member;
+            instance.place = Place::InstanceId;
             self.chance.count("rejoined late", 1);
         }
         self.regroup();
         self.chance.count("graceful rebalances", 1);
         for id in self.input.ids() {
-            let owner = self.instances.iter().position(|it| it.place == Place::Member && it.has(id));
+            let owner = self.instances.iter().position(|it| it.place == Place::InstanceId && it.has(id));
             if let (Some(at), true) = (owner, self.chance.one_in(2)) {
                 self.chance.count("partitions moved", 1);
                 self.give_back(self.instances[at].id, id)?;
@@ -245,14 +246,14 @@ impl Deployment<'_> {
 
     /// All that are no zombies know the group's new generation.
     fn regroup(&mut self) {
-        let current = self.instances.iter().filter(|instance| instance.place == Place::Member);
-        let members: Vec<Member> = current.map(|instance| instance.member).collect();
+        let current = self.instances.iter().filter(|instance| instance.place == Place::InstanceId);
+        let members: Vec<InstanceId> = current.map(|instance| instance.member).collect();
         self.chance.say(|| format!("the group is {members:?}"));
         self.chance.regroup(&self.world, &members);
     }
 
     /// A partition's state, its last results, and it is given back, committed or not.
-    fn give_back(&mut self, who: usize, id: i32) -> Outcome {
+    fn give_back(&mut self, who: usize, id: i32) -> PartitionOutput {
         let Some(at) = self.find(who) else { return Ok(()) };
         let instance = &mut self.instances[at];
         self.chance.say(|| format!("{instance} gives partition {id} back"));
@@ -268,19 +269,19 @@ impl Deployment<'_> {
         self.meet_cuts()?;
         // Cut off meanwhile, it does not get to give back what it has lost.
         match self.find(who) {
-            Some(at) if self.instances[at].place == Place::Member => Ok(self.instances[at].release(id)?),
+            Some(at) if self.instances[at].place == Place::InstanceId => Ok(self.instances[at].release(id)?),
             _ => Ok(()),
         }
     }
 
     /// Partitions that nobody in the group has go to any of its members.
-    fn claim_idle(&mut self) -> Outcome {
+    fn claim_idle(&mut self) -> PartitionOutput {
         for id in self.input.ids() {
             let in_group = self.with(Place::is_in_group);
             if in_group.iter().any(|&at| self.instances[at].has(id)) {
                 continue;
             }
-            let Some(at) = self.choose(&self.with(|place| place == Place::Member)) else { return Ok(()) };
+            let Some(at) = self.choose(&self.with(|place| place == Place::InstanceId)) else { return Ok(()) };
             self.claim(at, id)?;
         }
         Ok(())
@@ -293,7 +294,7 @@ impl Deployment<'_> {
         records[..come].last().map_or(records[0].offset, |record| record.offset + 1)
     }
 
-    fn claim(&mut self, at: usize, id: i32) -> Outcome {
+    fn claim(&mut self, at: usize, id: i32) -> PartitionOutput {
         let end = self.end_of(id);
         let instance = &mut self.instances[at];
         let claimed = instance.claim(self.input, (id, end), self.watch);
@@ -318,13 +319,13 @@ impl Deployment<'_> {
     }
 
     /// One of several members is cut off without being told; the others have its partitions.
-    fn cut_off(&mut self) -> Outcome {
-        let members = self.with(|place| place == Place::Member);
+    fn cut_off(&mut self) -> PartitionOutput {
+        let members = self.with(|place| place == Place::InstanceId);
         let (Some(at), true) = (self.choose(&members), members.len() > 1) else { return Ok(()) };
         self.become_zombie(at)
     }
 
-    fn become_zombie(&mut self, at: usize) -> Outcome {
+    fn become_zombie(&mut self, at: usize) -> PartitionOutput {
         self.chance.count("zombies", 1);
         self.chance.say(|| format!("{} is cut off", self.instances[at]));
         self.instances[at].place = Place::Zombie;
@@ -333,8 +334,8 @@ impl Deployment<'_> {
     }
 
     /// Somebody starts an instance under the name of one that still runs.
-    fn replace(&mut self) -> Outcome {
-        let Some(at) = self.choose(&self.with(|place| place == Place::Member)) else { return Ok(()) };
+    fn replace(&mut self) -> PartitionOutput {
+        let Some(at) = self.choose(&self.with(|place| place == Place::InstanceId)) else { return Ok(()) };
         self.chance.count("names taken", 1);
         self.chance.say(|| format!("another instance takes the name of {}", self.instances[at]));
         self.instances[at].place = Place::Replaced;
@@ -343,9 +344,9 @@ impl Deployment<'_> {
     }
 
     /// Those who were cut off in the middle of a commit.
-    fn meet_cuts(&mut self) -> Outcome {
+    fn meet_cuts(&mut self) -> PartitionOutput {
         for member in self.chance.take_cut() {
-            let is_it = |it: &Instance| it.member == member && it.place == Place::Member;
+            let is_it = |it: &Instance| it.member == member && it.place == Place::InstanceId;
             if let Some(at) = self.instances.iter().position(is_it) {
                 self.become_zombie(at)?;
             }
@@ -354,8 +355,8 @@ impl Deployment<'_> {
     }
 
     /// The group begins a generation, and one of its members is slow to join it: it keeps what it has.
-    fn be_late(&mut self) -> Outcome {
-        if let Some(at) = self.choose(&self.with(|place| place == Place::Member)) {
+    fn be_late(&mut self) -> PartitionOutput {
+        if let Some(at) = self.choose(&self.with(|place| place == Place::InstanceId)) {
             self.chance.say(|| format!("{} is late for a rebalance", self.instances[at]));
             self.instances[at].place = Place::Late;
             self.regroup();
@@ -364,14 +365,14 @@ impl Deployment<'_> {
     }
 
     /// A zombie hears that it has lost everything, and joins again.
-    fn tell_zombie(&mut self) -> Outcome {
+    fn tell_zombie(&mut self) -> PartitionOutput {
         let Some(at) = self.choose(&self.with(|place| !place.is_in_group())) else { return Ok(()) };
         let may_join = self.with(Place::is_in_group).len() < MOST;
         let instance = &mut self.instances[at];
         self.chance.say(|| format!("{instance} hears that it was cut off"));
         instance.lose_all()?;
         if instance.place == Place::Zombie && may_join {
-            instance.place = Place::Member;
+            instance.place = Place::InstanceId;
             return self.rebalance();
         }
         self.instances.remove(at);
@@ -379,7 +380,7 @@ impl Deployment<'_> {
     }
 
     /// Whatever happens: what is committed is how an undisturbed run begins, and the entry says how far it goes.
-    fn check(&self) -> Outcome {
+    fn check(&self) -> PartitionOutput {
         for id in self.input.ids() {
             let entry = self.world.entry(id);
             let live = entry.and_then(|entry| entry.progress.live);
@@ -419,10 +420,10 @@ impl Deployment<'_> {
     }
 
     /// The faults are over: one instance has everything and brings it to its end.
-    fn end(&mut self) -> Outcome {
+    fn end(&mut self) -> PartitionOutput {
         self.chance.say(|| "the faults are over".to_owned());
         self.chance.heal();
-        match self.choose(&self.with(|place| place == Place::Member)) {
+        match self.choose(&self.with(|place| place == Place::InstanceId)) {
             Some(at) if self.chance.one_in(2) => {
                 let healthy = self.instances.swap_remove(at);
                 self.instances = vec![healthy];
@@ -455,7 +456,7 @@ impl Deployment<'_> {
     }
 
     /// A partition at its end, with the undisturbed one.
-    fn compare(&self, id: i32) -> Outcome {
+    fn compare(&self, id: i32) -> PartitionOutput {
         let live = self.world.entry(id).and_then(|entry| entry.progress.live);
         let undisturbed = self.input.undisturbed(id, live);
         let state = self.instances[0].state(id)?.map(|snapshot| snapshot.state);
@@ -473,7 +474,7 @@ impl Deployment<'_> {
     }
 
     /// The broker forgets the group's offsets while nobody is there: where there are results, a claim has to stop.
-    fn forget(&mut self) -> Outcome {
+    fn forget(&mut self) -> PartitionOutput {
         self.chance.heal();
         self.instances.clear();
         self.world.expire_offsets();

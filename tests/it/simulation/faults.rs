@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
-use tickcast::ledger::{Fate, Fates, Member, Step, World};
+use tickcast_stream::ledger::memory::{Fate, Fates, InstanceId, Step, World};
 
 /// How often each thing was done or happened.
 pub type Tally = BTreeMap<&'static str, u64>;
@@ -53,9 +53,9 @@ struct Drawn {
     /// Whether anything goes wrong any more.
     faulty: bool,
     /// Who knows the group's generation.
-    group: Vec<Member>,
+    group: Vec<InstanceId>,
     /// Who was cut off within an attempt.
-    cut: Vec<Member>,
+    cut: Vec<InstanceId>,
     tally: Tally,
     trace: Option<Vec<String>>,
 }
@@ -108,12 +108,12 @@ impl Chance {
     }
 
     /// The group's members of a new generation.
-    pub fn regroup(&self, world: &World, members: &[Member]) {
+    pub fn regroup(&self, world: &World, members: &[InstanceId]) {
         self.drawn().group = members.to_vec();
         world.rebalance(members);
     }
 
-    pub fn take_cut(&self) -> Vec<Member> {
+    pub fn take_cut(&self) -> Vec<InstanceId> {
         std::mem::take(&mut self.drawn().cut)
     }
 
@@ -126,12 +126,12 @@ impl Chance {
     }
 
     /// What happens to the attempts of a member's ledger.
-    pub fn fates(&self, world: &World, member: Member) -> Fates {
+    pub fn fates(&self, world: &World, member: InstanceId) -> Fates {
         let (chance, world) = (self.clone(), world.clone());
         Box::new(move |step| chance.fate(&world, member, step))
     }
 
-    fn fate(&self, world: &World, member: Member, step: Step) -> Fate {
+    fn fate(&self, world: &World, member: InstanceId, step: Step) -> Fate {
         let mut drawn = self.drawn();
         if !drawn.faulty {
             return Fate::Go;

@@ -9,12 +9,14 @@ use std::sync::{Arc, LazyLock};
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
-use tickcast::ledger::Counts;
-use tickcast::message::{RawRecord, Records, Stream};
-use tickcast::runtime::{Blueprint, Known, Outcome};
-use tickcast::sink::json_lines;
+use tickcast::factory::factory;
+use tickcast_connect::SourceSchema;
+use tickcast_stream::ledger::OutputPosition;
+use tickcast_stream::message::{RawRecord, Records, Stream};
+use tickcast_stream::record::json_lines;
+use tickcast_stream::runtime::{PartitionOutput, PipelineFactory};
 
-use crate::support::Bench;
+use crate::support::TestPipeline;
 
 const PIPELINE: &str = "
 name: simulated
@@ -31,10 +33,10 @@ sinks:
 ";
 
 /// Planning the SQL takes longer than a seed.
-static BLUEPRINTS: LazyLock<Vec<Arc<Blueprint>>> = LazyLock::new(|| {
-    let blueprint = |(gaps, scope, start)| {
+static FACTORIES: LazyLock<Vec<Arc<PipelineFactory>>> = LazyLock::new(|| {
+    let factory = |(gaps, scope, start)| {
         let yaml = PIPELINE.replace("GAPS", gaps).replace("SCOPE", scope).replace("START", start);
-        Arc::new(Blueprint::new(Bench::new(&yaml).load().plan, Known::default()).unwrap())
+        Arc::new(factory(&TestPipeline::new(&yaml).load().plan, SourceSchema::default()).unwrap())
     };
     let kinds = [
         ("carry", "shared", "earliest"),
@@ -42,12 +44,12 @@ static BLUEPRINTS: LazyLock<Vec<Arc<Blueprint>>> = LazyLock::new(|| {
         ("carry", "series", "earliest"),
         ("carry", "shared", "warm"),
     ];
-    kinds.map(blueprint).into()
+    kinds.map(factory).into()
 });
 
 /// The records of every partition, and what is to come of them.
 pub struct Input {
-    pub blueprint: Arc<Blueprint>,
+    pub factory: Arc<PipelineFactory>,
     pub partitions: Vec<Vec<RawRecord>>,
     undisturbed: RefCell<ByEnd>,
 }
@@ -59,7 +61,7 @@ type ByEnd = BTreeMap<(i32, Option<i64>), Rc<Undisturbed>>;
 pub struct Undisturbed {
     pub results: BTreeMap<Stream, Vec<String>>,
     /// What it has put out before the record at each position that it comes to.
-    pub counts: BTreeMap<i64, Counts>,
+    pub counts: BTreeMap<i64, OutputPosition>,
     /// Its state at the end.
     pub state: Vec<u8>,
 }
@@ -67,10 +69,10 @@ pub struct Undisturbed {
 impl Input {
     pub fn new(seed: u64) -> Self {
         let mut rng = Pcg64Mcg::seed_from_u64(seed ^ 0x5eed);
-        let blueprint = Arc::clone(BLUEPRINTS.choose(&mut rng).unwrap());
+        let factory = Arc::clone(FACTORIES.choose(&mut rng).unwrap());
         let count = rng.random_range(1..4);
         let partitions = (0..count).map(|_| records(&mut rng)).collect();
-        Input { blueprint, partitions, undisturbed: RefCell::default() }
+        Input { factory, partitions, undisturbed: RefCell::default() }
     }
 
     pub fn ids(&self) -> impl Iterator<Item = i32> + use<> {
@@ -88,7 +90,7 @@ impl Input {
 
     /// What comes of a partition whose past ends at `live`.
     pub fn undisturbed(&self, id: i32, live: Option<i64>) -> Rc<Undisturbed> {
-        let made = || Rc::new(Undisturbed::new(&self.blueprint, id, self.records(id), live));
+        let made = || Rc::new(Undisturbed::new(&self.factory, id, self.records(id), live));
         Rc::clone(self.undisturbed.borrow_mut().entry((id, live)).or_insert_with(made))
     }
 }
@@ -117,13 +119,13 @@ fn records(rng: &mut Pcg64Mcg) -> Vec<RawRecord> {
 
 impl Undisturbed {
     /// One record after the other.
-    fn new(blueprint: &Blueprint, id: i32, records: &[RawRecord], live: Option<i64>) -> Self {
-        let mut partition = blueprint.partition(id).unwrap();
+    fn new(factory: &PipelineFactory, id: i32, records: &[RawRecord], live: Option<i64>) -> Self {
+        let mut partition = factory.partition(id).unwrap();
         if let Some(live) = live {
-            partition.begin_warm(records[0].offset, live);
+            partition.begin_with_past(records[0].offset, live);
         }
         let mut results: BTreeMap<Stream, Vec<String>> = Stream::ALL.map(|of| (of, Vec::new())).into();
-        let mut keep = |outcome: Outcome| {
+        let mut keep = |outcome: PartitionOutput| {
             for (stream, rows) in outcome.results {
                 let text = String::from_utf8(json_lines(&rows)?).unwrap();
                 results.entry(stream).or_default().extend(text.lines().map(str::to_owned));

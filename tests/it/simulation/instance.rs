@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use arrow::record_batch::RecordBatch;
-use tickcast::error::Result;
-use tickcast::ledger::{Committed, Committer, Entry, Member, Progress, Recover, Snapshot, World};
-use tickcast::message::{Records, Stream};
-use tickcast::runtime::{Outcome, Partition, Watch, open_partition};
+use tickcast_stream::error::Result;
+use tickcast_stream::ledger::memory::{InstanceId, World};
+use tickcast_stream::ledger::{Checkpoint, Committed, Committer, Position, Recover, Snapshot};
+use tickcast_stream::message::{Records, Stream};
+use tickcast_stream::runtime::{Partition, PartitionOutput, RunContext, open_partition};
 
 use super::faults::Chance;
 use super::input::Input;
@@ -16,7 +17,7 @@ use super::input::Input;
 /// Where an instance stands in its group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    Member,
+    InstanceId,
     /// The group has begun a new generation, and it has not joined that yet; its partitions wait for it.
     Late,
     /// The group has given its partitions away, and it does not know.
@@ -27,14 +28,14 @@ pub enum Place {
 
 impl Place {
     pub fn is_in_group(self) -> bool {
-        matches!(self, Place::Member | Place::Late)
+        matches!(self, Place::InstanceId | Place::Late)
     }
 }
 
 pub struct Instance {
     /// Unlike its name, nobody else's ever.
     pub id: usize,
-    pub member: Member,
+    pub member: InstanceId,
     pub place: Place,
     recover: Box<dyn Recover>,
     committer: Committer,
@@ -57,8 +58,8 @@ struct Work {
 }
 
 enum ToSink {
-    Begin(i32, Option<Entry>, u64),
-    Results { partition: i32, results: Vec<(Stream, RecordBatch)>, reached: Option<Progress> },
+    Begin(i32, Option<Checkpoint>, u64),
+    Results { partition: i32, results: Vec<(Stream, RecordBatch)>, reached: Option<Position> },
     Save(Snapshot),
 }
 
@@ -69,13 +70,13 @@ impl fmt::Display for Instance {
 }
 
 impl Instance {
-    pub fn start(world: &World, chance: &Chance, id: usize, member: Member) -> Self {
+    pub fn start(world: &World, chance: &Chance, id: usize, member: InstanceId) -> Self {
         let (recover, commit) = world.open(member, chance.fates(world, member));
         let (works, queue) = (BTreeMap::new(), VecDeque::new());
         Instance {
             id,
             member,
-            place: Place::Member,
+            place: Place::InstanceId,
             recover,
             committer: Committer::new(commit),
             works,
@@ -96,9 +97,9 @@ impl Instance {
     }
 
     /// Takes a partition over, which ends at `end` now; true when it has to make again what is committed.
-    pub fn claim(&mut self, input: &Input, (id, end): (i32, i64), watch: &Watch) -> Result<bool> {
-        let extent = || Ok(input.records(id).first().map(|record| record.offset..end));
-        let opened = open_partition(&input.blueprint, self.recover.as_mut(), id, extent, watch)?;
+    pub fn claim(&mut self, input: &Input, (id, end): (i32, i64), watch: &RunContext) -> Result<bool> {
+        let offset_range = || Ok(input.records(id).first().map(|record| record.offset..end));
+        let opened = open_partition(&input.factory, self.recover.as_mut(), id, offset_range, watch)?;
         let replays = opened.partition.is_replaying();
         let next = opened.position.map_or(0, |position| input.index(id, position));
         self.lives += 1;
@@ -113,7 +114,7 @@ impl Instance {
         let records = input.records(id);
         let to = (*next + count).min(records.len());
         let queue = &mut self.queue;
-        let mut deliver = |Outcome { results, reached, .. }: Outcome| {
+        let mut deliver = |PartitionOutput { results, reached, .. }: PartitionOutput| {
             queue.push_back(ToSink::Results { partition: id, results, reached });
             Ok(())
         };

@@ -1,0 +1,160 @@
+//! Both ends of a pipeline together: what one commit spans, and how its ledger is opened.
+//! It must not write: what it opens does.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tickcast_stream::error::{Error, Kind, Result};
+use tickcast_stream::ledger::{Audit, Commit, Recover, SnapshotStore};
+use tickcast_stream::message::Stream;
+use tickcast_stream::runtime::{Endpoints, RunContext};
+
+use crate::kafka::{Group, idle_member};
+use crate::ledger::{FilesAudit, FilesLedger, Hold, KafkaAudit, KafkaLedger, SnapshotDir, StateTopicStore};
+use crate::spec::{KafkaSourceSpec, KafkaTopicSpec, SinkFileFormat, SinkSpecs, SourceSpec, StateSpec};
+
+/// What a pipeline reads and writes.
+#[derive(Clone, Copy)]
+pub struct PipelineEnds<'a> {
+    /// The pipeline's name.
+    pub name: &'a str,
+    /// Where its records come from.
+    pub source: &'a SourceSpec,
+    /// Where its results go.
+    pub sinks: &'a SinkSpecs,
+    /// Where its states go; none: nothing survives a restart.
+    pub state: Option<&'a StateSpec>,
+}
+
+impl<'a> PipelineEnds<'a> {
+    /// Every topic that is written, with the key of the file that it belongs to: `sinks.scores`, `state`.
+    pub fn topics_written(self) -> impl Iterator<Item = (String, &'a KafkaTopicSpec)> {
+        let state = self.state.and_then(StateSpec::topic).map(|topic| ("state".to_owned(), topic));
+        let sinks = self.sinks.topics();
+        sinks.map(|(stream, topic)| (format!("sinks.{}", stream.name()), topic)).chain(state)
+    }
+
+    /// For delivery exactly once: results, states and positions in one commit. `group`: the source's place in its consumer
+    /// group, if it has one. `bootstrap`: begin anew where there are results and nobody remembers how far they go. Errors:
+    /// `Retry::Later` while no broker answers.
+    pub fn exactly_once(
+        self,
+        group: Option<Arc<dyn Group>>,
+        bootstrap: bool,
+        watch: &RunContext,
+    ) -> Result<Endpoints> {
+        let guard = self.guard()?;
+        let (recover, commit) = self.ledger(group, bootstrap)?;
+        Ok(Endpoints { guard, ..Endpoints::exactly_once(recover, commit, watch) })
+    }
+
+    /// For delivery at least once. Errors: the sinks' and the state's.
+    pub fn at_least_once(self, watch: &RunContext) -> Result<Endpoints> {
+        let guard = self.guard()?;
+        let patience = watch.patience();
+        let sinks = self.sinks.all().map(|(stream, sink)| Ok((stream, sink.open(stream, &patience)?)));
+        let sinks = sinks.collect::<Result<Vec<_>>>()?;
+        let ends = Endpoints::at_least_once(sinks, self.snapshots()?, self.snapshots()?, watch);
+        Ok(Endpoints { guard, ..ends })
+    }
+
+    /// The ledger of ends that can all take part in one commit. Errors: as [`PipelineEnds::exactly_once`].
+    pub fn ledger(
+        self,
+        group: Option<Arc<dyn Group>>,
+        bootstrap: bool,
+    ) -> Result<(Box<dyn Recover>, Box<dyn Commit>)> {
+        match self.state {
+            Some(StateSpec::Dir(dir)) => {
+                let ledger = FilesLedger {
+                    state: SnapshotDir::open(dir)?,
+                    outputs: self.directories(),
+                    shared: self.source.traits().is_shared,
+                    bootstrap,
+                };
+                ledger.open()
+            }
+            Some(StateSpec::Kafka(state)) => self.transactions(state, group, bootstrap)?.open(),
+            None => Err(no_state()),
+        }
+    }
+
+    /// What an audit of delivery exactly once reads. Errors: `State`, when there is no state.
+    pub fn audit(self) -> Result<Box<dyn Audit>> {
+        Ok(match self.state {
+            Some(StateSpec::Kafka(state)) => Box::new(KafkaAudit(self.transactions(state, None, false)?)),
+            Some(StateSpec::Dir(dir)) => {
+                Box::new(FilesAudit { state: SnapshotDir::open(dir)?, outputs: self.directories() })
+            }
+            None => return Err(no_state()),
+        })
+    }
+
+    /// The ledger of a pipeline whose state is a topic. Errors: `Config`, when no client can be made.
+    pub fn transactions(
+        self,
+        state: &KafkaTopicSpec,
+        group: Option<Arc<dyn Group>>,
+        bootstrap: bool,
+    ) -> Result<KafkaLedger> {
+        let (offsets, group_id, id) = match self.source {
+            SourceSpec::Kafka(kafka) => {
+                (kafka.topic.clone(), kafka.group.clone(), format!("{}-{}", kafka.group, instance(kafka)))
+            }
+            _ => (state.topic.clone(), self.name.to_owned(), format!("tickcast-{}", self.name)),
+        };
+        let group = match group {
+            Some(group) => group,
+            None => idle_member(&state.client, &group_id)?,
+        };
+
+        Ok(KafkaLedger {
+            client: state.client.clone(),
+            topics: self.sinks.topics().map(|(stream, sink)| (stream, sink.topic.clone())).collect(),
+            state: state.topic.clone(),
+            offsets,
+            group,
+            group_id,
+            id,
+            shared: self.source.traits().is_shared,
+            bootstrap,
+        })
+    }
+
+    /// Others may run on the same state, none may change it from outside.
+    fn guard(self) -> Result<Option<Box<dyn std::any::Any + Send>>> {
+        match self.state {
+            Some(StateSpec::Dir(dir)) => Ok(Some(Box::new(SnapshotDir::open(dir)?.lock(Hold::Shared)?))),
+            _ => Ok(None),
+        }
+    }
+
+    fn snapshots(self) -> Result<Option<Box<dyn SnapshotStore>>> {
+        Ok(match self.state {
+            Some(StateSpec::Dir(dir)) => Some(Box::new(SnapshotDir::open(dir)?)),
+            Some(StateSpec::Kafka(topic)) => Some(Box::new(StateTopicStore::open(topic)?)),
+            None => None,
+        })
+    }
+
+    fn directories(self) -> Vec<(Stream, PathBuf, SinkFileFormat)> {
+        self.sinks.directories().map(|(stream, sink)| (stream, sink.dir.clone(), sink.format)).collect()
+    }
+}
+
+fn no_state() -> Error {
+    Error::new(Kind::State, "exactly once needs a state")
+}
+
+/// A name for this instance's transactions: the one it is known by in its group, where it has one, so that a restart ends
+/// at once what it had left open. Otherwise one that no other has: who takes its partitions over ends it.
+fn instance(kafka: &KafkaSourceSpec) -> String {
+    let fixed = kafka.client.properties.iter().find(|(name, _)| name == "group.instance.id");
+    match fixed {
+        Some((_, id)) => id.clone(),
+        None => {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            format!("{:x}-{:x}", std::process::id(), now.map_or(0, |now| now.as_micros()))
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! A directory as the ledger: a manifest a partition names how much of its output is committed, how far it has come, and
+//! its snapshot. It is renamed into place when all that it names is on the disk.
+//! It must not decide what is in an epoch. What lies beyond a manifest's extents is not there for it: it goes.
+//!
+//! `partition-3.manifest` is a line of JSON and a line with its CRC-32. `partition-3.lock` is held by who has the partition.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use tickcast_stream::error::{Error, Kind, OrFail, Result};
+use tickcast_stream::ledger::chunk::place;
+use tickcast_stream::ledger::{
+    Checkpoint, Chunk, Claim, Commit, CommitBatch, CommitOutcome, Recover, SnapshotRef, SnapshotStore,
+};
+use tickcast_stream::message::Stream;
+use tickcast_stream::sink::Sink;
+
+use super::dir::SnapshotDir;
+use super::lock::Lock;
+use super::staged::Staged;
+use crate::sink::{CommittedLen, FileSink};
+use crate::spec::SinkFileFormat;
+
+const MANIFEST_VERSION: u32 = 1;
+/// How long who had a partition before may take to let go of it.
+const HANDOVER: Duration = Duration::from_secs(20);
+
+/// Where a pipeline's results and states are.
+pub struct FilesLedger {
+    pub state: SnapshotDir,
+    /// Every stream that is written, its directory and format.
+    pub outputs: Vec<(Stream, PathBuf, SinkFileFormat)>,
+    /// Whether the input is a topic: then partitions come and go, and results without a state are somebody's.
+    pub shared: bool,
+    /// Begin anew where there are results and nobody remembers how far they go.
+    pub bootstrap: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Manifest {
+    version: u32,
+    /// None before the first commit.
+    pub entry: Option<Checkpoint>,
+    /// Before the first commit: the position of the snapshot it began with, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    from: Option<i64>,
+    pub outputs: BTreeMap<String, CommittedLen>,
+}
+
+impl Manifest {
+    /// Beside its name, on the disk.
+    fn stage(&self, dir: &Path, partition: i32) -> Result<Staged> {
+        let json = serde_json::to_string(self).or_fail(Kind::State, || "cannot write a manifest")?;
+        let text = format!("{json}\n{:08x}\n", crc32fast::hash(json.as_bytes()));
+        let path = manifest_path(dir, partition);
+        let fail = || format!("cannot write {}", path.display());
+        Staged::write(&path, text.as_bytes()).or_fail(Kind::State, fail)
+    }
+}
+
+type Locks = Arc<Mutex<BTreeMap<i32, Lock>>>;
+
+impl FilesLedger {
+    pub fn open(self) -> Result<(Box<dyn Recover>, Box<dyn Commit>)> {
+        let sinks = self
+            .outputs
+            .iter()
+            .map(|(stream, dir, format)| Ok((*stream, FileSink::open(dir, *format, *stream)?)));
+        let locks = Locks::default();
+        let writer = FilesCommit {
+            sinks: sinks.collect::<Result<_>>()?,
+            state: self.state.clone(),
+            shared: self.shared,
+            committed: BTreeMap::new(),
+            locks: Arc::clone(&locks),
+        };
+        Ok((Box::new(FilesRecover { ledger: self, locks }), Box::new(writer)))
+    }
+}
+
+fn manifest_path(dir: &Path, partition: i32) -> PathBuf {
+    dir.join(format!("partition-{partition}.manifest"))
+}
+
+/// Errors: `State`, when it is damaged.
+pub(super) fn read_manifest(dir: &Path, partition: i32) -> Result<Option<Manifest>> {
+    let path = manifest_path(dir, partition);
+    let fail = || format!("cannot read {}", path.display());
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).or_fail(Kind::State, fail),
+    };
+    let damaged = || {
+        Error::new(Kind::State, fail())
+            .because("it is damaged; `run --reset-state` learns anew, once the outputs are put right")
+    };
+    let (json, crc) = text.split_once('\n').ok_or_else(damaged)?;
+    if crc.trim_end() != format!("{:08x}", crc32fast::hash(json.as_bytes())) {
+        return Err(damaged());
+    }
+    let manifest: Manifest = serde_json::from_str(json).or_fail(Kind::State, fail)?;
+    if manifest.version != MANIFEST_VERSION {
+        let what = format!("it is of format version {}, which this tickcast does not read", manifest.version);
+        return Err(Error::new(Kind::State, fail()).because(what));
+    }
+    Ok(Some(manifest))
+}
+
+struct FilesRecover {
+    ledger: FilesLedger,
+    locks: Locks,
+}
+
+impl FilesRecover {
+    /// Waits for who had the partition before. Errors: `State`, when somebody keeps it.
+    fn lock(&self, partition: i32) -> Result<()> {
+        let dir = self.ledger.state.dir();
+        let until = Instant::now() + if self.ledger.shared { HANDOVER } else { Duration::ZERO };
+        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        // Ours already, where a partition comes back.
+        locks.remove(&partition);
+        loop {
+            match Lock::partition(dir, partition) {
+                Ok(lock) => {
+                    locks.insert(partition, lock);
+                    return Ok(());
+                }
+                Err(error) if Instant::now() >= until => return Err(error),
+                Err(_) => std::thread::sleep(Duration::from_millis(50)),
+            }
+        }
+    }
+
+    fn has_results(&self, partition: i32) -> bool {
+        self.ledger.outputs.iter().any(|(stream, dir, _)| {
+            let ndjson = dir.join(format!("{}-{partition}.ndjson", stream.name()));
+            let part = dir.join(format!("{}-{partition}-00000.parquet", stream.name()));
+            fs::metadata(ndjson).is_ok_and(|file| file.is_file() && file.len() > 0) || part.exists()
+        })
+    }
+}
+
+impl Recover for FilesRecover {
+    fn take_over(&mut self, partition: i32) -> Result<Option<Checkpoint>> {
+        self.lock(partition)?;
+        Ok(read_manifest(self.ledger.state.dir(), partition)?.and_then(|manifest| manifest.entry))
+    }
+
+    fn claim(&mut self, partition: i32) -> Result<Claim> {
+        self.lock(partition)?;
+        let state = &self.ledger.state;
+        match read_manifest(state.dir(), partition)? {
+            Some(Manifest { entry: Some(entry), .. }) => {
+                let load = |pointer: SnapshotRef| state.load_at(partition, pointer.position);
+                return Ok(Claim { entry: Some(entry), snapshot: entry.snapshot.map(load).transpose()? });
+            }
+            // Of its first epochs none was committed: it begins as it began then.
+            Some(Manifest { from, .. }) => {
+                let load = |position| state.load_at(partition, position);
+                return Ok(Claim { entry: None, snapshot: from.map(load).transpose()? });
+            }
+            None => {}
+        }
+        let snapshot = state.load(partition)?;
+        if snapshot.is_none() && self.ledger.shared && !self.ledger.bootstrap && self.has_results(partition) {
+            let what = format!(
+                "there are results of partition {partition}, but the state directory {} does not say how far they go: \
+                 `run --bootstrap` goes on from the source's start and may write some of them again",
+                state.dir().display()
+            );
+            return Err(Error::new(Kind::State, what));
+        }
+        Ok(Claim { entry: None, snapshot })
+    }
+
+    fn initial_weights(&self) -> Result<Option<Vec<u8>>> {
+        self.ledger.state.initial_weights()
+    }
+}
+
+struct FilesCommit {
+    sinks: Vec<(Stream, FileSink)>,
+    state: SnapshotDir,
+    shared: bool,
+    /// What the manifests say is there.
+    committed: BTreeMap<i32, BTreeMap<String, CommittedLen>>,
+    locks: Locks,
+}
+
+impl FilesCommit {
+    fn write(&mut self, epoch: &CommitBatch) -> Result<()> {
+        fail::fail_point!("ledger.begin", |_| std::process::abort());
+        for (partition, stream, rows) in &epoch.results {
+            if let Some((_, sink)) = self.sinks.iter_mut().find(|(of, _)| of == stream) {
+                sink.write(*partition, rows)?;
+            }
+        }
+        fail::fail_point!("ledger.produced", |_| std::process::abort());
+        for (_, sink) in &mut self.sinks {
+            sink.sync()?;
+        }
+        epoch.chunks.iter().try_for_each(|chunk| self.write_chunk(chunk))?;
+        fail::fail_point!("ledger.offsets", |_| std::process::abort());
+        let mut staged = Vec::new();
+        for (&partition, &entry) in &epoch.entries {
+            let outputs = self.extents(partition)?;
+            let manifest = Manifest { version: MANIFEST_VERSION, entry: Some(entry), from: None, outputs };
+            let file = manifest.stage(self.state.dir(), partition)?;
+            staged.push((partition, manifest.outputs, file));
+        }
+        fail::fail_point!("ledger.commit", |_| std::process::abort());
+        // All is on the disk: what is left are renames. A disk that is full has shown it before the first.
+        epoch
+            .chunks
+            .iter()
+            .filter(|chunk| chunk.is_last())
+            .try_for_each(|chunk| self.name_snapshot(chunk))?;
+        for (partition, outputs, manifest) in staged {
+            let fail = || format!("cannot replace the manifest of partition {partition}");
+            manifest.publish().or_fail(Kind::Io, fail)?;
+            self.committed.insert(partition, outputs);
+        }
+        fail::fail_point!("ledger.committed", |_| std::process::abort());
+        Ok(())
+    }
+
+    fn extents(&mut self, partition: i32) -> Result<BTreeMap<String, CommittedLen>> {
+        let extents = self.sinks.iter_mut();
+        extents.map(|(stream, sink)| Ok((stream.name().to_owned(), sink.offset_range(partition)?))).collect()
+    }
+
+    /// Writes a chunk at its place beside the snapshot's name.
+    fn write_chunk(&self, chunk: &Chunk) -> Result<()> {
+        let path = self.state.path(chunk.snapshot.partition, chunk.snapshot.position);
+        let beside = path.with_extension("snapshot.tmp");
+        let fail = || format!("cannot write {}", path.display());
+        let write = || -> std::io::Result<()> {
+            let mut file =
+                File::options().create(true).truncate(chunk.index == 0).write(true).open(&beside)?;
+            file.seek(SeekFrom::Start(place(chunk.index)))?;
+            file.write_all(&chunk.encode())?;
+            // Each in its turn: the last one alone would take long to reach the disk.
+            file.sync_data()
+        };
+        write().or_fail(Kind::State, fail)
+    }
+
+    /// Gives a snapshot its name, with its last chunk.
+    fn name_snapshot(&self, chunk: &Chunk) -> Result<()> {
+        let path = self.state.path(chunk.snapshot.partition, chunk.snapshot.position);
+        let fail = || format!("cannot write {}", path.display());
+        fs::rename(path.with_extension("snapshot.tmp"), &path).or_fail(Kind::State, fail)?;
+        File::open(self.state.dir()).and_then(|dir| dir.sync_all()).or_fail(Kind::State, fail)
+    }
+
+    /// Takes all outputs back to what is committed.
+    fn roll_back(&mut self, partitions: &[i32]) -> Result<()> {
+        for partition in partitions {
+            let committed = self.committed.get(partition).cloned().unwrap_or_default();
+            for (stream, sink) in &mut self.sinks {
+                let to = committed.get(stream.name()).copied();
+                let to =
+                    to.ok_or_else(|| Error::new(Kind::Sink, format!("partition {partition} has not begun")));
+                sink.rewind(*partition, to?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the disk is full: somebody may make room.
+fn is_full(error: &Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        if matches!(kind, Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+impl Commit for FilesCommit {
+    fn begin(&mut self, partition: i32, entry: Option<&Checkpoint>) -> Result<()> {
+        // A file read from its beginning writes its results anew; a topic may have been read before.
+        let resume = entry.is_some() || self.shared || self.state.has(partition)?;
+        for (_, sink) in &mut self.sinks {
+            sink.begin(partition, resume)?;
+        }
+        let manifest = read_manifest(self.state.dir(), partition)?;
+        if let (Some(manifest), true) = (&manifest, resume) {
+            for (stream, sink) in &mut self.sinks {
+                // A stream that was not written before begins with what is there.
+                if let Some(&offset_range) = manifest.outputs.get(stream.name()) {
+                    sink.rewind(partition, offset_range)?;
+                }
+            }
+        }
+        let outputs = self.extents(partition)?;
+        if entry.is_none() {
+            // What is there now has to be told from what a first epoch leaves that is not committed.
+            let from = match manifest {
+                Some(manifest) => manifest.from,
+                None => self.state.load(partition)?.map(|snapshot| snapshot.position),
+            };
+            let manifest =
+                Manifest { version: MANIFEST_VERSION, entry: None, from, outputs: outputs.clone() };
+            let staged = manifest.stage(self.state.dir(), partition)?;
+            staged.publish().or_fail(Kind::State, || format!("cannot begin partition {partition}"))?;
+        }
+        self.committed.insert(partition, outputs);
+        Ok(())
+    }
+
+    fn attempt(&mut self, epoch: &CommitBatch) -> Result<CommitOutcome> {
+        let written = self.write(epoch);
+        match written {
+            Ok(()) => {
+                for chunk in epoch.chunks.iter().filter(|chunk| chunk.is_last()) {
+                    self.state.forget_replaced(chunk.snapshot.partition, chunk.snapshot.position)?;
+                }
+                Ok(CommitOutcome::Committed)
+            }
+            Err(error) if is_full(&error) => {
+                let mut touched: Vec<i32> = epoch.results.iter().map(|(partition, ..)| *partition).collect();
+                touched.sort_unstable();
+                touched.dedup();
+                self.roll_back(&touched)?;
+                Ok(CommitOutcome::Aborted(error.to_string()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn settle(&mut self, partitions: &[i32]) -> Result<BTreeMap<i32, Checkpoint>> {
+        let mut entries = BTreeMap::new();
+        for &partition in partitions {
+            let manifest = read_manifest(self.state.dir(), partition)?;
+            entries.extend(manifest.and_then(|manifest| manifest.entry).map(|entry| (partition, entry)));
+        }
+        Ok(entries)
+    }
+
+    fn release(&mut self, partition: i32) -> Result<()> {
+        // What is beyond the last commit goes before anybody else has the partition.
+        if self.committed.contains_key(&partition) {
+            self.roll_back(&[partition])?;
+        }
+        self.committed.remove(&partition);
+        self.sinks.iter_mut().for_each(|(_, sink)| sink.release(partition));
+        self.locks.lock().unwrap_or_else(PoisonError::into_inner).remove(&partition);
+        Ok(())
+    }
+}

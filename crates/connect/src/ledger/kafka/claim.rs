@@ -1,0 +1,171 @@
+//! A partition claimed from Kafka: what is committed of it, once nobody's transaction is open on it any more.
+//! It must not commit; it ends what others have left open.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, DefaultConsumerContext};
+use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer};
+use tickcast_stream::error::{Error, Kind, OrFail, Result, Retry};
+use tickcast_stream::ledger::{Checkpoint, Claim, Recover};
+
+use super::state::StateTopic;
+use super::transactions::{CALL, KafkaLedger};
+use crate::kafka::{Group, client_config, create, grow_topic, partitions_of};
+
+/// A claim that waits longer for somebody's open transaction ends it.
+const UNSTABLE: Duration = Duration::from_secs(1);
+/// After this the caller has other things to do; it comes again.
+const CLAIM: Duration = Duration::from_secs(3);
+
+/// The reading half.
+pub(super) struct KafkaRecover {
+    ledger: KafkaLedger,
+    state: StateTopic,
+    /// Partitions whose last writer's transactions were ended in a claim that is not through yet.
+    ended: BTreeSet<i32>,
+    /// Partitions that topics were seen to have.
+    counts: BTreeMap<String, i32>,
+}
+
+impl KafkaRecover {
+    pub fn new(ledger: &KafkaLedger) -> Self {
+        let state = StateTopic::new(&ledger.client, &ledger.state);
+        KafkaRecover { state, ledger: ledger.clone(), ended: BTreeSet::new(), counts: BTreeMap::new() }
+    }
+
+    /// What is committed, once nobody's transaction is open on the partition any more. Errors: `Retry::Later` until then.
+    fn committed(&mut self, partition: i32) -> Result<Option<Checkpoint>> {
+        let began = Instant::now();
+        loop {
+            let ledger = &self.ledger;
+            match ledger.group.committed(&ledger.offsets, &[partition], UNSTABLE) {
+                Ok(list) => {
+                    self.ended.remove(&partition);
+                    return Ok(ledger.notes(&list)?.remove(&partition).map(|note| note.entry));
+                }
+                Err(error) if began.elapsed() > CLAIM => {
+                    let what = format!(
+                        "cannot read yet what group {} has committed of partition {partition}",
+                        ledger.group_id
+                    );
+                    return Err(Error::transient(Kind::State, what).because(error));
+                }
+                Err(error) => {
+                    tracing::debug!(%error, partition, "what is committed is not known yet");
+                    if self.ended.insert(partition) {
+                        self.end_predecessor(partition);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends the open transaction of whoever wrote last of this partition: it has died, or has been cut off. Otherwise
+    /// the broker would wait for the transaction's time-out.
+    fn end_predecessor(&self, partition: i32) {
+        let ledger = &self.ledger;
+        let mut config = client_config(&ledger.client, &[("group.id", &ledger.group_id)]);
+        config.set("isolation.level", "read_uncommitted").set("enable.auto.commit", "false");
+        let writer = || -> Result<Option<String>> {
+            let consumer: BaseConsumer = create(&config, DefaultConsumerContext)?;
+            let list = Group::committed(&consumer, &ledger.offsets, &[partition], CALL);
+            let list = list.or_fail(Kind::State, || "cannot read the last commit")?;
+            Ok(ledger.notes(&list)?.remove(&partition).map(|note| note.writer))
+        };
+        let end = |id: &str| -> Result<()> {
+            let config = client_config(&ledger.client, &[("transactional.id", id)]);
+            let producer: BaseProducer = create(&config, DefaultProducerContext)?;
+            producer.init_transactions(CALL).or_fail(Kind::State, || "cannot take over its transactions")
+        };
+        match writer() {
+            Ok(Some(id)) if id != ledger.id => {
+                tracing::info!(
+                    partition,
+                    writer = id,
+                    "ending the open transaction of who had the partition"
+                );
+                if let Err(error) = end(&id) {
+                    tracing::warn!(%error, partition, "cannot end it; waiting for its time-out");
+                }
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, partition, "cannot tell who had the partition"),
+        }
+    }
+
+    /// Partitions may have been added to the source since the topics were made.
+    fn grow_topics(&mut self, partition: i32) -> Result<()> {
+        let topics: Vec<String> = self.ledger.written().map(str::to_owned).collect();
+        for topic in topics {
+            if self.counts.get(&topic).is_some_and(|count| *count > partition) {
+                continue;
+            }
+            let Some(count) = partitions_of(self.state.consumer()?, &topic, &self.ledger.client.brokers)?
+            else {
+                continue;
+            };
+            if count <= partition {
+                tracing::info!(topic, partitions = partition + 1, "the source has grown: adding partitions");
+                grow_topic(&self.ledger.client, &topic, partition + 1)?;
+            } else {
+                self.counts.insert(topic, count);
+            }
+        }
+        Ok(())
+    }
+
+    /// The first topic in which a reader finds results of a partition. Those of a transaction that was never committed are
+    /// in the log too, and no results.
+    fn with_results(&self, partition: i32) -> Result<Option<&str>> {
+        for (_, topic) in &self.ledger.topics {
+            if self.state.has_records(topic, partition)? {
+                return Ok(Some(topic));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Recover for KafkaRecover {
+    fn take_over(&mut self, partition: i32) -> Result<Option<Checkpoint>> {
+        self.grow_topics(partition)?;
+        self.committed(partition)
+    }
+
+    fn claim(&mut self, partition: i32) -> Result<Claim> {
+        let claimed = self.claim_now(partition);
+        if claimed.as_ref().is_err_and(|error| error.retry == Retry::Later) {
+            // A consumer does not see partitions that were added since it looked first; a new one does.
+            self.state = StateTopic::new(&self.ledger.client, &self.ledger.state);
+        }
+        claimed
+    }
+}
+
+impl KafkaRecover {
+    fn claim_now(&mut self, partition: i32) -> Result<Claim> {
+        let entry = self.take_over(partition)?;
+        if let Some(entry) = entry {
+            let snapshot = entry.snapshot.map(|named| self.state.load(partition, Some(named))).transpose()?;
+            return Ok(Claim { entry: Some(entry), snapshot: snapshot.flatten() });
+        }
+        let group = &self.ledger.group_id;
+        let snapshot = self.state.load(partition, None)?;
+        match self.with_results(partition)? {
+            Some(topic) if !self.ledger.bootstrap => Err(Error::new(
+                Kind::State,
+                format!(
+                    "topic {topic} has results of partition {partition}, but group {group} does not say how far they go \
+                     (its offsets may have expired, or it is another group): `run --bootstrap` goes on from {} and may \
+                     write some of them again",
+                    match &snapshot {
+                        Some(snapshot) => format!("the newest snapshot, at position {}", snapshot.position),
+                        None => "the source's start".to_owned(),
+                    }
+                ),
+            )),
+            _ => Ok(Claim { entry: None, snapshot }),
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Opens both halves of the ledger.
+//! It must not read or commit.
+
+use tickcast_stream::error::Result;
+use tickcast_stream::ledger::{Commit, Recover};
+
+use super::claim::KafkaRecover;
+use super::commit::KafkaCommit;
+use super::transactions::KafkaLedger;
+
+impl KafkaLedger {
+    /// Opens both halves; whatever an earlier life of this instance had left open is ended. Errors: `Retry::Later` while no
+    /// broker answers.
+    pub fn open(&self) -> Result<(Box<dyn Recover>, Box<dyn Commit>)> {
+        let writer = KafkaCommit::open(self)?;
+        let reader = KafkaRecover::new(self);
+        Ok((Box::new(reader), Box::new(writer)))
+    }
+}

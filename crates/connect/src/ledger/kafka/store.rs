@@ -1,0 +1,35 @@
+//! A state topic for delivery at least once: states go there as they come, and the newest is what a partition goes on from.
+//! It must not know what is committed.
+
+use tickcast_stream::error::Result;
+use tickcast_stream::ledger::{Snapshot, SnapshotStore};
+
+use super::state::{StateTopic, StateWriter};
+use crate::spec::KafkaTopicSpec;
+
+/// A topic that snapshots go to.
+pub struct StateTopicStore {
+    reader: StateTopic,
+    writer: StateWriter,
+}
+
+impl StateTopicStore {
+    /// Errors: `State`, when a client cannot be made.
+    pub fn open(spec: &KafkaTopicSpec) -> Result<Self> {
+        let KafkaTopicSpec { client, topic } = spec;
+        Ok(StateTopicStore {
+            reader: StateTopic::new(client, topic),
+            writer: StateWriter::open(client, topic)?,
+        })
+    }
+}
+
+impl SnapshotStore for StateTopicStore {
+    fn save(&self, snapshot: &Snapshot) -> Result<()> {
+        self.writer.save(snapshot)
+    }
+
+    fn newest(&self, partition: i32) -> Result<Option<Snapshot>> {
+        self.reader.load(partition, None)
+    }
+}

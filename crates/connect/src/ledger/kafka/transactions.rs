@@ -1,0 +1,86 @@
+//! Kafka as the ledger: results, snapshots and the group's offsets in one transaction.
+//! It must not decide what is in an epoch, nor when to try again.
+//!
+//! An offset's metadata is the entry. What a zombie sends is refused by the group: every transaction carries the metadata
+//! of the generation in which its consumer got its partitions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use serde::{Deserialize, Serialize};
+use tickcast_stream::error::{Error, Kind, OrFail, Result};
+use tickcast_stream::ledger::Checkpoint;
+use tickcast_stream::message::Stream;
+
+use crate::kafka::Group;
+use crate::spec::KafkaClientSpec;
+
+/// How long one call to librdkafka may take, and how long one step may be tried again.
+pub(super) const CALL: Duration = Duration::from_secs(5);
+pub(super) const STEP: Duration = Duration::from_secs(20);
+
+/// Where a pipeline's results, states and offsets are.
+#[derive(Clone)]
+pub struct KafkaLedger {
+    pub client: KafkaClientSpec,
+    pub topics: Vec<(Stream, String)>,
+    pub state: String,
+    /// The topic whose partitions the group's offsets are of: the source's, or for other sources the state's.
+    pub offsets: String,
+    /// The source's consumer, or one that never joins.
+    pub group: Arc<dyn Group>,
+    pub group_id: String,
+    /// Names this instance's transactions.
+    pub id: String,
+    /// Whether another consumer of the group may have other partitions. Otherwise a second instance is a mistake.
+    pub shared: bool,
+    /// Begin anew where there are results and nobody remembers how far they go.
+    pub bootstrap: bool,
+}
+
+/// What the metadata of an offset says.
+#[derive(Serialize, Deserialize)]
+pub(super) struct OffsetMetadata {
+    pub version: u32,
+    pub writer: String,
+    pub entry: Checkpoint,
+}
+
+pub(super) const NOTE_VERSION: u32 = 1;
+
+impl KafkaLedger {
+    /// What is committed of a partition by the metadata of its offset; an offset without ours says nothing.
+    pub(super) fn notes(&self, list: &TopicPartitionList) -> Result<BTreeMap<i32, OffsetMetadata>> {
+        let mut notes = BTreeMap::new();
+        for element in list.elements() {
+            if !matches!(element.offset(), Offset::Offset(_)) || element.metadata().is_empty() {
+                continue;
+            }
+            let Ok(note) = serde_json::from_str::<OffsetMetadata>(element.metadata()) else { continue };
+            if note.version != NOTE_VERSION {
+                let what = format!(
+                    "the commits of group {} are of format version {}, which this tickcast does not read",
+                    self.group_id, note.version
+                );
+                return Err(Error::new(Kind::State, what));
+            }
+            notes.insert(element.partition(), note);
+        }
+        Ok(notes)
+    }
+
+    /// What is committed of a partition now.
+    pub fn entry(&self, partition: i32) -> Result<Option<Checkpoint>> {
+        let list = self.group.committed(&self.offsets, &[partition], STEP);
+        let list = list.or_fail(Kind::State, || {
+            format!("cannot read what group {} has committed of partition {partition}", self.group_id)
+        })?;
+        Ok(self.notes(&list)?.remove(&partition).map(|note| note.entry))
+    }
+
+    pub(super) fn written(&self) -> impl Iterator<Item = &str> {
+        self.topics.iter().map(|(_, topic)| topic.as_str()).chain([self.state.as_str()])
+    }
+}

@@ -1,0 +1,169 @@
+//! Kafka topics as sinks, each record on the partition of the input it came from.
+//! It must not time out by itself: while the broker is away records wait, and the pipeline with them.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use rdkafka::client::ClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Message, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use tickcast_stream::error::{Error, Kind, Result};
+use tickcast_stream::message::Stream;
+use tickcast_stream::runtime::RetryPolicy;
+use tickcast_stream::sink::Sink;
+use tickcast_stream::table::Table;
+
+use super::kafka_records::for_each_record;
+use super::kind::{Home, SinkKind};
+use crate::kafka::{client_config, create};
+use crate::spec::{KafkaClientSpec, KafkaTopicSpec};
+use crate::table::kafka_table;
+
+/// One attempt to get everything to the broker.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// Keeps the first delivery that failed for good.
+#[derive(Default, Clone)]
+struct Deliveries {
+    failed: Arc<Mutex<Option<String>>>,
+}
+
+impl Deliveries {
+    fn check(&self, topic: &str) -> Result<()> {
+        match self.failed.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            Some(cause) => {
+                Err(Error::new(Kind::Sink, format!("cannot write to topic {topic}")).because(cause.clone()))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl ClientContext for Deliveries {
+    fn error(&self, error: KafkaError, reason: &str) {
+        // What lasts is told by who waits for it.
+        tracing::debug!(%error, reason, "kafka sink");
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, message)) = result {
+            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            failed.get_or_insert_with(|| format!("partition {}: {error}", message.partition()));
+        }
+    }
+}
+
+impl SinkKind for KafkaTopicSpec {
+    fn home(&self) -> Option<Home<'_>> {
+        Some(Home::Cluster(&self.client.brokers))
+    }
+
+    fn table(&self, stream: Stream, schema: SchemaRef) -> Result<Table> {
+        Ok(kafka_table(self, stream, schema))
+    }
+
+    fn open(&self, stream: Stream, patience: &RetryPolicy) -> Result<Box<dyn Sink>> {
+        Ok(Box::new(KafkaSink::open(&self.client, &self.topic, stream, patience.clone())?))
+    }
+
+    fn topic(&self) -> Option<&KafkaTopicSpec> {
+        Some(self)
+    }
+}
+
+struct KafkaSink {
+    producer: ThreadedProducer<Deliveries>,
+    deliveries: Deliveries,
+    topic: String,
+    stream: Stream,
+    patience: RetryPolicy,
+}
+
+impl KafkaSink {
+    /// Errors: `Sink`, when librdkafka refuses the properties. The broker need not answer yet.
+    fn open(client: &KafkaClientSpec, topic: &str, stream: Stream, patience: RetryPolicy) -> Result<Self> {
+        let defaults = [
+            ("enable.idempotence", "true"),
+            ("message.timeout.ms", "0"),
+            ("linger.ms", "5"),
+            ("compression.type", "zstd"),
+        ];
+        let deliveries = Deliveries::default();
+        let producer = create(&client_config(client, &defaults), deliveries.clone())?;
+        Ok(KafkaSink { producer, deliveries, topic: topic.to_owned(), stream, patience })
+    }
+
+    fn send(
+        &self,
+        partition: i32,
+        key: Option<&[u8]>,
+        value: &[u8],
+        headers: Option<OwnedHeaders>,
+    ) -> Result<()> {
+        let mut record: BaseRecord<'_, [u8], [u8]> =
+            BaseRecord::to(&self.topic).partition(partition).payload(value);
+        record.key = key;
+        record.headers = headers;
+        let mut record = Some(record);
+        self.patience.until(&|| self.away(), &mut || {
+            let Some(next) = record.take() else { return Ok(true) };
+            match self.producer.send(next) {
+                Ok(()) => Ok(true),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    // Back-pressure: the broker is slower than we are.
+                    self.deliveries.check(&self.topic)?;
+                    std::thread::sleep(Duration::from_millis(10));
+                    record = Some(back);
+                    Ok(false)
+                }
+                Err((error, _)) => {
+                    let what = format!("cannot write to topic {} partition {partition}", self.topic);
+                    Err(Error::new(Kind::Sink, what).because(error))
+                }
+            }
+        })
+    }
+
+    fn away(&self) -> String {
+        format!("the broker does not take the records of topic {}", self.topic)
+    }
+}
+
+impl Sink for KafkaSink {
+    fn begin(&mut self, _: i32, _: bool) -> Result<()> {
+        Ok(())
+    }
+
+    fn write(&mut self, partition: i32, rows: &RecordBatch) -> Result<()> {
+        self.deliveries.check(&self.topic)?;
+        for_each_record(self.stream, rows, &mut |record| {
+            self.send(partition, record.key, record.value, record.headers)
+        })
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        // The producer sends by itself, within `linger.ms`.
+        self.deliveries.check(&self.topic)
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        self.patience.until(&|| self.away(), &mut || {
+            self.deliveries.check(&self.topic)?;
+            match self.producer.flush(FLUSH) {
+                Ok(()) => Ok(true),
+                Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::OperationTimedOut) => {
+                    Ok(false)
+                }
+                Err(error) => Err(Error::new(Kind::Sink, self.away()).because(error)),
+            }
+        })?;
+        self.deliveries.check(&self.topic)
+    }
+}

@@ -1,0 +1,58 @@
+//! Results as Kafka records: a forecast or score as JSON under its series' name, a reject as it came in, with headers.
+//! It must not send them.
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{Int32Type, Int64Type};
+use arrow::record_batch::RecordBatch;
+use rdkafka::message::{Header, OwnedHeaders};
+use tickcast_stream::error::Result;
+use tickcast_stream::message::Stream;
+use tickcast_stream::record::{json_lines, lines};
+
+/// One record to send.
+pub struct Outgoing<'a> {
+    pub key: Option<&'a [u8]>,
+    pub value: &'a [u8],
+    pub headers: Option<OwnedHeaders>,
+}
+
+/// Hands every row of a stream's batch on as a record, in order. Errors: those of `send`.
+pub fn for_each_record(
+    stream: Stream,
+    rows: &RecordBatch,
+    send: &mut dyn FnMut(Outgoing<'_>) -> Result<()>,
+) -> Result<()> {
+    if stream == Stream::Rejects {
+        return for_each_reject(rows, send);
+    }
+    let bytes = json_lines(rows)?;
+    let series = rows.column(0).as_string::<i32>();
+    for (row, line) in lines(&bytes).enumerate() {
+        let key = series.is_valid(row).then(|| series.value(row).as_bytes());
+        send(Outgoing { key, value: &bytes[line], headers: None })?;
+    }
+    Ok(())
+}
+
+fn for_each_reject(rows: &RecordBatch, send: &mut dyn FnMut(Outgoing<'_>) -> Result<()>) -> Result<()> {
+    let value = rows.column(0).as_binary::<i32>();
+    let text = |column: usize| rows.column(column).as_string::<i32>();
+    let (reason, detail, topic) = (text(1), text(2), text(3));
+    let from = rows.column(4).as_primitive::<Int32Type>();
+    let offset = rows.column(5).as_primitive::<Int64Type>();
+    for row in 0..rows.num_rows() {
+        let (from, offset) = (from.value(row).to_string(), offset.value(row).to_string());
+        let headers: [(&str, &str); 5] = [
+            ("reason", reason.value(row)),
+            ("detail", detail.value(row)),
+            ("topic", topic.value(row)),
+            ("partition", &from),
+            ("offset", &offset),
+        ];
+        let headers = headers.into_iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+            headers.insert(Header { key, value: Some(value) })
+        });
+        send(Outgoing { key: None, value: value.value(row), headers: Some(headers) })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,179 @@
+//! Framing: the bytes of a CSV or NDJSON stream cut into records.
+//! It must not know where the bytes come from, nor decode a record.
+//!
+//! A record ends at a newline (or `\r\n`), in CSV only outside double quotes; the last one may end with the stream. Blank
+//! lines are no records. A byte order mark at the start is skipped. Of a record that is too large one byte more than is
+//! allowed is kept, so that decoding rejects it; the next record starts behind the next newline, quoted or not.
+
+use std::io::{self, BufRead};
+
+use crate::decode::MAX_RECORD_BYTES;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// Where a record ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// At every newline.
+    Lines,
+    /// At a newline outside double quotes.
+    Csv,
+}
+
+/// The records of a stream of bytes, one after the other.
+pub struct Frames<R> {
+    reader: R,
+    framing: Framing,
+    at_start: bool,
+}
+
+impl<R: BufRead> Frames<R> {
+    pub fn new(reader: R, framing: Framing) -> Self {
+        Frames { reader, framing, at_start: true }
+    }
+
+    pub fn get_ref(&self) -> &R {
+        &self.reader
+    }
+
+    /// The next record without its newline; none at the end.
+    pub fn next_frame(&mut self) -> io::Result<Option<Vec<u8>>> {
+        loop {
+            let mut frame = self.read_frame()?;
+            if frame.is_empty() {
+                return Ok(None);
+            }
+            if std::mem::take(&mut self.at_start) && frame.starts_with(BYTE_ORDER_MARK) {
+                frame.drain(..BYTE_ORDER_MARK.len());
+            }
+            if frame.ends_with(b"\n") {
+                frame.pop();
+                if frame.ends_with(b"\r") {
+                    frame.pop();
+                }
+            }
+            if !frame.trim_ascii().is_empty() {
+                frame.truncate(MAX_RECORD_BYTES + 1);
+                return Ok(Some(frame));
+            }
+        }
+    }
+
+    /// The next record with its newline, if it has one; empty at the end.
+    fn read_frame(&mut self) -> io::Result<Vec<u8>> {
+        // A mark and `\r\n` may come with a record of full size.
+        let limit = MAX_RECORD_BYTES + BYTE_ORDER_MARK.len() + 2;
+        let mut frame = Vec::new();
+        let mut open_quote = false;
+        loop {
+            let known = frame.len();
+            let mut rest = io::Read::take(&mut self.reader, (limit - known) as u64);
+            let read = rest.read_until(b'\n', &mut frame)?;
+            if !frame.ends_with(b"\n") {
+                if frame.len() == limit {
+                    self.reader.skip_until(b'\n')?;
+                }
+                return Ok(frame);
+            }
+            if self.framing == Framing::Csv {
+                open_quote = leaves_quote_open(&frame[known..], open_quote);
+            }
+            if !open_quote || read == 0 || frame.len() == limit {
+                return Ok(frame);
+            }
+        }
+    }
+}
+
+/// Whether the next line goes on inside double quotes. As in arrow's reader, quotes only open at the start of a field.
+fn leaves_quote_open(line: &[u8], open: bool) -> bool {
+    #[derive(PartialEq)]
+    enum At {
+        FieldStart,
+        Field,
+        Quoted,
+        /// The quote may end the field or be the first half of a doubled one.
+        QuoteInQuoted,
+    }
+    if !open && !line.contains(&b'"') {
+        return false;
+    }
+    let mut at = if open { At::Quoted } else { At::FieldStart };
+    for byte in line {
+        at = match (at, byte) {
+            (At::FieldStart | At::QuoteInQuoted, b'"') => At::Quoted,
+            (At::Quoted, b'"') => At::QuoteInQuoted,
+            (At::Quoted, _) => At::Quoted,
+            // A lone `\r` ends a row for arrow's reader.
+            (_, b',' | b'\r' | b'\n') => At::FieldStart,
+            _ => At::Field,
+        };
+    }
+    at == At::Quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufReader;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn frames(bytes: &[u8], framing: Framing, chunk: usize) -> Vec<Vec<u8>> {
+        let mut frames = Frames::new(BufReader::with_capacity(chunk, bytes), framing);
+        std::iter::from_fn(|| frames.next_frame().unwrap()).collect()
+    }
+
+    fn texts(text: &str, framing: Framing) -> Vec<String> {
+        frames(text.as_bytes(), framing, 7)
+            .into_iter()
+            .map(|frame| String::from_utf8(frame).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn lines_end_at_newlines_and_blank_ones_are_no_records() {
+        let expected = ["a", "\"b", " c"];
+        assert_eq!(texts("\u{feff}a\r\n\n \t\r\n\"b\n c", Framing::Lines), expected);
+        assert_eq!(texts("", Framing::Lines), [""; 0]);
+        assert_eq!(texts("\n\n", Framing::Lines), [""; 0]);
+    }
+
+    #[test]
+    fn a_csv_record_goes_on_inside_quotes() {
+        let text = "a,\"x\ny\"\nb,5\" pipe\n\"he said \"\"\nhi\"\"\",c\nd,\"open\n";
+        let expected = ["a,\"x\ny\"", "b,5\" pipe", "\"he said \"\"\nhi\"\"\",c", "d,\"open"];
+        assert_eq!(texts(text, Framing::Csv), expected);
+    }
+
+    #[test]
+    fn a_record_that_is_too_large_is_cut_and_the_next_one_is_found() {
+        let full = "x".repeat(MAX_RECORD_BYTES);
+        let text = format!("{full}\r\n{full}y\n{full}yyyyyyyy\n\"{full}\n{full}\nlast");
+        let sizes = |framing| texts(&text, framing).iter().map(String::len).collect::<Vec<_>>();
+        let (all, cut) = (MAX_RECORD_BYTES, MAX_RECORD_BYTES + 1);
+        assert_eq!(sizes(Framing::Lines), [all, cut, cut, cut, all, 4]);
+        // The open quote takes the next line with it.
+        assert_eq!(sizes(Framing::Csv), [all, cut, cut, cut, 4]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_chunks_give_the_same_records(bytes in "[a\",\n\r ]{0,60}", chunk in 1_usize..20) {
+            for framing in [Framing::Lines, Framing::Csv] {
+                let whole = frames(bytes.as_bytes(), framing, 4096);
+                prop_assert_eq!(&frames(bytes.as_bytes(), framing, chunk), &whole);
+                let kept: usize = whole.iter().map(Vec::len).sum();
+                prop_assert!(kept <= bytes.len());
+            }
+        }
+
+        #[test]
+        fn random_bytes_are_framed(bytes in proptest::collection::vec(any::<u8>(), 0..200), chunk in 1_usize..20) {
+            for framing in [Framing::Lines, Framing::Csv] {
+                frames(&bytes, framing, chunk);
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What a source says of itself before it is read, and how it is opened.
+//! It must not know which sources there are.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use arrow::datatypes::Field;
+use tickcast_stream::error::Result;
+use tickcast_stream::source::Source;
+
+use super::kafka_history::Span;
+use crate::kafka::Group;
+use crate::spec::{KafkaClientSpec, WireFormat};
+
+/// What a source is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceTraits {
+    /// It ends by itself.
+    pub is_bounded: bool,
+    /// Others may read other partitions of it under the same name, and may have read before.
+    pub is_shared: bool,
+    /// It can be read again from a position.
+    pub is_replayable: bool,
+    /// A partition of which nothing is known has a past that is only learned.
+    pub has_past: bool,
+    /// What rejects call it: the topic, the file.
+    pub label: String,
+    /// What positions are positions of: a state must not go on in another input.
+    pub identity: String,
+    /// The wire format of its records, where the source says it and not the pipeline file.
+    pub format: Option<WireFormat>,
+}
+
+/// What a source knows of its records before it is read.
+#[derive(Debug, Clone, Default)]
+pub struct SourceSchema {
+    /// The column names of CSV records.
+    pub header: Option<Vec<String>>,
+    /// The fields of records that carry their types.
+    pub fields: Option<Vec<Field>>,
+}
+
+/// How a source is opened; nothing of it can be seen in what comes out.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OpenOptions {
+    /// Records of one batch, at most; none: the source's own choice.
+    pub batch_records: Option<usize>,
+}
+
+/// A source, ready to be read.
+pub struct OpenSource {
+    /// The source itself.
+    pub source: Box<dyn Source>,
+    /// What it knows of its records.
+    pub known: SourceSchema,
+    /// Its place in its consumer group, for commits in its name.
+    pub group: Option<Arc<dyn Group>>,
+}
+
+impl OpenSource {
+    /// A source that is in no group and knows nothing of its records.
+    pub fn of(source: impl Source + 'static) -> Self {
+        OpenSource { source: Box::new(source), known: SourceSchema::default(), group: None }
+    }
+}
+
+/// A source's spec: says what the source is, and opens it.
+pub trait SourceKind: Debug + Send + Sync {
+    /// What the source is, without a look at it.
+    fn traits(&self) -> SourceTraits;
+
+    /// What the source knows of its records, where that can be asked without reading it up. Errors: `Source`.
+    fn known(&self) -> Result<SourceSchema> {
+        Ok(SourceSchema::default())
+    }
+
+    /// How many partitions it has. Errors: `Source`; `Retry::Later` while no broker answers.
+    fn partitions(&self) -> Result<i32>;
+
+    /// Opens it for a run. Errors: `Source`.
+    fn open(&self, options: OpenOptions) -> Result<OpenSource>;
+
+    /// Opens its past, from the beginning to the end it has now; of a topic the span alone. It joins no group and leaves no
+    /// trace. Errors: `Source`.
+    fn open_history(&self, span: Span) -> Result<OpenSource>;
+
+    /// How its cluster is reached, where it has one.
+    fn client(&self) -> Option<&KafkaClientSpec> {
+        None
+    }
+}

@@ -1,0 +1,210 @@
+//! What a forecaster is asked for, checked and defaulted: its target, horizons, seasons, experts and network.
+//! It must not know the pipeline file that it comes from.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tickcast_model::{Activation, BETAS, CellKind, HUBER_DELTA, Loss, LrSchedule, Optimizer, OptimizerRule};
+
+pub use crate::experts::ExpertKind;
+
+#[derive(Debug, Clone, Serialize)]
+pub struct ForecastSpec {
+    /// One of the selected columns.
+    pub target: String,
+    /// Selected columns that the experts see, the target among them first.
+    pub features: Vec<String>,
+    /// Ascending, distinct, each >= 1, in windows.
+    pub horizons: Vec<u32>,
+    /// Windows in a season.
+    pub season: Option<u32>,
+    /// Windows in a week, where it is a season beside that: the calendar has the day of the week, and windows are shorter.
+    pub week: Option<u32>,
+    pub calendar: Vec<Calendar>,
+    /// Interval levels, ascending, each in (0, 1).
+    pub levels: Vec<f64>,
+    pub model: LearnerSpec,
+    pub experts: Vec<ExpertKind>,
+    pub mixture: MixtureRule,
+    pub correction: Correction,
+    /// Whether the network also gives the probability of a rise.
+    pub direction: bool,
+}
+
+const DAY_US: i64 = 86_400_000_000;
+const WEEK_US: i64 = 7 * DAY_US;
+/// Of five minutes.
+const LONGEST_WEEK: u32 = 2016;
+
+impl ForecastSpec {
+    /// The defaults for a target: one window ahead, a 90 % interval, every expert, no season.
+    pub fn new(target: impl Into<String>) -> Self {
+        let target = target.into();
+        ForecastSpec {
+            features: vec![target.clone()],
+            target,
+            horizons: vec![1],
+            season: None,
+            week: None,
+            calendar: Vec::new(),
+            levels: vec![0.9],
+            model: LearnerSpec::default(),
+            experts: ExpertKind::ALL.to_vec(),
+            mixture: MixtureRule::Boa,
+            correction: Correction::PTracker,
+            direction: false,
+        }
+    }
+}
+
+/// Windows in a week, where the calendar has the day of the week and windows are shorter than a day: weekdays and weekends
+/// then have days of their own. None for so many that a series could not remember them.
+pub fn week_of(calendar: &[Calendar], size_us: i64) -> Option<u32> {
+    let windows = u32::try_from(WEEK_US / size_us.max(1)).ok()?;
+    let is_whole = size_us < DAY_US && WEEK_US % size_us.max(1) == 0;
+    (calendar.contains(&Calendar::DayOfWeek) && is_whole && windows <= LONGEST_WEEK).then_some(windows)
+}
+
+/// The column suffix of a level, exact to its last digit: 0.9 -> `90`, 0.995 -> `99_5`, 0.05 -> `5`.
+pub fn level_label(level: f64) -> String {
+    let text = level.to_string();
+    let digits = text.strip_prefix("0.").unwrap_or(&text);
+    let (percent, rest) = digits.split_at(digits.len().min(2));
+    let percent = format!("{percent:0<2}");
+    let percent = if let Some(one) = percent.strip_prefix('0') { one } else { &percent };
+    if rest.is_empty() { percent.to_string() } else { format!("{percent}_{rest}") }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all(deserialize = "snake_case"))]
+pub enum Calendar {
+    Hour,
+    DayOfWeek,
+    DayOfYear,
+}
+
+/// How intervals are corrected online.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Correction {
+    /// Wider by a step after a miss, narrower after a hit.
+    PTracker,
+    /// Other quantiles, as adaptive conformal inference with several steps side by side asks for.
+    Dtaci,
+}
+
+/// How experts are mixed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MixtureRule {
+    /// Bernstein online aggregation.
+    Boa,
+    /// Polynomially weighted averages with a learning rate each.
+    MlPoly,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct LearnerSpec {
+    pub cell: CellKind,
+    pub hidden: usize,
+    pub layers: usize,
+    /// Of the simple RNN; LSTM and GRU have theirs by definition.
+    pub activation: Activation,
+    /// Whether a linear path leads from the inputs past the cell to the outputs.
+    pub skip: bool,
+    /// Steps of truncated backpropagation, >= the longest horizon + 8 and >= the longest horizon + the stride.
+    pub bptt: usize,
+    /// Closed windows from one update to the next, >= 1.
+    pub stride: usize,
+    /// Random past windows learned again at each update, per live series.
+    pub replay: usize,
+    pub loss: Loss,
+    pub optimizer: Optimizer,
+    /// Longest gradient that is applied as it is, in its global norm, > 0.
+    pub clip: f32,
+    /// Decay of the averaged weights, in [0, 1).
+    pub ema: f32,
+    pub scope: Scope,
+    pub seed: u64,
+}
+
+/// Steps of truncated backpropagation beyond the longest horizon, so that a label that arrives now has a past.
+pub const BPTT_MARGIN: usize = 8;
+
+impl LearnerSpec {
+    /// Adam's learning rate.
+    pub const LR: f64 = 3e-4;
+
+    /// Steps of truncated backpropagation that this horizon and stride ask for at least, and never less than 32.
+    pub fn default_bptt(longest_horizon: usize, stride: usize) -> usize {
+        let with_past = longest_horizon + BPTT_MARGIN;
+        // A label waits up to stride - 1 windows for its update: its origin must still be in the window then.
+        let with_wait = longest_horizon + stride;
+        with_past.max(with_wait).max(32)
+    }
+}
+
+impl Default for LearnerSpec {
+    fn default() -> Self {
+        LearnerSpec {
+            cell: CellKind::Gru,
+            hidden: 32,
+            layers: 1,
+            activation: Activation::Tanh,
+            skip: true,
+            bptt: 32,
+            stride: 1,
+            replay: 2,
+            loss: Loss::Huber { delta: HUBER_DELTA },
+            optimizer: Optimizer {
+                rule: OptimizerRule::Adam { betas: BETAS },
+                lr: LearnerSpec::LR,
+                schedule: LrSchedule::Constant,
+            },
+            clip: 1.0,
+            ema: 0.995,
+            scope: Scope::Shared,
+            seed: 1,
+        }
+    }
+}
+
+/// Whose ticks train one network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all(deserialize = "snake_case"))]
+pub enum Scope {
+    /// All series of a partition.
+    Shared,
+    /// Each series its own.
+    Series,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_is_labelled_in_percent() {
+        let cases = [
+            (0.5, "50"),
+            (0.9, "90"),
+            (0.995, "99_5"),
+            (0.05, "5"),
+            (0.29, "29"),
+            (0.001, "0_1"),
+            (0.9999, "99_99"),
+        ];
+        for (level, label) in cases {
+            assert_eq!(level_label(level), label);
+        }
+    }
+
+    #[test]
+    fn the_week_is_a_season_where_its_days_are_asked_for_and_windows_divide_it() {
+        let days = [Calendar::Hour, Calendar::DayOfWeek];
+        let minutes = |minutes: i64| week_of(&days, minutes * 60_000_000);
+        assert_eq!([60, 30, 5].map(minutes), [Some(168), Some(336), Some(2016)]);
+        // A day or longer, no part of a week, too many to remember.
+        assert_eq!([24 * 60, 48 * 60, 11, 1].map(minutes), [None; 4]);
+        assert_eq!(week_of(&[Calendar::Hour], 3_600_000_000), None);
+    }
+}

@@ -1,0 +1,24 @@
+//! DataFusion's failures in our words.
+//! It must not hide the message at the root.
+
+use datafusion::error::DataFusionError;
+use tickcast_stream::error::{Error, Kind};
+
+/// DataFusion's failure in our words.
+pub fn failure(cause: DataFusionError) -> Error {
+    Error::new(Kind::Query, failure_text(&cause))
+}
+
+/// The message at the root, without the layers and backtraces around it.
+pub fn failure_text(cause: &DataFusionError) -> String {
+    let root = cause.find_root();
+    let text = match root {
+        DataFusionError::SQL(cause, _) => cause.to_string(),
+        DataFusionError::Plan(text) | DataFusionError::Execution(text) => text.clone(),
+        _ => root.to_string(),
+    };
+    match text.split_once(DataFusionError::BACK_TRACE_SEP) {
+        Some((message, _)) => message.to_owned(),
+        None => text,
+    }
+}

@@ -1,0 +1,125 @@
+//! One open window: its rows, folded into aggregate states at fixed row counts.
+//! It must not know when it closes. How rows were batched on arrival cannot be seen in its result.
+//!
+//! Many accumulators round differently when the same rows come in other batches, or when a state is taken out
+//! and merged back. So both happen at row counts that depend on the rows alone: rows wait in `pending` until
+//! there are [`fold_at`] of them, then one accumulator merges the state so far and takes exactly those rows.
+//! A snapshot is the state of the last fold and the rows since: taking one moves no bit.
+
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::compute::concat_batches;
+use arrow::record_batch::RecordBatch;
+use datafusion::logical_expr::EmitTo;
+use indexmap::IndexSet;
+use tickcast_stream::error::{Kind, OrFail, Result};
+
+use super::plan::{Aggregate, Aggregation};
+
+/// At least this many rows are folded at once.
+const FOLD_ROWS: usize = 8192;
+
+/// A series of the partition: its place in the order in which the partition first saw them.
+pub type SeriesId = u32;
+
+/// The rows of one open window.
+#[derive(Debug, Default, Clone)]
+pub struct OpenWindow {
+    /// The series with rows in this window, in the order of their first: the groups.
+    pub series: IndexSet<SeriesId>,
+    /// One entry an aggregate: its state over the groups of the last fold; empty before it.
+    pub states: Vec<Vec<ArrayRef>>,
+    /// Groups in `states`.
+    pub folded_groups: usize,
+    /// Rows since the last fold, in order, and their groups.
+    pub pending: Vec<RecordBatch>,
+    pub pending_groups: Vec<usize>,
+}
+
+/// The fold size grows with the groups, so that carrying the states costs no more than the rows do.
+fn fold_at(groups: usize) -> usize {
+    FOLD_ROWS.max(groups)
+}
+
+impl OpenWindow {
+    /// Takes in rows of the arguments of `plan`; `series[i]` is the series of row i.
+    pub fn take(&mut self, plan: &Aggregation, rows: &RecordBatch, series: &[SeriesId]) -> Result<()> {
+        let mut from = 0;
+        for (at, &id) in series.iter().enumerate() {
+            let (group, _) = self.series.insert_full(id);
+            self.pending_groups.push(group);
+            if self.pending_groups.len() >= fold_at(self.series.len()) {
+                self.pending.push(rows.slice(from, at + 1 - from));
+                from = at + 1;
+                self.fold(plan)?;
+            }
+        }
+        if from < rows.num_rows() {
+            self.pending.push(rows.slice(from, rows.num_rows() - from));
+        }
+        Ok(())
+    }
+
+    fn fold(&mut self, plan: &Aggregation) -> Result<()> {
+        let rows = self.take_pending(plan)?;
+        let mut states = Vec::with_capacity(plan.aggregates.len());
+        for (index, aggregate) in plan.aggregates.iter().enumerate() {
+            let mut accumulator = self.accumulate(aggregate, index, &rows)?;
+            states.push(
+                accumulator.state(EmitTo::All).or_fail(Kind::Query, || "cannot read an aggregate's state")?,
+            );
+        }
+        self.states = states;
+        self.folded_groups = self.series.len();
+        self.pending_groups.clear();
+        Ok(())
+    }
+
+    fn take_pending(&mut self, plan: &Aggregation) -> Result<RecordBatch> {
+        let rows = concat_batches(plan.argument_schema(), &self.pending)
+            .or_fail(Kind::Query, || "the rows of a window do not fit together")?;
+        self.pending.clear();
+        Ok(rows)
+    }
+
+    fn accumulate(
+        &self,
+        aggregate: &Aggregate,
+        index: usize,
+        rows: &RecordBatch,
+    ) -> Result<Box<dyn datafusion::logical_expr::GroupsAccumulator>> {
+        let mut accumulator = aggregate.accumulator()?;
+        if let Some(state) = self.states.get(index) {
+            let groups: Vec<usize> = (0..self.folded_groups).collect();
+            accumulator
+                .merge_batch(state, &groups, self.series.len())
+                .or_fail(Kind::Query, || "cannot merge an aggregate's state")?;
+        }
+        aggregate.update(accumulator.as_mut(), rows, &self.pending_groups, self.series.len())?;
+        Ok(accumulator)
+    }
+
+    /// The selected columns, one row a series in the order of `self.series`.
+    pub fn close(mut self, plan: &Aggregation) -> Result<(IndexSet<SeriesId>, RecordBatch)> {
+        let rows = self.take_pending(plan)?;
+        let values = plan
+            .aggregates
+            .iter()
+            .enumerate()
+            .map(|(index, aggregate)| {
+                self.accumulate(aggregate, index, &rows)?
+                    .evaluate(EmitTo::All)
+                    .or_fail(Kind::Query, || "cannot evaluate an aggregate")
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let columns = plan.project(values, self.series.len())?;
+        Ok((self.series, columns))
+    }
+
+    /// The rows since the last fold as one batch.
+    pub fn pending_rows(&self, plan: &Aggregation) -> Result<RecordBatch> {
+        concat_batches(&Arc::clone(plan.argument_schema()), &self.pending)
+            .or_fail(Kind::State, || "the rows of a window do not fit together")
+    }
+}

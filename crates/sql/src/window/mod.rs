@@ -1,0 +1,14 @@
+//! Event-time windows: assign, judge lateness record by record, aggregate, close.
+//! It must not know where records come from or what is done with a closed window.
+
+mod aggregate;
+mod assign;
+mod operator;
+mod plan;
+mod snapshot;
+mod spec;
+mod state;
+
+pub use operator::WindowOperator;
+pub use plan::{Aggregation, output_column, referenced_columns};
+pub use spec::{Gaps, WindowSpec};

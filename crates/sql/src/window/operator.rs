@@ -1,0 +1,368 @@
+//! The window operator: rows in, one batch a closed window out, late records to the rejects.
+//! It must not read a clock: windows close by the records' own times, or by a watermark it is told.
+//!
+//! A closed window's batch is that of `tickcast_stream::closed_window`; its rows stand in the order in which the partition
+//! first saw the series.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, BinaryArray, BooleanArray, Int64Array, RecordBatchOptions, StringArray,
+    TimestampMicrosecondArray, UInt32Array,
+};
+use arrow::compute::{interleave, take};
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use indexmap::IndexSet;
+use tickcast_stream::closed_window;
+use tickcast_stream::error::{Error, Kind, OrFail, Result};
+use tickcast_stream::message::{EventTime, Reason, Reject, column, row_as_json};
+use tickcast_stream::operator::{Operator, OperatorStats, Output, SnapshotWriter};
+
+use super::aggregate::{OpenWindow, SeriesId};
+use super::assign::{Placement, Tumbling, WindowProgress};
+use super::plan::Aggregation;
+use super::snapshot;
+use super::spec::{Gaps, WindowSpec};
+use super::state::{LastRows, WindowState};
+
+/// A silent series is carried for at most this many windows; then it has no rows until it speaks again.
+/// The bound keeps one record far ahead from making an endless run of windows.
+const CARRY_WINDOWS: i64 = 256;
+/// More series in one partition than this is taken for a key that is not one.
+const MAX_SERIES: usize = 1_000_000;
+/// More windows open at once than this is taken for a lateness that is far too long for the window.
+const MAX_OPEN_WINDOWS: usize = 100_000;
+
+/// Tumbling event-time windows over one partition.
+pub struct WindowOperator {
+    windows: Tumbling,
+    gaps: Gaps,
+    plan: Arc<Aggregation>,
+    output: SchemaRef,
+    state: WindowState,
+}
+
+impl WindowOperator {
+    /// An operator with no memory over rows whose data columns are those of `plan`.
+    pub fn new(window: &WindowSpec, plan: Arc<Aggregation>) -> Self {
+        let mut fields = closed_window::fields();
+        fields.extend(plan.output_schema().fields().iter().map(|field| field.as_ref().clone()));
+        WindowOperator {
+            windows: Tumbling { size_us: window.size_us, lateness_us: window.lateness_us },
+            gaps: window.gaps,
+            plan,
+            output: Arc::new(Schema::new(fields)),
+            state: WindowState::default(),
+        }
+    }
+
+    /// The schema of a closed window's batch.
+    pub fn output_schema(&self) -> SchemaRef {
+        Arc::clone(&self.output)
+    }
+
+    /// Takes the rows `at` (all of them open) into their windows.
+    fn assign(&mut self, rows: &RecordBatch, names: &StringArray, at: &[(usize, EventTime)]) -> Result<()> {
+        let mut by_window: BTreeMap<EventTime, (Vec<u32>, Vec<SeriesId>)> = BTreeMap::new();
+        for &(row, start) in at {
+            let name = names.value(row);
+            let id = match self.state.series.get_index_of(name) {
+                Some(id) => id,
+                None if self.state.series.len() >= MAX_SERIES => {
+                    return Err(Error::new(
+                        Kind::Source,
+                        format!("more than {MAX_SERIES} series in one partition: is `key` an id of records?"),
+                    ));
+                }
+                None => self.state.series.insert_full(name.into()).0,
+            };
+            let (rows, ids) = by_window.entry(start).or_default();
+            rows.push(row as u32);
+            ids.push(id as SeriesId);
+        }
+        for (start, (indices, ids)) in by_window {
+            let part = pick(rows, &indices)?;
+            self.state.open.entry(start).or_default().take(&self.plan, &part, &ids)?;
+            if self.state.open.len() > MAX_OPEN_WINDOWS {
+                return Err(Error::new(
+                    Kind::Source,
+                    format!(
+                        "more than {MAX_OPEN_WINDOWS} windows open: lateness is too long for this window size"
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes every window before `frontier`, oldest first; with `carry` also those in which nobody spoke.
+    fn close_before(&mut self, frontier: EventTime, out: &mut dyn Output) -> Result<()> {
+        let size = self.windows.size_us;
+        loop {
+            let opened = self.state.open.first_key_value().map(|(&start, _)| start).filter(|&s| s < frontier);
+            // Empty windows end with the frontier, or, when the input ends, with the last window that has rows.
+            let silent = self.next_silent().filter(|&start| start < opened.unwrap_or(frontier));
+            let silent = silent.filter(|_| opened.is_some() || frontier != EventTime::MAX);
+            let Some(start) = silent.or(opened) else { return Ok(()) };
+            let (series, columns) = match self.state.open.remove(&start) {
+                Some(window) => window.close(&self.plan)?,
+                None => (IndexSet::new(), RecordBatch::new_empty(Arc::clone(self.plan.output_schema()))),
+            };
+            let batch = match self.gaps {
+                Gaps::Carry => self.carry(start, &series, &columns)?,
+                Gaps::Skip => in_series_order(&series, &columns)
+                    .map(|(ids, rows)| (ids, vec![start; rows.num_rows()], rows))?,
+            };
+            self.state.closed_to = Some(start);
+            self.state.windows_closed += 1;
+            let (ids, spoke_at, columns) = batch;
+            if !ids.is_empty() {
+                out.rows(self.closed_batch(start, start.plus_us(size), &ids, &spoke_at, columns)?)?;
+            }
+        }
+    }
+
+    /// The next window after the newest closed one, while somebody is carried.
+    fn next_silent(&self) -> Option<EventTime> {
+        let carried =
+            self.gaps == Gaps::Carry && self.state.last.as_ref().is_some_and(|last| !last.ids.is_empty());
+        self.state.closed_to.filter(|_| carried).map(|start| start.plus_us(self.windows.size_us))
+    }
+
+    /// Merges a window's rows into the newest rows of all series: the result is both the window's batch and the
+    /// new memory.
+    fn carry(
+        &mut self,
+        start: EventTime,
+        series: &IndexSet<SeriesId>,
+        columns: &RecordBatch,
+    ) -> Result<(Vec<SeriesId>, Vec<EventTime>, RecordBatch)> {
+        let before = self.state.last.take().unwrap_or_else(|| LastRows {
+            ids: vec![],
+            spoke_at: vec![],
+            columns: RecordBatch::new_empty(Arc::clone(self.plan.output_schema())),
+        });
+        let oldest = start.plus_us(-CARRY_WINDOWS.saturating_mul(self.windows.size_us));
+        // (series, when it spoke, (0 before | 1 this window, row))
+        let mut rows: Vec<(SeriesId, EventTime, (usize, usize))> =
+            Vec::with_capacity(before.ids.len() + series.len());
+        for (row, (&id, &spoke_at)) in before.ids.iter().zip(&before.spoke_at).enumerate() {
+            if !series.contains(&id) && spoke_at >= oldest {
+                rows.push((id, spoke_at, (0, row)));
+            }
+        }
+        rows.extend(series.iter().enumerate().map(|(row, &id)| (id, start, (1, row))));
+        rows.sort_unstable_by_key(|&(id, ..)| id);
+        let picks: Vec<(usize, usize)> = rows.iter().map(|&(_, _, pick)| pick).collect();
+        let merged = pick_rows(&before.columns, columns, &picks)?;
+        let ids: Vec<SeriesId> = rows.iter().map(|&(id, ..)| id).collect();
+        let spoke_at: Vec<EventTime> = rows.iter().map(|&(_, at, _)| at).collect();
+        self.state.last =
+            Some(LastRows { ids: ids.clone(), spoke_at: spoke_at.clone(), columns: merged.clone() });
+        Ok((ids, spoke_at, merged))
+    }
+
+    fn closed_batch(
+        &self,
+        start: EventTime,
+        end: EventTime,
+        ids: &[SeriesId],
+        spoke_at: &[EventTime],
+        columns: RecordBatch,
+    ) -> Result<RecordBatch> {
+        let names = ids.iter().map(|&id| self.state.series.get_index(id as usize).map_or("", |name| name));
+        let time = |time: EventTime| -> ArrayRef {
+            Arc::new(TimestampMicrosecondArray::from(vec![time.0; ids.len()]).with_timezone("UTC"))
+        };
+        let number = self.windows.number_of(start);
+        let mut arrays: Vec<ArrayRef> = vec![
+            Arc::new(UInt32Array::from(ids.to_vec())),
+            Arc::new(StringArray::from_iter_values(names)),
+            Arc::new(Int64Array::from(vec![number; ids.len()])),
+            time(start),
+            time(end),
+            Arc::new(BooleanArray::from_iter(spoke_at.iter().map(|&at| Some(at != start)))),
+        ];
+        arrays.extend(columns.columns().iter().cloned());
+        RecordBatch::try_new(Arc::clone(&self.output), arrays)
+            .or_fail(Kind::Query, || "cannot build a closed window")
+    }
+
+    /// The columns that the expressions name.
+    fn data_of(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let wanted =
+            self.plan.input_schema().fields().iter().map(|field| batch.schema_ref().index_of(field.name()));
+        let wanted = wanted.collect::<std::result::Result<Vec<_>, _>>();
+        let wanted = wanted.or_fail(Kind::Query, || "a batch lacks a selected column")?;
+        batch.project(&wanted).or_fail(Kind::Query, || "cannot project a batch")
+    }
+
+    /// Rejects the rows for which an expression of `select` fails, and gives back the others.
+    fn keep_computable(&self, batch: &RecordBatch, out: &mut dyn Output) -> Result<RecordBatch> {
+        let mut keep = Vec::new();
+        for row in 0..batch.num_rows() {
+            match self.plan.arguments_of(&self.data_of(&batch.slice(row, 1))?) {
+                Ok(_) => keep.push(row as u32),
+                Err(why) => {
+                    let detail = format!("window.select: {}", why.strip_backtrace());
+                    out.reject(rejected(batch, row, Reason::Undecodable, detail)?);
+                }
+            }
+        }
+        pick(batch, &keep)
+    }
+
+    fn reject_late(
+        &self,
+        rows: &RecordBatch,
+        row: usize,
+        start: EventTime,
+        out: &mut dyn Output,
+    ) -> Result<()> {
+        let end = start.plus_us(self.windows.size_us);
+        let detail = format!("its window [{}, {}) has closed", show_time(start), show_time(end));
+        out.reject(rejected(rows, row, Reason::Late, detail)?);
+        Ok(())
+    }
+}
+
+fn rejected(rows: &RecordBatch, row: usize, reason: Reason, detail: String) -> Result<Reject> {
+    let offset = system::<Int64Array>(rows, column::OFFSET)?.value(row);
+    let raw = system::<BinaryArray>(rows, column::RAW)?;
+    let value = if raw.is_valid(row) { raw.value(row).to_vec() } else { bytes_of(rows, row)? };
+    Ok(Reject { offset, reason, detail, value })
+}
+
+/// Rows by their ascending indices. They are copied unless they are most of the batch: a few rows must not keep all of
+/// it in memory.
+fn pick(rows: &RecordBatch, indices: &[u32]) -> Result<RecordBatch> {
+    if let (Some(first), Some(last)) = (indices.first(), indices.last()) {
+        let contiguous = (last - first) as usize + 1 == indices.len();
+        if contiguous && indices.len() * 2 >= rows.num_rows() {
+            return Ok(rows.slice(*first as usize, indices.len()));
+        }
+    }
+    copy(rows, indices)
+}
+
+fn copy(rows: &RecordBatch, indices: &[u32]) -> Result<RecordBatch> {
+    let fail = || "cannot take rows";
+    let at = UInt32Array::from(indices.to_vec());
+    let columns = rows.columns().iter().map(|column| take(column, &at, None));
+    let columns = columns.collect::<std::result::Result<Vec<_>, _>>().or_fail(Kind::Query, fail)?;
+    // A select without arguments has rows and no columns.
+    let options = RecordBatchOptions::new().with_row_count(Some(indices.len()));
+    RecordBatch::try_new_with_options(rows.schema(), columns, &options).or_fail(Kind::Query, fail)
+}
+
+impl Operator for WindowOperator {
+    fn name(&self) -> &'static str {
+        "window"
+    }
+
+    fn on_batch(&mut self, batch: &RecordBatch, out: &mut dyn Output) -> Result<()> {
+        let good;
+        let (batch, arguments) = match self.plan.arguments_of(&self.data_of(batch)?) {
+            Ok(arguments) => (batch, arguments),
+            Err(_) => {
+                good = self.keep_computable(batch, out)?;
+                let arguments = self.plan.arguments_of(&self.data_of(&good)?);
+                (&good, arguments.or_fail(Kind::Query, || "rows that were good alone are not so together")?)
+            }
+        };
+        let times = system::<TimestampMicrosecondArray>(batch, column::TIME)?;
+        let names = system::<StringArray>(batch, column::SERIES)?;
+        let mut progress = self.state.progress.unwrap_or(WindowProgress::START);
+        let mut open: Vec<(usize, EventTime)> = Vec::with_capacity(batch.num_rows());
+        for row in 0..batch.num_rows() {
+            match progress.take(&self.windows, EventTime(times.value(row))) {
+                Placement::Open(start) => open.push((row, start)),
+                Placement::Late(start) => self.reject_late(batch, row, start, out)?,
+                Placement::Closes { frontier, start } => {
+                    self.assign(&arguments, names, &open)?;
+                    open.clear();
+                    self.close_before(frontier, out)?;
+                    open.push((row, start));
+                }
+            }
+        }
+        self.state.progress = (batch.num_rows() > 0).then_some(progress).or(self.state.progress);
+        self.assign(&arguments, names, &open)
+    }
+
+    fn on_watermark(&mut self, watermark: EventTime, out: &mut dyn Output) -> Result<()> {
+        let Some(mut progress) = self.state.progress else { return Ok(()) };
+        let frontier = if watermark == EventTime::MAX { watermark } else { self.windows.start_of(watermark) };
+        if frontier <= progress.frontier {
+            return Ok(());
+        }
+        self.close_before(frontier, out)?;
+        // An input that has ended may have grown when it is read again: only what has closed is closed.
+        let closed = self.state.closed_to.map_or(EventTime::MIN, |start| start.plus_us(self.windows.size_us));
+        progress.frontier = progress.frontier.max(if frontier == EventTime::MAX { closed } else { frontier });
+        self.state.progress = Some(progress);
+        Ok(())
+    }
+
+    fn snapshot(&self) -> SnapshotWriter {
+        // Names and columns are shared; what is copied is a few bytes a series and a row.
+        let (state, plan) = (self.state.clone(), Arc::clone(&self.plan));
+        Box::new(move || snapshot::write(&state, &plan))
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<()> {
+        self.state = snapshot::read(state, &self.plan)?;
+        Ok(())
+    }
+
+    fn report(&self, stats: &mut OperatorStats) {
+        stats.windows_closed = self.state.windows_closed;
+        stats.windows_open = self.state.open.len() as u64;
+        stats.series_active = self.state.series.len() as u64;
+        stats.watermark_us = self.state.progress.map(|p| p.latest.plus_us(-self.windows.lateness_us).0);
+    }
+}
+
+/// The rows of a window in order of series.
+fn in_series_order(
+    series: &IndexSet<SeriesId>,
+    columns: &RecordBatch,
+) -> Result<(Vec<SeriesId>, RecordBatch)> {
+    let mut order: Vec<u32> = (0..series.len() as u32).collect();
+    order.sort_unstable_by_key(|&row| series[row as usize]);
+    let ids = order.iter().map(|&row| series[row as usize]).collect();
+    Ok((ids, copy(columns, &order)?))
+}
+
+fn pick_rows(before: &RecordBatch, now: &RecordBatch, picks: &[(usize, usize)]) -> Result<RecordBatch> {
+    let columns = before
+        .columns()
+        .iter()
+        .zip(now.columns())
+        .map(|(before, now)| interleave(&[before.as_ref(), now.as_ref()], picks))
+        .collect::<std::result::Result<Vec<_>, _>>()
+        .or_fail(Kind::Query, || "cannot carry rows")?;
+    RecordBatch::try_new(before.schema(), columns).or_fail(Kind::Query, || "cannot carry rows")
+}
+
+fn system<'a, A: 'static>(batch: &'a RecordBatch, name: &str) -> Result<&'a A> {
+    batch
+        .column_by_name(name)
+        .and_then(|array| array.as_any().downcast_ref::<A>())
+        .ok_or_else(|| Error::new(Kind::Query, format!("a batch of rows lacks its system column {name}")))
+}
+
+/// A row without what was added to it for the way: the bytes of a record that came without any.
+fn bytes_of(rows: &RecordBatch, row: usize) -> Result<Vec<u8>> {
+    let schema = rows.schema();
+    let names = schema.fields().iter().enumerate();
+    let said = names.filter(|(_, field)| ![column::OFFSET, column::RAW].contains(&field.name().as_str()));
+    let said: Vec<usize> = said.map(|(index, _)| index).collect();
+    row_as_json(&rows.slice(row, 1).project(&said).or_fail(Kind::Query, || "cannot project a row")?)
+}
+
+fn show_time(time: EventTime) -> String {
+    jiff::Timestamp::from_microsecond(time.0).map_or_else(|_| time.0.to_string(), |t| t.to_string())
+}

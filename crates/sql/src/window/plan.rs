@@ -1,0 +1,348 @@
+//! `select` planned by DataFusion: SQL aggregate expressions in, accumulators and a projection out.
+//! It must not know windows or time; it plans once, before the first record.
+
+use std::collections::BTreeSet;
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatchOptions, new_null_array};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, cast::as_boolean_array};
+use datafusion::datasource::MemTable;
+use datafusion::logical_expr::execution_props::ExecutionProps;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{Expr, GroupsAccumulator, LogicalPlan, Volatility};
+use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
+use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr, create_physical_expr};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, visit_expressions};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+use tickcast_stream::error::{Error, Kind, OrFail, Result};
+
+/// The group column of the planned query.
+const GROUP: &str = "__group";
+
+/// A SQL expression and the column it makes.
+pub type Select = [(String, String)];
+
+/// A planned `select`: which accumulators to feed, and the projection over their results.
+pub struct Aggregation {
+    pub aggregates: Vec<Aggregate>,
+    /// What the accumulators take, over the data columns of a row: arguments and FILTERs.
+    arguments: Vec<Arc<dyn PhysicalExpr>>,
+    argument_schema: SchemaRef,
+    /// Over (group, one column an aggregate).
+    projection: Vec<Arc<dyn PhysicalExpr>>,
+    between: SchemaRef,
+    output: SchemaRef,
+    input: SchemaRef,
+}
+
+/// One aggregate function and where its arguments and its FILTER stand among all arguments.
+pub struct Aggregate {
+    function: Arc<AggregateFunctionExpr>,
+    arguments: Range<usize>,
+    filter: Option<usize>,
+}
+
+impl Aggregate {
+    /// A fresh accumulator over groups; functions that have only a plain one go through DataFusion's adapter.
+    pub fn accumulator(&self) -> Result<Box<dyn GroupsAccumulator>> {
+        let accumulator = if self.function.groups_accumulator_supported() {
+            self.function.create_groups_accumulator()
+        } else {
+            let function = Arc::clone(&self.function);
+            Ok(Box::new(GroupsAccumulatorAdapter::new(move || function.create_accumulator())) as _)
+        };
+        accumulator.or_fail(Kind::Query, || format!("cannot run {}", self.function.name()))
+    }
+
+    /// Feeds rows of arguments: `groups[i]` is the group of row i, of `total` groups.
+    pub fn update(
+        &self,
+        accumulator: &mut dyn GroupsAccumulator,
+        arguments: &RecordBatch,
+        groups: &[usize],
+        total: usize,
+    ) -> Result<()> {
+        let fail = || format!("cannot run {}", self.function.name());
+        let keep = self.filter.map(|filter| as_boolean_array(arguments.column(filter)).cloned());
+        let keep = keep.transpose().or_fail(Kind::Query, fail)?;
+        accumulator
+            .update_batch(&arguments.columns()[self.arguments.clone()], groups, keep.as_ref(), total)
+            .or_fail(Kind::Query, fail)
+    }
+}
+
+impl Aggregation {
+    /// Plans the expressions over rows of `input`. Errors: `Query`, naming the expression's column, when an
+    /// expression does not parse, names an unknown column, is no aggregate, or could differ from run to run.
+    pub fn plan(select: &Select, input: &SchemaRef) -> Result<Self> {
+        for (name, sql) in select {
+            parse(name, sql)?;
+        }
+        // One by one first: a fault then names its own expression.
+        for one in select {
+            plan_query(std::slice::from_ref(one), input).map_err(|cause| in_column(&one.0, cause))?;
+        }
+        let (aggregate_exprs, projection, group_schema, input_schema) =
+            plan_query(select, input).or_fail(Kind::Query, || "cannot plan window.select")?;
+        let props = ExecutionProps::new();
+        let context = PhysicalPlanningContext::default();
+        let mut arguments: Vec<Arc<dyn PhysicalExpr>> = Vec::new();
+        let mut aggregates = Vec::new();
+        for expr in &aggregate_exprs {
+            let input = input_schema.as_arrow();
+            let lowered = LoweredAggregateBuilder::new(expr, &input_schema, input, &props, &context)
+                .build()
+                .or_fail(Kind::Query, || "cannot plan window.select")?;
+            let first = arguments.len();
+            arguments.extend(lowered.aggregate.expressions());
+            // Order-sensitive accumulators take their sort keys as further arguments.
+            arguments.extend(lowered.aggregate.order_bys().iter().map(|key| Arc::clone(&key.expr)));
+            let range = first..arguments.len();
+            let filter = lowered.filter.map(|filter| {
+                arguments.push(filter);
+                arguments.len() - 1
+            });
+            aggregates.push(Aggregate { function: lowered.aggregate, arguments: range, filter });
+        }
+        let argument_schema = argument_schema(&arguments, input_schema.as_arrow())?;
+        let projection = projection
+            .iter()
+            .map(|expr| create_physical_expr(expr, &group_schema, &props, &context))
+            .collect::<datafusion::error::Result<Vec<_>>>()
+            .or_fail(Kind::Query, || "cannot plan window.select")?;
+        let between = Arc::new(group_schema.as_arrow().clone());
+        let output = output_schema(select, &projection, &between)?;
+        let input = Arc::clone(input);
+        Ok(Aggregation { aggregates, arguments, argument_schema, projection, between, output, input })
+    }
+
+    /// The columns a row needs, in order.
+    pub fn input_schema(&self) -> &SchemaRef {
+        &self.input
+    }
+
+    /// The selected columns, in order.
+    pub fn output_schema(&self) -> &SchemaRef {
+        &self.output
+    }
+
+    /// The schema of [`Aggregation::arguments_of`].
+    pub fn argument_schema(&self) -> &SchemaRef {
+        &self.argument_schema
+    }
+
+    /// The accumulators' arguments for rows with the input columns. Errors: a record's own, such as a division by
+    /// zero; each row is judged alone, so a batch that fails can be tried row by row.
+    pub fn arguments_of(&self, rows: &RecordBatch) -> datafusion::error::Result<RecordBatch> {
+        evaluate(&self.arguments, rows, &self.argument_schema)
+    }
+
+    /// The selected columns of `groups` groups from their aggregates' values. A group whose value cannot be had, such
+    /// as a quotient by a count of zero, has a null.
+    pub fn project(&self, values: Vec<ArrayRef>, groups: usize) -> Result<RecordBatch> {
+        let group: ArrayRef = Arc::new(arrow::array::UInt32Array::from_iter_values(0..groups as u32));
+        let columns = std::iter::once(group).chain(values).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(groups));
+        let between = RecordBatch::try_new_with_options(Arc::clone(&self.between), columns, &options)
+            .or_fail(Kind::Query, || "an aggregate's type is not the planned one")?;
+        if let Ok(columns) = evaluate(&self.projection, &between, &self.output) {
+            return Ok(columns);
+        }
+        let rows = (0..groups).map(|group| self.project_alone(&between.slice(group, 1)));
+        let rows = rows.collect::<Result<Vec<_>>>()?;
+        concat_batches(&self.output, &rows)
+            .or_fail(Kind::Query, || "the rows of a window do not fit together")
+    }
+
+    fn project_alone(&self, between: &RecordBatch) -> Result<RecordBatch> {
+        let columns = self.projection.iter().zip(self.output.fields()).map(|(expr, field)| {
+            let value = expr.evaluate(between).and_then(|value| value.into_array(1));
+            value.unwrap_or_else(|_| new_null_array(field.data_type(), 1))
+        });
+        RecordBatch::try_new(Arc::clone(&self.output), columns.collect())
+            .or_fail(Kind::Query, || "a selected column's type is not the planned one")
+    }
+}
+
+fn evaluate(
+    exprs: &[Arc<dyn PhysicalExpr>],
+    rows: &RecordBatch,
+    schema: &SchemaRef,
+) -> datafusion::error::Result<RecordBatch> {
+    let columns = exprs.iter().map(|expr| expr.evaluate(rows)?.into_array(rows.num_rows()));
+    let columns = columns.collect::<datafusion::error::Result<Vec<_>>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+}
+
+fn argument_schema(arguments: &[Arc<dyn PhysicalExpr>], input: &Schema) -> Result<SchemaRef> {
+    let fields = arguments.iter().enumerate().map(|(index, argument)| {
+        let data_type =
+            argument.data_type(input).or_fail(Kind::Query, || "an argument in select has no type")?;
+        Ok(Field::new(index.to_string(), data_type, true))
+    });
+    Ok(Arc::new(Schema::new(fields.collect::<Result<Vec<_>>>()?)))
+}
+
+fn output_schema(
+    select: &Select,
+    projection: &[Arc<dyn PhysicalExpr>],
+    between: &Schema,
+) -> Result<SchemaRef> {
+    let fields = select.iter().zip(projection).map(|((name, _), expr)| {
+        let data_type =
+            expr.data_type(between).or_fail(Kind::Query, || format!("window.select.{name} has no type"))?;
+        Ok(Field::new(name, data_type, true))
+    });
+    Ok(Arc::new(Schema::new(fields.collect::<Result<Vec<_>>>()?)))
+}
+
+type Planned = (Vec<Expr>, Vec<Expr>, DFSchema, DFSchema);
+
+/// Plans `SELECT <select> FROM source GROUP BY group` and takes it apart:
+/// the aggregates, the projection over them, the schema between the two, and the input schema.
+fn plan_query(select: &Select, input: &SchemaRef) -> datafusion::error::Result<Planned> {
+    let mut config = SessionConfig::new();
+    // A column is written as it is named: no folding to lower case.
+    config.options_mut().sql_parser.enable_ident_normalization = false;
+    let context = SessionContext::new_with_config(config);
+    // The group comes last: expressions find the data columns at the places they have in a batch.
+    let mut fields: Vec<Field> = input.fields().iter().map(|field| field.as_ref().clone()).collect();
+    fields.push(Field::new(GROUP, DataType::UInt32, false));
+    let schema = Arc::new(Schema::new(fields));
+    let table = MemTable::try_new(Arc::clone(&schema), vec![vec![]])?;
+    context.register_table("source", Arc::new(table))?;
+    let columns: Vec<String> = select.iter().map(|(name, sql)| format!("({sql}) AS \"{name}\"")).collect();
+    let query = format!("SELECT {} FROM source GROUP BY {GROUP}", columns.join(", "));
+    let state = context.state();
+    let plan = futures::executor::block_on(state.create_logical_plan(&query))?;
+    // Type coercion happens in the analyzer: without it `a > 1` fails on types.
+    let plan = state.analyzer().execute_and_check(plan, &state.config_options().clone(), |_, _| {})?;
+    let LogicalPlan::Projection(projection) = plan else {
+        return datafusion::common::plan_err!("this is no aggregate expression");
+    };
+    let LogicalPlan::Aggregate(aggregate) = projection.input.as_ref() else {
+        return datafusion::common::plan_err!(
+            "only aggregate expressions over the record's columns are allowed"
+        );
+    };
+    if !matches!(aggregate.input.as_ref(), LogicalPlan::TableScan(_)) {
+        return datafusion::common::plan_err!(
+            "only aggregate expressions over the record's columns are allowed"
+        );
+    }
+    for expr in projection.expr.iter().chain(&aggregate.aggr_expr) {
+        must_be_pure(expr)?;
+    }
+    Ok((
+        aggregate.aggr_expr.clone(),
+        projection.expr.clone(),
+        aggregate.schema.as_ref().clone(),
+        aggregate.input.schema().as_ref().clone(),
+    ))
+}
+
+/// Refuses functions whose value is not decided by their arguments: output must be a function of the records.
+fn must_be_pure(expr: &Expr) -> datafusion::error::Result<()> {
+    expr.apply(|node| match node {
+        Expr::ScalarFunction(call) if call.func.signature().volatility != Volatility::Immutable => {
+            datafusion::common::plan_err!(
+                "{}() differs from run to run; a window's row must depend on its records alone",
+                call.func.name()
+            )
+        }
+        Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) => {
+            datafusion::common::plan_err!("subqueries are not allowed here")
+        }
+        _ => Ok(TreeNodeRecursion::Continue),
+    })?;
+    Ok(())
+}
+
+fn in_column(name: &str, cause: datafusion::error::DataFusionError) -> Error {
+    Error::new(Kind::Query, format!("window.select.{name}")).because(cause.strip_backtrace())
+}
+
+fn parse(name: &str, sql: &str) -> Result<SqlExpr> {
+    let fail = || format!("window.select.{name}");
+    let mut parser = Parser::new(&GenericDialect {}).try_with_sql(sql).or_fail(Kind::Query, fail)?;
+    let expr = parser.parse_expr().or_fail(Kind::Query, fail)?;
+    match parser.peek_token().token {
+        datafusion::sql::sqlparser::tokenizer::Token::EOF => Ok(expr),
+        other => Err(Error::new(Kind::Query, format!("{}: unexpected {other} after the expression", fail()))),
+    }
+}
+
+/// The columns that the expressions name, sorted. Errors: `Query`, when an expression does not parse.
+pub fn referenced_columns(select: &Select) -> Result<Vec<String>> {
+    let mut names = BTreeSet::new();
+    for (name, sql) in select {
+        let expr = parse(name, sql)?;
+        let _ = visit_expressions(&expr, |node| {
+            match node {
+                SqlExpr::Identifier(ident) => _ = names.insert(ident.value.clone()),
+                SqlExpr::CompoundIdentifier(parts) => {
+                    names.extend(parts.first().map(|part| part.value.clone()));
+                }
+                _ => {}
+            }
+            ControlFlow::<()>::Continue(())
+        });
+    }
+    Ok(names.into_iter().collect())
+}
+
+/// The select column a `Query` error of [`Aggregation::plan`] or [`referenced_columns`] is about, if it names one.
+pub fn output_column(error: &Error) -> Option<String> {
+    let text = error.to_string();
+    let rest = text.split("window.select.").nth(1)?;
+    Some(rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn input() -> SchemaRef {
+        Arc::new(Schema::new(vec![
+            Field::new("Temp", DataType::Float64, true),
+            Field::new("n", DataType::Int64, true),
+        ]))
+    }
+
+    fn select(sql: &str) -> Vec<(String, String)> {
+        vec![("out".into(), sql.into())]
+    }
+
+    #[test]
+    fn columns_are_found_as_they_are_written() {
+        let columns =
+            referenced_columns(&select("max(Temp) - min(\"Temp\") + count(n) FILTER (WHERE b > 1)"));
+        assert_eq!(columns.unwrap(), ["Temp", "b", "n"]);
+    }
+
+    #[test]
+    fn a_plan_has_an_accumulator_an_aggregate_and_a_typed_output() {
+        let plan = Aggregation::plan(&select("max(Temp) - min(Temp) * avg(n)"), &input()).unwrap();
+        assert_eq!(plan.aggregates.len(), 3);
+        assert_eq!(plan.output_schema().field(0).data_type(), &DataType::Float64);
+    }
+
+    #[test]
+    fn what_is_no_pure_aggregate_is_refused_by_its_column() {
+        for sql in ["Temp", "max(nothing)", "max(Temp", "avg(random())", "max(Temp) max", "max((SELECT 1))"] {
+            let error = match Aggregation::plan(&select(sql), &input()) {
+                Err(error) => error,
+                Ok(_) => panic!("{sql} was planned"),
+            };
+            assert_eq!(output_column(&error).as_deref(), Some("out"), "{error}");
+        }
+    }
+}

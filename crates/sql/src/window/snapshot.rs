@@ -1,0 +1,141 @@
+//! The window operator's state as bytes and back.
+//! It must not decide anything: what goes in comes out, bit for bit.
+
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::{Field, Schema};
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use serde::{Deserialize, Serialize};
+use tickcast_stream::error::{Kind, OrFail, Result};
+use tickcast_stream::message::EventTime;
+
+use super::aggregate::{OpenWindow, SeriesId};
+use super::assign::WindowProgress;
+use super::plan::Aggregation;
+use super::state::{LastRows, WindowState};
+
+#[derive(Serialize, Deserialize)]
+struct Image<Name> {
+    progress: Option<WindowProgress>,
+    series: Vec<Name>,
+    open: Vec<WindowImage>,
+    last: Option<LastImage>,
+    closed_to: Option<EventTime>,
+    windows_closed: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WindowImage {
+    start: EventTime,
+    series: Vec<SeriesId>,
+    /// One Arrow IPC stream an aggregate.
+    states: Vec<Vec<u8>>,
+    folded_groups: usize,
+    pending: Vec<u8>,
+    pending_groups: Vec<usize>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LastImage {
+    ids: Vec<SeriesId>,
+    spoke_at: Vec<EventTime>,
+    columns: Vec<u8>,
+}
+
+pub(super) fn write(state: &WindowState, plan: &Aggregation) -> Result<Vec<u8>> {
+    let open = state.open.iter().map(|(&start, window)| {
+        Ok(WindowImage {
+            start,
+            series: window.series.iter().copied().collect(),
+            states: window.states.iter().map(|arrays| arrays_to_ipc(arrays)).collect::<Result<_>>()?,
+            folded_groups: window.folded_groups,
+            pending: to_ipc(&window.pending_rows(plan)?)?,
+            pending_groups: window.pending_groups.clone(),
+        })
+    });
+    let last = state.last.as_ref().map(|last| -> Result<_> {
+        Ok(LastImage {
+            ids: last.ids.clone(),
+            spoke_at: last.spoke_at.clone(),
+            columns: to_ipc(&last.columns)?,
+        })
+    });
+    let last = last.transpose()?;
+    let image = Image {
+        progress: state.progress,
+        series: state.series.iter().map(|name| &**name).collect::<Vec<&str>>(),
+        open: open.collect::<Result<_>>()?,
+        last,
+        closed_to: state.closed_to,
+        windows_closed: state.windows_closed,
+    };
+    postcard::to_stdvec(&image).or_fail(Kind::State, || "cannot write the windows' state")
+}
+
+pub(super) fn read(bytes: &[u8], plan: &Aggregation) -> Result<WindowState> {
+    let image: Image<String> =
+        postcard::from_bytes(bytes).or_fail(Kind::State, || "cannot read the windows' state")?;
+    let open = image.open.into_iter().map(|window| {
+        let states = window.states.iter().map(|bytes| Ok(from_ipc(bytes)?.columns().to_vec()));
+        let pending = from_ipc(&window.pending)?;
+        let pending = RecordBatch::try_new_with_options(
+            Arc::clone(plan.argument_schema()),
+            pending.columns().to_vec(),
+            &RecordBatchOptions::new().with_row_count(Some(pending.num_rows())),
+        )
+        .or_fail(Kind::State, || "the windows' state does not fit window.select")?;
+        let open = OpenWindow {
+            series: window.series.into_iter().collect(),
+            states: states.collect::<Result<_>>()?,
+            folded_groups: window.folded_groups,
+            pending: vec![pending],
+            pending_groups: window.pending_groups,
+        };
+        Ok((window.start, open))
+    });
+    let last = image.last.map(|last| -> Result<_> {
+        let columns = from_ipc(&last.columns)?.columns().to_vec();
+        let columns = RecordBatch::try_new(Arc::clone(plan.output_schema()), columns)
+            .or_fail(Kind::State, || "the windows' state does not fit window.select")?;
+        Ok(LastRows { ids: last.ids, spoke_at: last.spoke_at, columns })
+    });
+    let last = last.transpose()?;
+    Ok(WindowState {
+        progress: image.progress,
+        series: image.series.into_iter().map(Arc::from).collect(),
+        open: open.collect::<Result<_>>()?,
+        last,
+        closed_to: image.closed_to,
+        windows_closed: image.windows_closed,
+    })
+}
+
+fn arrays_to_ipc(arrays: &[ArrayRef]) -> Result<Vec<u8>> {
+    let fields: Vec<Field> = arrays
+        .iter()
+        .enumerate()
+        .map(|(i, array)| Field::new(i.to_string(), array.data_type().clone(), true))
+        .collect();
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays.to_vec());
+    to_ipc(&batch.or_fail(Kind::State, || "an aggregate's state is ragged")?)
+}
+
+fn to_ipc(batch: &RecordBatch) -> Result<Vec<u8>> {
+    let fail = || "cannot write a batch of the windows' state";
+    let mut writer = StreamWriter::try_new(Vec::new(), batch.schema_ref()).or_fail(Kind::State, fail)?;
+    writer.write(batch).or_fail(Kind::State, fail)?;
+    writer.into_inner().or_fail(Kind::State, fail)
+}
+
+fn from_ipc(bytes: &[u8]) -> Result<RecordBatch> {
+    let fail = || "cannot read a batch of the windows' state";
+    let mut reader = StreamReader::try_new(bytes, None).or_fail(Kind::State, fail)?;
+    let schema = reader.schema();
+    match reader.next() {
+        Some(batch) => batch.or_fail(Kind::State, fail),
+        None => Ok(RecordBatch::new_empty(schema)),
+    }
+}

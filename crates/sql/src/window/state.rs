@@ -1,0 +1,36 @@
+//! All that the window operator remembers.
+//! It must not compute.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use indexmap::IndexSet;
+use tickcast_stream::message::EventTime;
+
+use super::aggregate::{OpenWindow, SeriesId};
+use super::assign::WindowProgress;
+
+/// All that the operator remembers.
+#[derive(Debug, Default, Clone)]
+pub(super) struct WindowState {
+    pub progress: Option<WindowProgress>,
+    /// Every series of the partition in the order in which it was first seen.
+    pub series: IndexSet<Arc<str>>,
+    /// Open windows by their start.
+    pub open: BTreeMap<EventTime, OpenWindow>,
+    /// What each series still carried said last.
+    pub last: Option<LastRows>,
+    /// The start of the newest window that closed.
+    pub closed_to: Option<EventTime>,
+    pub windows_closed: u64,
+}
+
+/// The newest row of every series that is still carried, in order of series.
+#[derive(Debug, Clone)]
+pub(super) struct LastRows {
+    pub ids: Vec<SeriesId>,
+    /// The start of the window in which the row was made.
+    pub spoke_at: Vec<EventTime>,
+    pub columns: RecordBatch,
+}

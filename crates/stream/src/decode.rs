@@ -1,0 +1,26 @@
+//! What a decoder is: raw records or columnar rows in, rows of the wanted types and rejects out.
+//! It must not know any format.
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+
+use crate::error::Result;
+use crate::message::{Records, Reject};
+
+/// The records that were taken in, in order, and those that were not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decoded {
+    /// The system columns, then the data columns.
+    pub rows: RecordBatch,
+    /// In order of offset.
+    pub rejects: Vec<Reject>,
+}
+
+/// Decodes the records of one partition. Every record is judged alone, so that batches cannot be seen in what comes out.
+pub trait Decode: Send {
+    /// The system columns, then the data columns; data columns may always be null.
+    fn schema(&self) -> SchemaRef;
+
+    /// Rows and rejects of these records. Errors: only what no record can cause by its content.
+    fn decode(&self, records: Records) -> Result<Decoded>;
+}

@@ -1,0 +1,69 @@
+//! What one commit says of a partition: how far it has come, and which snapshot goes with it.
+//! It must not know where it is written.
+
+use serde::{Deserialize, Serialize};
+
+use crate::message::Stream;
+
+/// How many records of each stream a partition has put out since its first record. A partition's output is a pure
+/// function of its input, so these counts are a position in the output, whatever the batches were.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputPosition {
+    pub forecasts: u64,
+    pub scores: u64,
+    pub rejects: u64,
+}
+
+impl OutputPosition {
+    pub fn of(&self, stream: Stream) -> u64 {
+        match stream {
+            Stream::Forecasts => self.forecasts,
+            Stream::Scores => self.scores,
+            Stream::Rejects => self.rejects,
+        }
+    }
+
+    pub fn add(&mut self, stream: Stream, records: u64) {
+        match stream {
+            Stream::Forecasts => self.forecasts += records,
+            Stream::Scores => self.scores += records,
+            Stream::Rejects => self.rejects += records,
+        }
+    }
+
+    /// Whether no stream is behind `other`.
+    pub fn reach(&self, other: &OutputPosition) -> bool {
+        Stream::ALL.iter().all(|&stream| self.of(stream) >= other.of(stream))
+    }
+}
+
+/// How far a partition has come, in its input and in its output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// Its first record: from there it is made again where there is no snapshot.
+    pub begun: i64,
+    /// All that records before it put out is among `counts`.
+    pub position: i64,
+    pub counts: OutputPosition,
+    /// Where the past ended when the partition was first looked at, with `start: warm`: forecasts and scores that records
+    /// before it cause are put out nowhere. It is the one thing that a clock decides, so it is part of every commit.
+    pub live: Option<i64>,
+}
+
+/// Names a whole snapshot: the one after all records before `position`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotRef {
+    pub position: i64,
+    /// The pieces it is written in.
+    pub chunks: u32,
+    /// CRC-32 of the state.
+    pub digest: u32,
+}
+
+/// What is committed of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    pub progress: Position,
+    /// The newest whole snapshot, at or before the progress; none: replay from the first record.
+    pub snapshot: Option<SnapshotRef>,
+}

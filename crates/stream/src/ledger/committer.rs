@@ -1,0 +1,293 @@
+//! The writing side of exactly once: gathers an epoch and sees it through, whatever the ledger answers.
+//! It must not know which ledger it is, read a clock or wait: who calls it does.
+//!
+//! An epoch is kept until it is known to be committed, so an abort costs only the sending again. Snapshots are written
+//! chunk by chunk beside the results of several epochs; the entry names one from the epoch of its last chunk on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+
+use super::checkpoint::{Checkpoint, Position, SnapshotRef};
+use super::chunk::Chunk;
+use super::chunk::{CHUNK_BYTES, chunks_of};
+use super::contract::{Commit, CommitBatch, CommitOutcome};
+use super::snapshot::Snapshot;
+use crate::error::{Result, Retry};
+use crate::message::Stream;
+
+/// Bytes of results after which an epoch is full, and bytes of chunks that one epoch takes at most.
+const EPOCH_BYTES: usize = 16 << 20;
+const EPOCH_CHUNKS: usize = (8 << 20) / CHUNK_BYTES;
+
+/// How a call to [`Committer::commit`] ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Committed {
+    /// All that was gathered is committed, or there was nothing; true when anything was.
+    Done(bool),
+    /// Try again: nothing is visible.
+    Later { why: String, refused: bool },
+}
+
+fn later(why: String) -> Committed {
+    Committed::Later { why, refused: false }
+}
+
+/// Gathers what partitions put out, and commits it.
+pub struct Committer {
+    ledger: Box<dyn Commit>,
+    owned: BTreeMap<i32, Owned>,
+    epoch: CommitBatch,
+    bytes: usize,
+    /// The epoch of the last attempt, while its outcome is not known. What comes meanwhile is of the next one: were it mixed
+    /// in, the ledger could not say whether the attempt was made.
+    doubtful: Option<CommitBatch>,
+}
+
+#[derive(Default)]
+struct Owned {
+    /// With all that came of it.
+    entry: Option<Checkpoint>,
+    committed: Option<Checkpoint>,
+    writing: Option<Writing>,
+    /// A newer one, to be written when that is finished.
+    next: Option<Snapshot>,
+    /// Results that no entry tells of yet.
+    held: Vec<(Stream, RecordBatch)>,
+}
+
+/// A snapshot whose chunks are not all in an epoch yet.
+struct Writing {
+    snapshot: Arc<Snapshot>,
+    next: u32,
+    count: u32,
+}
+
+impl Writing {
+    fn of(snapshot: Snapshot) -> Self {
+        let count = chunks_of(&snapshot.state);
+        Writing { snapshot: Arc::new(snapshot), next: 0, count }
+    }
+}
+
+impl Committer {
+    pub fn new(ledger: Box<dyn Commit>) -> Self {
+        Committer { ledger, owned: BTreeMap::new(), epoch: CommitBatch::default(), bytes: 0, doubtful: None }
+    }
+
+    /// A partition begins with what its claim said; saying it again names us as the last who wrote.
+    pub fn begin(&mut self, partition: i32, entry: Option<Checkpoint>) -> Result<()> {
+        self.ledger.begin(partition, entry.as_ref())?;
+        self.owned.insert(partition, Owned { entry, committed: entry, ..Owned::default() });
+        if let Some(entry) = entry {
+            self.epoch.entries.insert(partition, entry);
+        }
+        Ok(())
+    }
+
+    /// Takes results of a partition, and how far it has come with them; none while it replays.
+    pub fn results(
+        &mut self,
+        partition: i32,
+        results: Vec<(Stream, RecordBatch)>,
+        reached: Option<Position>,
+    ) {
+        // One that was taken away may still have been at work.
+        let Some(owned) = self.owned.get_mut(&partition) else { return };
+        owned.held.extend(results);
+        if let Some(progress) = reached {
+            for (stream, rows) in owned.held.drain(..) {
+                self.bytes += rows.get_array_memory_size();
+                self.epoch.results.push((partition, stream, rows));
+            }
+            let entry = Checkpoint { progress, snapshot: owned.entry.and_then(|entry| entry.snapshot) };
+            if owned.entry != Some(entry) {
+                owned.entry = Some(entry);
+                self.epoch.entries.insert(partition, entry);
+            }
+        }
+    }
+
+    /// Takes a snapshot to write. One that is half written is finished first: it is nearer to being of use. A snapshot of
+    /// which not all that it has seen is here is dropped: it may be of a time before the partition went back, and written
+    /// out late.
+    pub fn snapshot(&mut self, snapshot: Snapshot) {
+        let Some(owned) = self.owned.get_mut(&snapshot.partition) else { return };
+        let is_behind = owned.entry.is_some_and(|entry| entry.progress.position >= snapshot.position);
+        match &owned.writing {
+            _ if !is_behind => {}
+            Some(writing) if writing.next > 0 => owned.next = Some(snapshot),
+            _ => owned.writing = Some(Writing::of(snapshot)),
+        }
+    }
+
+    /// Whether it is time to commit, whatever the clock says.
+    pub fn is_full(&self) -> bool {
+        self.bytes >= EPOCH_BYTES
+    }
+
+    /// Whether anything, chunks of snapshots too, is not committed yet.
+    pub fn is_clean(&self) -> bool {
+        self.doubtful.is_none()
+            && self.epoch.is_empty()
+            && self.owned.values().all(|owned| owned.writing.is_none())
+    }
+
+    /// Whether a snapshot of a partition is not written to its end.
+    pub fn is_writing(&self, partition: i32) -> bool {
+        self.owned.get(&partition).is_some_and(|owned| owned.writing.is_some())
+    }
+
+    /// Tries once to commit what was gathered. Errors: what no further attempt can mend.
+    pub fn commit(&mut self) -> Result<Committed> {
+        let mut any = false;
+        if let Some(epoch) = self.doubtful.take() {
+            match self.is_committed(&epoch) {
+                Ok(true) => {
+                    any = true;
+                    self.done(&epoch);
+                }
+                Ok(false) => self.epoch = epoch.followed_by(std::mem::take(&mut self.epoch)),
+                Err(error) => {
+                    self.doubtful = Some(epoch);
+                    let why = error.to_string();
+                    return if error.retry == Retry::Later { Ok(later(why)) } else { Err(error) };
+                }
+            }
+        }
+        self.take_chunks();
+        if self.epoch.is_empty() {
+            return Ok(Committed::Done(any));
+        }
+        match self.ledger.attempt(&self.epoch)? {
+            CommitOutcome::Committed => {
+                let epoch = std::mem::take(&mut self.epoch);
+                self.done(&epoch);
+                Ok(Committed::Done(true))
+            }
+            CommitOutcome::Aborted(why) => Ok(later(why)),
+            CommitOutcome::Refused(why) => Ok(Committed::Later { why, refused: true }),
+            CommitOutcome::Unknown(why) => {
+                self.doubtful = Some(std::mem::take(&mut self.epoch));
+                Ok(later(why))
+            }
+        }
+    }
+
+    /// Drops all of a partition that is not committed. Whoever has it next makes it again.
+    pub fn discard(&mut self, partition: i32) {
+        self.owned.remove(&partition);
+        self.doubtful.iter_mut().chain([&mut self.epoch]).for_each(|epoch| epoch.discard(partition));
+        self.weigh();
+    }
+
+    /// A partition is ours no more; what is not committed of it is dropped.
+    pub fn release(&mut self, partition: i32) -> Result<()> {
+        self.discard(partition);
+        self.ledger.release(partition)
+    }
+
+    /// Whether an epoch whose reply was lost is committed: its entries became visible together, so one tells of all.
+    fn is_committed(&mut self, epoch: &CommitBatch) -> Result<bool> {
+        let committed = |partition: &i32| self.owned.get(partition).and_then(|owned| owned.committed);
+        let news = epoch.entries.iter().filter(|&(partition, entry)| committed(partition) != Some(*entry));
+        let news: BTreeMap<i32, Checkpoint> = news.map(|(&partition, &entry)| (partition, entry)).collect();
+        let partitions: Vec<i32> = news.keys().copied().collect();
+        let found = self.ledger.settle(&partitions)?;
+        Ok(news.iter().any(|(partition, entry)| found.get(partition) == Some(entry)))
+    }
+
+    /// An epoch is committed.
+    fn done(&mut self, epoch: &CommitBatch) {
+        for (partition, entry) in &epoch.entries {
+            if let Some(owned) = self.owned.get_mut(partition) {
+                owned.committed = Some(*entry);
+            }
+        }
+        self.weigh();
+    }
+
+    fn weigh(&mut self) {
+        let results = self.doubtful.iter().chain([&self.epoch]).flat_map(|epoch| &epoch.results);
+        self.bytes = results.map(|(.., rows)| rows.get_array_memory_size()).sum();
+    }
+
+    /// Moves chunks into the epoch, and lets the entries of finished snapshots name them.
+    fn take_chunks(&mut self) {
+        for (&partition, owned) in &mut self.owned {
+            let Some(writing) = &mut owned.writing else { continue };
+            while writing.next < writing.count && self.epoch.chunks.len() < EPOCH_CHUNKS {
+                let snapshot = Arc::clone(&writing.snapshot);
+                self.epoch.chunks.push(Chunk { snapshot, index: writing.next, count: writing.count });
+                writing.next += 1;
+            }
+            let Snapshot { position, digest, .. } = *writing.snapshot;
+            let pointer = SnapshotRef { position, chunks: writing.count, digest };
+            // A snapshot comes after the results before it, so an entry is there, at its position or further on.
+            if let (true, Some(entry)) = (writing.next == writing.count, &mut owned.entry) {
+                entry.snapshot = Some(pointer);
+                self.epoch.entries.insert(partition, *entry);
+                owned.writing = owned.next.take().map(Writing::of);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::checkpoint::OutputPosition;
+    use super::super::memory::{Fate, World};
+    use super::*;
+
+    /// A committer whose partition 0 has come to `position`, and the world it commits to.
+    fn at(position: i64) -> (Committer, World) {
+        let world = World::default();
+        let (_, commit) = world.open(1, Box::new(|_| Fate::Go));
+        world.rebalance(&[1]);
+        let mut committer = Committer::new(commit);
+        let progress = Position { begun: 0, position, counts: OutputPosition::default(), live: None };
+        committer.begin(0, Some(Checkpoint { progress, snapshot: None })).unwrap();
+        (committer, world)
+    }
+
+    /// The position and the length of the snapshot that is named.
+    fn named(world: &World) -> Option<(i64, u32)> {
+        world.entry(0).unwrap().snapshot.map(|pointer| (pointer.position, pointer.chunks))
+    }
+
+    #[test]
+    fn a_snapshot_of_what_is_not_here_is_not_named() {
+        let (mut committer, world) = at(400);
+        committer.snapshot(Snapshot::new(0, 500, vec![1]));
+        assert_eq!(committer.commit().unwrap(), Committed::Done(true));
+        assert_eq!(named(&world), None);
+        committer.snapshot(Snapshot::new(0, 400, vec![1]));
+        assert_eq!(committer.commit().unwrap(), Committed::Done(true));
+        assert_eq!(named(&world), Some((400, 1)));
+    }
+
+    #[test]
+    fn the_newest_of_the_snapshots_that_come_between_two_commits_is_named() {
+        let (mut committer, world) = at(400);
+        // A sink that waits for its broker finds several at once.
+        (1..4).for_each(|n| committer.snapshot(Snapshot::new(0, n * 100, vec![n as u8])));
+        assert_eq!(committer.commit().unwrap(), Committed::Done(true));
+        assert_eq!((named(&world), committer.is_clean()), (Some((300, 1)), true));
+    }
+
+    #[test]
+    fn one_that_comes_while_another_is_half_written_follows_it() {
+        let (mut committer, world) = at(400);
+        committer.snapshot(Snapshot::new(0, 100, vec![1; CHUNK_BYTES * (EPOCH_CHUNKS + 1)]));
+        assert_eq!(committer.commit().unwrap(), Committed::Done(true));
+        committer.snapshot(Snapshot::new(0, 300, vec![2]));
+        committer.snapshot(Snapshot::new(0, 400, vec![3]));
+        let mut seen = Vec::new();
+        while !committer.is_clean() {
+            committer.commit().unwrap();
+            seen.push(named(&world));
+        }
+        assert_eq!(seen, [Some((100, EPOCH_CHUNKS as u32 + 1)), Some((400, 1))]);
+    }
+}

@@ -1,0 +1,15 @@
+//! The ledger: what is durable of a partition, how it becomes so at once, and how it is found again.
+//! It must not know what a state or a result means; it keeps them with their position.
+
+mod checkpoint;
+pub mod chunk;
+mod committer;
+mod contract;
+pub mod memory;
+mod snapshot;
+
+pub use checkpoint::{Checkpoint, OutputPosition, Position, SnapshotRef};
+pub use chunk::{CHUNK_BYTES, Chunk, chunks_of};
+pub use committer::{Committed, Committer};
+pub use contract::{Audit, Claim, Commit, CommitBatch, CommitOutcome, Recover, SnapshotStore};
+pub use snapshot::Snapshot;

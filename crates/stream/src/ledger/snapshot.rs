@@ -1,0 +1,20 @@
+//! A partition's state, written out.
+//! It must not know what the bytes mean.
+
+/// A partition's state after all records before `position`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    pub partition: i32,
+    /// The next record to read.
+    pub position: i64,
+    pub state: Vec<u8>,
+    /// CRC-32 of the state: two states may be of one position.
+    pub digest: u32,
+}
+
+impl Snapshot {
+    pub fn new(partition: i32, position: i64, state: Vec<u8>) -> Self {
+        let digest = crc32fast::hash(&state);
+        Snapshot { partition, position, state, digest }
+    }
+}

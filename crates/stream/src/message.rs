@@ -1,0 +1,211 @@
+//! What moves between the rooms: raw records in, rows with their system columns, rejects and results out.
+//! It must not know how any of it is read, computed or written.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
+use arrow::json::LineDelimitedWriter;
+use arrow::record_batch::RecordBatch;
+
+use crate::error::{Kind, OrFail, Result};
+
+pub use tickcast_forecast::EventTime;
+
+/// System columns that decoding adds in front of the data columns of a batch of rows.
+pub mod column {
+    /// Int64: the record's position in its partition.
+    pub const OFFSET: &str = "__offset";
+    /// Timestamp in microseconds, UTC: when the observation was made.
+    pub const TIME: &str = "__time";
+    /// Utf8: the series the record belongs to.
+    pub const SERIES: &str = "__series";
+    /// Binary: the record as it came in, kept for a reject; null where the source has no bytes (Parquet).
+    pub const RAW: &str = "__raw";
+}
+
+/// The Arrow type of every time in tickcast.
+pub fn timestamp_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+/// The system columns, in order.
+pub fn system_fields() -> Vec<Field> {
+    vec![
+        Field::new(column::OFFSET, DataType::Int64, false),
+        Field::new(column::TIME, timestamp_type(), false),
+        Field::new(column::SERIES, DataType::Utf8, false),
+        Field::new(column::RAW, DataType::Binary, true),
+    ]
+}
+
+/// One record as a source reads it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RawRecord {
+    /// Position in the partition: Kafka's offset, or the record's ordinal in a file.
+    pub offset: i64,
+    /// The source's own time of the record (Kafka's timestamp), where it has one.
+    pub timestamp: Option<EventTime>,
+    /// The record's bytes; none for a Kafka tombstone.
+    pub payload: Option<Vec<u8>>,
+}
+
+/// A run of consecutive records of one partition.
+#[derive(Debug, Clone)]
+pub enum Records {
+    /// Bytes still to be decoded.
+    Raw(Vec<RawRecord>),
+    /// Rows of a columnar source; row i has position `first_offset + i`.
+    Rows { first_offset: i64, rows: RecordBatch },
+}
+
+impl Records {
+    /// Number of records.
+    pub fn len(&self) -> usize {
+        match self {
+            Records::Raw(records) => records.len(),
+            Records::Rows { rows, .. } => rows.num_rows(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The position of the first record; none for no records.
+    pub fn first_offset(&self) -> Option<i64> {
+        match self {
+            Records::Raw(records) => records.first().map(|record| record.offset),
+            Records::Rows { first_offset, rows } => (rows.num_rows() > 0).then_some(*first_offset),
+        }
+    }
+
+    /// Those before a position, and those from it on.
+    pub fn split(self, position: i64) -> (Records, Records) {
+        match self {
+            Records::Raw(mut records) => {
+                let rest = records.split_off(records.partition_point(|record| record.offset < position));
+                (Records::Raw(records), Records::Raw(rest))
+            }
+            Records::Rows { first_offset, rows } => {
+                let count = (position - first_offset).clamp(0, rows.num_rows() as i64) as usize;
+                let rest = rows.slice(count, rows.num_rows() - count);
+                let from = first_offset + count as i64;
+                (
+                    Records::Rows { first_offset, rows: rows.slice(0, count) },
+                    Records::Rows { first_offset: from, rows: rest },
+                )
+            }
+        }
+    }
+
+    /// The position after the last record; none for no records.
+    pub fn next_offset(&self) -> Option<i64> {
+        match self {
+            Records::Raw(records) => records.last().map(|record| record.offset + 1),
+            Records::Rows { rows, .. } if rows.num_rows() == 0 => None,
+            Records::Rows { first_offset, rows } => Some(first_offset + rows.num_rows() as i64),
+        }
+    }
+}
+
+/// Why a record was not taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// Its window has closed.
+    Late,
+    /// Its bytes do not fit the format or the schema.
+    Undecodable,
+    /// It names no series.
+    MissingKey,
+    /// Its time is missing or cannot be read.
+    BadTime,
+    /// Its time is far after the source's own time of the record.
+    Future,
+    /// A value is NaN or infinite.
+    NotFinite,
+    /// It is larger than a record may be.
+    TooLarge,
+}
+
+impl Reason {
+    pub const ALL: [Reason; 7] = [
+        Reason::Late,
+        Reason::Undecodable,
+        Reason::MissingKey,
+        Reason::BadTime,
+        Reason::Future,
+        Reason::NotFinite,
+        Reason::TooLarge,
+    ];
+
+    /// The word of the contract.
+    pub fn word(self) -> &'static str {
+        match self {
+            Reason::Late => "late",
+            Reason::Undecodable => "undecodable",
+            Reason::MissingKey => "missing_key",
+            Reason::BadTime => "bad_time",
+            Reason::Future => "future",
+            Reason::NotFinite => "not_finite",
+            Reason::TooLarge => "too_large",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// A record that was not taken in, with its bytes and the reason.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reject {
+    pub offset: i64,
+    pub reason: Reason,
+    /// One line for a person.
+    pub detail: String,
+    pub value: Vec<u8>,
+}
+
+/// The three streams of results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Stream {
+    Forecasts,
+    Scores,
+    Rejects,
+}
+
+impl Stream {
+    pub const ALL: [Stream; 3] = [Stream::Forecasts, Stream::Scores, Stream::Rejects];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Stream::Forecasts => "forecasts",
+            Stream::Scores => "scores",
+            Stream::Rejects => "rejects",
+        }
+    }
+}
+
+/// The schema of rejects: value, reason, detail, topic, partition, offset.
+pub fn reject_schema() -> SchemaRef {
+    Arc::new(arrow::datatypes::Schema::new(vec![
+        Field::new("value", DataType::Binary, false),
+        Field::new("reason", DataType::Utf8, false),
+        Field::new("detail", DataType::Utf8, false),
+        Field::new("topic", DataType::Utf8, false),
+        Field::new("partition", DataType::Int32, false),
+        Field::new("offset", DataType::Int64, false),
+    ]))
+}
+
+/// One row as a JSON object: what a reject shows of a record that never had bytes.
+pub fn row_as_json(row: &RecordBatch) -> Result<Vec<u8>> {
+    let fail = || "cannot write a rejected row as JSON";
+    let mut writer = LineDelimitedWriter::new(Vec::new());
+    writer.write(row).or_fail(Kind::Source, fail)?;
+    writer.finish().or_fail(Kind::Source, fail)?;
+    Ok(writer.into_inner().trim_ascii_end().to_vec())
+}

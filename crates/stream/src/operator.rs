@@ -1,0 +1,90 @@
+//! The operator: a deterministic state machine over batches.
+//! It must not read a clock, do IO, use a channel or be async: what it emits is a pure function of what it was given.
+
+use arrow::record_batch::RecordBatch;
+use tickcast_forecast::ExpertWeight;
+
+use crate::error::Result;
+use crate::message::{EventTime, Reject, Stream};
+
+/// A state on its way out: the call makes its bytes.
+pub type SnapshotWriter = Box<dyn FnOnce() -> Result<Vec<u8>> + Send>;
+
+/// A step of the dataflow.
+pub trait Operator: Send {
+    /// A word for logs and metrics.
+    fn name(&self) -> &'static str;
+
+    /// Takes in one batch of rows, in order.
+    fn on_batch(&mut self, batch: &RecordBatch, out: &mut dyn Output) -> Result<()>;
+
+    /// Learns that no record before `watermark` will come: [`EventTime::MAX`] ends the input.
+    fn on_watermark(&mut self, watermark: EventTime, out: &mut dyn Output) -> Result<()>;
+
+    /// The whole state as of now; cheap: it is written out when called, later and on another thread, whatever the
+    /// operator does meanwhile. Restored at any record, the operator goes on with the same bytes.
+    fn snapshot(&self) -> SnapshotWriter;
+
+    /// Takes back a state that `snapshot` made. Errors: `State`, when the bytes do not fit.
+    fn restore(&mut self, state: &[u8]) -> Result<()>;
+
+    /// Adds what the operator can say of itself.
+    fn report(&self, stats: &mut OperatorStats);
+}
+
+/// Where an operator puts what it makes, piece by piece: one record can close a thousand windows, and they need not be
+/// in memory together.
+pub trait Output {
+    /// A batch for the next operator, which takes it in before this returns.
+    fn rows(&mut self, rows: RecordBatch) -> Result<()>;
+
+    /// Records for a sink.
+    fn results(&mut self, stream: Stream, records: RecordBatch) -> Result<()>;
+
+    /// A record that was not taken in.
+    fn reject(&mut self, reject: Reject);
+}
+
+/// An output that keeps everything, to look at one operator alone.
+#[derive(Debug, Default)]
+pub struct Collected {
+    pub rows: Vec<RecordBatch>,
+    pub results: Vec<(Stream, RecordBatch)>,
+    pub rejects: Vec<Reject>,
+}
+
+impl Output for Collected {
+    fn rows(&mut self, rows: RecordBatch) -> Result<()> {
+        self.rows.push(rows);
+        Ok(())
+    }
+
+    fn results(&mut self, stream: Stream, records: RecordBatch) -> Result<()> {
+        self.results.push((stream, records));
+        Ok(())
+    }
+
+    fn reject(&mut self, reject: Reject) {
+        self.rejects.push(reject);
+    }
+}
+
+/// What a partition's operators say of themselves. Totals count from the partition's first record.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OperatorStats {
+    pub windows_closed: u64,
+    pub windows_open: u64,
+    pub series_active: u64,
+    /// The latest event time seen less the lateness, in microseconds.
+    pub watermark_us: Option<i64>,
+    pub train_steps: u64,
+    /// Of the newest step.
+    pub train_loss: f64,
+    /// Of the newest step, before clipping.
+    pub gradient_norm: f64,
+    pub model_rollbacks: u64,
+    /// Mean weight of an expert over the series of the newest window, by horizon; empty while experts are not mixed.
+    pub weights: Vec<ExpertWeight>,
+    /// Alarms of the drift detectors, by horizon.
+    pub drift_alarms: Vec<(u32, u64)>,
+}

@@ -1,0 +1,90 @@
+//! Who looks on at a run: metrics, health, progress; both runners tell the same.
+//! It must not change what the run does, but for the flag that ends it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow::record_batch::RecordBatch;
+
+use super::heartbeat::Heartbeat;
+use super::partition::{Partition, PartitionOutput};
+use super::retry_policy::RetryPolicy;
+use crate::error::{Error, Result, Retry};
+use crate::message::Stream;
+use crate::source::Event;
+use crate::telemetry::{Health, HealthPart, Metrics};
+
+/// The onlookers of a run.
+#[derive(Clone)]
+pub struct RunContext {
+    pub metrics: Arc<Metrics>,
+    pub health: Arc<Health>,
+    /// Set to end the run: commit, snapshot, leave.
+    pub stop: Arc<AtomicBool>,
+    /// Called with the number of records just worked on.
+    pub progress: Arc<dyn Fn(u64) + Send + Sync>,
+    /// Of the thread that writes.
+    pub pulse: Heartbeat,
+}
+
+impl RunContext {
+    /// How sinks wait in this run.
+    pub fn patience(&self) -> RetryPolicy {
+        RetryPolicy {
+            stop: Arc::clone(&self.stop),
+            health: Arc::clone(&self.health),
+            pulse: self.pulse.clone(),
+        }
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Takes what keeps the source from reading as health; passes on the event, or the error that will not pass.
+    pub(super) fn polled(&self, polled: Result<Event>, assigned: bool) -> Result<Event> {
+        match &polled {
+            Ok(Event::Idle { problem: Some(why) }) => {
+                self.health.set_waiting(HealthPart::Source, why.as_str())
+            }
+            Ok(Event::Idle { problem: None }) if assigned => self.health.set_ready(HealthPart::Source),
+            Ok(Event::Records { .. } | Event::End { .. }) => self.health.set_ready(HealthPart::Source),
+            _ => {}
+        }
+        polled.or_else(|error: Error| match error.retry {
+            Retry::Later => {
+                self.health.set_waiting(HealthPart::Source, error.to_string());
+                Ok(Event::Idle { problem: None })
+            }
+            Retry::Never => Err(error),
+        })
+    }
+
+    /// A partition has worked on `records` that it was given. The windows that it has closed since its first record.
+    pub(super) fn worked(&self, partition: &mut Partition, records: u64) -> u64 {
+        (self.progress)(records);
+        let stats = partition.stats();
+        for horizon in self.metrics.stats(partition.id(), &stats) {
+            tracing::info!(partition = partition.id(), horizon, "drift: the forecasts' errors have changed");
+        }
+        for (stage, time) in partition.take_busy() {
+            self.metrics.busy(stage, time);
+        }
+        stats.windows_closed
+    }
+
+    /// A partition rejected records.
+    pub fn rejected(&self, outcome: &PartitionOutput) {
+        for (reason, detail) in &outcome.rejected {
+            if !self.metrics.has_rejected(*reason) {
+                tracing::warn!(%reason, detail, "a record was rejected; more of this reason are only counted");
+            }
+            self.metrics.rejected(*reason, 1);
+        }
+    }
+
+    /// Results went to the sinks.
+    pub(super) fn wrote(&self, results: &[(Stream, RecordBatch)]) {
+        results.iter().for_each(|(stream, rows)| self.metrics.results(*stream, rows));
+    }
+}

@@ -1,0 +1,120 @@
+//! From a checked pipeline to its partitions: what is the same for all of them, and how one is built.
+//! It must not read records, nor know which decoder and which windows it is given.
+
+use tickcast_forecast::ForecastSpec;
+
+use super::partition::Partition;
+use crate::decode::Decode;
+use crate::error::{Kind, OrFail, Result};
+use crate::forecast::ForecastOperator;
+use crate::ledger::Snapshot;
+use crate::message::Stream;
+use crate::operator::Operator;
+
+/// Makes a decoder with no memory.
+pub type NewDecoder = Box<dyn Fn() -> Result<Box<dyn Decode>> + Send + Sync>;
+/// Makes a window operator with no memory.
+pub type NewWindow = Box<dyn Fn() -> Box<dyn Operator> + Send + Sync>;
+
+/// All that partitions of one pipeline share.
+pub struct PipelineParts {
+    /// What rejects call the input: the topic, the file, the generator.
+    pub topic: String,
+    /// The settings that shape a state, as JSON: a state is only good for what it was made with.
+    pub fingerprint: String,
+    /// The streams that have a sink.
+    pub streams: Vec<Stream>,
+    /// Whether the input ends by itself.
+    pub is_bounded: bool,
+    /// Whether others may have read the input before under the same name: results that are there then stay.
+    pub is_shared: bool,
+    /// Whether a partition of which nothing is known has a past that is only learned.
+    pub has_past: bool,
+    /// What is forecast.
+    pub forecast: ForecastSpec,
+    /// Length of a window in microseconds.
+    pub window_us: i64,
+    /// Makes each partition's decoder.
+    pub new_decoder: NewDecoder,
+    /// Makes each partition's windows.
+    pub new_window: NewWindow,
+}
+
+/// Builds a pipeline's partitions.
+pub struct PipelineFactory(PipelineParts);
+
+impl PipelineFactory {
+    /// A factory of these parts.
+    pub fn new(parts: PipelineParts) -> Self {
+        PipelineFactory(parts)
+    }
+
+    /// What rejects call the input.
+    pub fn topic(&self) -> &str {
+        &self.0.topic
+    }
+
+    /// The streams that have a sink.
+    pub fn streams(&self) -> &[Stream] {
+        &self.0.streams
+    }
+
+    /// Whether the input ends by itself.
+    pub fn is_bounded(&self) -> bool {
+        self.0.is_bounded
+    }
+
+    /// Whether others may have read the input before under the same name.
+    pub fn is_shared(&self) -> bool {
+        self.0.is_shared
+    }
+
+    /// Whether a partition of which nothing is known has a past that is only learned.
+    pub fn has_past(&self) -> bool {
+        self.0.has_past
+    }
+
+    /// A partition with no memory.
+    pub fn partition(&self, id: i32) -> Result<Partition> {
+        self.partition_from(id, self.forecasters())
+    }
+
+    /// A partition with no memory, whose networks begin with the weights of a file. Errors: `State`, when they do not fit.
+    pub fn partition_with_weights(&self, id: i32, weights: &[u8]) -> Result<Partition> {
+        let mut forecasters = self.forecasters();
+        forecasters.begin_with(weights).or_fail(Kind::State, || "cannot begin with the imported weights")?;
+        self.partition_from(id, forecasters)
+    }
+
+    /// Forecasters with no memory.
+    pub fn forecasters(&self) -> ForecastOperator {
+        ForecastOperator::new(&self.0.forecast, self.0.window_us)
+    }
+
+    /// The forecasters of a partition as a snapshot has them. Errors: `State`, when another pipeline wrote it.
+    pub fn forecasters_of(&self, snapshot: &Snapshot) -> Result<ForecastOperator> {
+        let mut forecasters = self.forecasters();
+        let partition = self.partition(snapshot.partition)?;
+        Operator::restore(&mut forecasters, partition.last_state(snapshot)?)?;
+        Ok(forecasters)
+    }
+
+    /// The snapshot with these forecasters in place of its own. Errors: as `forecasters_of`.
+    pub fn with_forecasters(&self, snapshot: &Snapshot, forecasters: &ForecastOperator) -> Result<Snapshot> {
+        self.partition(snapshot.partition)?.with_last_state(snapshot, forecasters.snapshot()()?)
+    }
+
+    /// A partition with no memory that hands its closed windows on instead of forecasting from them.
+    pub fn windows(&self, id: i32) -> Result<Partition> {
+        self.chain(id, vec![(self.0.new_window)()])
+    }
+
+    fn partition_from(&self, id: i32, forecast: ForecastOperator) -> Result<Partition> {
+        self.chain(id, vec![(self.0.new_window)(), Box::new(forecast)])
+    }
+
+    fn chain(&self, id: i32, operators: Vec<Box<dyn Operator>>) -> Result<Partition> {
+        let decoder = (self.0.new_decoder)()?;
+        Ok(Partition::new(id, self.0.topic.clone(), self.0.fingerprint.clone(), decoder, operators))
+    }
+}

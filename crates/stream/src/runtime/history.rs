@@ -1,0 +1,108 @@
+//! A bounded input read to its end through decoding and windows, for whoever wants its past at once.
+//! It must not forecast, write results or keep state: a pipeline that runs beside it notices nothing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use arrow::record_batch::RecordBatch;
+
+use super::context::RunContext;
+use super::factory::PipelineFactory;
+use super::partition::{Partition, PartitionOutput};
+use crate::error::Result;
+use crate::message::Records;
+use crate::source::{Event, Source};
+
+const POLL: Duration = Duration::from_millis(50);
+
+/// What is done with a bounded input.
+pub trait Reader {
+    /// A partition comes: from where it is read; none: from its beginning.
+    fn begin(&mut self, partition: i32) -> Result<Option<i64>>;
+
+    /// Its next records.
+    fn records(&mut self, partition: i32, records: Records) -> Result<()>;
+
+    /// It has no more.
+    fn end(&mut self, partition: i32) -> Result<()>;
+}
+
+/// Reads until every partition has ended. The number of records read; none, when the watch's stop flag ended it before the
+/// input did. Errors: the source's and the reader's.
+pub fn read_to_end(
+    source: &mut dyn Source,
+    watch: &RunContext,
+    reader: &mut dyn Reader,
+) -> Result<Option<u64>> {
+    let (mut assigned, mut ended, mut read) = (0, 0, 0);
+    while assigned == 0 || ended < assigned {
+        if watch.is_stopped() {
+            source.close()?;
+            return Ok(None);
+        }
+        match source.poll(POLL)? {
+            Event::Assigned(ids) => {
+                assigned += ids.len();
+                for id in ids {
+                    let from = reader.begin(id)?;
+                    source.start(id, from)?;
+                }
+            }
+            Event::Records { partition, records } => {
+                let count = records.len() as u64;
+                reader.records(partition, records)?;
+                read += count;
+                (watch.progress)(count);
+            }
+            Event::End { partition } => {
+                reader.end(partition)?;
+                ended += 1;
+            }
+            Event::Revoked { .. } | Event::Idle { .. } => {}
+        }
+    }
+    source.close()?;
+    Ok(Some(read))
+}
+
+/// Takes a partition's closed windows.
+type Take<'a> = dyn FnMut(i32, &RecordBatch) -> Result<()> + 'a;
+
+/// Hands the closed windows of every partition on. Otherwise as [`read_to_end`].
+pub fn read_history(
+    factory: &PipelineFactory,
+    source: &mut dyn Source,
+    watch: &RunContext,
+    take: &mut Take<'_>,
+) -> Result<Option<u64>> {
+    read_to_end(source, watch, &mut Windows { factory, watch, take, partitions: BTreeMap::new() })
+}
+
+struct Windows<'a, 'b> {
+    factory: &'a PipelineFactory,
+    watch: &'a RunContext,
+    take: &'a mut Take<'b>,
+    partitions: BTreeMap<i32, Partition>,
+}
+
+impl Reader for Windows<'_, '_> {
+    fn begin(&mut self, id: i32) -> Result<Option<i64>> {
+        self.partitions.insert(id, self.factory.windows(id)?);
+        Ok(None)
+    }
+
+    fn records(&mut self, id: i32, records: Records) -> Result<()> {
+        let Some(partition) = self.partitions.get_mut(&id) else { return Ok(()) };
+        partition.take(records, &mut |outcome| hand_on(id, &outcome, self.watch, self.take))
+    }
+
+    fn end(&mut self, id: i32) -> Result<()> {
+        let Some(mut partition) = self.partitions.remove(&id) else { return Ok(()) };
+        partition.finish(&mut |outcome| hand_on(id, &outcome, self.watch, self.take))
+    }
+}
+
+fn hand_on(id: i32, outcome: &PartitionOutput, watch: &RunContext, take: &mut Take<'_>) -> Result<()> {
+    watch.rejected(outcome);
+    outcome.rows.iter().try_for_each(|rows| take(id, rows))
+}

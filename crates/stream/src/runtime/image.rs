@@ -1,0 +1,220 @@
+//! A partition's state as bytes and back: one part an operator, and whose it is.
+//! It must not know what a part means.
+//!
+//! Layout: the operators' parts, that of the last operator first; a trailer; the trailer's length (u32, little-endian).
+//! The last operator's part is by far the largest, gigabytes perhaps: the others follow it, so that it need not be copied.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::{Kind, OrFail, Result};
+use crate::ledger::{OutputPosition, Snapshot};
+use crate::operator::SnapshotWriter;
+
+const LENGTH: usize = size_of::<u32>();
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Trailer {
+    fingerprint: String,
+    /// The partition's first record.
+    begun: i64,
+    /// What it had put out.
+    emitted: OutputPosition,
+    /// Where its past ended.
+    live: Option<i64>,
+    /// Of the parts, in their order.
+    lengths: Vec<usize>,
+}
+
+/// A partition's state at a position, not written out yet.
+pub struct PendingSnapshot {
+    pub partition: i32,
+    /// The next record to read.
+    pub position: i64,
+    pub(super) fingerprint: String,
+    pub(super) begun: i64,
+    pub(super) emitted: OutputPosition,
+    pub(super) live: Option<i64>,
+    /// In the operators' order.
+    pub(super) states: Vec<SnapshotWriter>,
+}
+
+impl PendingSnapshot {
+    /// Writes it out; what the partition has done since cannot be seen.
+    pub fn write(self) -> Result<Snapshot> {
+        let PendingSnapshot { partition, position, fingerprint, begun, emitted, live, states } = self;
+        let trailer = Trailer { fingerprint, begun, emitted, live, lengths: Vec::new() };
+        let parts = states.into_iter().rev().map(|state| state());
+        Ok(Snapshot::new(partition, position, write(trailer, parts)?))
+    }
+}
+
+/// The image of parts, the last operator's first.
+fn write(mut trailer: Trailer, parts: impl Iterator<Item = Result<Vec<u8>>>) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for part in parts {
+        let part = part?;
+        trailer.lengths.push(part.len());
+        match bytes.is_empty() {
+            true => bytes = part,
+            false => append(&mut bytes, &part),
+        }
+    }
+    let fail = || "cannot write a partition's state";
+    let trailer = postcard::to_stdvec(&trailer).or_fail(Kind::State, fail)?;
+    append(&mut bytes, &trailer);
+    append(&mut bytes, &u32::try_from(trailer.len()).or_fail(Kind::State, fail)?.to_le_bytes());
+    Ok(bytes)
+}
+
+/// Appends a little to a lot.
+fn append(bytes: &mut Vec<u8>, more: &[u8]) {
+    bytes.reserve_exact(more.len());
+    bytes.extend_from_slice(more);
+}
+
+/// A state that was read.
+pub struct SnapshotImage<'a> {
+    trailer: Trailer,
+    /// The last operator's first.
+    parts: Vec<&'a [u8]>,
+}
+
+impl<'a> SnapshotImage<'a> {
+    /// None: it is no image.
+    pub fn read(bytes: &'a [u8]) -> Option<Self> {
+        let (rest, length) = bytes.split_last_chunk::<LENGTH>()?;
+        let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+        let (mut rest, trailer) = rest.split_at_checked(rest.len().checked_sub(length)?)?;
+        let trailer: Trailer = postcard::from_bytes(trailer).ok()?;
+        let mut parts = Vec::new();
+        for &length in &trailer.lengths {
+            let (part, behind) = rest.split_at_checked(length)?;
+            parts.push(part);
+            rest = behind;
+        }
+        rest.is_empty().then_some(SnapshotImage { trailer, parts })
+    }
+
+    /// The operators' parts, in the operators' order.
+    pub fn parts(&self) -> impl ExactSizeIterator<Item = &'a [u8]> {
+        self.parts.iter().rev().copied()
+    }
+
+    pub fn last_part(&self) -> Option<&'a [u8]> {
+        self.parts.first().copied()
+    }
+
+    /// Its bytes with another part of the last operator.
+    pub fn with_last_part(&self, part: Vec<u8>) -> Result<Vec<u8>> {
+        let others = self.parts.iter().skip(1).map(|part| Ok(part.to_vec()));
+        let trailer = Trailer { lengths: Vec::new(), ..self.trailer.clone() };
+        write(trailer, std::iter::once(Ok(part)).chain(others))
+    }
+
+    pub fn begun(&self) -> i64 {
+        self.trailer.begun
+    }
+
+    pub fn emitted(&self) -> OutputPosition {
+        self.trailer.emitted
+    }
+
+    pub fn live(&self) -> Option<i64> {
+        self.trailer.live
+    }
+
+    /// Where another fingerprint differs from its own.
+    pub fn differences(&self, fingerprint: &str) -> Vec<Difference> {
+        differences(&self.trailer.fingerprint, fingerprint)
+    }
+}
+
+/// Settings that shape what comes, but no state: a change of them holds from the position where it was made.
+const KEEPABLE: [&str; 7] = [
+    "window.lateness_us",
+    "window.gaps",
+    "forecast.model.optimizer.lr",
+    "forecast.model.optimizer.schedule",
+    "forecast.model.clip",
+    "forecast.model.ema",
+    "forecast.model.seed",
+];
+
+/// One place where two fingerprints differ.
+pub struct Difference {
+    path: String,
+    /// Such as `window.size_us was 1, is 2`.
+    pub text: String,
+}
+
+impl Difference {
+    /// Whether a state can be kept in spite of it.
+    pub fn is_keepable(&self) -> bool {
+        let below = |kept: &str| {
+            self.path.strip_prefix(kept).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        KEEPABLE.iter().any(|kept| below(kept))
+    }
+}
+
+/// Where two fingerprints, JSON objects, differ.
+fn differences(was: &str, is: &str) -> Vec<Difference> {
+    fn walk(path: &str, was: &Value, is: &Value, found: &mut Vec<Difference>) {
+        match (was, is) {
+            (Value::Object(before), Value::Object(after)) => {
+                for (key, value) in after {
+                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    walk(&path, before.get(key).unwrap_or(&Value::Null), value, found);
+                }
+            }
+            _ if was != is => {
+                found.push(Difference { path: path.to_owned(), text: format!("{path} was {was}, is {is}") })
+            }
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    match (serde_json::from_str(was), serde_json::from_str(is)) {
+        (Ok(was), Ok(is)) => walk("", &was, &is, &mut found),
+        _ => found.push(Difference { path: String::new(), text: "it cannot be read".to_owned() }),
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frozen() -> PendingSnapshot {
+        let state = |part: &'static [u8]| Box::new(move || Ok(part.to_vec())) as SnapshotWriter;
+        let states = vec![state(b"first"), state(b""), state(b"the last")];
+        let (fingerprint, emitted) = (r#"{"a":1}"#.to_owned(), OutputPosition::default());
+        PendingSnapshot { partition: 3, position: 9, fingerprint, begun: 2, emitted, live: None, states }
+    }
+
+    fn parts(bytes: &[u8]) -> Option<Vec<&[u8]>> {
+        Some(SnapshotImage::read(bytes)?.parts().collect())
+    }
+
+    #[test]
+    fn parts_come_back_in_their_order_and_the_last_can_be_replaced() {
+        let snapshot = frozen().write().unwrap();
+        assert_eq!((snapshot.partition, snapshot.position), (3, 9));
+        let image = SnapshotImage::read(&snapshot.state).unwrap();
+        assert_eq!(image.parts().collect::<Vec<_>>(), [&b"first"[..], b"", b"the last"]);
+        assert_eq!(image.last_part(), Some(&b"the last"[..]));
+        assert!(image.differences(r#"{"a":1}"#).is_empty());
+        assert_eq!(image.differences(r#"{"a":2}"#)[0].text, "a was 1, is 2");
+        assert_eq!((image.begun(), image.emitted()), (2, OutputPosition::default()));
+        let other = image.with_last_part(b"".to_vec()).unwrap();
+        assert_eq!(parts(&other).unwrap(), [&b"first"[..], b"", b""]);
+    }
+
+    #[test]
+    fn what_is_cut_short_is_no_image() {
+        let whole = frozen().write().unwrap().state;
+        assert!((0..whole.len()).all(|length| parts(&whole[..length]).is_none()));
+        assert!(parts(&[&whole[..], b"\xff"].concat()).is_none());
+    }
+}

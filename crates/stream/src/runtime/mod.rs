@@ -1,0 +1,37 @@
+//! Runners: the same dataflow in a plain loop, or in threads.
+//! It must not compute: operators decide what comes out, runners when it is done.
+
+mod context;
+mod endpoints;
+mod exactly_once;
+mod factory;
+mod heartbeat;
+mod history;
+mod image;
+mod inline;
+mod job;
+mod outputs;
+mod partition;
+mod rebuild;
+mod recovery;
+mod retry_policy;
+mod threads;
+mod verify;
+mod worker;
+
+pub use context::RunContext;
+pub use endpoints::Endpoints;
+pub use exactly_once::{ExactlyOnce, LostPartitions};
+pub use factory::{NewDecoder, NewWindow, PipelineFactory, PipelineParts};
+pub use heartbeat::Heartbeat;
+pub use history::{Reader, read_history, read_to_end};
+pub use image::PendingSnapshot;
+pub use inline::run_inline;
+pub use job::{Job, RunOptions, Summary};
+pub use outputs::{AtLeastOnce, DurablePositions, Outputs};
+pub use partition::{Deliver, Partition, PartitionOutput};
+pub use rebuild::rebuild;
+pub use recovery::{Opened, open_partition};
+pub use retry_policy::RetryPolicy;
+pub use threads::run_threads;
+pub use verify::{Finding, Verified, verify};

@@ -1,0 +1,121 @@
+//! Learns anew from the input, in silence, up to the last commit: the way out when a state is damaged, or when the pipeline
+//! file has changed in a way that no state goes with.
+//! It must not change what is committed but for the state: results go on where they had come to.
+
+use std::collections::BTreeMap;
+use std::thread::sleep;
+use std::time::Duration;
+
+use super::context::RunContext;
+use super::factory::PipelineFactory;
+use super::history::{Reader, read_to_end};
+use super::partition::Partition;
+use crate::error::{Error, Kind, Result, Retry};
+use crate::ledger::{Checkpoint, Commit, Committed, Committer, Recover};
+use crate::message::Records;
+use crate::source::Source;
+
+const WAIT: Duration = Duration::from_millis(200);
+/// Times that a commit or a claim is tried before it fails.
+const ATTEMPTS: u32 = 150;
+
+/// Reads the input and puts what it learns in place of every partition's state. The number of partitions; none, when it was
+/// told to stop, and then every partition has its old state or its new one. Nobody else may run. Errors: the source's and
+/// the ledger's.
+pub fn rebuild(
+    factory: &PipelineFactory,
+    source: &mut dyn Source,
+    (recover, commit): (Box<dyn Recover>, Box<dyn Commit>),
+    watch: &RunContext,
+) -> Result<Option<usize>> {
+    let committer = Committer::new(commit);
+    let mut learner = Learner { factory, recover, committer, partitions: BTreeMap::new(), done: 0 };
+    let read = read_to_end(source, watch, &mut learner)?;
+    Ok(read.map(|_| learner.done))
+}
+
+struct Learner<'a> {
+    factory: &'a PipelineFactory,
+    recover: Box<dyn Recover>,
+    committer: Committer,
+    partitions: BTreeMap<i32, Learning>,
+    done: usize,
+}
+
+struct Learning {
+    partition: Partition,
+    entry: Checkpoint,
+    /// Whether the input goes on after what is committed.
+    goes_on: bool,
+}
+
+impl Learner<'_> {
+    /// Commits the new state under the old progress.
+    fn save(&mut self, partition: &Partition, entry: Checkpoint) -> Result<()> {
+        let id = partition.id();
+        self.committer.begin(id, Some(entry))?;
+        if let Some(snapshot) = partition.snapshot()? {
+            self.committer.snapshot(snapshot);
+        }
+        let mut attempts = 0;
+        while !self.committer.is_clean() {
+            if let Committed::Later { why, .. } = self.committer.commit()? {
+                attempts += 1;
+                if attempts > ATTEMPTS {
+                    let what = format!("cannot commit the new state of partition {id}");
+                    return Err(Error::new(Kind::State, what).because(why));
+                }
+                sleep(WAIT);
+            }
+        }
+        self.committer.release(id)
+    }
+}
+
+impl Reader for Learner<'_> {
+    fn begin(&mut self, id: i32) -> Result<Option<i64>> {
+        let mut attempts = 0;
+        let entry = loop {
+            match self.recover.take_over(id) {
+                Err(error) if error.retry == Retry::Later && attempts < ATTEMPTS => attempts += 1,
+                taken => break taken?,
+            }
+            sleep(WAIT);
+        };
+        if let Some(entry) = entry {
+            let mut partition = self.factory.partition(id)?;
+            partition.go_live_at(entry.progress.live);
+            self.partitions.insert(id, Learning { partition, entry, goes_on: false });
+        }
+        Ok(None)
+    }
+
+    fn records(&mut self, id: i32, records: Records) -> Result<()> {
+        let Some(Learning { partition, entry, goes_on }) = self.partitions.get_mut(&id) else {
+            return Ok(());
+        };
+        let count = records.len();
+        let (records, _) = records.split(entry.progress.position);
+        *goes_on |= records.len() < count;
+        if records.is_empty() {
+            return Ok(());
+        }
+        partition.take(records, &mut |_| Ok(()))
+    }
+
+    fn end(&mut self, id: i32) -> Result<()> {
+        let Some(Learning { mut partition, entry, goes_on }) = self.partitions.remove(&id) else {
+            return Ok(());
+        };
+        let is_bounded = self.factory.is_bounded();
+        if is_bounded && !goes_on {
+            // All of it was read, so its last windows were closed too.
+            partition.finish(&mut |_| Ok(()))?;
+        }
+        partition.continue_from(entry.progress);
+        self.save(&partition, entry)?;
+        tracing::info!(partition = id, position = entry.progress.position, "learned anew");
+        self.done += 1;
+        Ok(())
+    }
+}

@@ -1,0 +1,116 @@
+//! How a partition goes on: claimed, restored from its snapshot, muted up to what is committed; or begun anew.
+//! It must not write: what it opens does.
+
+use std::ops::Range;
+use std::time::Instant;
+
+use super::context::RunContext;
+use super::factory::PipelineFactory;
+use super::partition::Partition;
+use crate::error::{Error, Kind, Result};
+use crate::ledger::{Checkpoint, Claim, Recover};
+
+/// A partition as it goes on: restored from a snapshot, or new.
+pub struct Opened {
+    pub partition: Partition,
+    /// Where to read from; none: where the source remembers, or its start.
+    pub position: Option<i64>,
+    pub entry: Option<Checkpoint>,
+    /// Whether earlier results stay.
+    pub resume: bool,
+}
+
+/// Claims a partition, and builds it as the ledger remembers it. `offset_range`: the records that can be read now. Errors: those
+/// of the ledger, and `State`, when records that have to be read again are gone.
+pub fn open_partition(
+    factory: &PipelineFactory,
+    recover: &mut dyn Recover,
+    id: i32,
+    offset_range: impl FnOnce() -> Result<Option<Range<i64>>>,
+    watch: &RunContext,
+) -> Result<Opened> {
+    let from = Instant::now();
+    let claim = recover.claim(id)?;
+    let mut partition = match recover.initial_weights()? {
+        // Once there is a state, series that are still to come begin with these weights.
+        Some(weights) => factory.partition_with_weights(id, &weights)?,
+        None => factory.partition(id)?,
+    };
+    let is_known = claim.entry.is_some() || claim.snapshot.is_some();
+    let position = match is_known {
+        true => go_on(&mut partition, &claim, offset_range)?,
+        false => {
+            begin(&mut partition, factory, offset_range)?;
+            None
+        }
+    };
+    if let Some(position) = position {
+        let to = claim.entry.map(|entry| entry.progress.position);
+        tracing::info!(partition = id, from = position, to, took = ?from.elapsed(), "restored");
+        if !partition.is_replaying() {
+            watch.metrics.restored(from.elapsed());
+        }
+    }
+    // A file read from its beginning writes its results anew; a topic may have been read before by this group.
+    let resume = is_known || factory.is_shared();
+    Ok(Opened { partition, position, entry: claim.entry, resume })
+}
+
+/// A partition of which nothing is known: it has a past, where the pipeline is to learn that first.
+fn begin(
+    partition: &mut Partition,
+    factory: &PipelineFactory,
+    offset_range: impl FnOnce() -> Result<Option<Range<i64>>>,
+) -> Result<()> {
+    if !factory.has_past() {
+        return Ok(());
+    }
+    let Some(Range { start, end }) = offset_range()? else { return Ok(()) };
+    partition.begin_with_past(start, end);
+    if start < end {
+        let (id, records) = (partition.id(), end - start);
+        tracing::info!(
+            partition = id,
+            records,
+            live = end,
+            "learning the past; forecasts begin where it ends"
+        );
+    }
+    Ok(())
+}
+
+/// Brings a partition to where its claim says: where to read from.
+fn go_on(
+    partition: &mut Partition,
+    claim: &Claim,
+    offset_range: impl FnOnce() -> Result<Option<Range<i64>>>,
+) -> Result<Option<i64>> {
+    let id = partition.id();
+    let progress = claim.entry.map(|entry| entry.progress);
+    if let Some(snapshot) = &claim.snapshot {
+        let at_end = progress.is_none_or(|progress| progress.position == snapshot.position);
+        partition.restore(snapshot, at_end)?;
+    }
+    let at = claim.snapshot.as_ref().map(|snapshot| snapshot.position);
+    let Some(progress) = progress else { return Ok(at) };
+    let committed = progress.position;
+    let position = at.unwrap_or(progress.begun);
+    if at.is_some() && position > committed {
+        let what =
+            format!("partition {id}: its state is of position {position}, but only {committed} is committed");
+        return Err(Error::new(Kind::State, what));
+    }
+    partition.mute_until(progress);
+    if position < committed
+        && let Some(Range { start: first, .. }) = offset_range()?
+        && first > position
+    {
+        let what = format!(
+            "partition {id}: records {position} to {} have to be read again to restore its state, but the first that \
+             is still there is {first}; `run --reset-state` learns anew",
+            committed - 1
+        );
+        return Err(Error::new(Kind::State, what));
+    }
+    Ok(Some(position))
+}

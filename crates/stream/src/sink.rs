@@ -1,0 +1,22 @@
+//! What a sink is: a place that takes the records of one stream.
+//! It must not know what the records mean.
+
+use arrow::record_batch::RecordBatch;
+
+use crate::error::Result;
+
+/// One stream's destination.
+pub trait Sink: Send {
+    /// Gets ready for a partition. `resume`: earlier records of it stay and new ones follow them; otherwise the
+    /// partition is written anew from its first record.
+    fn begin(&mut self, partition: i32, resume: bool) -> Result<()>;
+
+    /// Takes records of a partition, in order.
+    fn write(&mut self, partition: i32, rows: &RecordBatch) -> Result<()>;
+
+    /// Makes what was written visible to readers, as far as that is cheap.
+    fn flush(&mut self) -> Result<()>;
+
+    /// Makes all that was written durable before it returns.
+    fn sync(&mut self) -> Result<()>;
+}

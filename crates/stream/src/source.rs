@@ -1,0 +1,67 @@
+//! What a source is: partitions of records, read in order, resumable at a position.
+//! It must not know what the records mean.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::message::Records;
+
+/// What a source says when it is polled.
+#[derive(Debug)]
+pub enum Event {
+    /// These partitions are ours now; nothing of them is read before [`Source::start`].
+    Assigned(Vec<i32>),
+    /// These partitions are to be given back: they stay ours until [`Source::release`], unless they are `lost`; then
+    /// somebody may have them already.
+    Revoked { partitions: Vec<i32>, lost: bool },
+    /// The next records of a partition, in order.
+    Records { partition: i32, records: Records },
+    /// A bounded partition has no more records.
+    End { partition: i32 },
+    /// Nothing new within the time-out; `problem` says what keeps the source from reading, if anything does.
+    Idle { problem: Option<String> },
+}
+
+/// A stream of records in partitions.
+pub trait Source: Send {
+    /// Waits for the next event, at most `timeout`. Errors: `Source`; `Retry::Later` means poll again.
+    fn poll(&mut self, timeout: Duration) -> Result<Event>;
+
+    /// Begins to read an assigned partition at `position`; none: where the source itself remembers, or its start.
+    fn start(&mut self, partition: i32, position: Option<i64>) -> Result<()>;
+
+    /// From now on no column but these is needed, where the source can leave columns out. Errors: `Config`, when it has no such
+    /// column.
+    fn select(&mut self, _columns: &[String]) -> Result<()> {
+        Ok(())
+    }
+
+    /// Stops or resumes the reading of a partition; while it is paused, no records of it come.
+    fn set_paused(&mut self, partition: i32, paused: bool) -> Result<()>;
+
+    /// Gives a revoked partition back: all that was worked on of it is committed, or never will be.
+    fn release(&mut self, _partition: i32) -> Result<()> {
+        Ok(())
+    }
+
+    /// The records of a partition that can be read now, from the first to the one after the last, where the source can tell.
+    fn offset_range(&mut self, _partition: i32) -> Result<Option<Range<i64>>> {
+        Ok(None)
+    }
+
+    /// Tells the source's own memory that everything before `position` is done and durable.
+    fn commit(&mut self, _partition: i32, _position: i64) -> Result<()> {
+        Ok(())
+    }
+
+    /// Records known to wait behind what was read of the partition, where the source can tell.
+    fn lag(&mut self, _partition: i32) -> Option<i64> {
+        None
+    }
+
+    /// Leaves: no further event is asked for.
+    fn close(&mut self) -> Result<()> {
+        Ok(())
+    }
+}

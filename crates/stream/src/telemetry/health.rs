@@ -1,0 +1,71 @@
+//! Whether the pipeline is ready to forecast, and what it waits for if not.
+//! It must not decide: the runtime says, the endpoints read.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+/// What the pipeline said last of its readiness.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    Ready,
+    /// Why it is not ready, for a person.
+    Waiting(String),
+}
+
+/// A part of the pipeline that others may have to wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HealthPart {
+    Source,
+    /// What is known of an assigned partition cannot be read yet.
+    Claim,
+    /// A partition makes again what is committed already.
+    Replay,
+    Sink,
+}
+
+/// Shared by the runtime that says and the endpoints that read. It is ready when no part waits.
+#[derive(Debug)]
+pub struct Health {
+    waiting: Mutex<BTreeMap<HealthPart, String>>,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Health { waiting: Mutex::new(BTreeMap::from([(HealthPart::Source, "starting".into())])) }
+    }
+}
+
+impl Health {
+    pub fn set_waiting(&self, part: HealthPart, reason: impl Into<String>) {
+        self.with(|waiting| _ = waiting.insert(part, reason.into()));
+    }
+
+    pub fn set_ready(&self, part: HealthPart) {
+        self.with(|waiting| _ = waiting.remove(&part));
+    }
+
+    pub fn status(&self) -> Readiness {
+        let reasons: Vec<String> = self.with(|waiting| waiting.values().cloned().collect());
+        if reasons.is_empty() { Readiness::Ready } else { Readiness::Waiting(reasons.join("; ")) }
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<HealthPart, String>) -> T) -> T {
+        work(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_ready_when_no_part_waits() {
+        let health = Health::default();
+        assert_eq!(health.status(), Readiness::Waiting("starting".into()));
+        health.set_ready(HealthPart::Source);
+        assert_eq!(health.status(), Readiness::Ready);
+        health.set_waiting(HealthPart::Sink, "no broker");
+        health.set_ready(HealthPart::Source);
+        assert_eq!(health.status(), Readiness::Waiting("no broker".into()));
+    }
+}

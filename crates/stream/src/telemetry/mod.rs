@@ -1,0 +1,11 @@
+//! What can be seen of a run from outside: metrics, readiness, how good the forecasts were.
+//! It must not change what a run does, nor serve anything itself.
+
+mod health;
+mod metrics;
+mod scoreboard;
+
+pub use health::{Health, HealthPart, Readiness};
+pub use metrics::Metrics;
+pub use prometheus::TEXT_FORMAT;
+pub use scoreboard::{HorizonScore, Scoreboard, aligned, percent, significant};

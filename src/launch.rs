@@ -1,0 +1,261 @@
+//! A pipeline as a library call: launched on threads of its own, watched and stopped through a handle.
+//! It must not end the process, nor touch its signals: several pipelines can run in one.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use tickcast_connect::kafka::{idle_member, member_count};
+use tickcast_connect::{OpenOptions, SourceSpec, Span};
+use tickcast_stream::error::{Error, Kind, OrFail, Result, Retry};
+use tickcast_stream::runtime::{
+    Endpoints, Heartbeat, Job, RunContext, RunOptions, Summary, run_inline, run_threads,
+};
+use tickcast_stream::telemetry::{Health, HealthPart, Metrics, Readiness};
+
+use crate::config::Pipeline;
+use crate::config::plan::{Delivery, Plan};
+use crate::factory::{factory, factory_for};
+use crate::failure::{Failure, Outcome, check_clients, placed};
+use crate::serve::HttpServer;
+
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+const LONGEST_RETRY: Duration = Duration::from_secs(10);
+
+/// Which runner drives the dataflow; nothing of it can be seen in what comes out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Runner {
+    /// A reader, workers and a writer, each on a thread.
+    #[default]
+    Threads,
+    /// One loop on one thread.
+    Inline,
+}
+
+/// How a pipeline is launched.
+#[derive(Clone)]
+pub struct LaunchOptions {
+    /// Which runner drives it.
+    pub runner: Runner,
+    /// Begin at the source's start where results are there and nothing says how far they go.
+    pub bootstrap: bool,
+    /// First rebuild the state from the input, up to the last commit.
+    pub rebuild: bool,
+    /// Records of one batch, at most; none: the source's own choice.
+    pub batch_records: Option<usize>,
+    /// Set from outside to end the run in order: commit, snapshot, leave.
+    pub stop: Arc<AtomicBool>,
+    /// Called with the number of records just worked on.
+    pub progress: Arc<dyn Fn(u64) + Send + Sync>,
+}
+
+impl Default for LaunchOptions {
+    fn default() -> Self {
+        LaunchOptions {
+            runner: Runner::default(),
+            bootstrap: false,
+            rebuild: false,
+            batch_records: None,
+            stop: Arc::default(),
+            progress: Arc::new(|_| ()),
+        }
+    }
+}
+
+/// A pipeline that runs. Dropped, it is asked to end, and not waited for.
+pub struct Running {
+    name: String,
+    watch: RunContext,
+    server: Option<HttpServer>,
+    thread: Option<JoinHandle<Outcome<Option<Summary>>>>,
+}
+
+impl Running {
+    /// The pipeline's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it is ready to forecast, and what it waits for if not.
+    pub fn status(&self) -> Readiness {
+        self.watch.health.status()
+    }
+
+    /// What it counts and measures.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.watch.metrics
+    }
+
+    /// Where it serves its page and metrics, if it does.
+    pub fn http_addr(&self) -> Option<SocketAddr> {
+        self.server.as_ref().map(HttpServer::local_addr)
+    }
+
+    /// Whether the run is over: then [`Running::wait`] returns at once.
+    pub fn is_finished(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Asks for an orderly end: commit, snapshot, leave.
+    pub fn stop(&self) {
+        self.watch.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits for the end of the input, or of the run that was stopped, and goes on serving. What was done; none, when the end
+    /// came before the beginning.
+    pub fn finish(&mut self) -> Outcome<Option<Summary>> {
+        let Some(thread) = self.thread.take() else { return Ok(None) };
+        thread.join().unwrap_or_else(|_| {
+            let what = format!("pipeline {} panicked; this is a bug in tickcast", self.name);
+            Err(Error::new(Kind::Io, what).into())
+        })
+    }
+
+    /// As [`Running::finish`], then ends what it serves.
+    pub fn wait(mut self) -> Outcome<Option<Summary>> {
+        let done = self.finish();
+        if let Some(server) = self.server.take() {
+            server.stop();
+        }
+        done
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Launches a pipeline. Errors: `Pipeline` for what is wrong with the file and can be seen at once, `Runtime` when it cannot
+/// serve; everything else is what [`Running::wait`] returns.
+pub fn launch(pipeline: Pipeline, options: LaunchOptions) -> Outcome<Running> {
+    check_clients(&pipeline)?;
+    let name = pipeline.plan.name.clone();
+    let watch = RunContext {
+        metrics: Arc::new(Metrics::new(&name)?),
+        health: Arc::new(Health::default()),
+        stop: Arc::clone(&options.stop),
+        progress: Arc::clone(&options.progress),
+        pulse: Heartbeat::default(),
+    };
+    let server = serve(&pipeline.plan, &watch)?;
+
+    let span = tracing::info_span!("pipeline", name);
+    let onlookers = watch.clone();
+    let thread = thread::Builder::new()
+        .name(format!("pipeline-{name}"))
+        .spawn(move || span.in_scope(|| run(&pipeline, &options, onlookers)))
+        .or_fail(Kind::Io, || "cannot start the pipeline's thread")?;
+    Ok(Running { name, watch, server, thread: Some(thread) })
+}
+
+fn serve(plan: &Plan, watch: &RunContext) -> Result<Option<HttpServer>> {
+    let Some(address) = plan.serve.http else { return Ok(None) };
+    let server =
+        HttpServer::start(address, Arc::clone(&watch.metrics), Arc::clone(&watch.health), &plan.name)?;
+    tracing::info!("serving http://{}", server.local_addr());
+    Ok(Some(server))
+}
+
+/// Runs until the input ends or it is told to stop; none, when the end came before the beginning.
+fn run(pipeline: &Pipeline, options: &LaunchOptions, watch: RunContext) -> Outcome<Option<Summary>> {
+    let plan = &pipeline.plan;
+    if options.rebuild && !rebuild(pipeline, &watch)? {
+        return Ok(None);
+    }
+
+    let mut open = plan.source.open(OpenOptions { batch_records: options.batch_records })?;
+    let factory = placed(pipeline, factory_for(plan, &mut open))?;
+    let endpoints = patiently(&watch, || {
+        plan.ends().make_topics()?;
+        endpoints(plan, &open.group, options.bootstrap, &watch)
+    })?;
+    let Some(ends) = endpoints else { return Ok(None) };
+
+    let job = Job {
+        factory: Arc::new(factory),
+        source: open.source,
+        ends,
+        watch,
+        pace: RunOptions {
+            workers: plan.workers,
+            commit_every: plan.commit_every,
+            snapshot_every: plan.snapshot_every,
+        },
+    };
+    let summary = match options.runner {
+        Runner::Threads => run_threads(job)?,
+        Runner::Inline => run_inline(job)?,
+    };
+    Ok(Some(summary))
+}
+
+fn endpoints(
+    plan: &Plan,
+    group: &Option<Arc<dyn tickcast_connect::kafka::Group>>,
+    bootstrap: bool,
+    watch: &RunContext,
+) -> Result<Endpoints> {
+    match plan.delivery {
+        Delivery::ExactlyOnce => plan.ends().exactly_once(group.clone(), bootstrap, watch),
+        Delivery::AtLeastOnce => plan.ends().at_least_once(watch),
+    }
+}
+
+/// Rebuilds the state up to the last commit; false, when told to stop before. Errors: also when somebody else runs.
+fn rebuild(pipeline: &Pipeline, watch: &RunContext) -> Outcome<bool> {
+    let plan = &pipeline.plan;
+    if plan.delivery != Delivery::ExactlyOnce {
+        let what = "--reset-state needs delivery: exactly_once; otherwise remove the state, and all is read and written \
+                    again";
+        return Err(Error::new(Kind::State, what).into());
+    }
+
+    let mut group = None;
+    if let SourceSpec::Kafka(kafka) = &plan.source {
+        let members = member_count(&kafka.client, &kafka.group)?;
+        if members > 0 {
+            let what =
+                format!("--reset-state: {members} instances are in group {}: stop them first", kafka.group);
+            return Err(Error::new(Kind::State, what).into());
+        }
+        group = Some(idle_member(&kafka.client, &kafka.group)?);
+    }
+
+    watch.health.set_waiting(HealthPart::Replay, "learning anew");
+    let mut open = plan.source.open_history(Span::default())?;
+    let factory = placed(pipeline, factory_for(plan, &mut open))?;
+    let done = tickcast_stream::runtime::rebuild(&factory, open.source.as_mut(), plan.ends().ledger(group, false)?, watch)?;
+    watch.health.set_ready(HealthPart::Replay);
+    if let Some(partitions) = done {
+        tracing::info!(partitions, "the state is learned anew up to the last commit");
+    }
+    Ok(done.is_some())
+}
+
+/// Tries again for as long as that can help: the brokers or the source's topic may be away. None, when told to stop before.
+fn patiently<T>(watch: &RunContext, attempt: impl Fn() -> Result<T>) -> Result<Option<T>> {
+    let mut wait = FIRST_RETRY;
+    loop {
+        match attempt() {
+            Ok(done) => return Ok(Some(done)),
+            Err(error) if error.retry == Retry::Later => {
+                tracing::warn!(%error, retry_in = ?wait, "waiting for Kafka");
+                watch.health.set_waiting(HealthPart::Source, error.to_string());
+            }
+            Err(error) => return Err(error),
+        }
+
+        let until = Instant::now() + wait;
+        while Instant::now() < until {
+            if watch.stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        wait = (wait * 2).min(LONGEST_RETRY);
+    }
+}
