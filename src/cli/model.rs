@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand, ValueEnum};
 use tickcast_connect::ledger::{Hold, SnapshotDir};
 use tickcast_connect::{KafkaTopicSpec, StateSpec};
-use tickcast_forecast::{ExpertKind, Scope, Weights};
+use tickcast_forecast::{ExpertKind, Scope, WeightsKind};
 use tickcast_model::file::FILE_BYTES_MAX;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::forecast::ForecastOperator;
@@ -70,8 +70,8 @@ pub fn export(pipeline: &Pipeline, args: &Export) -> Outcome {
     let (partition, forecasters) =
         chosen(&factory, plan.forecast.model.scope, &SnapshotDir::open(dir)?, args)?;
     let (which, word) = match args.weights {
-        WhichWeights::Average => (Weights::Average, "average"),
-        WhichWeights::Raw => (Weights::Raw, "raw"),
+        WhichWeights::Average => (WeightsKind::Average, "average"),
+        WhichWeights::Raw => (WeightsKind::Raw, "raw"),
     };
     let mut metadata = vec![
         ("format_version", FORMAT_VERSION.to_owned()),

@@ -1,17 +1,19 @@
-//! Dynamically tuned adaptive conformal inference (Gibbs and Candès 2022): how often an interval should miss by its own quantiles, so
-//! that it misses as often as it claims.
-//! It must not know residuals: it hears at which miscoverage the truth would just have been held.
+//! Dynamically tuned adaptive conformal inference (DtACI, Gibbs and Candès 2022): how often an
+//! interval should miss by its own quantiles, so that it misses as often as it claims.
+//! It must not know residuals: it is told at which miscoverage the truth would just have been held.
 //!
-//! Adaptive conformal inference moves α by `α_i += γ_i (α - missed_i)`. The best step γ depends on how fast the series changes:
-//! several run side by side, weighed by the pinball loss of their α.
+//! Adaptive conformal inference moves α by `α_i += γ_i (α - missed_i)`. The best step γ depends on
+//! how fast the series changes. So several run side by side, weighed by the pinball loss of their
+//! α.
 
 use serde::{Deserialize, Serialize};
 
+/// γ of each that runs.
 const STEPS: [f64; 8] = [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128];
 /// Truths over which the weights are to be good.
 const SPAN: f64 = 500.0;
 
-/// Of one level.
+/// The miscoverage of one level.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Dtaci {
     /// α: how often it may miss.
@@ -22,6 +24,7 @@ pub struct Dtaci {
 }
 
 impl Dtaci {
+    /// All of them ask for what the level claims.
     pub fn new(level: f64) -> Self {
         let target = 1.0 - level;
         Dtaci { target, alphas: [target; STEPS.len()], weights: [1.0 / STEPS.len() as f64; STEPS.len()] }
@@ -33,7 +36,8 @@ impl Dtaci {
         mean.clamp(0.0, 1.0)
     }
 
-    /// `held_at`: the largest miscoverage at which the truth would have been held. `horizon`: so many truths overlap, and are late.
+    /// Learns from a truth. `held_at`: the largest miscoverage at which it would have been held;
+    /// `horizon`: so many truths overlap, and are late.
     pub fn update(&mut self, held_at: f64, horizon: u32) {
         let alpha = self.target;
         let count = STEPS.len() as f64;
@@ -43,6 +47,7 @@ impl Dtaci {
             / (hold * miss * alpha + miss * hold * (1.0 - alpha)))
             .sqrt();
         let share = 1.0 / (2.0 * SPAN);
+
         for (weight, own) in self.weights.iter_mut().zip(self.alphas) {
             let short = held_at - own;
             *weight *= libm::exp(-eta / f64::from(horizon) * (alpha * short - short.min(0.0)));
@@ -51,6 +56,7 @@ impl Dtaci {
         for weight in &mut self.weights {
             *weight = if total > 0.0 { (1.0 - share) * *weight / total + share / count } else { 1.0 / count };
         }
+
         for (own, step) in self.alphas.iter_mut().zip(STEPS) {
             let missed = if *own > held_at { 1.0 } else { 0.0 };
             *own = (*own + step / f64::from(horizon) * (alpha - missed)).clamp(-1.0, 2.0);
@@ -68,7 +74,8 @@ mod tests {
 
     #[test]
     fn quantiles_that_claim_too_much_are_asked_for_less() {
-        // The truth lies further out than the quantiles say: it is held at a tenth of the miscoverage that it should be.
+        // The truth lies further out than the quantiles say: it is held at a tenth of the
+        // miscoverage that it should be.
         for sharpness in [1.0, 3.0] {
             let mut dtaci = Dtaci::new(0.9);
             let mut missed = 0.0;

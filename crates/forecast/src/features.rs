@@ -1,4 +1,5 @@
-//! What the network sees of a series: standardised levels, scaled steps, seasonal hints and the calendar.
+//! What the network sees of a series: standardised levels, scaled steps, seasonal hints and the
+//! calendar.
 //! It must not see a value later than the window it describes.
 
 use crate::lags::{LAGS, seasons, to_phase};
@@ -7,7 +8,7 @@ use crate::series::SeriesHistory;
 use crate::spec::{Calendar, ForecastSpec};
 use crate::time::EventTime;
 
-/// How many of them the fast learners see.
+/// How many of the lags the fast learners see.
 const SHORT_LAGS: usize = 3;
 /// Inputs are clipped to this many scales.
 const CLIP: f64 = 5.0;
@@ -25,13 +26,14 @@ pub struct Features {
 }
 
 impl Features {
-    pub fn new(plan: &ForecastSpec) -> Self {
+    /// The inputs of a spec.
+    pub fn new(spec: &ForecastSpec) -> Self {
         Features {
-            horizons: plan.horizons.clone(),
-            seasons: seasons(plan),
-            week: plan.week,
-            calendar: plan.calendar.clone(),
-            columns: plan.features.len(),
+            horizons: spec.horizons.clone(),
+            seasons: seasons(spec),
+            week: spec.week,
+            calendar: spec.calendar.clone(),
+            columns: spec.features.len(),
         }
     }
 
@@ -42,13 +44,14 @@ impl Features {
         self.columns * 2 - 1 + LAGS.len() + self.seasonal() + week + 2 * waves
     }
 
-    /// Number of those that seasons give: first where the phase was a season ago, then how far it is from what is usual.
+    /// Number of those that seasons give: first where the phase was a season ago, then how far it
+    /// is from what is usual.
     fn seasonal(&self) -> usize {
         let usual = self.seasons.iter().filter(|&&season| SeasonLevel::is_for(season)).count();
         (self.seasons.len() + usual) * self.horizons.len()
     }
 
-    /// Places of the inputs that say most of the newest steps and the seasons.
+    /// Indices of the inputs that say most of the newest steps and the seasons.
     pub fn short(&self) -> impl Iterator<Item = usize> {
         let lags = self.columns * 2 - 1;
         let seasonal = self.seasonal();
@@ -56,16 +59,15 @@ impl Features {
     }
 
     /// Windows of the target that a series must remember, the newest included.
-    pub fn memory(plan: &ForecastSpec) -> i64 {
-        let longest = plan.horizons.iter().chain(&LAGS).chain(&seasons(plan)).copied().max();
+    pub fn memory(spec: &ForecastSpec) -> i64 {
+        let longest = spec.horizons.iter().chain(&LAGS).chain(&seasons(spec)).copied().max();
         longest.map_or(1, |steps| i64::from(steps) + 1)
     }
 
     /// The inputs at the newest window of `series`, which starts at `start`; shape (width).
     pub fn of(&self, series: &SeriesHistory, start: EventTime) -> Vec<f32> {
         let mut inputs = Vec::with_capacity(self.width());
-        let mut put =
-            |value: f64| inputs.push(if value.is_nan() { 0.0 } else { value.clamp(-CLIP, CLIP) as f32 });
+        let mut put = |value: f64| inputs.push(clipped(value));
         for (index, column) in series.columns.iter().enumerate() {
             put(column.value.map_or(0.0, |value| column.level.z(value)));
             // The target's own steps follow at several lags.
@@ -74,22 +76,10 @@ impl Features {
             }
         }
         for lag in LAGS {
-            put(series.difference(lag).map_or(0.0, |d| series.step_scale(lag).scaled(d)));
+            put(scaled_difference(series, lag));
         }
-        for &season in &self.seasons {
-            for &h in &self.horizons {
-                // Where the target's phase was a season ago: x[t + h - S] - x[t].
-                let back = to_phase(season, h);
-                put(series.difference(back).map_or(0.0, |d| series.step_scale(back).scaled(-d)));
-            }
-        }
-        for &season in self.seasons.iter().filter(|&&season| SeasonLevel::is_for(season)) {
-            // How far it is from what is usual there.
-            self.horizons.iter().for_each(|&h| put(series.to_usual(season, h)));
-        }
-        if let Some(week) = self.week {
-            put(series.difference(week).map_or(0.0, |d| series.step_scale(week).scaled(d)));
-        }
+
+        self.put_seasons(series, &mut put);
         for &calendar in &self.calendar {
             for harmonic in harmonics(calendar) {
                 let angle = std::f64::consts::TAU * harmonic * phase(calendar, start);
@@ -99,10 +89,38 @@ impl Features {
         }
         inputs
     }
+
+    fn put_seasons(&self, series: &SeriesHistory, put: &mut impl FnMut(f64)) {
+        for &season in &self.seasons {
+            for &h in &self.horizons {
+                // Where the target's phase was a season ago: x[t + h - S] - x[t].
+                let back = to_phase(season, h);
+                put(series.difference(back).map_or(0.0, |d| series.step_scale(back).scaled(-d)));
+            }
+        }
+
+        for &season in self.seasons.iter().filter(|&&season| SeasonLevel::is_for(season)) {
+            // How far it is from what is usual there.
+            self.horizons.iter().for_each(|&h| put(series.to_usual(season, h)));
+        }
+
+        if let Some(week) = self.week {
+            put(scaled_difference(series, week));
+        }
+    }
 }
 
-/// The waves of a calendar input, as multiples of its frequency: a day has a morning and an evening, and a week of days is any
-/// sum of three.
+/// The target's difference over a lag, in units of its scale; 0 before there is one.
+fn scaled_difference(series: &SeriesHistory, lag: u32) -> f64 {
+    series.difference(lag).map_or(0.0, |difference| series.step_scale(lag).scaled(difference))
+}
+
+fn clipped(value: f64) -> f32 {
+    if value.is_nan() { 0.0 } else { value.clamp(-CLIP, CLIP) as f32 }
+}
+
+/// The waves of a calendar input, as multiples of its frequency: a day has a morning and an
+/// evening, and a week of days is any sum of three.
 fn harmonics(calendar: Calendar) -> &'static [f64] {
     match calendar {
         Calendar::Hour => &[1.0, 2.0],

@@ -1,7 +1,11 @@
-//! Forecasts of every series of one partition at every horizon, learned from one closed window after the other.
+//! Forecasts of every series of one partition at every horizon, learned from one closed window
+//! after the other.
 //! It must not reorder: for every window it predicts, scores what came true, then learns.
 
+mod admission;
+mod row;
 mod state;
+mod stats;
 mod weights;
 
 use std::sync::Arc;
@@ -10,116 +14,102 @@ use tickcast_model::{
     DVector, Learner, LearnerTemplate, LearnerWorkspace, Loss, SequenceBuffer, UpdateReport,
 };
 
+use self::row::Row;
 use self::state::{ForecasterState, NewestStep, SeriesState, learner_of};
+use crate::collect::CollectedResults;
 use crate::drift::Drift;
-use crate::error::Result;
+use crate::error::{ForecastError, Result};
+use crate::experts::custom::CustomExpert;
+use crate::experts::kind::ExpertKind;
 use crate::features::Features;
+use crate::layout::ForecasterLayout;
 use crate::mean::Mean;
-use crate::network::{label, recipe};
-use crate::series::SeriesHistory;
-use crate::series_forecaster::{ForecasterLayout, NetworkOutput, SeriesForecaster, WindowContext};
-use crate::spec::{ExpertKind, ForecastSpec, Scope};
+use crate::network::{NetworkOutput, label, template_of};
+use crate::spec::{ForecastSpec, Scope};
 use crate::window::{ClosedWindow, Forecast, Results, Score, WindowRow};
 
 pub use self::state::FrozenForecaster;
-pub use self::weights::{Weights, meaning};
+pub use self::stats::{ExpertWeight, ForecasterStats};
+pub use self::weights::{WeightsKind, meaning};
 
-/// Rows of a window that are forecast together. Few enough that a snapshot which is written out meanwhile, in the same
-/// order, gets ahead of the series that change, and they need not be copied; and that they stay in the caches.
+/// Rows of a window that are forecast together. They are few, so that they stay in the caches. A
+/// snapshot that is written out meanwhile, in the same order, gets ahead of the series that change,
+/// and they need not be copied.
 const ROWS: usize = 64;
 
 /// Forecasts many series at every horizon, and learns from every closed window.
 pub struct Forecaster {
-    plan: ForecastSpec,
+    spec: ForecastSpec,
     /// Length of a window in microseconds.
     size_us: i64,
     features: Features,
+    /// Windows that a series remembers.
     memory: i64,
-    kit: ForecasterLayout,
-    /// Of the newest window: each horizon's errors in sigmas, and its experts' shares.
+    layout: ForecasterLayout,
+    /// Each horizon's errors in the newest window, in sigmas.
     errors: Vec<Mean>,
+    /// Each horizon's and expert's weights in the newest window.
     weights: Vec<Vec<Mean>>,
-    recipe: Arc<LearnerTemplate>,
+    template: Arc<LearnerTemplate>,
     /// Where its learners work, one after another.
     workspace: LearnerWorkspace,
     /// What new networks begin with instead of nothing learned.
     initial: Option<DVector<f32>>,
-    /// Where a series stands in the state, by its id; none: not looked up yet. It is made from the state, and no part of it.
-    places: Vec<Option<usize>>,
+    /// A series' index in the state, by its id; none: not looked up yet. It is made from the state,
+    /// and no part of it.
+    indices: Vec<Option<usize>>,
     state: ForecasterState,
 }
 
-/// How much an expert counts in the published forecast.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ExpertWeight {
-    /// In windows.
-    pub horizon: u32,
-    /// The expert's name.
-    pub expert: &'static str,
-    /// In [0, 1]; those of a horizon sum to 1.
-    pub weight: f64,
-}
-
-/// What a forecaster says of itself. Totals count from its first window.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct ForecasterStats {
-    /// Updates of all networks.
-    pub train_steps: u64,
-    /// Of the newest step.
-    pub train_loss: f64,
-    /// Of the newest step, before clipping.
-    pub gradient_norm: f64,
-    /// Times that bad steps restored the last good weights.
-    pub model_rollbacks: u64,
-    /// Mean weight of an expert over the series of the newest window, by horizon; empty while experts are not mixed.
-    pub weights: Vec<ExpertWeight>,
-    /// Alarms of the drift detectors, by horizon.
-    pub drift_alarms: Vec<(u32, u64)>,
-}
-
-/// One row of a closed window.
-struct Row {
-    member: usize,
-    values: Vec<Option<f64>>,
-    /// False for a row that repeats the last one.
-    observed: bool,
-}
-
-impl Row {
-    /// The target, when it was observed in this window.
-    fn truth(&self) -> Option<f64> {
-        self.values[0].filter(|_| self.observed)
-    }
+/// What a network works on at once: its rows, and the buffers of their series in the same order.
+struct LearnerRows<'a, 'b> {
+    rows: &'a [usize],
+    buffers: &'a mut [&'b mut SequenceBuffer],
 }
 
 impl Forecaster {
     /// A forecaster that knows nothing yet. `size_us`: the length of a window in microseconds.
-    pub fn new(plan: &ForecastSpec, size_us: i64) -> Self {
-        let (recipe, kit) = (recipe(plan), ForecasterLayout::new(plan));
+    pub fn new(spec: &ForecastSpec, size_us: i64) -> Self {
+        Forecaster::of_layout(spec, size_us, ForecasterLayout::new(spec, Vec::new()))
+    }
+
+    /// A forecaster that mixes experts of your own with those that the spec names. They are weighed
+    /// after them; their names are part of the state. Errors: when two experts have one name.
+    pub fn with_experts(spec: &ForecastSpec, size_us: i64, experts: Vec<CustomExpert>) -> Result<Self> {
+        let layout = ForecasterLayout::new(spec, experts);
+        let names = &layout.names;
+        if let Some((_, name)) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
+            return Err(ForecastError::new(format!("two experts have the name {name}")));
+        }
+        Ok(Forecaster::of_layout(spec, size_us, layout))
+    }
+
+    fn of_layout(spec: &ForecastSpec, size_us: i64, layout: ForecasterLayout) -> Self {
+        let template = template_of(spec);
 
         Forecaster {
-            plan: plan.clone(),
+            spec: spec.clone(),
             size_us,
-            memory: Features::memory(plan),
-            features: Features::new(plan),
-            errors: vec![Mean::default(); plan.horizons.len()],
-            weights: vec![vec![Mean::default(); kit.names.len()]; plan.horizons.len()],
-            kit,
-            workspace: recipe.workspace(),
-            recipe,
+            memory: Features::memory(spec),
+            features: Features::new(spec),
+            errors: vec![Mean::default(); spec.horizons.len()],
+            weights: vec![vec![Mean::default(); layout.names.len()]; spec.horizons.len()],
+            layout,
+            workspace: template.workspace(),
+            template,
             initial: None,
-            places: Vec::new(),
+            indices: Vec::new(),
             state: ForecasterState::default(),
         }
     }
 
     /// What it forecasts.
     pub fn spec(&self) -> &ForecastSpec {
-        &self.plan
+        &self.spec
     }
 
-    /// Takes in a closed window, its rows in the order in which the series first appeared. Scores and forecasts go to `out`.
-    /// Errors: when weights that were given to begin with do not fit.
+    /// Takes in a closed window, its rows in the order in which the series first appeared. Scores
+    /// and forecasts go to `out`. Errors: when weights that were given to begin with do not fit.
     pub fn close(
         &mut self,
         window: ClosedWindow,
@@ -142,123 +132,60 @@ impl Forecaster {
         Ok(())
     }
 
+    /// [`close`](Forecaster::close) for those who want the results of the window as values.
+    pub fn collect(&mut self, window: ClosedWindow, rows: Vec<WindowRow<'_>>) -> Result<CollectedResults> {
+        let mut results = CollectedResults::default();
+        self.close(window, rows, &mut results)?;
+        Ok(results)
+    }
+
     /// The state as of now, to be written out later and elsewhere.
     pub fn freeze(&self) -> FrozenForecaster {
         self.state.freeze()
     }
 
-    /// Goes back to a state. Errors: when the bytes are not of these networks.
+    /// Goes back to a state. Errors: when the bytes are not of these networks and experts.
     pub fn restore(&mut self, state: &[u8]) -> Result<()> {
-        self.state = ForecasterState::read(state, &self.recipe, &self.kit, self.plan.model.scope)?;
-        self.places.clear();
+        self.state = ForecasterState::read(state, &self.template, &self.layout, self.spec.model.scope)?;
+        self.indices.clear();
         Ok(())
     }
 
-    /// What it says of itself.
-    pub fn stats(&self) -> ForecasterStats {
-        let sum = |of: fn(&Learner) -> u64| self.state.learners.iter().map(|learner| of(learner)).sum();
-        let horizons = || self.plan.horizons.iter().copied();
-        let mut weights = Vec::new();
-        for (horizon, means) in horizons().zip(&self.weights) {
-            let weight = |(mean, &expert): (&Mean, &&'static str)| {
-                Some(ExpertWeight { horizon, expert, weight: mean.value()? })
-            };
-            weights.extend(means.iter().zip(&self.kit.names).filter_map(weight));
-        }
-
-        ForecasterStats {
-            train_steps: sum(Learner::updates),
-            train_loss: f64::from(self.state.newest.loss),
-            gradient_norm: f64::from(self.state.newest.gradient_norm),
-            model_rollbacks: sum(|learner| learner.guard().rollbacks()),
-            weights,
-            drift_alarms: horizons().zip(self.state.drifts.iter().map(Drift::alarms)).collect(),
-        }
-    }
-
     fn has_network(&self) -> bool {
-        self.plan.experts.contains(&ExpertKind::Rnn)
+        self.spec.experts.contains(&ExpertKind::Rnn)
     }
 
-    /// The rows of a closed window that can be forecast: a series appears with its first value of the target.
-    fn admit_all(&mut self, rows: Vec<WindowRow<'_>>) -> Result<Vec<Row>> {
-        let mut admitted = Vec::with_capacity(rows.len());
-        for WindowRow { series_id, series, values, observed } in rows {
-            let member = match self.place_of(series_id, series) {
-                Some(member) => member,
-                None if values[0].is_none() => continue,
-                None => self.admit(series_id, series)?,
-            };
-            admitted.push(Row { member, values, observed });
-        }
-        Ok(admitted)
-    }
-
-    /// Where a series stands, if it was admitted: its name is hashed once, then its id says it.
-    fn place_of(&mut self, id: u32, name: &str) -> Option<usize> {
-        if let Some(Some(place)) = self.places.get(id as usize) {
-            return Some(*place);
-        }
-        let place = self.state.series.get_index_of(name)?;
-        self.keep_place(id, place);
-        Some(place)
-    }
-
-    fn keep_place(&mut self, id: u32, place: usize) {
-        let at = id as usize;
-        if self.places.len() <= at {
-            self.places.resize(at + 1, None);
-        }
-        self.places[at] = Some(place);
-    }
-
-    fn admit(&mut self, id: u32, name: &str) -> Result<usize> {
-        if self.state.learners.is_empty() || self.plan.model.scope == Scope::Series {
-            self.state.learners.push(Arc::new(self.new_learner()?));
-        }
-
-        let learner = &self.state.learners[self.state.learners.len() - 1];
-        let series = SeriesHistory::new(&self.plan, self.memory);
-        let member = SeriesState {
-            series,
-            bank: SeriesForecaster::new(&self.kit),
-            track: learner.new_buffer(),
-            step: 0,
-        };
-        let place = self.state.series.insert_full(name.into(), Arc::new(member)).0;
-        self.keep_place(id, place);
-        Ok(place)
-    }
-
-    /// Runs `work` for every learner with the rows and tracks of its series, in order.
+    /// Runs `work` for every learner with the rows and buffers of its series, in order.
     fn for_each_learner(
         &mut self,
         rows: &[Row],
-        mut work: impl FnMut(&mut Learner, &mut LearnerWorkspace, &[usize], &mut [&mut SequenceBuffer]),
+        mut work: impl FnMut(&mut Learner, &mut LearnerWorkspace, LearnerRows<'_, '_>),
     ) {
         let (state, workspace) = (&mut self.state, &mut self.workspace);
-        match self.plan.model.scope {
+        match self.spec.model.scope {
             Scope::Shared => {
                 let Some(learner) = state.learners.first_mut().map(Arc::make_mut) else { return };
-                let members = rows.iter().map(|row| row.member);
-                let Some((first, last)) = members.clone().min().zip(members.clone().max()) else { return };
-                let mut at = vec![None; last - first + 1];
-                members.enumerate().for_each(|(row, member)| at[member - first] = Some(row));
+                let indices = rows.iter().map(|row| row.series_idx);
+                let Some((first, last)) = indices.clone().min().zip(indices.clone().max()) else { return };
+                let mut row_of = vec![None; last - first + 1];
+                indices.enumerate().for_each(|(row, index)| row_of[index - first] = Some(row));
 
-                // Rows stand in the order of the series, so the tracks come out in the order of the rows.
-                let (order, mut tracks): (Vec<usize>, Vec<&mut SequenceBuffer>) = state.series.as_mut_slice()
+                // Rows are in the order of the series, so the buffers come out in the order of
+                // rows.
+                let (rows, mut buffers): (Vec<usize>, Vec<&mut SequenceBuffer>) = state.series.as_mut_slice()
                     [first..=last]
                     .values_mut()
-                    .zip(&at)
-                    .filter_map(|(member, row)| row.map(|row| (row, &mut Arc::make_mut(member).track)))
+                    .zip(&row_of)
+                    .filter_map(|(series, row)| row.map(|row| (row, &mut Arc::make_mut(series).buffer)))
                     .unzip();
-                work(learner, workspace, &order, &mut tracks);
+                work(learner, workspace, LearnerRows { rows: &rows, buffers: &mut buffers });
             }
             Scope::Series => {
                 for (index, row) in rows.iter().enumerate() {
-                    let learner = Arc::make_mut(&mut state.learners[row.member]);
-                    let member = Arc::make_mut(&mut state.series[row.member]);
-                    work(learner, workspace, &[index], &mut [&mut member.track]);
+                    let learner = Arc::make_mut(&mut state.learners[row.series_idx]);
+                    let series = Arc::make_mut(&mut state.series[row.series_idx]);
+                    let buffers = &mut [&mut series.buffer];
+                    work(learner, workspace, LearnerRows { rows: &[index], buffers });
                 }
             }
         }
@@ -267,57 +194,49 @@ impl Forecaster {
     /// Takes in what the window says of the series.
     fn observe(&mut self, rows: &[Row], window: ClosedWindow) {
         for row in rows {
-            let member = Arc::make_mut(&mut self.state.series[row.member]);
-            member.series.update(window.number, &row.values, row.observed);
-            member.step += 1;
+            let series = Arc::make_mut(&mut self.state.series[row.series_idx]);
+            series.history.update(window.number, &row.values, row.observed);
+            series.step += 1;
         }
     }
 
     /// What the network sees and says of every row.
     fn predict(&mut self, rows: &[Row], window: ClosedWindow) -> Vec<NetworkOutput> {
-        let of = |row: &Row| NetworkOutput {
-            inputs: self.features.of(&self.state.series[row.member].series, window.start),
-            raw: vec![0.0; self.plan.horizons.len()],
-            averaged: vec![0.0; self.plan.horizons.len()],
-            heads: Vec::new(),
-            prob_up: Vec::new(),
+        let of = |row: &Row| {
+            let history = &self.state.series[row.series_idx].history;
+            NetworkOutput::none(self.features.of(history, window.start), self.spec.horizons.len())
         };
         let mut predicted: Vec<NetworkOutput> = rows.iter().map(of).collect();
         if !self.has_network() {
             return predicted;
         }
 
-        let (loss, levels) = (self.plan.model.loss.clone(), self.plan.levels.clone());
-        self.for_each_learner(rows, |learner, workspace, order, tracks| {
-            let inputs: Vec<f32> = order.iter().flat_map(|&row| &predicted[row].inputs).copied().collect();
-            let prediction = learner.predict(workspace, tracks, &inputs);
-            let point = |outputs: &[f32]| -> Vec<f64> {
-                outputs.chunks(loss.width()).map(|outputs| f64::from(loss.point(outputs))).collect()
-            };
-
-            for (column, &row) in order.iter().enumerate() {
+        let (loss, levels) = (self.spec.model.loss.clone(), self.spec.levels.clone());
+        self.for_each_learner(rows, |learner, workspace, LearnerRows { rows, buffers }| {
+            let inputs: Vec<f32> = rows.iter().flat_map(|&row| &predicted[row].inputs).copied().collect();
+            let prediction = learner.predict(workspace, buffers, &inputs);
+            for (column, &row) in rows.iter().enumerate() {
                 let averaged = prediction.ema(column);
-                predicted[row].raw = point(prediction.raw(column));
-                predicted[row].averaged = point(averaged);
-                predicted[row].heads =
-                    averaged.chunks(loss.width()).map(|outputs| bounds(&loss, outputs, &levels)).collect();
-                predicted[row].prob_up =
-                    averaged.chunks(loss.width()).map(|outputs| loss.prob_up(outputs)).collect();
+                predicted[row].raw = points(&loss, prediction.raw(column));
+                predicted[row].averaged = points(&loss, averaged);
+                let horizons = || averaged.chunks(loss.width());
+                predicted[row].heads = horizons().map(|outputs| bounds(&loss, outputs, &levels)).collect();
+                predicted[row].prob_up = horizons().map(|outputs| loss.prob_up(outputs)).collect();
             }
         });
         predicted
     }
 
-    /// Scores the forecasts whose truth is in these rows; mixtures, intervals and experts learn from them, and the networks
-    /// get them as labels.
+    /// Scores the forecasts whose truth is in these rows. Mixtures, intervals and experts learn
+    /// from them, and the networks get them as labels.
     fn score(&mut self, rows: &[Row], closed: ClosedWindow, out: &mut dyn Results) {
         for row in rows {
-            let Some((name, member)) = self.state.series.get_index_mut(row.member) else { continue };
-            let SeriesState { series, bank, track, step } = Arc::make_mut(member);
-            let window = window(series, row, closed, self.size_us, *step);
+            let Some((name, series)) = self.state.series.get_index_mut(row.series_idx) else { continue };
+            let SeriesState { history, forecaster, buffer, step } = Arc::make_mut(series);
+            let window = row.context(history, closed, self.size_us, *step);
 
-            for (slot, &horizon) in self.plan.horizons.iter().enumerate() {
-                let Some(scored) = bank.score(&self.kit, slot, &window) else { continue };
+            for (horizon_idx, &horizon) in self.spec.horizons.iter().enumerate() {
+                let Some(scored) = forecaster.score(&self.layout, horizon_idx, &window) else { continue };
                 let (made, actual) = (&scored.made, scored.actual);
                 out.score(&Score {
                     series: name,
@@ -328,15 +247,16 @@ impl Forecaster {
                     forecast: made.forecast,
                     naive: made.naive,
                     intervals: &scored.intervals,
-                    experts: (&self.kit.names, &scored.experts),
+                    experts: (&self.layout.names, &scored.experts),
                 });
 
                 if let Some(label) = label(actual, made.naive, made.sigma) {
                     // The newest step is this window's; the forecast came from an earlier one.
-                    track.label(usize::try_from(*step - made.step).unwrap_or(usize::MAX), slot, label);
+                    let steps_back = usize::try_from(*step - made.step).unwrap_or(usize::MAX);
+                    buffer.label(steps_back, horizon_idx, label);
                 }
                 if made.sigma > 0.0 {
-                    self.errors[slot].add(((actual - made.forecast) / made.sigma).abs());
+                    self.errors[horizon_idx].add(((actual - made.forecast) / made.sigma).abs());
                 }
             }
         }
@@ -351,32 +271,34 @@ impl Forecaster {
         out: &mut dyn Results,
     ) {
         for (row, predicted) in rows.iter().zip(predicted) {
-            let model_updates = match self.state.learners.get(learner_of(row.member, self.plan.model.scope)) {
+            let learner = learner_of(row.series_idx, self.spec.model.scope);
+            let model_updates = match self.state.learners.get(learner) {
                 Some(learner) if self.has_network() => learner.updates(),
                 _ => 0,
             };
-            let Some((name, member)) = self.state.series.get_index_mut(row.member) else { continue };
-            let SeriesState { series, bank, step, .. } = Arc::make_mut(member);
-            let window = window(series, row, closed, self.size_us, *step);
+            let Some((name, series)) = self.state.series.get_index_mut(row.series_idx) else { continue };
+            let SeriesState { history, forecaster, step, .. } = Arc::make_mut(series);
+            let window = row.context(history, closed, self.size_us, *step);
 
-            bank.issue(&self.kit, predicted, &window, |slot, issued| {
+            forecaster.issue(&self.layout, predicted, &window, |horizon_idx, issued| {
                 let made = &issued.made;
                 out.forecast(&Forecast {
                     series: name,
                     issued_at: made.issued_at,
                     target_time: made.target_time,
-                    horizon: self.plan.horizons[slot],
+                    horizon: self.spec.horizons[horizon_idx],
                     forecast: made.forecast,
                     naive: made.naive,
                     intervals: &issued.intervals,
-                    prob_up: predicted.prob_up.get(slot).copied().flatten(),
-                    expert: issued.heaviest.map_or("naive", |heaviest| self.kit.names[heaviest]),
+                    prob_up: predicted.prob_up.get(horizon_idx).copied().flatten(),
+                    expert: issued.heaviest.map_or("naive", |heaviest| self.layout.names[heaviest]),
                     model_updates,
                 });
             });
 
-            for (slot, means) in self.weights.iter_mut().enumerate() {
-                means.iter_mut().zip(bank.weights(slot)).for_each(|(mean, weight)| mean.add(weight));
+            for (horizon_idx, means) in self.weights.iter_mut().enumerate() {
+                let weights = forecaster.weights(horizon_idx);
+                means.iter_mut().zip(weights).for_each(|(mean, weight)| mean.add(weight));
             }
         }
     }
@@ -384,8 +306,8 @@ impl Forecaster {
     /// Each horizon's mean error of this window, in sigmas, to its detectors.
     fn watch_drift(&mut self) {
         let drifts = &mut self.state.drifts;
-        drifts.resize_with(self.plan.horizons.len(), Drift::default);
-        for ((drift, error), &horizon) in drifts.iter_mut().zip(&self.errors).zip(&self.plan.horizons) {
+        drifts.resize_with(self.spec.horizons.len(), Drift::default);
+        for ((drift, error), &horizon) in drifts.iter_mut().zip(&self.errors).zip(&self.spec.horizons) {
             if let Some(error) = error.value() {
                 drift.update(error, horizon);
             }
@@ -398,8 +320,8 @@ impl Forecaster {
         }
 
         let mut newest = None;
-        self.for_each_learner(rows, |learner, workspace, _, tracks| {
-            newest = learner.learn(workspace, tracks).or(newest.take());
+        self.for_each_learner(rows, |learner, workspace, LearnerRows { buffers, .. }| {
+            newest = learner.learn(workspace, buffers).or(newest.take());
         });
         if let Some(UpdateReport { loss, gradient_norm, .. }) = newest {
             self.state.newest = NewestStep { loss, gradient_norm };
@@ -407,26 +329,13 @@ impl Forecaster {
     }
 }
 
+/// The network's move to each horizon.
+fn points(loss: &Loss, outputs: &[f32]) -> Vec<f64> {
+    outputs.chunks(loss.width()).map(|outputs| f64::from(loss.point(outputs))).collect()
+}
+
 /// The network's own interval of each level, where it has them.
 fn bounds(loss: &Loss, outputs: &[f32], levels: &[f64]) -> Vec<(f64, f64)> {
     let bounds = levels.iter().filter_map(|&level| loss.bounds(outputs, level));
     bounds.map(|(lower, upper)| (f64::from(lower), f64::from(upper))).collect()
-}
-
-fn window<'a>(
-    series: &'a SeriesHistory,
-    row: &Row,
-    closed: ClosedWindow,
-    size_us: i64,
-    step: u64,
-) -> WindowContext<'a> {
-    let ClosedWindow { number, start } = closed;
-    WindowContext {
-        series,
-        number,
-        end: start.plus_us(size_us),
-        size_us,
-        step,
-        is_truth: row.truth().is_some(),
-    }
 }

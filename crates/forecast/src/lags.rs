@@ -6,15 +6,15 @@ use crate::spec::ForecastSpec;
 /// Steps back whose scaled differences are inputs.
 pub const LAGS: [u32; 5] = [1, 2, 3, 6, 12];
 
-/// The seasons of a plan, in windows: its own, and the week.
-pub fn seasons(plan: &ForecastSpec) -> Vec<u32> {
-    plan.season.into_iter().chain(plan.week).collect()
+/// The seasons of a spec, in windows: its own, and the week.
+pub fn seasons(spec: &ForecastSpec) -> Vec<u32> {
+    spec.season.into_iter().chain(spec.week).collect()
 }
 
 /// The lengths of steps that inputs are made of, in windows.
-pub fn lengths(plan: &ForecastSpec) -> impl Iterator<Item = u32> {
-    let seasons = seasons(plan);
-    let horizons = plan.horizons.clone();
+pub fn lengths(spec: &ForecastSpec) -> impl Iterator<Item = u32> {
+    let seasons = seasons(spec);
+    let horizons = spec.horizons.clone();
     let hints = seasons
         .clone()
         .into_iter()
@@ -22,7 +22,8 @@ pub fn lengths(plan: &ForecastSpec) -> impl Iterator<Item = u32> {
     LAGS.into_iter().chain(seasons).chain(hints)
 }
 
-/// How far back the phase of a horizon is found in the last season; a horizon of whole seasons has its own phase.
+/// How far back the phase of a horizon is found in the last season; a horizon of whole seasons has
+/// its own phase.
 pub fn to_phase(season: u32, horizon: u32) -> u32 {
     season - horizon % season
 }

@@ -1,40 +1,39 @@
-//! What the plan says of the network, and what the network is told: its shape, its labels, its longest step.
-//! It must not know how any of it is done.
+//! What the spec says of the network, what the network is told (its shape, its labels, its longest
+//! lag), and what it says.
+//! It must not know how the network works.
 
 use std::sync::Arc;
 
 use tickcast_model::{LearnerSettings, LearnerTemplate, NetworkSpec};
 
 use crate::features::Features;
+use crate::scale::MOVE_CLIP;
 use crate::spec::ForecastSpec;
 
-/// Labels are clipped to this many scales.
-const LABEL_CLIP: f64 = 8.0;
-
 /// The network that a pipeline's forecasts come from.
-pub fn network_spec(plan: &ForecastSpec) -> NetworkSpec {
-    let model = &plan.model;
+pub fn network_spec(spec: &ForecastSpec) -> NetworkSpec {
+    let model = &spec.model;
     NetworkSpec {
         cell: model.cell,
         activation: model.activation,
-        inputs: Features::new(plan).width(),
+        inputs: Features::new(spec).width(),
         hidden: model.hidden,
         layers: model.layers,
-        outputs: plan.horizons.len() * model.loss.width(),
+        outputs: spec.horizons.len() * model.loss.width(),
         skip: model.skip,
     }
 }
 
 /// How the network of a pipeline learns, and what its learners share.
-pub fn recipe(plan: &ForecastSpec) -> Arc<LearnerTemplate> {
-    LearnerTemplate::new(network_spec(plan), settings(plan))
+pub fn template_of(spec: &ForecastSpec) -> Arc<LearnerTemplate> {
+    LearnerTemplate::new(network_spec(spec), settings(spec))
 }
 
-fn settings(plan: &ForecastSpec) -> LearnerSettings {
-    let model = &plan.model;
+fn settings(spec: &ForecastSpec) -> LearnerSettings {
+    let model = &spec.model;
     LearnerSettings {
         bptt: model.bptt,
-        longest_lag: plan.horizons.last().map_or(1, |&horizon| horizon as usize),
+        longest_lag: spec.horizons.last().map_or(1, |&horizon| horizon as usize),
         stride: model.stride,
         replay: model.replay,
         loss: model.loss.clone(),
@@ -45,11 +44,43 @@ fn settings(plan: &ForecastSpec) -> LearnerSettings {
     }
 }
 
-/// What a forecast should have said: `(actual - naive) / sigma`, with the naive forecast and sigma_h of its origin. None
-/// while nothing has moved.
+/// What a forecast should have said: `(actual - naive) / sigma`, with the naive forecast and
+/// sigma_h of its origin, clipped. None while nothing has moved.
 pub fn label(actual: f64, naive: f64, sigma: f64) -> Option<f32> {
-    let label = ((actual - naive) / sigma).clamp(-LABEL_CLIP, LABEL_CLIP) as f32;
+    let label = ((actual - naive) / sigma).clamp(-MOVE_CLIP, MOVE_CLIP) as f32;
     (sigma > 0.0 && !label.is_nan()).then_some(label)
+}
+
+/// What the network has to do with one window.
+pub struct NetworkOutput {
+    /// What it sees.
+    pub inputs: Vec<f32>,
+    /// By its weights as they are: a move a horizon, in units of sigma_h; zeros without a network.
+    pub raw: Vec<f64>,
+    /// By its averaged weights, as `raw`.
+    pub averaged: Vec<f64>,
+    /// Its own intervals, as moves: of each horizon one a level; empty where it has none.
+    pub heads: Vec<Vec<(f64, f64)>>,
+    /// The probability of a rise, one a horizon, where it has a direction head.
+    pub prob_up: Vec<Option<f64>>,
+}
+
+impl NetworkOutput {
+    /// What a pipeline without a network has.
+    pub fn none(inputs: Vec<f32>, horizons: usize) -> Self {
+        NetworkOutput {
+            inputs,
+            raw: vec![0.0; horizons],
+            averaged: vec![0.0; horizons],
+            heads: Vec::new(),
+            prob_up: Vec::new(),
+        }
+    }
+
+    /// Its own intervals of a horizon.
+    pub fn heads(&self, horizon_idx: usize) -> &[(f64, f64)] {
+        self.heads.get(horizon_idx).map_or(&[], Vec::as_slice)
+    }
 }
 
 #[cfg(test)]

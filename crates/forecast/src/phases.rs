@@ -1,12 +1,13 @@
 //! What a series does at each phase of its season: for every horizon, the mean move from there.
-//! It must not know windows' times: a phase is a number below the season.
+//! It must not know the times of windows: a phase is a number below the season.
 
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 use tickcast_model::le_blob;
 
-/// Longer seasons have no table: a year of hours would weigh more than all else, and be seen too seldom.
+/// Longer seasons have no table: a year of hours would weigh more than all else, and be seen too
+/// seldom.
 const LONGEST: u32 = 512;
 /// Rate of a mean once it is warm.
 const RATE: f64 = 0.05;
@@ -22,14 +23,15 @@ pub struct PhaseMeans {
     horizons: usize,
     #[serde(with = "le_blob")]
     means: VecDeque<f64>,
-    /// How often each was seen, to the point where it does not matter.
-    seen: Vec<u8>,
+    /// How many moves each is of, to the point where it does not matter.
+    counts: Vec<u8>,
 }
 
 impl PhaseMeans {
+    /// Means of 0.
     pub fn new(phases: usize, horizons: usize) -> Self {
         let len = phases * horizons;
-        PhaseMeans { horizons, means: vec![0.0; len].into(), seen: vec![0; len] }
+        PhaseMeans { horizons, means: vec![0.0; len].into(), counts: vec![0; len] }
     }
 
     /// The means at a phase, one a horizon; none without a table.
@@ -39,12 +41,12 @@ impl PhaseMeans {
         self.means.iter().skip(from).take(len).copied()
     }
 
-    /// Takes in a move to the horizon in place `slot` from an origin at `phase`.
-    pub fn learn(&mut self, phase: Option<usize>, slot: usize, moved: f64) {
-        let Some(at) = phase.map(|phase| phase * self.horizons + slot) else { return };
-        let (Some(mean), Some(seen)) = (self.means.get_mut(at), self.seen.get_mut(at)) else { return };
-        *seen = seen.saturating_add(1);
-        *mean += RATE.max(1.0 / (f64::from(*seen) + 1.0)) * (moved - *mean);
+    /// Takes in a move to the horizon with this index from an origin at `phase`.
+    pub fn learn(&mut self, phase: Option<usize>, horizon_idx: usize, moved: f64) {
+        let Some(at) = phase.map(|phase| phase * self.horizons + horizon_idx) else { return };
+        let (Some(mean), Some(count)) = (self.means.get_mut(at), self.counts.get_mut(at)) else { return };
+        *count = count.saturating_add(1);
+        *mean += RATE.max(1.0 / (f64::from(*count) + 1.0)) * (moved - *mean);
     }
 }
 
@@ -61,6 +63,7 @@ mod tests {
         }
         let at = |phase| means.at(Some(phase)).map(|mean| (mean * 1e6).round() / 1e6).collect::<Vec<_>>();
         assert_eq!([at(0), at(1), at(2)], [vec![0.0, 0.0], vec![2.0, 0.0], vec![0.0, -1.0]]);
+
         assert_eq!((phases_of(Some(8760)), phases_of(None)), (0, 0));
         let mut none = PhaseMeans::new(0, 2);
         none.learn(None, 0, 1.0);

@@ -1,4 +1,5 @@
-//! Closed windows as histories to train on: the features and labels that the forecast operator would have had.
+//! Closed windows as histories to train on: the features and labels that a forecaster would have
+//! had.
 //! It must not forecast: no network is asked, so nothing that it records depends on weights.
 
 use std::collections::VecDeque;
@@ -19,7 +20,7 @@ const HISTORY_BYTES: usize = 4 << 30;
 
 /// Records the series of all partitions.
 pub struct Recorder {
-    plan: ForecastSpec,
+    spec: ForecastSpec,
     /// Length of a window in microseconds.
     size_us: i64,
     features: Features,
@@ -34,12 +35,12 @@ pub struct Recorder {
 struct Recorded {
     series: SeriesHistory,
     /// Of each horizon, in the order of their target times.
-    waiting: Vec<VecDeque<Origin>>,
+    pending: Vec<VecDeque<PendingLabel>>,
     sequence: TrainingSequence,
 }
 
 /// A step whose truth has not come yet.
-struct Origin {
+struct PendingLabel {
     target_time: EventTime,
     naive: f64,
     sigma: f64,
@@ -47,37 +48,40 @@ struct Origin {
 }
 
 impl Recorder {
-    pub fn new(plan: &ForecastSpec, size_us: i64) -> Self {
+    /// A recorder without series. `size_us`: the length of a window in microseconds.
+    pub fn new(spec: &ForecastSpec, size_us: i64) -> Self {
         Recorder {
-            plan: plan.clone(),
+            spec: spec.clone(),
             size_us,
-            features: Features::new(plan),
-            memory: Features::memory(plan),
+            features: Features::new(spec),
+            memory: Features::memory(spec),
             series: IndexMap::new(),
             steps: 0,
             span: None,
         }
     }
 
-    /// Takes in a closed window of a partition. Errors: when the history is larger than memory should be asked for.
+    /// Takes in a closed window of a partition. Errors: when the history is larger than memory
+    /// should be asked for.
     pub fn take(&mut self, partition: i32, window: ClosedWindow, rows: &[WindowRow<'_>]) -> Result<()> {
         let (first, last) = self.span.unwrap_or((window.number, window.number));
         self.span = Some((first.min(window.number), last.max(window.number)));
         rows.iter().for_each(|row| self.record(partition, row, window));
 
-        let bytes = self.steps * (self.features.width() + self.plan.horizons.len()) * size_of::<f32>();
+        let bytes = self.steps * (self.features.width() + self.spec.horizons.len()) * size_of::<f32>();
         if bytes <= HISTORY_BYTES {
             return Ok(());
         }
         let (steps, limit) = (self.steps, HISTORY_BYTES >> 30);
         let what = format!(
-            "a history of more than {steps} windows and series takes over {limit} GiB: train on fewer, or on longer windows"
+            "a history of more than {steps} windows and series takes over {limit} GiB: train on fewer, \
+             or on longer windows"
         );
         Err(ForecastError::new(what))
     }
 
-    /// In the operator's order: the series takes the values in, its features are seen, truths come true, forecasts
-    /// begin to wait.
+    /// In a forecaster's order: the series takes the values in, its features are recorded,
+    /// forecasts that are due get their labels, new ones begin to wait.
     fn record(&mut self, partition: i32, row: &WindowRow<'_>, window: ClosedWindow) {
         let ClosedWindow { number, start } = window;
         let key = (partition, row.series.to_owned());
@@ -85,28 +89,31 @@ impl Recorder {
         if row.values[0].is_none() && !self.series.contains_key(&key) {
             return;
         }
-        let horizons = self.plan.horizons.len();
+
+        let horizons = self.spec.horizons.len();
         let recorded = self.series.entry(key).or_insert_with(|| Recorded {
-            series: SeriesHistory::new(&self.plan, self.memory),
-            waiting: (0..horizons).map(|_| VecDeque::new()).collect(),
+            series: SeriesHistory::new(&self.spec, self.memory),
+            pending: (0..horizons).map(|_| VecDeque::new()).collect(),
             sequence: TrainingSequence::new(self.features.width(), horizons),
         });
-        let Recorded { series, waiting, sequence } = recorded;
+        let Recorded { series, pending, sequence } = recorded;
         series.update(number, &row.values, row.observed);
         sequence.push(number, &self.features.of(series, start));
         self.steps += 1;
+
         let end = start.plus_us(self.size_us);
         let truth = row.values[0].filter(|_| row.observed);
-        for (slot, (waiting, &horizon)) in waiting.iter_mut().zip(&self.plan.horizons).enumerate() {
-            while let Some(origin) = waiting.pop_front_if(|origin| origin.target_time <= end) {
+        for (horizon_idx, (pending, &horizon)) in pending.iter_mut().zip(&self.spec.horizons).enumerate() {
+            while let Some(origin) = pending.pop_front_if(|origin| origin.target_time <= end) {
                 let label = truth.and_then(|actual| label(actual, origin.naive, origin.sigma));
                 // One whose window passed without an observation has no truth.
                 if let (Some(label), true) = (label, origin.target_time == end) {
-                    sequence.label(origin.step, slot, label);
+                    sequence.label(origin.step, horizon_idx, label);
                 }
             }
+
             let Some(naive) = series.back(0) else { continue };
-            waiting.push_back(Origin {
+            pending.push_back(PendingLabel {
                 target_time: end.plus_us(self.size_us.saturating_mul(i64::from(horizon))),
                 naive,
                 sigma: series.sigma(horizon),
@@ -130,7 +137,7 @@ impl Recorder {
         self.series.values().any(|recorded| recorded.series.columns[0].step.rms() > 0.0)
     }
 
-    /// The histories; their times are the numbers of the windows, a label slot is a horizon.
+    /// The histories; their times are the numbers of the windows, label i is that of horizon i.
     pub fn finish(self) -> Vec<TrainingSequence> {
         self.series.into_values().map(|recorded| recorded.sequence).collect()
     }

@@ -36,11 +36,12 @@ impl From<Ring> for NewestValues {
 }
 
 impl Ring {
-    /// That holds these, the oldest first.
+    /// A ring of these, the oldest first.
     pub fn of(numbers: impl Iterator<Item = f32>) -> Self {
         Ring::from(NewestValues(numbers.collect()))
     }
 
+    /// Takes in a number; of too many the oldest goes.
     pub fn push(&mut self, value: f32) {
         let place =
             |sorted: &[f32], value: f32| sorted.partition_point(|other| other.total_cmp(&value).is_lt());
@@ -49,6 +50,7 @@ impl Ring {
         {
             self.sorted.remove(place(&self.sorted, oldest));
         }
+
         self.newest.0.push_back(value);
         self.sorted.insert(place(&self.sorted, value), value);
     }
@@ -64,7 +66,7 @@ impl Ring {
         (0.5 * (below + up_to - newer) as f64 + 0.5) / (self.sorted.len() - without + 1) as f64
     }
 
-    /// Linear between order statistics at i / (n + 1).
+    /// The quantile p: linear between order statistics at i / (n + 1).
     pub fn quantile(&self, p: f64) -> f64 {
         let sorted = &self.sorted;
         let rank = (p * (sorted.len() + 1) as f64 - 1.0).clamp(0.0, (sorted.len() - 1) as f64);

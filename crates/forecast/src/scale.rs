@@ -1,18 +1,27 @@
 //! Causal scales: what a series' level and steps have been so far, forgetting slowly.
-//! It must not see the future: a scale is updated with a value before it is used for what follows it.
+//! It must not see the future: a scale is updated with a value before it is used for what follows
+//! it.
 
 use serde::{Deserialize, Serialize};
+
+/// Moves are clipped to ±8 sigma wherever somebody learns from them: labels of the network,
+/// forecasts of experts, errors that drift is looked for in. All must agree: a label beyond what a
+/// forecast can say would never be met, and a forecast beyond what a label can say would never be
+/// judged.
+pub const MOVE_CLIP: f64 = 8.0;
 
 /// The slowest forgetting: a month of hourly windows.
 const ALPHA: f64 = 1.0 / 720.0;
 
-/// A value this many scales away moves a level no further: one absurd reading must not drown the ordinary ones.
+/// A value this many scales away moves a level no further: one absurd reading must not drown the
+/// ordinary ones.
 const OUTLIER: f64 = 100.0;
-/// Of steps and of values in means: an absurd reading is in as many of them as they are long, and each would add to the last.
+/// The same for steps, and for values in means. A mean of many windows holds an absurd reading as
+/// often as it is long, and each time would add to the last.
 const STEP_OUTLIER: f64 = 10.0;
 /// Observations before a scale knows what is absurd.
 const KNOWN: u64 = 10;
-/// Its square is still a number.
+/// The largest difference: its square is still a number.
 const LARGEST: f64 = 1e150;
 
 /// How large a difference may be that is not absurd.
@@ -41,6 +50,7 @@ pub struct Level {
 }
 
 impl Level {
+    /// Takes in a value.
     pub fn update(&mut self, x: f64) {
         self.n += 1;
         let a = weight(self.n);
@@ -70,6 +80,7 @@ pub struct StepScale {
 }
 
 impl StepScale {
+    /// Takes in a difference.
     pub fn update(&mut self, difference: f64) {
         self.n += 1;
         let difference = tame(difference, self.n, self.rms(), STEP_OUTLIER);
@@ -88,9 +99,11 @@ impl StepScale {
     }
 }
 
-/// Mean size of errors: a plain mean at first, then at a rate, of which one error counts at most [`ERROR_JUMP`] means.
+/// Mean size of errors: a plain mean at first, an exponential one later. One error counts as at
+/// most [`ERROR_JUMP`] means.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct MeanError {
+    /// The mean |error|.
     pub mean: f64,
     /// Errors so far.
     pub n: u64,
@@ -99,7 +112,8 @@ pub struct MeanError {
 const ERROR_JUMP: f64 = 5.0;
 
 impl MeanError {
-    /// `known`: errors before their size is known.
+    /// Takes in an error. `rate`: of the mean, once it is warm; `known`: errors before their size
+    /// is known, which count whole.
     pub fn update(&mut self, error: f64, rate: f64, known: u64) {
         self.n += 1;
         let most = if self.n > known { ERROR_JUMP * self.mean } else { f64::INFINITY };

@@ -1,7 +1,9 @@
-//! What is usual for a series at each phase of a season: its mean over the last season, and how far from that it is there.
-//! It must not know windows' times: a phase is a window's number modulo the season.
+//! What is usual for a series at each phase of a season: its mean over the last season, and how far
+//! from that mean it is at the phase.
+//! It must not know the times of windows: a phase is a window's number modulo the season.
 //!
-//! A season ago there was one value, noise and all; this is the mean of some twenty: `d[p] += max(0.05, 1/n) (x - m - d[p])`.
+//! A season ago there was one value, noise and all. This is the mean of some twenty:
+//! `d[p] += max(0.05, 1/n) (x - m - d[p])`.
 
 use std::collections::VecDeque;
 
@@ -10,17 +12,19 @@ use tickcast_model::le_blob;
 
 use super::scale::{MeanError, StepScale};
 
-/// Longer seasons have no table: a year of hours would weigh more than all else, and be seen too seldom.
+/// Longer seasons have no table: a year of hours would weigh more than all else, and be seen too
+/// seldom.
 const LONGEST: u32 = 1024;
 /// Rate of a deviation once it is warm.
 const RATE: f64 = 0.05;
-/// Of the mean size of errors, and how many of them one counts at most in a deviation.
+/// Rate of the mean size of errors.
 const ERROR_RATE: f64 = 0.01;
+/// The most that an error counts in a deviation, in mean errors.
 const ERROR_CLIP: f64 = 3.0;
 /// Errors before their size is known.
 const KNOWN: u64 = 10;
 
-/// Of one season.
+/// What is usual at each phase of one season.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SeasonLevel {
     /// m: the mean over the last season; none before there was one.
@@ -28,8 +32,8 @@ pub struct SeasonLevel {
     /// d, one a phase.
     #[serde(with = "le_blob")]
     deviations: VecDeque<f64>,
-    /// How often each phase was seen, to the point where it does not matter.
-    seen: Vec<u8>,
+    /// How many values each phase has had, to the point where it does not matter.
+    counts: Vec<u8>,
     errors: MeanError,
     /// Of how far values are from what is usual so many windows later.
     scales: Vec<(u32, StepScale)>,
@@ -41,12 +45,13 @@ impl SeasonLevel {
         period <= LONGEST
     }
 
+    /// Nothing is usual yet.
     pub fn new(period: u32, horizons: &[u32]) -> Self {
         let len = period as usize;
         let deviations = vec![0.0; len].into();
         let scales = horizons.iter().map(|&horizon| (horizon, StepScale::default())).collect();
-        let seen = vec![0; len];
-        SeasonLevel { middle: None, deviations, seen, errors: MeanError::default(), scales }
+        let counts = vec![0; len];
+        SeasonLevel { middle: None, deviations, counts, errors: MeanError::default(), scales }
     }
 
     /// Windows in the season.
@@ -58,17 +63,20 @@ impl SeasonLevel {
         n.rem_euclid(i64::from(self.period())) as usize
     }
 
-    /// Takes in the mean over the season that ends with the window numbered `n`, and its value where one was observed.
+    /// Takes in the mean over the season that ends with the window numbered `n`, and its value
+    /// where one was observed.
     pub fn update(&mut self, n: i64, middle: Option<f64>, observed: Option<f64>) {
         self.middle = middle;
         let (Some(middle), Some(value)) = (middle, observed) else { return };
+
         let phase = self.phase(n);
         let error = value - middle - self.deviations[phase];
         self.errors.update(error, ERROR_RATE, KNOWN);
         let limit = ERROR_CLIP * self.errors.mean;
-        self.seen[phase] = self.seen[phase].saturating_add(1);
-        let rate = RATE.max(1.0 / f64::from(self.seen[phase]));
+        self.counts[phase] = self.counts[phase].saturating_add(1);
+        let rate = RATE.max(1.0 / f64::from(self.counts[phase]));
         self.deviations[phase] += rate * error.clamp(-limit, limit);
+
         for at in 0..self.scales.len() {
             if let Some(usual) = self.at(n + i64::from(self.scales[at].0)) {
                 self.scales[at].1.update(usual - value);
@@ -76,18 +84,19 @@ impl SeasonLevel {
         }
     }
 
-    /// How far `value` in the window numbered `n` is from what is usual `horizon` windows later, in units of how far it is as
-    /// a rule; 0 while that is not known.
+    /// How far `value` in the window numbered `n` is from what is usual `horizon` windows later, in
+    /// units of how far it is as a rule; 0 while that is not known.
     pub fn to_usual(&self, n: i64, value: f64, horizon: u32) -> f64 {
         let scale = self.scales.iter().find(|(own, _)| *own == horizon);
         let to = self.at(n + i64::from(horizon)).map(|usual| usual - value);
         scale.zip(to).map_or(0.0, |((_, scale), to)| scale.scaled(to))
     }
 
-    /// How far values at the phase of the window numbered `n` are from the mean; none before it is known.
+    /// How far values at the phase of the window numbered `n` are from the mean; none before it is
+    /// known.
     pub fn deviation(&self, n: i64) -> Option<f64> {
         let phase = self.phase(n);
-        (self.seen[phase] > 0).then(|| self.deviations[phase])
+        (self.counts[phase] > 0).then(|| self.deviations[phase])
     }
 
     /// What is usual now at the phase of the window numbered `n`; none before it is known.

@@ -15,8 +15,11 @@ use crate::spec::ForecastSpec;
 pub struct Column {
     /// The newest value that was not null.
     pub value: Option<f64>,
+    /// From the value before it; 0 where none was observed.
     pub difference: f64,
+    /// What its values have been.
     pub level: Level,
+    /// What its differences have been.
     pub step: StepScale,
 }
 
@@ -31,7 +34,7 @@ impl Column {
     }
 }
 
-/// One series.
+/// What is remembered of one series.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SeriesHistory {
     /// The target first.
@@ -50,23 +53,24 @@ pub struct SeriesHistory {
 const ROUNDING: f64 = 1e-12;
 
 impl SeriesHistory {
-    pub fn new(plan: &ForecastSpec, memory: i64) -> Self {
-        let lengths = plan.horizons.iter().copied().chain(lengths(plan));
+    /// A series without values. `memory`: windows that it remembers.
+    pub fn new(spec: &ForecastSpec, memory: i64) -> Self {
+        let lengths = spec.horizons.iter().copied().chain(lengths(spec));
         SeriesHistory {
-            columns: vec![Column::default(); plan.features.len()],
+            columns: vec![Column::default(); spec.features.len()],
             recent: VecDeque::new(),
             memory,
             steps: lengths.map(|length| (length, StepScale::default())).collect(),
-            usual: seasons(plan)
+            usual: seasons(spec)
                 .into_iter()
                 .filter(|&period| SeasonLevel::is_for(period))
-                .map(|period| SeasonLevel::new(period, &plan.horizons))
+                .map(|period| SeasonLevel::new(period, &spec.horizons))
                 .collect(),
         }
     }
 
-    /// Takes in the values of the window numbered `n`, the target first; a null leaves the column as it was.
-    /// A repeated row is not an observation: it moves the memory on, and no scale.
+    /// Takes in the values of the window numbered `n`, the target first. A null leaves the column
+    /// as it was. A repeated row is not an observation: it moves the memory on, and no scale.
     pub fn update(&mut self, n: i64, values: &[Option<f64>], observed: bool) {
         for (column, value) in self.columns.iter_mut().zip(values) {
             match value {
@@ -74,12 +78,14 @@ impl SeriesHistory {
                 _ => column.difference = 0.0,
             }
         }
+
         let Some(value) = self.columns[0].value else { return };
         self.recent.push_back((n, value));
         // One at or before the furthest window stays: it is the value there.
         while self.recent.get(1).is_some_and(|&(second, _)| second <= n - self.memory + 1) {
             self.recent.pop_front();
         }
+
         if observed && values[0].is_some() {
             for (&length, scale) in &mut self.steps {
                 if let Some(then) = back(&self.recent, length) {
@@ -87,6 +93,7 @@ impl SeriesHistory {
                 }
             }
         }
+
         let level = &self.columns[0].level;
         let value = (observed && values[0].is_some()).then(|| level.tame(value));
         for usual in &mut self.usual {
@@ -94,15 +101,15 @@ impl SeriesHistory {
         }
     }
 
-    /// How far the target is from its mean as a rule, at the phase so many windows from now of the longest season that has a
-    /// table; none while that is not known.
+    /// How far the target is from its mean as a rule, at the phase so many windows from now of the
+    /// longest season that has a table; none while that is not known.
     pub fn deviation(&self, ahead: u32) -> Option<f64> {
         let &(newest, _) = self.recent.back()?;
         self.usual.last()?.deviation(newest + i64::from(ahead))
     }
 
-    /// How far the target is from what is usual, in a season of `period` windows, so many windows from now, in units of how far
-    /// it is as a rule; 0 while that is not known.
+    /// How far the target is from what is usual, in a season of `period` windows, so many windows
+    /// from now, in units of how far it is as a rule; 0 while that is not known.
     pub fn to_usual(&self, period: u32, horizon: u32) -> f64 {
         let (Some(&(newest, value)), Some(usual)) =
             (self.recent.back(), self.usual.iter().find(|usual| usual.period() == period))
@@ -112,7 +119,8 @@ impl SeriesHistory {
         usual.to_usual(newest, value, horizon)
     }
 
-    /// The target's value as of `steps` windows before the newest: in a gap, the one before it. None before the first.
+    /// The target's value as of `steps` windows before the newest: in a gap, the one before it.
+    /// None before the first.
     pub fn back(&self, steps: u32) -> Option<f64> {
         back(&self.recent, steps)
     }
@@ -122,7 +130,8 @@ impl SeriesHistory {
         Some(self.back(0)? - self.back(steps)?)
     }
 
-    /// sigma_h: the scale of the target's differences over a horizon, in its unit; 0 while nothing moves.
+    /// sigma_h: the scale of the target's differences over a horizon, in its unit; 0 while nothing
+    /// moves.
     pub fn sigma(&self, horizon: u32) -> f64 {
         let rms = self.step_scale(horizon).rms();
         let last = self.columns[0].value.unwrap_or_default();
@@ -141,7 +150,8 @@ impl SeriesHistory {
         self.columns[1..].iter().map(z).collect()
     }
 
-    /// The scale of the target's differences over `steps` windows: a lag, a horizon of the plan, a season.
+    /// The scale of the target's differences over `steps` windows: a lag, a horizon of the spec, a
+    /// season.
     pub fn step_scale(&self, steps: u32) -> &StepScale {
         &self.steps[&steps]
     }

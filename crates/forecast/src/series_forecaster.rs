@@ -1,4 +1,5 @@
-//! All that forecasts one series: its experts, and for every horizon their mixture, its intervals and what waits for a truth.
+//! All that forecasts one series: its experts, and for every horizon their mixture, its intervals
+//! and the forecasts that wait for their truth.
 //! It must not know other series, or how the network learns.
 
 use std::collections::VecDeque;
@@ -6,85 +7,28 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 use tickcast_model::le_blob;
 
-use super::experts::{AnyExpert, ExpertInputs, ExpertShape, Label, Observation, roster};
-use super::features::Features;
-use super::interval::{IntervalTracker, RecentVolatility, factors_of};
-use super::mixture::Mixture;
+use super::experts::AnyExpert;
+use super::experts::expert::{ExpertInputs, Label, NetworkMoves, Observation};
+use super::interval::{IntervalShape, IntervalTracker, IntervalTruth};
+use super::layout::{Details, ForecasterLayout};
+use super::mixture::{Mixture, MixtureOutput, MixtureTruth};
+use super::network::NetworkOutput;
+use super::pending::{DueForecast, Intervals, PendingForecast, PendingQueue};
 use super::phases::{PhaseMeans, phases_of};
+use super::scale::MOVE_CLIP;
 use super::series::SeriesHistory;
-use super::waiting::{Intervals, PendingForecast, PendingQueue};
-use crate::spec::{Correction, ExpertKind, ForecastSpec, MixtureRule};
+use super::spread::{Spread, SpreadInputs};
+use super::volatility::RecentVolatility;
+use crate::error::{ForecastError, Result};
 use crate::time::EventTime;
 
-/// Experts' moves are clipped to this many scales, as labels are.
-const CLIP: f64 = 8.0;
-
-/// What the banks of a pipeline have in common.
-#[derive(Debug)]
-pub struct ForecasterLayout {
-    pub names: Vec<&'static str>,
-    /// As they begin.
-    experts: Vec<AnyExpert>,
-    /// Numbers that the experts want back.
-    notes: usize,
-    rule: MixtureRule,
-    correction: Correction,
-    horizons: Vec<u32>,
-    season: Option<u32>,
-    levels: Vec<f64>,
-    /// Columns beside the target.
-    others: usize,
-    /// Of an expert's features: the constant, the network's inputs, the phase's means.
-    width: usize,
-    short: Vec<usize>,
-    /// Whether the network gives intervals of its own.
-    has_heads: bool,
-}
-
-impl ForecasterLayout {
-    pub fn new(plan: &ForecastSpec) -> Self {
-        let features = Features::new(plan);
-        let phases = phases_of(plan.season);
-        let horizons = plan.horizons.len();
-        let width = 1 + features.width() + if phases > 0 { horizons } else { 0 };
-        let short: Vec<usize> = [0].into_iter().chain(features.short().map(|at| at + 1)).collect();
-        let shape =
-            ExpertShape { features: width, short: short.len(), horizons, seasonal: plan.season.is_some() };
-        let (names, experts): (Vec<_>, Vec<_>) = roster(&plan.experts, &shape).into_iter().unzip();
-        ForecasterLayout {
-            names,
-            notes: experts.iter().map(|expert| expert.get().notes()).sum(),
-            experts,
-            rule: plan.mixture,
-            correction: plan.correction,
-            horizons: plan.horizons.clone(),
-            season: plan.season,
-            levels: plan.levels.clone(),
-            others: plan.features.len() - 1,
-            width,
-            short,
-            has_heads: has_heads(plan),
-        }
-    }
-
-    /// Numbers of the network's own intervals.
-    fn heads(&self) -> usize {
-        if self.has_heads { 2 * self.levels.len() } else { 0 }
-    }
-
-    /// The phase of the window numbered `n`, where the season has a table.
-    fn phase(&self, n: i64) -> Option<usize> {
-        match phases_of(self.season) {
-            0 => None,
-            phases => Some(n.rem_euclid(phases as i64) as usize),
-        }
-    }
-}
+/// The most that the mean move at a phase may be, as an expert's input.
+const PHASE_CLIP: f64 = 5.0;
 
 /// One horizon.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Slot {
-    waiting: PendingQueue,
+struct HorizonForecaster {
+    pending: PendingQueue,
     mixture: Mixture,
     interval: IntervalTracker,
 }
@@ -93,57 +37,46 @@ struct Slot {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SeriesForecaster {
     experts: Vec<AnyExpert>,
-    slots: Vec<Slot>,
+    horizons: Vec<HorizonForecaster>,
     phases: PhaseMeans,
-    fresh: RecentVolatility,
+    volatility: RecentVolatility,
     /// Features of the newest windows, `ForecasterLayout::width` numbers each.
     #[serde(with = "le_blob")]
     features: VecDeque<f32>,
 }
 
-/// What the network has to do with one window.
-pub struct NetworkOutput {
-    /// What it sees.
-    pub inputs: Vec<f32>,
-    /// By its weights as they are, and averaged: a move a horizon, in units of sigma_h; zeros without a network.
-    pub raw: Vec<f64>,
-    pub averaged: Vec<f64>,
-    /// Its own intervals, as moves: of each horizon one a level; empty where it has none.
-    pub heads: Vec<Vec<(f64, f64)>>,
-    /// Where it has a direction head.
-    pub prob_up: Vec<Option<f64>>,
-}
-
-impl NetworkOutput {
-    fn heads(&self, slot: usize) -> &[(f64, f64)] {
-        self.heads.get(slot).map_or(&[], Vec::as_slice)
-    }
-}
-
 /// A forecast whose truth has come.
 pub struct ScoredForecast {
+    /// The forecast.
     pub made: PendingForecast,
     /// The truth.
     pub actual: f64,
+    /// The published ones.
     pub intervals: Intervals,
-    /// What each expert had said, in the order of `ForecasterLayout::names`.
+    /// What each expert had forecast, in the order of `ForecasterLayout::names`.
     pub experts: Vec<f64>,
 }
 
 /// A forecast that was made.
 pub struct IssuedForecast {
+    /// The forecast.
     pub made: PendingForecast,
+    /// One a level.
     pub intervals: Intervals,
-    /// The heaviest expert's place; none: the forecast is the naive one.
+    /// The heaviest expert's index; none: the forecast is the naive one.
     pub heaviest: Option<usize>,
 }
 
 /// Which window is worked on.
 #[derive(Clone, Copy)]
 pub struct WindowContext<'a> {
+    /// The series, this window included.
     pub series: &'a SeriesHistory,
+    /// The window's number.
     pub number: i64,
+    /// When it ended.
     pub end: EventTime,
+    /// Its length in microseconds.
     pub size_us: i64,
     /// The series' windows so far, this one included.
     pub step: u64,
@@ -151,214 +84,285 @@ pub struct WindowContext<'a> {
     pub is_truth: bool,
 }
 
+/// What the forecast of one horizon is made from, beside the observation.
+#[derive(Clone, Copy)]
+struct HorizonInputs<'a> {
+    horizon_idx: usize,
+    spread: SpreadInputs<'a>,
+    /// The network's own intervals, as moves; none where it has none.
+    heads: &'a [(f64, f64)],
+}
+
 impl SeriesForecaster {
-    pub fn new(kit: &ForecasterLayout) -> Self {
-        let phases = phases_of(kit.season);
-        let slot = |&horizon: &u32| Slot {
-            waiting: PendingQueue::default(),
-            mixture: Mixture::new(kit.experts.len()),
-            interval: IntervalTracker::new(
-                &kit.levels,
-                (kit.correction, kit.has_heads),
+    /// Forecasters that have learned nothing.
+    pub fn new(layout: &ForecasterLayout) -> Self {
+        let phases = phases_of(layout.season);
+        let horizon_forecaster = |&horizon: &u32| HorizonForecaster {
+            pending: PendingQueue::default(),
+            mixture: Mixture::new(layout.experts.len()),
+            interval: IntervalTracker::new(&IntervalShape {
+                levels: &layout.levels,
+                correction: layout.correction,
+                has_heads: layout.has_heads,
                 horizon,
-                (kit.others, phases),
-            ),
+                others: layout.others,
+                phases,
+            }),
         };
+
         SeriesForecaster {
-            experts: kit.experts.clone(),
-            slots: kit.horizons.iter().map(slot).collect(),
-            phases: PhaseMeans::new(phases, kit.horizons.len()),
-            fresh: RecentVolatility::default(),
+            experts: layout.experts.clone(),
+            horizons: layout.horizons.iter().map(horizon_forecaster).collect(),
+            phases: PhaseMeans::new(phases, layout.horizons.len()),
+            volatility: RecentVolatility::default(),
             features: VecDeque::new(),
         }
     }
 
     /// Whether it is of a pipeline like this.
-    pub fn fits(&self, kit: &ForecasterLayout) -> bool {
-        self.experts.len() == kit.experts.len() && self.slots.len() == kit.horizons.len()
+    pub fn fits(&self, layout: &ForecasterLayout) -> bool {
+        self.experts.len() == layout.experts.len() && self.horizons.len() == layout.horizons.len()
     }
 
-    /// Takes out the forecast of the horizon in place `slot` that was made for this window, and learns from it where the target
-    /// was observed.
+    /// Gives custom experts that were read from a state their types.
+    /// Errors: when they are not the layout's.
+    pub fn revive(&mut self, layout: &ForecasterLayout) -> Result<()> {
+        for (expert, prototype) in self.experts.iter_mut().zip(&layout.experts) {
+            match (expert, prototype) {
+                (AnyExpert::Custom(state), AnyExpert::Custom(prototype)) => state.revive(prototype)?,
+                (AnyExpert::Custom(_), _) | (_, AnyExpert::Custom(_)) => {
+                    return Err(ForecastError::new("this state is of other experts"));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes out the forecast of a horizon that was made for this window, and learns from it where
+    /// the target was observed.
     pub fn score(
         &mut self,
-        kit: &ForecasterLayout,
-        slot: usize,
+        layout: &ForecasterLayout,
+        horizon_idx: usize,
         window: &WindowContext<'_>,
     ) -> Option<ScoredForecast> {
-        let (made, intervals, details) = self.slots[slot].waiting.take(window.end)?;
+        let due = self.horizons[horizon_idx].pending.take(window.end)?;
         let actual = window.series.back(0).filter(|_| window.is_truth)?;
-        let moves = &details[..kit.names.len().min(details.len())];
-        let said = |&moved: &f32| finite(made.naive + made.sigma * f64::from(moved));
-        let experts = match moves.is_empty() {
-            true => vec![made.naive; kit.names.len()],
-            false => moves.iter().map(said).collect(),
+
+        let made = due.made;
+        let moves = &due.details[..layout.names.len().min(due.details.len())];
+        let experts = if moves.is_empty() {
+            vec![made.naive; layout.names.len()]
+        } else {
+            let forecast = |&moved: &f32| finite(made.naive + made.sigma * f64::from(moved));
+            moves.iter().map(forecast).collect()
         };
+
         if made.sigma > 0.0 {
-            self.learn(kit, slot, (&made, &intervals, &details), actual, window);
+            self.learn(layout, horizon_idx, &due, actual, window);
         }
-        Some(ScoredForecast { made, actual, intervals, experts })
+        Some(ScoredForecast { made, actual, intervals: due.intervals, experts })
     }
 
     fn learn(
         &mut self,
-        kit: &ForecasterLayout,
-        slot: usize,
-        (made, intervals, details): (&PendingForecast, &Intervals, &[f32]),
+        layout: &ForecasterLayout,
+        horizon_idx: usize,
+        due: &DueForecast,
         actual: f64,
         window: &WindowContext<'_>,
     ) {
-        let horizon = kit.horizons[slot];
+        let made = &due.made;
+        let horizon = layout.horizons[horizon_idx];
         let raw = finite((actual - made.naive) / made.sigma);
-        let moved = raw.clamp(-CLIP, CLIP);
-        let (moves, rest) = details.split_at(kit.names.len());
-        let (notes, rest) = rest.split_at(kit.notes);
-        let (heads, factors) = rest.split_at(kit.heads());
-        let heads = relative(heads, made);
-        let Slot { mixture, interval, .. } = &mut self.slots[slot];
-        mixture.learn(kit.rule, &made.said, moves, moved, horizon);
-        let missed = kit.levels.iter().zip(intervals);
-        let missed = missed.map(|(&level, &(lower, upper))| (level, actual < lower || upper < actual));
-        let phase = kit.phase(window.number);
-        interval.learn(raw - made.said.mixed, (&made.spread, factors, &heads), missed, (phase, horizon));
-        self.phases.learn(kit.phase(window.number - i64::from(horizon)), slot, moved);
+        let moved = raw.clamp(-MOVE_CLIP, MOVE_CLIP);
+        let Details { moves, memo, heads, factors } = layout.details(&due.details);
+
+        let HorizonForecaster { mixture, interval, .. } = &mut self.horizons[horizon_idx];
+        mixture.learn(layout.rule, &MixtureTruth { output: &made.mixture, moves, moved, horizon });
+        let is_miss = |&(lower, upper): &(f64, f64)| actual < lower || upper < actual;
+        let missed: Vec<bool> = due.intervals.iter().map(is_miss).collect();
+        interval.learn(&IntervalTruth {
+            residual: raw - made.mixture.mixed,
+            spread: &made.spread,
+            factors,
+            heads: &relative(heads, &made.mixture, &made.spread),
+            levels: &layout.levels,
+            missed: &missed,
+            phase: layout.phase(window.number),
+            horizon,
+        });
+
+        self.phases.learn(layout.phase(window.number - i64::from(horizon)), horizon_idx, moved);
         // The newest features are those of the window before this one.
-        let back = usize::try_from(window.step - made.step).unwrap_or(usize::MAX);
-        let from = back.checked_mul(kit.width).and_then(|back| self.features.len().checked_sub(back));
-        let Some(from) = from else { return };
-        let features: Vec<f32> = self.features.range(from..from + kit.width).copied().collect();
-        let features = ExpertInputs::new(&features, &kit.short);
-        let truth = Label { moved, features: &features, from_truth: made.from_truth };
-        let mut notes = notes;
+        let steps_back = usize::try_from(window.step - made.step).unwrap_or(usize::MAX);
+        if let Some(inputs) = self.inputs(layout, steps_back) {
+            let label = Label { moved, inputs: &inputs, from_truth: made.from_truth };
+            self.teach_experts(horizon_idx, &label, memo);
+        }
+    }
+
+    /// What linear experts saw at the end of so many windows, counted back from the newest; none if
+    /// that is forgotten.
+    fn inputs(&self, layout: &ForecasterLayout, steps_back: usize) -> Option<ExpertInputs> {
+        let back = steps_back.checked_mul(layout.width)?;
+        let from = self.features.len().checked_sub(back)?;
+        let features: Vec<f32> = self.features.range(from..from + layout.width).copied().collect();
+        Some(ExpertInputs::new(&features, &layout.short))
+    }
+
+    fn teach_experts(&mut self, horizon_idx: usize, label: &Label<'_>, mut memo: &[f32]) {
         for expert in &mut self.experts {
             let expert = expert.get_mut();
-            let (own, rest) = notes.split_at(expert.notes());
-            expert.learn(slot, &truth, own);
-            notes = rest;
+            let (own, rest) = memo.split_at(expert.memo_len());
+            expert.learn(horizon_idx, label, own);
+            memo = rest;
         }
     }
 
     /// Takes the window in and forecasts from it.
     pub fn issue(
         &mut self,
-        kit: &ForecasterLayout,
+        layout: &ForecasterLayout,
         predicted: &NetworkOutput,
         window: &WindowContext<'_>,
         mut take: impl FnMut(usize, &IssuedForecast),
     ) {
-        let WindowContext { series, end, size_us, .. } = *window;
+        let series = window.series;
         let Some(naive) = series.back(0) else { return };
-        let phase = self.phases.at(kit.phase(window.number)).map(|mean| mean.clamp(-5.0, 5.0) as f32);
-        let inputs = predicted.inputs.iter().copied();
-        let features: Vec<f32> = [1.0].into_iter().chain(inputs).chain(phase).collect();
-        let inputs = ExpertInputs::new(&features, &kit.short);
-        let seen = Observation {
+        let features = self.features_of(layout, predicted, window);
+        let observation = Observation {
             series,
-            horizons: &kit.horizons,
-            season: kit.season,
+            horizons: &layout.horizons,
+            season: layout.season,
             is_truth: window.is_truth,
-            features: &inputs,
-            network: [&predicted.raw, &predicted.averaged],
+            inputs: &ExpertInputs::new(&features, &layout.short),
+            network: NetworkMoves { raw: &predicted.raw, averaged: &predicted.averaged },
         };
-        self.experts.iter_mut().for_each(|expert| expert.get_mut().observe(&seen));
-        if let (Some(step), true) = (series.scaled_step(), window.is_truth) {
-            self.fresh.update(step.abs());
-        }
+        self.observe(&observation);
+
         let others = series.others();
-        for (slot, &horizon) in kit.horizons.iter().enumerate() {
-            let sigma = series.sigma(horizon);
-            let mut made = PendingForecast {
-                issued_at: end,
-                target_time: end.plus_us(size_us.saturating_mul(i64::from(horizon))),
-                forecast: naive,
-                naive,
-                sigma,
-                step: window.step,
-                from_truth: window.is_truth,
-                said: Default::default(),
-                spread: Default::default(),
+        for (horizon_idx, &horizon) in layout.horizons.iter().enumerate() {
+            let mut made = unmixed(horizon, naive, window);
+            let phase = layout.phase(window.number + i64::from(horizon));
+            let spread = SpreadInputs { volatility: &self.volatility, others: &others, phase };
+            let inputs = HorizonInputs { horizon_idx, spread, heads: predicted.heads(horizon_idx) };
+            let mut details = vec![0.0; if made.sigma > 0.0 { layout.details_len() } else { 0 }];
+            let intervals = if made.sigma > 0.0 {
+                self.predict(layout, &observation, inputs, &mut made, &mut details)
+            } else {
+                Intervals::new()
             };
-            let phase = kit.phase(window.number + i64::from(horizon));
-            let (intervals, details) = match sigma > 0.0 {
-                true => self.say(kit, slot, &seen, (&others, phase, predicted.heads(slot)), &mut made),
-                false => (Intervals::new(), Vec::new()),
-            };
+
             // What says exactly nothing of a move is the naive forecast, whoever says it.
-            let is_naive = made.said.mixed == 0.0;
-            let heaviest = (!is_naive).then(|| heaviest(self.slots[slot].mixture.weights()));
+            let is_naive = made.mixture.mixed == 0.0;
+            let horizon_forecaster = &mut self.horizons[horizon_idx];
+            let heaviest = (!is_naive).then(|| heaviest(horizon_forecaster.mixture.weights()));
             let issued = IssuedForecast { made, intervals, heaviest };
-            take(slot, &issued);
-            self.slots[slot].waiting.push(made, &issued.intervals, &details);
+            take(horizon_idx, &issued);
+            horizon_forecaster.pending.push(made, &issued.intervals, &details);
         }
-        self.remember(kit, &features);
+        self.remember(layout, &features);
     }
 
-    /// Fills in a forecast that has a scale; its intervals, and what its learners want back: moves, notes, the network's own
-    /// intervals, factors.
-    fn say(
+    /// What experts see of a window: the constant, the network's inputs, the phase's means.
+    fn features_of(
         &self,
-        kit: &ForecasterLayout,
-        slot: usize,
-        seen: &Observation<'_>,
-        (others, phase, own): (&[f64], Option<usize>, &[(f64, f64)]),
+        layout: &ForecasterLayout,
+        predicted: &NetworkOutput,
+        window: &WindowContext<'_>,
+    ) -> Vec<f32> {
+        let means = self.phases.at(layout.phase(window.number));
+        let means = means.map(|mean| mean.clamp(-PHASE_CLIP, PHASE_CLIP) as f32);
+        [1.0].into_iter().chain(predicted.inputs.iter().copied()).chain(means).collect()
+    }
+
+    fn observe(&mut self, observation: &Observation<'_>) {
+        self.experts.iter_mut().for_each(|expert| expert.get_mut().observe(observation));
+        if let (Some(step), true) = (observation.series.scaled_step(), observation.is_truth) {
+            self.volatility.update(step.abs());
+        }
+    }
+
+    /// Fills in a forecast that has a scale, and the numbers that its learners want back. Returns
+    /// its intervals.
+    fn predict(
+        &self,
+        layout: &ForecasterLayout,
+        observation: &Observation<'_>,
+        inputs: HorizonInputs<'_>,
         made: &mut PendingForecast,
-    ) -> (Intervals, Vec<f32>) {
-        let Slot { mixture, interval, .. } = &self.slots[slot];
-        let moves = kit.names.len();
-        let factors = factors_of(others.len(), phases_of(kit.season));
-        let mut details = vec![0.0; moves + kit.notes + kit.heads() + factors];
-        let (said, rest) = details.split_at_mut(moves);
-        let (mut notes, rest) = rest.split_at_mut(kit.notes);
-        let (heads, factors) = rest.split_at_mut(kit.heads());
+        details: &mut [f32],
+    ) -> Intervals {
+        let HorizonInputs { horizon_idx, spread, heads: own } = inputs;
+        let HorizonForecaster { mixture, interval, .. } = &self.horizons[horizon_idx];
+        let Details { moves, mut memo, heads, factors } = layout.details_mut(details);
         for (head, bound) in heads.iter_mut().zip(own.iter().flat_map(|&(lower, upper)| [lower, upper])) {
-            *head = if bound.is_finite() { bound.clamp(-CLIP, CLIP) as f32 } else { 0.0 };
+            *head = clipped(bound);
         }
-        for (expert, moved) in self.experts.iter().zip(said.iter_mut()) {
+        for (expert, moved) in self.experts.iter().zip(moves.iter_mut()) {
             let expert = expert.get();
-            let (own, rest) = notes.split_at_mut(expert.notes());
-            let says = expert.forecast(seen, slot, made.sigma, own);
-            *moved = if says.is_finite() { says.clamp(-CLIP, CLIP) as f32 } else { 0.0 };
-            notes = rest;
+            let (own, rest) = memo.split_at_mut(expert.memo_len());
+            *moved = clipped(expert.forecast(observation, horizon_idx, made.sigma, own));
+            memo = rest;
         }
-        made.said = mixture.say(said);
-        made.spread = interval.spread(&self.fresh, others, phase, factors);
-        made.forecast = finite(made.naive + made.sigma * made.said.mixed);
+
+        made.mixture = mixture.predict(moves);
+        made.spread = interval.spread(spread, factors);
+        made.forecast = finite(made.naive + made.sigma * made.mixture.mixed);
+
         let width = made.sigma * made.spread.scale;
         let bound = |bound: f64| finite(made.forecast + width * bound);
-        let bounds = interval.bounds(&kit.levels, &relative(heads, made), kit.horizons[slot]);
-        (bounds.into_iter().map(|(lower, upper)| (bound(lower), bound(upper))).collect(), details)
+        let heads = relative(heads, &made.mixture, &made.spread);
+        let bounds = interval.bounds(&layout.levels, &heads, layout.horizons[horizon_idx]);
+        bounds.into_iter().map(|(lower, upper)| (bound(lower), bound(upper))).collect()
     }
 
     /// Keeps the features as long as a truth can ask for them.
-    fn remember(&mut self, kit: &ForecasterLayout, features: &[f32]) {
-        let longest = kit.horizons.last().map_or(1, |&horizon| horizon as usize);
-        if self.features.len() >= longest * kit.width {
-            self.features.drain(..kit.width);
+    fn remember(&mut self, layout: &ForecasterLayout, features: &[f32]) {
+        let longest = layout.horizons.last().map_or(1, |&horizon| horizon as usize);
+        if self.features.len() >= longest * layout.width {
+            self.features.drain(..layout.width);
         }
         self.features.extend(features);
     }
 
     /// The share of each expert in the forecasts of a horizon.
-    pub fn weights(&self, slot: usize) -> impl Iterator<Item = f64> {
-        self.slots[slot].mixture.weights()
+    pub fn weights(&self, horizon_idx: usize) -> impl Iterator<Item = f64> {
+        self.horizons[horizon_idx].mixture.weights()
     }
 }
 
-/// Whether a plan's network has an interval for each of its levels.
-fn has_heads(plan: &ForecastSpec) -> bool {
-    let loss = &plan.model.loss;
-    let outputs = vec![0.0; loss.width()];
-    let has = |level: &f64| loss.bounds(&outputs, *level).is_some();
-    plan.experts.contains(&ExpertKind::Rnn) && plan.levels.iter().all(has)
+/// The naive forecast, before experts are asked.
+fn unmixed(horizon: u32, naive: f64, window: &WindowContext<'_>) -> PendingForecast {
+    let WindowContext { series, end, size_us, step, is_truth, .. } = *window;
+    PendingForecast {
+        issued_at: end,
+        target_time: end.plus_us(size_us.saturating_mul(i64::from(horizon))),
+        forecast: naive,
+        naive,
+        sigma: series.sigma(horizon),
+        step,
+        from_truth: is_truth,
+        mixture: MixtureOutput::default(),
+        spread: Spread::default(),
+    }
 }
 
-/// The network's own intervals as it says them, lower, upper, lower, upper, around the forecast and in units of its spread.
-fn relative(heads: &[f32], made: &PendingForecast) -> Vec<(f64, f64)> {
-    let relative = |bound: f32| (f64::from(bound) - made.said.mixed) / made.spread.scale;
+/// The network's own intervals around the forecast, in units of its spread. `heads`: as the network
+/// says them, lower, upper, lower, upper, ...
+fn relative(heads: &[f32], mixture: &MixtureOutput, spread: &Spread) -> Vec<(f64, f64)> {
+    let relative = |bound: f32| (f64::from(bound) - mixture.mixed) / spread.scale;
     heads.as_chunks().0.iter().map(|&[lower, upper]| (relative(lower), relative(upper))).collect()
 }
 
-/// Numbers near the largest have sums that are none.
+/// A move that others can learn from.
+fn clipped(moved: f64) -> f32 {
+    if moved.is_finite() { moved.clamp(-MOVE_CLIP, MOVE_CLIP) as f32 } else { 0.0 }
+}
+
+/// Sums of numbers near the largest are infinite.
 fn finite(value: f64) -> f64 {
     value.clamp(f64::MIN, f64::MAX)
 }

@@ -1,12 +1,15 @@
-//! What a forecaster is asked for, checked and defaulted: its target, horizons, seasons, experts and network.
+//! What a forecaster is asked for, checked and defaulted: its target, horizons, seasons, experts
+//! and network.
 //! It must not know the pipeline file that it comes from.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tickcast_model::{Activation, BETAS, CellKind, HUBER_DELTA, Loss, LrSchedule, Optimizer, OptimizerRule};
 
-pub use crate::experts::ExpertKind;
+use crate::experts::kind::ExpertKind;
 
+/// What a forecaster is asked for. The names and the order of the fields are part of a pipeline's
+/// fingerprint.
 #[derive(Debug, Clone, Serialize)]
 pub struct ForecastSpec {
     /// One of the selected columns.
@@ -17,14 +20,19 @@ pub struct ForecastSpec {
     pub horizons: Vec<u32>,
     /// Windows in a season.
     pub season: Option<u32>,
-    /// Windows in a week, where it is a season beside that: the calendar has the day of the week, and windows are shorter.
+    /// Windows in a week, where it is a season beside `season`: see [`week_of`].
     pub week: Option<u32>,
+    /// Which times the network sees.
     pub calendar: Vec<Calendar>,
     /// Interval levels, ascending, each in (0, 1).
     pub levels: Vec<f64>,
+    /// The network.
     pub model: LearnerSpec,
+    /// Who forecasts.
     pub experts: Vec<ExpertKind>,
+    /// How they are mixed.
     pub mixture: MixtureRule,
+    /// How intervals are corrected.
     pub correction: Correction,
     /// Whether the network also gives the probability of a rise.
     pub direction: bool,
@@ -32,7 +40,7 @@ pub struct ForecastSpec {
 
 const DAY_US: i64 = 86_400_000_000;
 const WEEK_US: i64 = 7 * DAY_US;
-/// Of five minutes.
+/// The longest week, in windows: of five minutes.
 const LONGEST_WEEK: u32 = 2016;
 
 impl ForecastSpec {
@@ -56,15 +64,17 @@ impl ForecastSpec {
     }
 }
 
-/// Windows in a week, where the calendar has the day of the week and windows are shorter than a day: weekdays and weekends
-/// then have days of their own. None for so many that a series could not remember them.
+/// Windows in a week, where the calendar has the day of the week and windows are shorter than a
+/// day: weekdays and weekends then have days of their own. None for so many that a series could not
+/// remember them.
 pub fn week_of(calendar: &[Calendar], size_us: i64) -> Option<u32> {
     let windows = u32::try_from(WEEK_US / size_us.max(1)).ok()?;
     let is_whole = size_us < DAY_US && WEEK_US % size_us.max(1) == 0;
     (calendar.contains(&Calendar::DayOfWeek) && is_whole && windows <= LONGEST_WEEK).then_some(windows)
 }
 
-/// The column suffix of a level, exact to its last digit: 0.9 -> `90`, 0.995 -> `99_5`, 0.05 -> `5`.
+/// The column suffix of a level, exact to its last digit: 0.9 -> `90`, 0.995 -> `99_5`, 0.05 ->
+/// `5`.
 pub fn level_label(level: f64) -> String {
     let text = level.to_string();
     let digits = text.strip_prefix("0.").unwrap_or(&text);
@@ -74,11 +84,15 @@ pub fn level_label(level: f64) -> String {
     if rest.is_empty() { percent.to_string() } else { format!("{percent}_{rest}") }
 }
 
+/// A time that the network sees as waves, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all(deserialize = "snake_case"))]
 pub enum Calendar {
+    /// The time of day.
     Hour,
+    /// The time of the week.
     DayOfWeek,
+    /// The time of the year.
     DayOfYear,
 }
 
@@ -102,42 +116,55 @@ pub enum MixtureRule {
     MlPoly,
 }
 
+/// The network, and how it learns. The names and the order of the fields are part of a pipeline's
+/// fingerprint.
 #[derive(Debug, Clone, Serialize)]
 pub struct LearnerSpec {
+    /// Of every layer.
     pub cell: CellKind,
+    /// Units of a layer.
     pub hidden: usize,
+    /// Layers of cells, one on the other.
     pub layers: usize,
     /// Of the simple RNN; LSTM and GRU have theirs by definition.
     pub activation: Activation,
     /// Whether a linear path leads from the inputs past the cell to the outputs.
     pub skip: bool,
-    /// Steps of truncated backpropagation, >= the longest horizon + 8 and >= the longest horizon + the stride.
+    /// Steps of truncated backpropagation, >= the longest horizon + 8 and >= the longest horizon +
+    /// the stride.
     pub bptt: usize,
     /// Closed windows from one update to the next, >= 1.
     pub stride: usize,
     /// Random past windows learned again at each update, per live series.
     pub replay: usize,
+    /// What is made small.
     pub loss: Loss,
+    /// How steps are made of gradients.
     pub optimizer: Optimizer,
     /// Longest gradient that is applied as it is, in its global norm, > 0.
     pub clip: f32,
     /// Decay of the averaged weights, in [0, 1).
     pub ema: f32,
+    /// Whose windows train one network.
     pub scope: Scope,
+    /// Of the first weights, and of replay.
     pub seed: u64,
 }
 
-/// Steps of truncated backpropagation beyond the longest horizon, so that a label that arrives now has a past.
+/// Steps of truncated backpropagation beyond the longest horizon, so that a label that arrives now
+/// has a past.
 pub const BPTT_MARGIN: usize = 8;
 
 impl LearnerSpec {
     /// Adam's learning rate.
     pub const LR: f64 = 3e-4;
 
-    /// Steps of truncated backpropagation that this horizon and stride ask for at least, and never less than 32.
+    /// Steps of truncated backpropagation that this horizon and stride ask for at least, and never
+    /// less than 32.
     pub fn default_bptt(longest_horizon: usize, stride: usize) -> usize {
         let with_past = longest_horizon + BPTT_MARGIN;
-        // A label waits up to stride - 1 windows for its update: its origin must still be in the window then.
+        // A label waits up to stride - 1 windows for its update: its origin must still be in the
+        // window then.
         let with_wait = longest_horizon + stride;
         with_past.max(with_wait).max(32)
     }
@@ -145,6 +172,12 @@ impl LearnerSpec {
 
 impl Default for LearnerSpec {
     fn default() -> Self {
+        let optimizer = Optimizer {
+            rule: OptimizerRule::Adam { betas: BETAS },
+            lr: LearnerSpec::LR,
+            schedule: LrSchedule::Constant,
+        };
+
         LearnerSpec {
             cell: CellKind::Gru,
             hidden: 32,
@@ -155,11 +188,7 @@ impl Default for LearnerSpec {
             stride: 1,
             replay: 2,
             loss: Loss::Huber { delta: HUBER_DELTA },
-            optimizer: Optimizer {
-                rule: OptimizerRule::Adam { betas: BETAS },
-                lr: LearnerSpec::LR,
-                schedule: LrSchedule::Constant,
-            },
+            optimizer,
             clip: 1.0,
             ema: 0.995,
             scope: Scope::Shared,
@@ -168,7 +197,7 @@ impl Default for LearnerSpec {
     }
 }
 
-/// Whose ticks train one network.
+/// Whose windows train one network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all(deserialize = "snake_case"))]
 pub enum Scope {

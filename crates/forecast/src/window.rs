@@ -12,6 +12,14 @@ pub struct ClosedWindow {
     pub start: EventTime,
 }
 
+impl ClosedWindow {
+    /// The window of this number, where windows of `size_us` microseconds follow each other from
+    /// the Unix epoch on.
+    pub fn numbered(number: i64, size_us: i64) -> Self {
+        ClosedWindow { number, start: EventTime(number.saturating_mul(size_us)) }
+    }
+}
+
 /// One series in one closed window.
 #[derive(Debug, Clone)]
 pub struct WindowRow<'a> {
@@ -19,10 +27,20 @@ pub struct WindowRow<'a> {
     pub series_id: u32,
     /// The name of the series.
     pub series: &'a str,
-    /// The features in the spec's order, the target first; none for a null and for what is not finite.
+    /// The features in the spec's order, the target first; none for a null and for what is not
+    /// finite.
     pub values: Vec<Option<f64>>,
     /// False for a row that repeats the last one.
     pub observed: bool,
+}
+
+impl<'a> WindowRow<'a> {
+    /// A row that was observed. `series_id`: the series' index in a list of all; `values`: the
+    /// spec's features, the target first.
+    pub fn observed(series_id: u32, series: &'a str, values: &[f64]) -> Self {
+        let values = values.iter().map(|&value| value.is_finite().then_some(value)).collect();
+        WindowRow { series_id, series, values, observed: true }
+    }
 }
 
 /// A forecast that was made.

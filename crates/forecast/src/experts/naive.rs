@@ -2,11 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Expert, ExpertShape, Observation};
+use super::expert::{Expert, ExpertShape, Observation};
 
+/// Its move is 0.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Naive;
 
+/// The one of them.
 pub fn members(_: &ExpertShape) -> Vec<(&'static str, Naive)> {
     vec![("naive", Naive)]
 }

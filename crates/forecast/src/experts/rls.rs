@@ -1,22 +1,28 @@
-//! Recursive least squares of the features: a linear forecast a horizon, at several speeds of forgetting, and one that begins
-//! anew. It must not see a target before its time.
+//! Recursive least squares of the features: a linear forecast a horizon, at several speeds of
+//! forgetting, and one that begins anew.
+//! It must not see a target before its time.
 //!
-//! No single speed is right before and after a change. `rls_restart` remembers long, and has a rival that remembers some twenty
-//! windows; when that has been better for a while, it begins anew with the rival's weights. What "a while" is says a CUSUM
-//! (Page 1954) of the difference of their errors at the first horizon, in the rival's mean errors:
-//! `lead = max(0, lead + clamp((|e| - |e_rival|) / m_rival, ±3) - 0.1)`, above 6 h: errors h windows ahead overlap.
+//! No single speed is right before and after a change. `rls_restart` remembers long, and has a
+//! rival that remembers some twenty windows. When the rival has been better for a while,
+//! `rls_restart` begins anew with the rival's weights. A CUSUM (Page 1954) says what "a while" is.
+//! It sums the difference of their errors at the first horizon h, in the rival's mean errors: `lead
+//! = max(0, lead + clamp((|e| - |e_rival|) / m_rival, ±3) - 0.1)`. It rings above 6 h, because
+//! errors h windows ahead overlap.
 
 use nalgebra::DVector;
 use serde::{Deserialize, Serialize};
 
-use super::{Expert, ExpertInputs, ExpertShape, Label, Observation};
-use crate::recursion::{RlsFilter, Settings};
+use super::expert::{Expert, ExpertInputs, ExpertShape, Label, Observation};
+use crate::rls_filter::{RlsFilter, RlsSettings};
 
-/// Of the CUSUM: what one error counts at most, what is no lead, and what is enough, a window ahead.
+/// The most that one error counts in the CUSUM.
 const JUMP: f64 = 3.0;
+/// A lead of the rival that is none.
 const DRIFT: f64 = 0.1;
+/// The sum at which it begins anew, for a horizon of one window.
 const ENOUGH: f64 = 6.0;
 
+/// One speed of forgetting.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Rls {
     /// Whether it sees the short features alone: what forgets fast can learn only few weights.
@@ -25,81 +31,101 @@ pub struct Rls {
     rival: Option<Box<Rival>>,
 }
 
-/// Whom one that may begin anew is measured by.
+/// What one that may begin anew is measured by.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Rival {
-    recursion: RlsFilter,
+    filter: RlsFilter,
+    /// The CUSUM.
     lead: f64,
 }
 
+/// How one of them is made.
+struct Member {
+    name: &'static str,
+    settings: RlsSettings,
+    is_short: bool,
+    rival: Option<RlsSettings>,
+}
+
 /// Slow to judge its errors, and draws the fit towards their median.
-const fn slow(forgetting: f64, ridge: f64) -> Settings {
-    Settings { forgetting, ridge, step: 0.01, clip: 1.5 }
+const fn slow(forgetting: f64, ridge: f64) -> RlsSettings {
+    RlsSettings { forgetting, ridge, step: 0.01, clip: 1.5 }
 }
 
 /// Errors that have just grown soon count: it has to learn from them.
-const fn quick(forgetting: f64, ridge: f64) -> Settings {
-    Settings { forgetting, ridge, step: 0.05, clip: 3.0 }
+const fn quick(forgetting: f64, ridge: f64) -> RlsSettings {
+    RlsSettings { forgetting, ridge, step: 0.05, clip: 3.0 }
 }
 
-/// Name, settings, whether short, those of its rival.
-const MEMBERS: [(&str, Settings, bool, Option<Settings>); 5] = [
-    ("rls", slow(1.0, 1000.0), false, None),
-    ("rls_0.9995", slow(0.9995, 100.0), false, None),
-    ("rls_0.998", slow(0.998, 30.0), false, None),
-    ("rls_0.97", quick(0.97, 5.0), true, None),
-    ("rls_restart", quick(0.998, 1.0), true, Some(quick(0.95, 3.0))),
+const fn long(name: &'static str, settings: RlsSettings) -> Member {
+    Member { name, settings, is_short: false, rival: None }
+}
+
+const fn short(name: &'static str, settings: RlsSettings, rival: Option<RlsSettings>) -> Member {
+    Member { name, settings, is_short: true, rival }
+}
+
+const MEMBERS: [Member; 5] = [
+    long("rls", slow(1.0, 1000.0)),
+    long("rls_0.9995", slow(0.9995, 100.0)),
+    long("rls_0.998", slow(0.998, 30.0)),
+    short("rls_0.97", quick(0.97, 5.0), None),
+    short("rls_restart", quick(0.998, 1.0), Some(quick(0.95, 3.0))),
 ];
 
+/// One a speed.
 pub fn members(shape: &ExpertShape) -> Vec<(&'static str, Rls)> {
-    let of = |(name, settings, is_short, rival): (_, _, _, Option<Settings>)| {
+    let of = |Member { name, settings, is_short, rival }| {
         let len = if is_short { shape.short } else { shape.features };
-        let recursion = |settings| RlsFilter::new(settings, len, shape.horizons);
-        let rival = rival.map(|settings| Box::new(Rival { recursion: recursion(settings), lead: 0.0 }));
-        (name, Rls { is_short, own: recursion(settings), rival })
+        let filter = |settings| RlsFilter::new(settings, len, shape.horizons);
+        let rival = rival.map(|settings| Box::new(Rival { filter: filter(settings), lead: 0.0 }));
+        (name, Rls { is_short, own: filter(settings), rival })
     };
     MEMBERS.into_iter().map(of).collect()
 }
 
 impl Rls {
-    fn select<'a>(&self, features: &'a ExpertInputs) -> &'a DVector<f64> {
-        if self.is_short { &features.short } else { &features.all }
+    fn select<'a>(&self, inputs: &'a ExpertInputs) -> &'a DVector<f64> {
+        if self.is_short { &inputs.short } else { &inputs.all }
     }
 }
 
 impl Expert for Rls {
-    fn observe(&mut self, seen: &Observation<'_>) {
-        let features = self.select(seen.features);
-        let enough = ENOUGH * seen.horizons.first().map_or(1.0, |&horizon| f64::from(horizon));
-        if let Some(Rival { recursion, lead }) = self.rival.as_deref_mut() {
+    fn observe(&mut self, observation: &Observation<'_>) {
+        let features = self.select(observation.inputs);
+        let enough = ENOUGH * observation.horizons.first().map_or(1.0, |&horizon| f64::from(horizon));
+
+        if let Some(Rival { filter, lead }) = self.rival.as_deref_mut() {
             // All of the window's labels are known now.
             if *lead > enough {
                 *lead = 0.0;
-                self.own.begin_with(recursion);
+                self.own.begin_with(filter);
             }
-            if seen.is_truth {
-                recursion.absorb(features);
+            if observation.is_truth {
+                filter.absorb(features);
             }
         }
-        if seen.is_truth {
+
+        if observation.is_truth {
             self.own.absorb(features);
         }
     }
 
-    fn forecast(&self, seen: &Observation<'_>, slot: usize, _: f64, _: &mut [f32]) -> f64 {
-        self.own.say(slot, self.select(seen.features))
+    fn forecast(&self, observation: &Observation<'_>, horizon_idx: usize, _: f64, _: &mut [f32]) -> f64 {
+        self.own.predict(horizon_idx, self.select(observation.inputs))
     }
 
-    fn learn(&mut self, slot: usize, truth: &Label<'_>, _: &[f32]) {
-        if !truth.from_truth {
+    fn learn(&mut self, horizon_idx: usize, label: &Label<'_>, _: &[f32]) {
+        if !label.from_truth {
             return;
         }
-        let features = self.select(truth.features);
-        let error = self.own.learn(slot, features, truth.moved);
-        let Some(Rival { recursion, lead }) = self.rival.as_deref_mut() else { return };
-        let of_rival = recursion.learn(slot, features, truth.moved);
-        if slot == 0 {
-            let ahead = (error.abs() - of_rival.abs()) / recursion.mean(slot).max(1e-9);
+
+        let features = self.select(label.inputs);
+        let error = self.own.learn(horizon_idx, features, label.moved);
+        let Some(Rival { filter, lead }) = self.rival.as_deref_mut() else { return };
+        let of_rival = filter.learn(horizon_idx, features, label.moved);
+        if horizon_idx == 0 {
+            let ahead = (error.abs() - of_rival.abs()) / filter.mean(horizon_idx).max(1e-9);
             *lead = (*lead + ahead.clamp(-JUMP, JUMP) - DRIFT).max(0.0);
         }
     }

@@ -3,19 +3,22 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Expert, ExpertShape, Observation};
+use super::expert::{Expert, ExpertShape, Observation};
 
+/// The network by one of its two sets of weights.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct Rnn {
+pub struct NetworkExpert {
     averaged: bool,
 }
 
-pub fn members(_: &ExpertShape) -> Vec<(&'static str, Rnn)> {
-    vec![("rnn", Rnn { averaged: true }), ("rnn_raw", Rnn { averaged: false })]
+/// Both sets of weights.
+pub fn members(_: &ExpertShape) -> Vec<(&'static str, NetworkExpert)> {
+    vec![("rnn", NetworkExpert { averaged: true }), ("rnn_raw", NetworkExpert { averaged: false })]
 }
 
-impl Expert for Rnn {
-    fn forecast(&self, seen: &Observation<'_>, slot: usize, _: f64, _: &mut [f32]) -> f64 {
-        seen.network[usize::from(self.averaged)][slot]
+impl Expert for NetworkExpert {
+    fn forecast(&self, observation: &Observation<'_>, horizon_idx: usize, _: f64, _: &mut [f32]) -> f64 {
+        let network = observation.network;
+        if self.averaged { network.averaged[horizon_idx] } else { network.raw[horizon_idx] }
     }
 }

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Expert, ExpertShape, Observation};
+use super::expert::{Expert, ExpertShape, Observation};
 use crate::lags::to_phase;
 
+/// The value a season before the target time.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct SeasonalNaive;
 
@@ -14,10 +15,10 @@ pub fn members(shape: &ExpertShape) -> Vec<(&'static str, SeasonalNaive)> {
 }
 
 impl Expert for SeasonalNaive {
-    fn forecast(&self, seen: &Observation<'_>, slot: usize, sigma: f64, _: &mut [f32]) -> f64 {
-        let Some(season) = seen.season else { return 0.0 };
+    fn forecast(&self, observation: &Observation<'_>, horizon_idx: usize, sigma: f64, _: &mut [f32]) -> f64 {
+        let Some(season) = observation.season else { return 0.0 };
         // A horizon of whole seasons ends at the phase of the last value.
-        let back = to_phase(season, seen.horizons[slot]) % season;
-        seen.series.difference(back).map_or(0.0, |difference| -difference / sigma)
+        let back = to_phase(season, observation.horizons[horizon_idx]) % season;
+        observation.series.difference(back).map_or(0.0, |difference| -difference / sigma)
     }
 }

@@ -1,41 +1,45 @@
 //! The best of some exponential smoothings, damped trends (Holt) and a median of the newest values.
 //! It must not weigh them: the one whose recent errors are least forecasts alone.
 //!
-//! `ewma_season` does so with what is left of the values without what is usual at their phase of the season.
+//! `ewma_season` smooths what is left of the values when their season is taken out: what is usual
+//! at their phase.
 
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 use tickcast_model::le_blob;
 
-use super::{Expert, ExpertShape, Label, Observation};
+use super::expert::{Expert, ExpertShape, Label, Observation};
+use crate::scale::MOVE_CLIP;
 
 /// Rates of the level and of its trend; 0: no trend.
 const RATES: [(f64, f64); 6] = [(0.05, 0.0), (0.15, 0.0), (0.4, 0.0), (0.75, 0.0), (0.5, 0.1), (0.9, 0.2)];
-/// What is left of a trend a window further on.
+/// φ: what is left of a trend a window further on.
 const DAMPING: f64 = 0.9;
 /// Values that the median is of.
 const NEWEST: usize = 25;
 /// The smoothings and the median.
-const ALL: usize = RATES.len() + 1;
+const CANDIDATES: usize = RATES.len() + 1;
+/// What an error a window ago counts beside one now.
 const ERROR_MEMORY: f64 = 0.99;
-const CLIP: f64 = 8.0;
 
+/// The candidates, and how each has done at every horizon.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Smoothing {
     is_seasonal: bool,
-    /// Level and trend of each, once there is a value.
+    /// Level and trend of each smoothing, once there is a value.
     states: Vec<(f64, f64)>,
     #[serde(with = "le_blob")]
     newest: VecDeque<f64>,
     median: f64,
-    /// Of each horizon and each of them: recent |errors|, summed.
-    errors: Vec<[f64; ALL]>,
+    /// Of each horizon and each candidate: recent |errors|, summed.
+    errors: Vec<[f64; CANDIDATES]>,
 }
 
+/// One, and with a season one beside it that takes the season out.
 pub fn members(shape: &ExpertShape) -> Vec<(&'static str, Smoothing)> {
     let of = |is_seasonal| {
-        let errors = vec![[0.0; ALL]; shape.horizons];
+        let errors = vec![[0.0; CANDIDATES]; shape.horizons];
         Smoothing { is_seasonal, errors, ..Smoothing::default() }
     };
     let seasonal = shape.seasonal.then(|| ("ewma_season", of(true)));
@@ -44,56 +48,75 @@ pub fn members(shape: &ExpertShape) -> Vec<(&'static str, Smoothing)> {
 
 impl Smoothing {
     /// What the season adds so many windows from now.
-    fn season(&self, seen: &Observation<'_>, ahead: u32) -> f64 {
-        if self.is_seasonal { seen.series.deviation(ahead).unwrap_or_default() } else { 0.0 }
-    }
-}
-
-impl Expert for Smoothing {
-    fn notes(&self) -> usize {
-        ALL
+    fn season(&self, observation: &Observation<'_>, ahead: u32) -> f64 {
+        if self.is_seasonal { observation.series.deviation(ahead).unwrap_or_default() } else { 0.0 }
     }
 
-    /// `l' = (l + φ b) + a (x - l - φ b)`, `b' = φ b + β (l' - l - φ b)`.
-    fn observe(&mut self, seen: &Observation<'_>) {
-        let (Some(x), true) = (seen.series.back(0), seen.is_truth) else { return };
-        let x = x - self.season(seen, 0);
+    /// Holt's damped trend: `l' = (l + φ b) + a (x - l - φ b)`, `b' = φ b + β (l' - l - φ b)`.
+    fn smooth(&mut self, x: f64) {
         if self.states.is_empty() {
             self.states = vec![(x, 0.0); RATES.len()];
-        } else {
-            for ((level, trend), (rate, trend_rate)) in self.states.iter_mut().zip(RATES) {
-                let (damped, before) = (DAMPING * *trend, *level);
-                *level = before + damped + rate * (x - before - damped);
-                *trend =
-                    if trend_rate > 0.0 { damped + trend_rate * (*level - before - damped) } else { 0.0 };
-            }
+            return;
         }
+
+        for ((level, trend), (rate, trend_rate)) in self.states.iter_mut().zip(RATES) {
+            let (damped, before) = (DAMPING * *trend, *level);
+            *level = before + damped + rate * (x - before - damped);
+            *trend = if trend_rate > 0.0 { damped + trend_rate * (*level - before - damped) } else { 0.0 };
+        }
+    }
+
+    fn update_median(&mut self, x: f64) {
         if self.newest.len() == NEWEST {
             self.newest.pop_front();
         }
         self.newest.push_back(x);
+
         let mut sorted: Vec<f64> = self.newest.iter().copied().collect();
         sorted.sort_unstable_by(f64::total_cmp);
         self.median = sorted[sorted.len() / 2];
     }
+}
 
-    fn forecast(&self, seen: &Observation<'_>, slot: usize, sigma: f64, notes: &mut [f32]) -> f64 {
-        let (Some(x), false) = (seen.series.back(0), self.states.is_empty()) else { return 0.0 };
-        // φ + φ² + ... + φ^h
-        let sum = DAMPING * (1.0 - libm::pow(DAMPING, f64::from(seen.horizons[slot]))) / (1.0 - DAMPING);
-        let levels = self.states.iter().map(|(level, trend)| level + sum * trend).chain([self.median]);
-        let x = x - self.season(seen, seen.horizons[slot]);
-        for (note, level) in notes.iter_mut().zip(levels) {
-            *note = ((level - x) / sigma).clamp(-CLIP, CLIP) as f32;
-        }
-        let errors = &self.errors[slot];
-        let best = (0..ALL).min_by(|&a, &b| errors[a].total_cmp(&errors[b])).unwrap_or_default();
-        f64::from(notes[best])
+impl Expert for Smoothing {
+    fn memo_len(&self) -> usize {
+        CANDIDATES
     }
 
-    fn learn(&mut self, slot: usize, truth: &Label<'_>, notes: &[f32]) {
-        for (error, &note) in self.errors[slot].iter_mut().zip(notes) {
-            *error = ERROR_MEMORY * *error + (f64::from(note) - truth.moved).abs().min(CLIP);
+    fn observe(&mut self, observation: &Observation<'_>) {
+        let (Some(x), true) = (observation.series.back(0), observation.is_truth) else { return };
+        let x = x - self.season(observation, 0);
+        self.smooth(x);
+        self.update_median(x);
+    }
+
+    fn forecast(
+        &self,
+        observation: &Observation<'_>,
+        horizon_idx: usize,
+        sigma: f64,
+        memo: &mut [f32],
+    ) -> f64 {
+        let (Some(x), false) = (observation.series.back(0), self.states.is_empty()) else { return 0.0 };
+        let horizon = observation.horizons[horizon_idx];
+        let x = x - self.season(observation, horizon);
+
+        // φ + φ² + ... + φ^h
+        let sum = DAMPING * (1.0 - libm::pow(DAMPING, f64::from(horizon))) / (1.0 - DAMPING);
+        let levels = self.states.iter().map(|(level, trend)| level + sum * trend).chain([self.median]);
+        for (candidate, level) in memo.iter_mut().zip(levels) {
+            *candidate = ((level - x) / sigma).clamp(-MOVE_CLIP, MOVE_CLIP) as f32;
+        }
+
+        let errors = &self.errors[horizon_idx];
+        let best = (0..CANDIDATES).min_by(|&a, &b| errors[a].total_cmp(&errors[b])).unwrap_or_default();
+        f64::from(memo[best])
+    }
+
+    fn learn(&mut self, horizon_idx: usize, label: &Label<'_>, memo: &[f32]) {
+        for (error, &candidate) in self.errors[horizon_idx].iter_mut().zip(memo) {
+            let now = (f64::from(candidate) - label.moved).abs().min(MOVE_CLIP);
+            *error = ERROR_MEMORY * *error + now;
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What every expert must do, whatever it is: one suite for all of them.
 
+use super::expert::{ExpertInputs, Label, NetworkMoves, Observation};
 use super::*;
 use crate::series::SeriesHistory;
 use crate::spec::ForecastSpec;
@@ -9,7 +10,7 @@ const FEATURES: usize = 5;
 const SHORT: [usize; 2] = [0, 2];
 const SEASON: u32 = 4;
 
-fn plan() -> ForecastSpec {
+fn spec() -> ForecastSpec {
     let mut spec = ForecastSpec::new("x");
     spec.horizons = HORIZONS.to_vec();
     spec.season = Some(SEASON);
@@ -20,10 +21,10 @@ fn plan() -> ForecastSpec {
 fn all() -> Vec<(&'static str, AnyExpert)> {
     let shape =
         ExpertShape { features: FEATURES, short: SHORT.len(), horizons: HORIZONS.len(), seasonal: true };
-    roster(ExpertKind::ALL, &shape)
+    roster(ExpertKind::ALL, Vec::new(), &shape)
 }
 
-/// Value, sigma, features, notes.
+/// Value, sigma, features, memo.
 type Made = (f64, f64, Vec<f32>, Vec<f32>);
 
 /// One expert on one series, with the delays of truths.
@@ -32,25 +33,25 @@ struct Course {
     series: SeriesHistory,
     /// Of every window and horizon.
     made: Vec<Vec<Made>>,
-    said: Vec<[f64; 2]>,
+    moves: Vec<[f64; 2]>,
 }
 
 impl Course {
     fn new(expert: AnyExpert) -> Self {
-        Course { expert, series: SeriesHistory::new(&plan(), 8), made: Vec::new(), said: Vec::new() }
+        Course { expert, series: SeriesHistory::new(&spec(), 8), made: Vec::new(), moves: Vec::new() }
     }
 
     fn step(&mut self, value: f64) {
         let n = self.made.len();
         self.series.update(n as i64, &[Some(value)], true);
-        for (slot, &horizon) in HORIZONS.iter().enumerate() {
+        for (horizon_idx, &horizon) in HORIZONS.iter().enumerate() {
             let Some(origin) = n.checked_sub(horizon as usize) else { continue };
-            let (then, sigma, features, notes) = &self.made[origin][slot];
+            let (then, sigma, features, memo) = &self.made[origin][horizon_idx];
             if *sigma > 0.0 {
                 let moved = ((value - then) / sigma).clamp(-8.0, 8.0);
-                let features = ExpertInputs::new(features, &SHORT);
-                let truth = Label { moved, features: &features, from_truth: true };
-                self.expert.get_mut().learn(slot, &truth, notes);
+                let inputs = ExpertInputs::new(features, &SHORT);
+                let label = Label { moved, inputs: &inputs, from_truth: true };
+                self.expert.get_mut().learn(horizon_idx, &label, memo);
             }
         }
         let lag =
@@ -60,28 +61,31 @@ impl Course {
             .to_vec();
         let network = [0.25, -0.5];
         let inputs = ExpertInputs::new(&features, &SHORT);
-        let seen = Observation {
+        let observation = Observation {
             series: &self.series,
             horizons: &HORIZONS,
             season: Some(SEASON),
             is_truth: true,
-            features: &inputs,
-            network: [&network, &network],
+            inputs: &inputs,
+            network: NetworkMoves { raw: &network, averaged: &network },
         };
-        self.expert.get_mut().observe(&seen);
+        self.expert.get_mut().observe(&observation);
         let mut made = Vec::new();
-        let mut said = [0.0; 2];
-        for (slot, &horizon) in HORIZONS.iter().enumerate() {
+        let mut moves = [0.0; 2];
+        for (horizon_idx, &horizon) in HORIZONS.iter().enumerate() {
             let sigma = self.series.sigma(horizon);
-            let mut notes = vec![0.0; self.expert.get().notes()];
+            let mut memo = vec![0.0; self.expert.get().memo_len()];
             if sigma > 0.0 {
-                said[slot] = self.expert.get().forecast(&seen, slot, sigma, &mut notes);
-                assert_eq!(said[slot], self.expert.get().forecast(&seen, slot, sigma, &mut notes.clone()));
+                moves[horizon_idx] = self.expert.get().forecast(&observation, horizon_idx, sigma, &mut memo);
+                assert_eq!(
+                    moves[horizon_idx],
+                    self.expert.get().forecast(&observation, horizon_idx, sigma, &mut memo.clone())
+                );
             }
-            made.push((value, sigma, features.clone(), notes));
+            made.push((value, sigma, features.clone(), memo));
         }
         self.made.push(made);
-        self.said.push(said);
+        self.moves.push(moves);
     }
 }
 
@@ -112,7 +116,7 @@ fn names_are_distinct_and_naive_is_the_first() {
     assert_eq!(names[0], "naive");
     let shape = ExpertShape { features: FEATURES, short: 2, horizons: 1, seasonal: false };
     assert!(
-        roster(&[ExpertKind::Rnn, ExpertKind::SeasonalNaive, ExpertKind::Naive], &shape)
+        roster(&[ExpertKind::Rnn, ExpertKind::SeasonalNaive, ExpertKind::Naive], Vec::new(), &shape)
             .iter()
             .all(|(name, _)| *name != "seasonal_naive")
     );
@@ -124,9 +128,9 @@ fn every_expert_says_something_finite_whatever_comes() {
         for (kind, values) in hostile() {
             let mut course = Course::new(expert.clone());
             values.iter().for_each(|&value| course.step(value));
-            let worst = course.said.iter().flatten().fold(0.0f64, |worst, said| worst.max(said.abs()));
+            let worst = course.moves.iter().flatten().fold(0.0f64, |worst, moves| worst.max(moves.abs()));
             assert!(
-                worst.is_finite() && course.said.iter().flatten().all(|said| said.is_finite()),
+                worst.is_finite() && course.moves.iter().flatten().all(|moves| moves.is_finite()),
                 "{name}, {kind}: {worst}"
             );
         }
@@ -141,7 +145,7 @@ fn no_expert_sees_what_comes_later() {
             one.step(noise(n));
             other.step(if n < 150 { noise(n) } else { 40.0 - noise(n) });
         }
-        assert_eq!(one.said[..150], other.said[..150], "{name}");
+        assert_eq!(one.moves[..150], other.moves[..150], "{name}");
     }
 }
 
@@ -156,13 +160,13 @@ fn every_expert_goes_on_from_its_state_bit_for_bit() {
             expert,
             series: whole.series.clone(),
             made: whole.made.clone(),
-            said: whole.said.clone(),
+            moves: whole.moves.clone(),
         };
         for n in 100..200 {
             whole.step(noise(n));
             resumed.step(noise(n));
         }
-        assert_eq!(whole.said, resumed.said, "{name}");
+        assert_eq!(whole.moves, resumed.moves, "{name}");
     }
 }
 
@@ -177,7 +181,7 @@ fn what_can_be_learned_is_learned() {
         for n in 1000..1499 {
             let (value, sigma, ..) = course.made[n][0];
             let moved = course.made[n + 1][0].0 - value;
-            error += (moved - sigma * course.said[n][0]).abs();
+            error += (moved - sigma * course.moves[n][0]).abs();
             naive += moved.abs();
         }
         error / naive
@@ -214,7 +218,7 @@ fn the_one_that_begins_anew_is_soon_as_good_as_one_that_began_at_the_change() {
         let measured = (CHANGE + 50 - from) as usize..(CHANGE + 150 - from) as usize;
         let errors = measured.map(|n| {
             let (value, sigma, ..) = course.made[n][0];
-            (course.made[n + 1][0].0 - value - sigma * course.said[n][0]).abs()
+            (course.made[n + 1][0].0 - value - sigma * course.moves[n][0]).abs()
         });
         errors.sum::<f64>()
     };

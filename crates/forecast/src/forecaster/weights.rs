@@ -1,4 +1,5 @@
-//! The networks' weights as safetensors: out of the state, into it, and as the start of networks to come.
+//! The networks' weights as safetensors: out of the state, into it, and as the start of networks to
+//! come.
 //! It must not know partitions or disks.
 
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use crate::spec::{ForecastSpec, Scope};
 
 /// Which of a network's two sets of weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Weights {
+pub enum WeightsKind {
     /// The moving average: the expert rnn.
     Average,
     /// As the newest update left them: the expert rnn_raw.
@@ -28,22 +29,29 @@ impl Forecaster {
         self.state.series.keys().map(|name| &**name)
     }
 
-    /// Networks that begin from now on begin with these weights. Errors: when they are not for this plan.
+    /// Networks that begin from now on begin with these weights. Errors: when they are not for this
+    /// spec.
     pub fn begin_with(&mut self, weights: &[u8]) -> model::Result<()> {
         self.initial = Some(self.params(weights)?);
         Ok(())
     }
 
-    /// Every network starts anew from these weights; series, windows and forecasts that wait for their truth stay.
-    /// Errors: when they are not for this plan; nothing has changed then.
+    /// Every network starts anew from these weights. Series, windows and forecasts that wait for
+    /// their truth stay. Errors: when they are not for this spec; nothing has changed then.
     pub fn import(&mut self, weights: &[u8]) -> model::Result<()> {
         let params = self.params(weights)?;
         self.state.learners.iter_mut().try_for_each(|learner| Arc::make_mut(learner).import(&params))
     }
 
-    /// The weights of the network of `series`, or of the only one, with `more` in the file's metadata. Errors: when there is no such network.
-    pub fn export(&self, series: Option<&str>, weights: Weights, more: &[(&str, String)]) -> Result<Vec<u8>> {
-        let index = match (self.plan.model.scope, series) {
+    /// The weights of the network of `series`, or of the only one, with `more` in the file's
+    /// metadata. Errors: when there is no such network.
+    pub fn export(
+        &self,
+        series: Option<&str>,
+        weights: WeightsKind,
+        more: &[(&str, String)],
+    ) -> Result<Vec<u8>> {
+        let index = match (self.spec.model.scope, series) {
             (Scope::Shared, _) => Some(0),
             (Scope::Series, Some(series)) => self.state.series.get_index_of(series),
             (Scope::Series, None) => None,
@@ -51,35 +59,37 @@ impl Forecaster {
         let learner = index.and_then(|index| self.state.learners.get(index));
         let learner = learner.ok_or_else(|| ForecastError::new("there is no such network"))?;
         let params = match weights {
-            Weights::Average => learner.ema_params(),
-            Weights::Raw => learner.params(),
+            WeightsKind::Average => learner.ema_params(),
+            WeightsKind::Raw => learner.params(),
         };
-        let mut metadata = meaning(&self.plan);
+
+        let mut metadata = meaning(&self.spec);
         metadata.insert("updates".to_owned(), learner.updates().to_string());
         metadata.extend(more.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
         file::write(learner.network().spec(), &params, &metadata)
             .map_err(ForecastError::because("cannot be exported"))
     }
 
-    /// What a file says of its inputs and outputs that this plan says otherwise: shapes would not betray it.
+    /// What a file says of its inputs and outputs that this spec says otherwise: shapes would not
+    /// tell.
     /// Errors: when it is no weights file.
     pub fn other_meaning(&self, weights: &[u8]) -> model::Result<Vec<String>> {
-        let said = file::metadata(weights)?;
-        let own = meaning(&self.plan);
+        let others = file::metadata(weights)?;
+        let own = meaning(&self.spec);
         let differs = MEANING.iter().filter_map(|&key| {
-            let (said, own) = (said.get(key)?, own.get(key)?);
-            (said != own).then(|| format!("its {key}: {said}; the pipeline's: {own}"))
+            let (other, own) = (others.get(key)?, own.get(key)?);
+            (other != own).then(|| format!("its {key}: {other}; the pipeline's: {own}"))
         });
         Ok(differs.collect())
     }
 
     fn params(&self, weights: &[u8]) -> model::Result<DVector<f32>> {
-        file::read(weights, self.recipe.network().spec())
+        file::read(weights, self.template.network().spec())
     }
 
     /// A network that knows nothing, or what it was told to begin with.
     pub(super) fn new_learner(&self) -> Result<Learner> {
-        let mut learner = Learner::new(&self.recipe);
+        let mut learner = Learner::new(&self.template);
         if let Some(params) = &self.initial {
             learner.import(params).map_err(ForecastError::because("cannot begin with the given weights"))?;
         }
@@ -88,14 +98,14 @@ impl Forecaster {
 }
 
 /// What a network's inputs and outputs mean, as `MEANING` names it.
-pub fn meaning(plan: &ForecastSpec) -> BTreeMap<String, String> {
+pub fn meaning(spec: &ForecastSpec) -> BTreeMap<String, String> {
     let list = |items: Vec<String>| items.join(", ");
-    let said = [
-        plan.target.clone(),
-        list(plan.features.clone()),
-        list(plan.horizons.iter().map(u32::to_string).collect()),
-        plan.season.map_or_else(|| "none".to_owned(), |season| season.to_string()),
-        list(plan.calendar.iter().map(|calendar| format!("{calendar:?}")).collect()),
+    let values = [
+        spec.target.clone(),
+        list(spec.features.clone()),
+        list(spec.horizons.iter().map(u32::to_string).collect()),
+        spec.season.map_or_else(|| "none".to_owned(), |season| season.to_string()),
+        list(spec.calendar.iter().map(|calendar| format!("{calendar:?}")).collect()),
     ];
-    MEANING.iter().map(|key| (*key).to_owned()).zip(said).collect()
+    MEANING.iter().map(|key| (*key).to_owned()).zip(values).collect()
 }

@@ -1,0 +1,124 @@
+//! What the forecasters of all series have in common: experts as they begin, horizons, levels, and
+//! where the numbers of a forecast lie.
+//! It must not know any series.
+
+use super::experts::custom::CustomExpert;
+use super::experts::expert::ExpertShape;
+use super::experts::kind::ExpertKind;
+use super::experts::{AnyExpert, roster};
+use super::features::Features;
+use super::phases::phases_of;
+use super::spread::factors_of;
+use crate::spec::{Correction, ForecastSpec, MixtureRule};
+
+/// What the series forecasters of a pipeline have in common.
+#[derive(Debug)]
+pub struct ForecasterLayout {
+    /// Of the experts, in the order in which they are weighed.
+    pub names: Vec<&'static str>,
+    /// As they begin.
+    pub experts: Vec<AnyExpert>,
+    /// Numbers that all experts together keep beside a forecast.
+    pub memo_len: usize,
+    /// How they are mixed.
+    pub rule: MixtureRule,
+    /// How their intervals are corrected.
+    pub correction: Correction,
+    /// Ascending, in windows.
+    pub horizons: Vec<u32>,
+    /// In windows.
+    pub season: Option<u32>,
+    /// Of the intervals, ascending.
+    pub levels: Vec<f64>,
+    /// Columns beside the target.
+    pub others: usize,
+    /// Of an expert's features: the constant, the network's inputs, the phase's means.
+    pub width: usize,
+    /// Which of the features linear experts with a short memory see.
+    pub short: Vec<usize>,
+    /// Whether the network gives intervals of its own.
+    pub has_heads: bool,
+}
+
+/// The numbers that the learners of a forecast want back, one part after the other.
+pub struct Details<T> {
+    /// The experts' moves.
+    pub moves: T,
+    /// Their memos.
+    pub memo: T,
+    /// The network's own intervals: lower, upper, lower, upper, ...
+    pub heads: T,
+    /// Where the spread came from.
+    pub factors: T,
+}
+
+impl ForecasterLayout {
+    /// The layout of a spec, with experts beside those that the spec names.
+    pub fn new(spec: &ForecastSpec, custom: Vec<CustomExpert>) -> Self {
+        let features = Features::new(spec);
+        let phases = phases_of(spec.season);
+        let horizons = spec.horizons.len();
+        let width = 1 + features.width() + if phases > 0 { horizons } else { 0 };
+        let short: Vec<usize> = [0].into_iter().chain(features.short().map(|at| at + 1)).collect();
+
+        let seasonal = spec.season.is_some();
+        let shape = ExpertShape { features: width, short: short.len(), horizons, seasonal };
+        let (names, experts): (Vec<_>, Vec<_>) = roster(&spec.experts, custom, &shape).into_iter().unzip();
+
+        ForecasterLayout {
+            names,
+            memo_len: experts.iter().map(|expert| expert.get().memo_len()).sum(),
+            experts,
+            rule: spec.mixture,
+            correction: spec.correction,
+            horizons: spec.horizons.clone(),
+            season: spec.season,
+            levels: spec.levels.clone(),
+            others: spec.features.len() - 1,
+            width,
+            short,
+            has_heads: has_heads(spec),
+        }
+    }
+
+    /// The phase of the window numbered `n`, where the season has a table.
+    pub fn phase(&self, n: i64) -> Option<usize> {
+        let phases = phases_of(self.season);
+        (phases > 0).then(|| n.rem_euclid(phases as i64) as usize)
+    }
+
+    /// How many numbers the learners of a forecast want back.
+    pub fn details_len(&self) -> usize {
+        let factors = factors_of(self.others, phases_of(self.season));
+        self.names.len() + self.memo_len + self.heads_len() + factors
+    }
+
+    /// The parts of a forecast's numbers.
+    pub fn details<'a>(&self, numbers: &'a [f32]) -> Details<&'a [f32]> {
+        let (moves, rest) = numbers.split_at(self.names.len());
+        let (memo, rest) = rest.split_at(self.memo_len);
+        let (heads, factors) = rest.split_at(self.heads_len());
+        Details { moves, memo, heads, factors }
+    }
+
+    /// The parts of a forecast's numbers, to be written.
+    pub fn details_mut<'a>(&self, numbers: &'a mut [f32]) -> Details<&'a mut [f32]> {
+        let (moves, rest) = numbers.split_at_mut(self.names.len());
+        let (memo, rest) = rest.split_at_mut(self.memo_len);
+        let (heads, factors) = rest.split_at_mut(self.heads_len());
+        Details { moves, memo, heads, factors }
+    }
+
+    /// Numbers of the network's own intervals.
+    fn heads_len(&self) -> usize {
+        if self.has_heads { 2 * self.levels.len() } else { 0 }
+    }
+}
+
+/// Whether a spec's network has an interval for each of its levels.
+fn has_heads(spec: &ForecastSpec) -> bool {
+    let loss = &spec.model.loss;
+    let outputs = vec![0.0; loss.width()];
+    let has = |level: &f64| loss.bounds(&outputs, *level).is_some();
+    spec.experts.contains(&ExpertKind::Rnn) && spec.levels.iter().all(has)
+}
