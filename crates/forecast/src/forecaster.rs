@@ -6,6 +6,8 @@ mod admission;
 mod row;
 mod state;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod weights;
 
 use std::sync::Arc;
@@ -191,7 +193,7 @@ impl Forecaster {
         }
     }
 
-    /// Takes in what the window says of the series.
+    /// Takes in the values of the window.
     fn observe(&mut self, rows: &[Row], window: ClosedWindow) {
         for row in rows {
             let series = Arc::make_mut(&mut self.state.series[row.series_idx]);
@@ -200,7 +202,7 @@ impl Forecaster {
         }
     }
 
-    /// What the network sees and says of every row.
+    /// What the network sees and predicts of every row.
     fn predict(&mut self, rows: &[Row], window: ClosedWindow) -> Vec<NetworkOutput> {
         let of = |row: &Row| {
             let history = &self.state.series[row.series_idx].history;

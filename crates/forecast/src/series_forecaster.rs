@@ -234,6 +234,8 @@ impl SeriesForecaster {
         let features = self.features_of(layout, predicted, window);
         let observation = Observation {
             series,
+            end: window.end,
+            size_us: window.size_us,
             horizons: &layout.horizons,
             season: layout.season,
             is_truth: window.is_truth,
@@ -255,7 +257,7 @@ impl SeriesForecaster {
                 Intervals::new()
             };
 
-            // What says exactly nothing of a move is the naive forecast, whoever says it.
+            // A move of exactly 0 is the naive forecast, whichever expert made it.
             let is_naive = made.mixture.mixed == 0.0;
             let horizon_forecaster = &mut self.horizons[horizon_idx];
             let heaviest = (!is_naive).then(|| heaviest(horizon_forecaster.mixture.weights()));
@@ -350,8 +352,8 @@ fn unmixed(horizon: u32, naive: f64, window: &WindowContext<'_>) -> PendingForec
     }
 }
 
-/// The network's own intervals around the forecast, in units of its spread. `heads`: as the network
-/// says them, lower, upper, lower, upper, ...
+/// The network's own intervals around the forecast, in units of its spread. `heads`: the network's
+/// moves, lower, upper, lower, upper, ...
 fn relative(heads: &[f32], mixture: &MixtureOutput, spread: &Spread) -> Vec<(f64, f64)> {
     let relative = |bound: f32| (f64::from(bound) - mixture.mixed) / spread.scale;
     heads.as_chunks().0.iter().map(|&[lower, upper]| (relative(lower), relative(upper))).collect()

@@ -4,13 +4,14 @@
 use nalgebra::DVector;
 
 use crate::series::SeriesHistory;
+use crate::time::EventTime;
 
 /// What linear experts see of a window.
 #[derive(Debug, Clone)]
 pub struct ExpertInputs {
     /// Clipped features, the first of them 1.
     pub all: DVector<f64>,
-    /// Those that say most of the newest steps and the season.
+    /// Those that tell most about the newest steps and the season.
     pub short: DVector<f64>,
 }
 
@@ -28,8 +29,12 @@ impl ExpertInputs {
 #[derive(Clone, Copy)]
 pub struct Observation<'a> {
     pub(crate) series: &'a SeriesHistory,
+    pub(crate) end: EventTime,
+    /// Length of a window in microseconds.
+    pub(crate) size_us: i64,
     pub(crate) horizons: &'a [u32],
     pub(crate) season: Option<u32>,
+    /// Whether the target was observed in the window.
     pub(crate) is_truth: bool,
     pub(crate) inputs: &'a ExpertInputs,
     pub(crate) network: NetworkMoves<'a>,
@@ -50,6 +55,17 @@ impl<'a> Observation<'a> {
     /// longest horizon, lag (12) or season.
     pub fn value(&self, steps: u32) -> Option<f64> {
         self.series.back(steps)
+    }
+
+    /// The end of the window.
+    pub fn end(&self) -> EventTime {
+        self.end
+    }
+
+    /// The end of the window that the forecast for this horizon is about.
+    pub fn target_time(&self, horizon_idx: usize) -> EventTime {
+        let horizon = i64::from(self.horizons[horizon_idx]);
+        self.end.plus_us(self.size_us.saturating_mul(horizon))
     }
 
     /// The horizons of the spec, in windows, ascending.
@@ -78,6 +94,7 @@ impl<'a> Observation<'a> {
 pub struct Label<'a> {
     pub(crate) moved: f64,
     pub(crate) inputs: &'a ExpertInputs,
+    /// Whether the target was observed where the forecast began.
     pub(crate) from_truth: bool,
 }
 
@@ -109,6 +126,7 @@ impl<'a> Label<'a> {
 /// true, `observe`, `forecast` for each horizon.
 pub trait Expert {
     /// How many numbers it wants to keep beside each forecast, to have them when the truth comes.
+    /// It must always return the same.
     fn memo_len(&self) -> usize {
         0
     }

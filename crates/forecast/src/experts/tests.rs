@@ -4,11 +4,13 @@ use super::expert::{ExpertInputs, Label, NetworkMoves, Observation};
 use super::*;
 use crate::series::SeriesHistory;
 use crate::spec::ForecastSpec;
+use crate::time::EventTime;
 
 const HORIZONS: [u32; 2] = [1, 3];
 const FEATURES: usize = 5;
 const SHORT: [usize; 2] = [0, 2];
 const SEASON: u32 = 4;
+const HOUR_US: i64 = 3_600_000_000;
 
 fn spec() -> ForecastSpec {
     let mut spec = ForecastSpec::new("x");
@@ -63,6 +65,8 @@ impl Course {
         let inputs = ExpertInputs::new(&features, &SHORT);
         let observation = Observation {
             series: &self.series,
+            end: EventTime((n as i64 + 1) * HOUR_US),
+            size_us: HOUR_US,
             horizons: &HORIZONS,
             season: Some(SEASON),
             is_truth: true,

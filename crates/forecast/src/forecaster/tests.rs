@@ -1,0 +1,138 @@
+//! A forecaster as its users see it: results as values, own experts, states of one and the other.
+
+use serde::{Deserialize, Serialize};
+
+use super::*;
+use crate::collect::CollectedScore;
+use crate::experts::expert::{Expert, Label, Observation};
+use crate::time::EventTime;
+
+const HOUR_US: i64 = 3_600_000_000;
+
+/// Remembers the last label of each horizon, and forecasts it; counts windows.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Echo {
+    moves: Vec<f64>,
+    windows: u64,
+}
+
+impl Expert for Echo {
+    fn memo_len(&self) -> usize {
+        2
+    }
+
+    fn observe(&mut self, observation: &Observation<'_>) {
+        self.windows += 1;
+        self.moves.resize(observation.horizons().len(), 0.0);
+    }
+
+    fn forecast(&self, observation: &Observation<'_>, horizon_idx: usize, _: f64, memo: &mut [f32]) -> f64 {
+        let horizon = i64::from(observation.horizons()[horizon_idx]);
+        assert_eq!(observation.target_time(horizon_idx), observation.end().plus_us(horizon * HOUR_US));
+        assert_eq!(memo, [0.0, 0.0]);
+        memo.copy_from_slice(&[horizon_idx as f32, observation.features()[0] as f32]);
+        self.moves[horizon_idx] + 1e-3 * (self.windows % 7) as f64
+    }
+
+    fn learn(&mut self, horizon_idx: usize, label: &Label<'_>, memo: &[f32]) {
+        assert_eq!(memo, [horizon_idx as f32, 1.0]);
+        assert!(label.from_observed() && label.features()[0] == 1.0);
+        self.moves[horizon_idx] = label.moved();
+    }
+}
+
+fn spec() -> ForecastSpec {
+    let mut spec = ForecastSpec::new("x");
+    spec.horizons = vec![1, 3];
+    spec.model.hidden = 2;
+    spec
+}
+
+fn with(names: &[&'static str]) -> Result<Forecaster> {
+    let experts = names.iter().map(|&name| CustomExpert::new(name, Echo::default())).collect();
+    Forecaster::with_experts(&spec(), HOUR_US, experts)
+}
+
+fn close(forecaster: &mut Forecaster, hour: i64) -> CollectedResults {
+    let value = |salt: i64| ((hour * 7919 + salt * 104_729) % 1009) as f64 / 504.5;
+    let rows =
+        vec![WindowRow::observed(0, "a", &[value(1)]), WindowRow::observed(1, "b", &[10.0 * value(2)])];
+    forecaster.collect(ClosedWindow::numbered(hour, HOUR_US), rows).unwrap()
+}
+
+#[test]
+fn collected_results_have_a_forecast_a_horizon_and_its_score_when_it_is_due() {
+    let mut forecaster = Forecaster::new(&spec(), HOUR_US);
+    let first = close(&mut forecaster, 0);
+    assert_eq!((first.forecasts.len(), first.scores.len()), (4, 0));
+    assert_eq!(first.forecasts[0].series, "a");
+    assert_eq!(first.forecasts[1].target_time, EventTime(4 * HOUR_US));
+
+    let second = close(&mut forecaster, 1);
+    assert_eq!((second.forecasts.len(), second.scores.len()), (4, 2));
+    let score = &second.scores[1];
+    assert_eq!((score.series.as_str(), score.horizon, score.forecast), ("b", 1, first.forecasts[2].forecast));
+    assert_eq!(score.experts[0], ("naive".to_owned(), score.naive));
+    assert_eq!(score.is_covered(0), None, "there was no scale");
+}
+
+#[test]
+fn an_interval_covers_what_lies_within_its_bounds() {
+    let mut forecaster = Forecaster::new(&spec(), HOUR_US);
+    let scores: Vec<CollectedScore> = (0..50).flat_map(|hour| close(&mut forecaster, hour).scores).collect();
+    let held = |score: &CollectedScore| {
+        let (lower, upper) = score.intervals[0];
+        (lower..=upper).contains(&score.actual)
+    };
+    let with_scale = || scores.iter().filter(|score| !score.intervals.is_empty());
+    assert!(with_scale().count() > 90 && with_scale().all(|score| score.is_covered(0) == Some(held(score))));
+}
+
+#[test]
+fn an_own_expert_is_named_weighed_and_goes_on_from_the_state_bit_for_bit() {
+    let mut whole = with(&["echo"]).unwrap();
+    (0..60).for_each(|hour| _ = close(&mut whole, hour));
+    let state = whole.freeze()().unwrap();
+    let mut resumed = with(&["echo"]).unwrap();
+    resumed.restore(&state).unwrap();
+    assert_eq!(resumed.freeze()().unwrap(), state);
+
+    for hour in 60..90 {
+        let results = close(&mut whole, hour);
+        assert_eq!(close(&mut resumed, hour), results);
+        let echoes = |score: &CollectedScore| score.experts.last().is_some_and(|(name, _)| name == "echo");
+        assert!(results.scores.iter().all(echoes));
+    }
+    assert!(whole.stats().weights.iter().any(|weight| weight.expert == "echo" && weight.weight > 0.0));
+}
+
+#[test]
+fn a_state_without_own_experts_is_what_it_was_before_there_were_any() {
+    let mut plain = Forecaster::new(&spec(), HOUR_US);
+    let mut none = with(&[]).unwrap();
+    for hour in 0..30 {
+        assert_eq!(close(&mut plain, hour), close(&mut none, hour));
+    }
+    assert_eq!(plain.freeze()().unwrap(), none.freeze()().unwrap());
+}
+
+#[test]
+fn states_of_other_experts_are_refused() {
+    let mut own = with(&["echo"]).unwrap();
+    let mut plain = Forecaster::new(&spec(), HOUR_US);
+    close(&mut own, 0);
+    close(&mut plain, 0);
+    let (own, plain) = (own.freeze()().unwrap(), plain.freeze()().unwrap());
+
+    assert!(Forecaster::new(&spec(), HOUR_US).restore(&own).is_err());
+    assert!(with(&["echo"]).unwrap().restore(&plain).is_err());
+    let error = with(&["other"]).unwrap().restore(&own).unwrap_err();
+    assert_eq!(error.to_string(), "this state has the expert echo in place of other");
+}
+
+#[test]
+fn two_experts_may_not_have_one_name() {
+    let error = with(&["rls"]).map(drop).unwrap_err();
+    assert_eq!(error.to_string(), "two experts have the name rls");
+    assert!(with(&["echo", "echo"]).is_err());
+}
