@@ -51,7 +51,7 @@ impl Features {
         (self.seasons.len() + usual) * self.horizons.len()
     }
 
-    /// Indices of the inputs that say most of the newest steps and the seasons.
+    /// Indices of the inputs that tell most about the newest steps and the seasons.
     pub fn short(&self) -> impl Iterator<Item = usize> {
         let lags = self.columns * 2 - 1;
         let seasonal = self.seasonal();

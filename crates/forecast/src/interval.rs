@@ -24,7 +24,7 @@
 //!
 //! **Overlap.** Residuals h windows ahead overlap. So η shrinks with h^-1/4, and one residual in √h
 //! is kept: the quantiles are of as many independent residuals as that leaves. The golden ratio
-//! says which are kept, so that they are never in step with a season.
+//! chooses them, so that they are never in step with a season.
 
 use serde::{Deserialize, Serialize};
 
@@ -138,7 +138,7 @@ impl IntervalTracker {
 
     /// The spread to expect of the next forecast; writes the factors that it comes from.
     pub fn spread(&self, inputs: SpreadInputs<'_>, factors: &mut [f32]) -> Spread {
-        self.spread.expect(inputs, factors)
+        self.spread.predict(inputs, factors)
     }
 
     /// Bounds around the forecast for each of the ascending `levels`, in units of the spread; the

@@ -70,7 +70,7 @@ impl AggregationParams {
 /// What one aggregation learns from.
 struct AggregationTruth<'a> {
     rule: MixtureRule,
-    /// What the experts said.
+    /// The experts' moves.
     moves: &'a [f64],
     /// m: what the aggregation made of it.
     predicted: f64,
@@ -147,7 +147,7 @@ impl Aggregation {
     }
 }
 
-/// What the aggregations said of one truth to come.
+/// The move that each aggregation predicts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct MixtureOutput {
     slow: f64,
@@ -160,9 +160,9 @@ pub struct MixtureOutput {
 /// What a mixture learns from.
 #[derive(Debug, Clone, Copy)]
 pub struct MixtureTruth<'a> {
-    /// What the mixture had said.
+    /// What the mixture had predicted.
     pub output: &'a MixtureOutput,
-    /// What the experts had said.
+    /// The experts' moves.
     pub moves: &'a [f32],
     /// The move that came.
     pub moved: f64,
@@ -192,7 +192,7 @@ impl Mixture {
         }
     }
 
-    /// Mixes what the experts say.
+    /// Mixes the experts' moves.
     pub fn predict(&self, moves: &[f32]) -> MixtureOutput {
         let moves = || moves.iter().map(|&moved| f64::from(moved));
         let (slow, fast) = (self.slow.predict(moves()), self.fast.predict(moves()));
@@ -234,7 +234,7 @@ impl Mixture {
 mod tests {
     use super::*;
 
-    /// A mixture of experts that say 0, the truth and its opposite, after `n` truths.
+    /// A mixture of experts that forecast 0, the truth and its opposite, after `n` truths.
     fn after(n: usize, rule: MixtureRule, spike: bool) -> Mixture {
         let mut mixture = Mixture::new(3);
         for step in 0..n {

@@ -1,5 +1,5 @@
 //! What the spec says of the network, what the network is told (its shape, its labels, its longest
-//! lag), and what it says.
+//! lag), and what it predicts.
 //! It must not know how the network works.
 
 use std::sync::Arc;
@@ -44,8 +44,8 @@ fn settings(spec: &ForecastSpec) -> LearnerSettings {
     }
 }
 
-/// What a forecast should have said: `(actual - naive) / sigma`, with the naive forecast and
-/// sigma_h of its origin, clipped. None while nothing has moved.
+/// The move that a forecast should have made: `(actual - naive) / sigma`, with the naive forecast
+/// and sigma_h of its origin, clipped. None while nothing has moved.
 pub fn label(actual: f64, naive: f64, sigma: f64) -> Option<f32> {
     let label = ((actual - naive) / sigma).clamp(-MOVE_CLIP, MOVE_CLIP) as f32;
     (sigma > 0.0 && !label.is_nan()).then_some(label)

@@ -27,7 +27,7 @@ pub struct PendingForecast {
     pub step: u64,
     /// Whether the target was observed in the window that made it.
     pub from_truth: bool,
-    /// What the mixture said.
+    /// What the mixture predicted.
     pub mixture: MixtureOutput,
     /// The spread that was expected of it.
     pub spread: Spread,
@@ -39,7 +39,7 @@ pub type Intervals = Vec<(f64, f64)>;
 /// A forecast whose window has closed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DueForecast {
-    /// What was said.
+    /// The forecast.
     pub made: PendingForecast,
     /// Its intervals.
     pub intervals: Intervals,

@@ -2,7 +2,7 @@
 //! It must not know quantiles or levels: it is one number, in units of sigma_h.
 //!
 //! The spread is `exp(b + θ·f)`. The base b is a geometric mean of a fast and two slow means of
-//! |residual|. The factors f say how five means of other memories, the newest steps, the other
+//! |residual|. The factors f are how much five means of other memories, the newest steps, the other
 //! columns and the season's phase differ from it. θ learns the second moment:
 //! `θ += G f (u² - 1) / 2`, u the residual in units of the spread, G the gain of least squares.
 
@@ -106,7 +106,7 @@ impl SpreadModel {
     }
 
     /// The spread to expect of the next forecast; writes the factors that it comes from.
-    pub fn expect(&self, inputs: SpreadInputs<'_>, factors: &mut [f32]) -> Spread {
+    pub fn predict(&self, inputs: SpreadInputs<'_>, factors: &mut [f32]) -> Spread {
         let logs = self.means.map(|mean| libm::log(mean / NORMAL_MEAN));
         let base: f64 = logs.iter().zip(BASE).map(|(log, share)| log * share).sum();
         let clip = |value: f64| value.clamp(-FACTOR_CLIP, FACTOR_CLIP) as f32;

@@ -87,7 +87,7 @@ pub struct Score<'a> {
     pub naive: f64,
     /// Lower and upper bound, one pair a level; empty while there was no scale.
     pub intervals: &'a [(f64, f64)],
-    /// The experts' names, and what each of them had said, in the same order.
+    /// The experts' names, and the forecast of each of them, in the same order.
     pub experts: (&'a [&'static str], &'a [f64]),
 }
 

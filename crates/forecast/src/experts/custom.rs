@@ -111,7 +111,7 @@ impl<'de> Deserialize<'de> for CustomExpertState {
 }
 
 /// What a state holds of a custom expert: its name, and its own state as bytes. Nobody asks it for
-/// a forecast before it is revived; it would say the naive one.
+/// a forecast before it is revived; its forecast would be the naive one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct UnreadExpert {
     name: String,

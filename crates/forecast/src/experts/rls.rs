@@ -4,7 +4,7 @@
 //!
 //! No single speed is right before and after a change. `rls_restart` remembers long, and has a
 //! rival that remembers some twenty windows. When the rival has been better for a while,
-//! `rls_restart` begins anew with the rival's weights. A CUSUM (Page 1954) says what "a while" is.
+//! `rls_restart` begins anew with the rival's weights. A CUSUM (Page 1954) measures "a while".
 //! It sums the difference of their errors at the first horizon h, in the rival's mean errors: `lead
 //! = max(0, lead + clamp((|e| - |e_rival|) / m_rival, ±3) - 0.1)`. It rings above 6 h, because
 //! errors h windows ahead overlap.

@@ -55,7 +55,7 @@ pub struct NewestStep {
     pub gradient_norm: f32,
 }
 
-/// The state as it is read: what is learned, without what the spec says.
+/// The state as it is read: what is learned, without what the spec defines.
 #[derive(Deserialize)]
 struct ForecasterImage {
     series: IndexMap<String, SeriesState>,

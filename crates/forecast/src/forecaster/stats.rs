@@ -1,4 +1,4 @@
-//! What a forecaster says of itself.
+//! What a forecaster reports of itself.
 //! It must not change what it describes.
 
 use tickcast_model::Learner;
@@ -18,7 +18,7 @@ pub struct ExpertWeight {
     pub weight: f64,
 }
 
-/// What a forecaster says of itself. Totals count from its first window.
+/// What a forecaster reports of itself. Totals count from its first window.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ForecasterStats {
     /// Updates of all networks.
@@ -37,7 +37,7 @@ pub struct ForecasterStats {
 }
 
 impl Forecaster {
-    /// What it says of itself.
+    /// Its totals, and how it did in the newest window.
     pub fn stats(&self) -> ForecasterStats {
         let sum = |of: fn(&Learner) -> u64| self.state.learners.iter().map(|learner| of(learner)).sum();
         let horizons = || self.spec.horizons.iter().copied();

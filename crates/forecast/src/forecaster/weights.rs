@@ -70,9 +70,8 @@ impl Forecaster {
             .map_err(ForecastError::because("cannot be exported"))
     }
 
-    /// What a file says of its inputs and outputs that this spec says otherwise: shapes would not
-    /// tell.
-    /// Errors: when it is no weights file.
+    /// Where a file's inputs and outputs mean something else than this spec's: shapes would not
+    /// tell. Errors: when it is no weights file.
     pub fn other_meaning(&self, weights: &[u8]) -> model::Result<Vec<String>> {
         let others = file::metadata(weights)?;
         let own = meaning(&self.spec);
