@@ -12,10 +12,8 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tickcast::config::plan::Plan;
 use tickcast::factory::factory;
-use tickcast_connect::SourceSchema;
-use tickcast_connect::for_each_record;
 use tickcast_connect::ledger::StateTopic;
-use tickcast_connect::{SourceSpec, StateSpec};
+use tickcast_connect::{KafkaTopicSpec, SourceSchema, SourceSpec, StateSpec, for_each_record};
 use tickcast_stream::ledger::Snapshot;
 use tickcast_stream::message::{EventTime, RawRecord, Records, Stream};
 use tickcast_stream::runtime::{PartitionOutput, PipelineFactory};
@@ -236,15 +234,15 @@ pub fn audit(plan: &Plan, partitions: i32) -> Audit {
         Some(StateSpec::Kafka(KafkaTopicSpec { client, topic })) => Some(StateTopic::new(client, topic)),
         _ => None,
     };
-    let factory = factory(&plan, SourceSchema::default()).unwrap();
+    let factory = factory(plan, SourceSchema::default()).unwrap();
     let mut audit = Audit::default();
     let (mut ours, mut theirs) = (crc32fast::Hasher::new(), crc32fast::Hasher::new());
     for partition in 0..partitions {
         let expected = undisturbed(&factory, partition, input(addr, &kafka.topic, partition), None);
         audit.records += expected.records;
         for (stream, expected) in &expected.results {
-            let Some((_, _, topic)) = plan.sinks.topics().find(|(of, ..)| of == stream) else { continue };
-            audit.compare(*stream, partition, expected, &committed(addr, topic, partition));
+            let Some((_, spec)) = plan.sinks.topics().find(|(of, _)| of == stream) else { continue };
+            audit.compare(*stream, partition, expected, &committed(addr, &spec.topic, partition));
         }
         let found = state.as_ref().and_then(|state| state.load(partition, None).unwrap());
         found.iter().for_each(|snapshot| ours.update(&snapshot.state));

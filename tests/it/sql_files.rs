@@ -1,5 +1,6 @@
 //! SQL over the files that a pipeline's own sinks write: both formats answer alike, and nothing is written.
 
+use std::io::Write;
 use std::path::Path;
 
 use arrow::array::{BinaryArray, Int32Array, Int64Array, StringArray};
@@ -15,7 +16,7 @@ use tickcast_stream::record::{forecast_schema, score_schema};
 
 use crate::support::watch;
 
-fn run(plan: &Plan, sql: &str, format: OutputFormat, out: &mut Vec<u8>) -> Result<()> {
+fn run(plan: &Plan, sql: &str, format: OutputFormat, out: &mut dyn Write) -> Result<()> {
     Session::open(plan.tables()?)?.answer(sql, format, out)
 }
 
