@@ -11,6 +11,7 @@ mod delivery {
     mod file_faults;
     mod handover;
     mod invariant;
+    mod launch;
     mod ledger;
     mod recovery;
     mod schemas;
