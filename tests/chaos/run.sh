@@ -34,4 +34,4 @@ if [ $# -gt 2 ] || ! [[ $kills =~ ^[1-9][0-9]*$ && $records =~ ^[1-9][0-9]*$ ]];
 fi
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 export TICKCAST_CHAOS_KILLS=$kills TICKCAST_CHAOS_RECORDS=$records TICKCAST_CHAOS_BROKERS=${TICKCAST_CHAOS_BROKERS:-0}
-exec cargo test --test it -- --exact chaos::chaos --nocapture
+exec cargo test --test it -- --exact delivery::chaos::chaos --nocapture

@@ -1,28 +1,38 @@
-//! The integration tests, one binary: DataFusion is linked once.
+//! The integration tests, one binary: DataFusion is linked once. `cargo test --test it WORD` runs those whose path or name
+//! has the word.
 
-mod audit;
-mod backtest;
-mod broker;
-mod chaos;
-mod cli;
-mod faults;
-mod figures;
-mod file_faults;
-mod handover;
-mod instance;
-mod invariant;
-mod kafka;
-mod ledger;
-mod model;
-mod recovery;
-mod rejects;
-mod rig;
-mod schemas;
-mod simulation;
-mod sql;
-mod sql_files;
+/// What tests share: brokers, pipelines, processes, waiting, the audit.
 mod support;
-mod train;
-mod verify;
-mod warm_start;
-mod windows;
+
+/// What comes out, whatever happens: the same bytes, each of them once.
+mod delivery {
+    mod chaos;
+    mod faults;
+    mod file_faults;
+    mod handover;
+    mod invariant;
+    mod launch;
+    mod ledger;
+    mod recovery;
+    mod schemas;
+    mod simulation;
+    mod warm_start;
+}
+
+/// What goes in: topics, files, broken records, and their way into windows.
+mod sources {
+    mod kafka;
+    mod rejects;
+    mod windows;
+}
+
+/// The commands, as their user meets them.
+mod verbs {
+    mod backtest;
+    mod cli;
+    mod model;
+    mod sql;
+    mod sql_files;
+    mod train;
+    mod verify;
+}

@@ -1,0 +1,127 @@
+//! Faults of a run whose results and state are files: a death at every step of a commit, a full disk, a
+//! disk that cannot be written, and a second run on the same state. The file must not know how exactly
+//! once is made: it sees files and exit codes.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::support::broker::skip;
+use crate::support::pipeline::{Runner, TestPipeline, read_dir};
+use crate::support::process::{Instance, StartFrom, is_waiting_for};
+use crate::support::wait::wait_till;
+
+fn pipeline(rate: u32) -> String {
+    format!(
+        "
+name: files
+source: {{ generate: {{ series: 8, ticks: 16000, rate: {rate}, seed: 5, process: market, partitions: 2 }} }}
+window: {{ tumbling: 30s, select: {{ price: avg(price) }} }}
+forecast: {{ target: price, horizons: [1, 2], model: {{ cell: lstm, hidden: 6, bptt: 10, replay: 1 }} }}
+delivery: exactly_once
+state: {{ dir: disk/state }}
+commit_every: 20ms
+snapshot_every: 100ms
+workers: 2
+sinks:
+  forecasts: {{ file: {{ path: disk/out }} }}
+  scores: {{ file: {{ path: disk/out }} }}
+"
+    )
+}
+
+fn out(bench: &TestPipeline) -> BTreeMap<String, String> {
+    read_dir(&bench.path("disk/out"))
+}
+
+fn undisturbed() -> BTreeMap<String, String> {
+    let bench = TestPipeline::new(&pipeline(1_000_000));
+    bench.run(Runner::Inline, 512);
+    out(&bench)
+}
+
+fn start(bench: &TestPipeline, start: &StartFrom) -> Instance {
+    Instance::start(&bench.file(), &bench.path("log"), start)
+}
+
+fn assert_same(bench: &TestPipeline) {
+    let (found, expected) = (out(bench), undisturbed());
+    assert_eq!(found.len(), expected.len());
+    for (name, text) in &expected {
+        let lines = (found[name].lines().count(), text.lines().count());
+        assert!(found[name] == *text, "{name}: {} lines, undisturbed {}", lines.0, lines.1);
+    }
+}
+
+#[test]
+fn faults_a_death_at_any_step_of_a_commit_to_files_changes_no_byte() {
+    let bench = TestPipeline::new(&pipeline(6000));
+    for (nth, step) in ["begin", "produced", "offsets", "commit", "committed"].into_iter().enumerate() {
+        let points = format!("ledger.{step}={}*off->return", 2 + nth * 3);
+        start(&bench, &StartFrom::fail_points(&points)).aborts();
+    }
+    start(&bench, &StartFrom::default()).finishes();
+    assert_same(&bench);
+}
+
+/// A small disk of its own at `disk/`, gone when this is dropped.
+struct Disk(PathBuf);
+
+impl Disk {
+    /// None, where this user may not mount.
+    fn mount(at: &Path, options: &str) -> Option<Disk> {
+        std::fs::create_dir_all(at).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at).stderr(Stdio::null());
+        if mount.status().is_ok_and(|status| status.success()) {
+            return Some(Disk(at.to_owned()));
+        }
+        skip("this user cannot mount a small disk")
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn faults_a_full_disk_is_waited_for_and_said() {
+    let bench = TestPipeline::new(&pipeline(4000));
+    let Some(_disk) = Disk::mount(&bench.path("disk"), "size=12m") else { return };
+    let filler = bench.path("disk/filler");
+    // Room for half a megabyte: the results take more.
+    std::fs::write(&filler, vec![0; (12 << 20) - (512 << 10)]).unwrap();
+    let mut instance = start(&bench, &StartFrom::serving());
+    let http = instance.http();
+    wait_till("503 that says why", || {
+        instance.lives();
+        is_waiting_for(&http, "No space left")
+    });
+    assert!(instance.said().contains("No space left"), "{}", instance.last_words());
+    std::fs::remove_file(&filler).unwrap();
+    instance.finishes();
+    assert_same(&bench);
+}
+
+#[test]
+fn faults_a_disk_that_cannot_be_written_ends_the_run_with_its_name() {
+    let bench = TestPipeline::new(&pipeline(1_000_000));
+    let Some(_disk) = Disk::mount(&bench.path("disk"), "ro") else { return };
+    let said = start(&bench, &StartFrom::default()).fails();
+    let error = said.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
+    assert!(error.contains("disk/") && error.contains("Read-only file system"), "{said}");
+}
+
+#[test]
+fn faults_a_second_run_on_the_same_state_is_refused_by_name() {
+    let bench = TestPipeline::new(&pipeline(4000));
+    let mut first = start(&bench, &StartFrom::default());
+    wait_till("its hold on the state", || bench.path("disk/out/forecasts-0.ndjson").exists());
+    let second = Instance::start(&bench.file(), &bench.path("second.log"), &StartFrom::default());
+    let said = { second }.fails();
+    assert!(said.contains("another run") && said.contains("disk/state"), "{said}");
+    first.finishes();
+    assert_same(&bench);
+}

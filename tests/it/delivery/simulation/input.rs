@@ -1,0 +1,145 @@
+//! What partitions read in a seed, and what they make of it when nothing disturbs them.
+//! It must not know ledgers or faults.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::{Arc, LazyLock};
+
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+use tickcast::factory::factory;
+use tickcast_connect::SourceSchema;
+use tickcast_stream::ledger::OutputPosition;
+use tickcast_stream::message::{RawRecord, Records, Stream};
+use tickcast_stream::record::json_lines;
+use tickcast_stream::runtime::{PartitionOutput, PipelineFactory};
+
+use crate::support::pipeline::TestPipeline;
+
+const PIPELINE: &str = "
+name: simulated
+source: { kafka: { brokers: 127.0.0.1:1, topic: t, start: START } }
+key: k
+time: t
+window: { tumbling: 10s, lateness: 3s, gaps: GAPS, select: { x: avg(v), n: count(v) } }
+forecast: { target: x, horizons: [1, 2], model: { cell: gru, hidden: 2, bptt: 10, replay: 1, scope: SCOPE } }
+state: { dir: state }
+sinks:
+  forecasts: { file: { path: out/ } }
+  scores: { file: { path: out/ } }
+  rejects: { file: { path: out/ } }
+";
+
+/// Planning the SQL takes longer than a seed.
+static FACTORIES: LazyLock<Vec<Arc<PipelineFactory>>> = LazyLock::new(|| {
+    let factory = |(gaps, scope, start)| {
+        let yaml = PIPELINE.replace("GAPS", gaps).replace("SCOPE", scope).replace("START", start);
+        Arc::new(factory(&TestPipeline::new(&yaml).load().plan, SourceSchema::default()).unwrap())
+    };
+    let kinds = [
+        ("carry", "shared", "earliest"),
+        ("skip", "shared", "earliest"),
+        ("carry", "series", "earliest"),
+        ("carry", "shared", "warm"),
+    ];
+    kinds.map(factory).into()
+});
+
+/// The records of every partition, and what is to come of them.
+pub struct Input {
+    pub factory: Arc<PipelineFactory>,
+    pub partitions: Vec<Vec<RawRecord>>,
+    undisturbed: RefCell<ByEnd>,
+}
+
+/// By the partition, and where its past was taken to end.
+type ByEnd = BTreeMap<(i32, Option<i64>), Rc<Undisturbed>>;
+
+/// A partition on which nothing happens.
+pub struct Undisturbed {
+    pub results: BTreeMap<Stream, Vec<String>>,
+    /// What it has put out before the record at each position that it comes to.
+    pub counts: BTreeMap<i64, OutputPosition>,
+    /// Its state at the end.
+    pub state: Vec<u8>,
+}
+
+impl Input {
+    pub fn new(seed: u64) -> Self {
+        let mut rng = Pcg64Mcg::seed_from_u64(seed ^ 0x5eed);
+        let factory = Arc::clone(FACTORIES.choose(&mut rng).unwrap());
+        let count = rng.random_range(1..4);
+        let partitions = (0..count).map(|_| records(&mut rng)).collect();
+        Input { factory, partitions, undisturbed: RefCell::default() }
+    }
+
+    pub fn ids(&self) -> impl Iterator<Item = i32> + use<> {
+        0..self.partitions.len() as i32
+    }
+
+    pub fn records(&self, id: i32) -> &[RawRecord] {
+        &self.partitions[id as usize]
+    }
+
+    /// The place of the first record at a position or after it.
+    pub fn index(&self, id: i32, position: i64) -> usize {
+        self.records(id).partition_point(|record| record.offset < position)
+    }
+
+    /// What comes of a partition whose past ends at `live`.
+    pub fn undisturbed(&self, id: i32, live: Option<i64>) -> Rc<Undisturbed> {
+        let made = || Rc::new(Undisturbed::new(&self.factory, id, self.records(id), live));
+        Rc::clone(self.undisturbed.borrow_mut().entry((id, live)).or_insert_with(made))
+    }
+}
+
+/// Late ones, broken ones, and offsets with gaps as transactions and compaction leave them.
+fn records(rng: &mut Pcg64Mcg) -> Vec<RawRecord> {
+    let series = rng.random_range(1..4);
+    let mut offset = rng.random_range(0..50);
+    let mut now = 1_700_000_000i64;
+    let mut record = || {
+        now += rng.random_range(-6..14);
+        offset += if rng.random_range(0..10) == 0 { rng.random_range(2..5) } else { 1 };
+        let (series, value) = (rng.random_range(0..series), f64::from(rng.random_range(-50..50)) / 7.0);
+        let fields = match rng.random_range(0..40) {
+            0 => r#""v":"#.to_owned(),
+            1 => r#""v":null"#.to_owned(),
+            2 => r#""v":1e999"#.to_owned(),
+            _ => format!(r#""v":{value}"#),
+        };
+        let payload = format!(r#"{{"k":"s{series}","t":{now}000000,{fields}}}"#);
+        RawRecord { offset, timestamp: None, payload: Some(payload.into_bytes()) }
+    };
+    let count = record().offset as usize * 7 % 91 + 60;
+    (0..count).map(|_| record()).collect()
+}
+
+impl Undisturbed {
+    /// One record after the other.
+    fn new(factory: &PipelineFactory, id: i32, records: &[RawRecord], live: Option<i64>) -> Self {
+        let mut partition = factory.partition(id).unwrap();
+        if let Some(live) = live {
+            partition.begin_with_past(records[0].offset, live);
+        }
+        let mut results: BTreeMap<Stream, Vec<String>> = Stream::ALL.map(|of| (of, Vec::new())).into();
+        let mut keep = |outcome: PartitionOutput| {
+            for (stream, rows) in outcome.results {
+                let text = String::from_utf8(json_lines(&rows)?).unwrap();
+                results.entry(stream).or_default().extend(text.lines().map(str::to_owned));
+            }
+            Ok(())
+        };
+        let mut counts = BTreeMap::new();
+        for record in records {
+            let position = record.offset + 1;
+            partition.take(Records::Raw(vec![record.clone()]), &mut keep).unwrap();
+            counts.insert(position, partition.emitted());
+        }
+        partition.finish(&mut keep).unwrap();
+        let state = partition.snapshot().unwrap().unwrap().state;
+        Undisturbed { results, counts, state }
+    }
+}

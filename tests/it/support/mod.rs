@@ -1,0 +1,11 @@
+//! What the tests and the benchmark of deliveries share. It must not hold a test of tickcast's
+//! behaviour.
+
+pub mod audit;
+pub mod broker;
+pub mod cluster;
+pub mod kafka;
+pub mod pipeline;
+pub mod process;
+pub mod readings;
+pub mod wait;

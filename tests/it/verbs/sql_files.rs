@@ -1,0 +1,265 @@
+//! `sql` over the files that a pipeline's own sinks write: both formats give the same answers, and no
+//! query writes.
+
+use std::io::Write;
+use std::path::Path;
+
+use arrow::array::{BinaryArray, Int32Array, Int64Array, StringArray};
+use arrow::datatypes::SchemaRef;
+use arrow::json::ReaderBuilder;
+use arrow::record_batch::RecordBatch;
+use tickcast::config::{self, Plan};
+use tickcast_connect::{FileSinkSpec, SinkFileFormat, SinkSpec, SinkSpecs, StdoutSpec};
+use tickcast_sql::query::{OutputFormat, Session};
+use tickcast_stream::error::{Kind, Result};
+use tickcast_stream::message::{Stream, reject_schema};
+use tickcast_stream::record::{forecast_schema, score_schema};
+
+use crate::support::pipeline::watch;
+
+fn run(plan: &Plan, sql: &str, format: OutputFormat, out: &mut dyn Write) -> Result<()> {
+    Session::open(plan.tables()?)?.answer(sql, format, out)
+}
+
+fn plan(sinks: SinkSpecs) -> Plan {
+    let text = "{source: {kafka: {topic: t}}, key: station, time: at, window: {tumbling: 1h}, \
+                    forecast: {target: temp, levels: [0.9]}}";
+    let plan = config::parse(text, "weather.yaml", Path::new("/"), &[], &|_| None).unwrap().plan;
+    Plan { sinks, ..plan }
+}
+
+fn rows(schema: SchemaRef, lines: &str) -> RecordBatch {
+    let mut decoder = ReaderBuilder::new(schema).build_decoder().unwrap();
+    decoder.decode(lines.as_bytes()).unwrap();
+    decoder.flush().unwrap().unwrap()
+}
+
+fn forecasts(series: &str) -> RecordBatch {
+    let line = |hour: u32| {
+        format!(
+            r#"{{"series":"{series}","window_start":"2024-01-01T0{hour}:00:00Z","horizon":1,
+                "issued_at":"2024-01-01T0{}:00:00Z","target_time":"2024-01-01T0{}:00:00Z","forecast":{hour}.5,
+                "lower_90":null,"upper_90":9,"naive":{hour},"expert":"rnn","model_updates":3}}"#,
+            hour + 1,
+            hour + 2
+        )
+    };
+    rows(forecast_schema(&[0.9], false), &(line(0) + &line(1)))
+}
+
+fn scores() -> RecordBatch {
+    let line = r#"{"series":"JFK","issued_at":"2024-01-01T01:00:00Z","target_time":"2024-01-01T02:00:00Z",
+            "horizon":1,"actual":2,"forecast":1.5,"naive":1,"error":0.5,"covered_90":true,
+            "experts":{"naive":1,"rnn":1.5}}"#;
+    rows(score_schema(&[0.9]), line)
+}
+
+fn rejects() -> RecordBatch {
+    let columns: Vec<arrow::array::ArrayRef> = vec![
+        std::sync::Arc::new(BinaryArray::from(vec![&b"\xff{"[..]])),
+        std::sync::Arc::new(StringArray::from(vec!["undecodable"])),
+        std::sync::Arc::new(StringArray::from(vec!["no JSON"])),
+        std::sync::Arc::new(StringArray::from(vec!["observations"])),
+        std::sync::Arc::new(Int32Array::from(vec![0])),
+        std::sync::Arc::new(Int64Array::from(vec![41])),
+    ];
+    RecordBatch::try_new(reject_schema(), columns).unwrap()
+}
+
+/// A pipeline whose three streams share one directory.
+fn in_files(dir: &Path, format: SinkFileFormat) -> Plan {
+    let sink = Some(SinkSpec::File(FileSinkSpec { dir: dir.to_owned(), format }));
+    plan(SinkSpecs { forecasts: sink.clone(), scores: sink.clone(), rejects: sink })
+}
+
+/// What the pipeline's own sinks write: forecasts of partitions 0 and 11, a score, a reject.
+fn filled(dir: &Path, format: SinkFileFormat) -> Plan {
+    let plan = in_files(dir, format);
+    let patience = watch(Default::default(), std::sync::Arc::new(|_| ())).patience();
+    let write = |stream: Stream, partition: i32, rows: RecordBatch| {
+        let mut sink = plan.sinks.of(stream).unwrap().open(stream, &patience).unwrap();
+        sink.begin(partition, true).unwrap();
+        sink.write(partition, &rows).unwrap();
+        sink.sync().unwrap();
+    };
+    write(Stream::Forecasts, 0, forecasts("JFK"));
+    write(Stream::Forecasts, 11, forecasts("LGA"));
+    write(Stream::Forecasts, 11, forecasts("EWR"));
+    write(Stream::Scores, 0, scores());
+    write(Stream::Rejects, 0, rejects());
+    plan
+}
+
+fn ask(plan: &Plan, sql: &str, format: OutputFormat) -> String {
+    let mut out = Vec::new();
+    run(plan, sql, format, &mut out).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    String::from_utf8(out).unwrap()
+}
+
+fn refused(plan: &Plan, sql: &str) -> String {
+    let error = run(plan, sql, OutputFormat::Json, &mut Vec::new()).expect_err(sql);
+    assert_eq!(error.kind, Kind::Query, "{error}");
+    error.to_string()
+}
+
+#[test]
+fn both_kinds_of_files_answer_alike() {
+    for format in [SinkFileFormat::Ndjson, SinkFileFormat::Parquet] {
+        let dir = tempfile::Builder::new().prefix("a [b]*% c").tempdir().unwrap();
+        let plan = filled(dir.path(), format);
+        let json = |sql: &str| ask(&plan, sql, OutputFormat::Json);
+        assert_eq!(json("SELECT count(*) AS n FROM forecasts"), "{\"n\":6}\n", "{format:?}");
+        assert_eq!(
+            json("SELECT * FROM Forecasts WHERE series = 'LGA' AND issued_at > '2024-01-01T01:00:00Z'"),
+            concat!(
+                r#"{"series":"LGA","window_start":"2024-01-01T01:00:00Z","issued_at":"2024-01-01T02:00:00Z","#,
+                r#""target_time":"2024-01-01T03:00:00Z","horizon":1,"forecast":1.5,"lower_90":null,"#,
+                r#""upper_90":9.0,"naive":1.0,"expert":"rnn","model_updates":3}"#,
+                "\n"
+            ),
+            "{format:?}"
+        );
+        let joined = "SELECT f.series, s.actual - f.forecast AS error, s.experts['rnn'] AS rnn FROM scores s \
+                          JOIN forecasts f USING (series, target_time, horizon)";
+        assert_eq!(json(joined), "{\"series\":\"JFK\",\"error\":1.5,\"rnn\":1.5}\n", "{format:?}");
+        let rejects = "SELECT encode(value, 'hex') AS bytes, reason, \"offset\" FROM rejects";
+        assert_eq!(json(rejects), "{\"bytes\":\"ff7b\",\"reason\":\"undecodable\",\"offset\":41}\n");
+    }
+}
+
+#[test]
+fn the_three_formats_keep_names_and_say_times_with_z() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = filled(dir.path(), SinkFileFormat::Ndjson);
+    let sql = "SELECT target_time, covered_90, experts, NULL AS \"None\" FROM scores";
+    assert_eq!(
+        ask(&plan, sql, OutputFormat::Csv),
+        "target_time,covered_90,experts,None\n\
+             2024-01-01T02:00:00Z,true,\"{\"\"naive\"\":1.0,\"\"rnn\"\":1.5}\",\n"
+    );
+    assert_eq!(
+        ask(&plan, sql, OutputFormat::Json),
+        "{\"target_time\":\"2024-01-01T02:00:00Z\",\"covered_90\":true,\
+             \"experts\":{\"naive\":1.0,\"rnn\":1.5},\"None\":null}\n"
+    );
+    assert_eq!(
+        ask(&plan, sql, OutputFormat::Table),
+        "\
++----------------------+------------+------------------------+------+
+| target_time          | covered_90 | experts                | None |
++----------------------+------------+------------------------+------+
+| 2024-01-01T02:00:00Z | true       | {naive: 1.0, rnn: 1.5} | NULL |
++----------------------+------------+------------------------+------+
+"
+    );
+}
+
+#[test]
+fn no_file_yet_is_no_row() {
+    let dir = tempfile::tempdir().unwrap();
+    for dir in [dir.path().to_owned(), dir.path().join("not made yet")] {
+        for format in [SinkFileFormat::Ndjson, SinkFileFormat::Parquet] {
+            let plan = in_files(&dir, format);
+            assert_eq!(ask(&plan, "SELECT count(*) AS n FROM scores", OutputFormat::Json), "{\"n\":0}\n");
+            assert_eq!(ask(&plan, "SELECT series, error FROM scores", OutputFormat::Json), "");
+            assert_eq!(ask(&plan, "SELECT series, error FROM scores", OutputFormat::Csv), "series,error\n");
+            let table = ask(&plan, "SELECT series FROM scores", OutputFormat::Table);
+            assert_eq!(table, "+--------+\n| series |\n+--------+\n+--------+\n");
+        }
+    }
+}
+
+#[test]
+fn half_a_line_at_the_end_waits_and_a_broken_one_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = filled(dir.path(), SinkFileFormat::Ndjson);
+    let path = dir.path().join("scores-0.ndjson");
+    let whole = std::fs::read_to_string(&path).unwrap();
+    let count = "SELECT count(*) AS n FROM scores";
+    std::fs::write(&path, format!("{whole}{}", &whole[..40])).unwrap();
+    assert_eq!(ask(&plan, count, OutputFormat::Json), "{\"n\":1}\n");
+    std::fs::write(&path, format!("{whole}{}\n{whole}", &whole[..40])).unwrap();
+    let error = refused(&plan, count);
+    assert!(error.contains("scores-0.ndjson: line 2: "), "{error}");
+}
+
+#[test]
+fn nothing_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = filled(dir.path(), SinkFileFormat::Parquet);
+    let copied = dir.path().join("copied.csv");
+    for sql in [
+        "INSERT INTO scores SELECT * FROM scores",
+        "DELETE FROM scores",
+        "DROP TABLE scores",
+        "CREATE TABLE mine AS SELECT 1",
+        "CREATE EXTERNAL TABLE mine STORED AS CSV LOCATION '/etc/passwd'",
+        "SET datafusion.execution.batch_size = 1",
+        "EXPLAIN ANALYZE INSERT INTO scores SELECT * FROM scores",
+        &format!("COPY scores TO '{}'", copied.display()),
+    ] {
+        let error = refused(&plan, sql);
+        assert!(error.contains("only queries that read are answered"), "{sql}: {error}");
+    }
+    assert!(!copied.exists());
+    assert_eq!(ask(&plan, "SELECT count(*) AS n FROM scores", OutputFormat::Json), "{\"n\":1}\n");
+    refused(&plan, "SELECT * FROM '/etc/passwd'");
+}
+
+#[test]
+fn faults_are_said_in_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut plan = filled(dir.path(), SinkFileFormat::Ndjson);
+    plan.sinks.forecasts = Some(SinkSpec::Stdout(StdoutSpec));
+    plan.sinks.rejects = None;
+    for (sql, expected) in [
+        ("SELECT * FROM forecast", "query: there is no table forecast: the tables are scores"),
+        ("SELECT * FROM forecasts", "query: forecasts go to stdout: nothing to query"),
+        ("SELECT * FROM rejects", "query: rejects have no sink: nothing to query"),
+        (
+            "SELECT * FROM elsewhere.scores",
+            "query: there is no table elsewhere.scores: the tables are scores",
+        ),
+        ("SELECT sreies FROM scores", "No field named sreies"),
+        ("SELEC 1", "Expected: an SQL statement, found: SELEC"),
+        ("", "No SQL statements"),
+        ("SELECT 1; SELECT 2", "single SQL statement"),
+        ("SELECT no_such(1)", "Invalid function 'no_such'"),
+        ("SELECT 1 / (horizon - 1) FROM scores", "Divide by zero"),
+    ] {
+        let error = refused(&plan, sql);
+        assert!(error.contains(expected), "{sql}: {error}");
+        assert!(!error.contains("backtrace") && !error.contains("ParserError("), "{sql}: {error}");
+    }
+}
+
+#[test]
+fn tables_can_be_described() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = filled(dir.path(), SinkFileFormat::Ndjson);
+    for table in ["forecasts", "scores", "rejects"] {
+        assert!(ask(&plan, "SHOW TABLES", OutputFormat::Csv).contains(table));
+    }
+    assert!(ask(&plan, "DESCRIBE scores", OutputFormat::Csv).contains("covered_90,Boolean,YES"));
+    assert!(ask(&plan, "EXPLAIN SELECT * FROM scores", OutputFormat::Table).contains("scores"));
+    let hour = "SELECT date_trunc('day', issued_at) AS day, now() > issued_at AS past FROM scores";
+    assert_eq!(ask(&plan, hour, OutputFormat::Json), "{\"day\":\"2024-01-01T00:00:00Z\",\"past\":true}\n");
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_failure() {
+    struct Gone;
+    impl Write for Gone {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let plan = filled(dir.path(), SinkFileFormat::Ndjson);
+    for format in [OutputFormat::Csv, OutputFormat::Json, OutputFormat::Table] {
+        run(&plan, "SELECT * FROM forecasts", format, &mut Gone).unwrap();
+    }
+}

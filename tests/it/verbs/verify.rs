@@ -1,0 +1,149 @@
+//! `verify`, `run --reset-state` and `run --bootstrap`, as a user sees them.
+
+use std::fs;
+use std::process::Output;
+
+use crate::support::broker::brokers_or_skip;
+use crate::support::kafka::{count, create_topic, produce};
+use crate::support::pipeline::{Runner, TestPipeline};
+use crate::support::process::{text, tickcast};
+use crate::support::readings::{closed, readings, run_until};
+
+const FILES: &str = "
+name: audited
+source: { generate: { series: 4, ticks: 6000, seed: 5, process: market, partitions: 2 } }
+window: { tumbling: 30s, select: { price: avg(price) } }
+forecast: { target: price, horizons: [1, 2], model: { hidden: 4, bptt: 10, replay: 1 } }
+state: { dir: state }
+snapshot_every: 10s
+sinks:
+  forecasts: { file: { path: out/ } }
+  scores: { file: { path: out/ }, format: FORMAT }
+";
+
+fn verify(bench: &TestPipeline) -> Output {
+    tickcast("verify", &bench.file(), &[])
+}
+
+fn run(bench: &TestPipeline, more: &[&str]) -> Output {
+    tickcast("run", &bench.file(), more)
+}
+
+#[test]
+fn files_are_as_the_input_makes_them_and_a_changed_byte_is_found() {
+    for format in ["ndjson", "parquet"] {
+        let bench = TestPipeline::new(&FILES.replace("FORMAT", format));
+        let nothing = verify(&bench);
+        assert_eq!(nothing.status.code(), Some(1), "{}", text(&nothing.stderr));
+        assert!(text(&nothing.stderr).contains("nothing is committed yet"), "{}", text(&nothing.stderr));
+        bench.run(Runner::Threads(2), 100);
+        let good = verify(&bench);
+        assert_eq!(good.status.code(), Some(0), "{}{}", text(&good.stdout), text(&good.stderr));
+        assert!(
+            text(&good.stdout).contains("all results are as the input makes them"),
+            "{}",
+            text(&good.stdout)
+        );
+        let path = bench.path("out/forecasts-1.ndjson");
+        let changed = fs::read_to_string(&path).unwrap().replacen("\"horizon\":2", "\"horizon\":1", 1);
+        fs::write(&path, changed).unwrap();
+        let bad = verify(&bench);
+        assert_eq!(bad.status.code(), Some(1));
+        let said = text(&bad.stderr);
+        assert!(
+            said.contains("partition 1 forecasts: record 1, at 2, is not what the input makes"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_pipeline_that_no_state_goes_with_learns_anew_and_goes_on_where_its_results_ended() {
+    let bench = TestPipeline::new(&FILES.replace("FORMAT", "ndjson"));
+    bench.run_until(Runner::Threads(2), 100, Some(3000));
+    let before = bench.out();
+    let other = TestPipeline::new(&FILES.replace("FORMAT", "ndjson").replace("hidden: 4", "hidden: 5"));
+    for dir in ["out", "state"] {
+        fs::rename(bench.path(dir), other.path(dir)).unwrap();
+    }
+    let refused = run(&other, &[]);
+    assert_eq!(refused.status.code(), Some(1));
+    let said = text(&refused.stderr);
+    assert!(said.contains("hidden was 4, is 5") && said.contains("--reset-state"), "{said}");
+    let reset = run(&other, &["--reset-state"]);
+    assert_eq!(reset.status.code(), Some(0), "{}", text(&reset.stderr));
+    let undisturbed = TestPipeline::new(&FILES.replace("FORMAT", "ndjson").replace("hidden: 4", "hidden: 5"));
+    undisturbed.run(Runner::Inline, 100);
+    for (name, after) in other.out() {
+        // What was there stays; what follows is what a pipeline with the new network makes there.
+        let kept = &before[&name];
+        assert!(after.starts_with(kept.as_str()), "{name}");
+        let (all, there) = (undisturbed.out()[&name].lines().count(), after.lines().count());
+        assert_eq!(there, all, "{name}: neither lost nor doubled");
+        let rest: Vec<String> = after.lines().skip(kept.lines().count()).map(str::to_owned).collect();
+        let expected = undisturbed.out()[&name].clone();
+        let expected: Vec<&str> = expected.lines().skip(kept.lines().count()).collect();
+        assert!(!rest.is_empty() && rest == expected, "{name}");
+    }
+}
+
+#[test]
+fn settings_that_shape_no_state_may_change_after_an_orderly_end() {
+    let bench = TestPipeline::new(&FILES.replace("FORMAT", "ndjson"));
+    bench.run_until(Runner::Threads(2), 100, Some(3000));
+    let other =
+        TestPipeline::new(&FILES.replace("FORMAT", "ndjson").replace("bptt: 10", "bptt: 10, clip: 0.5"));
+    for dir in ["out", "state"] {
+        fs::rename(bench.path(dir), other.path(dir)).unwrap();
+    }
+    let kept = run(&other, &[]);
+    assert_eq!(kept.status.code(), Some(0), "{}", text(&kept.stderr));
+    assert!(text(&kept.stderr).contains("forecast.model.clip"), "{}", text(&kept.stderr));
+}
+
+/// Topics in and out; the state in a topic too.
+fn topics(addr: &str, id: &str) -> TestPipeline {
+    TestPipeline::new(&format!(
+        "
+name: {id}
+source: {{ kafka: {{ brokers: \"{addr}\", topic: {id}.in, start: earliest }} }}
+key: k
+time: t
+window: {{ tumbling: 1h, select: {{ x: avg(v) }} }}
+forecast: {{ target: x, horizons: [1, 2], model: {{ cell: gru, hidden: 6, bptt: 10, replay: 1 }} }}
+sinks:
+  forecasts: {{ kafka: {{ topic: {id}.forecasts }} }}
+  scores: {{ kafka: {{ topic: {id}.scores }} }}
+  rejects: {{ kafka: {{ topic: {id}.rejects }} }}
+"
+    ))
+}
+
+#[test]
+fn topics_are_as_the_input_makes_them_and_results_of_a_forgotten_group_stop_the_run() {
+    let Some(addr) = brokers_or_skip() else { return };
+    let id = "audit";
+    create_topic(addr, &format!("{id}.in"), 1);
+    ["forecasts", "scores", "rejects", "state"]
+        .iter()
+        .for_each(|s| create_topic(addr, &format!("{id}.{s}"), 1));
+    let bench = topics(addr, id);
+    let mut records: Vec<Vec<u8>> = readings(0, 30).into_iter().map(String::into_bytes).collect();
+    records.insert(40, b"broken".to_vec());
+    produce(addr, &format!("{id}.in"), 0, records.iter().map(Vec::as_slice));
+    run_until(&bench, || count(addr, &format!("{id}.forecasts"), 1) >= closed(30));
+    let good = verify(&bench);
+    assert_eq!(good.status.code(), Some(0), "{}{}", text(&good.stdout), text(&good.stderr));
+    let table = text(&good.stdout);
+    assert!(table.contains("rejects             1           1          0"), "{table}");
+    // A record that no commit knows.
+    produce(addr, &format!("{id}.forecasts"), 0, [b"{}".as_slice()]);
+    let bad = verify(&bench);
+    assert_eq!(bad.status.code(), Some(1), "{}", text(&bad.stdout));
+    assert!(text(&bad.stderr).contains("1 records that no commit knows"), "{}", text(&bad.stderr));
+    // Another group, as one whose offsets have expired: the state topic is there, but nothing says how far results go.
+    let stopped = run(&bench, &["--set", "source.kafka.group=another"]);
+    assert_eq!(stopped.status.code(), Some(1));
+    let said = text(&stopped.stderr);
+    assert!(said.contains("has results of partition 0") && said.contains("--bootstrap"), "{said}");
+}
