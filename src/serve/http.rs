@@ -40,7 +40,8 @@ struct Shown {
 }
 
 impl HttpServer {
-    /// Serves at `addr` (port 0: any free one) under the pipeline's name. Errors: `Io`, when the address cannot be had.
+    /// Serves at `addr` (port 0: any free one) under the pipeline's name. Errors: `Io`, when the
+    /// address cannot be had.
     pub fn start(
         addr: SocketAddr,
         metrics: Arc<Metrics>,
@@ -53,10 +54,12 @@ impl HttpServer {
             .enable_all()
             .build()
             .or_fail(Kind::Io, || "cannot start the HTTP server's thread")?;
+
         let listener = runtime
             .block_on(tokio::net::TcpListener::bind(addr))
             .map_err(|cause| Error::new(Kind::Io, format!("cannot serve HTTP at {addr}")).because(cause))?;
         let local_addr = listener.local_addr().or_fail(Kind::Io, || format!("no address for {addr}"))?;
+
         let shown = Shown { pipeline: pipeline.into(), metrics, health };
         let (stop, asked) = oneshot::channel();
         let (done, stopped) = mpsc::channel();
@@ -64,6 +67,7 @@ impl HttpServer {
             // A dropped sender ends the server too.
             let _ = asked.await;
         });
+
         runtime.spawn(async move {
             if let Err(cause) = serving.into_future().await {
                 tracing::error!(%cause, "the HTTP server ended");
@@ -79,7 +83,8 @@ impl HttpServer {
         self.local_addr
     }
 
-    /// Takes no more requests and ends when those under way are answered, after two seconds at the latest.
+    /// Takes no more requests and ends when those under way are answered, after two seconds at the
+    /// latest.
     pub fn stop(self) {
         // A server that has ended already, or does not end in time, goes with its runtime.
         let _ = self.stop.send(());

@@ -1,4 +1,5 @@
-//! Checks `state` and `delivery`: where what was learned is kept, and which ends can take part in one commit.
+//! Checks `state` and `delivery`: where what was learned is kept, and which ends can take part in
+//! one commit.
 //! It must not know how a commit is made.
 
 use tickcast_connect::{Home, KafkaTopicSpec, SinkSpecs, SourceSpec, StateSpec};
@@ -37,7 +38,8 @@ impl Checker<'_> {
         kafka.or(raw.dir.map(|dir| StateSpec::Dir(self.file_path(&dir))))
     }
 
-    /// Only what comes from Kafka is worth a state that nobody asked for: a file is read again from its beginning.
+    /// Only what comes from Kafka is worth a state that nobody asked for: a file is read again from
+    /// its beginning.
     fn default_state(
         &mut self,
         name: &str,
@@ -67,16 +69,19 @@ impl Checker<'_> {
         StateSpec::Kafka(KafkaTopicSpec { client, topic })
     }
 
-    /// Every end that keeps the pipeline from committing all of them as one; an end with a fault is not judged.
+    /// Every end that keeps the pipeline from committing all of them as one; an end with a fault is
+    /// not judged.
     fn misfits(&self, ends: &Endpoints) -> Vec<Fault> {
         if self.is_faulty("source") {
             return Vec::new();
         }
+
         let mut misfits = Vec::new();
         let mut say = |path: &str, message: String, help: String| {
             let help = format!("{help}, or delivery: at_least_once");
             misfits.push(self.places.fault(path, message, Some(help)));
         };
+
         let (owner, home) = ends.home();
         if !ends.source.traits().is_replayable {
             let message = "standard input cannot take part in exactly_once: it cannot be read again";
@@ -85,6 +90,7 @@ impl Checker<'_> {
             let help = format!("add {}", ends.example("state", home));
             say("delivery", "exactly_once needs a state to go on from".into(), help);
         }
+
         for (path, own) in ends.written() {
             if own == Some(home) || self.is_faulty(&path) {
                 continue;
@@ -129,14 +135,16 @@ impl<'a> Endpoints<'a> {
         self.source.client().is_some()
     }
 
-    /// The path and the home of every end that is written, the state last; standard output has no home.
+    /// The path and the home of every end that is written, the state last; standard output has no
+    /// home.
     fn written(&self) -> Vec<(String, Option<Home<'a>>)> {
         let sinks = self.sinks.all().map(|(stream, sink)| (format!("sinks.{}", stream.name()), sink.home()));
         let state = self.state.map(StateSpec::home);
         sinks.chain(state.map(|home| ("state".to_string(), Some(home)))).collect()
     }
 
-    /// Where the ends should meet, and whose home that is: the state's, unless the state is alone there.
+    /// Where the ends should meet, and whose home that is: the state's, unless the state is alone
+    /// there.
     fn home(&self) -> (String, Home<'a>) {
         let homes: Vec<_> =
             self.written().into_iter().filter_map(|(path, home)| Some((path, home?))).collect();

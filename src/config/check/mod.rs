@@ -1,5 +1,7 @@
-//! From the raw file to the plan: defaults, ranges, what belongs together, and what is not yet built.
-//! It must not know YAML. It goes on past every fault, so that all are found; a plan made past one is thrown away.
+//! From the raw file to the plan: defaults, ranges, what belongs together, and what is not yet
+//! built.
+//! It must not know YAML. It goes on past every fault, so that all are found; a plan made past one
+//! is thrown away.
 
 mod delivery;
 mod forecast;
@@ -130,6 +132,7 @@ impl Checker<'_> {
         let is_generated = raw.source.as_ref().is_some_and(|source| source.generate.is_some())
             || ["source", "source.generate"].iter().any(|path| self.broken.contains(*path));
         let (source, format, schema) = self.source(raw.source, &name);
+
         let or_generated = |column: Option<String>, default: &str| {
             column.or_else(|| is_generated.then(|| default.to_string()))
         };
@@ -140,13 +143,16 @@ impl Checker<'_> {
         if key == time && !key.is_empty() {
             self.fault("time", format!("{} is the key already", quoted(&time)));
         }
+
         let target = raw.forecast.as_ref().and_then(|forecast| forecast.target.clone());
         let window = self.window(raw.window, target.as_deref());
         let forecast = self.forecast(raw.forecast, &window);
         let sinks = self.sinks(raw.sinks, &source);
         let (state, delivery) = self.state_and_delivery(raw.state, raw.delivery, &name, &source, &sinks);
         let serve = self.serve(raw.serve);
+
         let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+
         Plan {
             name,
             source,

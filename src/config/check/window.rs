@@ -14,6 +14,7 @@ const EXPRESSION_MAX: usize = 4096;
 const OPEN_WINDOWS_MAX: i64 = 10_000;
 
 impl Checker<'_> {
+    /// The windows; without `select` they have one column, the average of `target`.
     pub fn window(&mut self, raw: Option<RawWindow>, target: Option<&str>) -> WindowSpec {
         let is_given = raw.is_some();
         let raw = self.required(raw, "window", "write it like window: { tumbling: 1h }");
@@ -28,10 +29,12 @@ impl Checker<'_> {
                 ],
             );
         }
+
         self.not_built(raw.hopping.is_some(), "window.hopping", "hopping windows");
         self.not_built(raw.session.is_some(), "window.session", "session windows");
         self.not_built(raw.count.is_some(), "window.count", "count windows");
         self.not_built(raw.idle.is_some(), "window.idle", "closing idle partitions by the clock");
+
         let select = match raw.select {
             Some(select) => select.0,
             None => {
@@ -39,6 +42,7 @@ impl Checker<'_> {
             }
         };
         self.select(&select);
+
         let size_us = raw.tumbling.map_or(1, |size| size.0);
         let lateness_us = raw.lateness.map_or(0, |lateness| lateness.0);
         if raw.tumbling.is_some() && lateness_us / size_us >= OPEN_WINDOWS_MAX {
@@ -54,9 +58,11 @@ impl Checker<'_> {
         if select.is_empty() && is_in_file && !self.has_broken_below("window.select") {
             self.fault_with_help("window.select", "no columns", "write it like { temp: avg(temp) }");
         }
+
         if select.len() > COLUMNS_MAX {
             self.fault("window.select", format!("{} columns, at most {COLUMNS_MAX}", select.len()));
         }
+
         for (column, expression) in select {
             // A default column stands where the target does.
             let path =
@@ -65,6 +71,7 @@ impl Checker<'_> {
                 let help = "letters, digits and _, not a digit first, not __ first";
                 self.fault_with_help(&path, format!("{} cannot be a column name", quoted(column)), help);
             }
+
             if expression.len() > EXPRESSION_MAX {
                 self.fault(
                     &path,
