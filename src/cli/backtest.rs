@@ -57,8 +57,8 @@ pub struct BacktestArgs {
     assert: Vec<Assertion>,
 }
 
-/// Judges the pipeline under every setting of the sweep, and prints the result. Errors: also when an
-/// assertion does not hold.
+/// Judges the pipeline under every setting of the sweep, and prints the result. Errors: also when
+/// an assertion does not hold.
 pub fn backtest(sets: &[String], args: &BacktestArgs) -> VerbResult {
     let pipelines = load(sets, args)?;
     if let Some(page) = &args.report {
@@ -67,19 +67,7 @@ pub fn backtest(sets: &[String], args: &BacktestArgs) -> VerbResult {
     let Some((_, first)) = pipelines.first() else { return Ok(()) };
 
     let watch = run::watch(&first.plan, Arc::new(|_| ()))?;
-    let mut trials = Vec::new();
-    let mut best: Option<(usize, Backtest)> = None;
-
-    for (number, (settings, pipeline)) in pipelines.iter().enumerate() {
-        let about = (pipelines.len() > 1).then(|| format!("{}/{}  ", number + 1, pipelines.len()));
-        let Some(judged) = one(pipeline, args, &watch, about.unwrap_or_default())? else { break };
-        trials.push(Trial { settings: settings.clone(), measured: judged.measured.clone() });
-        // Only the best is kept whole: its details are drawn.
-        if table::best(&trials) == Some(number) {
-            best = Some((number, judged));
-        }
-    }
-
+    let (trials, best) = try_all(&pipelines, args, &watch)?;
     if trials.is_empty() {
         return Err(failed("stopped before the history was read to its end; there is no result").into());
     }
@@ -120,6 +108,26 @@ fn load(sets: &[String], args: &BacktestArgs) -> VerbResult<Vec<(Setting, Pipeli
         }
     }
     Ok(pipelines)
+}
+
+/// A backtest of every setting until a signal comes, and the whole of the best with its number.
+fn try_all(
+    pipelines: &[(Setting, Pipeline)],
+    args: &BacktestArgs,
+    watch: &RunContext,
+) -> Outcome<(Vec<Trial>, Option<(usize, Backtest)>)> {
+    let mut trials = Vec::new();
+    let mut best = None;
+    for (number, (settings, pipeline)) in pipelines.iter().enumerate() {
+        let about = (pipelines.len() > 1).then(|| format!("{}/{}  ", number + 1, pipelines.len()));
+        let Some(judged) = one(pipeline, args, watch, about.unwrap_or_default())? else { break };
+        trials.push(Trial { settings: settings.clone(), measured: judged.measured.clone() });
+        // Only the best is kept whole: its details are drawn.
+        if table::best(&trials) == Some(number) {
+            best = Some((number, judged));
+        }
+    }
+    Ok((trials, best))
 }
 
 /// One backtest; none, when a signal ended it.

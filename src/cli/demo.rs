@@ -30,16 +30,14 @@ const SETS: [&str; 3] = [
     "state={dir: ../state}",
 ];
 
-/// Runs the bundled pipeline over the bundled year and shows how good it was. With `keep_serving` it
-/// goes on serving until a signal.
+/// Runs the bundled pipeline over the bundled year and shows how good it was. With `keep_serving`
+/// it goes on serving until a signal.
 pub fn demo(sets: &[String], keep_serving: bool) -> Outcome {
     let dir = tempfile::tempdir().or_fail(Kind::Io, || "cannot make a temporary directory")?;
     let path = unpack(dir.path())?;
-    let mut all: Vec<String> = SETS.iter().map(|set| (*set).to_owned()).collect();
-    if !keep_serving {
-        all.push("serve={}".to_owned());
-    }
-    all.extend_from_slice(sets);
+    let serving = (!keep_serving).then(|| "serve={}".to_owned());
+    let own = SETS.iter().map(|set| (*set).to_owned()).chain(serving);
+    let all: Vec<String> = own.chain(sets.iter().cloned()).collect();
     let pipeline = config::load(&path, &all)?;
 
     let bar = progress_bar(records()?);
@@ -47,13 +45,11 @@ pub fn demo(sets: &[String], keep_serving: bool) -> Outcome {
     let stop = Arc::new(AtomicBool::new(false));
     on_signal(&stop)?;
     let started = Instant::now();
-
     let options = LaunchOptions {
         stop: Arc::clone(&stop),
         progress: Arc::new(move |records| watched.inc(records)),
         ..LaunchOptions::default()
     };
-
     let mut running = launch(pipeline, options)?;
     let summary = running.finish()?.unwrap_or_default();
     bar.finish_and_clear();

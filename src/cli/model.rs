@@ -81,19 +81,18 @@ pub fn export(pipeline: &Pipeline, args: &ExportArgs) -> Outcome {
         WhichWeights::Average => (Weights::Average, "average"),
         WhichWeights::Raw => (Weights::Raw, "raw"),
     };
-    let mut metadata = vec![
+    let named = [
         ("format_version", FORMAT_VERSION.to_owned()),
         ("pipeline", plan.name.clone()),
         ("partition", partition.to_string()),
         ("weights", word.to_owned()),
     ];
-    metadata.extend(args.series.clone().map(|series| ("series", series)));
-
+    let series = args.series.clone().map(|series| ("series", series));
+    let metadata: Vec<_> = named.into_iter().chain(series).collect();
     let bytes = forecasters
         .export(args.series.as_deref(), which, &metadata)
         .or_fail(Kind::State, || "cannot export the weights")?;
     weights::write(&args.file, &bytes)?;
-
     let path = args.file.display();
     say(&format!("{path}: the {word} weights of partition {partition}, {} bytes", bytes.len()));
     Ok(())
@@ -123,14 +122,16 @@ pub fn import(pipeline: &Pipeline, path: &Path) -> Outcome {
         snapshots.push(factory.with_forecasters(&snapshot, &forecasters)?);
     }
     ledger.replace(&snapshots, &weights)?;
+    say(&format!("{}: {}; new networks begin with it", path.display(), imported(snapshots.len())));
+    Ok(())
+}
 
-    let partitions = match snapshots.len() {
+fn imported(partitions: usize) -> String {
+    match partitions {
         0 => "no partition has state yet".to_owned(),
         1 => "imported into 1 partition".to_owned(),
         count => format!("imported into {count} partitions"),
-    };
-    say(&format!("{}: {partitions}; new networks begin with it", path.display()));
-    Ok(())
+    }
 }
 
 /// Where the pipeline's state is, if it has a network whose weights there can be.
@@ -166,19 +167,14 @@ fn chosen(
     }
 
     let all: Vec<i32> = ledger.partitions()?.into_iter().collect();
-    let wanted: Vec<i32> = match args.partition {
-        Some(partition) => all.iter().copied().filter(|id| *id == partition).collect(),
-        None => all.clone(),
-    };
+    let wanted: Vec<i32> =
+        all.iter().copied().filter(|id| args.partition.is_none_or(|wanted| wanted == *id)).collect();
     if wanted.is_empty() {
         return Err(failed(nothing_there(&all, args.partition)));
     }
-
     if wanted.len() > 1 && !is_own {
-        return Err(failed(format!(
-            "several partitions have state, say which: --partition {}",
-            listed(&all)
-        )));
+        let which = listed(&all);
+        return Err(failed(format!("several partitions have state, say which: --partition {which}")));
     }
 
     let mut known = Vec::new();
@@ -191,7 +187,11 @@ fn chosen(
         }
         known.extend(forecasters.series().map(str::to_owned));
     }
+    Err(failed(nobody_meant(known, is_own, args.series.as_deref())))
+}
 
+/// What to say when none of the `known` series is the one that is `wanted`.
+fn nobody_meant(mut known: Vec<String>, is_own: bool, wanted: Option<&str>) -> String {
     let there = if known.is_empty() {
         "no series has come yet".to_owned()
     } else {
@@ -199,11 +199,12 @@ fn chosen(
         known.truncate(NAMED);
         format!("there are {}{more}", known.join(", "))
     };
-    Err(failed(match &args.series {
+
+    match wanted {
         Some(series) => format!("no series {series}: {there}"),
         None if is_own => format!("each series has its own network, say whose: --series KEY; {there}"),
         None => there,
-    }))
+    }
 }
 
 fn nothing_there(all: &[i32], wanted: Option<i32>) -> String {

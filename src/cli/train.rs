@@ -4,6 +4,7 @@
 
 mod report;
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +17,8 @@ use tickcast_connect::Span;
 use tickcast_forecast::{ExpertKind, ForecastSpec, Scope};
 use tickcast_forecast::{Recorder, meaning, network_spec};
 use tickcast_model::{
-    TrainingMode, TrainingProgress, TrainingSequence, TrainingSettings, file, train as train_network,
+    TrainedNetwork, TrainingMode, TrainingProgress, TrainingSequence, TrainingSettings, file,
+    train as train_network,
 };
 use tickcast_stream::closed_window;
 use tickcast_stream::error::{Error, Kind, OrFail};
@@ -104,20 +106,24 @@ pub fn train(pipeline: &Pipeline, args: &TrainArgs) -> Outcome {
     bar.finish();
 
     let trained = trained.or_fail(Kind::Source, || "cannot train on this history")?;
+    let bytes = file::write(&spec, &trained.params, &metadata(plan, &trained));
+    weights::write(&args.file, &bytes.or_fail(Kind::Io, || "the weights cannot be written")?)?;
+    say(&table(&trained, started.elapsed(), &args.file));
+    Ok(())
+}
+
+/// What the file says of itself: what the network's inputs mean, and how good it is.
+fn metadata(plan: &Plan, trained: &TrainedNetwork) -> BTreeMap<String, String> {
     let best = &trained.history[trained.best];
-    let mut metadata = meaning(&plan.forecast);
     let said = [
         ("pipeline", plan.name.clone()),
         ("epoch", trained.best.to_string()),
         ("held_out_loss", best.held_out.to_string()),
         ("naive_loss", trained.naive.to_string()),
     ];
+    let mut metadata = meaning(&plan.forecast);
     metadata.extend(said.map(|(key, value)| (key.to_owned(), value)));
-
-    let bytes = file::write(&spec, &trained.params, &metadata);
-    weights::write(&args.file, &bytes.or_fail(Kind::Io, || "the weights cannot be written")?)?;
-    say(&table(&trained, started.elapsed(), &args.file));
-    Ok(())
+    metadata
 }
 
 fn go_on(stop: &AtomicBool) -> ControlFlow<()> {
@@ -173,7 +179,13 @@ fn record(
     if series == 0 {
         return Err(failed(&format!("no series: {}", what_is_missing(plan, records))));
     }
+    can_be_learned(plan, args, &recorder)?;
+    Ok(recorder.finish())
+}
 
+/// Whether a network can be trained on this history. Errors: `Source`, with the reason.
+fn can_be_learned(plan: &Plan, args: &TrainArgs, recorder: &Recorder) -> Outcome {
+    let windows = recorder.windows();
     let needed = windows_needed(&plan.forecast, args.holdout);
     if windows < needed {
         return Err(failed(&format!(
@@ -187,7 +199,7 @@ fn record(
         let target = &plan.forecast.target;
         return Err(failed(&format!("{target} never changes in this history: there is nothing to learn")));
     }
-    Ok(recorder.finish())
+    Ok(())
 }
 
 fn failed(what: &str) -> Failure {

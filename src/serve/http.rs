@@ -48,13 +48,7 @@ impl HttpServer {
         health: Arc<Health>,
         pipeline: &str,
     ) -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("http")
-            .enable_all()
-            .build()
-            .or_fail(Kind::Io, || "cannot start the HTTP server's thread")?;
-
+        let runtime = one_thread().or_fail(Kind::Io, || "cannot start the HTTP server's thread")?;
         let listener = runtime
             .block_on(tokio::net::TcpListener::bind(addr))
             .map_err(|cause| Error::new(Kind::Io, format!("cannot serve HTTP at {addr}")).because(cause))?;
@@ -91,6 +85,11 @@ impl HttpServer {
         let _ = self.stopped.recv_timeout(GRACE);
         self.runtime.shutdown_background();
     }
+}
+
+fn one_thread() -> std::io::Result<Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(1).thread_name("http").enable_all().build()
 }
 
 fn router(shown: Shown) -> Router {
