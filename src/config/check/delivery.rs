@@ -76,49 +76,52 @@ impl Checker<'_> {
             return Vec::new();
         }
 
+        let (_, home) = ends.home();
         let mut misfits = Vec::new();
-        let mut say = |path: &str, message: String, help: String| {
-            let help = format!("{help}, or delivery: at_least_once");
-            misfits.push(self.places.fault(path, message, Some(help)));
-        };
-
-        let (owner, home) = ends.home();
         if !ends.source.traits().is_replayable {
             let message = "standard input cannot take part in exactly_once: it cannot be read again";
-            say("source.file.path", message.into(), "save it in a file first".into());
+            misfits.push(self.misfit("source.file.path", message.into(), "save it in a file first"));
         } else if ends.state.is_none() && !ends.is_from_kafka() && !self.is_faulty("state") {
             let help = format!("add {}", ends.example("state", home));
-            say("delivery", "exactly_once needs a state to go on from".into(), help);
+            misfits.push(self.misfit("delivery", "exactly_once needs a state to go on from".into(), &help));
         }
 
-        for (path, own) in ends.written() {
-            if own == Some(home) || self.is_faulty(&path) {
-                continue;
+        let written = ends.written().into_iter();
+        let strangers = written.filter(|(path, own)| *own != Some(home) && !self.is_faulty(path));
+        misfits.extend(strangers.map(|(path, own)| self.stranger(ends, &path, own)));
+        misfits
+    }
+
+    /// What is wrong with an end that is at home elsewhere, or nowhere.
+    fn stranger(&self, ends: &Endpoints, path: &str, own: Option<Home>) -> Fault {
+        let (owner, home) = ends.home();
+        let key = path.rsplit('.').next().unwrap_or(path);
+        let help = format!("write {}", ends.example(key, home));
+        match (own, home) {
+            (None, _) => {
+                let is_default = !self.places.positions.contains_key(path);
+                let what = if is_default { "standard output, the default," } else { "standard output" };
+                self.misfit(path, format!("{what} cannot take part in exactly_once"), &help)
             }
-            let key = path.rsplit('.').next().unwrap_or(&path);
-            let help = format!("write {}", ends.example(key, home));
-            match (own, home) {
-                (None, _) => {
-                    let is_default = !self.places.positions.contains_key(&path);
-                    let what = if is_default { "standard output, the default," } else { "standard output" };
-                    say(&path, format!("{what} cannot take part in exactly_once"), help);
-                }
-                (Some(Home::Cluster(own)), Home::Cluster(brokers)) => {
-                    let message = format!(
-                        "\"{own}\" cannot take part in exactly_once with \"{brokers}\" of {owner}: a commit is \
-                         within one cluster"
-                    );
-                    say(&format!("{path}.kafka.brokers"), message, format!("write brokers: \"{brokers}\""));
-                }
-                (Some(own), _) => {
-                    let (own, other) = (own.word(), home.word());
-                    let message =
-                        format!("a {own} cannot take part in exactly_once beside the {other} of {owner}");
-                    say(&path, message, help);
-                }
+            (Some(Home::Cluster(own)), Home::Cluster(brokers)) => {
+                let message = format!(
+                    "\"{own}\" cannot take part in exactly_once with \"{brokers}\" of {owner}: a commit is \
+                     within one cluster"
+                );
+                let path = format!("{path}.kafka.brokers");
+                self.misfit(&path, message, &format!("write brokers: \"{brokers}\""))
+            }
+            (Some(own), _) => {
+                let (own, other) = (own.word(), home.word());
+                let message =
+                    format!("a {own} cannot take part in exactly_once beside the {other} of {owner}");
+                self.misfit(path, message, &help)
             }
         }
-        misfits
+    }
+
+    fn misfit(&self, path: &str, message: String, help: &str) -> Fault {
+        self.places.fault(path, message, Some(format!("{help}, or delivery: at_least_once")))
     }
 }
 

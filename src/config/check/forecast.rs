@@ -19,14 +19,7 @@ impl Checker<'_> {
         let is_given = raw.is_some();
         let raw = self.required(raw, "forecast", "write it like forecast: { target: temp }");
         let columns: Vec<&str> = window.select.iter().map(|(column, _)| column.as_str()).collect();
-        let target = if is_given {
-            self.required_text(raw.target, "forecast.target", "the column to forecast")
-        } else {
-            String::new()
-        };
-        if !target.is_empty() {
-            self.selected("forecast.target", &target, &columns);
-        }
+        let target = if is_given { self.target(raw.target, &columns) } else { String::new() };
 
         let default = ForecastSpec::new(target.clone());
         if let Some(calendar) = &raw.calendar {
@@ -58,6 +51,14 @@ impl Checker<'_> {
             horizons,
             levels,
         }
+    }
+
+    fn target(&mut self, raw: Option<String>, columns: &[&str]) -> String {
+        let target = self.required_text(raw, "forecast.target", "the column to forecast");
+        if !target.is_empty() {
+            self.selected("forecast.target", &target, columns);
+        }
+        target
     }
 
     fn selected(&mut self, path: &str, column: &str, columns: &[&str]) {

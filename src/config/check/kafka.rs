@@ -62,17 +62,13 @@ impl Checker<'_> {
             }
         }
 
-        let inherited = inherited(source);
         let topic_path = format!("{path}.topic");
         let topic = self.topic(raw.topic, &topic_path);
-
-        let client = KafkaClientSpec {
-            brokers: raw.brokers.unwrap_or(inherited.brokers),
-            properties: match raw.properties {
-                Some(properties) => self.properties(properties.0, &format!("{path}.properties")),
-                None => inherited.properties,
-            },
-        };
+        let mut client = inherited(source);
+        client.brokers = raw.brokers.unwrap_or(client.brokers);
+        if let Some(properties) = raw.properties {
+            client.properties = self.properties(properties.0, &format!("{path}.properties"));
+        }
 
         if let SourceSpec::Kafka(kafka) = source
             && kafka.topic == topic

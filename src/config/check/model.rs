@@ -9,6 +9,7 @@ use super::Checker;
 use crate::config::raw::{RawLoss, RawModel, RawOptimizer, RawSchedule};
 
 const BPTT_MAX: u32 = 4096;
+const OPTIMIZER: &str = "forecast.model.optimizer";
 
 // Defaults of what stands in a block that is not there by default; all others are the spec's.
 const SGD_LR: f64 = 1e-3;
@@ -86,16 +87,8 @@ impl Checker<'_> {
     }
 
     fn optimizer(&mut self, raw: RawOptimizer) -> Optimizer {
-        let path = "forecast.model.optimizer";
-        let keys = [
-            ("sgd", raw.sgd.is_some()),
-            ("adam", raw.adam.is_some()),
-            ("adamw", raw.adamw.is_some()),
-            ("rmsprop", raw.rmsprop.is_some()),
-        ];
-        self.exactly_one_key(path, &keys);
-
-        let at = |key: &str| format!("{path}.{key}");
+        self.one_optimizer(&raw);
+        let at = |key: &str| format!("{OPTIMIZER}.{key}");
 
         if let Some(sgd) = raw.sgd {
             let momentum = sgd.momentum.unwrap_or(MOMENTUM);
@@ -121,6 +114,16 @@ impl Checker<'_> {
         let adam = raw.adam.unwrap_or_default();
         let rule = OptimizerRule::Adam { betas: BETAS };
         self.at_rate(&at("adam"), rule, adam.lr.unwrap_or(LearnerSpec::LR), adam.schedule)
+    }
+
+    fn one_optimizer(&mut self, raw: &RawOptimizer) {
+        let keys = [
+            ("sgd", raw.sgd.is_some()),
+            ("adam", raw.adam.is_some()),
+            ("adamw", raw.adamw.is_some()),
+            ("rmsprop", raw.rmsprop.is_some()),
+        ];
+        self.exactly_one_key(OPTIMIZER, &keys);
     }
 
     fn at_rate(

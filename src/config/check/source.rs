@@ -27,24 +27,19 @@ impl Checker<'_> {
             return (self.generate_source(RawGenerate::default()), WireFormat::Json, None);
         };
 
-        self.exactly_one(
-            "source",
-            &[
-                ("kafka", raw.kafka.is_some()),
-                ("file", raw.file.is_some()),
-                ("generate", raw.generate.is_some()),
-            ],
-        );
+        let kinds = [
+            ("kafka", raw.kafka.is_some()),
+            ("file", raw.file.is_some()),
+            ("generate", raw.generate.is_some()),
+        ];
+        self.exactly_one("source", &kinds);
         self.not_built(raw.format == Some(RawFormat::Avro), "source.format", "avro");
         self.not_built(raw.format == Some(RawFormat::Protobuf), "source.format", "protobuf");
 
         let schema = raw.schema.and_then(|schema| self.schema(schema));
         let format = if raw.format == Some(RawFormat::Csv) { WireFormat::Csv } else { WireFormat::Json };
-        if raw.kafka.is_some()
-            && format == WireFormat::Csv
-            && schema.is_none()
-            && !self.broken.contains("source.schema")
-        {
+        let has_columns = schema.is_some() || self.broken.contains("source.schema");
+        if raw.kafka.is_some() && format == WireFormat::Csv && !has_columns {
             let help = "add source.schema: its fields name the columns in order";
             self.fault_with_help("source.format", "csv messages carry no column names", help);
         }

@@ -19,15 +19,7 @@ impl Checker<'_> {
         let is_given = raw.is_some();
         let raw = self.required(raw, "window", "write it like window: { tumbling: 1h }");
         if is_given {
-            self.exactly_one(
-                "window",
-                &[
-                    ("tumbling", raw.tumbling.is_some()),
-                    ("hopping", raw.hopping.is_some()),
-                    ("session", raw.session.is_some()),
-                    ("count", raw.count.is_some()),
-                ],
-            );
+            self.one_kind_of_window(&raw);
         }
 
         self.not_built(raw.hopping.is_some(), "window.hopping", "hopping windows");
@@ -50,6 +42,16 @@ impl Checker<'_> {
             self.fault("window.lateness", format!("keeps {open} windows open, at most {OPEN_WINDOWS_MAX}"));
         }
         WindowSpec { size_us, lateness_us, gaps: raw.gaps.unwrap_or(Gaps::Carry), select }
+    }
+
+    fn one_kind_of_window(&mut self, raw: &RawWindow) {
+        let kinds = [
+            ("tumbling", raw.tumbling.is_some()),
+            ("hopping", raw.hopping.is_some()),
+            ("session", raw.session.is_some()),
+            ("count", raw.count.is_some()),
+        ];
+        self.exactly_one("window", &kinds);
     }
 
     /// Column names go into SQL, Parquet and JSON; `__` is kept for columns of our own.

@@ -75,7 +75,7 @@ fn plan_around(path: &str, sets: &[&str]) -> Plan {
     let mut all: Vec<&str> = if path.starts_with("source.generate.") { vec![generate] } else { Vec::new() };
     all.extend(optional.as_deref());
     if path.contains(".cosine.") {
-        all.push("forecast.model.optimizer={sgd: {schedule: {cosine: {updates: 9}}}}");
+        all.push("forecast.model.optimizer={adam: {schedule: {cosine: {updates: 9}}}}");
     }
     all.extend(sets);
     with_sets(SMALLEST, &all).unwrap_or_else(|faults| panic!("{path}: {faults}")).plan
