@@ -97,6 +97,7 @@ impl Checker<'_> {
         let (owner, home) = ends.home();
         let key = path.rsplit('.').next().unwrap_or(path);
         let help = format!("write {}", ends.example(key, home));
+
         match (own, home) {
             (None, _) => {
                 let is_default = !self.places.positions.contains_key(path);
