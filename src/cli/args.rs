@@ -40,12 +40,11 @@ pub struct Global {
     pub sets: Vec<String>,
 }
 
-/// How logs look.
+/// How logs look: lines for people, or one JSON object a line.
+// Its words have no `///`: clap would print the help of every verb in its long form.
 #[derive(Clone, Copy, ValueEnum)]
-pub enum LogFormat {
-    /// Lines for people.
+pub(super) enum LogFormat {
     Text,
-    /// One JSON object a line.
     Json,
 }
 
