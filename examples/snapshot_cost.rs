@@ -1,5 +1,7 @@
-//! Times snapshots of a partition with 100,000 series: what they cost its worker, and what it takes to write them out.
-//! It must not know how they are made. Nothing here depends on the figures; they are for people to read.
+//! Times snapshots of a partition with 100,000 series: what they cost its worker, and what it takes
+//! to write them out.
+//! It must not know how they are made. Nothing here depends on the figures; they are for people to
+//! read.
 //!
 //!     cargo run --release --example snapshot_cost [SERIES]
 
@@ -35,7 +37,8 @@ const FORECASTS: [(&str, &str, i64); 2] = [
 #[derive(Clone, Copy, PartialEq)]
 enum Freeze {
     Never,
-    /// Right before the record that closes all series' windows: nothing is written out yet when they change.
+    /// Right before the record that closes all series' windows: nothing is written out yet when
+    /// they change.
     BeforeTheClose,
     /// Right after it.
     AfterTheClose,
@@ -59,7 +62,8 @@ struct Feed {
 }
 
 impl Feed {
-    /// Gives the window `number` a record of each of the first `series`; the first of them closes the window before.
+    /// Gives the window `number` a record of each of the first `series`; the first of them closes
+    /// the window before.
     fn window(&mut self, number: i64, series: usize, freeze: Freeze) -> Took {
         let batches: Vec<RecordBatch> =
             (0..series).step_by(BATCH).map(|at| batch(number, at, (at + BATCH).min(series))).collect();

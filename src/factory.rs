@@ -1,4 +1,5 @@
-//! From a plan to a factory of partitions: the schema is read and the SQL planned, once for all of them.
+//! From a plan to a factory of partitions: the schema is read and the SQL planned, once for all of
+//! them.
 //! It must not read records.
 
 use std::sync::Arc;
@@ -14,20 +15,22 @@ use tickcast_stream::runtime::{PipelineFactory, PipelineParts};
 
 use crate::config::Plan;
 
-/// A factory for an open source, which from now on reads no column that nobody needs. Errors: as [`factory`].
+/// A factory for an open source, which from now on reads no column that nobody needs. Errors: as
+/// [`factory`].
 pub fn factory_for(plan: &Plan, open: &mut OpenSource) -> Result<PipelineFactory> {
     let (factory, wanted) = planned(plan, open.known.clone())?;
     open.source.select(&wanted)?;
     Ok(factory)
 }
 
-/// A factory for a source that is not open. Errors: `Config` for the schema, `Query` for the expressions.
+/// A factory for a source that is not open. Errors: `Config` for the schema, `Query` for the
+/// expressions.
 pub fn factory(plan: &Plan, known: SourceSchema) -> Result<PipelineFactory> {
     planned(plan, known).map(|(factory, _)| factory)
 }
 
-/// A factory for a source that is only looked at; standard input must not be read here, its columns are taken on trust. Errors:
-/// as [`factory`], and the source's.
+/// A factory for a source that is only looked at; standard input must not be read here, its columns
+/// are taken on trust. Errors: as [`factory`], and the source's.
 pub fn factory_unread(plan: &Plan) -> Result<PipelineFactory> {
     let mut known = plan.source.known()?;
     if !plan.source.traits().is_replayable {

@@ -17,8 +17,8 @@ use tickcast_stream::telemetry::{Health, HealthPart, Metrics, Readiness};
 
 use crate::config::Pipeline;
 use crate::config::plan::{Delivery, Plan};
-use crate::factory::{factory, factory_for};
-use crate::failure::{Failure, Outcome, check_clients, placed};
+use crate::factory::factory_for;
+use crate::failure::{Outcome, check_clients, placed};
 use crate::serve::HttpServer;
 
 const FIRST_RETRY: Duration = Duration::from_millis(500);
@@ -209,7 +209,7 @@ fn endpoints(
 fn rebuild(pipeline: &Pipeline, watch: &RunContext) -> Outcome<bool> {
     let plan = &pipeline.plan;
     if plan.delivery != Delivery::ExactlyOnce {
-        let what = "--reset-state needs delivery: exactly_once; otherwise remove the state, and all is read and written \
+        let what = "--rebuild needs delivery: exactly_once; otherwise remove the state, and all is read and written \
                     again";
         return Err(Error::new(Kind::State, what).into());
     }
@@ -219,19 +219,24 @@ fn rebuild(pipeline: &Pipeline, watch: &RunContext) -> Outcome<bool> {
         let members = member_count(&kafka.client, &kafka.group)?;
         if members > 0 {
             let what =
-                format!("--reset-state: {members} instances are in group {}: stop them first", kafka.group);
+                format!("--rebuild: {members} instances are in group {}: stop them first", kafka.group);
             return Err(Error::new(Kind::State, what).into());
         }
         group = Some(idle_member(&kafka.client, &kafka.group)?);
     }
 
-    watch.health.set_waiting(HealthPart::Replay, "learning anew");
+    watch.health.set_waiting(HealthPart::Replay, "the state is being rebuilt");
     let mut open = plan.source.open_history(Span::default())?;
     let factory = placed(pipeline, factory_for(plan, &mut open))?;
-    let done = tickcast_stream::runtime::rebuild(&factory, open.source.as_mut(), plan.ends().ledger(group, false)?, watch)?;
+    let done = tickcast_stream::runtime::rebuild(
+        &factory,
+        open.source.as_mut(),
+        plan.ends().ledger(group, false)?,
+        watch,
+    )?;
     watch.health.set_ready(HealthPart::Replay);
     if let Some(partitions) = done {
-        tracing::info!(partitions, "the state is learned anew up to the last commit");
+        tracing::info!(partitions, "the state is rebuilt up to the last commit");
     }
     Ok(done.is_some())
 }

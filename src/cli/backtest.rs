@@ -1,11 +1,11 @@
-//! `backtest`: the dataflow of `run` over the source's past, judged; nothing is written but what is asked for.
+//! `backtest`: the dataflow of `run` over the source's past, judged; nothing is written but what is
+//! asked for.
 //! It must not touch what a run leaves behind: no sink, no state, no consumer group.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::error::ErrorKind;
-use clap::{Args, CommandFactory};
+use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 use tickcast_connect::Span;
@@ -14,8 +14,10 @@ use tickcast_stream::message::EventTime;
 use tickcast_stream::runtime::RunContext;
 use tickcast_stream::telemetry::Metrics;
 
-use super::train::report::reading;
-use super::{Failed, VerbResult, run, say, weights};
+use super::outcome::{Failed, VerbResult};
+use super::progress::reading;
+use super::say::say;
+use super::{run, weights};
 use crate::backtest::assertion::Assertion;
 use crate::backtest::sweep::{Setting, Sweep, combinations};
 use crate::backtest::table::{self, Trial};
@@ -27,6 +29,7 @@ use crate::failure::{Failure, Outcome, check_clients, placed};
 /// The options of `backtest`.
 #[derive(Args)]
 pub struct BacktestArgs {
+    /// The pipeline file.
     pub pipeline: PathBuf,
     /// Also writes a page with charts, which needs no network.
     #[arg(long, value_name = "OUT.html")]
@@ -37,43 +40,38 @@ pub struct BacktestArgs {
     /// Windows at the beginning of each series that are learned from and not scored.
     #[arg(long, value_name = "WINDOWS", default_value_t = 0)]
     skip: u64,
-    /// Begins a topic at its first record that Kafka got at this time or later, like 2026-01-31T00:00:00Z.
+    /// Begins a topic at its first record that Kafka got at this time or later, like
+    /// 2026-01-31T00:00:00Z.
     #[arg(long, value_name = "TIME")]
     from: Option<Timestamp>,
     /// Ends before the first record that Kafka got at this time or later.
     #[arg(long, value_name = "TIME")]
     to: Option<Timestamp>,
-    /// Runs once for each value of a key of the pipeline file, like forecast.model.hidden=16,32; given again, for each
-    /// combination.
+    /// Runs once for each value of a key of the pipeline file, like forecast.model.hidden=16,32;
+    /// given again, for each combination.
     #[arg(long, value_name = "KEY.PATH=A,B,C")]
     sweep: Vec<Sweep>,
-    /// What must hold, like "skill[1]>0.2" or "coverage[1,0.9]>=0.88"; else the exit code is 1. May be given again; in a
-    /// sweep it must hold for every setting.
+    /// What must hold, like "skill[1]>0.2" or "coverage[1,0.9]>=0.88"; else the exit code is 1. May
+    /// be given again; in a sweep it must hold for every setting.
     #[arg(long, value_name = "EXPR")]
     assert: Vec<Assertion>,
 }
 
+/// Judges the pipeline under every setting of the sweep, and prints the result. Errors: also when
+/// an assertion does not hold.
 pub fn backtest(sets: &[String], args: &BacktestArgs) -> VerbResult {
     let pipelines = load(sets, args)?;
     if let Some(page) = &args.report {
         weights::can_be_written(page)?;
     }
     let Some((_, first)) = pipelines.first() else { return Ok(()) };
+
     let watch = run::watch(&first.plan, Arc::new(|_| ()))?;
-    let mut trials = Vec::new();
-    let mut best: Option<(usize, Backtest)> = None;
-    for (number, (settings, pipeline)) in pipelines.iter().enumerate() {
-        let about = (pipelines.len() > 1).then(|| format!("{}/{}  ", number + 1, pipelines.len()));
-        let Some(judged) = one(pipeline, args, &watch, about.unwrap_or_default())? else { break };
-        trials.push(Trial { settings: settings.clone(), measured: judged.measured.clone() });
-        // Only the best is kept whole: its details are drawn.
-        if table::best(&trials) == Some(number) {
-            best = Some((number, judged));
-        }
-    }
+    let (trials, best) = try_all(&pipelines, args, &watch)?;
     if trials.is_empty() {
         return Err(failed("stopped before the history was read to its end; there is no result").into());
     }
+
     print(args, &trials)?;
     if let (Some(page), Some((number, judged))) = (&args.report, &best) {
         let html = report::page(judged, &trials, *number);
@@ -87,7 +85,7 @@ pub fn backtest(sets: &[String], args: &BacktestArgs) -> VerbResult {
 }
 
 /// The pipeline under every setting; all of them are checked before the first is run.
-fn load(sets: &[String], args: &BacktestArgs) -> Outcome<Vec<(Setting, Pipeline)>> {
+fn load(sets: &[String], args: &BacktestArgs) -> VerbResult<Vec<(Setting, Pipeline)>> {
     let mut pipelines = Vec::new();
     for settings in combinations(&args.sweep) {
         let swept = settings.iter().map(|(key, value)| format!("{key}={value}"));
@@ -97,18 +95,39 @@ fn load(sets: &[String], args: &BacktestArgs) -> Outcome<Vec<(Setting, Pipeline)
         placed(&pipeline, factory_unread(&pipeline.plan))?;
         pipelines.push((settings, pipeline));
     }
+
     let is_span = args.from.is_some() || args.to.is_some();
     if is_span && pipelines.iter().any(|(_, of)| of.plan.source.traits().is_bounded) {
-        let what = "--from and --to are times of a Kafka topic; this source is none";
-        super::Cli::command().error(ErrorKind::ArgumentConflict, what).exit();
+        return Err(Failed::conflict("--from and --to are times of a Kafka topic; this source is none"));
     }
+
     for (_, pipeline) in pipelines.iter().skip(1) {
         if !pipeline.plan.source.traits().is_replayable {
             let what = "standard input can be read once, not for each setting of a sweep";
-            return Err(Failure::Pipeline(Faults(vec![pipeline.fault(&["source", "file", "path"], what)])));
+            return Err(Faults(vec![pipeline.fault(&["source", "file", "path"], what)]).into());
         }
     }
     Ok(pipelines)
+}
+
+/// A backtest of every setting until a signal comes, and the whole of the best with its number.
+fn try_all(
+    pipelines: &[(Setting, Pipeline)],
+    args: &BacktestArgs,
+    watch: &RunContext,
+) -> Outcome<(Vec<Trial>, Option<(usize, Backtest)>)> {
+    let mut trials = Vec::new();
+    let mut best = None;
+    for (number, (settings, pipeline)) in pipelines.iter().enumerate() {
+        let about = (pipelines.len() > 1).then(|| format!("{}/{}  ", number + 1, pipelines.len()));
+        let Some(judged) = one(pipeline, args, watch, about.unwrap_or_default())? else { break };
+        trials.push(Trial { settings: settings.clone(), measured: judged.measured.clone() });
+        // Only the best is kept whole: its details are drawn.
+        if table::best(&trials) == Some(number) {
+            best = Some((number, judged));
+        }
+    }
+    Ok((trials, best))
 }
 
 /// One backtest; none, when a signal ended it.
@@ -125,12 +144,16 @@ fn one(
         progress: Arc::new(move |records| counted.inc(records)),
         ..watch.clone()
     };
+
     let at = |time: Timestamp| EventTime(time.as_microsecond());
     let span = Span { from: args.from.map(at), to: args.to.map(at) };
     let mut open = pipeline.plan.source.open_history(span)?;
     let factory = placed(pipeline, factory_for(&pipeline.plan, &mut open))?;
+
     let settings = BacktestSettings { skip: args.skip, is_drawn: args.report.is_some() };
+
     let judged = judge(&pipeline.plan, &factory, open.source.as_mut(), &watch, settings);
+
     bar.finish_and_clear();
     let judged = judged?;
     if judged.as_ref().is_some_and(|judged| judged.measured.rejected > 0) {
@@ -169,6 +192,7 @@ fn check_assertions(assertions: &[Assertion], trials: &[Trial]) -> VerbResult {
             broken += usize::from(!holds);
         }
     }
+
     match broken {
         0 => Ok(()),
         1 => Err(Failed::Unmet("one assertion does not hold".to_owned())),

@@ -5,7 +5,7 @@ use tickcast_connect::kafka::mismatch;
 use tickcast_connect::{Reached, reach_topics};
 use tickcast_stream::error::{Error, Kind};
 
-use super::say;
+use super::say::say;
 use crate::config::Pipeline;
 use crate::config::plan::Plan;
 use crate::factory::factory_unread;

@@ -1,4 +1,5 @@
-//! `demo`: a bundled year of New York's hourly weather through pipelines/weather.yaml, then a scoreboard.
+//! `demo`: a bundled year of New York's hourly weather through pipelines/weather.yaml, then a
+//! scoreboard.
 //! It must not need a broker or a checkout: pipeline, schema and data are in the binary.
 
 use std::fs;
@@ -8,10 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use tickcast_stream::error::{Kind, OrFail, Result};
 
-use super::say;
+use super::progress::styled;
+use super::say::say;
 use super::signals::on_signal;
 use crate::config;
 use crate::failure::Outcome;
@@ -28,15 +30,16 @@ const SETS: [&str; 3] = [
     "state={dir: ../state}",
 ];
 
+/// Runs the bundled pipeline over the bundled year and shows how good it was. With `keep_serving`
+/// it goes on serving until a signal.
 pub fn demo(sets: &[String], keep_serving: bool) -> Outcome {
     let dir = tempfile::tempdir().or_fail(Kind::Io, || "cannot make a temporary directory")?;
     let path = unpack(dir.path())?;
-    let mut all: Vec<String> = SETS.iter().map(|set| (*set).to_owned()).collect();
-    if !keep_serving {
-        all.push("serve={}".to_owned());
-    }
-    all.extend_from_slice(sets);
+    let serving = (!keep_serving).then(|| "serve={}".to_owned());
+    let own = SETS.iter().map(|set| (*set).to_owned()).chain(serving);
+    let all: Vec<String> = own.chain(sets.iter().cloned()).collect();
     let pipeline = config::load(&path, &all)?;
+
     let bar = progress_bar(records()?);
     let watched = bar.clone();
     let stop = Arc::new(AtomicBool::new(false));
@@ -50,6 +53,7 @@ pub fn demo(sets: &[String], keep_serving: bool) -> Outcome {
     let mut running = launch(pipeline, options)?;
     let summary = running.finish()?.unwrap_or_default();
     bar.finish_and_clear();
+
     say("New York's hourly weather of 2013, three airports: temperature in °F, forecast as it came in\n");
     say(&running.metrics().scoreboard().render(summary.windows, summary.records, started.elapsed()));
     if let Some(address) = running.http_addr() {
@@ -89,12 +93,7 @@ fn records() -> Result<u64> {
 }
 
 fn progress_bar(records: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} ticks  {per_sec}  {eta} left");
-    let bar = ProgressBar::new(records);
-    match style {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
+    styled(ProgressBar::new(records), "{bar:40} {pos}/{len} ticks  {per_sec}  {eta} left")
 }
 
 #[cfg(test)]
@@ -112,8 +111,8 @@ mod tests {
         let plan = config::load(&path, &sets).unwrap_or_else(|faults| panic!("{faults}")).plan;
         assert_eq!(plan.delivery, Delivery::ExactlyOnce);
         assert!(matches!(plan.source, SourceSpec::File(_)) && matches!(plan.state, Some(StateSpec::Dir(_))));
-        assert_eq!(plan.topics_written().count(), 0);
+        assert_eq!(plan.ends().topics_written().count(), 0);
         let written = config::load(&path, &[]).unwrap_or_else(|faults| panic!("{faults}")).plan;
-        assert_eq!((written.delivery, written.topics_written().count()), (Delivery::ExactlyOnce, 4));
+        assert_eq!((written.delivery, written.ends().topics_written().count()), (Delivery::ExactlyOnce, 4));
     }
 }

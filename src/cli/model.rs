@@ -1,4 +1,5 @@
-//! `model export` and `model import`: a pipeline's learned weights as a safetensors file, to PyTorch and back.
+//! `model export` and `model import`: a pipeline's learned weights as a safetensors file, to
+//! PyTorch and back.
 //! It must not know how a state is built: the forecasters take weights in and give them out.
 
 use std::fs;
@@ -11,10 +12,10 @@ use tickcast_forecast::{ExpertKind, Scope, WeightsKind};
 use tickcast_model::file::FILE_BYTES_MAX;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::forecast::ForecastOperator;
-use tickcast_stream::ledger::SnapshotStore;
 use tickcast_stream::runtime::PipelineFactory;
 
-use super::{say, weights};
+use super::say::say;
+use super::weights;
 use crate::config::{Faults, Pipeline};
 use crate::factory::factory_unread;
 use crate::failure::{Failure, Outcome, placed};
@@ -24,12 +25,14 @@ const FORMAT_VERSION: &str = "1";
 /// Series that a message names.
 const NAMED: usize = 8;
 
+/// What to do with learned weights.
 #[derive(Subcommand)]
-pub enum Model {
+pub enum ModelVerb {
     /// Writes the weights that a run has learned as safetensors, with PyTorch's names and shapes.
-    Export(Export),
+    Export(ExportArgs),
     /// Gives weights to every network of the pipeline: those of its state, and those still to come.
     Import {
+        /// The pipeline file.
         pipeline: PathBuf,
         /// The weights, as safetensors with PyTorch's names and shapes.
         #[arg(long, value_name = "W.safetensors")]
@@ -37,8 +40,10 @@ pub enum Model {
     },
 }
 
+/// The options of `model export`.
 #[derive(Args)]
-pub struct Export {
+pub struct ExportArgs {
+    /// The pipeline file.
     pub pipeline: PathBuf,
     /// Where the weights go.
     #[arg(long, value_name = "W.safetensors")]
@@ -49,7 +54,8 @@ pub struct Export {
     /// The series whose network it is; needed with scope: series.
     #[arg(long, value_name = "KEY")]
     series: Option<String>,
-    /// The moving average of the weights (the expert rnn), or the weights as the newest update left them (rnn_raw).
+    /// The moving average of the weights (the expert rnn), or the weights as the newest update left
+    /// them (rnn_raw).
     #[arg(long, value_enum, default_value = "average")]
     weights: WhichWeights,
 }
@@ -60,7 +66,8 @@ enum WhichWeights {
     Raw,
 }
 
-pub fn export(pipeline: &Pipeline, args: &Export) -> Outcome {
+/// Writes the weights of a network from the pipeline's state to a file.
+pub fn export(pipeline: &Pipeline, args: &ExportArgs) -> Outcome {
     let plan = &pipeline.plan;
     let dir = state_dir(pipeline, "export")?;
     let factory = placed(pipeline, factory_unread(plan))?;
@@ -69,17 +76,19 @@ pub fn export(pipeline: &Pipeline, args: &Export) -> Outcome {
     }
     let (partition, forecasters) =
         chosen(&factory, plan.forecast.model.scope, &SnapshotDir::open(dir)?, args)?;
+
     let (which, word) = match args.weights {
         WhichWeights::Average => (WeightsKind::Average, "average"),
         WhichWeights::Raw => (WeightsKind::Raw, "raw"),
     };
-    let mut metadata = vec![
+    let named = [
         ("format_version", FORMAT_VERSION.to_owned()),
         ("pipeline", plan.name.clone()),
         ("partition", partition.to_string()),
         ("weights", word.to_owned()),
     ];
-    metadata.extend(args.series.clone().map(|series| ("series", series)));
+    let series = args.series.clone().map(|series| ("series", series));
+    let metadata: Vec<_> = named.into_iter().chain(series).collect();
     let bytes = forecasters
         .export(args.series.as_deref(), which, &metadata)
         .or_fail(Kind::State, || "cannot export the weights")?;
@@ -89,17 +98,20 @@ pub fn export(pipeline: &Pipeline, args: &Export) -> Outcome {
     Ok(())
 }
 
+/// Puts the weights of a file into the pipeline's state. Errors: `State`, when they do not fit.
 pub fn import(pipeline: &Pipeline, path: &Path) -> Outcome {
     let dir = state_dir(pipeline, "import")?;
     let factory = placed(pipeline, factory_unread(&pipeline.plan))?;
     let weights = read(path)?;
     let refused = || format!("cannot import {}", path.display());
+
     // Even without any state yet they must fit.
     let mut forecasters = factory.forecasters();
     forecasters.begin_with(&weights).or_fail(Kind::State, refused)?;
     for difference in forecasters.other_meaning(&weights).or_fail(Kind::State, refused)? {
         tracing::warn!("the file was made for another pipeline: {difference}");
     }
+
     let ledger = SnapshotDir::open(dir)?;
     let _alone = ledger.lock(Hold::Alone)?;
     let mut snapshots = Vec::new();
@@ -110,13 +122,16 @@ pub fn import(pipeline: &Pipeline, path: &Path) -> Outcome {
         snapshots.push(factory.with_forecasters(&snapshot, &forecasters)?);
     }
     ledger.replace(&snapshots, &weights)?;
-    let partitions = match snapshots.len() {
+    say(&format!("{}: {}; new networks begin with it", path.display(), imported(snapshots.len())));
+    Ok(())
+}
+
+fn imported(partitions: usize) -> String {
+    match partitions {
         0 => "no partition has state yet".to_owned(),
         1 => "imported into 1 partition".to_owned(),
         count => format!("imported into {count} partitions"),
-    };
-    say(&format!("{}: {partitions}; new networks begin with it", path.display()));
-    Ok(())
+    }
 }
 
 /// Where the pipeline's state is, if it has a network whose weights there can be.
@@ -144,26 +159,24 @@ fn chosen(
     factory: &PipelineFactory,
     scope: Scope,
     ledger: &SnapshotDir,
-    args: &Export,
+    args: &ExportArgs,
 ) -> Outcome<(i32, ForecastOperator)> {
     let is_own = scope == Scope::Series;
     if !is_own && args.series.is_some() {
         return Err(failed("--series is for scope: series; here all series share one network"));
     }
+
     let all: Vec<i32> = ledger.partitions()?.into_iter().collect();
-    let wanted: Vec<i32> = match args.partition {
-        Some(partition) => all.iter().copied().filter(|id| *id == partition).collect(),
-        None => all.clone(),
-    };
+    let wanted: Vec<i32> =
+        all.iter().copied().filter(|id| args.partition.is_none_or(|wanted| wanted == *id)).collect();
     if wanted.is_empty() {
         return Err(failed(nothing_there(&all, args.partition)));
     }
     if wanted.len() > 1 && !is_own {
-        return Err(failed(format!(
-            "several partitions have state, say which: --partition {}",
-            listed(&all)
-        )));
+        let which = listed(&all);
+        return Err(failed(format!("several partitions have state, say which: --partition {which}")));
     }
+
     let mut known = Vec::new();
     for id in wanted {
         let Some(snapshot) = ledger.load(id)? else { continue };
@@ -174,6 +187,11 @@ fn chosen(
         }
         known.extend(forecasters.series().map(str::to_owned));
     }
+    Err(failed(nobody_meant(known, is_own, args.series.as_deref())))
+}
+
+/// What to say when none of the `known` series is the one that is `wanted`.
+fn nobody_meant(mut known: Vec<String>, is_own: bool, wanted: Option<&str>) -> String {
     let there = if known.is_empty() {
         "no series has come yet".to_owned()
     } else {
@@ -181,11 +199,12 @@ fn chosen(
         known.truncate(NAMED);
         format!("there are {}{more}", known.join(", "))
     };
-    Err(failed(match &args.series {
+
+    match wanted {
         Some(series) => format!("no series {series}: {there}"),
         None if is_own => format!("each series has its own network, say whose: --series KEY; {there}"),
         None => there,
-    }))
+    }
 }
 
 fn nothing_there(all: &[i32], wanted: Option<i32>) -> String {
@@ -202,7 +221,8 @@ fn listed(ids: &[i32]) -> String {
     ids.join(", ")
 }
 
-/// The bytes of a weights file. Errors: `Io`; a file that is larger than any weights are is not read.
+/// The bytes of a weights file. Errors: `Io`; a file that is larger than any weights are is not
+/// read.
 fn read(path: &Path) -> Result<Vec<u8>> {
     let fail = || format!("cannot read {}", path.display());
     let length = fs::metadata(path).or_fail(Kind::Io, fail)?.len();

@@ -19,16 +19,18 @@ use crate::launch::{LaunchOptions, launch};
 /// How a run begins.
 #[derive(Args, Default)]
 pub struct Beginning {
-    /// Begin at the source's start where results are there and nothing says how far they go (offsets have expired, or the
-    /// group is another one). Some results may be written again.
+    /// Begin at the source's start where results are there and nothing says how far they go
+    /// (offsets have expired, or the group is another one). Some results may be written again.
     #[arg(long)]
     pub bootstrap: bool,
-    /// First learn anew: read the whole input up to the last commit again, in silence, under the pipeline file as it is
-    /// now, and put what is learned in place of the state. Results go on after the last commit. No other instance may run.
-    #[arg(long)]
-    pub reset_state: bool,
+    /// First rebuild the state: read the whole input up to the last commit again, in silence, under
+    /// the pipeline file as it is now, and put what is learned in place of the state. Results go on
+    /// after the last commit. No other instance may run.
+    #[arg(long, alias = "reset-state")]
+    pub rebuild: bool,
 }
 
+/// Runs the pipeline; of an input that ends it shows how good the forecasts were.
 pub fn run(pipeline: Pipeline, beginning: &Beginning) -> Outcome {
     let bounded = pipeline.plan.source.traits().is_bounded;
     let stop = Arc::new(AtomicBool::new(false));
@@ -36,7 +38,7 @@ pub fn run(pipeline: Pipeline, beginning: &Beginning) -> Outcome {
     let started = Instant::now();
     let options = LaunchOptions {
         bootstrap: beginning.bootstrap,
-        rebuild: beginning.reset_state,
+        rebuild: beginning.rebuild,
         stop,
         ..LaunchOptions::default()
     };

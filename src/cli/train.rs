@@ -1,8 +1,10 @@
-//! `train`: a pipeline's history through its windows and features, a network trained on it offline, its weights in a file.
+//! `train`: a pipeline's history through its windows and features, a network trained on it offline,
+//! its weights in a file.
 //! It must not touch what a run leaves behind: no sink, no state, no consumer group.
 
-pub(super) mod report;
+mod report;
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,14 +17,17 @@ use tickcast_connect::Span;
 use tickcast_forecast::{ExpertKind, ForecastSpec, Scope};
 use tickcast_forecast::{Recorder, meaning, network_spec};
 use tickcast_model::{
-    TrainingMode, TrainingProgress, TrainingSequence, TrainingSettings, file, train as train_network,
+    TrainedNetwork, TrainingMode, TrainingProgress, TrainingSequence, TrainingSettings, file,
+    train as train_network,
 };
 use tickcast_stream::closed_window;
 use tickcast_stream::error::{Error, Kind, OrFail};
 use tickcast_stream::runtime::{RunContext, read_history};
 
 use self::report::{Bar, table};
-use super::{run, say, weights};
+use super::progress::reading;
+use super::say::say;
+use super::{run, weights};
 use crate::config::Pipeline;
 use crate::config::plan::Plan;
 use crate::factory::factory_for;
@@ -31,6 +36,7 @@ use crate::failure::{Failure, Outcome, check_clients, placed};
 /// The options of `train`.
 #[derive(Args)]
 pub struct TrainArgs {
+    /// The pipeline file.
     pub pipeline: PathBuf,
     /// Where the weights go, as safetensors.
     #[arg(long, value_name = "W.safetensors")]
@@ -69,6 +75,7 @@ fn share(text: &str) -> std::result::Result<f64, String> {
     }
 }
 
+/// Trains on the pipeline's history, writes the weights, and shows the losses.
 pub fn train(pipeline: &Pipeline, args: &TrainArgs) -> Outcome {
     let plan = &pipeline.plan;
     check_clients(pipeline)?;
@@ -77,14 +84,17 @@ pub fn train(pipeline: &Pipeline, args: &TrainArgs) -> Outcome {
             pipeline.fault(&["forecast", "experts"], "there is no rnn among them, so nothing to train");
         return Err(Failure::Pipeline(crate::config::Faults(vec![fault])));
     }
+
     weights::can_be_written(&args.file)?;
-    let bar = report::reading();
+    let bar = reading();
     let counted = bar.clone();
     let watch = run::watch(plan, Arc::new(move |records| counted.inc(records)))?;
+
     let sequences = record(pipeline, args, &watch, &bar)?;
     if plan.forecast.model.scope == Scope::Series {
         eprintln!("scope: series: one network is trained on all series; each of them starts from it");
     }
+
     let training = training(&plan.forecast, args);
     let spec = network_spec(&plan.forecast);
     let started = Instant::now();
@@ -94,20 +104,26 @@ pub fn train(pipeline: &Pipeline, args: &TrainArgs) -> Outcome {
         go_on(&watch.stop)
     });
     bar.finish();
+
     let trained = trained.or_fail(Kind::Source, || "cannot train on this history")?;
+    let bytes = file::write(&spec, &trained.params, &metadata(plan, &trained));
+    weights::write(&args.file, &bytes.or_fail(Kind::Io, || "the weights cannot be written")?)?;
+    say(&table(&trained, started.elapsed(), &args.file));
+    Ok(())
+}
+
+/// What the file says of itself: what the network's inputs mean, and how good it is.
+fn metadata(plan: &Plan, trained: &TrainedNetwork) -> BTreeMap<String, String> {
     let best = &trained.history[trained.best];
-    let mut metadata = meaning(&plan.forecast);
     let said = [
         ("pipeline", plan.name.clone()),
         ("epoch", trained.best.to_string()),
         ("held_out_loss", best.held_out.to_string()),
         ("naive_loss", trained.naive.to_string()),
     ];
+    let mut metadata = meaning(&plan.forecast);
     metadata.extend(said.map(|(key, value)| (key.to_owned(), value)));
-    let bytes = file::write(&spec, &trained.params, &metadata);
-    weights::write(&args.file, &bytes.or_fail(Kind::Io, || "the weights cannot be written")?)?;
-    say(&table(&trained, started.elapsed(), &args.file));
-    Ok(())
+    metadata
 }
 
 fn go_on(stop: &AtomicBool) -> ControlFlow<()> {
@@ -134,7 +150,8 @@ fn training(plan: &ForecastSpec, args: &TrainArgs) -> TrainingSettings {
     }
 }
 
-/// The history of every series. Errors: besides those of reading, `Source`, when nothing can be trained on it.
+/// The history of every series. Errors: besides those of reading, `Source`, when nothing can be
+/// trained on it.
 fn record(
     pipeline: &Pipeline,
     args: &TrainArgs,
@@ -144,21 +161,31 @@ fn record(
     let plan = &pipeline.plan;
     let mut open = plan.source.open_history(Span::default())?;
     let factory = placed(pipeline, factory_for(plan, &mut open))?;
+
     let mut recorder = Recorder::new(&plan.forecast, plan.window.size_us);
     let read = read_history(&factory, open.source.as_mut(), watch, &mut |partition, batch| {
         let Some(window) = closed_window::window(batch)? else { return Ok(()) };
         let rows = closed_window::rows(batch, &plan.forecast.features)?;
         recorder.take(partition, window, &rows).or_fail(Kind::Source, || "cannot record the history")
     });
+
     bar.finish_and_clear();
     let Some(records) = read? else {
         return Err(failed("stopped before the history was read; no weights were written"));
     };
+
     let (series, windows) = (recorder.series(), recorder.windows());
     eprintln!("{records} records, {series} series, {windows} windows; {}", watch.metrics.rejects());
     if series == 0 {
         return Err(failed(&format!("no series: {}", what_is_missing(plan, records))));
     }
+    can_be_learned(plan, args, &recorder)?;
+    Ok(recorder.finish())
+}
+
+/// Whether a network can be trained on this history. Errors: `Source`, with the reason.
+fn can_be_learned(plan: &Plan, args: &TrainArgs, recorder: &Recorder) -> Outcome {
+    let windows = recorder.windows();
     let needed = windows_needed(&plan.forecast, args.holdout);
     if windows < needed {
         return Err(failed(&format!(
@@ -167,11 +194,12 @@ fn record(
             args.holdout
         )));
     }
+
     if !recorder.moves() {
         let target = &plan.forecast.target;
         return Err(failed(&format!("{target} never changes in this history: there is nothing to learn")));
     }
-    Ok(recorder.finish())
+    Ok(())
 }
 
 fn failed(what: &str) -> Failure {
@@ -185,8 +213,8 @@ fn what_is_missing(plan: &Plan, records: u64) -> String {
     }
 }
 
-/// Windows of a series until every horizon has a label to train on and one held out: h until there is a scale, h until
-/// the truth before the tail, 1 and h in the tail.
+/// Windows of a series until every horizon has a label to train on and one held out: h until there
+/// is a scale, h until the truth before the tail, 1 and h in the tail.
 fn windows_needed(plan: &ForecastSpec, holdout: f64) -> i64 {
     let horizon = f64::from(plan.horizons.last().copied().unwrap_or(1));
     let trained = (2.0 * horizon + 1.0) / (1.0 - holdout);

@@ -9,12 +9,14 @@ use tickcast_stream::error::{Error, Kind, Result};
 use tickcast_stream::runtime::{Verified, verify as make_again};
 use tickcast_stream::source::Source;
 
-use super::{run, say};
+use super::run;
+use super::say::say;
 use crate::config::Pipeline;
 use crate::config::plan::{Delivery, Plan};
 use crate::factory::factory_for;
 use crate::failure::{Failure, Outcome, check_clients, placed};
 
+/// Shows how far the sinks hold what the input makes. Errors: when they do not, also `Sink`.
 pub fn verify(pipeline: &Pipeline) -> Outcome {
     let plan = &pipeline.plan;
     check_clients(pipeline)?;
@@ -22,20 +24,24 @@ pub fn verify(pipeline: &Pipeline) -> Outcome {
         let what = "verify needs delivery: exactly_once: otherwise records may come twice, and no commit says how many";
         return Err(Failure::Runtime(Error::new(Kind::State, what)));
     }
+
     let watch = run::watch(plan, Arc::new(|_| ()))?;
     let mut open = plan.source.open_history(Span::default())?;
     let factory = placed(pipeline, factory_for(plan, &mut open))?;
     let firsts = firsts(plan, open.source.as_mut())?;
+
     let audit = plan.ends().audit()?;
     let verified = make_again(&factory, open.source.as_mut(), audit.as_ref(), &firsts, &watch)?;
     let Some(verified) = verified else {
         return Err(Failure::Runtime(Error::new(Kind::Io, "stopped before everything was compared")));
     };
+
     say(&table(&verified));
     if verified.is_good() {
         say(&format!("verified: {} records read, all results are as the input makes them", verified.records));
         return Ok(());
     }
+
     for finding in verified.findings.iter().filter(|finding| finding.differing > 0) {
         let (partition, stream) = (finding.partition, finding.stream.name());
         eprintln!("partition {partition} {stream}: {}", finding.first.as_deref().unwrap_or_default());

@@ -1,4 +1,5 @@
-//! Serde's view of the tree: deserialises any type from it, and finds every structural fault, not just the first.
+//! Serde's view of the tree: deserialises any type from it, and finds every structural fault, not
+//! just the first.
 //! It must not know which type it fills.
 
 use std::collections::BTreeSet;
@@ -14,8 +15,8 @@ use super::tree::{Node, Value};
 /// A file with more faults than this was not meant as a pipeline.
 const FAULTS_MAX: usize = 100;
 
-/// Deserialises, and on a fault leaves the faulty node out and tries again, so that all faults are found.
-/// Nodes that are in `faults` already are left out too. `None`: not even the rest is a `T`.
+/// Deserialises, and on a fault leaves the faulty node out and tries again, so that all faults are
+/// found. Nodes that are in `faults` already are left out too. `None`: not even the rest is a `T`.
 pub(super) fn decode<T: DeserializeOwned>(root: &Node, faults: &mut Vec<Fault>) -> Option<T> {
     let mut skip: BTreeSet<String> = faults.iter().map(|fault| fault.path.clone()).collect();
     while faults.len() < FAULTS_MAX {
@@ -163,7 +164,8 @@ impl<'de> de::Deserializer<'de> for De<'de> {
         self.any(visitor).map_err(|wrong| self.place(wrong))
     }
 
-    /// Where text is wanted, `1.10` and `true` are text as they stand: versions, keys and passwords.
+    /// Where text is wanted, `1.10` and `true` are text as they stand: versions, keys and
+    /// passwords.
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
         match self.text() {
             Some(text) => visitor.visit_borrowed_str(text).map_err(|wrong| self.place(wrong)),

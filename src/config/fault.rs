@@ -6,7 +6,8 @@ use std::fmt;
 
 use tickcast_stream::error::{Error, Kind};
 
-/// One fault. A `line` of 0 means that it has no place in the file: a `--set`, or a file that cannot be read.
+/// One fault. A `line` of 0 means that it has no place in the file: a `--set`, or a file that
+/// cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {
     /// From 1.
@@ -15,14 +16,17 @@ pub struct Fault {
     pub column: usize,
     /// Keys joined by dots: `forecast.horizons[2]`; empty for the file as a whole.
     pub path: String,
+    /// What is wrong, on one line.
     pub message: String,
+    /// What would be right, where that can be said.
     pub help: Option<String>,
     /// The file's name, or `--set`.
     pub file: String,
 }
 
 impl fmt::Display for Fault {
-    /// `weather.yaml:7:3: window.lateness: invalid duration "10 bananas" (write it like 10m)`, always one line.
+    /// `weather.yaml:7:3: window.lateness: invalid duration "10 bananas" (write it like 10m)`,
+    /// always one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = self.file.clone();
         if self.line > 0 {
@@ -35,6 +39,7 @@ impl fmt::Display for Fault {
         if let Some(help) = &self.help {
             text += &format!(" ({help})");
         }
+
         // Keys and words of the file may hold line breaks and terminal escapes.
         for character in text.chars() {
             if character.is_control() {

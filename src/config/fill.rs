@@ -1,5 +1,7 @@
-//! Environment variables in parsed scalars: `${VAR}`, `${VAR:-default}`, `${VAR:?message}`; `$${` is a literal `${`.
-//! It must not know raw text (a variable can never add a key) nor types (plain scalars get theirs after this).
+//! Environment variables in parsed scalars: `${VAR}`, `${VAR:-default}`, `${VAR:?message}`; `$${`
+//! is a literal `${`.
+//! It must not know raw text (a variable can never add a key) nor types (plain scalars get theirs
+//! after this).
 
 use super::fault::Fault;
 use super::tree::{Node, Value};
@@ -15,7 +17,8 @@ pub(super) fn fill(node: &mut Node, env: Env, faults: &mut Vec<Fault>) {
         Value::Scalar { text, .. } => match filled(text, env) {
             Ok(filled) => *text = filled,
             Err(message) => {
-                // `pa${ss}word` may be a password by accident: only a scalar that is one reference is quoted.
+                // `pa${ss}word` may be a password by accident: only a scalar that is one reference
+                // is quoted.
                 let is_reference = text.starts_with("${") && text.find('}') == Some(text.len() - 1);
                 let hidden = node.is_secret() && !is_reference;
                 let message =

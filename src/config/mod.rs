@@ -1,4 +1,5 @@
-//! The pipeline file: YAML text -> tree -> raw keys -> one validated [`Plan`], or every fault of it at once.
+//! The pipeline file: YAML text -> tree -> raw keys -> one validated [`Plan`], or every fault of it
+//! at once.
 //! It must not know how anything runs: it opens no source, plans no SQL and reaches no broker.
 
 pub mod plan;
@@ -8,6 +9,7 @@ mod de;
 mod fault;
 mod fill;
 mod raw;
+mod reference;
 mod scalar;
 mod set;
 #[cfg(test)]
@@ -25,11 +27,19 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 /// A valid pipeline file: its plan, and where each key of it stands.
 #[derive(Debug, Clone)]
 pub struct Pipeline {
+    /// What it says, checked and defaulted. It may be changed before the launch, for example to
+    /// plug in a source of one's own.
     pub plan: Plan,
     places: fault::Places,
 }
 
 impl Pipeline {
+    /// A pipeline of a program's own text: relative paths begin at `base_dir`, `${VAR}` is looked
+    /// up in the environment, and without `name` it is called `pipeline`. Errors: every fault.
+    pub fn from_yaml(text: &str, base_dir: &Path) -> Result<Self, Faults> {
+        parse(text, "pipeline.yaml", base_dir, &[], &|name| std::env::var(name).ok())
+    }
+
     /// A fault that a later stage found, placed at `path` or at its nearest parent in the file:
     /// `pipeline.fault(&["window", "select", "temp"], "no such function: avgg")`.
     pub fn fault(&self, path: &[&str], message: impl Into<String>) -> Fault {
@@ -96,4 +106,9 @@ fn plan_of(
 /// The JSON Schema of the pipeline file, for editors.
 pub fn schema() -> serde_json::Value {
     schemars::schema_for!(raw::RawPipeline).to_value()
+}
+
+/// The reference of all keys as a Markdown page, made from [`schema`].
+pub fn reference() -> String {
+    reference::page(&schema())
 }

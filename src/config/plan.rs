@@ -1,5 +1,6 @@
 //! The validated plan: every value is checked, defaulted and in one unit; nothing here parses.
-//! It must not hold a setting of a room: every room has a spec of its own, and the plan puts them together.
+//! It must not hold a setting of a room: every room has a spec of its own, and the plan puts them
+//! together.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,27 +21,36 @@ use tickcast_stream::table::Table;
 /// A whole pipeline, ready to run.
 #[derive(Debug, Clone)]
 pub struct Plan {
+    /// Name of the pipeline, and its group's and state's unless they have their own.
     pub name: String,
+    /// Where records come from.
     pub source: SourceSpec,
     /// The wire format of Kafka messages, or of a file whose name does not tell.
     pub format: WireFormat,
-    /// An Avro schema of the input records; without one every column an expression names is a number.
+    /// An Avro schema of the input records; without one every column an expression names is a
+    /// number.
     pub schema: Option<PathBuf>,
     /// The column that names a record's series.
     pub key: String,
     /// The column that holds a record's event time.
     pub time: String,
+    /// How records become windows.
     pub window: WindowSpec,
+    /// What is forecast, and by what.
     pub forecast: ForecastSpec,
+    /// Where results go.
     pub sinks: SinkSpecs,
     /// Where state snapshots go; none: nothing survives a restart.
     pub state: Option<StateSpec>,
     /// `ExactlyOnce` only where every end can take part in one commit.
     pub delivery: Delivery,
+    /// Time between commits.
     pub commit_every: Duration,
+    /// Time between snapshots of the state.
     pub snapshot_every: Duration,
     /// Partition workers, at least 1.
     pub workers: usize,
+    /// What it serves.
     pub serve: ServeSpec,
 }
 
@@ -84,7 +94,9 @@ pub enum Delivery {
     ExactlyOnce,
 }
 
+/// What a pipeline serves.
 #[derive(Debug, Clone, Default)]
 pub struct ServeSpec {
+    /// Where its page and metrics are, if anywhere.
     pub http: Option<SocketAddr>,
 }

@@ -1,4 +1,5 @@
-//! Values of the raw file that are checked as they are read: bounded numbers, durations, ordered maps.
+//! Values of the raw file that are checked as they are read: bounded numbers, durations, ordered
+//! maps.
 //! It must not know which key they belong to.
 
 use std::borrow::Cow;

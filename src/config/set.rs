@@ -1,4 +1,5 @@
-//! `--set key.path=value`: one node of the tree replaced or added from the command line, its value read as YAML.
+//! `--set key.path=value`: one node of the tree replaced or added from the command line, its value
+//! read as YAML.
 //! It must not know which keys are valid, nor ever repeat a value: it may be a secret.
 
 use super::fault::Fault;
@@ -15,6 +16,7 @@ pub(super) fn apply(root: &mut Node, sets: &[String], faults: &mut Vec<Fault>) {
             faults.push(place.fault("not a setting", Some("write it like --set forecast.season=24".into())));
             continue;
         }
+
         let mut inner = Vec::new();
         let outcome = tree::read(value, &mut inner)
             .map_err(|_| "its value is not YAML".to_string())
@@ -36,6 +38,7 @@ fn replace(root: &mut Node, path: &str, mut value: Node) -> Result<(), String> {
             _ => (path, None),
         };
         rest = after;
+
         if matches!(&node.value, Value::Scalar { text, plain: true } if text.is_empty()) {
             node.value = Value::Map(Vec::new());
         }
@@ -44,6 +47,7 @@ fn replace(root: &mut Node, path: &str, mut value: Node) -> Result<(), String> {
             let what = if node.place.path.is_empty() { "the file" } else { &node.place.path };
             return Err(format!("{what} has no keys to set; set it as a whole"));
         };
+
         let nth = entries.iter().position(|(name, _)| name == key).unwrap_or_else(|| {
             let nothing = Value::Scalar { text: String::new(), plain: true };
             entries.push((key.to_string(), Node { place, value: nothing }));
@@ -51,6 +55,7 @@ fn replace(root: &mut Node, path: &str, mut value: Node) -> Result<(), String> {
         });
         node = &mut entries[nth].1;
     }
+
     value.move_to(Place { path: node.place.path.clone(), line: 0, column: 0 });
     *node = value;
     Ok(())

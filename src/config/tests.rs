@@ -1,16 +1,25 @@
-//! What a pipeline file does as a whole: the contract, the smallest files, every fault at once, secrets.
+//! What a pipeline file does as a whole: the contract, the smallest files, every fault at once,
+//! secrets.
 //! It must not test single layers: those have their tests beside them.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use proptest::prelude::*;
+use tickcast_connect::{
+    FileFormat, FileSinkSpec, KafkaClientSpec, KafkaTopicSpec, Process, SinkFileFormat, SinkSpec, SourceSpec,
+    StartFrom, StateSpec, WireFormat,
+};
+use tickcast_forecast::{Correction, ExpertKind, LearnerSpec, MixtureRule, Scope};
+use tickcast_model::{Activation, CellKind, Loss, LrSchedule, Optimizer, OptimizerRule};
+use tickcast_sql::Gaps;
 
 use super::plan::*;
 use super::*;
 
 mod delivery;
 mod model;
+mod reference;
 
 /// The contract's example, word for word, but for comments.
 const CONTRACT: &str = r#"name: weather
@@ -110,8 +119,10 @@ fn the_built_part_of_the_contract_becomes_a_plan() {
     assert_eq!(plan.schema, Some(PathBuf::from("/base/../schemas/observation.avsc")));
     assert_eq!(plan.serve.http, Some("127.0.0.1:8088".parse().unwrap()));
     assert_eq!(plan.delivery, Delivery::ExactlyOnce);
-    assert!(matches!(plan.state, Some(StateSpec::Kafka { topic, .. }) if topic == "weather.state"));
-    let Some(SinkSpec::Kafka { client, topic }) = plan.sinks.scores else { panic!("no scores") };
+    assert!(matches!(plan.state, Some(StateSpec::Kafka(topic)) if topic.topic == "weather.state"));
+    let Some(SinkSpec::Kafka(KafkaTopicSpec { client, topic })) = plan.sinks.scores else {
+        panic!("no scores")
+    };
     assert_eq!((client.brokers.as_str(), topic.as_str()), ("localhost:9092", "weather.scores"));
 }
 
@@ -173,7 +184,7 @@ fn the_smallest_pipeline_has_every_default() {
     assert_eq!((model.scope, model.replay, model.seed), (Scope::Shared, 2, 1));
     assert_eq!((model.stride, model.clip, model.ema, model.skip), (1, 1.0, 0.995, true));
     assert_eq!(model.optimizer, Optimizer::adam(3e-4));
-    assert!(matches!(plan.sinks.forecasts, Some(SinkSpec::Stdout)));
+    assert!(matches!(plan.sinks.forecasts, Some(SinkSpec::Stdout(_))));
     assert!(plan.sinks.scores.is_none() && plan.sinks.rejects.is_none() && plan.serve.http.is_none());
     assert!(matches!(plan.state, Some(StateSpec::Dir(dir)) if dir == Path::new("/base/state/weather")));
     assert_eq!((plan.commit_every, plan.delivery), (Duration::from_millis(100), Delivery::AtLeastOnce));
@@ -399,9 +410,9 @@ fn sinks_inherit_the_brokers_of_the_source() {
     let text = SMALLEST.replace("{topic: t}", kafka)
         + "sinks: {forecasts: stdout, scores: {kafka: {topic: s}}, rejects: {file: {path: out/}}}\n";
     let sinks = plan(&text).sinks;
-    let Some(SinkSpec::Kafka { client, .. }) = sinks.scores else { panic!("no scores") };
+    let Some(SinkSpec::Kafka(KafkaTopicSpec { client, .. })) = sinks.scores else { panic!("no scores") };
     assert_eq!((client.brokers.as_str(), client.properties.len()), ("b:1", 1));
-    let Some(SinkSpec::File { dir, format }) = sinks.rejects else { panic!("no rejects") };
+    let Some(SinkSpec::File(FileSinkSpec { dir, format })) = sinks.rejects else { panic!("no rejects") };
     assert_eq!((dir.as_path(), format), (Path::new("/base/out/"), SinkFileFormat::Ndjson));
     let looped = smallest_and("sinks: {scores: {kafka: {topic: t, group: g}}}");
     assert_eq!(
@@ -474,7 +485,7 @@ fn the_schema_describes_the_keys_with_their_words_and_bounds() {
     assert!(words.contains("day_of_week"), "{words}");
     assert_eq!(of("/$defs/RawSchedule/anyOf/0/const"), "constant");
     let description = |pointer: &str| of(&format!("{pointer}/description")).as_str().unwrap();
-    assert!(description("/properties/state").contains("<name>.state"));
+    assert!(description("/properties/state").contains("`NAME.state`"));
     assert!(description("/properties/delivery").contains("exactly_once where all ends can"));
     assert!(!of("/$defs/RawState").to_string().contains("Not yet built"));
     assert!(!of("/$defs/Delivery").to_string().contains("Not yet built"));

@@ -56,6 +56,7 @@ impl Node {
         self.place.path.split('.').any(|key| key.starts_with("properties"))
     }
 
+    /// Where every key below stands in this file.
     pub fn places(&self, file: &str) -> Places {
         let mut places = Places { file: file.to_string(), ..Places::default() };
         self.visit(&mut |node| {
@@ -128,12 +129,14 @@ impl<'a> Reader<'a> {
                     return Err(Place::new(String::new(), span.start).fault("a second YAML document", None));
                 }
                 event => {
-                    // Keys missing at the top are missed at the very beginning, not after the comments.
+                    // Keys missing at the top are missed at the very beginning, not after the
+                    // comments.
                     let place = Place { path: String::new(), line: 1, column: 1 };
                     root = Some(self.node(event, place, 0)?);
                 }
             }
         }
+
         let nothing = Value::Scalar { text: String::new(), plain: true };
         let top = Place { path: String::new(), line: 1, column: 1 };
         Ok(root.unwrap_or(Node { place: top, value: nothing }))
@@ -144,6 +147,7 @@ impl<'a> Reader<'a> {
         if depth > DEPTH_MAX || self.nodes > NODES_MAX {
             return Err(place.fault("too deep or too large for a pipeline file", None));
         }
+
         let (value, anchor) = match event {
             Event::Alias(id) => return self.alias(id, place),
             Event::Scalar(text, style, anchor, tag) => {
@@ -163,6 +167,7 @@ impl<'a> Reader<'a> {
             }
             _ => return Err(place.fault("not YAML", None)),
         };
+
         let node = Node { place, value };
         if anchor > 0 {
             self.anchors.insert(anchor, node.clone());
@@ -189,12 +194,14 @@ impl<'a> Reader<'a> {
             if event == Event::MappingEnd {
                 return Ok(entries);
             }
+
             let Event::Scalar(key, ..) = event else {
                 return Err(Place::new(path.to_string(), span.start).fault("a key must be one word", None));
             };
             let place = Place::new(key_path(path, &key), span.start);
             let (event, _) = self.next()?;
             let value = self.node(event, place, depth + 1)?;
+
             match entries.iter().find(|(earlier, _)| *earlier == key) {
                 Some((_, earlier)) => {
                     let message = format!("written twice, first in line {}", earlier.place.line);

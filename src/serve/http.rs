@@ -40,23 +40,20 @@ struct Shown {
 }
 
 impl HttpServer {
-    /// Serves at `addr` (port 0: any free one) under the pipeline's name. Errors: `Io`, when the address cannot be had.
+    /// Serves at `addr` (port 0: any free one) under the pipeline's name. Errors: `Io`, when the
+    /// address cannot be had.
     pub fn start(
         addr: SocketAddr,
         metrics: Arc<Metrics>,
         health: Arc<Health>,
         pipeline: &str,
     ) -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("http")
-            .enable_all()
-            .build()
-            .or_fail(Kind::Io, || "cannot start the HTTP server's thread")?;
+        let runtime = one_thread().or_fail(Kind::Io, || "cannot start the HTTP server's thread")?;
         let listener = runtime
             .block_on(tokio::net::TcpListener::bind(addr))
             .map_err(|cause| Error::new(Kind::Io, format!("cannot serve HTTP at {addr}")).because(cause))?;
         let local_addr = listener.local_addr().or_fail(Kind::Io, || format!("no address for {addr}"))?;
+
         let shown = Shown { pipeline: pipeline.into(), metrics, health };
         let (stop, asked) = oneshot::channel();
         let (done, stopped) = mpsc::channel();
@@ -64,6 +61,7 @@ impl HttpServer {
             // A dropped sender ends the server too.
             let _ = asked.await;
         });
+
         runtime.spawn(async move {
             if let Err(cause) = serving.into_future().await {
                 tracing::error!(%cause, "the HTTP server ended");
@@ -79,13 +77,19 @@ impl HttpServer {
         self.local_addr
     }
 
-    /// Takes no more requests and ends when those under way are answered, after two seconds at the latest.
+    /// Takes no more requests and ends when those under way are answered, after two seconds at the
+    /// latest.
     pub fn stop(self) {
         // A server that has ended already, or does not end in time, goes with its runtime.
         let _ = self.stop.send(());
         let _ = self.stopped.recv_timeout(GRACE);
         self.runtime.shutdown_background();
     }
+}
+
+fn one_thread() -> std::io::Result<Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(1).thread_name("http").enable_all().build()
 }
 
 fn router(shown: Shown) -> Router {

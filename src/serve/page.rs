@@ -1,5 +1,6 @@
 //! The page at `/`: what runs, whether it is ready, how good it is, where the rest is.
-//! It must not need anything from elsewhere: no script, font or image; a browser without a network shows it.
+//! It must not need anything from elsewhere: no script, font or image; a browser without a network
+//! shows it.
 
 use tickcast_stream::telemetry::{Readiness, Scoreboard};
 
@@ -32,6 +33,7 @@ fn table(scores: &Scoreboard) -> String {
     if scores.horizons.is_empty() {
         return "<p>No forecast has met its truth yet.</p>".to_owned();
     }
+
     let line = |tag: &str, cells: Vec<String>| {
         let cells: String = cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escaped(cell))).collect();
         format!("<tr>{cells}</tr>\n")
@@ -51,7 +53,10 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scoreboard::tests::scores;
+    use std::collections::BTreeMap;
+
+    use tickcast_stream::telemetry::HorizonScore;
+
     use super::*;
 
     #[test]
@@ -64,8 +69,10 @@ mod tests {
 
     #[test]
     fn scores_are_shown_and_nothing_is_fetched() {
-        let mut board = Scoreboard::default();
-        board.add(&scores(&[(6, 10.0, 9.0, 8.0, Some(true))]));
+        let mut score = HorizonScore::default();
+        score.published.add(1.0);
+        score.naive.add(2.0);
+        let board = Scoreboard { horizons: BTreeMap::from([(6, score)]) };
         let page = page("weather", &Readiness::Ready, &board);
         assert!(page.contains("<td>6</td><td>1</td><td>1.000</td><td>2.000</td><td>50.0%</td>"), "{page}");
         assert!(!page.contains("http:") && !page.contains("https:") && !page.contains("src="), "{page}");

@@ -4,20 +4,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use tickcast_model::{EpochReport, TrainedNetwork, TrainingEnd, TrainingProgress};
 
-/// A bar for the reading of the history.
-pub fn reading() -> ProgressBar {
-    styled(ProgressBar::no_length(), "{spinner} {prefix}{pos} records read  {per_sec}")
-}
-
-fn styled(bar: ProgressBar, template: &str) -> ProgressBar {
-    match ProgressStyle::with_template(template) {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
-}
+use crate::cli::progress::styled;
 
 /// Shows how far training is: a bar, or a log line an epoch where no terminal shows bars.
 pub struct Bar {
@@ -27,12 +17,14 @@ pub struct Bar {
 }
 
 impl Bar {
+    /// A bar for at most so many epochs.
     pub fn new(epochs: usize) -> Self {
         let bar = ProgressBar::new(epochs as u64);
         let bar = styled(bar, "{bar:30} epoch {pos}/{len}  {elapsed}  {wide_msg}");
         Bar { bar, best: f64::INFINITY, losses: String::new() }
     }
 
+    /// Takes in the newest progress.
     pub fn show(&mut self, progress: &TrainingProgress<'_>) {
         match progress {
             TrainingProgress::Updates { done, of } => {
@@ -52,6 +44,7 @@ impl Bar {
         }
     }
 
+    /// Takes the bar away.
     pub fn finish(self) {
         self.bar.finish_and_clear();
     }
@@ -63,6 +56,7 @@ pub fn table(trained: &TrainedNetwork, took: Duration, file: &Path) -> String {
     for epoch in &trained.history {
         text.push_str(&line(epoch, epoch.number == trained.best));
     }
+
     let best = &trained.history[trained.best];
     let epochs = trained.history.len() - 1;
     let why = match trained.ended {
@@ -70,6 +64,7 @@ pub fn table(trained: &TrainedNetwork, took: Duration, file: &Path) -> String {
         TrainingEnd::Epochs => "all epochs are done".to_owned(),
         TrainingEnd::Stopped => "stopped by a signal".to_owned(),
     };
+
     let gain = 100.0 * (1.0 - best.held_out / trained.naive);
     text.push_str(&format!(
         "{why} ({epochs} epochs, {:.1} s); best epoch {}: held-out loss {:.4}, naive's {:.4} ({gain:.1} % less); weights in {}",
@@ -79,6 +74,7 @@ pub fn table(trained: &TrainedNetwork, took: Duration, file: &Path) -> String {
         trained.naive,
         file.display()
     ));
+
     if trained.skipped > 0 {
         text.push_str(&format!("\n{} steps were not finite and were not taken", trained.skipped));
     }
@@ -104,7 +100,7 @@ mod tests {
     fn the_best_epoch_is_marked_and_compared_with_naive() {
         let epoch = |number, train, held_out| EpochReport { number, train, held_out, best: true, lr: 1e-3 };
         let spec = NetworkSpec {
-            cell: tickcast_model::Cell::Rnn,
+            cell: tickcast_model::CellKind::Rnn,
             activation: tickcast_model::Activation::Tanh,
             inputs: 1,
             hidden: 1,

@@ -1,4 +1,5 @@
-//! Checks `state` and `delivery`: where what was learned is kept, and which ends can take part in one commit.
+//! Checks `state` and `delivery`: where what was learned is kept, and which ends can take part in
+//! one commit.
 //! It must not know how a commit is made.
 
 use tickcast_connect::{Home, KafkaTopicSpec, SinkSpecs, SourceSpec, StateSpec};
@@ -37,7 +38,8 @@ impl Checker<'_> {
         kafka.or(raw.dir.map(|dir| StateSpec::Dir(self.file_path(&dir))))
     }
 
-    /// Only what comes from Kafka is worth a state that nobody asked for: a file is read again from its beginning.
+    /// Only what comes from Kafka is worth a state that nobody asked for: a file is read again from
+    /// its beginning.
     fn default_state(
         &mut self,
         name: &str,
@@ -67,52 +69,60 @@ impl Checker<'_> {
         StateSpec::Kafka(KafkaTopicSpec { client, topic })
     }
 
-    /// Every end that keeps the pipeline from committing all of them as one; an end with a fault is not judged.
+    /// Every end that keeps the pipeline from committing all of them as one; an end with a fault is
+    /// not judged.
     fn misfits(&self, ends: &Endpoints) -> Vec<Fault> {
         if self.is_faulty("source") {
             return Vec::new();
         }
+
+        let (_, home) = ends.home();
         let mut misfits = Vec::new();
-        let mut say = |path: &str, message: String, help: String| {
-            let help = format!("{help}, or delivery: at_least_once");
-            misfits.push(self.places.fault(path, message, Some(help)));
-        };
-        let (owner, home) = ends.home();
         if !ends.source.traits().is_replayable {
             let message = "standard input cannot take part in exactly_once: it cannot be read again";
-            say("source.file.path", message.into(), "save it in a file first".into());
+            misfits.push(self.misfit("source.file.path", message.into(), "save it in a file first"));
         } else if ends.state.is_none() && !ends.is_from_kafka() && !self.is_faulty("state") {
             let help = format!("add {}", ends.example("state", home));
-            say("delivery", "exactly_once needs a state to go on from".into(), help);
+            misfits.push(self.misfit("delivery", "exactly_once needs a state to go on from".into(), &help));
         }
-        for (path, own) in ends.written() {
-            if own == Some(home) || self.is_faulty(&path) {
-                continue;
-            }
-            let key = path.rsplit('.').next().unwrap_or(&path);
-            let help = format!("write {}", ends.example(key, home));
-            match (own, home) {
-                (None, _) => {
-                    let is_default = !self.places.positions.contains_key(&path);
-                    let what = if is_default { "standard output, the default," } else { "standard output" };
-                    say(&path, format!("{what} cannot take part in exactly_once"), help);
-                }
-                (Some(Home::Cluster(own)), Home::Cluster(brokers)) => {
-                    let message = format!(
-                        "\"{own}\" cannot take part in exactly_once with \"{brokers}\" of {owner}: a commit is \
-                         within one cluster"
-                    );
-                    say(&format!("{path}.kafka.brokers"), message, format!("write brokers: \"{brokers}\""));
-                }
-                (Some(own), _) => {
-                    let (own, other) = (own.word(), home.word());
-                    let message =
-                        format!("a {own} cannot take part in exactly_once beside the {other} of {owner}");
-                    say(&path, message, help);
-                }
-            }
-        }
+
+        let written = ends.written().into_iter();
+        let strangers = written.filter(|(path, own)| *own != Some(home) && !self.is_faulty(path));
+        misfits.extend(strangers.map(|(path, own)| self.stranger(ends, &path, own)));
         misfits
+    }
+
+    /// What is wrong with an end that is at home elsewhere, or nowhere.
+    fn stranger(&self, ends: &Endpoints, path: &str, own: Option<Home>) -> Fault {
+        let (owner, home) = ends.home();
+        let key = path.rsplit('.').next().unwrap_or(path);
+        let help = format!("write {}", ends.example(key, home));
+
+        match (own, home) {
+            (None, _) => {
+                let is_default = !self.places.positions.contains_key(path);
+                let what = if is_default { "standard output, the default," } else { "standard output" };
+                self.misfit(path, format!("{what} cannot take part in exactly_once"), &help)
+            }
+            (Some(Home::Cluster(own)), Home::Cluster(brokers)) => {
+                let message = format!(
+                    "\"{own}\" cannot take part in exactly_once with \"{brokers}\" of {owner}: a commit is \
+                     within one cluster"
+                );
+                let path = format!("{path}.kafka.brokers");
+                self.misfit(&path, message, &format!("write brokers: \"{brokers}\""))
+            }
+            (Some(own), _) => {
+                let (own, other) = (own.word(), home.word());
+                let message =
+                    format!("a {own} cannot take part in exactly_once beside the {other} of {owner}");
+                self.misfit(path, message, &help)
+            }
+        }
+    }
+
+    fn misfit(&self, path: &str, message: String, help: &str) -> Fault {
+        self.places.fault(path, message, Some(format!("{help}, or delivery: at_least_once")))
     }
 }
 
@@ -129,14 +139,16 @@ impl<'a> Endpoints<'a> {
         self.source.client().is_some()
     }
 
-    /// The path and the home of every end that is written, the state last; standard output has no home.
+    /// The path and the home of every end that is written, the state last; standard output has no
+    /// home.
     fn written(&self) -> Vec<(String, Option<Home<'a>>)> {
         let sinks = self.sinks.all().map(|(stream, sink)| (format!("sinks.{}", stream.name()), sink.home()));
         let state = self.state.map(StateSpec::home);
         sinks.chain(state.map(|home| ("state".to_string(), Some(home)))).collect()
     }
 
-    /// Where the ends should meet, and whose home that is: the state's, unless the state is alone there.
+    /// Where the ends should meet, and whose home that is: the state's, unless the state is alone
+    /// there.
     fn home(&self) -> (String, Home<'a>) {
         let homes: Vec<_> =
             self.written().into_iter().filter_map(|(path, home)| Some((path, home?))).collect();

@@ -1,7 +1,8 @@
-//! Checks the `forecast` block: target and features among the selected columns, horizons, levels, experts.
+//! Checks the `forecast` block: target and features among the selected columns, horizons, levels,
+//! experts.
 //! It must not know how any of them is computed.
 
-use tickcast_forecast::{Calendar, Correction, ExpertKind, ForecastSpec, MixtureRule, level_label, week_of};
+use tickcast_forecast::{ExpertKind, ForecastSpec, level_label, week_of};
 use tickcast_model::Loss;
 use tickcast_sql::WindowSpec;
 
@@ -13,38 +14,35 @@ const HORIZONS_MAX: usize = 64;
 const LEVELS_MAX: usize = 16;
 
 impl Checker<'_> {
+    /// What is forecast from rows of these windows.
     pub fn forecast(&mut self, raw: Option<RawForecast>, window: &WindowSpec) -> ForecastSpec {
         let is_given = raw.is_some();
         let raw = self.required(raw, "forecast", "write it like forecast: { target: temp }");
         let columns: Vec<&str> = window.select.iter().map(|(column, _)| column.as_str()).collect();
-        let target = if is_given {
-            self.required_text(raw.target, "forecast.target", "the column to forecast")
-        } else {
-            String::new()
-        };
-        if !target.is_empty() {
-            self.selected("forecast.target", &target, &columns);
-        }
+        let target = if is_given { self.target(raw.target, &columns) } else { String::new() };
+
+        let default = ForecastSpec::new(target.clone());
         if let Some(calendar) = &raw.calendar {
             self.distinct("forecast.calendar", calendar);
         }
         let horizons = raw.horizons.map(|horizons| horizons.iter().map(|h| h.0 as u32).collect());
-        let horizons = self.horizons(horizons);
-        let levels = self.levels(raw.levels);
+        let horizons = self.horizons(horizons.unwrap_or(default.horizons));
+        let levels = self.levels(raw.levels.unwrap_or(default.levels));
         let horizon_max = horizons.last().copied().unwrap_or(1);
-        let direction = raw.direction.unwrap_or(false);
+        let direction = raw.direction.unwrap_or(default.direction);
         let mut model = self.model(raw.model.unwrap_or_default(), horizon_max, &levels);
         if direction {
             model.loss = Loss::Directed { point: Box::new(model.loss) };
         }
+
         let season = raw.season.map(|season| season.0 as u32);
         let calendar = raw.calendar.unwrap_or_default();
         ForecastSpec {
             features: self.features(raw.features, &target, &columns),
             model,
             experts: self.experts(raw.experts, raw.season.is_some(), direction),
-            mixture: raw.mixture.unwrap_or(MixtureRule::Boa),
-            correction: raw.correction.unwrap_or(Correction::PTracker),
+            mixture: raw.mixture.unwrap_or(default.mixture),
+            correction: raw.correction.unwrap_or(default.correction),
             direction,
             week: week_of(&calendar, window.size_us).filter(|&week| season != Some(week)),
             season,
@@ -53,6 +51,14 @@ impl Checker<'_> {
             horizons,
             levels,
         }
+    }
+
+    fn target(&mut self, raw: Option<String>, columns: &[&str]) -> String {
+        let target = self.required_text(raw, "forecast.target", "the column to forecast");
+        if !target.is_empty() {
+            self.selected("forecast.target", &target, columns);
+        }
+        target
     }
 
     fn selected(&mut self, path: &str, column: &str, columns: &[&str]) {
@@ -82,9 +88,8 @@ impl Checker<'_> {
         std::iter::once(target.to_string()).chain(others).collect()
     }
 
-    fn horizons(&mut self, raw: Option<Vec<u32>>) -> Vec<u32> {
+    fn horizons(&mut self, mut horizons: Vec<u32>) -> Vec<u32> {
         let path = "forecast.horizons";
-        let mut horizons = raw.unwrap_or_else(|| vec![1]);
         self.not_empty(path, &horizons);
         self.not_longer(path, &horizons, HORIZONS_MAX);
         self.distinct(path, &horizons);
@@ -92,9 +97,8 @@ impl Checker<'_> {
         horizons
     }
 
-    fn levels(&mut self, raw: Option<Vec<f64>>) -> Vec<f64> {
+    fn levels(&mut self, mut levels: Vec<f64>) -> Vec<f64> {
         let path = "forecast.levels";
-        let mut levels = raw.unwrap_or_else(|| vec![0.9]);
         self.not_empty(path, &levels);
         self.not_longer(path, &levels, LEVELS_MAX);
         for (nth, level) in levels.iter().enumerate() {
@@ -116,15 +120,18 @@ impl Checker<'_> {
         direction: bool,
     ) -> Vec<ExpertKind> {
         let path = "forecast.experts";
+
         let Some(experts) = raw else { return ExpertKind::ALL.to_vec() };
         self.not_empty(path, &experts);
         self.distinct(path, &experts);
+
         if let Some(nth) =
             experts.iter().position(|expert| *expert == ExpertKind::SeasonalNaive && !has_season)
         {
             let path = self.element(path, nth);
             self.fault_with_help(&path, "seasonal_naive needs a season", "write forecast.season, in windows");
         }
+
         if direction && !experts.contains(&ExpertKind::Rnn) {
             self.fault_with_help("forecast.direction", "it is the network's", "add rnn to forecast.experts");
         }

@@ -1,5 +1,7 @@
-//! Checks how a Kafka cluster is reached: brokers, topic names, librdkafka properties and their secret files.
-//! It must not know which properties librdkafka has; only which are secrets, and which tickcast sets itself.
+//! Checks how a Kafka cluster is reached: brokers, topic names, librdkafka properties and their
+//! secret files.
+//! It must not know which properties librdkafka has; only which are secrets, and which tickcast
+//! sets itself.
 
 use std::fs::File;
 use std::io::Read;
@@ -28,8 +30,8 @@ const OURS: [(&str, &str); 11] = [
     ("isolation.level", "tickcast reads what is committed"),
 ];
 
-/// Properties of a source that mean nothing to a client that writes: librdkafka's consumer-only ones. A name that ends
-/// with a dot stands for all that begin with it.
+/// Properties of a source that mean nothing to a client that writes: librdkafka's consumer-only
+/// ones. A name that ends with a dot stands for all that begin with it.
 const CONSUMER_ONLY: [&str; 10] = [
     "group.",
     "fetch.",
@@ -44,7 +46,8 @@ const CONSUMER_ONLY: [&str; 10] = [
 ];
 
 impl Checker<'_> {
-    /// A topic that `what` at `path` writes, and how it is reached: where the file does not say, as the source is.
+    /// A topic that `what` at `path` writes, and how it is reached: where the file does not say, as
+    /// the source is.
     pub fn topic_written(
         &mut self,
         raw: RawKafka,
@@ -58,16 +61,15 @@ impl Checker<'_> {
                 self.fault(&format!("{path}.{key}"), format!("belongs to a source, not to {what}"));
             }
         }
-        let inherited = inherited(source);
+
         let topic_path = format!("{path}.topic");
         let topic = self.topic(raw.topic, &topic_path);
-        let client = KafkaClientSpec {
-            brokers: raw.brokers.unwrap_or(inherited.brokers),
-            properties: match raw.properties {
-                Some(properties) => self.properties(properties.0, &format!("{path}.properties")),
-                None => inherited.properties,
-            },
-        };
+        let mut client = inherited(source);
+        client.brokers = raw.brokers.unwrap_or(client.brokers);
+        if let Some(properties) = raw.properties {
+            client.properties = self.properties(properties.0, &format!("{path}.properties"));
+        }
+
         if let SourceSpec::Kafka(kafka) = source
             && kafka.topic == topic
             && kafka.client.brokers == client.brokers
@@ -91,6 +93,7 @@ impl Checker<'_> {
     /// `<property>_file` becomes `<property>` with the file's text. No fault shows a value.
     pub fn properties(&mut self, raw: Vec<(String, String)>, path: &str) -> Vec<(String, String)> {
         let names: Vec<String> = raw.iter().map(|(name, _)| name.clone()).collect();
+
         let mut properties = Vec::new();
         for (name, value) in raw {
             let here = format!("{path}.{name}");
@@ -98,6 +101,7 @@ impl Checker<'_> {
             if let Some((_, help)) = OURS.iter().find(|(ours, _)| *ours == property) {
                 self.fault_with_help(&here, "not a property to set", help);
             }
+
             if property == name {
                 properties.push((name, value));
                 continue;

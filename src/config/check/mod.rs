@@ -1,5 +1,7 @@
-//! From the raw file to the plan: defaults, ranges, what belongs together, and what is not yet built.
-//! It must not know YAML. It goes on past every fault, so that all are found; a plan made past one is thrown away.
+//! From the raw file to the plan: defaults, ranges, what belongs together, and what is not yet
+//! built.
+//! It must not know YAML. It goes on past every fault, so that all are found; a plan made past one
+//! is thrown away.
 
 mod delivery;
 mod forecast;
@@ -130,16 +132,8 @@ impl Checker<'_> {
         let is_generated = raw.source.as_ref().is_some_and(|source| source.generate.is_some())
             || ["source", "source.generate"].iter().any(|path| self.broken.contains(*path));
         let (source, format, schema) = self.source(raw.source, &name);
-        let or_generated = |column: Option<String>, default: &str| {
-            column.or_else(|| is_generated.then(|| default.to_string()))
-        };
-        let key = or_generated(raw.key, "series");
-        let key = self.required_text(key, "key", "the column that names a record's series");
-        let time = or_generated(raw.time, "time");
-        let time = self.required_text(time, "time", "the column that holds a record's time");
-        if key == time && !key.is_empty() {
-            self.fault("time", format!("{} is the key already", quoted(&time)));
-        }
+        let (key, time) = self.key_and_time(raw.key, raw.time, is_generated);
+
         let target = raw.forecast.as_ref().and_then(|forecast| forecast.target.clone());
         let window = self.window(raw.window, target.as_deref());
         let forecast = self.forecast(raw.forecast, &window);
@@ -147,6 +141,7 @@ impl Checker<'_> {
         let (state, delivery) = self.state_and_delivery(raw.state, raw.delivery, &name, &source, &sinks);
         let serve = self.serve(raw.serve);
         let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+
         Plan {
             name,
             source,
@@ -164,6 +159,27 @@ impl Checker<'_> {
             workers: raw.workers.map_or_else(cores, |workers| workers.0 as usize),
             serve,
         }
+    }
+
+    /// The columns of a record's series and time; a generator's have names of their own.
+    fn key_and_time(
+        &mut self,
+        key: Option<String>,
+        time: Option<String>,
+        is_generated: bool,
+    ) -> (String, String) {
+        let or_generated = |column: Option<String>, default: &str| {
+            column.or_else(|| is_generated.then(|| default.to_string()))
+        };
+        let key = or_generated(key, "series");
+        let key = self.required_text(key, "key", "the column that names a record's series");
+        let time = or_generated(time, "time");
+        let time = self.required_text(time, "time", "the column that holds a record's time");
+
+        if key == time && !key.is_empty() {
+            self.fault("time", format!("{} is the key already", quoted(&time)));
+        }
+        (key, time)
     }
 
     /// The name becomes a consumer group, and a directory or a topic.

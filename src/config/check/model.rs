@@ -1,70 +1,70 @@
-//! Checks the `forecast.model` block: which settings belong together, and that every label finds a window to be learned in.
+//! Checks the `forecast.model` block: which settings belong together, and that every label finds a
+//! window to be learned in.
 //! It must not know how a network learns.
 
-use tickcast_forecast::{LearnerSpec, Scope};
-use tickcast_model::{Activation, CellKind, Loss, LrSchedule, Optimizer, OptimizerRule};
-use tickcast_model::{BETAS, HUBER_DELTA};
+use tickcast_forecast::{BPTT_MARGIN, LearnerSpec};
+use tickcast_model::{Activation, BETAS, CellKind, HUBER_DELTA, Loss, LrSchedule, Optimizer, OptimizerRule};
 
 use super::Checker;
 use crate::config::raw::{RawLoss, RawModel, RawOptimizer, RawSchedule};
 
 const BPTT_MAX: u32 = 4096;
-/// Steps of truncated backpropagation beyond the longest horizon, so that a label that arrives now has a past.
-const BPTT_MARGIN: u32 = 8;
+const OPTIMIZER: &str = "forecast.model.optimizer";
 
-/// Adam's learning rate, and that of the others whose steps are about as long as their rate.
-const LR: f64 = 3e-4;
+// Defaults of what stands in a block that is not there by default; all others are the spec's.
 const SGD_LR: f64 = 1e-3;
 const MOMENTUM: f64 = 0.9;
 const WEIGHT_DECAY: f64 = 0.01;
 const ALPHA: f64 = 0.99;
 const COSINE_FLOOR: f64 = 0.1;
-const CLIP: f64 = 1.0;
-const EMA: f64 = 0.995;
 
 impl Checker<'_> {
     /// `horizon_max` is the longest horizon, `levels` those of the intervals.
     pub fn model(&mut self, raw: RawModel, horizon_max: u32, levels: &[f64]) -> LearnerSpec {
-        let cell = raw.cell.unwrap_or(CellKind::Gru);
-        let activation = raw.activation.unwrap_or(Activation::Tanh);
+        let default = LearnerSpec::default();
+        let cell = raw.cell.unwrap_or(default.cell);
+        let stride = raw.stride.map_or(default.stride, |stride| stride.0 as usize);
+
+        LearnerSpec {
+            cell,
+            hidden: raw.hidden.map_or(default.hidden, |hidden| hidden.0 as usize),
+            layers: raw.layers.map_or(default.layers, |layers| layers.0 as usize),
+            activation: self.activation(raw.activation.unwrap_or(default.activation), cell),
+            skip: raw.skip.unwrap_or(default.skip),
+            bptt: self.bptt(raw.bptt.map(|bptt| bptt.0 as u32), stride as u32, horizon_max) as usize,
+            stride,
+            replay: raw.replay.map_or(default.replay, |replay| replay.0 as usize),
+            loss: raw.loss.map_or(default.loss, |loss| loss_of(loss, levels)),
+            optimizer: raw.optimizer.map_or(default.optimizer, |optimizer| self.optimizer(optimizer)),
+            clip: raw.clip.map_or(default.clip, |clip| self.clip(clip)),
+            ema: raw.ema.map_or(default.ema, |ema| self.below_one("forecast.model.ema", ema) as f32),
+            scope: raw.scope.unwrap_or(default.scope),
+            seed: raw.seed.map_or(default.seed, |seed| seed.0 as u64),
+        }
+    }
+
+    fn activation(&mut self, activation: Activation, cell: CellKind) -> Activation {
         if cell != CellKind::Rnn && activation != Activation::Tanh {
             let message = "only the rnn cell has a choice, lstm and gru have theirs by definition";
             self.fault_with_help("forecast.model.activation", message, "drop it, or write cell: rnn");
         }
-        let stride = raw.stride.map_or(1, |stride| stride.0 as u32);
-        let clip = raw.clip.unwrap_or(CLIP);
+        activation
+    }
+
+    fn clip(&mut self, clip: f64) -> f32 {
         if !(clip > 0.0 && clip.is_finite()) {
             let message = format!("{clip} is not above 0");
             self.fault_with_help("forecast.model.clip", message, "write it like 1.0");
         }
-        LearnerSpec {
-            cell,
-            hidden: raw.hidden.map_or(32, |hidden| hidden.0 as usize),
-            layers: raw.layers.map_or(1, |layers| layers.0 as usize),
-            activation,
-            skip: raw.skip.unwrap_or(true),
-            bptt: self.bptt(raw.bptt.map(|bptt| bptt.0 as u32), stride, horizon_max) as usize,
-            stride: stride as usize,
-            replay: raw.replay.map_or(2, |replay| replay.0 as usize),
-            loss: match raw.loss.unwrap_or(RawLoss::Huber) {
-                RawLoss::Mse => Loss::Mse,
-                RawLoss::Huber => Loss::Huber { delta: HUBER_DELTA },
-                RawLoss::Pinball => Loss::Pinball { levels: quantiles(levels) },
-                RawLoss::GaussianNll => Loss::GaussianNll,
-            },
-            optimizer: self.optimizer(raw.optimizer),
-            clip: clip as f32,
-            ema: self.below_one("forecast.model.ema", raw.ema.unwrap_or(EMA)) as f32,
-            scope: raw.scope.unwrap_or(Scope::Shared),
-            seed: raw.seed.map_or(1, |seed| seed.0 as u64),
-        }
+        clip as f32
     }
 
     fn bptt(&mut self, raw: Option<u32>, stride: u32, horizon_max: u32) -> u32 {
-        let with_past = horizon_max + BPTT_MARGIN;
-        // A label waits up to stride - 1 windows for its update: its origin must still be in the window then.
+        let with_past = horizon_max + BPTT_MARGIN as u32;
         let with_wait = horizon_max + stride;
-        let bptt = raw.unwrap_or(with_past.max(with_wait).max(32));
+        let default = LearnerSpec::default_bptt(horizon_max as usize, stride as usize) as u32;
+        let bptt = raw.unwrap_or(default);
+
         if bptt < with_past {
             let message =
                 format!("{bptt} is too small, at least the longest horizon + {BPTT_MARGIN} = {with_past}");
@@ -86,19 +86,10 @@ impl Checker<'_> {
         bptt
     }
 
-    fn optimizer(&mut self, raw: Option<RawOptimizer>) -> Optimizer {
-        let path = "forecast.model.optimizer";
-        if let Some(raw) = &raw {
-            let keys = [
-                ("sgd", raw.sgd.is_some()),
-                ("adam", raw.adam.is_some()),
-                ("adamw", raw.adamw.is_some()),
-                ("rmsprop", raw.rmsprop.is_some()),
-            ];
-            self.exactly_one_key(path, &keys);
-        }
-        let raw = raw.unwrap_or_default();
-        let at = |key: &str| format!("{path}.{key}");
+    fn optimizer(&mut self, raw: RawOptimizer) -> Optimizer {
+        self.one_optimizer(&raw);
+        let at = |key: &str| format!("{OPTIMIZER}.{key}");
+
         if let Some(sgd) = raw.sgd {
             let momentum = sgd.momentum.unwrap_or(MOMENTUM);
             let rule = OptimizerRule::Sgd { momentum: self.below_one(&at("sgd.momentum"), momentum) };
@@ -108,15 +99,31 @@ impl Checker<'_> {
             let weight_decay = adamw.weight_decay.unwrap_or(WEIGHT_DECAY);
             let weight_decay = self.below_one(&at("adamw.weight_decay"), weight_decay);
             let rule = OptimizerRule::AdamW { betas: BETAS, weight_decay };
-            return self.at_rate(&at("adamw"), rule, adamw.lr.unwrap_or(LR), adamw.schedule);
+            return self.at_rate(&at("adamw"), rule, adamw.lr.unwrap_or(LearnerSpec::LR), adamw.schedule);
         }
         if let Some(rmsprop) = raw.rmsprop {
             let alpha = rmsprop.alpha.unwrap_or(ALPHA);
             let rule = OptimizerRule::RmsProp { alpha: self.below_one(&at("rmsprop.alpha"), alpha) };
-            return self.at_rate(&at("rmsprop"), rule, rmsprop.lr.unwrap_or(LR), rmsprop.schedule);
+            return self.at_rate(
+                &at("rmsprop"),
+                rule,
+                rmsprop.lr.unwrap_or(LearnerSpec::LR),
+                rmsprop.schedule,
+            );
         }
         let adam = raw.adam.unwrap_or_default();
-        self.at_rate(&at("adam"), OptimizerRule::Adam { betas: BETAS }, adam.lr.unwrap_or(LR), adam.schedule)
+        let rule = OptimizerRule::Adam { betas: BETAS };
+        self.at_rate(&at("adam"), rule, adam.lr.unwrap_or(LearnerSpec::LR), adam.schedule)
+    }
+
+    fn one_optimizer(&mut self, raw: &RawOptimizer) {
+        let keys = [
+            ("sgd", raw.sgd.is_some()),
+            ("adam", raw.adam.is_some()),
+            ("adamw", raw.adamw.is_some()),
+            ("rmsprop", raw.rmsprop.is_some()),
+        ];
+        self.exactly_one_key(OPTIMIZER, &keys);
     }
 
     fn at_rate(
@@ -139,10 +146,12 @@ impl Checker<'_> {
         if let Some(warm_up) = raw.warm_up {
             return LrSchedule::WarmUp { updates: warm_up.0 as u64 };
         }
+
         let Some(cosine) = raw.cosine else { return LrSchedule::Constant };
         let path = format!("{path}.cosine");
         let updates_path = format!("{path}.updates");
         let warm_up = cosine.warm_up.map_or(0, |warm_up| warm_up.0 as u64);
+
         let is_given = cosine.updates.is_some();
         let help = "after how many updates the rate is at its floor";
         let updates = self.required(cosine.updates.map(|updates| updates.0 as u64), &updates_path, help);
@@ -150,6 +159,7 @@ impl Checker<'_> {
             let message = format!("{updates} leaves nothing after the warm_up of {warm_up} updates");
             self.fault(&updates_path, message);
         }
+
         let floor = cosine.floor.unwrap_or(COSINE_FLOOR);
         if !(0.0..=1.0).contains(&floor) {
             let message = format!("{floor} is not from 0 to 1");
@@ -158,7 +168,8 @@ impl Checker<'_> {
         LrSchedule::Cosine { warm_up, updates, floor }
     }
 
-    /// As `exactly_one`, of a block that can have no other keys: one that could not be read was meant as one of these.
+    /// As `exactly_one`, of a block that can have no other keys: one that could not be read was
+    /// meant as one of these.
     fn exactly_one_key(&mut self, parent: &str, keys: &[(&str, bool)]) {
         let is_given = keys.iter().any(|(_, given)| *given);
         if is_given || !self.has_broken_below(&format!("{parent}.")) {
@@ -173,6 +184,15 @@ impl Checker<'_> {
             self.fault_with_help(path, message, "write it like 0.9");
         }
         value
+    }
+}
+
+fn loss_of(loss: RawLoss, levels: &[f64]) -> Loss {
+    match loss {
+        RawLoss::Mse => Loss::Mse,
+        RawLoss::Huber => Loss::Huber { delta: HUBER_DELTA },
+        RawLoss::Pinball => Loss::Pinball { levels: quantiles(levels) },
+        RawLoss::GaussianNll => Loss::GaussianNll,
     }
 }
 

@@ -9,6 +9,7 @@ use super::Checker;
 use crate::config::raw::{RawSink, RawSinkFile, RawSinkFormat, RawSinks};
 
 impl Checker<'_> {
+    /// The sinks; forecasts always have one.
     pub fn sinks(&mut self, raw: Option<RawSinks>, source: &SourceSpec) -> SinkSpecs {
         let raw = raw.unwrap_or(RawSinks { forecasts: None, scores: None, rejects: None });
         let forecasts = match raw.forecasts {

@@ -12,9 +12,11 @@ use super::Checker;
 use crate::config::fault::quoted;
 use crate::config::raw::{RawFile, RawFormat, RawGenerate, RawKafka, RawSchema, RawSource};
 
+/// The brokers where the file names none.
 pub const BROKERS: &str = "localhost:9092";
 
 impl Checker<'_> {
+    /// The source, the format of its records, and their schema.
     pub fn source(
         &mut self,
         raw: Option<RawSource>,
@@ -24,26 +26,24 @@ impl Checker<'_> {
             self.required(None::<()>, "source", "needs one of kafka, file, generate");
             return (self.generate_source(RawGenerate::default()), WireFormat::Json, None);
         };
-        self.exactly_one(
-            "source",
-            &[
-                ("kafka", raw.kafka.is_some()),
-                ("file", raw.file.is_some()),
-                ("generate", raw.generate.is_some()),
-            ],
-        );
+
+        let kinds = [
+            ("kafka", raw.kafka.is_some()),
+            ("file", raw.file.is_some()),
+            ("generate", raw.generate.is_some()),
+        ];
+        self.exactly_one("source", &kinds);
         self.not_built(raw.format == Some(RawFormat::Avro), "source.format", "avro");
         self.not_built(raw.format == Some(RawFormat::Protobuf), "source.format", "protobuf");
+
         let schema = raw.schema.and_then(|schema| self.schema(schema));
         let format = if raw.format == Some(RawFormat::Csv) { WireFormat::Csv } else { WireFormat::Json };
-        if raw.kafka.is_some()
-            && format == WireFormat::Csv
-            && schema.is_none()
-            && !self.broken.contains("source.schema")
-        {
+        let has_columns = schema.is_some() || self.broken.contains("source.schema");
+        if raw.kafka.is_some() && format == WireFormat::Csv && !has_columns {
             let help = "add source.schema: its fields name the columns in order";
             self.fault_with_help("source.format", "csv messages carry no column names", help);
         }
+
         // Every block is checked, also a second one that must not be there.
         let kafka = raw.kafka.map(|kafka| self.kafka_source(kafka, name));
         let file = raw.file.map(|file| self.file_source(file, raw.format));

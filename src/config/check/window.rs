@@ -14,24 +14,19 @@ const EXPRESSION_MAX: usize = 4096;
 const OPEN_WINDOWS_MAX: i64 = 10_000;
 
 impl Checker<'_> {
+    /// The windows; without `select` they have one column, the average of `target`.
     pub fn window(&mut self, raw: Option<RawWindow>, target: Option<&str>) -> WindowSpec {
         let is_given = raw.is_some();
         let raw = self.required(raw, "window", "write it like window: { tumbling: 1h }");
         if is_given {
-            self.exactly_one(
-                "window",
-                &[
-                    ("tumbling", raw.tumbling.is_some()),
-                    ("hopping", raw.hopping.is_some()),
-                    ("session", raw.session.is_some()),
-                    ("count", raw.count.is_some()),
-                ],
-            );
+            self.one_kind_of_window(&raw);
         }
+
         self.not_built(raw.hopping.is_some(), "window.hopping", "hopping windows");
         self.not_built(raw.session.is_some(), "window.session", "session windows");
         self.not_built(raw.count.is_some(), "window.count", "count windows");
         self.not_built(raw.idle.is_some(), "window.idle", "closing idle partitions by the clock");
+
         let select = match raw.select {
             Some(select) => select.0,
             None => {
@@ -39,6 +34,7 @@ impl Checker<'_> {
             }
         };
         self.select(&select);
+
         let size_us = raw.tumbling.map_or(1, |size| size.0);
         let lateness_us = raw.lateness.map_or(0, |lateness| lateness.0);
         if raw.tumbling.is_some() && lateness_us / size_us >= OPEN_WINDOWS_MAX {
@@ -48,15 +44,27 @@ impl Checker<'_> {
         WindowSpec { size_us, lateness_us, gaps: raw.gaps.unwrap_or(Gaps::Carry), select }
     }
 
+    fn one_kind_of_window(&mut self, raw: &RawWindow) {
+        let kinds = [
+            ("tumbling", raw.tumbling.is_some()),
+            ("hopping", raw.hopping.is_some()),
+            ("session", raw.session.is_some()),
+            ("count", raw.count.is_some()),
+        ];
+        self.exactly_one("window", &kinds);
+    }
+
     /// Column names go into SQL, Parquet and JSON; `__` is kept for columns of our own.
     fn select(&mut self, select: &[(String, String)]) {
         let is_in_file = self.places.positions.contains_key("window.select");
         if select.is_empty() && is_in_file && !self.has_broken_below("window.select") {
             self.fault_with_help("window.select", "no columns", "write it like { temp: avg(temp) }");
         }
+
         if select.len() > COLUMNS_MAX {
             self.fault("window.select", format!("{} columns, at most {COLUMNS_MAX}", select.len()));
         }
+
         for (column, expression) in select {
             // A default column stands where the target does.
             let path =
@@ -65,6 +73,7 @@ impl Checker<'_> {
                 let help = "letters, digits and _, not a digit first, not __ first";
                 self.fault_with_help(&path, format!("{} cannot be a column name", quoted(column)), help);
             }
+
             if expression.len() > EXPRESSION_MAX {
                 self.fault(
                     &path,

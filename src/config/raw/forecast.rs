@@ -4,9 +4,9 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use tickcast_forecast::{Calendar, Correction, ExpertKind, MixtureRule};
 use super::super::scalar::Whole;
 use super::RawModel;
+use tickcast_forecast::{Calendar, Correction, ExpertKind, MixtureRule};
 
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -18,21 +18,27 @@ pub(in super::super) struct RawForecast {
     pub features: Option<Vec<String>>,
     /// How many windows ahead, each. Default: [1].
     pub horizons: Option<Vec<Whole<1, 10_000>>>,
-    /// Windows in a season. Default: none.
+    /// Windows in a season, where days or years are alike: 24 with windows of an hour, 48 of half
+    /// an hour, 12 of a month (30d). Default: none.
     pub season: Option<Whole<2, 1_000_000>>,
-    /// Calendar inputs of the network and rls; with `day_of_week` and windows of 5 minutes to less than a day the week is a second
-    /// season. Default: none.
+    /// Calendar inputs of the network and rls, in UTC. With `day_of_week` and windows of 5 minutes
+    /// to less than a day, the week is a second season. Default: none.
     pub calendar: Option<Vec<Calendar>>,
-    /// Levels of the intervals, each between 0 and 1. Default: [0.9].
+    /// Levels of the intervals, each between 0 and 1. A level names its fields in the records: 0.9
+    /// makes lower_90, upper_90 and covered_90; 0.995 makes lower_99_5. Default: [0.9].
     pub levels: Option<Vec<f64>>,
-    /// Whether the network also gives the probability that the target rises above its last value. Default: false.
+    /// Whether the network also gives the probability that the target rises above its last value.
+    /// Default: false.
     pub direction: Option<bool>,
     /// The network.
     pub model: Option<RawModel>,
-    /// The experts that the forecast is mixed from. Default: all.
+    /// The experts that the forecast is mixed from. A word may stand for several experts in the
+    /// records: rnn for rnn and rnn_raw. At the start the first in the order naive, seasonal_naive,
+    /// ewma, rls, rnn has most of the weight. Default: all.
     pub experts: Option<Vec<ExpertKind>>,
     /// How experts are mixed. Default: boa.
     pub mixture: Option<MixtureRule>,
-    /// How intervals are corrected online, so that they hold as often as they claim. Default: p_tracker.
+    /// How intervals are corrected online, so that they hold as often as they claim. Default:
+    /// p_tracker.
     pub correction: Option<Correction>,
 }

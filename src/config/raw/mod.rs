@@ -1,5 +1,7 @@
-//! The pipeline file as it is written: every key of the contract, all of them optional, built or not.
-//! It must not know defaults, nor what is built: `check` decides. Its doc comments are the schema's descriptions.
+//! The pipeline file as it is written: every key of the contract, all of them optional, built or
+//! not.
+//! It must not know defaults, nor what is built: `check` decides. Its doc comments are the schema's
+//! descriptions.
 
 mod forecast;
 mod model;
@@ -20,11 +22,16 @@ pub(super) use source::{RawFile, RawFormat, RawGenerate, RawKafka, RawSchema, Ra
 pub(super) use window::RawWindow;
 
 /// A tickcast pipeline: one source, its windows, and the forecasts made at each window's close.
+///
+/// Values may name environment variables: `${VAR}`, `${VAR:-default}`, `${VAR:?message}`; `$${` is
+/// a literal `${`. Variables are filled in values only, never in keys. `--set key.path=value` sets
+/// a key on the command line. Paths are relative to the pipeline file. Unknown keys are errors.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "tickcast pipeline")]
 pub(super) struct RawPipeline {
-    /// Name of the pipeline: letters, digits, `.`, `_` and `-`. Default: the file's name without its extension.
+    /// Name of the pipeline: letters, digits, `.`, `_` and `-`. Default: the file's name without
+    /// its extension.
     pub name: Option<String>,
     /// Where records come from.
     #[schemars(required)]
@@ -41,16 +48,20 @@ pub(super) struct RawPipeline {
     pub forecast: Option<RawForecast>,
     /// Where results go. Default: forecasts to stdout.
     pub sinks: Option<RawSinks>,
-    /// Where learned state is kept. Default with a Kafka source: the topic <name>.state if all sinks are topics on the
-    /// source's brokers and delivery is not at_least_once, else the directory state/<name>. With another source: nowhere.
+    /// Where learned state is kept: a restart goes on from there. `model export` and `model import`
+    /// need a directory. Default with a Kafka source: the topic `NAME.state` if all sinks are
+    /// topics on the source's brokers and delivery is not at_least_once, else the directory
+    /// `state/NAME`. With another source: nowhere.
     pub state: Option<RawState>,
-    /// Guarantee for the results. exactly_once needs ends that can take part in one commit: topics of one cluster with
-    /// the state in a topic there, or directories with the state in a directory; neither standard input nor output.
-    /// Default: exactly_once where all ends can, else at_least_once.
+    /// Guarantee for the results. exactly_once needs ends that can take part in one commit: topics
+    /// of one cluster with the state in a topic there, or directories with the state in a
+    /// directory; neither standard input nor output. Default: exactly_once where all ends can, else
+    /// at_least_once.
     pub delivery: Option<Delivery>,
     /// Time between commits. Default: 100ms.
     pub commit_every: Option<Length<MS_US, HOUR_US>>,
-    /// Time between snapshots of the state; one waits for a window to close, but not longer than as long again. Default: 30s.
+    /// Time between snapshots of the state; one waits for a window to close, but not longer than as
+    /// long again. Default: 30s.
     pub snapshot_every: Option<Length<{ 10 * MS_US }, DAY_US>>,
     /// Partition workers. Default: the cores.
     pub workers: Option<Whole<1, 1024>>,
@@ -71,7 +82,8 @@ pub(super) struct RawState {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawServe {
-    /// Address of dashboard, metrics and API, like 127.0.0.1:8088.
+    /// Address like 127.0.0.1:8088. It serves a status page at `/`, and `/metrics`, `/health` and
+    /// `/ready`. Default: none.
     pub http: Option<String>,
     /// Address of the SQL server. Not yet built.
     pub postgres: Option<String>,

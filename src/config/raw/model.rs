@@ -9,9 +9,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor, value::MapAccessDeserializer};
 
 use super::super::fault::quoted;
+use super::super::scalar::Whole;
 use tickcast_forecast::Scope;
 use tickcast_model::{Activation, CellKind};
-use super::super::scalar::Whole;
 
 /// More updates than a pipeline makes in years.
 const UPDATES_MAX: i64 = 1_000_000_000;
@@ -29,20 +29,22 @@ pub(in super::super) struct RawModel {
     pub activation: Option<Activation>,
     /// Whether a linear path leads from the inputs past the cell to the outputs. Default: true.
     pub skip: Option<bool>,
-    /// Steps of truncated backpropagation, at least the longest horizon + 8 and + stride. Default: that, or 32 if more.
+    /// Steps of truncated backpropagation, at least the longest horizon + 8 and + stride. Default:
+    /// that, or 32 if more.
     pub bptt: Option<Whole<1, 4096>>,
     /// Closed windows between updates: 1 learns at every close. Default: 1.
     pub stride: Option<Whole<1, 4096>>,
     /// Random past windows learned again at each update. Default: 2.
     pub replay: Option<Whole<0, 64>>,
-    /// Loss. pinball learns the quantiles of forecast.levels and forecasts the median; gaussian_nll learns mean and
-    /// variance and forecasts the mean. Default: huber.
+    /// Loss. pinball learns the quantiles of forecast.levels and forecasts the median; gaussian_nll
+    /// learns mean and variance and forecasts the mean. Default: huber.
     pub loss: Option<RawLoss>,
     /// Optimizer. Default: adam.
     pub optimizer: Option<RawOptimizer>,
     /// Longest gradient that is applied as it is, in its global norm. Default: 1.0.
     pub clip: Option<f64>,
-    /// Decay of the averaged weights, which forecast beside the newest ones, from 0 (no average) to below 1. Default: 0.995.
+    /// Decay of the averaged weights, which forecast beside the newest ones, from 0 (no average) to
+    /// below 1. Default: 0.995.
     pub ema: Option<f64>,
     /// Whether the series of a partition share one network or have one each. Default: shared.
     pub scope: Option<Scope>,
@@ -98,7 +100,8 @@ pub(in super::super) struct RawAdam {
 pub(in super::super) struct RawAdamW {
     /// Learning rate. Default: 3e-4.
     pub lr: Option<f64>,
-    /// Share of each weight that a learning rate of 1 would take away, from 0 to below 1. Default: 0.01.
+    /// Share of each weight that a learning rate of 1 would take away, from 0 to below 1. Default:
+    /// 0.01.
     pub weight_decay: Option<f64>,
     /// Course of the learning rate. Default: constant.
     pub schedule: Option<RawSchedule>,

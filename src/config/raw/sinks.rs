@@ -18,7 +18,8 @@ pub(in super::super) struct RawSinks {
     pub forecasts: Option<RawSink>,
     /// The scores of past forecasts. Default: nowhere.
     pub scores: Option<RawSink>,
-    /// The records that could not be used. Default: nowhere.
+    /// The records that could not be used (a dead-letter queue). A file has their bytes in
+    /// hexadecimal. Default: nowhere.
     pub rejects: Option<RawSink>,
 }
 
@@ -37,7 +38,7 @@ struct RawSinkBlock {
     stdout: Option<RawStdout>,
     /// A directory that gets one file a partition.
     file: Option<RawSinkFile>,
-    /// A Kafka topic.
+    /// A Kafka topic. One that is missing is created with the source's number of partitions.
     kafka: Option<RawKafka>,
     /// Format: ndjson (default) or parquet for files, json for the others.
     format: Option<RawSinkFormat>,

@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 
-use tickcast_connect::{Process, StartFrom};
 use super::super::scalar::{Ordered, Whole};
+use tickcast_connect::{Process, StartFrom};
 
 /// Exactly one of `kafka`, `file` and `generate`.
 #[derive(Deserialize, JsonSchema)]
@@ -23,7 +23,8 @@ pub(in super::super) struct RawSource {
     pub generate: Option<RawGenerate>,
     /// Format of Kafka messages (default: json), or of a file whose name does not tell.
     pub format: Option<RawFormat>,
-    /// Avro schema of the records, relative to the pipeline file.
+    /// Avro schema of the records, relative to the pipeline file. Without one, every column that an
+    /// expression names is read as a number. A Parquet file has its own types.
     pub schema: Option<RawSchema>,
 }
 
@@ -40,15 +41,18 @@ pub(in super::super) struct RawKafka {
     pub group: Option<String>,
     /// Where a group without a committed offset begins. Default: warm.
     pub start: Option<StartFrom>,
-    /// librdkafka properties. `<property>_file` reads the value from a file, relative to the pipeline file. Default in a
-    /// sink and in state: the source's, without those that only consumers have.
+    /// librdkafka properties. `<property>_file` reads the value, such as a secret, from a file.
+    /// `group.instance.id` makes an instance a static member of its group: when it comes back after
+    /// a crash, it gets its partitions at once. It must be another one for each instance.
+    /// Default in a sink and in state: the source's, without those that only consumers have.
     pub properties: Option<Ordered>,
 }
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct RawFile {
-    /// csv, ndjson or parquet, also .gz or .zst, relative to the pipeline file; `-` is standard input.
+    /// A csv, ndjson or parquet file, the first two also as .gz or .zst; `-` is standard input,
+    /// which needs `source.format`.
     #[schemars(required)]
     pub path: Option<String>,
 }

@@ -4,8 +4,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use tickcast_sql::Gaps;
 use super::super::scalar::{DAY_US, Length, MS_US, Ordered, Whole};
+use tickcast_sql::Gaps;
 
 /// Between a millisecond and a year.
 pub(in super::super) type RawSize = Length<MS_US, { 366 * DAY_US }>;
@@ -26,9 +26,13 @@ pub(in super::super) struct RawWindow {
     pub lateness: Option<Length<0, { 366 * DAY_US }>>,
     /// Close an idle partition's windows by the clock. Not yet built.
     pub idle: Option<RawSize>,
-    /// What a series does that is silent for a whole window. Default: carry.
+    /// What a series does that is silent for a whole window. Rows that carry repeats are forecast
+    /// from, but neither scored nor learned from. A series that is silent for 256 windows in a row
+    /// has no rows until its next record. Default: carry.
     pub gaps: Option<Gaps>,
-    /// Output columns and their SQL aggregate expressions. Default: the average of the target.
+    /// Output columns and their SQL aggregate expressions. Every aggregate that DataFusion has can
+    /// be used. Functions that differ from run to run, such as `now()` and `random()`, are refused.
+    /// Default: the average of the target.
     pub select: Option<Ordered>,
 }
 

@@ -1,4 +1,5 @@
-//! `state` and `delivery`: their defaults, the two families of ends that can commit as one, and what each misfit is told.
+//! `state` and `delivery`: their defaults, the two families of ends that can commit as one, and
+//! what each misfit is told.
 //! It must not test how a commit is made.
 
 use super::*;
@@ -22,7 +23,7 @@ fn kept(text: &str) -> (String, Delivery) {
     let state = match &plan.state {
         None => "none".to_string(),
         Some(StateSpec::Dir(dir)) => dir.display().to_string(),
-        Some(StateSpec::Kafka { client, topic }) => format!("{topic} at {}", client.brokers),
+        Some(StateSpec::Kafka(KafkaTopicSpec { client, topic })) => format!("{topic} at {}", client.brokers),
     };
     (state, plan.delivery)
 }
@@ -261,13 +262,14 @@ fn sinks_and_state_inherit_only_what_a_client_that_writes_has() {
     let plan = plan(&from(source, TOPICS));
     let SourceSpec::Kafka(kafka) = &plan.source else { panic!("not Kafka") };
     assert_eq!(kafka.client.properties.len(), 11);
-    let written: Vec<_> = plan.topics_written().collect();
-    let names: Vec<(&str, &str)> = written.iter().map(|(end, _, topic)| (end.as_str(), *topic)).collect();
+    let written: Vec<_> = plan.ends().topics_written().collect();
+    let names: Vec<(&str, &str)> =
+        written.iter().map(|(end, to)| (end.as_str(), to.topic.as_str())).collect();
     let expected =
         [("sinks.forecasts", "f"), ("sinks.scores", "s"), ("sinks.rejects", "r"), ("state", "weather.state")];
     assert_eq!(names, expected);
-    for (end, client, _) in written {
-        let names: Vec<&str> = client.properties.iter().map(|(name, _)| name.as_str()).collect();
+    for (end, topic) in written {
+        let names: Vec<&str> = topic.client.properties.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["security.protocol", "sasl.username", "client.rack"], "{end}");
     }
     // What is written in place is taken as it is.
@@ -277,7 +279,7 @@ fn sinks_and_state_inherit_only_what_a_client_that_writes_has() {
 
 fn plan_of_state(source: &str, block: &str) -> KafkaClientSpec {
     match plan(&from(source, &format!("{TOPICS}state: {{kafka: {block}}}\n"))).state {
-        Some(StateSpec::Kafka { client, .. }) => client,
+        Some(StateSpec::Kafka(topic)) => topic.client,
         other => panic!("{other:?}"),
     }
 }

@@ -25,7 +25,8 @@ impl Rows for Batches {
     }
 }
 
-/// Runs `read` on a thread for blocking work. An `Err` is told to whoever asked the query, as it is.
+/// Runs `read` on a thread for blocking work. An `Err` is told to whoever asked the query, as it
+/// is.
 pub fn stream(
     schema: SchemaRef,
     read: impl FnOnce(&mut dyn Rows) -> std::result::Result<(), String> + Send + 'static,

@@ -1,5 +1,7 @@
-//! SQL over a pipeline's results: the tables `forecasts`, `scores` and `rejects`, read from where its sinks write.
-//! It must not write anything but its answer: a query never changes a sink, a topic or a consumer group.
+//! SQL over a pipeline's results: the tables `forecasts`, `scores` and `rejects`, read from where
+//! its sinks write.
+//! It must not write anything but its answer: a query never changes a sink, a topic or a consumer
+//! group.
 
 mod batches;
 mod fault;

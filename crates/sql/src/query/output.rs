@@ -21,7 +21,8 @@ use super::fault::failure;
 /// How an answer is written. Times are RFC 3339, those in UTC with Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutputFormat {
-    /// A frame of lines around all rows; an absent value is `NULL`. It holds the whole answer to know the widths.
+    /// A frame of lines around all rows; an absent value is `NULL`. It holds the whole answer to
+    /// know the widths.
     Table,
     /// One JSON object a row and line, absent values as `null`, bytes in hex.
     Json,
@@ -29,7 +30,8 @@ pub enum OutputFormat {
     Csv,
 }
 
-/// Writes the answer as it comes. A reader that closes its end early (`| head`) is satisfied, not a failure.
+/// Writes the answer as it comes. A reader that closes its end early (`| head`) is satisfied, not a
+/// failure.
 pub async fn write(
     mut answer: SendableRecordBatchStream,
     format: OutputFormat,
@@ -37,9 +39,10 @@ pub async fn write(
 ) -> Result<()> {
     // A first batch without rows: the names are said even when there is nothing else.
     let mut batches = vec![RecordBatch::new_empty(answer.schema())];
-    if format == OutputFormat::Csv && !put(out, &csv(&batches[0], true)?)? {
+    if format == OutputFormat::Csv && !put(out, &csv(&batches[0], Header::Names)?)? {
         return Ok(());
     }
+
     while let Some(batch) = answer.next().await {
         let batch = batch.map_err(failure)?;
         let text = match format {
@@ -48,17 +51,15 @@ pub async fn write(
                 continue;
             }
             OutputFormat::Json => json(&batch)?,
-            OutputFormat::Csv => csv(&batch, false)?,
+            OutputFormat::Csv => csv(&batch, Header::Absent)?,
         };
         if !put(out, &text)? {
             return Ok(());
         }
     }
+
     if format == OutputFormat::Table {
-        let options = FormatOptions::default().with_null("NULL");
-        let table =
-            pretty_format_batches_with_options(&batches, &options).or_fail(Kind::Query, unwritable)?;
-        put(out, format!("{table}\n").as_bytes())?;
+        put(out, &table(&batches)?)?;
     }
     Ok(())
 }
@@ -76,16 +77,29 @@ fn unwritable() -> &'static str {
     "this answer cannot be written in this format"
 }
 
+fn table(batches: &[RecordBatch]) -> Result<Vec<u8>> {
+    let options = FormatOptions::default().with_null("NULL");
+    let table = pretty_format_batches_with_options(batches, &options).or_fail(Kind::Query, unwritable)?;
+    Ok(format!("{table}\n").into_bytes())
+}
+
 fn json(batch: &RecordBatch) -> Result<Vec<u8>> {
     let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(Vec::new());
     writer.write(batch).or_fail(Kind::Query, unwritable)?;
     Ok(writer.into_inner())
 }
 
-fn csv(batch: &RecordBatch, header: bool) -> Result<Vec<u8>> {
+/// Whether a line of names comes first.
+#[derive(Clone, Copy, PartialEq)]
+enum Header {
+    Names,
+    Absent,
+}
+
+fn csv(batch: &RecordBatch, header: Header) -> Result<Vec<u8>> {
     let flat = flat(batch).or_fail(Kind::Query, unwritable)?;
     let mut text = Vec::new();
-    let mut writer = csv::WriterBuilder::new().with_header(header).build(&mut text);
+    let mut writer = csv::WriterBuilder::new().with_header(header == Header::Names).build(&mut text);
     writer.write(&flat).or_fail(Kind::Query, unwritable)?;
     drop(writer);
     Ok(text)
@@ -101,6 +115,7 @@ fn flat(batch: &RecordBatch) -> std::result::Result<RecordBatch, ArrowError> {
             columns.push(Arc::clone(column));
             continue;
         }
+
         let options = EncoderOptions::default();
         let mut encoder = make_encoder(field, column, &options)?;
         let mut cells = StringBuilder::new();
@@ -112,9 +127,11 @@ fn flat(batch: &RecordBatch) -> std::result::Result<RecordBatch, ArrowError> {
             }
             cells.append_option(column.is_valid(row).then(|| String::from_utf8_lossy(&cell)));
         }
+
         columns.push(Arc::new(cells.finish()));
         fields.push(Arc::new(Field::new(field.name(), arrow::datatypes::DataType::Utf8, true)));
     }
+
     let rows = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &rows)
 }

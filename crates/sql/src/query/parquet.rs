@@ -26,7 +26,8 @@ pub fn table(files: &[PathBuf], schema: SchemaRef) -> Result<Arc<dyn TableProvid
     Ok(Arc::new(ListingTable::try_new(config).or_fail(Kind::Query, fail)?))
 }
 
-/// An absolute path as a `file:` URL: so that no `*`, `?`, `[` or `%` in a directory's name is taken for a pattern.
+/// An absolute path as a `file:` URL: so that no `*`, `?`, `[` or `%` in a directory's name is
+/// taken for a pattern.
 fn url(path: &Path) -> String {
     let mut url = String::from("file://");
     for &byte in path.as_os_str().as_encoded_bytes() {

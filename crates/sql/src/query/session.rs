@@ -5,7 +5,6 @@ use std::io::Write;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::common::TableReference;
-use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::SQLOptions;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -39,8 +38,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Names the tables; their bytes are read by queries only. Errors: `Query`, when a sink's directory cannot be read.
-    /// Errors: `Io`, when no threads can be started; `Query`, when a table cannot be read.
+    /// Names the tables; their bytes are read by queries only. Errors: `Io`, when no threads can be
+    /// started; `Query`, when the place of a table cannot be read.
     pub fn open(tables: Vec<StreamTable>) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .thread_name("sql")
@@ -75,8 +74,8 @@ impl Session {
         Ok(())
     }
 
-    /// Answers one query and writes the answer to `out`. Errors: `Query` for what is wrong with the query or its data, `Io` when
-    /// `out` cannot be written.
+    /// Answers one query and writes the answer to `out`. Errors: `Query` for what is wrong with the
+    /// query or its data, `Io` when `out` cannot be written.
     pub fn answer(&self, sql: &str, format: OutputFormat, out: &mut dyn Write) -> Result<()> {
         self.runtime.block_on(async { output::write(self.plan(sql).await?, format, out).await })
     }
@@ -88,6 +87,7 @@ impl Session {
         let tables = state.resolve_table_references(&statement).map_err(failure)?;
         let planned = state.statement_to_plan(statement).await;
         let plan = planned.map_err(|cause| self.missing(&tables).unwrap_or_else(|| failure(cause)))?;
+
         let reading =
             SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         if let Err(cause) = reading.verify_plan(&plan) {
@@ -106,9 +106,11 @@ impl Session {
         if let Some((name, why)) = self.absent.iter().find(|(name, _)| *name == missing.table()) {
             return Some(Error::new(Kind::Query, format!("{name} {why}: nothing to query")));
         }
-        let known = match self.tables.is_empty() {
-            true => "no stream goes to a file or a topic".to_owned(),
-            false => format!("the tables are {}", self.tables.join(", ")),
+
+        let known = if self.tables.is_empty() {
+            "no stream goes to a file or a topic".to_owned()
+        } else {
+            format!("the tables are {}", self.tables.join(", "))
         };
         Some(Error::new(Kind::Query, format!("there is no table {missing}: {known}")))
     }

@@ -1,10 +1,11 @@
 //! One open window: its rows, folded into aggregate states at fixed row counts.
 //! It must not know when it closes. How rows were batched on arrival cannot be seen in its result.
 //!
-//! Many accumulators round differently when the same rows come in other batches, or when a state is taken out
-//! and merged back. So both happen at row counts that depend on the rows alone: rows wait in `pending` until
-//! there are [`fold_at`] of them, then one accumulator merges the state so far and takes exactly those rows.
-//! A snapshot is the state of the last fold and the rows since: taking one moves no bit.
+//! Many accumulators round differently when the same rows come in other batches, or when a state is
+//! taken out and merged back. So both happen at row counts that depend on the rows alone: rows wait
+//! in `pending` until there are [`fold_at`] of them, then one accumulator merges the state so far
+//! and takes exactly those rows. A snapshot is the state of the last fold and the rows since:
+//! taking one moves no bit.
 
 use std::sync::Arc;
 
@@ -32,8 +33,9 @@ pub struct OpenWindow {
     pub states: Vec<Vec<ArrayRef>>,
     /// Groups in `states`.
     pub folded_groups: usize,
-    /// Rows since the last fold, in order, and their groups.
+    /// Rows since the last fold, in order.
     pub pending: Vec<RecordBatch>,
+    /// The group of each pending row.
     pub pending_groups: Vec<usize>,
 }
 
@@ -43,8 +45,8 @@ fn fold_at(groups: usize) -> usize {
 }
 
 impl OpenWindow {
-    /// Takes in rows of the arguments of `plan`; `series[i]` is the series of row i.
-    pub fn take(&mut self, plan: &Aggregation, rows: &RecordBatch, series: &[SeriesId]) -> Result<()> {
+    /// Takes in rows of the arguments of `aggregation`; `series[i]` is the series of row i.
+    pub fn take(&mut self, aggregation: &Aggregation, rows: &RecordBatch, series: &[SeriesId]) -> Result<()> {
         let mut from = 0;
         for (at, &id) in series.iter().enumerate() {
             let (group, _) = self.series.insert_full(id);
@@ -52,32 +54,34 @@ impl OpenWindow {
             if self.pending_groups.len() >= fold_at(self.series.len()) {
                 self.pending.push(rows.slice(from, at + 1 - from));
                 from = at + 1;
-                self.fold(plan)?;
+                self.fold(aggregation)?;
             }
         }
+
         if from < rows.num_rows() {
             self.pending.push(rows.slice(from, rows.num_rows() - from));
         }
         Ok(())
     }
 
-    fn fold(&mut self, plan: &Aggregation) -> Result<()> {
-        let rows = self.take_pending(plan)?;
-        let mut states = Vec::with_capacity(plan.aggregates.len());
-        for (index, aggregate) in plan.aggregates.iter().enumerate() {
+    fn fold(&mut self, aggregation: &Aggregation) -> Result<()> {
+        let rows = self.take_pending(aggregation)?;
+        let mut states = Vec::with_capacity(aggregation.aggregates.len());
+        for (index, aggregate) in aggregation.aggregates.iter().enumerate() {
             let mut accumulator = self.accumulate(aggregate, index, &rows)?;
             states.push(
                 accumulator.state(EmitTo::All).or_fail(Kind::Query, || "cannot read an aggregate's state")?,
             );
         }
+
         self.states = states;
         self.folded_groups = self.series.len();
         self.pending_groups.clear();
         Ok(())
     }
 
-    fn take_pending(&mut self, plan: &Aggregation) -> Result<RecordBatch> {
-        let rows = concat_batches(plan.argument_schema(), &self.pending)
+    fn take_pending(&mut self, aggregation: &Aggregation) -> Result<RecordBatch> {
+        let rows = concat_batches(aggregation.argument_schema(), &self.pending)
             .or_fail(Kind::Query, || "the rows of a window do not fit together")?;
         self.pending.clear();
         Ok(rows)
@@ -101,9 +105,9 @@ impl OpenWindow {
     }
 
     /// The selected columns, one row a series in the order of `self.series`.
-    pub fn close(mut self, plan: &Aggregation) -> Result<(IndexSet<SeriesId>, RecordBatch)> {
-        let rows = self.take_pending(plan)?;
-        let values = plan
+    pub fn close(mut self, aggregation: &Aggregation) -> Result<(IndexSet<SeriesId>, RecordBatch)> {
+        let rows = self.take_pending(aggregation)?;
+        let values = aggregation
             .aggregates
             .iter()
             .enumerate()
@@ -113,13 +117,13 @@ impl OpenWindow {
                     .or_fail(Kind::Query, || "cannot evaluate an aggregate")
             })
             .collect::<Result<Vec<_>>>()?;
-        let columns = plan.project(values, self.series.len())?;
+        let columns = aggregation.project(values, self.series.len())?;
         Ok((self.series, columns))
     }
 
     /// The rows since the last fold as one batch.
-    pub fn pending_rows(&self, plan: &Aggregation) -> Result<RecordBatch> {
-        concat_batches(&Arc::clone(plan.argument_schema()), &self.pending)
+    pub fn pending_rows(&self, aggregation: &Aggregation) -> Result<RecordBatch> {
+        concat_batches(&Arc::clone(aggregation.argument_schema()), &self.pending)
             .or_fail(Kind::State, || "the rows of a window do not fit together")
     }
 }

@@ -4,10 +4,13 @@
 use serde::{Deserialize, Serialize};
 use tickcast_stream::message::EventTime;
 
-/// Tumbling windows [s, s + size), aligned to the Unix epoch, that wait `lateness` for late records.
+/// Tumbling windows [s, s + size), aligned to the Unix epoch, that wait `lateness` for late
+/// records.
 #[derive(Debug, Clone, Copy)]
 pub struct Tumbling {
+    /// Length of a window in microseconds, > 0.
     pub size_us: i64,
+    /// How long a window waits for late records, in microseconds, >= 0.
     pub lateness_us: i64,
 }
 
@@ -40,6 +43,7 @@ pub struct WindowProgress {
 }
 
 impl WindowProgress {
+    /// Nothing was seen, and nothing has closed.
     pub const START: WindowProgress = WindowProgress { latest: EventTime::MIN, frontier: EventTime::MIN };
 }
 
@@ -48,8 +52,14 @@ impl WindowProgress {
 pub enum Placement {
     /// It belongs to the open window with this start.
     Open(EventTime),
-    /// First every window before `frontier` closes; then the record belongs to the window with this start.
-    Closes { frontier: EventTime, start: EventTime },
+    /// First every window before `frontier` closes; then the record belongs to the window with this
+    /// start.
+    Closes {
+        /// The start of the first window that stays open.
+        frontier: EventTime,
+        /// The start of the record's window.
+        start: EventTime,
+    },
     /// Its window has closed.
     Late(EventTime),
 }

@@ -5,6 +5,7 @@ mod aggregate;
 mod assign;
 mod operator;
 mod plan;
+mod rows;
 mod snapshot;
 mod spec;
 mod state;

@@ -31,6 +31,7 @@ pub type Select = [(String, String)];
 
 /// A planned `select`: which accumulators to feed, and the projection over their results.
 pub struct Aggregation {
+    /// The accumulators to feed, in the order of the projection's columns.
     pub aggregates: Vec<Aggregate>,
     /// What the accumulators take, over the data columns of a row: arguments and FILTERs.
     arguments: Vec<Arc<dyn PhysicalExpr>>,
@@ -50,7 +51,8 @@ pub struct Aggregate {
 }
 
 impl Aggregate {
-    /// A fresh accumulator over groups; functions that have only a plain one go through DataFusion's adapter.
+    /// A fresh accumulator over groups; functions that have only a plain one go through
+    /// DataFusion's adapter.
     pub fn accumulator(&self) -> Result<Box<dyn GroupsAccumulator>> {
         let accumulator = if self.function.groups_accumulator_supported() {
             self.function.create_groups_accumulator()
@@ -79,44 +81,32 @@ impl Aggregate {
 }
 
 impl Aggregation {
-    /// Plans the expressions over rows of `input`. Errors: `Query`, naming the expression's column, when an
-    /// expression does not parse, names an unknown column, is no aggregate, or could differ from run to run.
+    /// Plans the expressions over rows of `input`. Errors: `Query`, naming the expression's column,
+    /// when an expression does not parse, names an unknown column, is no aggregate, or could differ
+    /// from run to run.
     pub fn plan(select: &Select, input: &SchemaRef) -> Result<Self> {
         for (name, sql) in select {
             parse(name, sql)?;
         }
+
         // One by one first: a fault then names its own expression.
         for one in select {
             plan_query(std::slice::from_ref(one), input).map_err(|cause| in_column(&one.0, cause))?;
         }
         let (aggregate_exprs, projection, group_schema, input_schema) =
             plan_query(select, input).or_fail(Kind::Query, || "cannot plan window.select")?;
-        let props = ExecutionProps::new();
-        let context = PhysicalPlanningContext::default();
+
         let mut arguments: Vec<Arc<dyn PhysicalExpr>> = Vec::new();
-        let mut aggregates = Vec::new();
-        for expr in &aggregate_exprs {
-            let input = input_schema.as_arrow();
-            let lowered = LoweredAggregateBuilder::new(expr, &input_schema, input, &props, &context)
-                .build()
-                .or_fail(Kind::Query, || "cannot plan window.select")?;
-            let first = arguments.len();
-            arguments.extend(lowered.aggregate.expressions());
-            // Order-sensitive accumulators take their sort keys as further arguments.
-            arguments.extend(lowered.aggregate.order_bys().iter().map(|key| Arc::clone(&key.expr)));
-            let range = first..arguments.len();
-            let filter = lowered.filter.map(|filter| {
-                arguments.push(filter);
-                arguments.len() - 1
-            });
-            aggregates.push(Aggregate { function: lowered.aggregate, arguments: range, filter });
-        }
+        let aggregates = aggregate_exprs.iter().map(|expr| lower(expr, &input_schema, &mut arguments));
+        let aggregates = aggregates.collect::<Result<Vec<_>>>()?;
         let argument_schema = argument_schema(&arguments, input_schema.as_arrow())?;
+        let (props, context) = (ExecutionProps::new(), PhysicalPlanningContext::default());
         let projection = projection
             .iter()
             .map(|expr| create_physical_expr(expr, &group_schema, &props, &context))
             .collect::<datafusion::error::Result<Vec<_>>>()
             .or_fail(Kind::Query, || "cannot plan window.select")?;
+
         let between = Arc::new(group_schema.as_arrow().clone());
         let output = output_schema(select, &projection, &between)?;
         let input = Arc::clone(input);
@@ -138,14 +128,14 @@ impl Aggregation {
         &self.argument_schema
     }
 
-    /// The accumulators' arguments for rows with the input columns. Errors: a record's own, such as a division by
-    /// zero; each row is judged alone, so a batch that fails can be tried row by row.
+    /// The accumulators' arguments for rows with the input columns. Errors: a record's own, such as
+    /// a division by zero; each row is judged alone, so a batch that fails can be tried row by row.
     pub fn arguments_of(&self, rows: &RecordBatch) -> datafusion::error::Result<RecordBatch> {
         evaluate(&self.arguments, rows, &self.argument_schema)
     }
 
-    /// The selected columns of `groups` groups from their aggregates' values. A group whose value cannot be had, such
-    /// as a quotient by a count of zero, has a null.
+    /// The selected columns of `groups` groups from their aggregates' values. A group whose value
+    /// cannot be had, such as a quotient by a count of zero, has a null.
     pub fn project(&self, values: Vec<ArrayRef>, groups: usize) -> Result<RecordBatch> {
         let group: ArrayRef = Arc::new(arrow::array::UInt32Array::from_iter_values(0..groups as u32));
         let columns = std::iter::once(group).chain(values).collect();
@@ -204,40 +194,52 @@ fn output_schema(
     Ok(Arc::new(Schema::new(fields.collect::<Result<Vec<_>>>()?)))
 }
 
+/// One aggregate ready to run; its arguments are added to those of the others.
+fn lower(expr: &Expr, input: &DFSchema, arguments: &mut Vec<Arc<dyn PhysicalExpr>>) -> Result<Aggregate> {
+    let (props, context) = (ExecutionProps::new(), PhysicalPlanningContext::default());
+    let lowered = LoweredAggregateBuilder::new(expr, input, input.as_arrow(), &props, &context)
+        .build()
+        .or_fail(Kind::Query, || "cannot plan window.select")?;
+
+    let first = arguments.len();
+    arguments.extend(lowered.aggregate.expressions());
+    // Order-sensitive accumulators take their sort keys as further arguments.
+    arguments.extend(lowered.aggregate.order_bys().iter().map(|key| Arc::clone(&key.expr)));
+    let range = first..arguments.len();
+    let filter = lowered.filter.map(|filter| {
+        arguments.push(filter);
+        arguments.len() - 1
+    });
+    Ok(Aggregate { function: lowered.aggregate, arguments: range, filter })
+}
+
 type Planned = (Vec<Expr>, Vec<Expr>, DFSchema, DFSchema);
 
 /// Plans `SELECT <select> FROM source GROUP BY group` and takes it apart:
 /// the aggregates, the projection over them, the schema between the two, and the input schema.
 fn plan_query(select: &Select, input: &SchemaRef) -> datafusion::error::Result<Planned> {
-    let mut config = SessionConfig::new();
-    // A column is written as it is named: no folding to lower case.
-    config.options_mut().sql_parser.enable_ident_normalization = false;
-    let context = SessionContext::new_with_config(config);
-    // The group comes last: expressions find the data columns at the places they have in a batch.
-    let mut fields: Vec<Field> = input.fields().iter().map(|field| field.as_ref().clone()).collect();
-    fields.push(Field::new(GROUP, DataType::UInt32, false));
-    let schema = Arc::new(Schema::new(fields));
-    let table = MemTable::try_new(Arc::clone(&schema), vec![vec![]])?;
-    context.register_table("source", Arc::new(table))?;
+    let context = planning_context(input)?;
     let columns: Vec<String> = select.iter().map(|(name, sql)| format!("({sql}) AS \"{name}\"")).collect();
     let query = format!("SELECT {} FROM source GROUP BY {GROUP}", columns.join(", "));
     let state = context.state();
     let plan = futures::executor::block_on(state.create_logical_plan(&query))?;
+
     // Type coercion happens in the analyzer: without it `a > 1` fails on types.
     let plan = state.analyzer().execute_and_check(plan, &state.config_options().clone(), |_, _| {})?;
     let LogicalPlan::Projection(projection) = plan else {
         return datafusion::common::plan_err!("this is no aggregate expression");
     };
-    let LogicalPlan::Aggregate(aggregate) = projection.input.as_ref() else {
-        return datafusion::common::plan_err!(
-            "only aggregate expressions over the record's columns are allowed"
-        );
+    let aggregate = match projection.input.as_ref() {
+        LogicalPlan::Aggregate(aggregate) if matches!(*aggregate.input, LogicalPlan::TableScan(_)) => {
+            aggregate
+        }
+        _ => {
+            return datafusion::common::plan_err!(
+                "only aggregate expressions over the record's columns are allowed"
+            );
+        }
     };
-    if !matches!(aggregate.input.as_ref(), LogicalPlan::TableScan(_)) {
-        return datafusion::common::plan_err!(
-            "only aggregate expressions over the record's columns are allowed"
-        );
-    }
+
     for expr in projection.expr.iter().chain(&aggregate.aggr_expr) {
         must_be_pure(expr)?;
     }
@@ -249,7 +251,23 @@ fn plan_query(select: &Select, input: &SchemaRef) -> datafusion::error::Result<P
     ))
 }
 
-/// Refuses functions whose value is not decided by their arguments: output must be a function of the records.
+/// A session whose only table is `source`: the columns of a row, and its group.
+fn planning_context(input: &SchemaRef) -> datafusion::error::Result<SessionContext> {
+    let mut config = SessionConfig::new();
+    // A column is written as it is named: no folding to lower case.
+    config.options_mut().sql_parser.enable_ident_normalization = false;
+    let context = SessionContext::new_with_config(config);
+
+    // The group comes last: expressions find the data columns at the places they have in a batch.
+    let mut fields: Vec<Field> = input.fields().iter().map(|field| field.as_ref().clone()).collect();
+    fields.push(Field::new(GROUP, DataType::UInt32, false));
+    let table = MemTable::try_new(Arc::new(Schema::new(fields)), vec![vec![]])?;
+    context.register_table("source", Arc::new(table))?;
+    Ok(context)
+}
+
+/// Refuses functions whose value is not decided by their arguments: output must be a function of
+/// the records.
 fn must_be_pure(expr: &Expr) -> datafusion::error::Result<()> {
     expr.apply(|node| match node {
         Expr::ScalarFunction(call) if call.func.signature().volatility != Volatility::Immutable => {
@@ -280,7 +298,8 @@ fn parse(name: &str, sql: &str) -> Result<SqlExpr> {
     }
 }
 
-/// The columns that the expressions name, sorted. Errors: `Query`, when an expression does not parse.
+/// The columns that the expressions name, sorted. Errors: `Query`, when an expression does not
+/// parse.
 pub fn referenced_columns(select: &Select) -> Result<Vec<String>> {
     let mut names = BTreeSet::new();
     for (name, sql) in select {
@@ -299,7 +318,8 @@ pub fn referenced_columns(select: &Select) -> Result<Vec<String>> {
     Ok(names.into_iter().collect())
 }
 
-/// The select column a `Query` error of [`Aggregation::plan`] or [`referenced_columns`] is about, if it names one.
+/// The select column a `Query` error of [`Aggregation::plan`] or [`referenced_columns`] is about,
+/// if it names one.
 pub fn output_column(error: &Error) -> Option<String> {
     let text = error.to_string();
     let rest = text.split("window.select.").nth(1)?;

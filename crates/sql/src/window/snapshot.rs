@@ -15,7 +15,7 @@ use tickcast_stream::message::EventTime;
 use super::aggregate::{OpenWindow, SeriesId};
 use super::assign::WindowProgress;
 use super::plan::Aggregation;
-use super::state::{LastRows, WindowState};
+use super::state::{SeriesRows, WindowState};
 
 #[derive(Serialize, Deserialize)]
 struct Image<Name> {
@@ -45,72 +45,78 @@ struct LastImage {
     columns: Vec<u8>,
 }
 
-pub(super) fn write(state: &WindowState, plan: &Aggregation) -> Result<Vec<u8>> {
-    let open = state.open.iter().map(|(&start, window)| {
-        Ok(WindowImage {
-            start,
-            series: window.series.iter().copied().collect(),
-            states: window.states.iter().map(|arrays| arrays_to_ipc(arrays)).collect::<Result<_>>()?,
-            folded_groups: window.folded_groups,
-            pending: to_ipc(&window.pending_rows(plan)?)?,
-            pending_groups: window.pending_groups.clone(),
-        })
-    });
+/// The state as bytes. Errors: `State`.
+pub(super) fn write(state: &WindowState, aggregation: &Aggregation) -> Result<Vec<u8>> {
+    let open = state.open.iter().map(|(&start, window)| window_image(start, window, aggregation));
     let last = state.last.as_ref().map(|last| -> Result<_> {
-        Ok(LastImage {
-            ids: last.ids.clone(),
-            spoke_at: last.spoke_at.clone(),
-            columns: to_ipc(&last.columns)?,
-        })
+        let columns = to_ipc(&last.columns)?;
+        Ok(LastImage { ids: last.ids.clone(), spoke_at: last.spoke_at.clone(), columns })
     });
-    let last = last.transpose()?;
+
     let image = Image {
         progress: state.progress,
         series: state.series.iter().map(|name| &**name).collect::<Vec<&str>>(),
         open: open.collect::<Result<_>>()?,
-        last,
+        last: last.transpose()?,
         closed_to: state.closed_to,
         windows_closed: state.windows_closed,
     };
     postcard::to_stdvec(&image).or_fail(Kind::State, || "cannot write the windows' state")
 }
 
-pub(super) fn read(bytes: &[u8], plan: &Aggregation) -> Result<WindowState> {
+fn window_image(start: EventTime, window: &OpenWindow, aggregation: &Aggregation) -> Result<WindowImage> {
+    Ok(WindowImage {
+        start,
+        series: window.series.iter().copied().collect(),
+        states: window.states.iter().map(|arrays| arrays_to_ipc(arrays)).collect::<Result<_>>()?,
+        folded_groups: window.folded_groups,
+        pending: to_ipc(&window.pending_rows(aggregation)?)?,
+        pending_groups: window.pending_groups.clone(),
+    })
+}
+
+/// The state that [`write`] wrote. Errors: `State`, also when it is that of another `select`.
+pub(super) fn read(bytes: &[u8], aggregation: &Aggregation) -> Result<WindowState> {
     let image: Image<String> =
         postcard::from_bytes(bytes).or_fail(Kind::State, || "cannot read the windows' state")?;
-    let open = image.open.into_iter().map(|window| {
-        let states = window.states.iter().map(|bytes| Ok(from_ipc(bytes)?.columns().to_vec()));
-        let pending = from_ipc(&window.pending)?;
-        let pending = RecordBatch::try_new_with_options(
-            Arc::clone(plan.argument_schema()),
-            pending.columns().to_vec(),
-            &RecordBatchOptions::new().with_row_count(Some(pending.num_rows())),
-        )
-        .or_fail(Kind::State, || "the windows' state does not fit window.select")?;
-        let open = OpenWindow {
-            series: window.series.into_iter().collect(),
-            states: states.collect::<Result<_>>()?,
-            folded_groups: window.folded_groups,
-            pending: vec![pending],
-            pending_groups: window.pending_groups,
-        };
-        Ok((window.start, open))
-    });
-    let last = image.last.map(|last| -> Result<_> {
-        let columns = from_ipc(&last.columns)?.columns().to_vec();
-        let columns = RecordBatch::try_new(Arc::clone(plan.output_schema()), columns)
-            .or_fail(Kind::State, || "the windows' state does not fit window.select")?;
-        Ok(LastRows { ids: last.ids, spoke_at: last.spoke_at, columns })
-    });
-    let last = last.transpose()?;
+    let open = image.open.into_iter().map(|window| open_window(window, aggregation));
+    let last = image.last.map(|last| last_rows(last, aggregation));
+
     Ok(WindowState {
         progress: image.progress,
         series: image.series.into_iter().map(Arc::from).collect(),
         open: open.collect::<Result<_>>()?,
-        last,
+        last: last.transpose()?,
         closed_to: image.closed_to,
         windows_closed: image.windows_closed,
     })
+}
+
+fn open_window(image: WindowImage, aggregation: &Aggregation) -> Result<(EventTime, OpenWindow)> {
+    let states = image.states.iter().map(|bytes| Ok(from_ipc(bytes)?.columns().to_vec()));
+    let pending = from_ipc(&image.pending)?;
+    let pending = RecordBatch::try_new_with_options(
+        Arc::clone(aggregation.argument_schema()),
+        pending.columns().to_vec(),
+        &RecordBatchOptions::new().with_row_count(Some(pending.num_rows())),
+    )
+    .or_fail(Kind::State, || "the windows' state does not fit window.select")?;
+
+    let open = OpenWindow {
+        series: image.series.into_iter().collect(),
+        states: states.collect::<Result<_>>()?,
+        folded_groups: image.folded_groups,
+        pending: vec![pending],
+        pending_groups: image.pending_groups,
+    };
+    Ok((image.start, open))
+}
+
+fn last_rows(image: LastImage, aggregation: &Aggregation) -> Result<SeriesRows> {
+    let columns = from_ipc(&image.columns)?.columns().to_vec();
+    let columns = RecordBatch::try_new(Arc::clone(aggregation.output_schema()), columns)
+        .or_fail(Kind::State, || "the windows' state does not fit window.select")?;
+    Ok(SeriesRows { ids: image.ids, spoke_at: image.spoke_at, columns })
 }
 
 fn arrays_to_ipc(arrays: &[ArrayRef]) -> Result<Vec<u8>> {

@@ -4,12 +4,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Tumbling windows, and the columns of their rows.
 #[derive(Debug, Clone, Serialize)]
 pub struct WindowSpec {
     /// Length of a tumbling window in microseconds, > 0.
     pub size_us: i64,
     /// How long a window waits for late records, in microseconds, >= 0.
     pub lateness_us: i64,
+    /// What a silent series does.
     pub gaps: Gaps,
     /// Output column and its SQL aggregate expression, in the order of the file.
     pub select: Vec<(String, String)>,

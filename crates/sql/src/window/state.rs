@@ -19,18 +19,21 @@ pub(super) struct WindowState {
     pub series: IndexSet<Arc<str>>,
     /// Open windows by their start.
     pub open: BTreeMap<EventTime, OpenWindow>,
-    /// What each series still carried said last.
-    pub last: Option<LastRows>,
+    /// The newest row of every series that is still carried.
+    pub last: Option<SeriesRows>,
     /// The start of the newest window that closed.
     pub closed_to: Option<EventTime>,
+    /// Windows that have closed since the first record.
     pub windows_closed: u64,
 }
 
-/// The newest row of every series that is still carried, in order of series.
+/// A row a series, in order of series.
 #[derive(Debug, Clone)]
-pub(super) struct LastRows {
+pub(super) struct SeriesRows {
+    /// The series of each row.
     pub ids: Vec<SeriesId>,
     /// The start of the window in which the row was made.
     pub spoke_at: Vec<EventTime>,
+    /// The selected columns.
     pub columns: RecordBatch,
 }

@@ -1,0 +1,93 @@
+//! Rows out of batches: picked, merged, or turned into a reject.
+//! It must not know when a window closes.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, BinaryArray, Int64Array, RecordBatchOptions, UInt32Array};
+use arrow::compute::{interleave, take};
+use arrow::record_batch::RecordBatch;
+use indexmap::IndexSet;
+use tickcast_stream::error::{Error, Kind, OrFail, Result};
+use tickcast_stream::message::{EventTime, Reason, Reject, column, row_as_json};
+
+use super::aggregate::SeriesId;
+use super::state::SeriesRows;
+
+/// A record as a reject, with its bytes.
+pub fn rejected(rows: &RecordBatch, row: usize, reason: Reason, detail: String) -> Result<Reject> {
+    let offset = system::<Int64Array>(rows, column::OFFSET)?.value(row);
+    let raw = system::<BinaryArray>(rows, column::RAW)?;
+    let value = if raw.is_valid(row) { raw.value(row).to_vec() } else { bytes_of(rows, row)? };
+    Ok(Reject { offset, reason, detail, value })
+}
+
+/// Rows by their ascending indices. They are copied unless they are most of the batch: a few rows
+/// must not keep all of it in memory.
+pub fn pick(rows: &RecordBatch, indices: &[u32]) -> Result<RecordBatch> {
+    if let (Some(first), Some(last)) = (indices.first(), indices.last()) {
+        let contiguous = (last - first) as usize + 1 == indices.len();
+        if contiguous && indices.len() * 2 >= rows.num_rows() {
+            return Ok(rows.slice(*first as usize, indices.len()));
+        }
+    }
+    copy(rows, indices)
+}
+
+fn copy(rows: &RecordBatch, indices: &[u32]) -> Result<RecordBatch> {
+    let fail = || "cannot take rows";
+    let at = UInt32Array::from(indices.to_vec());
+    let columns = rows.columns().iter().map(|column| take(column, &at, None));
+    let columns = columns.collect::<std::result::Result<Vec<_>, _>>().or_fail(Kind::Query, fail)?;
+    // A select without arguments has rows and no columns.
+    let options = RecordBatchOptions::new().with_row_count(Some(indices.len()));
+    RecordBatch::try_new_with_options(rows.schema(), columns, &options).or_fail(Kind::Query, fail)
+}
+
+/// The rows of a window in order of series.
+pub(super) fn in_series_order(
+    start: EventTime,
+    series: &IndexSet<SeriesId>,
+    columns: &RecordBatch,
+) -> Result<SeriesRows> {
+    let mut order: Vec<u32> = (0..series.len() as u32).collect();
+    order.sort_unstable_by_key(|&row| series[row as usize]);
+    Ok(SeriesRows {
+        ids: order.iter().map(|&row| series[row as usize]).collect(),
+        spoke_at: vec![start; series.len()],
+        columns: copy(columns, &order)?,
+    })
+}
+
+/// The rows at these places of either batch; a place is the batch, 0 or 1, and the row.
+pub fn pick_rows(before: &RecordBatch, now: &RecordBatch, picks: &[(usize, usize)]) -> Result<RecordBatch> {
+    let columns = before
+        .columns()
+        .iter()
+        .zip(now.columns())
+        .map(|(before, now)| interleave(&[before.as_ref(), now.as_ref()], picks))
+        .collect::<std::result::Result<Vec<_>, _>>()
+        .or_fail(Kind::Query, || "cannot carry rows")?;
+    RecordBatch::try_new(before.schema(), columns).or_fail(Kind::Query, || "cannot carry rows")
+}
+
+/// A system column. Errors: `Query`, when the batch has none of this name and type.
+pub fn system<'a, A: 'static>(batch: &'a RecordBatch, name: &str) -> Result<&'a A> {
+    batch
+        .column_by_name(name)
+        .and_then(|array| array.as_any().downcast_ref::<A>())
+        .ok_or_else(|| Error::new(Kind::Query, format!("a batch of rows lacks its system column {name}")))
+}
+
+/// A row without what was added to it for the way: the bytes of a record that came without any.
+fn bytes_of(rows: &RecordBatch, row: usize) -> Result<Vec<u8>> {
+    let schema = rows.schema();
+    let names = schema.fields().iter().enumerate();
+    let said = names.filter(|(_, field)| ![column::OFFSET, column::RAW].contains(&field.name().as_str()));
+    let said: Vec<usize> = said.map(|(index, _)| index).collect();
+    row_as_json(&rows.slice(row, 1).project(&said).or_fail(Kind::Query, || "cannot project a row")?)
+}
+
+/// A time as a person writes it.
+pub fn show_time(time: EventTime) -> String {
+    jiff::Timestamp::from_microsecond(time.0).map_or_else(|_| time.0.to_string(), |t| t.to_string())
+}

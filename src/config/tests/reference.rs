@@ -1,0 +1,82 @@
+//! The reference page: that it is the schema's, and that the defaults it names are those that hold.
+//! It must not know a description.
+
+use super::super::reference::defaults;
+use super::*;
+
+/// Defaults that are said in words.
+const IN_WORDS: [&str; 18] = [
+    "delivery",
+    "forecast.calendar",
+    "forecast.experts",
+    "forecast.features",
+    "forecast.model.bptt",
+    "forecast.model.optimizer",
+    "forecast.season",
+    "name",
+    "serve",
+    "serve.http",
+    "sinks",
+    "sinks.rejects",
+    "sinks.scores",
+    "source.generate.rate",
+    "source.kafka.brokers",
+    "source.kafka.group",
+    "window.select",
+    "workers",
+];
+
+#[test]
+fn the_reference_in_docs_is_that_of_the_schema() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference.md");
+    let written = std::fs::read_to_string(path).unwrap_or_default();
+    let is_same = written == super::super::reference();
+    assert!(is_same, "renew it: cargo run -- schema --markdown > docs/reference.md");
+}
+
+#[test]
+fn a_default_that_is_written_out_changes_nothing() {
+    let mut in_words = Vec::new();
+    for (path, default) in defaults(&schema()) {
+        if IN_WORDS.contains(&path.as_str()) {
+            in_words.push(path);
+            continue;
+        }
+        let set = format!("{path}={default}");
+        let shown = |sets: &[&str]| format!("{:?}", plan_around(&path, sets));
+        assert_eq!(shown(&[&set]), shown(&[]), "{set}");
+    }
+    in_words.sort_unstable();
+    assert_eq!(in_words, IN_WORDS);
+}
+
+#[test]
+fn a_default_in_words_is_what_it_says() {
+    let plan = plan(SMALLEST);
+    assert_eq!(plan.name, "weather");
+    assert_eq!(plan.workers, std::thread::available_parallelism().unwrap().get());
+    assert_eq!(plan.serve.http, None);
+    assert_eq!(plan.window.select, [("temp".to_owned(), "avg(\"temp\")".to_owned())]);
+    assert_eq!(plan.forecast.features, ["temp"]);
+    assert_eq!((plan.forecast.season, plan.forecast.calendar.len()), (None, 0));
+    assert_eq!(plan.forecast.experts, ExpertKind::ALL);
+    assert_eq!(plan.forecast.model.optimizer, Optimizer::adam(3e-4));
+    assert_eq!(plan.forecast.model.bptt, 32);
+    assert!(plan.sinks.forecasts.is_some() && plan.sinks.scores.is_none() && plan.sinks.rejects.is_none());
+    let SourceSpec::Kafka(kafka) = &plan.source else { panic!("{:?}", plan.source) };
+    assert_eq!((kafka.client.brokers.as_str(), kafka.group.as_str()), ("localhost:9092", "weather"));
+}
+
+/// The plan of a small pipeline in which the block around `path` is there.
+fn plan_around(path: &str, sets: &[&str]) -> Plan {
+    let generate = "source={generate: {}}";
+    let block = path.rsplit_once('.').map(|(block, _)| format!("{block}={{}}"));
+    let optional = block.filter(|_| path.contains("optimizer.") || path.starts_with("serve."));
+    let mut all: Vec<&str> = if path.starts_with("source.generate.") { vec![generate] } else { Vec::new() };
+    all.extend(optional.as_deref());
+    if path.contains(".cosine.") {
+        all.push("forecast.model.optimizer={adam: {schedule: {cosine: {updates: 9}}}}");
+    }
+    all.extend(sets);
+    with_sets(SMALLEST, &all).unwrap_or_else(|faults| panic!("{path}: {faults}")).plan
+}
