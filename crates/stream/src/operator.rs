@@ -7,6 +7,9 @@ use tickcast_forecast::ExpertWeight;
 use crate::error::Result;
 use crate::message::{EventTime, Reject, Stream};
 
+#[cfg(test)]
+pub(crate) use crate::testing::Collected;
+
 /// A state on its way out: the call makes its bytes.
 pub type SnapshotWriter = Box<dyn FnOnce() -> Result<Vec<u8>> + Send>;
 
@@ -45,43 +48,24 @@ pub trait Output {
     fn reject(&mut self, reject: Reject);
 }
 
-/// An output that keeps everything, to look at one operator alone.
-#[derive(Debug, Default)]
-pub struct Collected {
-    pub rows: Vec<RecordBatch>,
-    pub results: Vec<(Stream, RecordBatch)>,
-    pub rejects: Vec<Reject>,
-}
-
-impl Output for Collected {
-    fn rows(&mut self, rows: RecordBatch) -> Result<()> {
-        self.rows.push(rows);
-        Ok(())
-    }
-
-    fn results(&mut self, stream: Stream, records: RecordBatch) -> Result<()> {
-        self.results.push((stream, records));
-        Ok(())
-    }
-
-    fn reject(&mut self, reject: Reject) {
-        self.rejects.push(reject);
-    }
-}
-
 /// What a partition's operators say of themselves. Totals count from the partition's first record.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct OperatorStats {
+    /// Windows closed since the first record.
     pub windows_closed: u64,
+    /// Windows that are open now.
     pub windows_open: u64,
+    /// Series that are kept now.
     pub series_active: u64,
     /// The latest event time seen less the lateness, in microseconds.
     pub watermark_us: Option<i64>,
+    /// Updates of the networks' weights since the first record.
     pub train_steps: u64,
     /// Of the newest step.
     pub train_loss: f64,
     /// Of the newest step, before clipping.
     pub gradient_norm: f64,
+    /// Times that a network went back to its last good weights.
     pub model_rollbacks: u64,
     /// Mean weight of an expert over the series of the newest window, by horizon; empty while experts are not mixed.
     pub weights: Vec<ExpertWeight>,

@@ -24,11 +24,11 @@ use tickcast_connect::FileSink;
 use tickcast_connect::kafka::idle_member;
 use tickcast_connect::ledger::{CommitBatch, FilesLedger, KafkaLedger, SnapshotDir};
 use tickcast_connect::{KafkaClientSpec, SinkFileFormat};
-use tickcast_stream::ledger::memory::{Fate, InstanceId, Step, World};
 use tickcast_stream::ledger::{Commit, Recover};
 use tickcast_stream::message::Stream;
 use tickcast_stream::record::json_lines;
 use tickcast_stream::sink::Sink;
+use tickcast_stream::testing::{Fate, InstanceId, Step, World};
 
 use crate::broker::create_topic;
 

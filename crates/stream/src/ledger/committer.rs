@@ -237,8 +237,8 @@ impl Committer {
 #[cfg(test)]
 mod tests {
     use super::super::checkpoint::OutputPosition;
-    use super::super::memory::{Fate, World};
     use super::*;
+    use crate::testing::{Fate, World};
 
     /// A committer whose partition 0 has come to `position`, and the world it commits to.
     fn at(position: i64) -> (Committer, World) {

@@ -5,7 +5,6 @@ mod checkpoint;
 pub mod chunk;
 mod committer;
 mod contract;
-pub mod memory;
 mod snapshot;
 
 pub use checkpoint::{Checkpoint, OutputPosition, Position, SnapshotRef};

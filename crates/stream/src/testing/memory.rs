@@ -2,12 +2,12 @@
 //! It must not be kinder than the real ones: one conformance suite holds all of them to the same.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::checkpoint::Checkpoint;
-use super::chunk::{Assembly, decode};
-use super::contract::{Claim, Commit, CommitBatch, CommitOutcome, Recover};
 use crate::error::{Error, Kind, OrFail, Result};
+use crate::ledger::chunk::{Assembly, decode};
+use crate::ledger::{Checkpoint, Claim, Commit, CommitBatch, CommitOutcome, Recover};
+use crate::lock::lock;
 use crate::message::Stream;
 use crate::record::json_lines;
 
@@ -34,9 +34,13 @@ pub enum Fate {
 /// Where in an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
+    /// The transaction begins.
     Begin,
+    /// Results and chunks are produced.
     Produced,
+    /// The offsets are part of it.
     Offsets,
+    /// It is committed.
     Committed,
 }
 
@@ -67,7 +71,7 @@ struct Kept {
 
 impl World {
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// A rebalance: these members know the group's new generation, all others are of the past.
@@ -84,6 +88,7 @@ impl World {
         self.kept().results.get(&(partition, stream)).cloned().unwrap_or_default()
     }
 
+    /// What is committed of a partition.
     pub fn entry(&self, partition: i32) -> Option<Checkpoint> {
         self.kept().entries.get(&partition).map(|(_, entry)| *entry)
     }
