@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arrow::record_batch::RecordBatch;
 
 use super::heartbeat::Heartbeat;
-use super::partition::{Partition, PartitionOutput};
+use super::partition::Partition;
+use super::partition_output::PartitionOutput;
 use super::retry_policy::RetryPolicy;
 use crate::error::{Error, Result, Retry};
 use crate::message::Stream;

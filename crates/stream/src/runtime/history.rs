@@ -8,7 +8,8 @@ use arrow::record_batch::RecordBatch;
 
 use super::context::RunContext;
 use super::factory::PipelineFactory;
-use super::partition::{Partition, PartitionOutput};
+use super::partition::Partition;
+use super::partition_output::PartitionOutput;
 use crate::error::Result;
 use crate::message::Records;
 use crate::source::{Event, Source};

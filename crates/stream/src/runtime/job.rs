@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::context::RunContext;
 use super::endpoints::Endpoints;
 use super::factory::PipelineFactory;
-use super::partition::PartitionOutput;
+use super::partition_output::PartitionOutput;
 use crate::message::Stream;
 use crate::source::Source;
 

@@ -4,11 +4,12 @@
 use std::ops::Range;
 use std::time::Instant;
 
+use super::compat::RestorePoint;
 use super::context::RunContext;
 use super::factory::PipelineFactory;
 use super::partition::Partition;
 use crate::error::{Error, Kind, Result};
-use crate::ledger::{Checkpoint, Claim, Recover};
+use crate::ledger::{Checkpoint, Claim, Position, Recover, Snapshot};
 
 /// A partition as it goes on: restored from a snapshot, or new.
 pub struct Opened {
@@ -37,13 +38,13 @@ pub fn open_partition(
         None => factory.partition(id)?,
     };
     let is_known = claim.entry.is_some() || claim.snapshot.is_some();
-    let position = match is_known {
-        true => go_on(&mut partition, &claim, offset_range)?,
-        false => {
-            begin(&mut partition, factory, offset_range)?;
-            None
-        }
+    let position = if is_known {
+        go_on(&mut partition, &claim, offset_range)?
+    } else {
+        begin(&mut partition, factory, offset_range)?;
+        None
     };
+
     if let Some(position) = position {
         let to = claim.entry.map(|entry| entry.progress.position);
         tracing::info!(partition = id, from = position, to, took = ?from.elapsed(), "restored");
@@ -79,6 +80,15 @@ fn begin(
     Ok(())
 }
 
+/// Where a snapshot lies, seen from what is committed of its partition.
+pub(super) fn restore_point(snapshot: &Snapshot, committed: Option<&Position>) -> RestorePoint {
+    if committed.is_none_or(|committed| committed.position == snapshot.position) {
+        RestorePoint::AtEnd
+    } else {
+        RestorePoint::BeforeEnd
+    }
+}
+
 /// Brings a partition to where its claim says: where to read from.
 fn go_on(
     partition: &mut Partition,
@@ -88,8 +98,7 @@ fn go_on(
     let id = partition.id();
     let progress = claim.entry.map(|entry| entry.progress);
     if let Some(snapshot) = &claim.snapshot {
-        let at_end = progress.is_none_or(|progress| progress.position == snapshot.position);
-        partition.restore(snapshot, at_end)?;
+        partition.restore(snapshot, restore_point(snapshot, progress.as_ref()))?;
     }
     let at = claim.snapshot.as_ref().map(|snapshot| snapshot.position);
     let Some(progress) = progress else { return Ok(at) };
@@ -107,7 +116,7 @@ fn go_on(
     {
         let what = format!(
             "partition {id}: records {position} to {} have to be read again to restore its state, but the first that \
-             is still there is {first}; `run --reset-state` learns anew",
+             is still there is {first}; `run --rebuild` rebuilds it from what is left",
             committed - 1
         );
         return Err(Error::new(Kind::State, what));

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use super::context::RunContext;
 use super::factory::PipelineFactory;
 use super::history::{Reader, read_to_end};
-use super::partition::{Partition, PartitionOutput};
+use super::partition::Partition;
+use super::partition_output::PartitionOutput;
+use super::recovery::restore_point;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{Audit, Checkpoint};
 use crate::message::{Records, Stream};
@@ -147,7 +149,7 @@ impl Reader for Auditor<'_> {
                 );
                 Error::new(Kind::State, what)
             })?;
-            partition.restore(&snapshot, entry.progress.position == snapshot.position)?;
+            partition.restore(&snapshot, restore_point(&snapshot, Some(&entry.progress)))?;
             from = snapshot.position;
         }
         let streams = self.factory.streams().iter();
