@@ -1,9 +1,11 @@
 //! One way to take a lock.
-//! It must not hide a panic: who panicked with the lock has already ended its thread, and that is what is reported.
+//! It must not hide a panic: who panicked with the lock has already ended its thread, and that is
+//! what is reported.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Takes the lock, also when another thread has panicked with it: all that is shared here is whole between any two statements.
+/// Takes the lock, also when another thread has panicked with it: all that is shared here is whole
+/// between any two statements.
 pub fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,5 @@
-//! What moves between the rooms: raw records in, rows with their system columns, rejects and results out.
+//! What moves between the rooms: raw records in, rows with their system columns, rejects and
+//! results out.
 //! It must not know how any of it is read, computed or written.
 
 use std::fmt;
@@ -20,7 +21,8 @@ pub mod column {
     pub const TIME: &str = "__time";
     /// Utf8: the series the record belongs to.
     pub const SERIES: &str = "__series";
-    /// Binary: the record as it came in, kept for a reject; null where the source has no bytes (Parquet).
+    /// Binary: the record as it came in, kept for a reject; null where the source has no bytes
+    /// (Parquet).
     pub const RAW: &str = "__raw";
 }
 

@@ -1,5 +1,6 @@
 //! The operator: a deterministic state machine over batches.
-//! It must not read a clock, do IO, use a channel or be async: what it emits is a pure function of what it was given.
+//! It must not read a clock, do IO, use a channel or be async: what it emits is a pure function of
+//! what it was given.
 
 use arrow::record_batch::RecordBatch;
 use tickcast_forecast::ExpertWeight;
@@ -24,8 +25,9 @@ pub trait Operator: Send {
     /// Learns that no record before `watermark` will come: [`EventTime::MAX`] ends the input.
     fn on_watermark(&mut self, watermark: EventTime, out: &mut dyn Output) -> Result<()>;
 
-    /// The whole state as of now; cheap: it is written out when called, later and on another thread, whatever the
-    /// operator does meanwhile. Restored at any record, the operator goes on with the same bytes.
+    /// The whole state as of now; cheap: it is written out when called, later and on another
+    /// thread, whatever the operator does meanwhile. Restored at any record, the operator goes on
+    /// with the same bytes.
     fn snapshot(&self) -> SnapshotWriter;
 
     /// Takes back a state that `snapshot` made. Errors: `State`, when the bytes do not fit.
@@ -35,8 +37,8 @@ pub trait Operator: Send {
     fn report(&self, stats: &mut OperatorStats);
 }
 
-/// Where an operator puts what it makes, piece by piece: one record can close a thousand windows, and they need not be
-/// in memory together.
+/// Where an operator puts what it makes, piece by piece: one record can close a thousand windows,
+/// and they need not be in memory together.
 pub trait Output {
     /// A batch for the next operator, which takes it in before this returns.
     fn rows(&mut self, rows: RecordBatch) -> Result<()>;
@@ -67,7 +69,8 @@ pub struct OperatorStats {
     pub gradient_norm: f64,
     /// Times that a network went back to its last good weights.
     pub model_rollbacks: u64,
-    /// Mean weight of an expert over the series of the newest window, by horizon; empty while experts are not mixed.
+    /// Mean weight of an expert over the series of the newest window, by horizon; empty while
+    /// experts are not mixed.
     pub weights: Vec<ExpertWeight>,
     /// Alarms of the drift detectors, by horizon.
     pub drift_alarms: Vec<(u32, u64)>,

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::message::Stream;
 
-/// How many records of each stream a partition has put out since its first record. A partition's output is a pure
-/// function of its input, so these counts are a position in the output, whatever the batches were.
+/// How many records of each stream a partition has put out since its first record. A partition's
+/// output is a pure function of its input, so these counts are a position in the output, whatever
+/// the batches were.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputPosition {
     pub forecasts: u64,
@@ -45,8 +46,9 @@ pub struct Position {
     /// All that records before it put out is among `counts`.
     pub position: i64,
     pub counts: OutputPosition,
-    /// Where the past ended when the partition was first looked at, with `start: warm`: forecasts and scores that records
-    /// before it cause are put out nowhere. It is the one thing that a clock decides, so it is part of every commit.
+    /// Where the past ended when the partition was first looked at, with `start: warm`: forecasts
+    /// and scores that records before it cause are put out nowhere. It is the one thing that a
+    /// clock decides, so it is part of every commit.
     pub live: Option<i64>,
 }
 

@@ -1,8 +1,9 @@
 //! A snapshot in pieces that each say what they are, and are checked when they are read.
 //! It must not know what a state means, nor where its pieces lie.
 //!
-//! A chunk: `TICKCAST`, format version (u16), CRC-32 of the rest (u32), partition (i32), position (i64), index (u32),
-//! count (u32), CRC-32 of the whole state (u32), then its share of the state; integers little-endian.
+//! A chunk: `TICKCAST`, format version (u16), CRC-32 of the rest (u32), partition (i32), position
+//! (i64), index (u32), count (u32), CRC-32 of the whole state (u32), then its share of the state;
+//! integers little-endian.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -208,7 +209,8 @@ mod tests {
         pieces(10).for_each(|bytes| assembly.add(decode(&bytes).unwrap()));
         // The newer one was not finished.
         pieces(20).take(2).for_each(|bytes| assembly.add(decode(&bytes).unwrap()));
-        // A state learned anew is another one of its position, though some of its pieces are there twice or not at all.
+        // A state learned anew is another one of its position, though some of its pieces are there
+        // twice or not at all.
         let anew = Arc::new(Snapshot::new(3, 20, vec![7; state.len()]));
         let of_anew = |index| Chunk { snapshot: Arc::clone(&anew), index, count }.encode();
         let mut again = Assembly::default();

@@ -1,8 +1,10 @@
-//! The writing side of exactly once: gathers an epoch and sees it through, whatever the ledger answers.
+//! The writing side of exactly once: gathers an epoch and sees it through, whatever the ledger
+//! answers.
 //! It must not know which ledger it is, read a clock or wait: who calls it does.
 //!
-//! An epoch is kept until it is known to be committed, so an abort costs only the sending again. Snapshots are written
-//! chunk by chunk beside the results of several epochs; the entry names one from the epoch of its last chunk on.
+//! An epoch is kept until it is known to be committed, so an abort costs only the sending again.
+//! Snapshots are written chunk by chunk beside the results of several epochs; the entry names one
+//! from the epoch of its last chunk on.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,8 +42,8 @@ pub struct Committer {
     owned: BTreeMap<i32, Owned>,
     epoch: CommitBatch,
     bytes: usize,
-    /// The epoch of the last attempt, while its outcome is not known. What comes meanwhile is of the next one: were it mixed
-    /// in, the ledger could not say whether the attempt was made.
+    /// The epoch of the last attempt, while its outcome is not known. What comes meanwhile is of
+    /// the next one: were it mixed in, the ledger could not say whether the attempt was made.
     doubtful: Option<CommitBatch>,
 }
 
@@ -109,9 +111,9 @@ impl Committer {
         }
     }
 
-    /// Takes a snapshot to write. One that is half written is finished first: it is nearer to being of use. A snapshot of
-    /// which not all that it has seen is here is dropped: it may be of a time before the partition went back, and written
-    /// out late.
+    /// Takes a snapshot to write. One that is half written is finished first: it is nearer to being
+    /// of use. A snapshot of which not all that it has seen is here is dropped: it may be of a time
+    /// before the partition went back, and written out late.
     pub fn snapshot(&mut self, snapshot: Snapshot) {
         let Some(owned) = self.owned.get_mut(&snapshot.partition) else { return };
         let is_behind = owned.entry.is_some_and(|entry| entry.progress.position >= snapshot.position);
@@ -188,7 +190,8 @@ impl Committer {
         self.ledger.release(partition)
     }
 
-    /// Whether an epoch whose reply was lost is committed: its entries became visible together, so one tells of all.
+    /// Whether an epoch whose reply was lost is committed: its entries became visible together, so
+    /// one tells of all.
     fn is_committed(&mut self, epoch: &CommitBatch) -> Result<bool> {
         let committed = |partition: &i32| self.owned.get(partition).and_then(|owned| owned.committed);
         let news = epoch.entries.iter().filter(|&(partition, entry)| committed(partition) != Some(*entry));
@@ -224,7 +227,8 @@ impl Committer {
             }
             let Snapshot { position, digest, .. } = *writing.snapshot;
             let pointer = SnapshotRef { position, chunks: writing.count, digest };
-            // A snapshot comes after the results before it, so an entry is there, at its position or further on.
+            // A snapshot comes after the results before it, so an entry is there, at its position
+            // or further on.
             if let (true, Some(entry)) = (writing.next == writing.count, &mut owned.entry) {
                 entry.snapshot = Some(pointer);
                 self.epoch.entries.insert(partition, *entry);

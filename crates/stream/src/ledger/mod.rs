@@ -1,4 +1,5 @@
-//! The ledger: what is durable of a partition, how it becomes so at once, and how it is found again.
+//! The ledger: what is durable of a partition, how it becomes so at once, and how it is found
+//! again.
 //! It must not know what a state or a result means; it keeps them with their position.
 
 mod checkpoint;

@@ -1,5 +1,6 @@
 //! The operators of a partition as a chain: each one's rows are the next one's batch.
-//! It must not know records, positions' meaning or what is committed: it only gathers what comes out, in pieces.
+//! It must not know records, positions' meaning or what is committed: it only gathers what comes
+//! out, in pieces.
 
 use std::time::{Duration, Instant};
 

@@ -1,11 +1,13 @@
 //! What the threads of a run tell each other, and how much of it may wait.
 //! It must not decide anything: it only says what there is to say.
 //!
-//! Forward, the channels are bounded: a full one holds up whoever fills it. Back to the reader leads one channel without a
-//! bound, so that nobody who works for the reader ever waits for it. What goes back is little: a message for each commit,
-//! snapshot and release. Two things are told beside the channels, because they have to overtake what is queued: the
+//! Forward, the channels are bounded: a full one holds up whoever fills it. Back to the reader
+//! leads one channel without a bound, so that nobody who works for the reader ever waits for it.
+//! What goes back is little: a message for each commit, snapshot and release. Two things are told
+//! beside the channels, because they have to overtake what is queued: the
 //! [`stop`](super::RunContext::stop) flag, on which workers skip what they were given before, and
-//! [`LostPartitions`](super::LostPartitions), which end a commit that can never be made while the writer is in it.
+//! [`LostPartitions`](super::LostPartitions), which end a commit that can never be made while the
+//! writer is in it.
 
 use std::time::{Duration, Instant};
 
@@ -60,7 +62,8 @@ pub(super) struct PartitionStart {
     pub entry: Option<Checkpoint>,
     /// Whether earlier results stay.
     pub resume: bool,
-    /// Counts the times that a partition began: a state that is written out late may be of an earlier one.
+    /// Counts the times that a partition began: a state that is written out late may be of an
+    /// earlier one.
     pub incarnation: u64,
 }
 

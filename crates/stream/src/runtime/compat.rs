@@ -1,11 +1,14 @@
-//! Whether a state can be kept under a pipeline file that has changed since, and what to say where it cannot.
-//! It must not know what the settings mean: it compares fingerprints, JSON objects of what shapes a state.
+//! Whether a state can be kept under a pipeline file that has changed since, and what to say where
+//! it cannot.
+//! It must not know what the settings mean: it compares fingerprints, JSON objects of what shapes a
+//! state.
 
 use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
 
-/// Settings that shape what comes, but no state: a change of them holds from the position where it was made.
+/// Settings that shape what comes, but no state: a change of them holds from the position where it
+/// was made.
 const KEEPABLE: [&str; 7] = [
     "window.lateness_us",
     "window.gaps",
@@ -25,8 +28,8 @@ pub enum RestorePoint {
     BeforeEnd,
 }
 
-/// Checks that a partition's state, made under the fingerprint `was`, can go on under `is`. Errors: `State`, with what differs
-/// and what to do.
+/// Checks that a partition's state, made under the fingerprint `was`, can go on under `is`. Errors:
+/// `State`, with what differs and what to do.
 pub(super) fn check_fingerprint(partition: i32, was: &str, is: &str, point: RestorePoint) -> Result<()> {
     let differences = differences(was, is);
     if differences.is_empty() {

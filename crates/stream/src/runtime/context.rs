@@ -42,7 +42,8 @@ impl RunContext {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// Takes what keeps the source from reading as health; passes on the event, or the error that will not pass.
+    /// Takes what keeps the source from reading as health; passes on the event, or the error that
+    /// will not pass.
     pub(super) fn polled(&self, polled: Result<Event>, assigned: bool) -> Result<Event> {
         match &polled {
             Ok(Event::Idle { problem: Some(why) }) => {
@@ -61,7 +62,8 @@ impl RunContext {
         })
     }
 
-    /// A partition has worked on `records` that it was given. The windows that it has closed since its first record.
+    /// A partition has worked on `records` that it was given. The windows that it has closed since
+    /// its first record.
     pub(super) fn worked(&self, partition: &mut Partition, records: u64) -> u64 {
         (self.progress)(records);
         let stats = partition.stats();

@@ -22,9 +22,10 @@ const COMMIT_PAUSES: Backoff = Backoff::growing(Duration::from_millis(10), Durat
 /// How long a partition that is to be given back waits for its last commit.
 const RELEASE: Duration = Duration::from_secs(20);
 
-/// Partitions that the group has taken away without asking: what is not committed of them never will be. They are told beside
-/// the channels: the writer may be in the middle of a commit that is refused for as long as they are part of it, and would
-/// come to a message that waits behind it too late.
+/// Partitions that the group has taken away without asking: what is not committed of them never
+/// will be. They are told beside the channels: the writer may be in the middle of a commit that is
+/// refused for as long as they are part of it, and would come to a message that waits behind it too
+/// late.
 #[derive(Clone, Default)]
 pub struct LostPartitions(Arc<Mutex<BTreeSet<i32>>>);
 

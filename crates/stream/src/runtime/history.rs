@@ -1,5 +1,7 @@
-//! A bounded input read to its end through decoding and windows, for whoever wants its past at once.
-//! It must not forecast, write results or keep state: a pipeline that runs beside it notices nothing.
+//! A bounded input read to its end through decoding and windows, for whoever wants its past at
+//! once.
+//! It must not forecast, write results or keep state: a pipeline that runs beside it notices
+//! nothing.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,8 +30,8 @@ pub trait Reader {
     fn end(&mut self, partition: i32) -> Result<()>;
 }
 
-/// Reads until every partition has ended. The number of records read; none, when the watch's stop flag ended it before the
-/// input did. Errors: the source's and the reader's.
+/// Reads until every partition has ended. The number of records read; none, when the watch's stop
+/// flag ended it before the input did. Errors: the source's and the reader's.
 pub fn read_to_end(
     source: &mut dyn Source,
     watch: &RunContext,

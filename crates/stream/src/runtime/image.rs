@@ -1,8 +1,9 @@
 //! A partition's state as bytes and back: one part an operator, and whose it is.
 //! It must not know what a part means.
 //!
-//! Layout: the operators' parts, that of the last operator first; a trailer; the trailer's length (u32, little-endian).
-//! The last operator's part is by far the largest, gigabytes perhaps: the others follow it, so that it need not be copied.
+//! Layout: the operators' parts, that of the last operator first; a trailer; the trailer's length
+//! (u32, little-endian). The last operator's part is by far the largest, gigabytes perhaps: the
+//! others follow it, so that it need not be copied.
 
 use serde::{Deserialize, Serialize};
 

@@ -15,7 +15,8 @@ use crate::telemetry::HealthPart;
 
 const POLL: Duration = Duration::from_millis(50);
 
-/// Runs until the input ends or `stop` is set. Errors: the source's, the operators' and the outputs'.
+/// Runs until the input ends or `stop` is set. Errors: the source's, the operators' and the
+/// outputs'.
 pub fn run_inline(job: Job) -> Result<Summary> {
     let pace = job.pace;
     let mut run = InlineRun {

@@ -1,9 +1,12 @@
-//! What of a partition's output is told: not what is committed already, and of a past nothing but rejects.
-//! It must not know how the output was made: it sees pieces of it, counts their records, and cuts them.
+//! What of a partition's output is told: not what is committed already, and of a past nothing but
+//! rejects.
+//! It must not know how the output was made: it sees pieces of it, counts their records, and cuts
+//! them.
 //!
-//! A partition's output is a pure function of its input, so counts of records are positions in the output. A partition that
-//! goes on from an older state makes again what is committed, the same records in the same order: of each stream, as many
-//! records are silent as the commit counts more than the state.
+//! A partition's output is a pure function of its input, so counts of records are positions in the
+//! output. A partition that goes on from an older state makes again what is committed, the same
+//! records in the same order: of each stream, as many records are silent as the commit counts more
+//! than the state.
 
 use super::partition_output::PartitionOutput;
 use crate::ledger::{OutputPosition, Position};
@@ -12,7 +15,8 @@ use crate::message::Stream;
 /// Which records an output comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tense {
-    /// From before the position where the partition goes live: forecasts and scores are told nowhere and not counted.
+    /// From before the position where the partition goes live: forecasts and scores are told
+    /// nowhere and not counted.
     Past,
     /// From after it.
     Present,
@@ -61,8 +65,9 @@ impl Muting {
         piece.results.retain(|(_, rows)| rows.num_rows() > 0);
     }
 
-    /// How far the partition has come; none while it makes again what is committed. A piece of a batch names the position
-    /// before the batch: what the batch's records have put out so far is among the counts.
+    /// How far the partition has come; none while it makes again what is committed. A piece of a
+    /// batch names the position before the batch: what the batch's records have put out so far is
+    /// among the counts.
     fn reached(&self, position: i64) -> Option<Position> {
         let Muting { begun, live, emitted: counts, .. } = *self;
         let Some(committed) = self.committed else {

@@ -12,7 +12,8 @@ use crate::message::Stream;
 use crate::sink::Sink;
 use crate::telemetry::Metrics;
 
-/// Held for a state that is on its way; its worker, which keeps a weak one, makes no other of that partition meanwhile.
+/// Held for a state that is on its way; its worker, which keeps a weak one, makes no other of that
+/// partition meanwhile.
 pub type Ticket = Arc<()>;
 
 /// How a partition leaves.
@@ -37,22 +38,24 @@ pub trait Outputs: Send {
         reached: Option<Position>,
     ) -> Result<()>;
 
-    /// Takes a state to keep, and holds its ticket until it is kept. The position before which the source need remember
-    /// nothing from now on; none where a commit tells that the ledger.
+    /// Takes a state to keep, and holds its ticket until it is kept. The position before which the
+    /// source need remember nothing from now on; none where a commit tells that the ledger.
     fn snapshot(&mut self, snapshot: Snapshot, ticket: Ticket) -> Result<Option<i64>>;
 
-    /// Makes visible what was taken. It returns with some of it left only where the source has to speak first.
+    /// Makes visible what was taken. It returns with some of it left only where the source has to
+    /// speak first.
     fn commit(&mut self) -> Result<()>;
 
-    /// A partition leaves: all of it is durable when this returns, unless it is lost; then what is not yet committed is
-    /// dropped.
+    /// A partition leaves: all of it is durable when this returns, unless it is lost; then what is
+    /// not yet committed is dropped.
     fn release(&mut self, partition: i32, departure: Departure) -> Result<()>;
 
     /// Makes all that was taken durable.
     fn finish(&mut self) -> Result<()>;
 }
 
-/// Results go out at once; a state is saved after every result that it has seen. A restart says again what came after it.
+/// Results go out at once; a state is saved after every result that it has seen. A restart says
+/// again what came after it.
 pub struct AtLeastOnce {
     /// The streams that are written, and where.
     pub sinks: Vec<(Stream, Box<dyn Sink>)>,

@@ -1,5 +1,6 @@
 //! One partition's dataflow: decode, then the operators in a chain.
-//! It must not know threads or time: records in, results out, a pure function of both runners' input.
+//! It must not know threads or time: records in, results out, a pure function of both runners'
+//! input.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,7 +33,8 @@ pub struct Partition {
     position: Option<i64>,
     /// What it has put out since its first record.
     emitted: OutputPosition,
-    /// Where its past ends, if it has one: what earlier records make of forecasts and scores is put out nowhere.
+    /// Where its past ends, if it has one: what earlier records make of forecasts and scores is put
+    /// out nowhere.
     live: Option<i64>,
     /// What is committed already: it is made again in silence, until it is reached.
     committed: Option<Position>,
@@ -94,7 +96,8 @@ impl Partition {
         self.live.filter(|&live| self.position.is_none_or(|position| position < live))
     }
 
-    /// Whether it has a past and has read nothing of it yet: where that ends is known to nobody else.
+    /// Whether it has a past and has read nothing of it yet: where that ends is known to nobody
+    /// else.
     pub fn is_fresh(&self) -> bool {
         self.live.is_some() && self.position.is_some() && self.position == self.begun
     }
@@ -137,8 +140,8 @@ impl Partition {
         Ok(())
     }
 
-    /// Runs `work` with what it delivers counted, and without what is committed already; with nothing but rejects of what
-    /// is the past.
+    /// Runs `work` with what it delivers counted, and without what is committed already; with
+    /// nothing but rejects of what is the past.
     fn muted(
         &mut self,
         tense: Tense,
@@ -197,7 +200,8 @@ impl Partition {
 
     fn deliver_rest(&self, pending: Pending<'_, '_>) -> Result<()> {
         let Pending { mut outcome, mut rejects, deliver, .. } = pending;
-        // Decoding and windows reject apart; in order of offset the stream does not show how records were batched.
+        // Decoding and windows reject apart; in order of offset the stream does not show how
+        // records were batched.
         rejects.sort_by_key(|reject| reject.offset);
         if !rejects.is_empty() {
             outcome.results.push((Stream::Rejects, self.reject_batch(&rejects)?));
@@ -219,7 +223,8 @@ impl Partition {
         RecordBatch::try_new(reject_schema(), columns).or_fail(Kind::Sink, || "cannot build rejects")
     }
 
-    /// The whole state as of now, to be written out later and elsewhere; none before the first record.
+    /// The whole state as of now, to be written out later and elsewhere; none before the first
+    /// record.
     pub fn freeze(&self) -> Option<PendingSnapshot> {
         let position = self.position?;
         Some(PendingSnapshot {
@@ -238,7 +243,8 @@ impl Partition {
         self.freeze().map(PendingSnapshot::write).transpose()
     }
 
-    /// Goes back to a snapshot. Errors: `State`, when the pipeline file has changed in a way that the state does not go with.
+    /// Goes back to a snapshot. Errors: `State`, when the pipeline file has changed in a way that
+    /// the state does not go with.
     pub fn restore(&mut self, snapshot: &Snapshot, point: RestorePoint) -> Result<()> {
         let image = self.image(snapshot, point)?;
         for (operator, part) in self.operators.iter_mut().zip(image.parts()) {
@@ -257,7 +263,8 @@ impl Partition {
         part.ok_or_else(|| Error::new(Kind::State, "a partition without operators"))
     }
 
-    /// The snapshot with another state of its last operator; all else, the position too, is as it was. Errors: as `restore`.
+    /// The snapshot with another state of its last operator; all else, the position too, is as it
+    /// was. Errors: as `restore`.
     pub fn with_last_state(&self, snapshot: &Snapshot, state: Vec<u8>) -> Result<Snapshot> {
         let Snapshot { partition, position, .. } = *snapshot;
         Ok(Snapshot::new(

@@ -1,5 +1,6 @@
 //! Where each partition stands between its assignment and its release, as a pure state machine.
-//! It must not know channels, sources or clocks: the reader tells it what happened, and does what it answers.
+//! It must not know channels, sources or clocks: the reader tells it what happened, and does what
+//! it answers.
 //!
 //! ```text
 //! (none) ──assign──▶ Waiting ──begin──▶ Owned ──end──▶ Ended
@@ -54,8 +55,8 @@ pub(super) struct Phases {
 }
 
 impl Phases {
-    /// The source gives a partition. One that is still being released waits until that is done: until then nobody knows what
-    /// is committed of it.
+    /// The source gives a partition. One that is still being released waits until that is done:
+    /// until then nobody knows what is committed of it.
     pub fn assign(&mut self, id: i32) {
         let phase = match self.of.get(&id) {
             Some(Phase::Releasing { .. }) => Phase::Releasing { comes_back: true },
@@ -64,7 +65,8 @@ impl Phases {
         self.of.insert(id, phase);
     }
 
-    /// The partition to begin next; none while any is being released, since partitions go back to the group together.
+    /// The partition to begin next; none while any is being released, since partitions go back to
+    /// the group together.
     pub fn next_to_begin(&self) -> Option<i32> {
         if self.of.values().any(|phase| matches!(phase, Phase::Releasing { .. })) {
             return None;

@@ -52,8 +52,8 @@ impl WorkerQueue {
         Ok(())
     }
 
-    /// Whether a snapshot may be asked for; then it has to be. One at a time: where snapshots take longer than the time
-    /// between them, records still get their turn.
+    /// Whether a snapshot may be asked for; then it has to be. One at a time: where snapshots take
+    /// longer than the time between them, records still get their turn.
     pub fn may_freeze(&mut self) -> bool {
         !std::mem::replace(&mut self.is_freezing, true)
     }
@@ -63,8 +63,8 @@ impl WorkerQueue {
         self.is_freezing = false;
     }
 
-    /// Tells the worker all that still waits and that the last snapshot is due, waiting for room. `alive` is called every
-    /// `period` of waiting. Errors: the worker has ended, or `alive`'s.
+    /// Tells the worker all that still waits and that the last snapshot is due, waiting for room.
+    /// `alive` is called every `period` of waiting. Errors: the worker has ended, or `alive`'s.
     pub fn finish(&mut self, period: Duration, alive: &mut dyn FnMut() -> Result<()>) -> Result<()> {
         for mut command in self.backlog.drain(..).chain([ToWorker::Snapshot(Occasion::Last)]) {
             loop {

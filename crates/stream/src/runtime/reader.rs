@@ -1,6 +1,7 @@
-//! The reading thread: polls the source, gives its partitions to workers, and gives back what is revoked.
-//! It must not decode, compute or write, and it waits for nothing but its source: a group takes its partitions away from
-//! whoever does not poll.
+//! The reading thread: polls the source, gives its partitions to workers, and gives back what is
+//! revoked.
+//! It must not decode, compute or write, and it waits for nothing but its source: a group takes its
+//! partitions away from whoever does not poll.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -87,8 +88,9 @@ impl SourceReader {
         }
     }
 
-    /// Reads until the input ends, the run is stopped or another thread fails; then hands the workers all that still waits
-    /// for them. Errors: the source's and the ledger's, the end of a worker, and `Sink`, when a call of the sink hangs.
+    /// Reads until the input ends, the run is stopped or another thread fails; then hands the
+    /// workers all that still waits for them. Errors: the source's and the ledger's, the end of a
+    /// worker, and `Sink`, when a call of the sink hangs.
     pub fn run(&mut self, snapshot_every: Duration) -> Result<()> {
         let mut snapshot_at = Instant::now() + snapshot_every;
         loop {
@@ -120,8 +122,8 @@ impl SourceReader {
         self.failed
     }
 
-    /// Closes the channels to the workers: they finish, and after them the writer. Returns when all have ended. Errors:
-    /// `Sink`, when a call of the sink hangs.
+    /// Closes the channels to the workers: they finish, and after them the writer. Returns when all
+    /// have ended. Errors: `Sink`, when a call of the sink hangs.
     pub fn wait_for_threads(&mut self) -> Result<()> {
         self.parts.queues.clear();
         loop {
@@ -206,7 +208,8 @@ impl SourceReader {
             .try_for_each(|(partition, position)| source.commit(partition, position))
     }
 
-    /// Gives back the partitions that the sink has let go of; what is durable of them is told before.
+    /// Gives back the partitions that the sink has let go of; what is durable of them is told
+    /// before.
     fn give_back_released(&mut self) -> Result<()> {
         for id in std::mem::take(&mut self.released) {
             self.phases.released(id);
@@ -215,7 +218,8 @@ impl SourceReader {
         Ok(())
     }
 
-    /// Begins the assigned partitions. Where what is known of one cannot be read now, the next call tries again.
+    /// Begins the assigned partitions. Where what is known of one cannot be read now, the next call
+    /// tries again.
     fn begin_waiting(&mut self) -> Result<()> {
         if self.phases.next_to_begin().is_none() || self.claim_at.is_some_and(|at| Instant::now() < at) {
             return Ok(());
@@ -261,7 +265,8 @@ impl SourceReader {
         if partition.is_replaying() {
             self.replays.begin(id);
         }
-        // The sink hears of it from the worker, after what the worker still does for an earlier time of the partition.
+        // The sink hears of it from the worker, after what the worker still does for an earlier
+        // time of the partition.
         let start = PartitionStart { entry, resume, incarnation };
         self.send(id, ToWorker::Begin(Box::new(partition), start))?;
         self.parts.source.start(id, position)
@@ -353,8 +358,8 @@ impl SourceReader {
 }
 
 impl ReaderParts {
-    /// A thread that hangs in a client library cannot be ended, and would be waited for without end. Errors: `Sink`, when
-    /// it hangs.
+    /// A thread that hangs in a client library cannot be ended, and would be waited for without
+    /// end. Errors: `Sink`, when it hangs.
     fn check_the_sink(&self) -> Result<()> {
         let silence = self.watch.pulse.silence();
         if silence <= self.hangs {

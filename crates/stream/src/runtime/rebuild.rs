@@ -1,5 +1,5 @@
-//! Rebuilds the state from the input, in silence, up to the last commit: the way out when a state is damaged, or when the
-//! pipeline file has changed in a way that no state goes with.
+//! Rebuilds the state from the input, in silence, up to the last commit: the way out when a state
+//! is damaged, or when the pipeline file has changed in a way that no state goes with.
 //! It must not change what is committed but for the state: results go on where they had come to.
 
 use std::collections::BTreeMap;
@@ -19,9 +19,9 @@ use crate::source::Source;
 /// Between two attempts to claim or to commit: half a minute together.
 const PAUSES: Backoff = Backoff::steady(Duration::from_millis(200)).at_most(150);
 
-/// Reads the input and puts what it learns in place of every partition's state. The number of partitions; none, when it was
-/// told to stop, and then every partition has its old state or its new one. Nobody else may run. Errors: the source's and
-/// the ledger's.
+/// Reads the input and puts what it learns in place of every partition's state. The number of
+/// partitions; none, when it was told to stop, and then every partition has its old state or its
+/// new one. Nobody else may run. Errors: the source's and the ledger's.
 pub fn rebuild(
     factory: &PipelineFactory,
     source: &mut dyn Source,

@@ -1,4 +1,5 @@
-//! How a partition goes on: claimed, restored from its snapshot, muted up to what is committed; or begun anew.
+//! How a partition goes on: claimed, restored from its snapshot, muted up to what is committed; or
+//! begun anew.
 //! It must not write: what it opens does.
 
 use std::ops::Range;
@@ -21,8 +22,9 @@ pub struct Opened {
     pub resume: bool,
 }
 
-/// Claims a partition, and builds it as the ledger remembers it. `offset_range`: the records that can be read now. Errors: those
-/// of the ledger, and `State`, when records that have to be read again are gone.
+/// Claims a partition, and builds it as the ledger remembers it. `offset_range`: the records that
+/// can be read now. Errors: those of the ledger, and `State`, when records that have to be read
+/// again are gone.
 pub fn open_partition(
     factory: &PipelineFactory,
     recover: &mut dyn Recover,
@@ -52,7 +54,8 @@ pub fn open_partition(
             watch.metrics.restored(from.elapsed());
         }
     }
-    // A file read from its beginning writes its results anew; a topic may have been read before by this group.
+    // A file read from its beginning writes its results anew; a topic may have been read before by
+    // this group.
     let resume = is_known || factory.is_shared();
     Ok(Opened { partition, position, entry: claim.entry, resume })
 }

@@ -1,4 +1,5 @@
-//! Partitions that make again what is committed: until they have caught up, the pipeline is not ready.
+//! Partitions that make again what is committed: until they have caught up, the pipeline is not
+//! ready.
 //! It must not know how a partition finds out that it has caught up.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,5 @@
-//! How a sink waits for what is away: for as long as it takes, and not much longer once the run is to end.
+//! How a sink waits for what is away: for as long as it takes, and not much longer once the run is
+//! to end.
 //! It must not know what is waited for.
 
 use std::sync::Arc;
@@ -26,8 +27,8 @@ pub struct RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Repeats `attempt`, which itself takes some time, until it says true. Errors: `attempt`'s own, or `Sink` when the run
-    /// is to end and it still says false.
+    /// Repeats `attempt`, which itself takes some time, until it says true. Errors: `attempt`'s
+    /// own, or `Sink` when the run is to end and it still says false.
     pub fn until(&self, what: &dyn Fn() -> String, attempt: &mut dyn FnMut() -> Result<bool>) -> Result<()> {
         let mut waiting = self.waiting();
         while !attempt()? {
@@ -56,8 +57,8 @@ pub(super) struct Waiting<'a> {
 }
 
 impl Waiting<'_> {
-    /// An attempt has failed: after a while this is said, and again when the reason changes, since the first reason may be
-    /// only an echo of the one that lasts.
+    /// An attempt has failed: after a while this is said, and again when the reason changes, since
+    /// the first reason may be only an echo of the one that lasts.
     pub fn say(&mut self, why: impl Fn() -> String) {
         if self.began.elapsed() <= SILENT {
             return;
@@ -70,8 +71,8 @@ impl Waiting<'_> {
         }
     }
 
-    /// Whether there is still time for another attempt. Errors: `Sink`, when the run is to end and the time for its end is
-    /// up.
+    /// Whether there is still time for another attempt. Errors: `Sink`, when the run is to end and
+    /// the time for its end is up.
     pub fn check_grace(&mut self, what: impl Fn() -> String) -> Result<()> {
         let is_stopped = self.policy.stop.load(Ordering::Relaxed);
         if is_stopped && self.stopped.get_or_insert_with(Instant::now).elapsed() > GRACE {

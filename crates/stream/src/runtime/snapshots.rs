@@ -1,4 +1,5 @@
-//! The thread that writes states out: a worker only freezes them, which is quick; writing one out can take seconds.
+//! The thread that writes states out: a worker only freezes them, which is quick; writing one out
+//! can take seconds.
 //! It must not know what is in a state, nor where it is kept.
 
 use std::time::Instant;
@@ -8,7 +9,8 @@ use crossbeam_channel::{Receiver, Sender};
 use super::channels::{ToReader, ToSink, ToSnapshots, closed};
 use crate::error::Result;
 
-/// Writes out what workers have frozen, until the last of them has ended. Errors: an operator's, or the writer has ended.
+/// Writes out what workers have frozen, until the last of them has ended. Errors: an operator's, or
+/// the writer has ended.
 pub(super) fn snapshot_loop(
     from_workers: &Receiver<ToSnapshots>,
     to_sink: &Sender<ToSink>,

@@ -1,13 +1,15 @@
-//! The threaded runner: the reader here, N partition workers, one writer, joined by bounded channels.
-//! It must not change what comes out: a partition is always with one worker, and its results keep their order.
+//! The threaded runner: the reader here, N partition workers, one writer, joined by bounded
+//! channels.
+//! It must not change what comes out: a partition is always with one worker, and its results keep
+//! their order.
 //!
 //! ```text
 //! reader ──ToWorker──▶ worker (partition % workers) ──ToSink──▶ writer ──ToReader──▶ reader
 //!                         └──ToSnapshots──▶ snapshots ──ToSink──┘
 //! ```
-//! A worker only freezes its partitions' states; writing them out, which can take seconds, is another thread's work.
-//! Back-pressure: a worker's full channel pauses its partitions; the source is still polled, so a consumer keeps its
-//! place in the group.
+//! A worker only freezes its partitions' states; writing them out, which can take seconds, is
+//! another thread's work. Back-pressure: a worker's full channel pauses its partitions; the source
+//! is still polled, so a consumer keeps its place in the group.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -32,8 +34,9 @@ use crate::error::{Error, Kind, OrFail, Result};
 /// No single call of the sink takes longer than this unless it never returns.
 const HANGS: Duration = Duration::from_secs(180);
 
-/// Runs until the input ends or `stop` is set. Errors: the first failure of any thread, and `Sink`, when a call of the sink does
-/// not return: then its thread is left behind, since a thread cannot be ended from outside.
+/// Runs until the input ends or `stop` is set. Errors: the first failure of any thread, and `Sink`,
+/// when a call of the sink does not return: then its thread is left behind, since a thread cannot
+/// be ended from outside.
 pub fn run_threads(job: Job) -> Result<Summary> {
     run_watched(job, HANGS)
 }
@@ -53,13 +56,15 @@ pub(super) fn run_watched(job: Job, hangs: Duration) -> Result<Summary> {
     let read = reader.run(pace.snapshot_every);
     let source_failed = read.is_err() && !reader.has_failed();
     if source_failed {
-        // A source that failed says no more what is ours: what cannot be committed soon, never will be.
+        // A source that failed says no more what is ours: what cannot be committed soon, never will
+        // be.
         stop.store(true, Ordering::Relaxed);
     }
     reader.wait_for_threads()?;
 
     let done = threads.join();
-    // Of two errors, the cause: what the reader says of a closed channel is only an echo of a thread's failure.
+    // Of two errors, the cause: what the reader says of a closed channel is only an echo of a
+    // thread's failure.
     let mut summary = if source_failed { read.and(done)? } else { done.and_then(|did| read.map(|()| did))? };
     summary.records = reader.records();
     reader.close()?;
@@ -82,7 +87,8 @@ struct Threads {
 }
 
 impl Crew {
-    /// Starts the writer, the workers and the snapshots; the ways to the workers. All end when these are gone.
+    /// Starts the writer, the workers and the snapshots; the ways to the workers. All end when
+    /// these are gone.
     fn spawn_all(
         &self,
         outputs: Box<dyn Outputs>,
@@ -92,7 +98,8 @@ impl Crew {
         let (to_sink, from_workers) = bounded(SINK_DEPTH);
         let mut writer = Writer::new(outputs, self.watch.clone(), self.to_reader.clone());
         let writer = self.spawn("sink", move || {
-            // The lock on the state is held for as long as anybody may write, a call that hangs too.
+            // The lock on the state is held for as long as anybody may write, a call that hangs
+            // too.
             let _held = &guard;
             writer.run(&from_workers, pace.commit_every)
         })?;
@@ -118,8 +125,8 @@ impl Crew {
         Ok((queues, Threads { writer, snapshots, workers }))
     }
 
-    /// Starts a thread. When it fails, the reader hears of that before its channels close: it outlives the call of `work`,
-    /// which owns them.
+    /// Starts a thread. When it fails, the reader hears of that before its channels close: it
+    /// outlives the call of `work`, which owns them.
     fn spawn<T: Send + 'static>(
         &self,
         name: &str,
@@ -152,8 +159,8 @@ impl Drop for Alarm<'_> {
 }
 
 impl Threads {
-    /// What all of them did. Errors: the writer's first, then the workers': what a worker says of a closed channel is only
-    /// an echo of that.
+    /// What all of them did. Errors: the writer's first, then the workers': what a worker says of a
+    /// closed channel is only an echo of that.
     fn join(self) -> Result<Summary> {
         let written = join(self.writer);
         let mut summary = Summary::default();

@@ -1,4 +1,5 @@
-//! The threaded runner with a source that follows a script: its output beside the script's records, and how it ends.
+//! The threaded runner with a source that follows a script: its output beside the script's records,
+//! and how it ends.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -202,7 +203,8 @@ fn a_partition_that_goes_and_comes_back_goes_on_where_its_last_commit_was() {
     let (world, watch) = (World::default(), watch());
     let mut steps = reads(30);
     for _ in 0..5 {
-        // More than a worker's channel holds, so that the partition may be paused when it is taken away.
+        // More than a worker's channel holds, so that the partition may be paused when it is taken
+        // away.
         steps.push(Step::Revoke);
         steps.extend(reads(30));
     }

@@ -1,4 +1,5 @@
-//! The user's own audit: everything is made again from the input and compared with what the sinks hold.
+//! The user's own audit: everything is made again from the input and compared with what the sinks
+//! hold.
 //! It must not write: neither results nor state nor offsets.
 
 use std::collections::BTreeMap;
@@ -23,7 +24,8 @@ pub struct Finding {
     pub committed: u64,
     /// Of them compared: retention may have dropped the first ones.
     pub compared: u64,
-    /// Records that are not as the input makes them, that are missing, or that nobody has committed.
+    /// Records that are not as the input makes them, that are missing, or that nobody has
+    /// committed.
     pub differing: u64,
     /// The first of them, for a person.
     pub first: Option<String>,
@@ -42,8 +44,9 @@ impl Verified {
     }
 }
 
-/// Reads the input from its beginning, or, where that is gone, from the newest snapshot, up to the last commit. None, when
-/// it was told to stop. Errors: the source's and the sinks', and `State`, when nothing is committed.
+/// Reads the input from its beginning, or, where that is gone, from the newest snapshot, up to the
+/// last commit. None, when it was told to stop. Errors: the source's and the sinks', and `State`,
+/// when nothing is committed.
 pub fn verify(
     factory: &PipelineFactory,
     source: &mut dyn Source,
@@ -165,7 +168,8 @@ impl Reader for Auditor<'_> {
     fn records(&mut self, id: i32, records: Records) -> Result<()> {
         let Some(audited) = self.partitions.get_mut(&id) else { return Ok(()) };
         let Checkpoint { progress, .. } = audited.entry;
-        // What is committed may reach into the records after its position: a piece of a batch was committed.
+        // What is committed may reach into the records after its position: a piece of a batch was
+        // committed.
         let is_over = audited.partition.position().is_some_and(|at| at >= progress.position)
             && audited.partition.emitted().reach(&progress.counts);
         if is_over {
@@ -178,7 +182,8 @@ impl Reader for Auditor<'_> {
     fn end(&mut self, id: i32) -> Result<()> {
         let Some(mut audited) = self.partitions.remove(&id) else { return Ok(()) };
         if !audited.partition.emitted().reach(&audited.entry.progress.counts) {
-            // A bounded input closes its windows at its end; of a topic that is still read, this makes more than is committed.
+            // A bounded input closes its windows at its end; of a topic that is still read, this
+            // makes more than is committed.
             let mut last = Vec::new();
             audited.partition.finish(&mut |outcome| {
                 last.push(outcome);

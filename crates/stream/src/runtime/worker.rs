@@ -1,4 +1,5 @@
-//! A worker: its partitions' records in, their results to the sink, their frozen states to be written out.
+//! A worker: its partitions' records in, their results to the sink, their frozen states to be
+//! written out.
 //! It must not know which source or sink there is, nor wait for anything but a full channel.
 
 use std::collections::BTreeMap;
@@ -26,7 +27,8 @@ struct Saved {
 }
 
 impl Saved {
-    /// Whether no other is needed: the partition has not moved, or this one is still on its way and not the last.
+    /// Whether no other is needed: the partition has not moved, or this one is still on its way and
+    /// not the last.
     fn serves(&self, position: i64, occasion: Occasion) -> bool {
         self.position == position || (occasion == Occasion::Regular && self.ticket.strong_count() > 0)
     }
@@ -46,7 +48,8 @@ pub(super) struct Downstream {
     pub watch: RunContext,
 }
 
-/// Works until the reader has no more to tell. Errors: an operator's, or the thread that takes its results has ended.
+/// Works until the reader has no more to tell. Errors: an operator's, or the thread that takes its
+/// results has ended.
 pub(super) fn worker_loop(from_reader: &Receiver<ToWorker>, downstream: &Downstream) -> Result<Summary> {
     let mut worker = Worker { downstream, works: BTreeMap::new(), summary: Summary::default() };
     for command in from_reader {
@@ -155,8 +158,8 @@ impl Worker<'_> {
 
     fn snapshot(&mut self, occasion: Occasion) -> Result<()> {
         for work in self.works.values_mut() {
-            // All series change when a window closes, and what changes while its state is written out is copied: so the
-            // next close is waited for, but not longer than to the next time.
+            // All series change when a window closes, and what changes while its state is written
+            // out is copied: so the next close is waited for, but not longer than to the next time.
             if occasion == Occasion::Last || work.due {
                 work.due = false;
                 save(work, occasion, self.downstream)?;
@@ -167,7 +170,8 @@ impl Worker<'_> {
         self.downstream.tell_snapshots(ToSnapshots::Done(self.downstream.worker))
     }
 
-    /// Writes a small state out at once: it has to be in the last commit before its partition is given back.
+    /// Writes a small state out at once: it has to be in the last commit before its partition is
+    /// given back.
     fn save_small(&self, partition: &Partition, incarnation: u64) -> Result<()> {
         if partition.is_replaying() || partition.stats().series_active > HANDOVER_SERIES {
             return Ok(());

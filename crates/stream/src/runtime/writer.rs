@@ -1,4 +1,5 @@
-//! The writing thread: hands results and states to the outputs, in the order in which workers sent them, and commits.
+//! The writing thread: hands results and states to the outputs, in the order in which workers sent
+//! them, and commits.
 //! It must not know partitions' insides, nor how results become durable.
 
 use std::collections::BTreeMap;

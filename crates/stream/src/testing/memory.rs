@@ -63,7 +63,8 @@ struct Kept {
     /// The group's generation; the one that each member knows, and which of its lives knows it.
     generation: u64,
     known: BTreeMap<InstanceId, (u64, u64)>,
-    /// How many lives each member has had. A new one takes its former one's place in the group at once.
+    /// How many lives each member has had. A new one takes its former one's place in the group at
+    /// once.
     lives: BTreeMap<InstanceId, u64>,
     /// How often a producer of this name was opened: only the newest may write.
     opened: BTreeMap<InstanceId, u64>,
@@ -206,7 +207,8 @@ impl MemoryLedger {
         Ok(())
     }
 
-    /// Why the broker refuses this member's epoch now. The group is asked only where there are offsets to commit.
+    /// Why the broker refuses this member's epoch now. The group is asked only where there are
+    /// offsets to commit.
     fn refused(&self, epoch: &CommitBatch) -> Option<CommitOutcome> {
         let kept = self.world.kept();
         if kept.opened.get(&self.member) != Some(&self.opened) {
