@@ -14,14 +14,30 @@ pub enum Event {
     Assigned(Vec<i32>),
     /// These partitions are to be given back: they stay ours until [`Source::release`], unless they
     /// are `lost`; then somebody may have them already.
-    Revoked { partitions: Vec<i32>, lost: bool },
+    Revoked {
+        /// Which.
+        partitions: Vec<i32>,
+        /// Whether the group has taken them away without asking.
+        lost: bool,
+    },
     /// The next records of a partition, in order.
-    Records { partition: i32, records: Records },
+    Records {
+        /// Whose they are.
+        partition: i32,
+        /// In order of their positions.
+        records: Records,
+    },
     /// A bounded partition has no more records.
-    End { partition: i32 },
+    End {
+        /// Which.
+        partition: i32,
+    },
     /// Nothing new within the time-out; `problem` says what keeps the source from reading, if
     /// anything does.
-    Idle { problem: Option<String> },
+    Idle {
+        /// For a person.
+        problem: Option<String>,
+    },
 }
 
 /// A stream of records in partitions.

@@ -23,8 +23,11 @@ const MAX_CHUNKS: u32 = 9_000;
 /// One piece of a snapshot.
 #[derive(Debug, Clone)]
 pub struct Chunk {
+    /// The whole that it is a piece of.
     pub snapshot: Arc<Snapshot>,
+    /// Its number among the pieces, from 0 on.
     pub index: u32,
+    /// The number of all pieces.
     pub count: u32,
 }
 
@@ -41,10 +44,12 @@ impl Chunk {
         &self.snapshot.state[from.min(to)..to]
     }
 
+    /// Whether no piece follows it.
     pub fn is_last(&self) -> bool {
         self.index + 1 == self.count
     }
 
+    /// Its bytes: what it is, and its share of the state.
     pub fn encode(&self) -> Vec<u8> {
         let Snapshot { partition, position, digest, .. } = *self.snapshot;
         let head = Head { partition, position, index: self.index, count: self.count, digest };
@@ -55,9 +60,13 @@ impl Chunk {
 /// What a chunk says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
+    /// Whose state it is of.
     pub partition: i32,
+    /// The next record to read after the state.
     pub position: i64,
+    /// Its number among the pieces, from 0 on.
     pub index: u32,
+    /// The number of all pieces.
     pub count: u32,
     /// Of the whole state.
     pub digest: u32,
@@ -66,7 +75,9 @@ pub struct Head {
 /// A chunk as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
+    /// What it says of itself.
     pub head: Head,
+    /// Its share of the state.
     pub state: Vec<u8>,
 }
 
@@ -143,6 +154,7 @@ impl Parts {
 }
 
 impl Assembly {
+    /// Takes a piece in, in any order.
     pub fn add(&mut self, piece: Piece) {
         let Piece { head, state } = piece;
         let at = self.parts.iter().position(|parts| parts.is_of(&head)).unwrap_or_else(|| {

@@ -29,7 +29,12 @@ pub enum Committed {
     /// All that was gathered is committed, or there was nothing; true when anything was.
     Done(bool),
     /// Try again: nothing is visible.
-    Later { why: String, refused: bool },
+    Later {
+        /// Why, for a person.
+        why: String,
+        /// Whether trying again helps only after the source has said what is still ours.
+        refused: bool,
+    },
 }
 
 fn later(why: String) -> Committed {
@@ -74,6 +79,7 @@ impl Writing {
 }
 
 impl Committer {
+    /// Commits to this ledger; no partition has begun yet.
     pub fn new(ledger: Box<dyn Commit>) -> Self {
         Committer { ledger, owned: BTreeMap::new(), epoch: CommitBatch::default(), bytes: 0, doubtful: None }
     }
@@ -98,6 +104,7 @@ impl Committer {
         // One that was taken away may still have been at work.
         let Some(owned) = self.owned.get_mut(&partition) else { return };
         owned.held.extend(results);
+
         if let Some(progress) = reached {
             for (stream, rows) in owned.held.drain(..) {
                 self.bytes += rows.get_array_memory_size();
@@ -143,25 +150,17 @@ impl Committer {
 
     /// Tries once to commit what was gathered. Errors: what no further attempt can mend.
     pub fn commit(&mut self) -> Result<Committed> {
-        let mut any = false;
-        if let Some(epoch) = self.doubtful.take() {
-            match self.is_committed(&epoch) {
-                Ok(true) => {
-                    any = true;
-                    self.done(&epoch);
-                }
-                Ok(false) => self.epoch = epoch.followed_by(std::mem::take(&mut self.epoch)),
-                Err(error) => {
-                    self.doubtful = Some(epoch);
-                    let why = error.to_string();
-                    return if error.retry == Retry::Later { Ok(later(why)) } else { Err(error) };
-                }
-            }
-        }
+        let any = match self.settle() {
+            Ok(any) => any,
+            Err(error) if error.retry == Retry::Later => return Ok(later(error.to_string())),
+            Err(error) => return Err(error),
+        };
+
         self.take_chunks();
         if self.epoch.is_empty() {
             return Ok(Committed::Done(any));
         }
+
         match self.ledger.attempt(&self.epoch)? {
             CommitOutcome::Committed => {
                 let epoch = std::mem::take(&mut self.epoch);
@@ -175,6 +174,25 @@ impl Committer {
                 Ok(later(why))
             }
         }
+    }
+
+    /// Finds out whether the epoch of the last attempt is committed, where that is not known; true
+    /// when it is. One that is not is sent again with what came after it. Errors: the ledger's;
+    /// then it is still not known.
+    fn settle(&mut self) -> Result<bool> {
+        let Some(epoch) = self.doubtful.take() else { return Ok(false) };
+        match self.is_committed(&epoch) {
+            Ok(true) => self.done(&epoch),
+            Ok(false) => {
+                self.epoch = epoch.followed_by(std::mem::take(&mut self.epoch));
+                return Ok(false);
+            }
+            Err(error) => {
+                self.doubtful = Some(epoch);
+                return Err(error);
+            }
+        }
+        Ok(true)
     }
 
     /// Drops all of a partition that is not committed. Whoever has it next makes it again.
@@ -226,10 +244,13 @@ impl Committer {
                 writing.next += 1;
             }
             let Snapshot { position, digest, .. } = *writing.snapshot;
+
             let pointer = SnapshotRef { position, chunks: writing.count, digest };
             // A snapshot comes after the results before it, so an entry is there, at its position
             // or further on.
-            if let (true, Some(entry)) = (writing.next == writing.count, &mut owned.entry) {
+            if writing.next == writing.count
+                && let Some(entry) = &mut owned.entry
+            {
                 entry.snapshot = Some(pointer);
                 self.epoch.entries.insert(partition, *entry);
                 owned.writing = owned.next.take().map(Writing::of);

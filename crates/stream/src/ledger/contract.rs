@@ -59,7 +59,9 @@ pub trait Audit {
 pub struct CommitBatch {
     /// In the order in which they came.
     pub results: Vec<(i32, Stream, RecordBatch)>,
+    /// Pieces of snapshots.
     pub chunks: Vec<Chunk>,
+    /// What is committed of each partition, once the rest is visible.
     pub entries: BTreeMap<i32, Checkpoint>,
 }
 
@@ -87,6 +89,7 @@ impl CommitBatch {
 /// How one attempt to commit an epoch ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommitOutcome {
+    /// All of it is visible.
     Committed,
     /// Nothing of it is visible; the same epoch can be tried again.
     Aborted(String),

@@ -93,6 +93,7 @@ fn differences(was: &str, is: &str) -> Vec<Difference> {
             _ => {}
         }
     }
+
     let mut found = Vec::new();
     match (serde_json::from_str(was), serde_json::from_str(is)) {
         (Ok(was), Ok(is)) => walk("", &was, &is, &mut found),

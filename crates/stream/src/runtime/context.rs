@@ -18,7 +18,9 @@ use crate::telemetry::{Health, HealthPart, Metrics};
 /// The onlookers of a run.
 #[derive(Clone)]
 pub struct RunContext {
+    /// What is counted and measured.
     pub metrics: Arc<Metrics>,
+    /// Whether the pipeline is ready.
     pub health: Arc<Health>,
     /// Set to end the run: commit, snapshot, leave.
     pub stop: Arc<AtomicBool>,

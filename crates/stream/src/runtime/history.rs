@@ -43,6 +43,7 @@ pub fn read_to_end(
             source.close()?;
             return Ok(None);
         }
+
         match source.poll(POLL)? {
             Event::Assigned(ids) => {
                 assigned += ids.len();
@@ -64,6 +65,7 @@ pub fn read_to_end(
             Event::Revoked { .. } | Event::Idle { .. } => {}
         }
     }
+
     source.close()?;
     Ok(Some(read))
 }

@@ -28,6 +28,7 @@ struct Trailer {
 
 /// A partition's state at a position, not written out yet.
 pub struct PendingSnapshot {
+    /// Whose state it is.
     pub partition: i32,
     /// The next record to read.
     pub position: i64,
@@ -103,6 +104,7 @@ impl<'a> SnapshotImage<'a> {
         self.parts.iter().rev().copied()
     }
 
+    /// The last operator's part; none where there is no operator.
     pub fn last_part(&self) -> Option<&'a [u8]> {
         self.parts.first().copied()
     }
@@ -114,14 +116,17 @@ impl<'a> SnapshotImage<'a> {
         write(trailer, std::iter::once(Ok(part)).chain(others))
     }
 
+    /// The partition's first record.
     pub fn begun(&self) -> i64 {
         self.trailer.begun
     }
 
+    /// What the partition had put out.
     pub fn emitted(&self) -> OutputPosition {
         self.trailer.emitted
     }
 
+    /// Where the partition's past ended.
     pub fn live(&self) -> Option<i64> {
         self.trailer.live
     }

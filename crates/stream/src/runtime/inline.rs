@@ -10,6 +10,7 @@ use super::partition::Partition;
 use super::partition_output::PartitionOutput;
 use super::recovery::open_partition;
 use crate::error::Result;
+use crate::message::Records;
 use crate::source::Event;
 use crate::telemetry::HealthPart;
 
@@ -67,6 +68,7 @@ impl InlineRun {
 
     fn on_event(&mut self, event: Event) -> Result<()> {
         let InlineRun { writing, partitions, .. } = self;
+
         match event {
             Event::Assigned(ids) => {
                 self.assigned = true;
@@ -86,11 +88,7 @@ impl InlineRun {
             }
             Event::Records { partition: id, records } => {
                 let Some(partition) = partitions.get_mut(&id) else { return Ok(()) };
-                let count = records.len() as u64;
-                writing.summary.records += count;
-                writing.job.watch.metrics.records_received(writing.job.factory.topic(), id, count);
-                partition.take(records, &mut |outcome| writing.write(id, outcome))?;
-                writing.job.watch.worked(partition, count);
+                writing.take(partition, records)?;
             }
             Event::End { partition: id } => {
                 let Some(partition) = partitions.get_mut(&id) else { return Ok(()) };
@@ -138,6 +136,15 @@ impl Writing {
         }
         self.job.source.start(id, opened.position)?;
         Ok(opened.partition)
+    }
+
+    fn take(&mut self, partition: &mut Partition, records: Records) -> Result<()> {
+        let (id, count) = (partition.id(), records.len() as u64);
+        self.summary.records += count;
+        self.job.watch.metrics.records_received(self.job.factory.topic(), id, count);
+        partition.take(records, &mut |outcome| self.write(id, outcome))?;
+        self.job.watch.worked(partition, count);
+        Ok(())
     }
 
     fn write(&mut self, id: i32, outcome: PartitionOutput) -> Result<()> {

@@ -43,6 +43,8 @@ pub struct Partition {
 }
 
 impl Partition {
+    /// A partition with no memory. `topic`: what rejects call the input; `fingerprint`: the
+    /// settings that shape its state.
     pub fn new(
         id: i32,
         topic: String,
@@ -52,6 +54,7 @@ impl Partition {
     ) -> Self {
         let stages = std::iter::once("decode").chain(operators.iter().map(|operator| operator.name()));
         let busy = stages.map(|stage| (stage, Duration::ZERO)).collect();
+
         Partition {
             id,
             topic,
@@ -67,6 +70,7 @@ impl Partition {
         }
     }
 
+    /// Its number.
     pub fn id(&self) -> i32 {
         self.id
     }
@@ -289,6 +293,7 @@ impl Partition {
         self.busy.iter_mut().map(|(stage, time)| (*stage, std::mem::take(time))).collect()
     }
 
+    /// What its operators say of themselves.
     pub fn stats(&self) -> OperatorStats {
         let mut stats = OperatorStats::default();
         self.operators.iter().for_each(|operator| operator.report(&mut stats));

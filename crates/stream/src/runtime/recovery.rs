@@ -14,9 +14,11 @@ use crate::ledger::{Checkpoint, Claim, Position, Recover, Snapshot};
 
 /// A partition as it goes on: restored from a snapshot, or new.
 pub struct Opened {
+    /// The partition, ready for records.
     pub partition: Partition,
     /// Where to read from; none: where the source remembers, or its start.
     pub position: Option<i64>,
+    /// What is committed of it.
     pub entry: Option<Checkpoint>,
     /// Whether earlier results stay.
     pub resume: bool,
@@ -70,6 +72,7 @@ fn begin(
         return Ok(());
     }
     let Some(Range { start, end }) = offset_range()? else { return Ok(()) };
+
     partition.begin_with_past(start, end);
     if start < end {
         let (id, records) = (partition.id(), end - start);
@@ -103,6 +106,7 @@ fn go_on(
     if let Some(snapshot) = &claim.snapshot {
         partition.restore(snapshot, restore_point(snapshot, progress.as_ref()))?;
     }
+
     let at = claim.snapshot.as_ref().map(|snapshot| snapshot.position);
     let Some(progress) = progress else { return Ok(at) };
     let committed = progress.position;
@@ -112,17 +116,23 @@ fn go_on(
             format!("partition {id}: its state is of position {position}, but only {committed} is committed");
         return Err(Error::new(Kind::State, what));
     }
+
     partition.mute_until(progress);
     if position < committed
         && let Some(Range { start: first, .. }) = offset_range()?
         && first > position
     {
-        let what = format!(
-            "partition {id}: records {position} to {} have to be read again to restore its state, but the first that \
-             is still there is {first}; `run --rebuild` rebuilds it from what is left",
-            committed - 1
-        );
-        return Err(Error::new(Kind::State, what));
+        return Err(gone(id, position..committed, first));
     }
     Ok(Some(position))
+}
+
+/// Why a partition cannot be restored whose records from `first` on only are still there.
+fn gone(id: i32, needed: Range<i64>, first: i64) -> Error {
+    let (from, to) = (needed.start, needed.end - 1);
+    let what = format!(
+        "partition {id}: records {from} to {to} have to be read again to restore its state, but the first that is still \
+         there is {first}; `run --rebuild` rebuilds it from what is left"
+    );
+    Error::new(Kind::State, what)
 }

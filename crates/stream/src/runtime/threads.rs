@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded, unbounded};
 
-use super::channels::{SINK_DEPTH, SNAPSHOT_DEPTH, ToReader, WORKER_DEPTH};
+use super::channels::{SINK_DEPTH, SNAPSHOT_DEPTH, ToReader, ToSink, ToSnapshots, WORKER_DEPTH};
 use super::context::RunContext;
 use super::endpoints::Endpoints;
 use super::job::{Job, RunOptions, Summary};
@@ -110,19 +110,25 @@ impl Crew {
 
         let (mut queues, mut workers) = (Vec::new(), Vec::new());
         for worker in 0..pace.workers.max(1) {
-            let (to_worker, from_reader) = bounded(WORKER_DEPTH);
-            let downstream = Downstream {
-                worker,
-                to_sink: to_sink.clone(),
-                to_snapshots: to_snapshots.clone(),
-                to_reader: self.to_reader.clone(),
-                watch: self.watch.clone(),
-            };
-            let work = move || worker_loop(&from_reader, &downstream);
-            workers.push(self.spawn(&format!("worker-{worker}"), work)?);
-            queues.push(WorkerQueue::new(to_worker));
+            let (queue, thread) = self.spawn_worker(worker, to_sink.clone(), to_snapshots.clone())?;
+            queues.push(queue);
+            workers.push(thread);
         }
         Ok((queues, Threads { writer, snapshots, workers }))
+    }
+
+    fn spawn_worker(
+        &self,
+        worker: usize,
+        to_sink: Sender<ToSink>,
+        to_snapshots: Sender<ToSnapshots>,
+    ) -> Result<(WorkerQueue, JoinHandle<Result<Summary>>)> {
+        let (to_worker, from_reader) = bounded(WORKER_DEPTH);
+        let (to_reader, watch) = (self.to_reader.clone(), self.watch.clone());
+        let downstream = Downstream { worker, to_sink, to_snapshots, to_reader, watch };
+        let work = move || worker_loop(&from_reader, &downstream);
+        let thread = self.spawn(&format!("worker-{worker}"), work)?;
+        Ok((WorkerQueue::new(to_worker), thread))
     }
 
     /// Starts a thread. When it fails, the reader hears of that before its channels close: it

@@ -18,7 +18,9 @@ use crate::source::Source;
 /// What was compared of one stream of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
+    /// The partition.
     pub partition: i32,
+    /// The stream.
     pub stream: Stream,
     /// Records that the last commit says were put out.
     pub committed: u64,
@@ -34,11 +36,14 @@ pub struct Finding {
 /// All that was compared.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verified {
+    /// One for each stream of each partition.
     pub findings: Vec<Finding>,
+    /// Records of the input that were read.
     pub records: u64,
 }
 
 impl Verified {
+    /// Whether nothing differs.
     pub fn is_good(&self) -> bool {
         self.findings.iter().all(|finding| finding.differing == 0)
     }
@@ -155,6 +160,7 @@ impl Reader for Auditor<'_> {
             partition.restore(&snapshot, restore_point(&snapshot, Some(&entry.progress)))?;
             from = snapshot.position;
         }
+
         let streams = self.factory.streams().iter();
         let streams = streams.map(|&stream| {
             let committed = entry.progress.counts.of(stream);

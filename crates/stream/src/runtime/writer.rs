@@ -10,8 +10,9 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use super::channels::{ToReader, ToSink};
 use super::context::RunContext;
 use super::heartbeat::Heartbeat;
-use super::outputs::Outputs;
+use super::outputs::{Outputs, Ticket};
 use crate::error::Result;
+use crate::ledger::Snapshot;
 use crate::message::Stream;
 
 /// The writer's side of a run.
@@ -72,10 +73,8 @@ impl Writer {
             ToSink::Save { snapshot, incarnation, .. }
                 if self.incarnations.get(&snapshot.partition) != Some(&incarnation) => {}
             ToSink::Save { snapshot, took, ticket, .. } => {
-                let (partition, bytes) = (snapshot.partition, snapshot.state.len());
-                if let Some(position) = self.outputs.snapshot(snapshot, ticket)? {
-                    self.tell(ToReader::Durable { partition, position });
-                }
+                let bytes = snapshot.state.len();
+                self.save(snapshot, ticket)?;
                 self.watch.metrics.snapshot(bytes, took + from.elapsed());
             }
             ToSink::Release { partition, departure } => {
@@ -83,6 +82,14 @@ impl Writer {
                 self.outputs.release(partition, departure)?;
                 self.tell(ToReader::Released(partition));
             }
+        }
+        Ok(())
+    }
+
+    fn save(&mut self, snapshot: Snapshot, ticket: Ticket) -> Result<()> {
+        let partition = snapshot.partition;
+        if let Some(position) = self.outputs.snapshot(snapshot, ticket)? {
+            self.tell(ToReader::Durable { partition, position });
         }
         Ok(())
     }

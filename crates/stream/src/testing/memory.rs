@@ -147,6 +147,7 @@ impl Recover for Reader {
                 Err(why) => damage = Some(why),
             }
         }
+
         let entry = kept.entries.get(&partition).map(|(_, entry)| *entry);
         let named = entry.and_then(|entry| entry.snapshot);
         let has_results = Stream::ALL.iter().any(|&stream| kept.results.contains_key(&(partition, stream)));
@@ -190,13 +191,17 @@ impl MemoryLedger {
             let text = String::from_utf8(json_lines(rows)?).or_fail(Kind::Sink, || "JSON is not UTF-8")?;
             lines.push(((*partition, *stream), text));
         }
+
         let mut kept = self.world.kept();
         for (place, text) in lines {
             kept.results.entry(place).or_default().extend(text.lines().map(str::to_owned));
         }
         for (nth, chunk) in epoch.chunks.iter().enumerate() {
             let mut bytes = chunk.encode();
-            if let (true, 0, Some(last)) = (torn, nth, bytes.last_mut()) {
+            if torn
+                && nth == 0
+                && let Some(last) = bytes.last_mut()
+            {
                 *last ^= 1;
             }
             kept.chunks.entry(chunk.snapshot.partition).or_default().push(bytes);
@@ -229,6 +234,7 @@ impl Commit for MemoryLedger {
         if let Some(verdict) = self.refused(epoch) {
             return Ok(verdict);
         }
+
         let mut torn = false;
         let mut applies = true;
         let mut replies = true;
@@ -248,6 +254,7 @@ impl Commit for MemoryLedger {
         if applies {
             self.apply(epoch, torn)?;
         }
+
         match (self.fates)(Step::Committed) {
             Fate::Crash => Err(Error::new(Kind::Io, CRASHED)),
             Fate::LoseReply => Ok(CommitOutcome::Unknown("the reply was lost".into())),
