@@ -55,6 +55,7 @@ impl RunContext {
             Ok(Event::Records { .. } | Event::End { .. }) => self.health.set_ready(HealthPart::Source),
             _ => {}
         }
+
         polled.or_else(|error: Error| match error.retry {
             Retry::Later => {
                 self.health.set_waiting(HealthPart::Source, error.to_string());

@@ -159,6 +159,7 @@ impl Partition {
             tense,
             emitted: self.emitted,
         };
+
         let done = work(self, &mut |outcome| deliver(muting.apply(outcome)));
         self.emitted = muting.emitted;
         done

@@ -68,6 +68,7 @@ impl Learner<'_> {
         if let Some(snapshot) = partition.snapshot()? {
             self.committer.snapshot(snapshot);
         }
+
         let mut pauses = PAUSES;
         while !self.committer.is_clean() {
             if let Committed::Later { why, .. } = self.committer.commit()? {
@@ -114,6 +115,7 @@ impl Reader for Learner<'_> {
             // All of it was read, so its last windows were closed too.
             partition.finish(&mut |_| Ok(()))?;
         }
+
         partition.continue_from(entry.progress);
         self.save(&partition, entry)?;
         tracing::info!(partition = id, position = entry.progress.position, "rebuilt");

@@ -60,7 +60,10 @@ pub(super) fn run_watched(job: Job, hangs: Duration) -> Result<Summary> {
         // be.
         stop.store(true, Ordering::Relaxed);
     }
-    reader.wait_for_threads()?;
+    if let Err(hung) = reader.wait_for_threads() {
+        tracing::error!(%hung, "the writer is left behind");
+        return read.and(Err(hung));
+    }
 
     let done = threads.join();
     // Of two errors, the cause: what the reader says of a closed channel is only an echo of a

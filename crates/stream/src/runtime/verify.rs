@@ -61,6 +61,7 @@ pub fn verify(
 ) -> Result<Option<Verified>> {
     let mut auditor = Auditor { factory, audit, firsts, partitions: BTreeMap::new(), findings: Vec::new() };
     let Some(records) = read_to_end(source, watch, &mut auditor)? else { return Ok(None) };
+
     let findings = auditor.findings;
     if findings.is_empty() {
         return Err(Error::new(Kind::State, "nothing is committed yet: run the pipeline first"));

@@ -69,6 +69,7 @@ impl Writer {
                 }
                 self.outputs.results(partition, results, reached)?;
             }
+
             // Of another incarnation it may know of results that were dropped with that.
             ToSink::Save { snapshot, incarnation, .. }
                 if self.incarnations.get(&snapshot.partition) != Some(&incarnation) => {}
