@@ -33,6 +33,8 @@ use crate::testing::{Fate, World};
 enum Step {
     Assign,
     Revoke,
+    /// Revokes it without asking: it may come back before it is given back.
+    Lose,
     /// As many records, from where the partition is.
     Read(i64),
     Fail,
@@ -65,6 +67,10 @@ impl Source for Scripted {
             Some(Step::Revoke) => {
                 (self.is_owned, self.is_paused, self.is_releasing) = (false, false, true);
                 Event::Revoked { partitions: vec![0], lost: false }
+            }
+            Some(Step::Lose) => {
+                (self.is_owned, self.is_paused) = (false, false);
+                Event::Revoked { partitions: vec![0], lost: true }
             }
             Some(Step::Fail) => return Err(Error::new(Kind::Source, "the script says so")),
             Some(Step::Read(count)) => {
@@ -210,6 +216,24 @@ fn a_partition_that_goes_and_comes_back_goes_on_where_its_last_commit_was() {
     }
     run_threads(job(&steps, ends(&world, &watch), watch)).unwrap();
     assert_eq!(offsets(&world), (0..9000).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_lost_partition_that_comes_back_at_once_leaves_no_gap_and_tells_nothing_twice() {
+    for _ in 0..10 {
+        let (world, watch) = (World::default(), watch());
+        let mut steps = reads(20);
+        for _ in 0..5 {
+            // The second time it is lost before the sink has let go of the first.
+            steps.extend([Step::Lose, Step::Assign, Step::Lose]);
+            steps.extend(reads(20));
+        }
+        run_threads(job(&steps, ends(&world, &watch), watch)).unwrap();
+        let committed = offsets(&world);
+        assert!(committed.len() >= 1000);
+        assert_eq!(committed, (0..committed.len() as i64).collect::<Vec<_>>());
+        assert_eq!(world.entry(0).unwrap().progress.position, committed.len() as i64);
+    }
 }
 
 #[test]
