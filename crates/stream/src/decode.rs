@@ -16,7 +16,8 @@ pub struct Decoded {
     pub rejects: Vec<Reject>,
 }
 
-/// Decodes the records of one partition. Every record is judged alone, so that batches cannot be seen in what comes out.
+/// Decodes the records of one partition. Every record is judged alone, so that batches cannot be
+/// seen in what comes out.
 pub trait Decode: Send {
     /// The system columns, then the data columns; data columns may always be null.
     fn schema(&self) -> SchemaRef;

@@ -6,6 +6,7 @@ pub mod decode;
 pub mod error;
 pub mod forecast;
 pub mod ledger;
+pub mod lock;
 pub mod message;
 pub mod operator;
 pub mod record;
@@ -14,6 +15,7 @@ pub mod sink;
 pub mod source;
 pub mod table;
 pub mod telemetry;
+pub mod testing;
 
 pub use error::{Error, Kind, OrFail, Result, Retry};
 pub use message::Stream;

@@ -1,4 +1,5 @@
-//! What moves between the rooms: raw records in, rows with their system columns, rejects and results out.
+//! What moves between the rooms: raw records in, rows with their system columns, rejects and
+//! results out.
 //! It must not know how any of it is read, computed or written.
 
 use std::fmt;
@@ -20,7 +21,8 @@ pub mod column {
     pub const TIME: &str = "__time";
     /// Utf8: the series the record belongs to.
     pub const SERIES: &str = "__series";
-    /// Binary: the record as it came in, kept for a reject; null where the source has no bytes (Parquet).
+    /// Binary: the record as it came in, kept for a reject; null where the source has no bytes
+    /// (Parquet).
     pub const RAW: &str = "__raw";
 }
 
@@ -56,7 +58,12 @@ pub enum Records {
     /// Bytes still to be decoded.
     Raw(Vec<RawRecord>),
     /// Rows of a columnar source; row i has position `first_offset + i`.
-    Rows { first_offset: i64, rows: RecordBatch },
+    Rows {
+        /// The position of the first row.
+        first_offset: i64,
+        /// A record each.
+        rows: RecordBatch,
+    },
 }
 
 impl Records {
@@ -68,6 +75,7 @@ impl Records {
         }
     }
 
+    /// Whether there is no record.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -129,6 +137,7 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason.
     pub const ALL: [Reason; 7] = [
         Reason::Late,
         Reason::Undecodable,
@@ -162,24 +171,32 @@ impl fmt::Display for Reason {
 /// A record that was not taken in, with its bytes and the reason.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reject {
+    /// Its position in the partition.
     pub offset: i64,
+    /// Why it was not taken in.
     pub reason: Reason,
     /// One line for a person.
     pub detail: String,
+    /// The record's bytes.
     pub value: Vec<u8>,
 }
 
 /// The three streams of results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stream {
+    /// What is forecast.
     Forecasts,
+    /// How good a forecast was, once the truth is known.
     Scores,
+    /// Records that were not taken in (a dead-letter queue).
     Rejects,
 }
 
 impl Stream {
+    /// Every stream.
     pub const ALL: [Stream; 3] = [Stream::Forecasts, Stream::Scores, Stream::Rejects];
 
+    /// The stream's name in the pipeline file.
     pub fn name(self) -> &'static str {
         match self {
             Stream::Forecasts => "forecasts",

@@ -1,11 +1,15 @@
 //! The operator: a deterministic state machine over batches.
-//! It must not read a clock, do IO, use a channel or be async: what it emits is a pure function of what it was given.
+//! It must not read a clock, do IO, use a channel or be async: what it emits is a pure function of
+//! what it was given.
 
 use arrow::record_batch::RecordBatch;
 use tickcast_forecast::ExpertWeight;
 
 use crate::error::Result;
 use crate::message::{EventTime, Reject, Stream};
+
+#[cfg(test)]
+pub(crate) use crate::testing::Collected;
 
 /// A state on its way out: the call makes its bytes.
 pub type SnapshotWriter = Box<dyn FnOnce() -> Result<Vec<u8>> + Send>;
@@ -21,8 +25,9 @@ pub trait Operator: Send {
     /// Learns that no record before `watermark` will come: [`EventTime::MAX`] ends the input.
     fn on_watermark(&mut self, watermark: EventTime, out: &mut dyn Output) -> Result<()>;
 
-    /// The whole state as of now; cheap: it is written out when called, later and on another thread, whatever the
-    /// operator does meanwhile. Restored at any record, the operator goes on with the same bytes.
+    /// The whole state as of now; cheap: it is written out when called, later and on another
+    /// thread, whatever the operator does meanwhile. Restored at any record, the operator goes on
+    /// with the same bytes.
     fn snapshot(&self) -> SnapshotWriter;
 
     /// Takes back a state that `snapshot` made. Errors: `State`, when the bytes do not fit.
@@ -32,8 +37,8 @@ pub trait Operator: Send {
     fn report(&self, stats: &mut OperatorStats);
 }
 
-/// Where an operator puts what it makes, piece by piece: one record can close a thousand windows, and they need not be
-/// in memory together.
+/// Where an operator puts what it makes, piece by piece: one record can close a thousand windows,
+/// and they need not be in memory together.
 pub trait Output {
     /// A batch for the next operator, which takes it in before this returns.
     fn rows(&mut self, rows: RecordBatch) -> Result<()>;
@@ -45,45 +50,27 @@ pub trait Output {
     fn reject(&mut self, reject: Reject);
 }
 
-/// An output that keeps everything, to look at one operator alone.
-#[derive(Debug, Default)]
-pub struct Collected {
-    pub rows: Vec<RecordBatch>,
-    pub results: Vec<(Stream, RecordBatch)>,
-    pub rejects: Vec<Reject>,
-}
-
-impl Output for Collected {
-    fn rows(&mut self, rows: RecordBatch) -> Result<()> {
-        self.rows.push(rows);
-        Ok(())
-    }
-
-    fn results(&mut self, stream: Stream, records: RecordBatch) -> Result<()> {
-        self.results.push((stream, records));
-        Ok(())
-    }
-
-    fn reject(&mut self, reject: Reject) {
-        self.rejects.push(reject);
-    }
-}
-
 /// What a partition's operators say of themselves. Totals count from the partition's first record.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct OperatorStats {
+    /// Windows closed since the first record.
     pub windows_closed: u64,
+    /// Windows that are open now.
     pub windows_open: u64,
+    /// Series that are kept now.
     pub series_active: u64,
     /// The latest event time seen less the lateness, in microseconds.
     pub watermark_us: Option<i64>,
+    /// Updates of the networks' weights since the first record.
     pub train_steps: u64,
     /// Of the newest step.
     pub train_loss: f64,
     /// Of the newest step, before clipping.
     pub gradient_norm: f64,
+    /// Times that a network went back to its last good weights.
     pub model_rollbacks: u64,
-    /// Mean weight of an expert over the series of the newest window, by horizon; empty while experts are not mixed.
+    /// Mean weight of an expert over the series of the newest window, by horizon; empty while
+    /// experts are not mixed.
     pub weights: Vec<ExpertWeight>,
     /// Alarms of the drift detectors, by horizon.
     pub drift_alarms: Vec<(u32, u64)>,

@@ -7,8 +7,8 @@ use crate::error::Result;
 
 /// One stream's destination.
 pub trait Sink: Send {
-    /// Gets ready for a partition. `resume`: earlier records of it stay and new ones follow them; otherwise the
-    /// partition is written anew from its first record.
+    /// Gets ready for a partition. `resume`: earlier records of it stay and new ones follow them;
+    /// otherwise the partition is written anew from its first record.
     fn begin(&mut self, partition: i32, resume: bool) -> Result<()>;
 
     /// Takes records of a partition, in order.

@@ -12,27 +12,46 @@ use crate::message::Records;
 pub enum Event {
     /// These partitions are ours now; nothing of them is read before [`Source::start`].
     Assigned(Vec<i32>),
-    /// These partitions are to be given back: they stay ours until [`Source::release`], unless they are `lost`; then
-    /// somebody may have them already.
-    Revoked { partitions: Vec<i32>, lost: bool },
+    /// These partitions are to be given back: they stay ours until [`Source::release`], unless they
+    /// are `lost`; then somebody may have them already.
+    Revoked {
+        /// Which.
+        partitions: Vec<i32>,
+        /// Whether the group has taken them away without asking.
+        lost: bool,
+    },
     /// The next records of a partition, in order.
-    Records { partition: i32, records: Records },
+    Records {
+        /// Whose they are.
+        partition: i32,
+        /// In order of their positions.
+        records: Records,
+    },
     /// A bounded partition has no more records.
-    End { partition: i32 },
-    /// Nothing new within the time-out; `problem` says what keeps the source from reading, if anything does.
-    Idle { problem: Option<String> },
+    End {
+        /// Which.
+        partition: i32,
+    },
+    /// Nothing new within the time-out; `problem` says what keeps the source from reading, if
+    /// anything does.
+    Idle {
+        /// For a person.
+        problem: Option<String>,
+    },
 }
 
 /// A stream of records in partitions.
 pub trait Source: Send {
-    /// Waits for the next event, at most `timeout`. Errors: `Source`; `Retry::Later` means poll again.
+    /// Waits for the next event, at most `timeout`. Errors: `Source`; `Retry::Later` means poll
+    /// again.
     fn poll(&mut self, timeout: Duration) -> Result<Event>;
 
-    /// Begins to read an assigned partition at `position`; none: where the source itself remembers, or its start.
+    /// Begins to read an assigned partition at `position`; none: where the source itself remembers,
+    /// or its start.
     fn start(&mut self, partition: i32, position: Option<i64>) -> Result<()>;
 
-    /// From now on no column but these is needed, where the source can leave columns out. Errors: `Config`, when it has no such
-    /// column.
+    /// From now on no column but these is needed, where the source can leave columns out. Errors:
+    /// `Config`, when it has no such column.
     fn select(&mut self, _columns: &[String]) -> Result<()> {
         Ok(())
     }
@@ -45,7 +64,8 @@ pub trait Source: Send {
         Ok(())
     }
 
-    /// The records of a partition that can be read now, from the first to the one after the last, where the source can tell.
+    /// The records of a partition that can be read now, from the first to the one after the last,
+    /// where the source can tell.
     fn offset_range(&mut self, _partition: i32) -> Result<Option<Range<i64>>> {
         Ok(None)
     }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use tickcast::factory::factory_for;
 use tickcast_connect::OpenOptions;
 use tickcast_stream::message::{Records, Stream};
-use tickcast_stream::runtime::{Partition, PartitionOutput, PendingSnapshot, PipelineFactory};
+use tickcast_stream::runtime::{Partition, PartitionOutput, PendingSnapshot, PipelineFactory, RestorePoint};
 use tickcast_stream::source::{Event, Source};
 
 use crate::support::pipeline::{Runner, TestPipeline};
@@ -184,7 +184,7 @@ fn bytes_with_restores(
 fn restored(factory: &PipelineFactory, partition: &Partition) -> Partition {
     let mut again = factory.partition(0).unwrap();
     if let Some(snapshot) = partition.snapshot().unwrap() {
-        again.restore(&snapshot, true).unwrap();
+        again.restore(&snapshot, RestorePoint::AtEnd).unwrap();
         assert!(again.snapshot().unwrap().as_ref() == Some(&snapshot), "a restored state is another state");
     }
     again

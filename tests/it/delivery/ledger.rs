@@ -20,12 +20,12 @@ use rand_pcg::Pcg64Mcg;
 use random::any_sequence_ends_as_in_memory;
 use tickcast_connect::SinkFileFormat;
 use tickcast_stream::error::Kind;
-use tickcast_stream::ledger::memory::{Fate, Step, World};
 use tickcast_stream::ledger::{
     CHUNK_BYTES, Checkpoint, Claim, Commit, CommitBatch, CommitOutcome, Committed, Committer, OutputPosition,
     Position, Recover, Snapshot, SnapshotRef,
 };
 use tickcast_stream::message::Stream;
+use tickcast_stream::testing::{Fate, Step, World};
 
 use crate::support::broker::brokers_or_skip;
 

@@ -17,7 +17,8 @@ use tickcast_sql::window::{Aggregation, WindowOperator};
 use tickcast_sql::{Gaps, WindowSpec};
 use tickcast_stream::closed_window::{CARRIED, SERIES, SERIES_ID, WINDOW_NUMBER, WINDOW_START};
 use tickcast_stream::message::{EventTime, system_fields};
-use tickcast_stream::operator::{Collected, Operator};
+use tickcast_stream::operator::Operator;
+use tickcast_stream::testing::Collected;
 
 const SIZE_US: i64 = 10_000_000;
 

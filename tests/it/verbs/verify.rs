@@ -69,7 +69,8 @@ fn a_pipeline_that_no_state_goes_with_learns_anew_and_goes_on_where_its_results_
     let refused = run(&other, &[]);
     assert_eq!(refused.status.code(), Some(1));
     let said = text(&refused.stderr);
-    assert!(said.contains("hidden was 4, is 5") && said.contains("--reset-state"), "{said}");
+    assert!(said.contains("hidden was 4, is 5") && said.contains("--rebuild"), "{said}");
+    // The flag's former name still works.
     let reset = run(&other, &["--reset-state"]);
     assert_eq!(reset.status.code(), Some(0), "{}", text(&reset.stderr));
     let undisturbed = TestPipeline::new(&FILES.replace("FORMAT", "ndjson").replace("hidden: 4", "hidden: 5"));

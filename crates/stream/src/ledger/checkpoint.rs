@@ -5,16 +5,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::message::Stream;
 
-/// How many records of each stream a partition has put out since its first record. A partition's output is a pure
-/// function of its input, so these counts are a position in the output, whatever the batches were.
+/// How many records of each stream a partition has put out since its first record. A partition's
+/// output is a pure function of its input, so these counts are a position in the output, whatever
+/// the batches were.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputPosition {
+    /// Records of the forecasts.
     pub forecasts: u64,
+    /// Records of the scores.
     pub scores: u64,
+    /// Records of the rejects.
     pub rejects: u64,
 }
 
 impl OutputPosition {
+    /// Records of one stream.
     pub fn of(&self, stream: Stream) -> u64 {
         match stream {
             Stream::Forecasts => self.forecasts,
@@ -23,6 +28,7 @@ impl OutputPosition {
         }
     }
 
+    /// So many more records of a stream.
     pub fn add(&mut self, stream: Stream, records: u64) {
         match stream {
             Stream::Forecasts => self.forecasts += records,
@@ -44,15 +50,18 @@ pub struct Position {
     pub begun: i64,
     /// All that records before it put out is among `counts`.
     pub position: i64,
+    /// What it has put out.
     pub counts: OutputPosition,
-    /// Where the past ended when the partition was first looked at, with `start: warm`: forecasts and scores that records
-    /// before it cause are put out nowhere. It is the one thing that a clock decides, so it is part of every commit.
+    /// Where the past ended when the partition was first looked at, with `start: warm`: forecasts
+    /// and scores that records before it cause are put out nowhere. It is the one thing that a
+    /// clock decides, so it is part of every commit.
     pub live: Option<i64>,
 }
 
 /// Names a whole snapshot: the one after all records before `position`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotRef {
+    /// The next record to read after it.
     pub position: i64,
     /// The pieces it is written in.
     pub chunks: u32,
@@ -63,6 +72,7 @@ pub struct SnapshotRef {
 /// What is committed of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
+    /// How far it has come.
     pub progress: Position,
     /// The newest whole snapshot, at or before the progress; none: replay from the first record.
     pub snapshot: Option<SnapshotRef>,

@@ -1,8 +1,9 @@
 //! A snapshot in pieces that each say what they are, and are checked when they are read.
 //! It must not know what a state means, nor where its pieces lie.
 //!
-//! A chunk: `TICKCAST`, format version (u16), CRC-32 of the rest (u32), partition (i32), position (i64), index (u32),
-//! count (u32), CRC-32 of the whole state (u32), then its share of the state; integers little-endian.
+//! A chunk: `TICKCAST`, format version (u16), CRC-32 of the rest (u32), partition (i32), position
+//! (i64), index (u32), count (u32), CRC-32 of the whole state (u32), then its share of the state;
+//! integers little-endian.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,8 +23,11 @@ const MAX_CHUNKS: u32 = 9_000;
 /// One piece of a snapshot.
 #[derive(Debug, Clone)]
 pub struct Chunk {
+    /// The whole that it is a piece of.
     pub snapshot: Arc<Snapshot>,
+    /// Its number among the pieces, from 0 on.
     pub index: u32,
+    /// The number of all pieces.
     pub count: u32,
 }
 
@@ -40,10 +44,12 @@ impl Chunk {
         &self.snapshot.state[from.min(to)..to]
     }
 
+    /// Whether no piece follows it.
     pub fn is_last(&self) -> bool {
         self.index + 1 == self.count
     }
 
+    /// Its bytes: what it is, and its share of the state.
     pub fn encode(&self) -> Vec<u8> {
         let Snapshot { partition, position, digest, .. } = *self.snapshot;
         let head = Head { partition, position, index: self.index, count: self.count, digest };
@@ -54,9 +60,13 @@ impl Chunk {
 /// What a chunk says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
+    /// Whose state it is of.
     pub partition: i32,
+    /// The next record to read after the state.
     pub position: i64,
+    /// Its number among the pieces, from 0 on.
     pub index: u32,
+    /// The number of all pieces.
     pub count: u32,
     /// Of the whole state.
     pub digest: u32,
@@ -65,7 +75,9 @@ pub struct Head {
 /// A chunk as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
+    /// What it says of itself.
     pub head: Head,
+    /// Its share of the state.
     pub state: Vec<u8>,
 }
 
@@ -142,6 +154,7 @@ impl Parts {
 }
 
 impl Assembly {
+    /// Takes a piece in, in any order.
     pub fn add(&mut self, piece: Piece) {
         let Piece { head, state } = piece;
         let at = self.parts.iter().position(|parts| parts.is_of(&head)).unwrap_or_else(|| {
@@ -208,7 +221,8 @@ mod tests {
         pieces(10).for_each(|bytes| assembly.add(decode(&bytes).unwrap()));
         // The newer one was not finished.
         pieces(20).take(2).for_each(|bytes| assembly.add(decode(&bytes).unwrap()));
-        // A state learned anew is another one of its position, though some of its pieces are there twice or not at all.
+        // A state learned anew is another one of its position, though some of its pieces are there
+        // twice or not at all.
         let anew = Arc::new(Snapshot::new(3, 20, vec![7; state.len()]));
         let of_anew = |index| Chunk { snapshot: Arc::clone(&anew), index, count }.encode();
         let mut again = Assembly::default();

@@ -1,8 +1,10 @@
-//! The writing side of exactly once: gathers an epoch and sees it through, whatever the ledger answers.
+//! The writing side of exactly once: gathers an epoch and sees it through, whatever the ledger
+//! answers.
 //! It must not know which ledger it is, read a clock or wait: who calls it does.
 //!
-//! An epoch is kept until it is known to be committed, so an abort costs only the sending again. Snapshots are written
-//! chunk by chunk beside the results of several epochs; the entry names one from the epoch of its last chunk on.
+//! An epoch is kept until it is known to be committed, so an abort costs only the sending again.
+//! Snapshots are written chunk by chunk beside the results of several epochs; the entry names one
+//! from the epoch of its last chunk on.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,7 +29,12 @@ pub enum Committed {
     /// All that was gathered is committed, or there was nothing; true when anything was.
     Done(bool),
     /// Try again: nothing is visible.
-    Later { why: String, refused: bool },
+    Later {
+        /// Why, for a person.
+        why: String,
+        /// Whether trying again helps only after the source has said what is still ours.
+        refused: bool,
+    },
 }
 
 fn later(why: String) -> Committed {
@@ -40,8 +47,8 @@ pub struct Committer {
     owned: BTreeMap<i32, Owned>,
     epoch: CommitBatch,
     bytes: usize,
-    /// The epoch of the last attempt, while its outcome is not known. What comes meanwhile is of the next one: were it mixed
-    /// in, the ledger could not say whether the attempt was made.
+    /// The epoch of the last attempt, while its outcome is not known. What comes meanwhile is of
+    /// the next one: were it mixed in, the ledger could not say whether the attempt was made.
     doubtful: Option<CommitBatch>,
 }
 
@@ -72,6 +79,7 @@ impl Writing {
 }
 
 impl Committer {
+    /// Commits to this ledger; no partition has begun yet.
     pub fn new(ledger: Box<dyn Commit>) -> Self {
         Committer { ledger, owned: BTreeMap::new(), epoch: CommitBatch::default(), bytes: 0, doubtful: None }
     }
@@ -96,6 +104,7 @@ impl Committer {
         // One that was taken away may still have been at work.
         let Some(owned) = self.owned.get_mut(&partition) else { return };
         owned.held.extend(results);
+
         if let Some(progress) = reached {
             for (stream, rows) in owned.held.drain(..) {
                 self.bytes += rows.get_array_memory_size();
@@ -109,9 +118,9 @@ impl Committer {
         }
     }
 
-    /// Takes a snapshot to write. One that is half written is finished first: it is nearer to being of use. A snapshot of
-    /// which not all that it has seen is here is dropped: it may be of a time before the partition went back, and written
-    /// out late.
+    /// Takes a snapshot to write. One that is half written is finished first: it is nearer to being
+    /// of use. A snapshot of which not all that it has seen is here is dropped: it may be of a time
+    /// before the partition went back, and written out late.
     pub fn snapshot(&mut self, snapshot: Snapshot) {
         let Some(owned) = self.owned.get_mut(&snapshot.partition) else { return };
         let is_behind = owned.entry.is_some_and(|entry| entry.progress.position >= snapshot.position);
@@ -141,25 +150,17 @@ impl Committer {
 
     /// Tries once to commit what was gathered. Errors: what no further attempt can mend.
     pub fn commit(&mut self) -> Result<Committed> {
-        let mut any = false;
-        if let Some(epoch) = self.doubtful.take() {
-            match self.is_committed(&epoch) {
-                Ok(true) => {
-                    any = true;
-                    self.done(&epoch);
-                }
-                Ok(false) => self.epoch = epoch.followed_by(std::mem::take(&mut self.epoch)),
-                Err(error) => {
-                    self.doubtful = Some(epoch);
-                    let why = error.to_string();
-                    return if error.retry == Retry::Later { Ok(later(why)) } else { Err(error) };
-                }
-            }
-        }
+        let any = match self.settle() {
+            Ok(any) => any,
+            Err(error) if error.retry == Retry::Later => return Ok(later(error.to_string())),
+            Err(error) => return Err(error),
+        };
+
         self.take_chunks();
         if self.epoch.is_empty() {
             return Ok(Committed::Done(any));
         }
+
         match self.ledger.attempt(&self.epoch)? {
             CommitOutcome::Committed => {
                 let epoch = std::mem::take(&mut self.epoch);
@@ -175,6 +176,25 @@ impl Committer {
         }
     }
 
+    /// Finds out whether the epoch of the last attempt is committed, where that is not known; true
+    /// when it is. One that is not is sent again with what came after it. Errors: the ledger's;
+    /// then it is still not known.
+    fn settle(&mut self) -> Result<bool> {
+        let Some(epoch) = self.doubtful.take() else { return Ok(false) };
+        match self.is_committed(&epoch) {
+            Ok(true) => self.done(&epoch),
+            Ok(false) => {
+                self.epoch = epoch.followed_by(std::mem::take(&mut self.epoch));
+                return Ok(false);
+            }
+            Err(error) => {
+                self.doubtful = Some(epoch);
+                return Err(error);
+            }
+        }
+        Ok(true)
+    }
+
     /// Drops all of a partition that is not committed. Whoever has it next makes it again.
     pub fn discard(&mut self, partition: i32) {
         self.owned.remove(&partition);
@@ -188,7 +208,8 @@ impl Committer {
         self.ledger.release(partition)
     }
 
-    /// Whether an epoch whose reply was lost is committed: its entries became visible together, so one tells of all.
+    /// Whether an epoch whose reply was lost is committed: its entries became visible together, so
+    /// one tells of all.
     fn is_committed(&mut self, epoch: &CommitBatch) -> Result<bool> {
         let committed = |partition: &i32| self.owned.get(partition).and_then(|owned| owned.committed);
         let news = epoch.entries.iter().filter(|&(partition, entry)| committed(partition) != Some(*entry));
@@ -223,9 +244,13 @@ impl Committer {
                 writing.next += 1;
             }
             let Snapshot { position, digest, .. } = *writing.snapshot;
+
             let pointer = SnapshotRef { position, chunks: writing.count, digest };
-            // A snapshot comes after the results before it, so an entry is there, at its position or further on.
-            if let (true, Some(entry)) = (writing.next == writing.count, &mut owned.entry) {
+            // A snapshot comes after the results before it, so an entry is there, at its position
+            // or further on.
+            if writing.next == writing.count
+                && let Some(entry) = &mut owned.entry
+            {
                 entry.snapshot = Some(pointer);
                 self.epoch.entries.insert(partition, *entry);
                 owned.writing = owned.next.take().map(Writing::of);
@@ -237,8 +262,8 @@ impl Committer {
 #[cfg(test)]
 mod tests {
     use super::super::checkpoint::OutputPosition;
-    use super::super::memory::{Fate, World};
     use super::*;
+    use crate::testing::{Fate, World};
 
     /// A committer whose partition 0 has come to `position`, and the world it commits to.
     fn at(position: i64) -> (Committer, World) {

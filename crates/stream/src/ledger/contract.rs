@@ -1,4 +1,5 @@
-//! What a ledger is: what is durable of a partition, how it becomes so at once, and how it is found again.
+//! What a ledger is: what is durable of a partition, how it becomes so at once, and how it is found
+//! again.
 //! It must not know what a state or a result means; a ledger keeps them with their position.
 
 use std::collections::BTreeMap;
@@ -25,8 +26,9 @@ pub trait Recover: Send {
     /// As `claim`, without looking at what was learned.
     fn take_over(&mut self, partition: i32) -> Result<Option<Checkpoint>>;
 
-    /// Takes a partition over: whoever had it can commit nothing of it any more. Errors: `State`, when what the ledger
-    /// names is not there or damaged, or when results are there and nothing says how far they go; never a silent reset.
+    /// Takes a partition over: whoever had it can commit nothing of it any more. Errors: `State`,
+    /// when what the ledger names is not there or damaged, or when results are there and nothing
+    /// says how far they go; never a silent reset.
     fn claim(&mut self, partition: i32) -> Result<Claim>;
 
     /// What trained weights partitions without a snapshot begin with, if any were imported.
@@ -43,19 +45,23 @@ pub trait Audit {
     /// The snapshot that an entry names.
     fn snapshot(&self, partition: i32, entry: &Checkpoint) -> Result<Option<Snapshot>>;
 
-    /// Every committed record of a stream: its place (an offset, a line) and the digest of its bytes.
+    /// Every committed record of a stream: its place (an offset, a line) and the digest of its
+    /// bytes.
     fn kept(&self, partition: i32, stream: Stream) -> Result<Vec<(i64, u64)>>;
 
     /// The digests that these rows have where they are written, and their text for a person.
     fn digests(&self, stream: Stream, rows: &RecordBatch) -> Result<Vec<(u64, String)>>;
 }
 
-/// What becomes visible together: results, pieces of snapshots, and what is then committed of each partition.
+/// What becomes visible together: results, pieces of snapshots, and what is then committed of each
+/// partition.
 #[derive(Debug, Default)]
 pub struct CommitBatch {
     /// In the order in which they came.
     pub results: Vec<(i32, Stream, RecordBatch)>,
+    /// Pieces of snapshots.
     pub chunks: Vec<Chunk>,
+    /// What is committed of each partition, once the rest is visible.
     pub entries: BTreeMap<i32, Checkpoint>,
 }
 
@@ -83,11 +89,12 @@ impl CommitBatch {
 /// How one attempt to commit an epoch ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommitOutcome {
+    /// All of it is visible.
     Committed,
     /// Nothing of it is visible; the same epoch can be tried again.
     Aborted(String),
-    /// The group is being rebalanced, or has moved partitions on: nothing is visible, and trying again helps only after
-    /// the source has said what is still ours.
+    /// The group is being rebalanced, or has moved partitions on: nothing is visible, and trying
+    /// again helps only after the source has said what is still ours.
     Refused(String),
     /// Nobody knows: the reply was lost. Ask the ledger before anything else.
     Unknown(String),
@@ -98,10 +105,12 @@ pub trait Commit: Send {
     /// A partition begins: `entry` is what its claim said.
     fn begin(&mut self, partition: i32, entry: Option<&Checkpoint>) -> Result<()>;
 
-    /// One attempt to make an epoch visible, whole or not at all. Errors: what no further attempt can mend.
+    /// One attempt to make an epoch visible, whole or not at all. Errors: what no further attempt
+    /// can mend.
     fn attempt(&mut self, epoch: &CommitBatch) -> Result<CommitOutcome>;
 
-    /// After an unknown outcome: ends whatever is open, and says what we ourselves have committed last of these partitions.
+    /// After an unknown outcome: ends whatever is open, and says what we ourselves have committed
+    /// last of these partitions.
     fn settle(&mut self, partitions: &[i32]) -> Result<BTreeMap<i32, Checkpoint>>;
 
     /// A partition is ours no more.

@@ -1,11 +1,11 @@
-//! The ledger: what is durable of a partition, how it becomes so at once, and how it is found again.
+//! The ledger: what is durable of a partition, how it becomes so at once, and how it is found
+//! again.
 //! It must not know what a state or a result means; it keeps them with their position.
 
 mod checkpoint;
 pub mod chunk;
 mod committer;
 mod contract;
-pub mod memory;
 mod snapshot;
 
 pub use checkpoint::{Checkpoint, OutputPosition, Position, SnapshotRef};

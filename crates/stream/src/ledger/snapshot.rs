@@ -4,15 +4,18 @@
 /// A partition's state after all records before `position`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
+    /// Whose state it is.
     pub partition: i32,
     /// The next record to read.
     pub position: i64,
+    /// The state's bytes.
     pub state: Vec<u8>,
     /// CRC-32 of the state: two states may be of one position.
     pub digest: u32,
 }
 
 impl Snapshot {
+    /// A state with its digest.
     pub fn new(partition: i32, position: i64, state: Vec<u8>) -> Self {
         let digest = crc32fast::hash(&state);
         Snapshot { partition, position, state, digest }

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arrow::record_batch::RecordBatch;
 
 use super::heartbeat::Heartbeat;
-use super::partition::{Partition, PartitionOutput};
+use super::partition::Partition;
+use super::partition_output::PartitionOutput;
 use super::retry_policy::RetryPolicy;
 use crate::error::{Error, Result, Retry};
 use crate::message::Stream;
@@ -17,7 +18,9 @@ use crate::telemetry::{Health, HealthPart, Metrics};
 /// The onlookers of a run.
 #[derive(Clone)]
 pub struct RunContext {
+    /// What is counted and measured.
     pub metrics: Arc<Metrics>,
+    /// Whether the pipeline is ready.
     pub health: Arc<Health>,
     /// Set to end the run: commit, snapshot, leave.
     pub stop: Arc<AtomicBool>,
@@ -41,7 +44,8 @@ impl RunContext {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// Takes what keeps the source from reading as health; passes on the event, or the error that will not pass.
+    /// Takes what keeps the source from reading as health; passes on the event, or the error that
+    /// will not pass.
     pub(super) fn polled(&self, polled: Result<Event>, assigned: bool) -> Result<Event> {
         match &polled {
             Ok(Event::Idle { problem: Some(why) }) => {
@@ -51,6 +55,7 @@ impl RunContext {
             Ok(Event::Records { .. } | Event::End { .. }) => self.health.set_ready(HealthPart::Source),
             _ => {}
         }
+
         polled.or_else(|error: Error| match error.retry {
             Retry::Later => {
                 self.health.set_waiting(HealthPart::Source, error.to_string());
@@ -60,7 +65,8 @@ impl RunContext {
         })
     }
 
-    /// A partition has worked on `records` that it was given. The windows that it has closed since its first record.
+    /// A partition has worked on `records` that it was given. The windows that it has closed since
+    /// its first record.
     pub(super) fn worked(&self, partition: &mut Partition, records: u64) -> u64 {
         (self.progress)(records);
         let stats = partition.stats();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::context::RunContext;
 use super::exactly_once::{ExactlyOnce, LostPartitions};
-use super::outputs::{AtLeastOnce, DurablePositions, Outputs};
+use super::outputs::{AtLeastOnce, Outputs};
 use crate::error::Result;
 use crate::ledger::{Checkpoint, Claim, Commit, Committer, Recover, Snapshot, SnapshotStore};
 use crate::message::Stream;
@@ -18,8 +18,6 @@ pub struct Endpoints {
     pub recover: Box<dyn Recover>,
     /// What takes their results and states.
     pub outputs: Box<dyn Outputs>,
-    /// What is durable and not yet told to the source.
-    pub durable: DurablePositions,
     /// What the group has taken away without asking.
     pub lost: LostPartitions,
     /// Held for as long as the run lasts: a lock on the state.
@@ -32,13 +30,7 @@ impl Endpoints {
         let lost = LostPartitions::default();
         let (committer, metrics) = (Committer::new(commit), Arc::clone(&watch.metrics));
         let outputs = ExactlyOnce::new(committer, watch.patience(), metrics, lost.clone());
-        Endpoints {
-            recover,
-            outputs: Box::new(outputs),
-            durable: DurablePositions::default(),
-            lost,
-            guard: None,
-        }
+        Endpoints { recover, outputs: Box::new(outputs), lost, guard: None }
     }
 
     /// Results go out at once; a state is saved after every result that it has seen.
@@ -48,12 +40,10 @@ impl Endpoints {
         store: Option<Box<dyn SnapshotStore>>,
         watch: &RunContext,
     ) -> Endpoints {
-        let (durable, metrics) = (DurablePositions::default(), Arc::clone(&watch.metrics));
-        let outputs = AtLeastOnce { sinks, store, durable: durable.clone(), metrics };
+        let outputs = AtLeastOnce { sinks, store, metrics: Arc::clone(&watch.metrics) };
         Endpoints {
             recover: Box::new(Newest(recover)),
             outputs: Box::new(outputs),
-            durable,
             lost: LostPartitions::default(),
             guard: None,
         }

@@ -2,40 +2,41 @@
 //! It must not know which ledger it is, nor what is in an epoch.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use arrow::record_batch::RecordBatch;
 
-use super::outputs::{Outputs, Ticket};
+use super::backoff::Backoff;
+use super::outputs::{Departure, Outputs, Ticket};
 use super::retry_policy::RetryPolicy;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::ledger::{Checkpoint, Committed, Committer, Position, Snapshot};
+use crate::lock::lock;
 use crate::message::Stream;
-use crate::telemetry::{HealthPart, Metrics};
+use crate::telemetry::Metrics;
 
-const FIRST_WAIT: Duration = Duration::from_millis(10);
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
-/// A shorter wait is nothing to tell.
-const SILENT: Duration = Duration::from_secs(2);
-/// What is left to do after a first signal.
-const GRACE: Duration = Duration::from_secs(20);
+/// Between two attempts to commit.
+const COMMIT_PAUSES: Backoff = Backoff::growing(Duration::from_millis(10), Duration::from_secs(1));
 /// How long a partition that is to be given back waits for its last commit.
 const RELEASE: Duration = Duration::from_secs(20);
 
-/// Partitions that the group has taken away without asking: what is not committed of them never will be.
+/// Partitions that the group has taken away without asking: what is not committed of them never
+/// will be. They are told beside the channels: the writer may be in the middle of a commit that is
+/// refused for as long as they are part of it, and would come to a message that waits behind it too
+/// late.
 #[derive(Clone, Default)]
 pub struct LostPartitions(Arc<Mutex<BTreeSet<i32>>>);
 
 impl LostPartitions {
+    /// A partition is lost.
     pub fn add(&self, partition: i32) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(partition);
+        lock(&self.0).insert(partition);
     }
 
     fn take(&self) -> BTreeSet<i32> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *lock(&self.0))
     }
 }
 
@@ -53,11 +54,14 @@ pub struct ExactlyOnce {
 enum Wait {
     /// As soon as the ledger says that the source has to speak first.
     ForSource,
+    /// At this time.
     Until(Instant),
+    /// Never.
     Forever,
 }
 
 impl ExactlyOnce {
+    /// Commits with this committer; `lost` is shared with whoever reads the source.
     pub fn new(
         committer: Committer,
         patience: RetryPolicy,
@@ -69,16 +73,12 @@ impl ExactlyOnce {
 
     /// Commits what was gathered; false, when the wait ended before.
     fn commit_for(&mut self, wait: &Wait) -> Result<bool> {
-        let began = Instant::now();
-        let mut pause = FIRST_WAIT;
-        // The first reason may be but the echo of the one that lasts.
-        let mut told: Option<String> = None;
-        let mut stopped: Option<Instant> = None;
+        let patience = self.patience.clone();
+        let mut waiting = patience.waiting();
+        let mut pauses = COMMIT_PAUSES;
         loop {
-            self.patience.pulse.beat();
-            for partition in self.lost.take() {
-                self.committer.discard(partition);
-            }
+            patience.pulse.beat();
+            self.discard_lost();
             let from = Instant::now();
             let (why, refused) = match self.committer.commit()? {
                 Committed::Done(any) => {
@@ -86,32 +86,27 @@ impl ExactlyOnce {
                     if any {
                         self.metrics.commit("committed", from.elapsed());
                     }
-                    if told.is_some() {
-                        self.patience.health.set_ready(HealthPart::Sink);
-                    }
+                    waiting.is_over();
                     return Ok(true);
                 }
                 Committed::Later { why, refused } => (why, refused),
             };
+
             self.metrics.commit(if refused { "refused" } else { "aborted" }, from.elapsed());
             tracing::debug!(why, "a commit was not made; trying again");
-            if told.as_ref() != Some(&why) && began.elapsed() > SILENT {
-                tracing::warn!(why, "commits are not made; trying again");
-                self.patience.health.set_waiting(HealthPart::Sink, format!("commits are not made: {why}"));
-                told = Some(why.clone());
-            }
+            waiting.say(|| format!("commits are not made: {why}"));
             match wait {
                 Wait::ForSource if refused && !self.committer.is_full() => return Ok(false),
                 Wait::Until(end) if Instant::now() > *end => return Ok(false),
                 _ => {}
             }
-            let stop = self.patience.stop.load(Ordering::Relaxed);
-            if stop && stopped.get_or_insert_with(Instant::now).elapsed() > GRACE {
-                return Err(Error::transient(Kind::Sink, "the last commit was not made").because(why));
-            }
-            sleep(pause);
-            pause = (pause * 2).min(LONGEST_WAIT);
+            waiting.check_grace(|| format!("the last commit was not made: {why}"))?;
+            pauses.next().into_iter().for_each(sleep);
         }
+    }
+
+    fn discard_lost(&mut self) {
+        self.lost.take().into_iter().for_each(|partition| self.committer.discard(partition));
     }
 }
 
@@ -133,24 +128,25 @@ impl Outputs for ExactlyOnce {
         Ok(())
     }
 
-    fn snapshot(&mut self, snapshot: Snapshot, ticket: Ticket) -> Result<()> {
+    fn snapshot(&mut self, snapshot: Snapshot, ticket: Ticket) -> Result<Option<i64>> {
         self.tickets.insert(snapshot.partition, ticket);
         self.committer.snapshot(snapshot);
-        Ok(())
+        Ok(None)
     }
 
     fn commit(&mut self) -> Result<()> {
         self.commit_for(&Wait::ForSource).map(drop)
     }
 
-    fn release(&mut self, partition: i32, lost: bool) -> Result<()> {
-        if !lost && !self.commit_for(&Wait::Until(Instant::now() + RELEASE))? {
+    fn release(&mut self, partition: i32, departure: Departure) -> Result<()> {
+        let waits = departure == Departure::Returned;
+        if waits && !self.commit_for(&Wait::Until(Instant::now() + RELEASE))? {
             tracing::warn!(
                 partition,
                 "given back before its last results were committed: they are made again"
             );
         }
-        self.lost.take().into_iter().for_each(|lost| self.committer.discard(lost));
+        self.discard_lost();
         self.committer.release(partition)
     }
 

@@ -1,4 +1,5 @@
-//! From a checked pipeline to its partitions: what is the same for all of them, and how one is built.
+//! From a checked pipeline to its partitions: what is the same for all of them, and how one is
+//! built.
 //! It must not read records, nor know which decoder and which windows it is given.
 
 use tickcast_forecast::ForecastSpec;
@@ -26,7 +27,8 @@ pub struct PipelineParts {
     pub streams: Vec<Stream>,
     /// Whether the input ends by itself.
     pub is_bounded: bool,
-    /// Whether others may have read the input before under the same name: results that are there then stay.
+    /// Whether others may have read the input before under the same name: results that are there
+    /// then stay.
     pub is_shared: bool,
     /// Whether a partition of which nothing is known has a past that is only learned.
     pub has_past: bool,
@@ -79,7 +81,8 @@ impl PipelineFactory {
         self.partition_from(id, self.forecasters())
     }
 
-    /// A partition with no memory, whose networks begin with the weights of a file. Errors: `State`, when they do not fit.
+    /// A partition with no memory, whose networks begin with the weights of a file. Errors:
+    /// `State`, when they do not fit.
     pub fn partition_with_weights(&self, id: i32, weights: &[u8]) -> Result<Partition> {
         let mut forecasters = self.forecasters();
         forecasters.begin_with(weights).or_fail(Kind::State, || "cannot begin with the imported weights")?;
@@ -91,7 +94,8 @@ impl PipelineFactory {
         ForecastOperator::new(&self.0.forecast, self.0.window_us)
     }
 
-    /// The forecasters of a partition as a snapshot has them. Errors: `State`, when another pipeline wrote it.
+    /// The forecasters of a partition as a snapshot has them. Errors: `State`, when another
+    /// pipeline wrote it.
     pub fn forecasters_of(&self, snapshot: &Snapshot) -> Result<ForecastOperator> {
         let mut forecasters = self.forecasters();
         let partition = self.partition(snapshot.partition)?;
@@ -104,7 +108,8 @@ impl PipelineFactory {
         self.partition(snapshot.partition)?.with_last_state(snapshot, forecasters.snapshot()()?)
     }
 
-    /// A partition with no memory that hands its closed windows on instead of forecasting from them.
+    /// A partition with no memory that hands its closed windows on instead of forecasting from
+    /// them.
     pub fn windows(&self, id: i32) -> Result<Partition> {
         self.chain(id, vec![(self.0.new_window)()])
     }

@@ -1,4 +1,5 @@
-//! Tells whether whoever writes is alive: a call into a client library may hang for ever, and nobody would know.
+//! Tells whether whoever writes is alive: a call into a client library may hang for ever, and
+//! nobody would know.
 //! It must not judge how long is too long.
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
-//! A bounded input read to its end through decoding and windows, for whoever wants its past at once.
-//! It must not forecast, write results or keep state: a pipeline that runs beside it notices nothing.
+//! A bounded input read to its end through decoding and windows, for whoever wants its past at
+//! once.
+//! It must not forecast, write results or keep state: a pipeline that runs beside it notices
+//! nothing.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,7 +10,8 @@ use arrow::record_batch::RecordBatch;
 
 use super::context::RunContext;
 use super::factory::PipelineFactory;
-use super::partition::{Partition, PartitionOutput};
+use super::partition::Partition;
+use super::partition_output::PartitionOutput;
 use crate::error::Result;
 use crate::message::Records;
 use crate::source::{Event, Source};
@@ -27,8 +30,8 @@ pub trait Reader {
     fn end(&mut self, partition: i32) -> Result<()>;
 }
 
-/// Reads until every partition has ended. The number of records read; none, when the watch's stop flag ended it before the
-/// input did. Errors: the source's and the reader's.
+/// Reads until every partition has ended. The number of records read; none, when the watch's stop
+/// flag ended it before the input did. Errors: the source's and the reader's.
 pub fn read_to_end(
     source: &mut dyn Source,
     watch: &RunContext,
@@ -40,6 +43,7 @@ pub fn read_to_end(
             source.close()?;
             return Ok(None);
         }
+
         match source.poll(POLL)? {
             Event::Assigned(ids) => {
                 assigned += ids.len();
@@ -61,6 +65,7 @@ pub fn read_to_end(
             Event::Revoked { .. } | Event::Idle { .. } => {}
         }
     }
+
     source.close()?;
     Ok(Some(read))
 }

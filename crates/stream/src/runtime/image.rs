@@ -1,11 +1,11 @@
 //! A partition's state as bytes and back: one part an operator, and whose it is.
 //! It must not know what a part means.
 //!
-//! Layout: the operators' parts, that of the last operator first; a trailer; the trailer's length (u32, little-endian).
-//! The last operator's part is by far the largest, gigabytes perhaps: the others follow it, so that it need not be copied.
+//! Layout: the operators' parts, that of the last operator first; a trailer; the trailer's length
+//! (u32, little-endian). The last operator's part is by far the largest, gigabytes perhaps: the
+//! others follow it, so that it need not be copied.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::error::{Kind, OrFail, Result};
 use crate::ledger::{OutputPosition, Snapshot};
@@ -28,6 +28,7 @@ struct Trailer {
 
 /// A partition's state at a position, not written out yet.
 pub struct PendingSnapshot {
+    /// Whose state it is.
     pub partition: i32,
     /// The next record to read.
     pub position: i64,
@@ -55,11 +56,13 @@ fn write(mut trailer: Trailer, parts: impl Iterator<Item = Result<Vec<u8>>>) -> 
     for part in parts {
         let part = part?;
         trailer.lengths.push(part.len());
-        match bytes.is_empty() {
-            true => bytes = part,
-            false => append(&mut bytes, &part),
+        if bytes.is_empty() {
+            bytes = part;
+        } else {
+            append(&mut bytes, &part);
         }
     }
+
     let fail = || "cannot write a partition's state";
     let trailer = postcard::to_stdvec(&trailer).or_fail(Kind::State, fail)?;
     append(&mut bytes, &trailer);
@@ -101,6 +104,7 @@ impl<'a> SnapshotImage<'a> {
         self.parts.iter().rev().copied()
     }
 
+    /// The last operator's part; none where there is no operator.
     pub fn last_part(&self) -> Option<&'a [u8]> {
         self.parts.first().copied()
     }
@@ -112,74 +116,25 @@ impl<'a> SnapshotImage<'a> {
         write(trailer, std::iter::once(Ok(part)).chain(others))
     }
 
+    /// The partition's first record.
     pub fn begun(&self) -> i64 {
         self.trailer.begun
     }
 
+    /// What the partition had put out.
     pub fn emitted(&self) -> OutputPosition {
         self.trailer.emitted
     }
 
+    /// Where the partition's past ended.
     pub fn live(&self) -> Option<i64> {
         self.trailer.live
     }
 
-    /// Where another fingerprint differs from its own.
-    pub fn differences(&self, fingerprint: &str) -> Vec<Difference> {
-        differences(&self.trailer.fingerprint, fingerprint)
+    /// Of the settings under which it was made.
+    pub fn fingerprint(&self) -> &str {
+        &self.trailer.fingerprint
     }
-}
-
-/// Settings that shape what comes, but no state: a change of them holds from the position where it was made.
-const KEEPABLE: [&str; 7] = [
-    "window.lateness_us",
-    "window.gaps",
-    "forecast.model.optimizer.lr",
-    "forecast.model.optimizer.schedule",
-    "forecast.model.clip",
-    "forecast.model.ema",
-    "forecast.model.seed",
-];
-
-/// One place where two fingerprints differ.
-pub struct Difference {
-    path: String,
-    /// Such as `window.size_us was 1, is 2`.
-    pub text: String,
-}
-
-impl Difference {
-    /// Whether a state can be kept in spite of it.
-    pub fn is_keepable(&self) -> bool {
-        let below = |kept: &str| {
-            self.path.strip_prefix(kept).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        KEEPABLE.iter().any(|kept| below(kept))
-    }
-}
-
-/// Where two fingerprints, JSON objects, differ.
-fn differences(was: &str, is: &str) -> Vec<Difference> {
-    fn walk(path: &str, was: &Value, is: &Value, found: &mut Vec<Difference>) {
-        match (was, is) {
-            (Value::Object(before), Value::Object(after)) => {
-                for (key, value) in after {
-                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                    walk(&path, before.get(key).unwrap_or(&Value::Null), value, found);
-                }
-            }
-            _ if was != is => {
-                found.push(Difference { path: path.to_owned(), text: format!("{path} was {was}, is {is}") })
-            }
-            _ => {}
-        }
-    }
-    let mut found = Vec::new();
-    match (serde_json::from_str(was), serde_json::from_str(is)) {
-        (Ok(was), Ok(is)) => walk("", &was, &is, &mut found),
-        _ => found.push(Difference { path: String::new(), text: "it cannot be read".to_owned() }),
-    }
-    found
 }
 
 #[cfg(test)]
@@ -204,8 +159,7 @@ mod tests {
         let image = SnapshotImage::read(&snapshot.state).unwrap();
         assert_eq!(image.parts().collect::<Vec<_>>(), [&b"first"[..], b"", b"the last"]);
         assert_eq!(image.last_part(), Some(&b"the last"[..]));
-        assert!(image.differences(r#"{"a":1}"#).is_empty());
-        assert_eq!(image.differences(r#"{"a":2}"#)[0].text, "a was 1, is 2");
+        assert_eq!(image.fingerprint(), r#"{"a":1}"#);
         assert_eq!((image.begun(), image.emitted()), (2, OutputPosition::default()));
         let other = image.with_last_part(b"".to_vec()).unwrap();
         assert_eq!(parts(&other).unwrap(), [&b"first"[..], b"", b""]);

@@ -1,112 +1,172 @@
 //! The plain runner: one loop, one thread. Tests, backtests and replays use it.
 //! It must give what the threaded runner gives, byte for byte.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::job::{Job, Summary};
-use super::outputs::Ticket;
-use super::partition::{Partition, PartitionOutput};
+use super::outputs::{Departure, Ticket};
+use super::partition::Partition;
+use super::partition_output::PartitionOutput;
 use super::recovery::open_partition;
 use crate::error::Result;
+use crate::message::Records;
 use crate::source::Event;
 use crate::telemetry::HealthPart;
 
 const POLL: Duration = Duration::from_millis(50);
 
-/// Runs until the input ends or `stop` is set.
-pub fn run_inline(mut job: Job) -> Result<Summary> {
-    let mut partitions: BTreeMap<i32, Partition> = BTreeMap::new();
-    let mut open = 0usize;
-    let mut assigned = false;
-    let mut summary = Summary::default();
+/// Runs until the input ends or `stop` is set. Errors: the source's, the operators' and the
+/// outputs'.
+pub fn run_inline(job: Job) -> Result<Summary> {
+    let pace = job.pace;
+    let mut run = InlineRun {
+        writing: Writing::of(job),
+        partitions: BTreeMap::new(),
+        ended: BTreeSet::new(),
+        assigned: false,
+    };
     let (mut saved_at, mut committed_at) = (Instant::now(), Instant::now());
-    while !job.watch.is_stopped() {
-        let polled = job.source.poll(POLL);
-        match job.watch.polled(polled, assigned)? {
-            Event::Assigned(ids) => {
-                assigned = true;
-                open += ids.len();
-                for id in ids {
-                    partitions.insert(id, begin(&mut job, id)?);
-                }
-                job.watch.health.set_ready(HealthPart::Source);
-            }
-            Event::Revoked { partitions: ids, lost } => {
-                for id in ids {
-                    open -= usize::from(partitions.remove(&id).is_some());
-                    job.ends.outputs.release(id, lost)?;
-                    job.source.release(id)?;
-                }
-            }
-            Event::Records { partition: id, records } => {
-                let Some(partition) = partitions.get_mut(&id) else { continue };
-                let count = records.len() as u64;
-                summary.records += count;
-                job.watch.metrics.records_received(job.factory.topic(), id, count);
-                partition.take(records, &mut |outcome| write(&mut job, id, outcome, &mut summary))?;
-                job.watch.worked(partition, count);
-            }
-            Event::End { partition: id } => {
-                let Some(partition) = partitions.get_mut(&id) else { continue };
-                partition.finish(&mut |outcome| write(&mut job, id, outcome, &mut summary))?;
-                job.watch.worked(partition, 0);
-                open -= 1;
-                if open == 0 {
-                    break;
-                }
-            }
-            Event::Idle { .. } => {}
-        }
-        if committed_at.elapsed() >= job.pace.commit_every {
-            commit(&mut job)?;
+    while !run.writing.job.watch.is_stopped() && !run.is_over() {
+        let polled = run.writing.job.source.poll(POLL);
+        let event = run.writing.job.watch.polled(polled, run.assigned)?;
+        run.on_event(event)?;
+
+        if committed_at.elapsed() >= pace.commit_every {
+            run.writing.commit()?;
             committed_at = Instant::now();
         }
-        if saved_at.elapsed() >= job.pace.snapshot_every {
-            save(&mut job, &partitions)?;
+        if saved_at.elapsed() >= pace.snapshot_every {
+            run.save()?;
             saved_at = Instant::now();
         }
     }
-    save(&mut job, &partitions)?;
-    job.ends.outputs.finish()?;
-    commit(&mut job)?;
-    job.source.close()?;
-    summary.windows = partitions.values().map(|partition| partition.stats().windows_closed).sum();
-    Ok(summary)
+    run.finish()
 }
 
-fn begin(job: &mut Job, id: i32) -> Result<Partition> {
-    let Job { factory, source, ends, watch, .. } = job;
-    let opened = open_partition(factory, ends.recover.as_mut(), id, || source.offset_range(id), watch)?;
-    watch.metrics.begin(id, &opened.partition.stats());
-    ends.outputs.begin(id, opened.entry, opened.resume)?;
-    if opened.partition.is_fresh()
-        && let Some(snapshot) = opened.partition.snapshot()?
-    {
-        ends.outputs.snapshot(snapshot, Ticket::default())?;
+/// A run in one loop.
+struct InlineRun {
+    writing: Writing,
+    partitions: BTreeMap<i32, Partition>,
+    /// Those of them that have no more records.
+    ended: BTreeSet<i32>,
+    assigned: bool,
+}
+
+/// What a run writes with, apart from the partitions that it takes results from.
+struct Writing {
+    job: Job,
+    /// What is durable, and not told to the source yet.
+    durable: BTreeMap<i32, i64>,
+    summary: Summary,
+}
+
+impl InlineRun {
+    fn is_over(&self) -> bool {
+        !self.partitions.is_empty() && self.ended.len() == self.partitions.len()
     }
-    source.start(id, opened.position)?;
-    Ok(opened.partition)
-}
 
-fn write(job: &mut Job, id: i32, outcome: PartitionOutput, summary: &mut Summary) -> Result<()> {
-    job.watch.rejected(&outcome);
-    job.watch.wrote(&outcome.results);
-    summary.count(&outcome);
-    job.ends.outputs.results(id, outcome.results, outcome.reached)
-}
+    fn on_event(&mut self, event: Event) -> Result<()> {
+        let InlineRun { writing, partitions, .. } = self;
 
-fn save(job: &mut Job, partitions: &BTreeMap<i32, Partition>) -> Result<()> {
-    for partition in partitions.values().filter(|partition| !partition.is_replaying()) {
-        if let Some(snapshot) = partition.snapshot()? {
-            job.ends.outputs.snapshot(snapshot, Ticket::default())?;
+        match event {
+            Event::Assigned(ids) => {
+                self.assigned = true;
+                for id in ids {
+                    partitions.insert(id, writing.begin(id)?);
+                }
+                writing.job.watch.health.set_ready(HealthPart::Source);
+            }
+            Event::Revoked { partitions: ids, lost } => {
+                let departure = if lost { Departure::Lost } else { Departure::Returned };
+                for id in ids {
+                    partitions.remove(&id);
+                    self.ended.remove(&id);
+                    writing.job.ends.outputs.release(id, departure)?;
+                    writing.job.source.release(id)?;
+                }
+            }
+            Event::Records { partition: id, records } => {
+                let Some(partition) = partitions.get_mut(&id) else { return Ok(()) };
+                writing.take(partition, records)?;
+            }
+            Event::End { partition: id } => {
+                let Some(partition) = partitions.get_mut(&id) else { return Ok(()) };
+                partition.finish(&mut |outcome| writing.write(id, outcome))?;
+                writing.job.watch.worked(partition, 0);
+                self.ended.insert(id);
+            }
+            Event::Idle { .. } => {}
         }
+        Ok(())
     }
-    Ok(())
+
+    /// Saves the states of all partitions that are not making again what is committed.
+    fn save(&mut self) -> Result<()> {
+        let partitions = self.partitions.values().filter(|partition| !partition.is_replaying());
+        for partition in partitions {
+            self.writing.save(partition)?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Summary> {
+        self.save()?;
+        self.writing.job.ends.outputs.finish()?;
+        self.writing.commit()?;
+        self.writing.job.source.close()?;
+        let windows = self.partitions.values().map(|partition| partition.stats().windows_closed).sum();
+        Ok(Summary { windows, ..self.writing.summary })
+    }
 }
 
-/// Makes visible what was written, and tells the source what is durable.
-fn commit(job: &mut Job) -> Result<()> {
-    job.ends.outputs.commit()?;
-    job.ends.durable.take().into_iter().try_for_each(|(id, position)| job.source.commit(id, position))
+impl Writing {
+    fn of(job: Job) -> Self {
+        Writing { job, durable: BTreeMap::new(), summary: Summary::default() }
+    }
+
+    fn begin(&mut self, id: i32) -> Result<Partition> {
+        let Job { factory, source, ends, watch, .. } = &mut self.job;
+        let offset_range = || source.offset_range(id);
+        let opened = open_partition(factory, ends.recover.as_mut(), id, offset_range, watch)?;
+        watch.metrics.begin(id, &opened.partition.stats());
+        ends.outputs.begin(id, opened.entry, opened.resume)?;
+        if opened.partition.is_fresh() {
+            self.save(&opened.partition)?;
+        }
+        self.job.source.start(id, opened.position)?;
+        Ok(opened.partition)
+    }
+
+    fn take(&mut self, partition: &mut Partition, records: Records) -> Result<()> {
+        let (id, count) = (partition.id(), records.len() as u64);
+        self.summary.records += count;
+        self.job.watch.metrics.records_received(self.job.factory.topic(), id, count);
+        partition.take(records, &mut |outcome| self.write(id, outcome))?;
+        self.job.watch.worked(partition, count);
+        Ok(())
+    }
+
+    fn write(&mut self, id: i32, outcome: PartitionOutput) -> Result<()> {
+        self.job.watch.rejected(&outcome);
+        self.job.watch.wrote(&outcome.results);
+        self.summary.count(&outcome);
+        self.job.ends.outputs.results(id, outcome.results, outcome.reached)
+    }
+
+    fn save(&mut self, partition: &Partition) -> Result<()> {
+        let Some(snapshot) = partition.snapshot()? else { return Ok(()) };
+        let durable = self.job.ends.outputs.snapshot(snapshot, Ticket::default())?;
+        self.durable.extend(durable.map(|position| (partition.id(), position)));
+        Ok(())
+    }
+
+    /// Makes visible what was written, and tells the source what is durable.
+    fn commit(&mut self) -> Result<()> {
+        self.job.ends.outputs.commit()?;
+        let source = &mut self.job.source;
+        std::mem::take(&mut self.durable)
+            .into_iter()
+            .try_for_each(|(id, position)| source.commit(id, position))
+    }
 }

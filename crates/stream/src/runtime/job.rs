@@ -7,33 +7,45 @@ use std::time::Duration;
 use super::context::RunContext;
 use super::endpoints::Endpoints;
 use super::factory::PipelineFactory;
-use super::partition::PartitionOutput;
+use super::partition_output::PartitionOutput;
 use crate::message::Stream;
 use crate::source::Source;
 
 /// Everything a run needs.
 pub struct Job {
+    /// Builds partitions.
     pub factory: Arc<PipelineFactory>,
+    /// What is read.
     pub source: Box<dyn Source>,
+    /// Where results and states go.
     pub ends: Endpoints,
+    /// The onlookers.
     pub watch: RunContext,
+    /// How it moves on.
     pub pace: RunOptions,
 }
 
 /// How a run moves on. None of it can be seen in what comes out.
 #[derive(Debug, Clone, Copy)]
 pub struct RunOptions {
+    /// Threads that work on partitions.
     pub workers: usize,
+    /// Time between two commits.
     pub commit_every: Duration,
+    /// Time between two snapshots.
     pub snapshot_every: Duration,
 }
 
 /// What a run did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
+    /// Records read.
     pub records: u64,
+    /// Rejects put out.
     pub rejects: u64,
+    /// Forecasts put out.
     pub forecasts: u64,
+    /// Scores put out.
     pub scores: u64,
     /// Of all partitions, since their first records.
     pub windows: u64,

@@ -1,6 +1,10 @@
 //! Runners: the same dataflow in a plain loop, or in threads.
 //! It must not compute: operators decide what comes out, runners when it is done.
 
+mod backoff;
+mod chain;
+mod channels;
+mod compat;
 mod context;
 mod endpoints;
 mod exactly_once;
@@ -10,15 +14,27 @@ mod history;
 mod image;
 mod inline;
 mod job;
+mod muting;
 mod outputs;
 mod partition;
+mod partition_output;
+mod phases;
+mod queue;
+mod reader;
 mod rebuild;
 mod recovery;
+mod replays;
 mod retry_policy;
+mod snapshots;
 mod threads;
+#[cfg(test)]
+mod threads_tests;
 mod verify;
 mod worker;
+mod writer;
 
+pub use backoff::Backoff;
+pub use compat::RestorePoint;
 pub use context::RunContext;
 pub use endpoints::Endpoints;
 pub use exactly_once::{ExactlyOnce, LostPartitions};
@@ -28,8 +44,9 @@ pub use history::{Reader, read_history, read_to_end};
 pub use image::PendingSnapshot;
 pub use inline::run_inline;
 pub use job::{Job, RunOptions, Summary};
-pub use outputs::{AtLeastOnce, DurablePositions, Outputs};
-pub use partition::{Deliver, Partition, PartitionOutput};
+pub use outputs::{AtLeastOnce, Departure, Outputs, Ticket};
+pub use partition::Partition;
+pub use partition_output::{Deliver, PartitionOutput};
 pub use rebuild::rebuild;
 pub use recovery::{Opened, open_partition};
 pub use retry_policy::RetryPolicy;

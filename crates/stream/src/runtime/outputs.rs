@@ -1,8 +1,7 @@
 //! The end of the dataflow, seen from the runners: where results go, and how they become durable.
 //! It must not know partitions' insides: results and snapshots come in as they are.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::record_batch::RecordBatch;
@@ -13,8 +12,18 @@ use crate::message::Stream;
 use crate::sink::Sink;
 use crate::telemetry::Metrics;
 
-/// Held for a state that is on its way; its worker, which keeps a weak one, makes no other of that partition meanwhile.
+/// Held for a state that is on its way; its worker, which keeps a weak one, makes no other of that
+/// partition meanwhile.
 pub type Ticket = Arc<()>;
+
+/// How a partition leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Departure {
+    /// It is to be given back: the group waits for its last commit.
+    Returned,
+    /// The group has taken it away without asking: what is not committed of it never will be.
+    Lost,
+}
 
 /// How results become visible. Both kinds of delivery are one.
 pub trait Outputs: Send {
@@ -29,39 +38,30 @@ pub trait Outputs: Send {
         reached: Option<Position>,
     ) -> Result<()>;
 
-    /// Takes a state to keep, and holds its ticket until it is kept.
-    fn snapshot(&mut self, snapshot: Snapshot, ticket: Ticket) -> Result<()>;
+    /// Takes a state to keep, and holds its ticket until it is kept. The position before which the
+    /// source need remember nothing from now on; none where a commit tells that the ledger.
+    fn snapshot(&mut self, snapshot: Snapshot, ticket: Ticket) -> Result<Option<i64>>;
 
-    /// Makes visible what was taken. It returns with some of it left only where the source has to speak first.
+    /// Makes visible what was taken. It returns with some of it left only where the source has to
+    /// speak first.
     fn commit(&mut self) -> Result<()>;
 
-    /// A partition is to be given back: all of it is durable when this returns, unless it is `lost`; then what is not yet
-    /// committed is dropped.
-    fn release(&mut self, partition: i32, lost: bool) -> Result<()>;
+    /// A partition leaves: all of it is durable when this returns, unless it is lost; then what is
+    /// not yet committed is dropped.
+    fn release(&mut self, partition: i32, departure: Departure) -> Result<()>;
 
     /// Makes all that was taken durable.
     fn finish(&mut self) -> Result<()>;
 }
 
-/// What is durable of each partition and not yet told to the source.
-#[derive(Clone, Default)]
-pub struct DurablePositions(Arc<Mutex<BTreeMap<i32, i64>>>);
-
-impl DurablePositions {
-    pub fn set(&self, partition: i32, position: i64) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(partition, position);
-    }
-
-    pub fn take(&self) -> BTreeMap<i32, i64> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// Results go out at once; a state is saved after every result that it has seen. A restart says again what came after it.
+/// Results go out at once; a state is saved after every result that it has seen. A restart says
+/// again what came after it.
 pub struct AtLeastOnce {
+    /// The streams that are written, and where.
     pub sinks: Vec<(Stream, Box<dyn Sink>)>,
+    /// Where states are kept; none: nowhere.
     pub store: Option<Box<dyn SnapshotStore>>,
-    pub durable: DurablePositions,
+    /// Told of every state that is kept, and how long that took.
     pub metrics: Arc<Metrics>,
 }
 
@@ -90,23 +90,21 @@ impl Outputs for AtLeastOnce {
         Ok(())
     }
 
-    fn snapshot(&mut self, snapshot: Snapshot, _: Ticket) -> Result<()> {
+    fn snapshot(&mut self, snapshot: Snapshot, _: Ticket) -> Result<Option<i64>> {
         let from = Instant::now();
         let saved = self.sync().and_then(|()| match &self.store {
             Some(store) => store.save(&snapshot),
             None => Ok(()),
         });
         self.metrics.commit(if saved.is_ok() { "committed" } else { "failed" }, from.elapsed());
-        saved?;
-        self.durable.set(snapshot.partition, snapshot.position);
-        Ok(())
+        saved.map(|()| Some(snapshot.position))
     }
 
     fn commit(&mut self) -> Result<()> {
         self.sinks.iter_mut().try_for_each(|(_, sink)| sink.flush())
     }
 
-    fn release(&mut self, _: i32, _: bool) -> Result<()> {
+    fn release(&mut self, _: i32, _: Departure) -> Result<()> {
         self.sync()
     }
 

@@ -1,11 +1,12 @@
-//! Learns anew from the input, in silence, up to the last commit: the way out when a state is damaged, or when the pipeline
-//! file has changed in a way that no state goes with.
+//! Rebuilds the state from the input, in silence, up to the last commit: the way out when a state
+//! is damaged, or when the pipeline file has changed in a way that no state goes with.
 //! It must not change what is committed but for the state: results go on where they had come to.
 
 use std::collections::BTreeMap;
 use std::thread::sleep;
 use std::time::Duration;
 
+use super::backoff::Backoff;
 use super::context::RunContext;
 use super::factory::PipelineFactory;
 use super::history::{Reader, read_to_end};
@@ -15,13 +16,12 @@ use crate::ledger::{Checkpoint, Commit, Committed, Committer, Recover};
 use crate::message::Records;
 use crate::source::Source;
 
-const WAIT: Duration = Duration::from_millis(200);
-/// Times that a commit or a claim is tried before it fails.
-const ATTEMPTS: u32 = 150;
+/// Between two attempts to claim or to commit: half a minute together.
+const PAUSES: Backoff = Backoff::steady(Duration::from_millis(200)).at_most(150);
 
-/// Reads the input and puts what it learns in place of every partition's state. The number of partitions; none, when it was
-/// told to stop, and then every partition has its old state or its new one. Nobody else may run. Errors: the source's and
-/// the ledger's.
+/// Reads the input and puts what it learns in place of every partition's state. The number of
+/// partitions; none, when it was told to stop, and then every partition has its old state or its
+/// new one. Nobody else may run. Errors: the source's and the ledger's.
 pub fn rebuild(
     factory: &PipelineFactory,
     source: &mut dyn Source,
@@ -50,6 +50,17 @@ struct Learning {
 }
 
 impl Learner<'_> {
+    /// Takes a partition over: what is committed of it.
+    fn take_over(&mut self, id: i32) -> Result<Option<Checkpoint>> {
+        let mut pauses = PAUSES;
+        loop {
+            match self.recover.take_over(id) {
+                Err(error) if error.retry == Retry::Later => sleep(pauses.next().ok_or(error)?),
+                taken => return taken,
+            }
+        }
+    }
+
     /// Commits the new state under the old progress.
     fn save(&mut self, partition: &Partition, entry: Checkpoint) -> Result<()> {
         let id = partition.id();
@@ -57,15 +68,15 @@ impl Learner<'_> {
         if let Some(snapshot) = partition.snapshot()? {
             self.committer.snapshot(snapshot);
         }
-        let mut attempts = 0;
+
+        let mut pauses = PAUSES;
         while !self.committer.is_clean() {
             if let Committed::Later { why, .. } = self.committer.commit()? {
-                attempts += 1;
-                if attempts > ATTEMPTS {
+                let Some(pause) = pauses.next() else {
                     let what = format!("cannot commit the new state of partition {id}");
                     return Err(Error::new(Kind::State, what).because(why));
-                }
-                sleep(WAIT);
+                };
+                sleep(pause);
             }
         }
         self.committer.release(id)
@@ -74,15 +85,7 @@ impl Learner<'_> {
 
 impl Reader for Learner<'_> {
     fn begin(&mut self, id: i32) -> Result<Option<i64>> {
-        let mut attempts = 0;
-        let entry = loop {
-            match self.recover.take_over(id) {
-                Err(error) if error.retry == Retry::Later && attempts < ATTEMPTS => attempts += 1,
-                taken => break taken?,
-            }
-            sleep(WAIT);
-        };
-        if let Some(entry) = entry {
+        if let Some(entry) = self.take_over(id)? {
             let mut partition = self.factory.partition(id)?;
             partition.go_live_at(entry.progress.live);
             self.partitions.insert(id, Learning { partition, entry, goes_on: false });
@@ -112,9 +115,10 @@ impl Reader for Learner<'_> {
             // All of it was read, so its last windows were closed too.
             partition.finish(&mut |_| Ok(()))?;
         }
+
         partition.continue_from(entry.progress);
         self.save(&partition, entry)?;
-        tracing::info!(partition = id, position = entry.progress.position, "learned anew");
+        tracing::info!(partition = id, position = entry.progress.position, "rebuilt");
         self.done += 1;
         Ok(())
     }

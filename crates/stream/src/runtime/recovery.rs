@@ -1,27 +1,32 @@
-//! How a partition goes on: claimed, restored from its snapshot, muted up to what is committed; or begun anew.
+//! How a partition goes on: claimed, restored from its snapshot, muted up to what is committed; or
+//! begun anew.
 //! It must not write: what it opens does.
 
 use std::ops::Range;
 use std::time::Instant;
 
+use super::compat::RestorePoint;
 use super::context::RunContext;
 use super::factory::PipelineFactory;
 use super::partition::Partition;
 use crate::error::{Error, Kind, Result};
-use crate::ledger::{Checkpoint, Claim, Recover};
+use crate::ledger::{Checkpoint, Claim, Position, Recover, Snapshot};
 
 /// A partition as it goes on: restored from a snapshot, or new.
 pub struct Opened {
+    /// The partition, ready for records.
     pub partition: Partition,
     /// Where to read from; none: where the source remembers, or its start.
     pub position: Option<i64>,
+    /// What is committed of it.
     pub entry: Option<Checkpoint>,
     /// Whether earlier results stay.
     pub resume: bool,
 }
 
-/// Claims a partition, and builds it as the ledger remembers it. `offset_range`: the records that can be read now. Errors: those
-/// of the ledger, and `State`, when records that have to be read again are gone.
+/// Claims a partition, and builds it as the ledger remembers it. `offset_range`: the records that
+/// can be read now. Errors: those of the ledger, and `State`, when records that have to be read
+/// again are gone.
 pub fn open_partition(
     factory: &PipelineFactory,
     recover: &mut dyn Recover,
@@ -37,13 +42,13 @@ pub fn open_partition(
         None => factory.partition(id)?,
     };
     let is_known = claim.entry.is_some() || claim.snapshot.is_some();
-    let position = match is_known {
-        true => go_on(&mut partition, &claim, offset_range)?,
-        false => {
-            begin(&mut partition, factory, offset_range)?;
-            None
-        }
+    let position = if is_known {
+        go_on(&mut partition, &claim, offset_range)?
+    } else {
+        begin(&mut partition, factory, offset_range)?;
+        None
     };
+
     if let Some(position) = position {
         let to = claim.entry.map(|entry| entry.progress.position);
         tracing::info!(partition = id, from = position, to, took = ?from.elapsed(), "restored");
@@ -51,7 +56,8 @@ pub fn open_partition(
             watch.metrics.restored(from.elapsed());
         }
     }
-    // A file read from its beginning writes its results anew; a topic may have been read before by this group.
+    // A file read from its beginning writes its results anew; a topic may have been read before by
+    // this group.
     let resume = is_known || factory.is_shared();
     Ok(Opened { partition, position, entry: claim.entry, resume })
 }
@@ -66,6 +72,7 @@ fn begin(
         return Ok(());
     }
     let Some(Range { start, end }) = offset_range()? else { return Ok(()) };
+
     partition.begin_with_past(start, end);
     if start < end {
         let (id, records) = (partition.id(), end - start);
@@ -79,6 +86,15 @@ fn begin(
     Ok(())
 }
 
+/// Where a snapshot lies, seen from what is committed of its partition.
+pub(super) fn restore_point(snapshot: &Snapshot, committed: Option<&Position>) -> RestorePoint {
+    if committed.is_none_or(|committed| committed.position == snapshot.position) {
+        RestorePoint::AtEnd
+    } else {
+        RestorePoint::BeforeEnd
+    }
+}
+
 /// Brings a partition to where its claim says: where to read from.
 fn go_on(
     partition: &mut Partition,
@@ -88,9 +104,9 @@ fn go_on(
     let id = partition.id();
     let progress = claim.entry.map(|entry| entry.progress);
     if let Some(snapshot) = &claim.snapshot {
-        let at_end = progress.is_none_or(|progress| progress.position == snapshot.position);
-        partition.restore(snapshot, at_end)?;
+        partition.restore(snapshot, restore_point(snapshot, progress.as_ref()))?;
     }
+
     let at = claim.snapshot.as_ref().map(|snapshot| snapshot.position);
     let Some(progress) = progress else { return Ok(at) };
     let committed = progress.position;
@@ -100,17 +116,23 @@ fn go_on(
             format!("partition {id}: its state is of position {position}, but only {committed} is committed");
         return Err(Error::new(Kind::State, what));
     }
+
     partition.mute_until(progress);
     if position < committed
         && let Some(Range { start: first, .. }) = offset_range()?
         && first > position
     {
-        let what = format!(
-            "partition {id}: records {position} to {} have to be read again to restore its state, but the first that \
-             is still there is {first}; `run --reset-state` learns anew",
-            committed - 1
-        );
-        return Err(Error::new(Kind::State, what));
+        return Err(gone(id, position..committed, first));
     }
     Ok(Some(position))
+}
+
+/// Why a partition cannot be restored whose records from `first` on only are still there.
+fn gone(id: i32, needed: Range<i64>, first: i64) -> Error {
+    let (from, to) = (needed.start, needed.end - 1);
+    let what = format!(
+        "partition {id}: records {from} to {to} have to be read again to restore its state, but the first that is still \
+         there is {first}; `run --rebuild` rebuilds it from what is left"
+    );
+    Error::new(Kind::State, what)
 }

@@ -1,4 +1,5 @@
-//! How a sink waits for what is away: for as long as it takes, and not much longer once the run is to end.
+//! How a sink waits for what is away: for as long as it takes, and not much longer once the run is
+//! to end.
 //! It must not know what is waited for.
 
 use std::sync::Arc;
@@ -19,32 +20,71 @@ const GRACE: Duration = Duration::from_secs(20);
 pub struct RetryPolicy {
     /// Set when the run is to end.
     pub stop: Arc<AtomicBool>,
+    /// Told what is waited for.
     pub health: Arc<Health>,
+    /// Of the thread that waits.
     pub pulse: Heartbeat,
 }
 
 impl RetryPolicy {
-    /// Repeats `attempt`, which itself takes some time, until it says true. Errors: `attempt`'s own, or `Sink` when the
-    /// run is to end and it still says false.
+    /// Repeats `attempt`, which itself takes some time, until it says true. Errors: `attempt`'s
+    /// own, or `Sink` when the run is to end and it still says false.
     pub fn until(&self, what: &dyn Fn() -> String, attempt: &mut dyn FnMut() -> Result<bool>) -> Result<()> {
-        let began = Instant::now();
-        let mut told = false;
-        let mut stopped: Option<Instant> = None;
+        let mut waiting = self.waiting();
         while !attempt()? {
             self.pulse.beat();
-            if !told && began.elapsed() > SILENT {
-                told = true;
-                tracing::warn!(waiting = what(), "sink");
-                self.health.set_waiting(HealthPart::Sink, what());
-            }
-            if self.stop.load(Ordering::Relaxed) && stopped.get_or_insert_with(Instant::now).elapsed() > GRACE
-            {
-                return Err(Error::transient(Kind::Sink, what()));
-            }
+            waiting.say(what);
+            waiting.check_grace(what)?;
         }
-        if told {
-            self.health.set_ready(HealthPart::Sink);
+        waiting.is_over();
+        Ok(())
+    }
+
+    /// Begins to wait.
+    pub(super) fn waiting(&self) -> Waiting<'_> {
+        Waiting { policy: self, began: Instant::now(), told: None, stopped: None }
+    }
+}
+
+/// One wait.
+pub(super) struct Waiting<'a> {
+    policy: &'a RetryPolicy,
+    began: Instant,
+    /// What is waited for, as it was said last.
+    told: Option<String>,
+    /// When it was seen first that the run is to end.
+    stopped: Option<Instant>,
+}
+
+impl Waiting<'_> {
+    /// An attempt has failed: after a while this is said, and again when the reason changes, since
+    /// the first reason may be only an echo of the one that lasts.
+    pub fn say(&mut self, why: impl Fn() -> String) {
+        if self.began.elapsed() <= SILENT {
+            return;
+        }
+        let why = why();
+        if self.told.as_ref() != Some(&why) {
+            tracing::warn!(why, "the sink waits; trying again");
+            self.policy.health.set_waiting(HealthPart::Sink, why.as_str());
+            self.told = Some(why);
+        }
+    }
+
+    /// Whether there is still time for another attempt. Errors: `Sink`, when the run is to end and
+    /// the time for its end is up.
+    pub fn check_grace(&mut self, what: impl Fn() -> String) -> Result<()> {
+        let is_stopped = self.policy.stop.load(Ordering::Relaxed);
+        if is_stopped && self.stopped.get_or_insert_with(Instant::now).elapsed() > GRACE {
+            return Err(Error::transient(Kind::Sink, what()));
         }
         Ok(())
+    }
+
+    /// An attempt was made.
+    pub fn is_over(&self) {
+        if self.told.is_some() {
+            self.policy.health.set_ready(HealthPart::Sink);
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! The user's own audit: everything is made again from the input and compared with what the sinks hold.
+//! The user's own audit: everything is made again from the input and compared with what the sinks
+//! hold.
 //! It must not write: neither results nor state nor offsets.
 
 use std::collections::BTreeMap;
@@ -6,7 +7,9 @@ use std::collections::BTreeMap;
 use super::context::RunContext;
 use super::factory::PipelineFactory;
 use super::history::{Reader, read_to_end};
-use super::partition::{Partition, PartitionOutput};
+use super::partition::Partition;
+use super::partition_output::PartitionOutput;
+use super::recovery::restore_point;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{Audit, Checkpoint};
 use crate::message::{Records, Stream};
@@ -15,13 +18,16 @@ use crate::source::Source;
 /// What was compared of one stream of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
+    /// The partition.
     pub partition: i32,
+    /// The stream.
     pub stream: Stream,
     /// Records that the last commit says were put out.
     pub committed: u64,
     /// Of them compared: retention may have dropped the first ones.
     pub compared: u64,
-    /// Records that are not as the input makes them, that are missing, or that nobody has committed.
+    /// Records that are not as the input makes them, that are missing, or that nobody has
+    /// committed.
     pub differing: u64,
     /// The first of them, for a person.
     pub first: Option<String>,
@@ -30,18 +36,22 @@ pub struct Finding {
 /// All that was compared.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verified {
+    /// One for each stream of each partition.
     pub findings: Vec<Finding>,
+    /// Records of the input that were read.
     pub records: u64,
 }
 
 impl Verified {
+    /// Whether nothing differs.
     pub fn is_good(&self) -> bool {
         self.findings.iter().all(|finding| finding.differing == 0)
     }
 }
 
-/// Reads the input from its beginning, or, where that is gone, from the newest snapshot, up to the last commit. None, when
-/// it was told to stop. Errors: the source's and the sinks', and `State`, when nothing is committed.
+/// Reads the input from its beginning, or, where that is gone, from the newest snapshot, up to the
+/// last commit. None, when it was told to stop. Errors: the source's and the sinks', and `State`,
+/// when nothing is committed.
 pub fn verify(
     factory: &PipelineFactory,
     source: &mut dyn Source,
@@ -51,6 +61,7 @@ pub fn verify(
 ) -> Result<Option<Verified>> {
     let mut auditor = Auditor { factory, audit, firsts, partitions: BTreeMap::new(), findings: Vec::new() };
     let Some(records) = read_to_end(source, watch, &mut auditor)? else { return Ok(None) };
+
     let findings = auditor.findings;
     if findings.is_empty() {
         return Err(Error::new(Kind::State, "nothing is committed yet: run the pipeline first"));
@@ -147,9 +158,10 @@ impl Reader for Auditor<'_> {
                 );
                 Error::new(Kind::State, what)
             })?;
-            partition.restore(&snapshot, entry.progress.position == snapshot.position)?;
+            partition.restore(&snapshot, restore_point(&snapshot, Some(&entry.progress)))?;
             from = snapshot.position;
         }
+
         let streams = self.factory.streams().iter();
         let streams = streams.map(|&stream| {
             let committed = entry.progress.counts.of(stream);
@@ -163,7 +175,8 @@ impl Reader for Auditor<'_> {
     fn records(&mut self, id: i32, records: Records) -> Result<()> {
         let Some(audited) = self.partitions.get_mut(&id) else { return Ok(()) };
         let Checkpoint { progress, .. } = audited.entry;
-        // What is committed may reach into the records after its position: a piece of a batch was committed.
+        // What is committed may reach into the records after its position: a piece of a batch was
+        // committed.
         let is_over = audited.partition.position().is_some_and(|at| at >= progress.position)
             && audited.partition.emitted().reach(&progress.counts);
         if is_over {
@@ -176,7 +189,8 @@ impl Reader for Auditor<'_> {
     fn end(&mut self, id: i32) -> Result<()> {
         let Some(mut audited) = self.partitions.remove(&id) else { return Ok(()) };
         if !audited.partition.emitted().reach(&audited.entry.progress.counts) {
-            // A bounded input closes its windows at its end; of a topic that is still read, this makes more than is committed.
+            // A bounded input closes its windows at its end; of a topic that is still read, this
+            // makes more than is committed.
             let mut last = Vec::new();
             audited.partition.finish(&mut |outcome| {
                 last.push(outcome);

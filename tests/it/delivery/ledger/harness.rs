@@ -17,11 +17,11 @@ use tickcast_connect::FileSink;
 use tickcast_connect::kafka::idle_member;
 use tickcast_connect::ledger::{FilesLedger, KafkaLedger, SnapshotDir};
 use tickcast_connect::{KafkaClientSpec, SinkFileFormat};
-use tickcast_stream::ledger::memory::{Fate, InstanceId, Step, World};
 use tickcast_stream::ledger::{Commit, CommitBatch, Recover};
 use tickcast_stream::message::Stream;
 use tickcast_stream::record::json_lines;
 use tickcast_stream::sink::Sink;
+use tickcast_stream::testing::{Fate, InstanceId, Step, World};
 
 use crate::support::kafka::{client, create_topic, delete_records, end_of, read_visible};
 use crate::support::wait::PATIENCE;

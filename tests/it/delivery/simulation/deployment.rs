@@ -3,10 +3,10 @@
 //! It must not know how a commit is made: it sees what the ledger holds.
 
 use tickcast_stream::error::{Error, Kind};
-use tickcast_stream::ledger::memory::{CRASHED, InstanceId, World};
 use tickcast_stream::ledger::{CHUNK_BYTES, Committed};
 use tickcast_stream::message::Stream;
 use tickcast_stream::runtime::RunContext;
+use tickcast_stream::testing::{CRASHED, InstanceId, World};
 
 use super::faults::{Chance, Tally};
 use super::input::Input;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
-use tickcast_stream::ledger::memory::{Fate, Fates, InstanceId, Step, World};
+use tickcast_stream::testing::{Fate, Fates, InstanceId, Step, World};
 
 /// How often each thing was done or happened.
 pub type Tally = BTreeMap<&'static str, u64>;

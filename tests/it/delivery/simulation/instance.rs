@@ -6,10 +6,10 @@ use std::fmt;
 
 use arrow::record_batch::RecordBatch;
 use tickcast_stream::error::Result;
-use tickcast_stream::ledger::memory::{InstanceId, World};
 use tickcast_stream::ledger::{Checkpoint, Committed, Committer, Position, Recover, Snapshot};
 use tickcast_stream::message::{Records, Stream};
 use tickcast_stream::runtime::{Partition, PartitionOutput, RunContext, open_partition};
+use tickcast_stream::testing::{InstanceId, World};
 
 use super::faults::Chance;
 use super::input::Input;

@@ -2,12 +2,12 @@
 //! It must not be kinder than the real ones: one conformance suite holds all of them to the same.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::checkpoint::Checkpoint;
-use super::chunk::{Assembly, decode};
-use super::contract::{Claim, Commit, CommitBatch, CommitOutcome, Recover};
 use crate::error::{Error, Kind, OrFail, Result};
+use crate::ledger::chunk::{Assembly, decode};
+use crate::ledger::{Checkpoint, Claim, Commit, CommitBatch, CommitOutcome, Recover};
+use crate::lock::lock;
 use crate::message::Stream;
 use crate::record::json_lines;
 
@@ -34,9 +34,13 @@ pub enum Fate {
 /// Where in an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
+    /// The transaction begins.
     Begin,
+    /// Results and chunks are produced.
     Produced,
+    /// The offsets are part of it.
     Offsets,
+    /// It is committed.
     Committed,
 }
 
@@ -59,7 +63,8 @@ struct Kept {
     /// The group's generation; the one that each member knows, and which of its lives knows it.
     generation: u64,
     known: BTreeMap<InstanceId, (u64, u64)>,
-    /// How many lives each member has had. A new one takes its former one's place in the group at once.
+    /// How many lives each member has had. A new one takes its former one's place in the group at
+    /// once.
     lives: BTreeMap<InstanceId, u64>,
     /// How often a producer of this name was opened: only the newest may write.
     opened: BTreeMap<InstanceId, u64>,
@@ -67,7 +72,7 @@ struct Kept {
 
 impl World {
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// A rebalance: these members know the group's new generation, all others are of the past.
@@ -84,6 +89,7 @@ impl World {
         self.kept().results.get(&(partition, stream)).cloned().unwrap_or_default()
     }
 
+    /// What is committed of a partition.
     pub fn entry(&self, partition: i32) -> Option<Checkpoint> {
         self.kept().entries.get(&partition).map(|(_, entry)| *entry)
     }
@@ -141,6 +147,7 @@ impl Recover for Reader {
                 Err(why) => damage = Some(why),
             }
         }
+
         let entry = kept.entries.get(&partition).map(|(_, entry)| *entry);
         let named = entry.and_then(|entry| entry.snapshot);
         let has_results = Stream::ALL.iter().any(|&stream| kept.results.contains_key(&(partition, stream)));
@@ -184,13 +191,17 @@ impl MemoryLedger {
             let text = String::from_utf8(json_lines(rows)?).or_fail(Kind::Sink, || "JSON is not UTF-8")?;
             lines.push(((*partition, *stream), text));
         }
+
         let mut kept = self.world.kept();
         for (place, text) in lines {
             kept.results.entry(place).or_default().extend(text.lines().map(str::to_owned));
         }
         for (nth, chunk) in epoch.chunks.iter().enumerate() {
             let mut bytes = chunk.encode();
-            if let (true, 0, Some(last)) = (torn, nth, bytes.last_mut()) {
+            if torn
+                && nth == 0
+                && let Some(last) = bytes.last_mut()
+            {
                 *last ^= 1;
             }
             kept.chunks.entry(chunk.snapshot.partition).or_default().push(bytes);
@@ -201,7 +212,8 @@ impl MemoryLedger {
         Ok(())
     }
 
-    /// Why the broker refuses this member's epoch now. The group is asked only where there are offsets to commit.
+    /// Why the broker refuses this member's epoch now. The group is asked only where there are
+    /// offsets to commit.
     fn refused(&self, epoch: &CommitBatch) -> Option<CommitOutcome> {
         let kept = self.world.kept();
         if kept.opened.get(&self.member) != Some(&self.opened) {
@@ -222,6 +234,7 @@ impl Commit for MemoryLedger {
         if let Some(verdict) = self.refused(epoch) {
             return Ok(verdict);
         }
+
         let mut torn = false;
         let mut applies = true;
         let mut replies = true;
@@ -241,6 +254,7 @@ impl Commit for MemoryLedger {
         if applies {
             self.apply(epoch, torn)?;
         }
+
         match (self.fates)(Step::Committed) {
             Fate::Crash => Err(Error::new(Kind::Io, CRASHED)),
             Fate::LoseReply => Ok(CommitOutcome::Unknown("the reply was lost".into())),

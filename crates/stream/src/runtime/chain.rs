@@ -1,0 +1,98 @@
+//! The operators of a partition as a chain: each one's rows are the next one's batch.
+//! It must not know records, positions' meaning or what is committed: it only gathers what comes
+//! out, in pieces.
+
+use std::time::{Duration, Instant};
+
+use arrow::record_batch::RecordBatch;
+
+use super::partition_output::{Deliver, PartitionOutput};
+use crate::error::Result;
+use crate::ledger::{OutputPosition, Position};
+use crate::message::{Reject, Stream};
+use crate::operator::{Operator, Output};
+
+/// Results are delivered when so many rows have come together.
+const DELIVER_ROWS: usize = 4096;
+
+/// What operators emitted and is not delivered yet.
+pub(super) struct Pending<'a, 'b> {
+    pub outcome: PartitionOutput,
+    rows: usize,
+    pub rejects: Vec<Reject>,
+    /// What is complete with every piece but the last.
+    position: Option<i64>,
+    pub deliver: &'a mut Deliver<'b>,
+}
+
+impl<'a, 'b> Pending<'a, 'b> {
+    /// Nothing yet, but for what decoding rejected.
+    pub fn new(rejects: Vec<Reject>, position: Option<i64>, deliver: &'a mut Deliver<'b>) -> Self {
+        Pending { outcome: PartitionOutput::default(), rows: 0, rejects, position, deliver }
+    }
+
+    /// So many rows have joined the outcome.
+    fn grown(&mut self, rows: usize) -> Result<()> {
+        self.rows += rows;
+        if self.rows < DELIVER_ROWS {
+            return Ok(());
+        }
+        self.rows = 0;
+        let outcome = std::mem::take(&mut self.outcome);
+        (self.deliver)(PartitionOutput { reached: self.position.map(at), ..outcome })
+    }
+}
+
+/// A position whose counts are filled in when it is delivered.
+pub(super) fn at(position: i64) -> Position {
+    Position { begun: position, position, counts: OutputPosition::default(), live: None }
+}
+
+/// The operators after one of them, as its output.
+pub(super) struct Chain<'a, 'b, 'c> {
+    pub rest: &'a mut [Box<dyn Operator>],
+    /// One entry an operator of `rest`.
+    pub busy: &'a mut [(&'static str, Duration)],
+    /// Time spent in `rest`.
+    pub below: Duration,
+    pub pending: &'a mut Pending<'b, 'c>,
+}
+
+impl Chain<'_, '_, '_> {
+    /// Runs the first operator of the rest, and books its time without that of those after it.
+    pub fn run(&mut self, work: impl FnOnce(&mut dyn Operator, &mut dyn Output) -> Result<()>) -> Result<()> {
+        let (Some((first, rest)), Some((busy, busy_rest))) =
+            (self.rest.split_first_mut(), self.busy.split_first_mut())
+        else {
+            return Ok(());
+        };
+        let from = Instant::now();
+        let mut after = Chain { rest, busy: busy_rest, below: Duration::ZERO, pending: &mut *self.pending };
+        work(first.as_mut(), &mut after)?;
+        let (spent, below) = (from.elapsed(), after.below);
+        busy.1 += spent.saturating_sub(below);
+        self.below += spent;
+        Ok(())
+    }
+}
+
+impl Output for Chain<'_, '_, '_> {
+    fn rows(&mut self, rows: RecordBatch) -> Result<()> {
+        if self.rest.is_empty() {
+            let count = rows.num_rows();
+            self.pending.outcome.rows.push(rows);
+            return self.pending.grown(count);
+        }
+        self.run(|operator, out| operator.on_batch(&rows, out))
+    }
+
+    fn results(&mut self, stream: Stream, records: RecordBatch) -> Result<()> {
+        let count = records.num_rows();
+        self.pending.outcome.results.push((stream, records));
+        self.pending.grown(count)
+    }
+
+    fn reject(&mut self, reject: Reject) {
+        self.pending.rejects.push(reject);
+    }
+}

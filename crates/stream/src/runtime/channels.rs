@@ -1,0 +1,113 @@
+//! What the threads of a run tell each other, and how much of it may wait.
+//! It must not decide anything: it only says what there is to say.
+//!
+//! Forward, the channels are bounded: a full one holds up whoever fills it. Back to the reader
+//! leads one channel without a bound, so that nobody who works for the reader ever waits for it.
+//! What goes back is little: a message for each commit, snapshot and release. Two things are told
+//! beside the channels, because they have to overtake what is queued: the
+//! [`stop`](super::RunContext::stop) flag, on which workers skip what they were given before, and
+//! [`LostPartitions`](super::LostPartitions), which end a commit that can never be made while the
+//! writer is in it.
+
+use std::time::{Duration, Instant};
+
+use arrow::record_batch::RecordBatch;
+
+use super::image::PendingSnapshot;
+use super::outputs::{Departure, Ticket};
+use super::partition::Partition;
+use crate::error::{Error, Kind};
+use crate::ledger::{Checkpoint, Position, Snapshot};
+use crate::message::{Records, Stream};
+
+/// Messages that may wait before a worker.
+pub(super) const WORKER_DEPTH: usize = 8;
+/// Messages that may wait before the writer.
+pub(super) const SINK_DEPTH: usize = 32;
+/// States that may wait to be written out.
+pub(super) const SNAPSHOT_DEPTH: usize = 1024;
+
+/// From the reader to a worker.
+pub(super) enum ToWorker {
+    /// A partition begins.
+    Begin(Box<Partition>, PartitionStart),
+    /// Its next records.
+    Records {
+        partition: i32,
+        records: Records,
+        /// When they were read.
+        at: Instant,
+    },
+    /// It has no more.
+    End(i32),
+    /// It is ours no more.
+    Drop { partition: i32, departure: Departure },
+    /// The states of all of the worker's partitions are to be saved.
+    Snapshot(Occasion),
+}
+
+/// Why a state is saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Occasion {
+    /// It is time to.
+    Regular,
+    /// Nothing comes after it, so no partition is left out.
+    Last,
+}
+
+/// What the sink has to know of a partition that begins.
+#[derive(Clone, Copy)]
+pub(super) struct PartitionStart {
+    /// What is committed of it.
+    pub entry: Option<Checkpoint>,
+    /// Whether earlier results stay.
+    pub resume: bool,
+    /// Counts the times that a partition began: a state that is written out late may be of an
+    /// earlier one.
+    pub incarnation: u64,
+}
+
+/// From a worker to the thread that writes states out.
+pub(super) enum ToSnapshots {
+    /// A state to write out.
+    Write { frozen: PendingSnapshot, incarnation: u64, took: Duration, ticket: Ticket },
+    /// This worker has frozen the states of all of its partitions.
+    Done(usize),
+}
+
+/// From a worker, or from the thread that writes states out, to the writer.
+pub(super) enum ToSink {
+    /// A partition begins; what the worker still did for an earlier time of it is already here.
+    Begin { partition: i32, start: PartitionStart },
+    /// Some of what it made, and how far it has come with that.
+    Results {
+        partition: i32,
+        results: Vec<(Stream, RecordBatch)>,
+        reached: Option<Position>,
+        /// When the records were read.
+        at: Instant,
+    },
+    /// A state that was written out.
+    Save { snapshot: Snapshot, incarnation: u64, took: Duration, ticket: Ticket },
+    /// The partition is ours no more; all that was made of it is already here.
+    Release { partition: i32, departure: Departure },
+}
+
+/// Back to the reader, from whoever works for it.
+pub(super) enum ToReader {
+    /// The writer has let go of a revoked partition.
+    Released(i32),
+    /// All before this position of a partition is durable, and the source is to remember that.
+    Durable { partition: i32, position: i64 },
+    /// A partition has made again all that is committed of it.
+    CaughtUp { partition: i32, at: Instant },
+    /// The states that this worker was asked for are written out.
+    SnapshotsFrozen(usize),
+    /// A thread has failed: all others are to end too.
+    Failed,
+}
+
+/// The error of a thread whose partner has ended: only an echo of the error that ended that one.
+pub(super) fn closed(who: &str) -> Error {
+    Error::new(Kind::Io, format!("{who} ended early"))
+}

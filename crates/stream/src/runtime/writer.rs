@@ -1,0 +1,111 @@
+//! The writing thread: hands results and states to the outputs, in the order in which workers sent
+//! them, and commits.
+//! It must not know partitions' insides, nor how results become durable.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+
+use super::channels::{ToReader, ToSink};
+use super::context::RunContext;
+use super::heartbeat::Heartbeat;
+use super::outputs::{Outputs, Ticket};
+use crate::error::Result;
+use crate::ledger::Snapshot;
+use crate::message::Stream;
+
+/// The writer's side of a run.
+pub(super) struct Writer {
+    outputs: Box<dyn Outputs>,
+    watch: RunContext,
+    to_reader: Sender<ToReader>,
+    /// The newest beginning of each partition that is ours.
+    incarnations: BTreeMap<i32, u64>,
+}
+
+impl Writer {
+    /// One that has nothing to write yet.
+    pub fn new(outputs: Box<dyn Outputs>, watch: RunContext, to_reader: Sender<ToReader>) -> Self {
+        Writer { outputs, watch, to_reader, incarnations: BTreeMap::new() }
+    }
+
+    /// Writes until the last worker has ended. Errors: the outputs'.
+    pub fn run(&mut self, from_workers: &Receiver<ToSink>, commit_every: Duration) -> Result<()> {
+        let pulse = self.watch.pulse.clone();
+        let _at_rest = AtRest(&pulse);
+        let mut commit_at = Instant::now() + commit_every;
+        loop {
+            pulse.rest();
+            let received = from_workers.recv_timeout(commit_at.saturating_duration_since(Instant::now()));
+            pulse.beat();
+
+            self.watch.metrics.depth("sink", from_workers.len());
+            let from = Instant::now();
+            match received {
+                Ok(message) => self.take(message, from)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.outputs.finish(),
+            }
+
+            if Instant::now() >= commit_at {
+                self.outputs.commit()?;
+                commit_at = Instant::now() + commit_every;
+            }
+            self.watch.metrics.busy("sink", from.elapsed());
+        }
+    }
+
+    fn take(&mut self, message: ToSink, from: Instant) -> Result<()> {
+        match message {
+            ToSink::Begin { partition, start } => {
+                self.incarnations.insert(partition, start.incarnation);
+                self.outputs.begin(partition, start.entry, start.resume)?;
+            }
+            ToSink::Results { partition, results, reached, at } => {
+                self.watch.wrote(&results);
+                if results.iter().any(|(stream, _)| *stream == Stream::Forecasts) {
+                    self.watch.metrics.latency(at.elapsed());
+                }
+                self.outputs.results(partition, results, reached)?;
+            }
+
+            // Of another incarnation it may know of results that were dropped with that.
+            ToSink::Save { snapshot, incarnation, .. }
+                if self.incarnations.get(&snapshot.partition) != Some(&incarnation) => {}
+            ToSink::Save { snapshot, took, ticket, .. } => {
+                let bytes = snapshot.state.len();
+                self.save(snapshot, ticket)?;
+                self.watch.metrics.snapshot(bytes, took + from.elapsed());
+            }
+            ToSink::Release { partition, departure } => {
+                self.incarnations.remove(&partition);
+                self.outputs.release(partition, departure)?;
+                self.tell(ToReader::Released(partition));
+            }
+        }
+        Ok(())
+    }
+
+    fn save(&mut self, snapshot: Snapshot, ticket: Ticket) -> Result<()> {
+        let partition = snapshot.partition;
+        if let Some(position) = self.outputs.snapshot(snapshot, ticket)? {
+            self.tell(ToReader::Durable { partition, position });
+        }
+        Ok(())
+    }
+
+    /// A reader that has ended needs to hear nothing.
+    fn tell(&self, what: ToReader) {
+        _ = self.to_reader.send(what);
+    }
+}
+
+/// A writer that has ended, by whatever way, is not one that hangs.
+struct AtRest<'a>(&'a Heartbeat);
+
+impl Drop for AtRest<'_> {
+    fn drop(&mut self) {
+        self.0.rest();
+    }
+}
