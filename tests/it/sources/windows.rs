@@ -4,15 +4,18 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, AsArray, BinaryArray, Float64Array, Int64Array, RecordBatch, StringArray,
+    Array, ArrayRef, AsArray, BinaryArray, Float64Array, Int64Array, RecordBatch, StringArray,
     TimestampMicrosecondArray,
 };
-use arrow::datatypes::{DataType, Field, Float64Type, Schema, TimestampMicrosecondType};
+use arrow::datatypes::{
+    DataType, Field, Float64Type, Int64Type, Schema, TimestampMicrosecondType, UInt32Type,
+};
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use proptest::prelude::*;
 use tickcast_sql::window::{Aggregation, WindowOperator};
 use tickcast_sql::{Gaps, WindowSpec};
+use tickcast_stream::closed_window::{CARRIED, SERIES, SERIES_ID, WINDOW_NUMBER, WINDOW_START};
 use tickcast_stream::message::{EventTime, system_fields};
 use tickcast_stream::operator::{Collected, Operator};
 
@@ -65,22 +68,31 @@ fn operator(gaps: Gaps, lateness_us: i64) -> WindowOperator {
 /// (series, start, columns as numbers), sorted.
 type Closed = Vec<(String, i64, Vec<Option<f64>>)>;
 
-fn numbers(columns: &[ArrayRef], row: usize) -> Vec<Option<f64>> {
-    let number = |column: &ArrayRef| {
-        let column = arrow::compute::cast(column, &DataType::Float64).unwrap();
-        let column = column.as_primitive::<Float64Type>().clone();
-        arrow::array::Array::is_valid(&column, row).then(|| column.value(row))
-    };
-    columns.iter().map(number).collect()
+fn column<'a>(batch: &'a RecordBatch, name: &str) -> &'a ArrayRef {
+    batch.column_by_name(name).unwrap_or_else(|| panic!("no column {name}"))
 }
 
-fn rows_of(batches: &[RecordBatch], skip: usize) -> Closed {
+/// A selected column's value as a number.
+fn number(batch: &RecordBatch, name: &str, row: usize) -> Option<f64> {
+    let column = arrow::compute::cast(column(batch, name), &DataType::Float64).unwrap();
+    let column = column.as_primitive::<Float64Type>();
+    column.is_valid(row).then(|| column.value(row))
+}
+
+fn series_of(batch: &RecordBatch, row: usize) -> String {
+    column(batch, SERIES).as_string::<i32>().value(row).to_owned()
+}
+
+fn start_of(batch: &RecordBatch, row: usize) -> i64 {
+    column(batch, WINDOW_START).as_primitive::<TimestampMicrosecondType>().value(row)
+}
+
+fn rows_of(batches: &[RecordBatch]) -> Closed {
     let mut closed = Closed::new();
     for batch in batches {
         for row in 0..batch.num_rows() {
-            let series = batch.column(0).as_string::<i32>().value(row).to_owned();
-            let start = batch.column(1).as_primitive::<TimestampMicrosecondType>().value(row);
-            closed.push((series, start, numbers(&batch.columns()[skip..], row)));
+            let selected = SELECT.iter().map(|(name, _)| number(batch, name, row)).collect();
+            closed.push((series_of(batch, row), start_of(batch, row), selected));
         }
     }
     closed.sort_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)));
@@ -94,13 +106,13 @@ fn by_batch_sql(rows: &RecordBatch) -> Closed {
     context.register_table("rows", Arc::new(table)).unwrap();
     let select: Vec<String> = SELECT.iter().map(|(name, sql)| format!("{sql} AS {name}")).collect();
     let query = format!(
-        "SELECT arrow_cast(__series, 'Utf8') s, \
-         arrow_cast(arrow_cast(__time, 'Int64') / {SIZE_US} * {SIZE_US}, 'Timestamp(Microsecond, None)') w0, {} \
+        "SELECT arrow_cast(__series, 'Utf8') {SERIES}, \
+         arrow_cast(arrow_cast(__time, 'Int64') / {SIZE_US} * {SIZE_US}, 'Timestamp(Microsecond, None)') {WINDOW_START}, {} \
          FROM rows GROUP BY 1, 2",
         select.join(", ")
     );
     let batches = runtime.block_on(async { context.sql(&query).await.unwrap().collect().await.unwrap() });
-    rows_of(&batches, 2)
+    rows_of(&batches)
 }
 
 fn assert_same(ours: &Closed, theirs: &Closed) {
@@ -156,7 +168,7 @@ proptest! {
         let all = arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap();
         let kept: arrow::array::BooleanArray = (0..rows.len()).map(|i| Some(!late.contains(&(i as i64)))).collect();
         let kept = arrow::compute::filter_record_batch(&all, &kept).unwrap();
-        assert_same(&rows_of(&out.rows, 4), &by_batch_sql(&kept));
+        assert_same(&rows_of(&out.rows), &by_batch_sql(&kept));
     }
 }
 
@@ -171,7 +183,7 @@ fn windows_of_many_folds_are_batch_sql() {
     assert!(out.rejects.is_empty());
     let all = arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap();
     let mut theirs = by_batch_sql(&all);
-    let mut ours = rows_of(&out.rows, 4);
+    let mut ours = rows_of(&out.rows);
     // t-digests of other batches are other digests: near, not equal.
     let p90 = SELECT.len() - 1;
     for (our, their) in ours.iter_mut().zip(&mut theirs) {
@@ -218,13 +230,13 @@ fn silent_series_are_carried_or_skipped_and_rows_keep_the_order_of_first_sight()
             .iter()
             .flat_map(|batch| {
                 (0..batch.num_rows()).map(|row| {
-                    let start =
-                        batch.column(1).as_primitive::<TimestampMicrosecondType>().value(row) / SIZE_US;
-                    (
-                        start,
-                        batch.column(0).as_string::<i32>().value(row).to_owned(),
-                        batch.column(3).as_boolean().value(row),
-                    )
+                    let number = column(batch, WINDOW_NUMBER).as_primitive::<Int64Type>().value(row);
+                    assert_eq!(number, start_of(batch, row) / SIZE_US);
+                    let (id, name) = (column(batch, SERIES_ID), series_of(batch, row));
+                    // s2 was seen before s1.
+                    let id = id.as_primitive::<UInt32Type>().value(row);
+                    assert_eq!(id, u32::from(name == "s1"));
+                    (number, name, column(batch, CARRIED).as_boolean().value(row))
                 })
             })
             .collect()
