@@ -141,7 +141,8 @@ fn topics_are_as_the_input_makes_them_and_results_of_a_forgotten_group_stop_the_
     let bad = verify(&bench);
     assert_eq!(bad.status.code(), Some(1), "{}", text(&bad.stdout));
     assert!(text(&bad.stderr).contains("1 records that no commit knows"), "{}", text(&bad.stderr));
-    // Another group, as one whose offsets have expired: the state topic is there, but nothing says how far results go.
+    // Another group, as one whose offsets have expired: the state topic is there, but nothing says
+    // how far results go.
     let stopped = run(&bench, &["--set", "source.kafka.group=another"]);
     assert_eq!(stopped.status.code(), Some(1));
     let said = text(&stopped.stderr);
