@@ -58,7 +58,7 @@ fn a_past_is_learned_in_silence_and_no_window_is_missed_after_it() {
     insist(&rig, PAST as i64);
     let verified = tickcast("verify", &rig.yaml(), &[]);
     assert!(verified.status.success(), "{}", text(&verified.stderr));
-    // What is learned anew is told of where it was, too.
+    // A rebuilt state knows the border too. `--reset-state` is the former name of `--rebuild`.
     let mut anew = rig.start("anew", &StartFrom { args: vec!["--reset-state"], ..warm(&[]) });
     rig.feed(ALL, ALL + 100);
     rig.await_position((ALL + 100) * 2, &mut [&mut anew]);

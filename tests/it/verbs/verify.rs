@@ -1,4 +1,4 @@
-//! `verify`, `run --reset-state` and `run --bootstrap`, as a user sees them.
+//! `verify`, `run --rebuild` and `run --bootstrap`, as a user sees them.
 
 use std::fs;
 use std::process::Output;
@@ -69,9 +69,9 @@ fn a_pipeline_that_no_state_goes_with_learns_anew_and_goes_on_where_its_results_
     let refused = run(&other, &[]);
     assert_eq!(refused.status.code(), Some(1));
     let said = text(&refused.stderr);
-    assert!(said.contains("hidden was 4, is 5") && said.contains("--reset-state"), "{said}");
-    let reset = run(&other, &["--reset-state"]);
-    assert_eq!(reset.status.code(), Some(0), "{}", text(&reset.stderr));
+    assert!(said.contains("hidden was 4, is 5") && said.contains("--rebuild"), "{said}");
+    let rebuilt = run(&other, &["--rebuild"]);
+    assert_eq!(rebuilt.status.code(), Some(0), "{}", text(&rebuilt.stderr));
     let undisturbed = TestPipeline::new(&FILES.replace("FORMAT", "ndjson").replace("hidden: 4", "hidden: 5"));
     undisturbed.run(Runner::Inline, 100);
     for (name, after) in other.out() {
