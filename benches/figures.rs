@@ -1,12 +1,15 @@
-//! What exactly once costs, measured on a broker of its own. It prints figures for a person and asserts nothing:
+//! What exactly once costs, measured on a broker of its own. It prints figures for a person and
+//! asserts nothing:
 //!
 //!     cargo bench --bench figures                  # the release build
-//!     cargo bench --profile dev --bench figures    # what the tests are built of: nothing more is compiled
+//!     cargo bench --profile dev --bench figures    # the build of the tests: only one more link
 //!
 //! It needs what the tests that need Kafka need (CONTRIBUTING.md).
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark fails by a panic")]
+
 // The tests' own broker and pipelines; the benchmark uses a part of them.
-#[allow(dead_code, unused_imports)]
+#[allow(dead_code, unused_imports, reason = "the tests use the rest")]
 #[path = "../tests/it/support/mod.rs"]
 mod support;
 
@@ -51,7 +54,8 @@ snapshot_every: 1s
     ))
 }
 
-/// Runs until every record was worked on and its results are durable. Seconds, and the metrics at the end.
+/// Runs until every record was worked on and its results are durable. Seconds, and the metrics at
+/// the end.
 fn run(addr: &str, name: &str, delivery: &str) -> (f64, String) {
     for stream in ["forecasts", "scores", "state"] {
         create_topic(addr, &format!("{name}.{stream}"), PARTITIONS);

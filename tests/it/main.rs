@@ -1,5 +1,7 @@
-//! The integration tests, one binary: DataFusion is linked once. `cargo test --test it WORD` runs those whose path or name
-//! has the word.
+//! The integration tests, one binary: DataFusion is linked once. `cargo test --test it WORD` runs
+//! those whose path or name has the word.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by a panic")]
 
 /// What tests share: brokers, pipelines, processes, waiting, the audit.
 mod support;

@@ -1,13 +1,13 @@
-//! Exactly once, on a real broker with real processes. Three instances share six partitions while they
-//! are killed at random moments, at every step of a commit and in rebalances, and while they are
-//! stopped for longer than their session. The broker is killed too, if that is asked for. At the end
-//! every record of the sink topics and the learned state are compared with those of a run that nobody
-//! disturbed. The file must not know how exactly once is made: it sees topics, the group's offsets and
-//! exit codes.
+//! Exactly once, on a real broker with real processes. Three instances share six partitions while
+//! they are killed at random moments, at every step of a commit and in rebalances, and while they
+//! are stopped for longer than their session. The broker is killed too, if that is asked for. At
+//! the end every record of the sink topics and the learned state are compared with those of a run
+//! that nobody disturbed. The file must not know how exactly once is made: it sees topics, the
+//! group's offsets and exit codes.
 //!
-//! `TICKCAST_CHAOS_KILLS`, `_RECORDS` and `_SEED` set how much is done; `tests/chaos/run.sh` does the
-//! long form. `_BROKERS` is how often the broker is killed at least. The default is 0, because about
-//! one kill in twenty leaves a transaction of the lone node half ended for ever (see
+//! `TICKCAST_CHAOS_KILLS`, `_RECORDS` and `_SEED` set how much is done; `tests/chaos/run.sh` does
+//! the long form. `_BROKERS` is how often the broker is killed at least. The default is 0, because
+//! about one kill in twenty leaves a transaction of the lone node half ended for ever (see
 //! docs/design/exactly-once.md). `_LOGS` is a directory that keeps the instances' logs. The seed
 //! decides the schedule, not the machine's timing.
 
@@ -150,7 +150,8 @@ impl Fleet {
         Duration::from_millis(self.rng.random_range(0..=limit_ms))
     }
 
-    /// Waits for the group's next commits: a fault between them and the last one would prove little.
+    /// Waits for the group's next commits: a fault between them and the last one would prove
+    /// little.
     fn settle(&mut self) {
         let from = Instant::now();
         loop {
@@ -176,9 +177,9 @@ impl Fleet {
         words
     }
 
-    /// No fault of this file is a reason to end, except one. A broker that died in a rebalance remembers
-    /// a named member's former life, and takes the present one for a second instance of the name. That
-    /// instance ends, and its supervisor starts it again.
+    /// No fault of this file is a reason to end, except one. A broker that died in a rebalance
+    /// remembers a named member's former life, and takes the present one for a second instance of
+    /// the name. That instance ends, and its supervisor starts it again.
     ///
     /// Found by: the long form of this test, after 169 kills.
     fn nobody_ended(&mut self) {
@@ -201,7 +202,8 @@ impl Fleet {
         self.members[member] = None;
     }
 
-    /// Starts a member again: at once, so that a named one gets its partitions back, or when others have them.
+    /// Starts a member again: at once, so that a named one gets its partitions back, or when others
+    /// have them.
     fn launch_sometime(&mut self, member: usize) {
         let pause = if self.rng.random_bool(0.5) { self.moment(300) } else { SESSION + self.moment(1000) };
         sleep(pause);
@@ -291,7 +293,8 @@ impl Fleet {
         self.launch_sometime(member);
     }
 
-    /// One leaves in order and comes back; each time another one, or itself, is killed in the midst of it.
+    /// One leaves in order and comes back; each time another one, or itself, is killed in the midst
+    /// of it.
     fn kill_in_rebalances(&mut self, mover: usize) {
         // One that is still on its way in would leave no group.
         self.member(mover).await_share();

@@ -1,6 +1,6 @@
-//! One fault in each test, on a real broker with real processes. A test looks at what the run reports of
-//! the fault, and at the end compares every byte with an undisturbed run. The file must not know how
-//! exactly once is made.
+//! One fault in each test, on a real broker with real processes. A test looks at what the run
+//! reports of the fault, and at the end compares every byte with an undisturbed run. The file must
+//! not know how exactly once is made.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -52,7 +52,8 @@ fn faults_a_transaction_that_timed_out_is_made_again() {
     let Some(addr) = brokers_or_skip() else { return };
     let rig = TestCluster::new(addr, "timed-out", 1, "", SHORT_TRANSACTIONS);
     for (round, step) in ["drained", "offsets"].into_iter().enumerate() {
-        // The instance's sleep outlasts its transactions' time-out, and the second between the broker's looks at it.
+        // The instance's sleep outlasts its transactions' time-out, and the second between the
+        // broker's looks at it.
         let points = format!("ledger.{step}=3*off->1*sleep(6000)->off");
         let mut instance = rig.start("a", &verbose(StartFrom::fail_points(&points)));
         let before = round as u64 * 3000;
@@ -135,8 +136,8 @@ fn faults_commits_of_a_record_or_two_and_a_restart_change_no_byte() {
     rig.audit().insist(true);
 }
 
-/// Waits until the newest committed state of every partition is the one at its end: then there is nothing left to commit, and
-/// no transaction is under way.
+/// Waits until the newest committed state of every partition is the one at its end: then there is
+/// nothing left to commit, and no transaction is under way.
 fn await_last_states(rig: &TestCluster, position: i64) {
     let plan = rig.plan();
     let Some(StateSpec::Kafka(spec)) = &plan.state else { panic!("no state in a topic") };
@@ -159,13 +160,15 @@ fn faults_a_broker_that_is_away_for_a_while_changes_no_byte() {
     let http = instance.http();
     rig.await_position(1000, &mut [&mut instance]);
 
-    // Silence, with transactions under way, until the run has noticed that its commits are not made.
+    // Silence, with transactions under way, until the run has noticed that its commits are not
+    // made.
     broker.pause();
     wait_till("503 in the silence", || is_waiting_for(&http, ""));
     broker.resume();
     rig.await_position(20_000, &mut [&mut instance]);
 
-    // Death, with none under way: a lone node may leave those half ended (docs/design/exactly-once.md).
+    // Death, with none under way: a lone node may leave those half ended
+    // (docs/design/exactly-once.md).
     await_last_states(&rig, 10_000);
     broker.kill();
     wait_till("503 without a broker", || is_waiting_for(&http, ""));
@@ -246,8 +249,8 @@ fn faults_of_two_instances_with_one_name_the_newer_one_ends_in_the_new_protocol(
     rig.audit().insist(true);
 }
 
-/// A client of librdkafka looks for new partitions every five minutes: for as long, claims and commits of
-/// a new partition failed.
+/// A client of librdkafka looks for new partitions every five minutes: for as long, claims and
+/// commits of a new partition failed.
 #[test]
 fn faults_partitions_that_are_added_are_forecast_too() {
     let Some(addr) = brokers_or_skip() else { return };
@@ -272,7 +275,8 @@ fn come_and_go(rig: &TestCluster) {
         for _ in 0..5 {
             rig.feed(sent, sent + 300);
             sent += 300;
-            // Only a pace, so that records come all through a rebalance of some hundred milliseconds.
+            // Only a pace, so that records come all through a rebalance of some hundred
+            // milliseconds.
             sleep(Duration::from_millis(200));
         }
         rig.await_position(sent * rig.partitions as u64, members);

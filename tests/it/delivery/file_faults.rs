@@ -1,6 +1,6 @@
-//! Faults of a run whose results and state are files: a death at every step of a commit, a full disk, a
-//! disk that cannot be written, and a second run on the same state. The file must not know how exactly
-//! once is made: it sees files and exit codes.
+//! Faults of a run whose results and state are files: a death at every step of a commit, a full
+//! disk, a disk that cannot be written, and a second run on the same state. The file must not know
+//! how exactly once is made: it sees files and exit codes.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

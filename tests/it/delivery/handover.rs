@@ -1,6 +1,6 @@
 //! A partition that is taken away and comes back, as a consumer group does it. The source follows a
-//! script, so that every order of events can be tried without a broker. The oracle is a run that keeps
-//! its partition.
+//! script, so that every order of events can be tried without a broker. The oracle is a run that
+//! keeps its partition.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tickcast::factory::factory;
 use tickcast_connect::SourceSchema;
 use tickcast_stream::error::{Error, Kind, Result};
 use tickcast_stream::message::{RawRecord, Records};
-use tickcast_stream::runtime::{Endpoints, Job, RunOptions, run_threads};
+use tickcast_stream::runtime::{Job, RunOptions, run_threads};
 use tickcast_stream::source::{Event, Source};
 
 use crate::support::pipeline::{TestPipeline, watch};
@@ -139,7 +139,8 @@ fn taken_away_and_given_back_a_partition_writes_the_same_bytes() {
     let expected = run(&undisturbed, [Step::Assign].into_iter().chain(reads(80, 50)).collect()).unwrap();
     assert!(expected.lines().count() > 1000);
     let bench = TestPipeline::new(PIPELINE);
-    // More is read at once than a worker's channel holds, so that the partition is paused when it is taken away.
+    // More is read at once than a worker's channel holds, so that the partition is paused when it
+    // is taken away.
     let mut steps = vec![Step::Assign];
     for _ in 0..3 {
         steps.extend(reads(30, 40));

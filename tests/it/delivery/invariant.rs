@@ -1,12 +1,12 @@
-//! The invariant: a partition's output is a pure function of its records and its pipeline file. Property
-//! tests try any batches, workers, restores, snapshots and stops, and compare the bytes.
+//! The invariant: a partition's output is a pure function of its records and its pipeline file.
+//! Property tests try any batches, workers, restores, snapshots and stops, and compare the bytes.
 
 use proptest::prelude::*;
 use tickcast::factory::factory_for;
 use tickcast_connect::OpenOptions;
 use tickcast_stream::message::{Records, Stream};
 use tickcast_stream::runtime::{Partition, PartitionOutput, PendingSnapshot, PipelineFactory, RestorePoint};
-use tickcast_stream::source::{Event, Source};
+use tickcast_stream::source::Event;
 
 use crate::support::pipeline::{Runner, TestPipeline};
 
@@ -152,7 +152,8 @@ fn part(records: &Records, from: usize, to: usize) -> Records {
     }
 }
 
-/// Everything a partition makes of the records, cut at `cuts`; at each cut it is thrown away and restored.
+/// Everything a partition makes of the records, cut at `cuts`; at each cut it is thrown away and
+/// restored.
 fn bytes_with_restores(
     factory: &PipelineFactory,
     records: &Records,

@@ -1,5 +1,5 @@
-//! Pipelines as library calls: several in one process, each with a handle of its own, stopped in order
-//! or dropped. The oracle is an undisturbed run, byte for byte.
+//! Pipelines as library calls: several in one process, each with a handle of its own, stopped in
+//! order or dropped. The oracle is an undisturbed run, byte for byte.
 
 use std::fs;
 use std::sync::Arc;

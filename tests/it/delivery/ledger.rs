@@ -1,6 +1,6 @@
 //! One conformance suite for every ledger. The simulation commits to a ledger in memory; this suite
-//! shows that the memory follows the same rules as files and a real broker. The file must not know how
-//! a ledger stores what it stores.
+//! shows that the memory follows the same rules as files and a real broker. The file must not know
+//! how a ledger stores what it stores.
 
 mod harness;
 mod random;
@@ -68,7 +68,8 @@ fn the_ledger_in_memory_conforms() {
     hold(|_| Box::new(Memory::default()));
 }
 
-/// With somebody else at the input, a claim waits for who has the partition: nobody would let go of it here.
+/// With somebody else at the input, a claim waits for who has the partition: nobody would let go of
+/// it here.
 fn is_shared(case: &str) -> bool {
     case != "never two writers"
 }
@@ -89,7 +90,8 @@ fn the_ledger_of_topics_conforms() {
     hold(|_| Box::new(Topics::new(addr)));
 }
 
-/// A full disk is told of when something is written, never in between: the same epoch is committed when there is room.
+/// A full disk is told of when something is written, never in between: the same epoch is committed
+/// when there is room.
 #[test]
 fn a_full_disk_takes_nothing_with_it() {
     for format in [SinkFileFormat::Ndjson, SinkFileFormat::Parquet] {
@@ -115,8 +117,8 @@ fn a_full_disk_takes_nothing_with_it() {
     }
 }
 
-/// While nobody knows whether an epoch is committed, what comes is of the next one: the ledger can tell only of the entries
-/// that were sent to it.
+/// While nobody knows whether an epoch is committed, what comes is of the next one: the ledger can
+/// tell only of the entries that were sent to it.
 #[test]
 fn what_comes_while_an_outcome_is_unknown_waits_its_turn() {
     for (fate, is_made) in [(Fate::LoseReply, true), (Fate::LoseRequest, false)] {
@@ -248,8 +250,8 @@ fn results_show_with_their_commit_only(ledger: &dyn Harness) {
     assert_eq!(recover.claim(0).unwrap().entry, Some(entry(9, 3, 2)));
 }
 
-/// A partition that replays may hand over new results before it can say how far they go; a commit for another partition's
-/// sake must leave them out.
+/// A partition that replays may hand over new results before it can say how far they go; a commit
+/// for another partition's sake must leave them out.
 fn results_wait_for_their_entry(ledger: &dyn Harness) {
     let (mut recover, mut commit, _) = begin(ledger, 1, 0);
     commit_forecasts(commit.as_mut(), 0, 0, 2);

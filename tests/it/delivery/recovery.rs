@@ -1,5 +1,5 @@
-//! A process that is killed and started again writes, before and after together, what an undisturbed
-//! process writes, byte for byte. The delivery is at least once, with files.
+//! A process that is killed and started again writes, before and after together, what an
+//! undisturbed process writes, byte for byte. The delivery is at least once, with files.
 
 use std::fs;
 use std::sync::Arc;

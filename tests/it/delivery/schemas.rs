@@ -1,5 +1,5 @@
-//! The output records follow their Avro schemas: the Arrow schemas of the code and `schemas/*.avsc` name
-//! the same fields, types and nulls.
+//! The output records follow their Avro schemas: the Arrow schemas of the code and `schemas/*.avsc`
+//! name the same fields, types and nulls.
 
 use arrow::datatypes::{DataType, SchemaRef};
 use serde_json::Value;

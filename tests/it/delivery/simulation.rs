@@ -1,7 +1,7 @@
-//! Whole deployments on a ledger in memory, thousands of them, with faults at every step of a commit:
-//! `cargo test simulation`. A seed decides everything that happens. `TICKCAST_SEEDS=n` runs more seeds;
-//! `TICKCAST_SEED=n` runs one and prints its steps. The file must not know a broker: `ledger.rs` shows
-//! that the ledger in memory behaves as the real ones do.
+//! Whole deployments on a ledger in memory, thousands of them, with faults at every step of a
+//! commit: `cargo test simulation`. A seed decides everything that happens. `TICKCAST_SEEDS=n` runs
+//! more seeds; `TICKCAST_SEED=n` runs one and prints its steps. The file must not know a broker:
+//! `ledger.rs` shows that the ledger in memory behaves as the real ones do.
 
 mod deployment;
 mod faults;

@@ -1,6 +1,6 @@
-//! `start: warm`: the records that a topic has when it is first seen are learned and give no forecasts.
-//! The records after them give forecasts. Restarts, a rebuild and `verify` agree on the border between
-//! both. The oracle is an undisturbed run that is told the border.
+//! `start: warm`: the records that a topic has when it is first seen are learned and give no
+//! forecasts. The records after them give forecasts. Restarts, a rebuild and `verify` agree on the
+//! border between both. The oracle is an undisturbed run that is told the border.
 
 use tickcast_stream::message::Stream;
 
@@ -18,7 +18,8 @@ fn sent(rig: &TestCluster, stream: Stream, partition: i32) -> Vec<Sent> {
     committed(&rig.addr, &rig.topic(stream.name()), partition)
 }
 
-/// All streams of all partitions are what an undisturbed life makes that knows where the past ended.
+/// All streams of all partitions are what an undisturbed life makes that knows where the past
+/// ended.
 fn insist(rig: &TestCluster, live: i64) {
     for partition in 0..rig.partitions {
         let whole = rig.undisturbed(partition, None);
@@ -41,7 +42,8 @@ fn a_past_is_learned_in_silence_and_no_window_is_missed_after_it() {
     const PAST: u64 = 20_000;
     const ALL: u64 = PAST + 700;
     rig.feed(0, PAST);
-    // Killed while it learns, it still knows where the past ended, though the topic has grown since.
+    // Killed while it learns, it still knows where the past ended, though the topic has grown
+    // since.
     let mut first = rig.start("first", &warm(&[]));
     rig.await_position(PAST / 10, &mut [&mut first]);
     first.kill();
@@ -56,7 +58,7 @@ fn a_past_is_learned_in_silence_and_no_window_is_missed_after_it() {
     insist(&rig, PAST as i64);
     let verified = tickcast("verify", &rig.yaml(), &[]);
     assert!(verified.status.success(), "{}", text(&verified.stderr));
-    // What is learned anew is told of where it was, too.
+    // A rebuilt state knows the border too. `--reset-state` is the former name of `--rebuild`.
     let mut anew = rig.start("anew", &StartFrom { args: vec!["--reset-state"], ..warm(&[]) });
     rig.feed(ALL, ALL + 100);
     rig.await_position((ALL + 100) * 2, &mut [&mut anew]);

@@ -1,6 +1,6 @@
-//! Kafka in and Kafka out, on a real broker: what the records of one topic become on others, and what
-//! happens when the broker, a topic, some records or an instance is gone. The oracle is a run that reads
-//! the same records from a file.
+//! Kafka in and Kafka out, on a real broker: what the records of one topic become on others, and
+//! what happens when the broker, a topic, some records or an instance is gone. The oracle is a run
+//! that reads the same records from a file.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -65,7 +65,8 @@ fn every_record_gives_its_windows_forecasts_on_its_own_partition_across_a_restar
     }
 }
 
-/// Found by: this test. A record of nearly 1 MiB could not leave as a reject under Kafka's default limits.
+/// Found by: this test. A record of nearly 1 MiB could not leave as a reject under Kafka's default
+/// limits.
 #[test]
 fn broken_records_come_out_with_reason_and_offset_in_their_headers() {
     let Some(addr) = brokers_or_skip() else { return };
@@ -75,7 +76,8 @@ fn broken_records_come_out_with_reason_and_offset_in_their_headers() {
     let topic = format!("{id}.in");
     let goods: Vec<Vec<u8>> = (0..3).map(good).collect();
     let mut bad = broken();
-    // Kafka's own limit on a record is near ours: the largest one here is the largest that a producer takes.
+    // Kafka's own limit on a record is near ours: the largest one here is the largest that a
+    // producer takes.
     for (value, _) in bad.iter_mut().filter(|(_, reason)| *reason == "too_large") {
         value.truncate(980_000);
     }

@@ -1,5 +1,5 @@
-//! Broken records: each becomes a reject with its reason and its offset, and the good records around it
-//! are forecast.
+//! Broken records: each becomes a reject with its reason and its offset, and the good records
+//! around it are forecast.
 
 use std::collections::BTreeMap;
 
@@ -99,7 +99,8 @@ fn an_empty_file_is_no_error_and_a_missing_one_names_itself() {
     assert!(error.err().unwrap().to_string().contains("in.ndjson"));
 }
 
-/// Found by: a review. A division by zero in `select`, and a key as large as a record, ended the run.
+/// Found by: a review. A division by zero in `select`, and a key as large as a record, ended the
+/// run.
 #[test]
 fn a_record_that_an_expression_cannot_take_is_a_reject_and_a_quotient_by_no_rows_a_null() {
     let bench = TestPipeline::new(

@@ -1,5 +1,5 @@
-//! Streaming windows beside the same query over all rows at once. The oracle is DataFusion's own batch
-//! SQL.
+//! Streaming windows beside the same query over all rows at once. The oracle is DataFusion's own
+//! batch SQL.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
-//! The audit compares what is committed in the sink topics and the state topic with what an undisturbed
-//! run makes of the same records. It must not know what was done to the run. It takes one partition at a
-//! time, so that a million records fit into memory.
+//! The audit compares what is committed in the sink topics and the state topic with what an
+//! undisturbed run makes of the same records. It must not know what was done to the run. It takes
+//! one partition at a time, so that a million records fit into memory.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -116,14 +116,12 @@ impl fmt::Display for Audit {
             "lost {}, doubled {}, out of order {}, bytes differing from the undisturbed run {}, ",
             difference.lost, difference.doubled, difference.out_of_order, difference.bytes
         )?;
-        match self.states_differing.is_empty() {
-            true => write!(f, "state hash equal ({:08x})", hashes.0),
-            false => write!(
-                f,
-                "state differs of partitions {:?} ({:08x}, {:08x})",
-                self.states_differing, hashes.0, hashes.1
-            ),
-        }?;
+        if self.states_differing.is_empty() {
+            write!(f, "state hash equal ({:08x})", hashes.0)?;
+        } else {
+            let (ours, theirs) = hashes;
+            write!(f, "state differs of partitions {:?} ({ours:08x}, {theirs:08x})", self.states_differing)?;
+        }
         self.first.iter().try_for_each(|first| write!(f, "\n{first}"))
     }
 }

@@ -1,11 +1,12 @@
 //! A real Kafka broker for the tests. The first of these that is there is taken:
-//! `$TICKCAST_TEST_BROKERS`, a single KRaft node from Maven's jars on JDK 17, a container. With none of
-//! them a test prints `SKIPPED <test>: <reason>` and passes, and `.ci/run` fails on that line.
+//! `$TICKCAST_TEST_BROKERS`, a single KRaft node from Maven's jars on JDK 17, a container. With
+//! none of them a test prints `SKIPPED <test>: <reason>` and passes, and `.ci/run` fails on that
+//! line.
 //!
-//! [`brokers_or_skip`] is one broker for the whole test process: take topic names that nobody else has.
-//! [`private_or_skip`] is a test's own broker, to be killed, paused and restarted. A watchdog shell is
-//! the broker's parent. When the test process ends, however it ends, the pipe to the shell closes, and
-//! the shell kills the broker and removes its folder. The file must not know tickcast.
+//! [`brokers_or_skip`] is one broker for the whole test process: take topic names that nobody else
+//! has. [`private_or_skip`] is a test's own broker, to be killed, paused and restarted. A watchdog
+//! shell is the broker's parent. When the test process ends, however it ends, the pipe to the shell
+//! closes, and the shell kills the broker and removes its folder. The file must not know tickcast.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -25,7 +26,8 @@ use super::wait::{PATIENCE, wait_until};
 const POM: &str = include_str!("../../kafka/pom.xml");
 const CLUSTER: &str = "dGlja2Nhc3QtdGVzdHMtMQ";
 
-/// The shared broker's address. None, when there is none: the test is reported as skipped and must return.
+/// The shared broker's address. None, when there is none: the test is reported as skipped and must
+/// return.
 pub fn brokers_or_skip() -> Option<&'static str> {
     static SHARED: OnceLock<Result<(String, Option<Broker>), String>> = OnceLock::new();
     let shared = SHARED.get_or_init(|| match std::env::var("TICKCAST_TEST_BROKERS") {
@@ -43,8 +45,8 @@ pub fn private_or_skip() -> Option<Broker> {
     Broker::start().map_or_else(|reason| skip(&reason), Some)
 }
 
-/// Reports that the test of this thread is skipped: past libtest's capture, which swallows what a passing test prints; at a
-/// line's start, which `.ci/run` looks for.
+/// Reports that the test of this thread is skipped: past libtest's capture, which swallows what a
+/// passing test prints; at a line's start, which `.ci/run` looks for.
 pub fn skip<T>(reason: &str) -> Option<T> {
     let thread = thread::current();
     // libtest gives a test's thread its name.
@@ -53,7 +55,8 @@ pub fn skip<T>(reason: &str) -> Option<T> {
     None
 }
 
-/// A broker on free loopback ports. Addresses and records survive [`Broker::kill`] and [`Broker::restart`].
+/// A broker on free loopback ports. Addresses and records survive [`Broker::kill`] and
+/// [`Broker::restart`].
 #[derive(Debug)]
 pub struct Broker {
     addr: String,
@@ -62,8 +65,9 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Starts a broker and waits until it answers. `Err` says what this machine lacks; a broker that was started but
-    /// never became ready is a failure, not a skip, and panics with the end of its log.
+    /// Starts a broker and waits until it answers. `Err` says what this machine lacks; a broker
+    /// that was started but never became ready is a failure, not a skip, and panics with the end of
+    /// its log.
     pub fn start() -> Result<Self, String> {
         let launcher = Launcher::find()?;
         let mut attempt = 1;
@@ -135,8 +139,8 @@ impl Broker {
     }
 }
 
-/// The shell that is the broker's parent and obeys this process's orders from a pipe; at the pipe's end it kills the
-/// broker and removes what it left.
+/// The shell that is the broker's parent and obeys this process's orders from a pipe; at the pipe's
+/// end it kills the broker and removes what it left.
 #[derive(Debug)]
 struct Watchdog {
     shell: Child,
@@ -169,7 +173,8 @@ impl Watchdog {
         self.answers.read_line(&mut self.pid).expect("the watchdog's answer");
     }
 
-    /// Whether the broker ended by itself: the watchdog has not yet reaped it. Without /proc nobody knows.
+    /// Whether the broker ended by itself: the watchdog has not yet reaped it. Without /proc nobody
+    /// knows.
     fn child_died(&self) -> bool {
         fs::read_to_string(format!("/proc/{}/stat", self.pid.trim())).is_ok_and(|stat| stat.contains(") Z "))
     }
@@ -247,7 +252,8 @@ fn java_orders(dir: &str, java: &str, jars: &str) -> [String; 5] {
     let properties = format!("'{dir}/server.properties'");
     let format =
         format!("{} kafka.tools.StorageTool format --standalone -t {CLUSTER} -c {properties}", run("WARN"));
-    // Forty seconds at most (a busy machine takes ten): a broker that died before it was let in is fenced already.
+    // Forty seconds at most (a busy machine takes ten): a broker that died before it was let in is
+    // fenced already.
     let fence = format!(
         "{} kafka.Kafka '{dir}/fence.properties' >'{dir}/fence' 2>&1 3>&- & pid=$!; n=0; \
          until grep -q 'Fencing broker' '{dir}/fence' || [ $n -gt 400 ]; do sleep 0.1; n=$((n + 1)); done; \
@@ -298,8 +304,8 @@ fn find_java() -> Result<PathBuf, String> {
     }
 }
 
-/// The broker's jars, fetched by Maven once a machine. They come into a folder of their own that is renamed when it is
-/// whole, so a fetch cut short leaves nothing that looks like one.
+/// The broker's jars, fetched by Maven once a machine. They come into a folder of their own that is
+/// renamed when it is whole, so a fetch cut short leaves nothing that looks like one.
 fn find_jars() -> Result<PathBuf, String> {
     let cache = match std::env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()) {
         Some(dir) => PathBuf::from(dir),
@@ -335,8 +341,8 @@ fn image() -> String {
     format!("apache/kafka:{}", kafka_version())
 }
 
-/// What both kinds of broker are told: small internal topics start quickly, nothing vanishes by age, and time-outs are
-/// short enough for tests that wait for them.
+/// What both kinds of broker are told: small internal topics start quickly, nothing vanishes by
+/// age, and time-outs are short enough for tests that wait for them.
 const COMMON: &[(&str, &str)] = &[
     ("process.roles", "broker,controller"),
     ("node.id", "1"),
@@ -366,10 +372,11 @@ fn server_properties(folder: &Path, port: u16, controller: u16) -> String {
     )
 }
 
-/// A controller alone, which soon finds that its broker has died, and fences it. In a cluster the controllers live on and do
-/// that; a broker that is its own controller would begin again as the leader that it was, end the transactions that its
-/// death had cut short, and only then be fenced for a moment. Kafka 4.3 takes a partition without a leader for a deleted one
-/// and leaves its end of a transaction out: results without their offsets, or open for ever.
+/// A controller alone, which soon finds that its broker has died, and fences it. In a cluster the
+/// controllers live on and do that; a broker that is its own controller would begin again as the
+/// leader that it was, end the transactions that its death had cut short, and only then be fenced
+/// for a moment. Kafka 4.3 takes a partition without a leader for a deleted one and leaves its end
+/// of a transaction out: results without their offsets, or open for ever.
 fn fence_properties(folder: &Path, controller: u16) -> String {
     format!(
         "{}process.roles=controller\nbroker.session.timeout.ms=500\nbroker.heartbeat.interval.ms=200\n\

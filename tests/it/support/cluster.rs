@@ -1,6 +1,6 @@
-//! A pipeline whose input, results and state are topics of one broker, the records of its input, and how
-//! far its group has committed. The tests of exactly once run their instances on it. The file must not
-//! start or disturb instances by itself.
+//! A pipeline whose input, results and state are topics of one broker, the records of its input,
+//! and how far its group has committed. The tests of exactly once run their instances on it. The
+//! file must not start or disturb instances by itself.
 
 use std::fs;
 use std::path::PathBuf;
@@ -69,7 +69,8 @@ pub struct TestCluster {
 }
 
 impl TestCluster {
-    /// `source` and `state`: properties of the consumer and of the producer, such as [`SHORT_SESSION`].
+    /// `source` and `state`: properties of the consumer and of the producer, such as
+    /// [`SHORT_SESSION`].
     pub fn new(addr: &str, id: &str, partitions: i32, source: &str, state: &str) -> TestCluster {
         create_topic(addr, &format!("{id}.in"), partitions);
         let folder = tempfile::tempdir().unwrap();
@@ -130,7 +131,8 @@ impl TestCluster {
         groups.is_ok_and(|list| list.groups().iter().any(|group| group.state() != "Stable"))
     }
 
-    /// Waits until the group has committed `records` of all partitions together; these have to live on meanwhile.
+    /// Waits until the group has committed `records` of all partitions together; these have to live
+    /// on meanwhile.
     pub fn await_position(&self, records: u64, instances: &mut [&mut Instance]) {
         wait_till(&format!("the commit of {records} records"), || {
             instances.iter_mut().for_each(|instance| instance.lives());
@@ -138,7 +140,8 @@ impl TestCluster {
         });
     }
 
-    /// What one life without any fault makes of what a partition has been sent. `live`: where its past ends, if it has one.
+    /// What one life without any fault makes of what a partition has been sent. `live`: where its
+    /// past ends, if it has one.
     pub fn undisturbed(&self, partition: i32, live: Option<i64>) -> Undisturbed {
         let factory = factory(&self.plan(), SourceSchema::default()).unwrap();
         undisturbed(&factory, partition, input(&self.addr, &self.topic("in"), partition), live)

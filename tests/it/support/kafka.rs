@@ -1,5 +1,5 @@
-//! Kafka as the tests use it: topics, producers, readers, and what an administrator does. The file must
-//! not know tickcast's pipelines or processes.
+//! Kafka as the tests use it: topics, producers, readers, and what an administrator does. The file
+//! must not know tickcast's pipelines or processes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -147,8 +147,8 @@ pub fn end_of(addr: &str, topic: &str, partition: i32) -> i64 {
     end(&reader(addr, "read_uncommitted"), topic, partition)
 }
 
-/// Every committed record of a topic's partition, in order. What a dead producer has left open hides what comes after it:
-/// this waits until the broker has ended it.
+/// Every committed record of a topic's partition, in order. What a dead producer has left open
+/// hides what comes after it: this waits until the broker has ended it.
 pub fn read_all<T>(
     addr: &str,
     topic: &str,

@@ -1,5 +1,5 @@
-//! The binary as a process of its own: started, signalled, killed, what it printed and what it serves.
-//! The file must not know what the pipeline does.
+//! The binary as a process of its own: started, signalled, killed, what it printed and what it
+//! serves. The file must not know what the pipeline does.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -123,7 +123,8 @@ impl Instance {
         lines[lines.len().saturating_sub(25)..].join("\n")
     }
 
-    /// Waits until it has partitions: one that is on its way into a group would not leave it in order.
+    /// Waits until it has partitions: one that is on its way into a group would not leave it in
+    /// order.
     pub fn await_share(&self) {
         wait_till("its share of the partitions", || self.said().contains("assigned"));
     }

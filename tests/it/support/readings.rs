@@ -1,5 +1,5 @@
-//! Hourly readings of two series a partition, and a pipeline on topics that forecasts them. The number of
-//! results is known from the number of hours, so tests of other things can wait for it.
+//! Hourly readings of two series a partition, and a pipeline on topics that forecasts them. The
+//! number of results is known from the number of hours, so tests of other things can wait for it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -65,12 +65,14 @@ pub fn readings(partition: i32, hours: i64) -> Vec<String> {
     readings
 }
 
-/// Forecasts (and scores) of a partition that has got so many hours: a topic has no end, so its newest window is open.
+/// Forecasts (and scores) of a partition that has got so many hours: a topic has no end, so its
+/// newest window is open.
 pub fn closed(hours: usize) -> usize {
     (hours - 1) * A_WINDOW
 }
 
-/// What the same records from a file give, by stream: the lines but those of the last window, which a topic keeps open.
+/// What the same records from a file give, by stream: the lines but those of the last window, which
+/// a topic keeps open.
 pub fn from_file(partition: i32, hours: i64) -> BTreeMap<String, Vec<String>> {
     from_records(&readings(partition, hours))
 }

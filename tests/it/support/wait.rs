@@ -10,7 +10,8 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What `look` sees, once it sees something. A panic names `what`, when that does not come within [`PATIENCE`].
+/// What `look` sees, once it sees something. A panic names `what`, when that does not come within
+/// [`PATIENCE`].
 #[track_caller]
 pub fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     match wait_until(PATIENCE, look) {

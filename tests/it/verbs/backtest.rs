@@ -1,5 +1,5 @@
-//! `backtest` as a user sees it. Its measures are those of a run's own scores, and it leaves nothing
-//! behind.
+//! `backtest` as a user sees it. Its measures are those of a run's own scores, and it leaves
+//! nothing behind.
 
 use std::collections::BTreeMap;
 use std::process::{Output, Stdio};

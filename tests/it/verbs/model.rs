@@ -1,5 +1,5 @@
-//! `model export` and `model import`: learned weights go out of the state of one run and into the state of
-//! another, and everything that cannot work is refused.
+//! `model export` and `model import`: learned weights go out of the state of one run and into the
+//! state of another, and everything that cannot work is refused.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -141,7 +141,8 @@ fn an_import_into_a_state_changes_the_weights_and_nothing_else() {
     assert_ne!(new["forecast"], undisturbed[before.len()]["forecast"]);
 }
 
-/// With a network a series, and a stop before the last series has come: it begins with the weights all the same.
+/// With a network a series, and a stop before the last series has come: it begins with the weights
+/// all the same.
 #[test]
 fn an_imported_start_outlives_restarts() {
     let taught = weather("shared");

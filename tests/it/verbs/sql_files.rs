@@ -1,5 +1,5 @@
-//! `sql` over the files that a pipeline's own sinks write: both formats give the same answers, and no
-//! query writes.
+//! `sql` over the files that a pipeline's own sinks write: both formats give the same answers, and
+//! no query writes.
 
 use std::io::Write;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! `verify`, `run --reset-state` and `run --bootstrap`, as a user sees them.
+//! `verify`, `run --rebuild` and `run --bootstrap`, as a user sees them.
 
 use std::fs;
 use std::process::Output;
@@ -70,9 +70,8 @@ fn a_pipeline_that_no_state_goes_with_learns_anew_and_goes_on_where_its_results_
     assert_eq!(refused.status.code(), Some(1));
     let said = text(&refused.stderr);
     assert!(said.contains("hidden was 4, is 5") && said.contains("--rebuild"), "{said}");
-    // The flag's former name still works.
-    let reset = run(&other, &["--reset-state"]);
-    assert_eq!(reset.status.code(), Some(0), "{}", text(&reset.stderr));
+    let rebuilt = run(&other, &["--rebuild"]);
+    assert_eq!(rebuilt.status.code(), Some(0), "{}", text(&rebuilt.stderr));
     let undisturbed = TestPipeline::new(&FILES.replace("FORMAT", "ndjson").replace("hidden: 4", "hidden: 5"));
     undisturbed.run(Runner::Inline, 100);
     for (name, after) in other.out() {
@@ -142,7 +141,8 @@ fn topics_are_as_the_input_makes_them_and_results_of_a_forgotten_group_stop_the_
     let bad = verify(&bench);
     assert_eq!(bad.status.code(), Some(1), "{}", text(&bad.stdout));
     assert!(text(&bad.stderr).contains("1 records that no commit knows"), "{}", text(&bad.stderr));
-    // Another group, as one whose offsets have expired: the state topic is there, but nothing says how far results go.
+    // Another group, as one whose offsets have expired: the state topic is there, but nothing says
+    // how far results go.
     let stopped = run(&bench, &["--set", "source.kafka.group=another"]);
     assert_eq!(stopped.status.code(), Some(1));
     let said = text(&stopped.stderr);

@@ -34,7 +34,8 @@ pub type Halves = (Box<dyn Recover>, Box<dyn Commit>);
 
 /// A ledger of its own, empty at first.
 pub trait Harness {
-    /// Both halves, for a new life of a member. `anyway`: begin anew where nobody remembers how far results go.
+    /// Both halves, for a new life of a member. `anyway`: begin anew where nobody remembers how far
+    /// results go.
     fn open(&self, member: InstanceId, anyway: bool) -> Halves;
 
     /// The committed records of a stream, as a reader sees them.
@@ -43,7 +44,8 @@ pub trait Harness {
     /// Damages the newest snapshot of a partition where it is kept.
     fn damage(&self, partition: i32);
 
-    /// Leaves what a life of a member leaves that dies when it has written these rows and committed nothing of them.
+    /// Leaves what a life of a member leaves that dies when it has written these rows and committed
+    /// nothing of them.
     fn die_writing(&self, member: InstanceId, partition: i32, stream: Stream, rows: &RecordBatch);
 
     /// Forgets what is committed of every partition, and how it was saved, but no results.

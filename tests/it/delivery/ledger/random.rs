@@ -1,5 +1,5 @@
-//! The last case of the suite: any sequence of what runners do gives on every ledger what it gives in memory.
-//! It must not bring faults: those are the simulation's.
+//! The last case of the suite: any sequence of what runners do gives on every ledger what it gives
+//! in memory. It must not bring faults: those are the simulation's.
 
 use std::collections::BTreeMap;
 

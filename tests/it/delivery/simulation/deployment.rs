@@ -1,6 +1,6 @@
-//! One seed: a group of instances on one ledger, a scheduler that does to them what happens to deployments, and the check
-//! of all that becomes visible.
-//! It must not know how a commit is made: it sees what the ledger holds.
+//! One seed: a group of instances on one ledger, a scheduler that does to them what happens to
+//! deployments, and the check of all that becomes visible. It must not know how a commit is made:
+//! it sees what the ledger holds.
 
 use tickcast_stream::error::{Error, Kind};
 use tickcast_stream::ledger::{CHUNK_BYTES, Committed};
@@ -181,7 +181,8 @@ impl Deployment<'_> {
         Ok(())
     }
 
-    /// One attempt: whether all that the sink had was committed; none, when the instance died of it.
+    /// One attempt: whether all that the sink had was committed; none, when the instance died of
+    /// it.
     fn commit(&mut self, at: usize) -> PartitionOutput<Option<bool>> {
         let instance = &mut self.instances[at];
         let committed = instance.commit();
@@ -210,8 +211,9 @@ impl Deployment<'_> {
         self.bury(at)
     }
 
-    /// An instance is gone. It may come back at once under its name, as one with a static membership does: the group does not
-    /// notice, and it has its partitions again. Otherwise they lie idle until the next rebalance.
+    /// An instance is gone. It may come back at once under its name, as one with a static
+    /// membership does: the group does not notice, and it has its partitions again. Otherwise they
+    /// lie idle until the next rebalance.
     fn bury(&mut self, at: usize) -> PartitionOutput {
         let gone = self.instances.remove(at);
         if gone.place != Place::InstanceId || !self.chance.one_in(3) {
@@ -222,7 +224,8 @@ impl Deployment<'_> {
         gone.partitions().into_iter().try_for_each(|id| self.claim(last, id))
     }
 
-    /// The group's members share the partitions anew: who has to give some back does it in order, then they are claimed.
+    /// The group's members share the partitions anew: who has to give some back does it in order,
+    /// then they are claimed.
     fn rebalance(&mut self) -> PartitionOutput {
         if self.with(Place::is_in_group).is_empty() {
             self.start();
@@ -354,7 +357,8 @@ impl Deployment<'_> {
         Ok(())
     }
 
-    /// The group begins a generation, and one of its members is slow to join it: it keeps what it has.
+    /// The group begins a generation, and one of its members is slow to join it: it keeps what it
+    /// has.
     fn be_late(&mut self) -> PartitionOutput {
         if let Some(at) = self.choose(&self.with(|place| place == Place::InstanceId)) {
             self.chance.say(|| format!("{} is late for a rebalance", self.instances[at]));
@@ -379,7 +383,8 @@ impl Deployment<'_> {
         Ok(())
     }
 
-    /// Whatever happens: what is committed is how an undisturbed run begins, and the entry says how far it goes.
+    /// Whatever happens: what is committed is how an undisturbed run begins, and the entry says how
+    /// far it goes.
     fn check(&self) -> PartitionOutput {
         for id in self.input.ids() {
             let entry = self.world.entry(id);
@@ -473,7 +478,8 @@ impl Deployment<'_> {
         Ok(())
     }
 
-    /// The broker forgets the group's offsets while nobody is there: where there are results, a claim has to stop.
+    /// The broker forgets the group's offsets while nobody is there: where there are results, a
+    /// claim has to stop.
     fn forget(&mut self) -> PartitionOutput {
         self.chance.heal();
         self.instances.clear();

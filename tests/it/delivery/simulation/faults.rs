@@ -1,5 +1,5 @@
-//! What goes wrong in a seed, and how often: fates for every step of an attempt, all drawn from one generator.
-//! It must not know what is committed.
+//! What goes wrong in a seed, and how often: fates for every step of an attempt, all drawn from one
+//! generator. It must not know what is committed.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -60,7 +60,8 @@ struct Drawn {
     trace: Option<Vec<String>>,
 }
 
-/// Chance, the group as it is, and what has happened: shared by the scheduler and the ledgers of one seed.
+/// Chance, the group as it is, and what has happened: shared by the scheduler and the ledgers of
+/// one seed.
 #[derive(Clone)]
 pub struct Chance(Arc<Mutex<Drawn>>);
 

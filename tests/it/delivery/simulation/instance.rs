@@ -18,7 +18,8 @@ use super::input::Input;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     InstanceId,
-    /// The group has begun a new generation, and it has not joined that yet; its partitions wait for it.
+    /// The group has begun a new generation, and it has not joined that yet; its partitions wait
+    /// for it.
     Late,
     /// The group has given its partitions away, and it does not know.
     Zombie,
@@ -96,7 +97,8 @@ impl Instance {
         self.works.contains_key(&id)
     }
 
-    /// Takes a partition over, which ends at `end` now; true when it has to make again what is committed.
+    /// Takes a partition over, which ends at `end` now; true when it has to make again what is
+    /// committed.
     pub fn claim(&mut self, input: &Input, (id, end): (i32, i64), watch: &RunContext) -> Result<bool> {
         let offset_range = || Ok(input.records(id).first().map(|record| record.offset..end));
         let opened = open_partition(&input.factory, self.recover.as_mut(), id, offset_range, watch)?;
@@ -143,8 +145,9 @@ impl Instance {
         }
     }
 
-    /// Hands the state of a partition to the sink, with `padding` in it that nobody reads. Every other one is written out
-    /// late: the sink gets it when it has heard other things, perhaps that the partition has gone and come back.
+    /// Hands the state of a partition to the sink, with `padding` in it that nobody reads. Every
+    /// other one is written out late: the sink gets it when it has heard other things, perhaps that
+    /// the partition has gone and come back.
     pub fn save(&mut self, id: i32, padding: usize) -> Result<bool> {
         let Some(snapshot) = self.state(id)? else { return Ok(false) };
         let Some(Work { partition, .. }) = self.works.get(&id) else { return Ok(false) };
@@ -201,7 +204,8 @@ impl Instance {
         self.committer.release(id)
     }
 
-    /// Hears that all its partitions are gone. The sink still takes what workers had handed over, as it comes.
+    /// Hears that all its partitions are gone. The sink still takes what workers had handed over,
+    /// as it comes.
     pub fn lose_all(&mut self) -> Result<()> {
         let lost = self.partitions();
         self.works.clear();
