@@ -1,18 +1,17 @@
 //! One partition's dataflow: decode, then the operators in a chain.
 //! It must not know threads or time: records in, results out, a pure function of both runners' input.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::{ArrayRef, BinaryArray, Int32Array, Int64Array, StringArray};
 use arrow::record_batch::RecordBatch;
 
 use super::image::{Difference, PendingSnapshot, SnapshotImage};
 use crate::decode::Decode;
-use crate::error::{Error, Kind, OrFail, Result};
+use crate::error::{Error, Kind, Result};
 use crate::ledger::{OutputPosition, Position, Snapshot};
-use crate::message::{EventTime, Reason, Records, Reject, Stream, reject_schema};
+use crate::message::{EventTime, Reason, Records, Reject, Stream};
 use crate::operator::{Operator, OperatorStats, Output};
+use crate::record::reject_batch;
 
 /// A partition at some position.
 pub struct Partition {
@@ -329,23 +328,11 @@ impl Partition {
         // Decoding and windows reject apart; in order of offset the stream does not show how records were batched.
         rejects.sort_by_key(|reject| reject.offset);
         if !rejects.is_empty() {
-            outcome.results.push((Stream::Rejects, self.reject_batch(&rejects)?));
+            outcome.results.push((Stream::Rejects, reject_batch(&rejects, &self.topic, self.id)?));
             outcome.rejected = rejects.into_iter().map(|reject| (reject.reason, reject.detail)).collect();
         }
         outcome.reached = self.position.map(at);
         deliver(outcome)
-    }
-
-    fn reject_batch(&self, rejects: &[Reject]) -> Result<RecordBatch> {
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(BinaryArray::from_iter_values(rejects.iter().map(|reject| &reject.value))),
-            Arc::new(StringArray::from_iter_values(rejects.iter().map(|reject| reject.reason.word()))),
-            Arc::new(StringArray::from_iter_values(rejects.iter().map(|reject| &reject.detail))),
-            Arc::new(StringArray::from_iter_values(rejects.iter().map(|_| &self.topic))),
-            Arc::new(Int32Array::from(vec![self.id; rejects.len()])),
-            Arc::new(Int64Array::from_iter_values(rejects.iter().map(|reject| reject.offset))),
-        ];
-        RecordBatch::try_new(reject_schema(), columns).or_fail(Kind::Sink, || "cannot build rejects")
     }
 
     /// The whole state as of now, to be written out later and elsewhere; none before the first record.
