@@ -4,7 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::measure::{HorizonMeasures, LevelMeasures};
+use tickcast_stream::evaluate::{HorizonMeasures, LevelMeasures};
+
 use super::result::Measured;
 
 /// What is allowed, for whoever wrote something else.
@@ -17,7 +18,7 @@ const ALLOWED: &str = "write METRIC[HORIZON] OP NUMBER, like skill[1]>0.2, mae[1
 pub struct Assertion {
     metric: Metric,
     /// In windows.
-    horizon: i32,
+    horizon: u32,
     op: Op,
     bound: f64,
     text: String,
@@ -77,14 +78,19 @@ impl Metric {
             Metric::ExpertSkill(name) => expert(name)?.skill,
             Metric::Interval(metric, level) => {
                 let same = |of: &&LevelMeasures| (of.level - level).abs() < 1e-9;
-                let level = horizon.levels.iter().find(same)?;
-                match metric {
-                    IntervalMetric::Winkler => level.winkler,
-                    IntervalMetric::WinklerRatio => level.winkler_ratio,
-                    IntervalMetric::Coverage => level.coverage,
-                    IntervalMetric::WorstCoverage => level.worst_coverage_250,
-                }
+                metric.of(horizon.levels.iter().find(same)?)
             }
+        }
+    }
+}
+
+impl IntervalMetric {
+    fn of(self, level: &LevelMeasures) -> Option<f64> {
+        match self {
+            IntervalMetric::Winkler => level.winkler,
+            IntervalMetric::WinklerRatio => level.winkler_ratio,
+            IntervalMetric::Coverage => level.coverage,
+            IntervalMetric::WorstCoverage => level.worst_coverage_250,
         }
     }
 }
@@ -103,7 +109,8 @@ impl FromStr for Assertion {
     }
 }
 
-/// `metric[horizon]`, `metric[horizon, level]` or `metric[horizon, "expert"]`, compared with a number.
+/// `metric[horizon]`, `metric[horizon, level]` or `metric[horizon, "expert"]`, compared with a
+/// number.
 fn parse(text: &str) -> Option<Assertion> {
     let (left, right) = text.trim().rsplit_once(']')?;
     let (metric, of) = left.split_once('[')?;
@@ -111,28 +118,13 @@ fn parse(text: &str) -> Option<Assertion> {
         Some((horizon, more)) => (horizon, Some(more.trim())),
         None => (of, None),
     };
-    let quoted = |text: &str| Some(text.strip_prefix('"')?.strip_suffix('"')?.to_owned());
-    let interval = |metric| {
-        let level = more?.parse().ok().filter(|level| (0.0..1.0).contains(level))?;
-        Some(Metric::Interval(metric, level))
-    };
-    let metric = match (metric.trim(), more) {
-        ("rmse", None) => Metric::Rmse,
-        ("mase", None) => Metric::Mase,
-        ("mae", None) => Metric::Mae,
-        ("skill", None) => Metric::Skill,
-        ("mae", Some(name)) => Metric::ExpertMae(quoted(name)?),
-        ("skill", Some(name)) => Metric::ExpertSkill(quoted(name)?),
-        ("winkler", _) => interval(IntervalMetric::Winkler)?,
-        ("winkler_ratio", _) => interval(IntervalMetric::WinklerRatio)?,
-        ("coverage", _) => interval(IntervalMetric::Coverage)?,
-        ("worst_coverage", _) => interval(IntervalMetric::WorstCoverage)?,
-        _ => return None,
-    };
+    let metric = parse_metric(metric.trim(), more)?;
+
     let right = right.trim_start();
     // The longer ones first.
     let ops = [("<=", Op::AtMost), (">=", Op::AtLeast), ("<", Op::Less), (">", Op::More)];
     let (op, bound) = ops.iter().find_map(|(sign, op)| Some((*op, right.strip_prefix(sign)?)))?;
+
     Some(Assertion {
         metric,
         horizon: horizon.trim().parse().ok().filter(|&horizon| horizon >= 1)?,
@@ -142,12 +134,35 @@ fn parse(text: &str) -> Option<Assertion> {
     })
 }
 
+/// A metric by its word, with the level or the quoted expert that stands behind the horizon.
+fn parse_metric(word: &str, more: Option<&str>) -> Option<Metric> {
+    let quoted = |text: &str| Some(text.strip_prefix('"')?.strip_suffix('"')?.to_owned());
+    let interval = |metric| {
+        let level = more?.parse().ok().filter(|level| (0.0..1.0).contains(level))?;
+        Some(Metric::Interval(metric, level))
+    };
+
+    match (word, more) {
+        ("rmse", None) => Some(Metric::Rmse),
+        ("mase", None) => Some(Metric::Mase),
+        ("mae", None) => Some(Metric::Mae),
+        ("skill", None) => Some(Metric::Skill),
+        ("mae", Some(name)) => quoted(name).map(Metric::ExpertMae),
+        ("skill", Some(name)) => quoted(name).map(Metric::ExpertSkill),
+        ("winkler", _) => interval(IntervalMetric::Winkler),
+        ("winkler_ratio", _) => interval(IntervalMetric::WinklerRatio),
+        ("coverage", _) => interval(IntervalMetric::Coverage),
+        ("worst_coverage", _) => interval(IntervalMetric::WorstCoverage),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use tickcast_stream::evaluate::ExpertMeasures;
 
     use super::*;
-    use crate::backtest::measure::ExpertMeasures;
 
     fn measured() -> Measured {
         let level = LevelMeasures {

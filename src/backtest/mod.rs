@@ -1,37 +1,36 @@
-//! A pipeline judged by its past: the dataflow of a run over a bounded input, each forecast beside its truth.
-//! It must not write to sinks or keep state, and it must not make a forecast otherwise than a run does.
+//! A pipeline judged by its past: the dataflow of a run over a bounded input, each forecast beside
+//! its truth.
+//! It must not write to sinks or keep state, and it must not make a forecast otherwise than a run
+//! does.
 
 pub mod assertion;
 pub mod report;
 pub mod sweep;
 pub mod table;
 
-mod book;
-mod measure;
-mod pairing;
+mod chart_data;
+mod partition_eval;
 mod result;
-mod views;
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use arrow::array::AsArray;
-use arrow::datatypes::TimestampMicrosecondType;
 use tickcast_stream::error::Result;
 use tickcast_stream::message::{EventTime, Records, Stream};
+use tickcast_stream::record::ForecastRows;
 use tickcast_stream::runtime::{
-    Partition, PartitionOutput, PipelineFactory, Reader, RunContext, read_to_end,
+    Deliver, Partition, PartitionOutput, PipelineFactory, Reader, RunContext, read_to_end,
 };
 use tickcast_stream::source::Source;
 
-use self::book::PartitionEval;
-use self::views::Samples;
+use self::chart_data::Samples;
+use self::partition_eval::PartitionEval;
 use crate::config::Plan;
 
-pub use measure::{DirectionMeasures, ExpertMeasures, HorizonMeasures, LevelMeasures};
 pub use result::{Measured, SeriesMeasures};
 
-/// Records that are worked on between two looks at the learner. What comes out does not depend on it.
+/// Records that are worked on between two looks at the learner. What comes out does not depend on
+/// it.
 const SAMPLE_RECORDS: usize = 64;
 
 /// How to judge.
@@ -45,15 +44,16 @@ pub struct BacktestSettings {
 
 /// A pipeline's past, judged.
 pub struct Backtest {
+    /// What is printed.
     pub measured: Measured,
     /// By partition.
-    books: BTreeMap<i32, PartitionEval>,
+    evals: BTreeMap<i32, PartitionEval>,
     samples: Samples,
     size_us: i64,
 }
 
-/// Runs the pipeline over its input. None, when the watch's stop flag ended it before the input did. Errors: the source's and
-/// the operators'.
+/// Runs the pipeline over its input. None, when the watch's stop flag ended it before the input
+/// did. Errors: the source's and the operators'.
 pub fn backtest(
     plan: &Plan,
     factory: &PipelineFactory,
@@ -68,24 +68,17 @@ pub fn backtest(
         watch,
         settings,
         partitions: BTreeMap::new(),
-        books: BTreeMap::new(),
+        evals: BTreeMap::new(),
         samples: Samples::default(),
         windows: 0,
         rejected: 0,
     };
     let Some(records) = read_to_end(source, watch, &mut run)? else { return Ok(None) };
-    let Run { books, samples, windows, rejected, .. } = run;
-    let measured = Measured {
-        pipeline: plan.name.clone(),
-        target: plan.forecast.target.clone(),
-        records,
-        rejected,
-        windows,
-        skip: settings.skip,
-        ..Measured::of(&plan.forecast, &books)
-    };
-    let measured = Measured { elapsed_seconds: started.elapsed().as_secs_f64(), ..measured };
-    Ok(Some(Backtest { measured, books, samples, size_us: plan.window.size_us }))
+
+    let mut measured = run.measured(records);
+    measured.elapsed_seconds = started.elapsed().as_secs_f64();
+    let Run { evals, samples, .. } = run;
+    Ok(Some(Backtest { measured, evals, samples, size_us: plan.window.size_us }))
 }
 
 struct Run<'a> {
@@ -94,7 +87,7 @@ struct Run<'a> {
     watch: &'a RunContext,
     settings: BacktestSettings,
     partitions: BTreeMap<i32, Partition>,
-    books: BTreeMap<i32, PartitionEval>,
+    evals: BTreeMap<i32, PartitionEval>,
     /// Of the first partition that learns.
     samples: Samples,
     windows: u64,
@@ -102,38 +95,59 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Lets a partition work, and books what comes of it.
+    /// Lets a partition work, and evaluates what comes of it.
     fn work(
         &mut self,
         id: i32,
-        work: impl FnOnce(&mut Partition, &mut dyn FnMut(PartitionOutput) -> Result<()>) -> Result<()>,
+        work: impl FnOnce(&mut Partition, &mut Deliver<'_>) -> Result<()>,
     ) -> Result<()> {
-        let (Some(partition), Some(book)) = (self.partitions.get_mut(&id), self.books.get_mut(&id)) else {
+        let (Some(partition), Some(eval)) = (self.partitions.get_mut(&id), self.evals.get_mut(&id)) else {
             return Ok(());
         };
+
         let mut newest = None;
-        work(partition, &mut |outcome| {
-            self.watch.rejected(&outcome);
-            self.rejected += outcome.rejected.len() as u64;
-            for (stream, records) in &outcome.results {
-                match stream {
-                    Stream::Forecasts => {
-                        book.forecasts(records);
-                        let issued_at = records["issued_at"].as_primitive::<TimestampMicrosecondType>();
-                        newest = issued_at.values().last().copied().map(EventTime).or(newest);
-                    }
-                    Stream::Scores => book.scores(records),
-                    Stream::Rejects => {}
-                }
-            }
+        work(partition, &mut |output| {
+            self.watch.rejected(&output);
+            self.rejected += output.rejected.len() as u64;
+            newest = evaluate(eval, &output)?.or(newest);
             Ok(())
         })?;
-        let is_sampled = self.settings.is_drawn && self.books.keys().next() == Some(&id);
+
+        let is_sampled = self.settings.is_drawn && self.evals.keys().next() == Some(&id);
         if let Some(time) = newest.filter(|_| is_sampled) {
             self.samples.add(time, partition.stats());
         }
         Ok(())
     }
+
+    /// What was measured of so many records.
+    fn measured(&self, records: u64) -> Measured {
+        Measured {
+            pipeline: self.plan.name.clone(),
+            target: self.plan.forecast.target.clone(),
+            records,
+            rejected: self.rejected,
+            windows: self.windows,
+            skip: self.settings.skip,
+            ..Measured::of(&self.plan.forecast, &self.evals)
+        }
+    }
+}
+
+/// Takes in the forecasts and scores of an output; when the last of the forecasts was issued.
+fn evaluate(eval: &mut PartitionEval, output: &PartitionOutput) -> Result<Option<EventTime>> {
+    let mut newest = None;
+    for (stream, records) in &output.results {
+        match stream {
+            Stream::Forecasts => {
+                eval.forecasts(records)?;
+                newest = ForecastRows::of(records)?.iter().next_back().map(|row| row.issued_at()).or(newest);
+            }
+            Stream::Scores => eval.scores(records)?,
+            Stream::Rejects => {}
+        }
+    }
+    Ok(newest)
 }
 
 impl Reader for Run<'_> {
@@ -141,8 +155,9 @@ impl Reader for Run<'_> {
         let BacktestSettings { skip, is_drawn } = self.settings;
         let plan = self.plan;
         let (levels, horizons) = (&plan.forecast.levels, &plan.forecast.horizons);
+
         self.partitions.insert(id, self.factory.partition(id)?);
-        self.books.insert(id, PartitionEval::new(levels, horizons, plan.window.size_us, skip, is_drawn));
+        self.evals.insert(id, PartitionEval::new(levels, horizons, plan.window.size_us, skip, is_drawn));
         Ok(None)
     }
 

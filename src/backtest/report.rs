@@ -4,13 +4,12 @@
 mod charts;
 
 use serde_json::{Value, json};
-use tickcast_stream::telemetry::percent;
+use tickcast_stream::evaluate::text::{number, percent, share};
+use tickcast_stream::evaluate::{HorizonMeasures, Pair};
 
 use self::charts::Chart;
-use super::measure::HorizonMeasures;
-use super::pairing::Pair;
-use super::table::{self, Trial, number};
-use super::views::WORST;
+use super::chart_data::WORST;
+use super::table::{self, Trial};
 use super::{Backtest, Measured};
 
 const STYLE: &str = include_str!("report/page.css");
@@ -19,28 +18,20 @@ const SCRIPT: &str = include_str!("report/page.js");
 /// Series in the page's table; more are in the JSON.
 const SERIES: usize = 100;
 
-/// The whole page: the comparison of a sweep, if it is one, then the details of the best of its trials.
+/// The whole page: the comparison of a sweep, if it is one, then the details of the best of its
+/// trials.
 pub fn page(backtest: &Backtest, trials: &[Trial], best: usize) -> String {
     let measured = &backtest.measured;
     let name = escaped(&measured.pipeline);
     let mut body = format!("<h1>{name}: backtest</h1>\n<p>{}</p>\n", escaped(&table::summary(measured)));
-    if let [trial, _, ..] = trials {
-        let keys: Vec<&str> = trial.settings.keys().map(String::as_str).collect();
-        let settings = trials[best].settings.iter().map(|(key, value)| format!("{key}={value}"));
-        let settings: Vec<String> = settings.collect();
-        body += &section(
-            &format!("Comparison by {}", keys.join(", ")),
-            "* is the best of its horizon. What follows is of the setting with the greatest mean skill.",
-            &html_table(&table::sweep_rows(trials)),
-        );
-        body += &format!("<p>Details of <b>{}</b></p>\n", escaped(&settings.join(", ")));
-    }
+    body += &comparison(trials, best);
     body += &summaries(measured);
     let charts = charts::all(backtest);
     for chart in &charts {
         body += &section(chart.title, &chart.about, &canvas(chart));
     }
     body += &moments(backtest);
+
     let figures: Value = charts.iter().map(|chart| (chart.id.to_owned(), json!(chart.views))).collect();
     // Within a script only `<` could end it; in JSON it stands in strings alone.
     let figures = figures.to_string().replace('<', "\\u003c");
@@ -53,8 +44,23 @@ pub fn page(backtest: &Backtest, trials: &[Trial], best: usize) -> String {
     )
 }
 
-/// Plotly alone: the crate's sources bring MathJax behind it, 2 MB that no chart here uses. The icons of its maps are not
-/// used either; without their address nothing in the page can ask for them.
+/// The table of a sweep; nothing, when it is none.
+fn comparison(trials: &[Trial], best: usize) -> String {
+    let [trial, _, ..] = trials else { return String::new() };
+    let keys: Vec<&str> = trial.settings.keys().map(String::as_str).collect();
+    let settings = trials[best].settings.iter().map(|(key, value)| format!("{key}={value}"));
+    let settings: Vec<String> = settings.collect();
+    let table = section(
+        &format!("Comparison by {}", keys.join(", ")),
+        "* is the best of its horizon. What follows is of the setting with the greatest mean skill.",
+        &html_table(&table::sweep_rows(trials)),
+    );
+    format!("{table}<p>Details of <b>{}</b></p>\n", escaped(&settings.join(", ")))
+}
+
+/// Plotly alone: the crate's sources bring MathJax behind it, 2 MB that no chart here uses. The
+/// icons of its maps are not used either; without their address nothing in the page can ask for
+/// them.
 fn plotly_script() -> String {
     const END: &str = "</script>";
     let mut sources = plotly::Plot::offline_js_sources();
@@ -74,6 +80,7 @@ fn summaries(measured: &Measured) -> String {
         ),
         &html_table(&table::horizon_rows(&measured.horizons)),
     );
+
     text += &section(
         "Intervals",
         &format!(
@@ -82,19 +89,26 @@ fn summaries(measured: &Measured) -> String {
         ),
         &html_table(&level_rows(&measured.horizons)),
     );
+
     if let Some(rows) = table::direction_rows(&measured.horizons) {
         let about = "The probability of a rise above the last value, beside the share of rises so far; less is better.";
         text += &section("Direction", about, &html_table(&rows));
     }
+    text + &series(measured)
+}
+
+/// The table of the series; nothing for a single one.
+fn series(measured: &Measured) -> String {
     let all = measured.series.len();
-    if all > 1 {
-        let shown = Measured { series: measured.series[..all.min(SERIES)].to_vec(), ..Measured::default() };
-        let about = if all > SERIES { format!("The first {SERIES} of {all}.") } else { String::new() };
-        let rows = html_table(&table::series_rows(&shown));
-        text += &format!("<details{}><summary>Series</summary>\n", if all <= 12 { " open" } else { "" });
-        text += &format!("<p>{about}</p>{rows}</details>\n");
+    if all <= 1 {
+        return String::new();
     }
-    text
+
+    let shown = Measured { series: measured.series[..all.min(SERIES)].to_vec(), ..Measured::default() };
+    let about = if all > SERIES { format!("The first {SERIES} of {all}.") } else { String::new() };
+    let rows = html_table(&table::series_rows(&shown));
+    let open = if all <= 12 { " open" } else { "" };
+    format!("<details{open}><summary>Series</summary>\n<p>{about}</p>{rows}</details>\n")
 }
 
 fn level_rows(horizons: &[HorizonMeasures]) -> Vec<Vec<String>> {
@@ -105,8 +119,8 @@ fn level_rows(horizons: &[HorizonMeasures]) -> Vec<Vec<String>> {
             vec![
                 of.horizon.to_string(),
                 format!("{}%", percent(level.level)),
-                table::share(level.coverage),
-                table::share(level.worst_coverage_250),
+                share(level.coverage),
+                share(level.worst_coverage_250),
                 number(level.width),
                 number(level.winkler),
                 number(level.winkler_ratio),
@@ -116,37 +130,57 @@ fn level_rows(horizons: &[HorizonMeasures]) -> Vec<Vec<String>> {
     rows
 }
 
-/// The largest errors, in units of the naive MAE of their series and horizon.
-fn moments(backtest: &Backtest) -> String {
-    let mut worst: Vec<(f64, &str, i32, &Pair)> = Vec::new();
-    for book in backtest.books.values() {
-        for (name, series) in &book.series {
-            for (cell, of) in series.cells.iter().zip(&backtest.measured.horizons) {
-                let Some(scale) = cell.tally.naive_mae().filter(|&scale| scale > 0.0) else { continue };
-                let scaled = cell.moments.0.iter();
-                worst
-                    .extend(scaled.map(|pair| (pair.error().abs() / scale, name.as_ref(), of.horizon, pair)));
-            }
+/// A large error of some series.
+struct Moment<'a> {
+    /// In units of the naive MAE of its series and horizon.
+    scaled: f64,
+    series: &'a str,
+    horizon: u32,
+    pair: &'a Pair,
+}
+
+/// The largest errors of all series and horizons, the largest first.
+fn worst_moments(backtest: &Backtest) -> Vec<Moment<'_>> {
+    let mut worst = Vec::new();
+    for (name, series) in backtest.evals.values().flat_map(|eval| &eval.series) {
+        for (eval, of) in series.horizons.iter().zip(&backtest.measured.horizons) {
+            let Some(scale) = eval.errors.naive_mae().filter(|&scale| scale > 0.0) else { continue };
+            worst.extend(eval.top_errors.0.iter().map(|pair| Moment {
+                scaled: pair.error().abs() / scale,
+                series: name,
+                horizon: of.horizon,
+                pair,
+            }));
         }
     }
-    worst.sort_by(|a, b| b.0.total_cmp(&a.0));
+
+    worst.sort_by(|a, b| b.scaled.total_cmp(&a.scaled));
     worst.truncate(WORST);
+    worst
+}
+
+/// The largest errors, in units of the naive MAE of their series and horizon.
+fn moments(backtest: &Backtest) -> String {
     let levels = backtest.measured.horizons.first().map_or(&[][..], |of| &of.levels);
     let mut titles = ["series", "issued at", "horizon", "forecast", "actual"].map(str::to_owned).to_vec();
     titles.extend(levels.last().map(|level| format!("{}% interval", percent(level.level))));
     titles.push("error / naive MAE".to_owned());
     let mut rows = vec![titles];
-    for (scaled, name, horizon, pair) in worst {
-        let mut row = vec![name.to_owned(), charts::time(pair.issued_at), horizon.to_string()];
+
+    for Moment { scaled, series, horizon, pair } in worst_moments(backtest) {
+        let mut row = vec![series.to_owned(), charts::time(pair.issued_at), horizon.to_string()];
         row.extend([pair.forecast, pair.actual].map(|value| number(Some(value))));
         if !levels.is_empty() {
-            let interval = pair.bounds.last();
-            let [from, to] = [interval.map(|bounds| bounds.0), interval.map(|bounds| bounds.1)].map(number);
+            let interval = pair.intervals.last();
+            let [from, to] =
+                [interval.map(|interval| interval.lower), interval.map(|interval| interval.upper)]
+                    .map(number);
             row.push(format!("{from} to {to}"));
         }
         row.push(number(Some(scaled)));
         rows.push(row);
     }
+
     let about = format!(
         "The {WORST} largest errors in units of the naive MAE of their series and horizon; values in units of {}.",
         backtest.measured.target

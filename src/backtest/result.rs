@@ -1,27 +1,30 @@
 //! What a backtest says, as `--json` prints it: overall and a series, a row a horizon.
-//! It must not compute a measure: it puts those of the tallies together.
+//! It must not compute a measure: it puts those of the partitions together.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tickcast_forecast::ForecastSpec;
+use tickcast_stream::evaluate::{CoverageTimeline, ErrorSums, HorizonMeasures, RollingCoverage};
 
-use super::book::{Cell, PartitionEval, Series};
-use super::measure::{ErrorSums, HorizonMeasures, Rolling};
-use super::views::Timeline;
+use super::partition_eval::{HorizonEval, PartitionEval, SeriesEval};
 
 /// All that was measured. Its keys are those of the JSON document.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Measured {
+    /// The name of the pipeline.
     pub pipeline: String,
+    /// The column that is forecast.
     pub target: String,
     /// Records read.
     pub records: u64,
+    /// Records not taken in.
     pub rejected: u64,
     /// Windows closed.
     pub windows: u64,
     /// Windows at the beginning of a series that are not scored.
     pub skip: u64,
+    /// Forecasts made.
     pub forecasts: u64,
     /// Forecasts whose truths the measures are made of.
     pub scored: u64,
@@ -33,6 +36,7 @@ pub struct Measured {
     pub pending: u64,
     /// All series together.
     pub horizons: Vec<HorizonMeasures>,
+    /// Each series alone.
     pub series: Vec<SeriesMeasures>,
     /// The only wall-clock time.
     pub elapsed_seconds: f64,
@@ -41,71 +45,82 @@ pub struct Measured {
 /// One series. A series in two partitions is two.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SeriesMeasures {
+    /// Its name.
     pub series: String,
+    /// The partition that it came from.
     pub partition: i32,
+    /// A row a horizon.
     pub horizons: Vec<HorizonMeasures>,
 }
 
 impl Measured {
-    /// What the books of the partitions say; who and how much is left to the caller.
-    pub(super) fn of(plan: &ForecastSpec, books: &BTreeMap<i32, PartitionEval>) -> Self {
+    /// What the evaluations of the partitions say; the pipeline, what was read and the time are
+    /// left to the caller.
+    pub(super) fn of(plan: &ForecastSpec, evals: &BTreeMap<i32, PartitionEval>) -> Self {
         let mut measured = Measured::default();
-        for book in books.values() {
-            let counts = &book.counts;
-            measured.forecasts += counts.forecasts;
-            measured.scored += counts.scored;
-            measured.skipped += counts.skipped;
-            measured.unscored += counts.overflowed;
-            for cell in book.series.values().flat_map(|series| &series.cells) {
-                measured.unscored += cell.queue.dropped;
-                measured.pending += cell.queue.len();
-            }
-        }
+        evals.values().for_each(|eval| measured.count(eval));
+
         for (index, &horizon) in plan.horizons.iter().enumerate() {
-            measured.horizons.push(together(plan, books, index, horizon as i32));
+            measured.horizons.push(together(plan, evals, index, horizon));
         }
-        for (&partition, book) in books {
-            measured.series.extend(book.series.iter().map(|(name, series)| {
-                let cells = plan.horizons.iter().zip(&series.cells);
-                let horizons = cells.map(|(&horizon, cell)| alone(plan, series, cell, horizon as i32));
+
+        for (&partition, eval) in evals {
+            measured.series.extend(eval.series.iter().map(|(name, series)| {
+                let horizons = plan.horizons.iter().zip(&series.horizons);
+                let horizons = horizons.map(|(&horizon, eval)| alone(plan, series, eval, horizon));
                 SeriesMeasures { series: name.to_string(), partition, horizons: horizons.collect() }
             }));
         }
         measured
     }
+
+    fn count(&mut self, eval: &PartitionEval) {
+        let counts = &eval.counts;
+        self.forecasts += counts.forecasts;
+        self.scored += counts.scored;
+        self.skipped += counts.skipped;
+        self.unscored += counts.overflowed;
+        for horizon in eval.series.values().flat_map(|series| &series.horizons) {
+            self.unscored += horizon.open.dropped;
+            self.pending += horizon.open.len();
+        }
+    }
 }
 
 /// One series at one horizon.
-fn alone(plan: &ForecastSpec, series: &Series, cell: &Cell, horizon: i32) -> HorizonMeasures {
-    let worst: Vec<Option<f64>> = cell.worst.iter().map(Rolling::worst).collect();
-    cell.tally.measures(horizon, &plan.levels, &worst, mase(series, cell))
+fn alone(plan: &ForecastSpec, series: &SeriesEval, eval: &HorizonEval, horizon: u32) -> HorizonMeasures {
+    let worst: Vec<Option<f64>> = eval.worst.iter().map(RollingCoverage::worst).collect();
+    eval.errors.measures(horizon, &plan.levels, &worst, mase(series, eval))
 }
 
-/// All series at one horizon; MASE is the mean over the scored forecasts, each in the scale of its series.
+/// All series at one horizon; MASE is the mean over the scored forecasts, each in the scale of its
+/// series.
 fn together(
     plan: &ForecastSpec,
-    books: &BTreeMap<i32, PartitionEval>,
+    evals: &BTreeMap<i32, PartitionEval>,
     index: usize,
-    horizon: i32,
+    horizon: u32,
 ) -> HorizonMeasures {
-    let (mut tally, mut timeline) = (ErrorSums::default(), Timeline::default());
+    let (mut errors, mut timeline) = (ErrorSums::default(), CoverageTimeline::default());
     let (mut scaled, mut count) = (0.0, 0);
-    for book in books.values() {
-        timeline.merge(&book.timelines[index]);
-        for series in book.series.values() {
-            let cell = &series.cells[index];
-            tally.merge(&cell.tally);
-            if let Some(mase) = mase(series, cell) {
-                scaled += mase * cell.tally.scored() as f64;
-                count += cell.tally.scored();
+
+    for eval in evals.values() {
+        timeline.merge(&eval.timelines[index]);
+        for series in eval.series.values() {
+            let eval = &series.horizons[index];
+            errors.merge(&eval.errors);
+            if let Some(mase) = mase(series, eval) {
+                scaled += mase * eval.errors.scored() as f64;
+                count += eval.errors.scored();
             }
         }
     }
+
     let worst: Vec<Option<f64>> = (0..plan.levels.len()).map(|level| timeline.worst(level)).collect();
     let mase = (count > 0).then(|| scaled / count as f64);
-    tally.measures(horizon, &plan.levels, &worst, mase)
+    errors.measures(horizon, &plan.levels, &worst, mase)
 }
 
-fn mase(series: &Series, cell: &Cell) -> Option<f64> {
-    Some(cell.tally.mae()? / series.scale()?)
+fn mase(series: &SeriesEval, eval: &HorizonEval) -> Option<f64> {
+    Some(eval.errors.mae()? / series.scale()?)
 }

@@ -1,4 +1,5 @@
-//! `--sweep key=a,b,c`: a setting of the pipeline file with several values, and the cross product of such.
+//! `--sweep key=a,b,c`: a setting of the pipeline file with several values, and the cross product
+//! of such.
 //! It must not know which keys are valid: each is set by `--set`, which says.
 
 use std::str::FromStr;
@@ -11,7 +12,9 @@ pub type Setting = IndexMap<String, String>;
 /// One key and its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sweep {
+    /// Its path in the pipeline file.
     pub key: String,
+    /// What it is set to, one after the other.
     pub values: Vec<String>,
 }
 
@@ -34,6 +37,7 @@ fn split(text: &str) -> Vec<String> {
     let mut values = vec![String::new()];
     let (mut depth, mut quote) = (0usize, None);
     let mut characters = text.chars();
+
     while let Some(character) = characters.next() {
         match (quote, character) {
             (None, ',') if depth == 0 => {
@@ -47,8 +51,8 @@ fn split(text: &str) -> Vec<String> {
             (Some(open), _) if open == character => quote = None,
             _ => {}
         }
-        let value = values.last_mut();
-        if let Some(value) = value {
+
+        if let Some(value) = values.last_mut() {
             value.push(character);
             // In YAML's double quotes a backslash takes the next character with it.
             if quote == Some('"') && character == '\\' {
@@ -56,6 +60,7 @@ fn split(text: &str) -> Vec<String> {
             }
         }
     }
+
     values.into_iter().map(|value| value.trim().to_owned()).collect()
 }
 
@@ -65,7 +70,8 @@ fn is_open(values: &[String]) -> bool {
     before.is_empty() || before.ends_with([',', '[', '{', ':'])
 }
 
-/// Every combination of one value a key, the last key's changing fastest; of no keys: one that sets nothing.
+/// Every combination of one value a key, the last key's changing fastest; of no keys: one that sets
+/// nothing.
 pub fn combinations(sweeps: &[Sweep]) -> Vec<Setting> {
     sweeps.iter().fold(vec![Setting::new()], |combinations, sweep| {
         let with = |settings: &Setting, value: &String| {

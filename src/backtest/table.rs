@@ -4,9 +4,9 @@
 use std::fmt::Write;
 
 use serde::Serialize;
-use tickcast_stream::telemetry::{aligned, percent, significant};
+use tickcast_stream::evaluate::text::{aligned, dash, number, percent, share};
+use tickcast_stream::evaluate::{ExpertMeasures, HorizonMeasures};
 
-use super::measure::{ExpertMeasures, HorizonMeasures};
 use super::result::Measured;
 use super::sweep::Setting;
 
@@ -16,7 +16,9 @@ const SERIES: usize = 12;
 /// A run of a sweep, as `--json` prints it.
 #[derive(Serialize)]
 pub struct Trial {
+    /// What was set.
     pub settings: Setting,
+    /// What came of it.
     #[serde(rename = "result")]
     pub measured: Measured,
 }
@@ -39,6 +41,7 @@ pub fn summary(measured: &Measured) -> String {
     let Measured { windows, records, forecasts, scored, skipped, unscored, pending, .. } = measured;
     let seconds = measured.elapsed_seconds;
     let speed = if seconds > 0.0 { *records as f64 / seconds } else { 0.0 };
+
     let why = if *scored > 0 {
         ""
     } else if *windows == 0 {
@@ -48,6 +51,7 @@ pub fn summary(measured: &Measured) -> String {
     } else {
         "\nnothing is scored: no target was observed in two windows a horizon apart"
     };
+
     format!(
         "{windows} windows, {records} ticks in {seconds:.1} s: {speed:.0} ticks/s; {forecasts} forecasts: {scored} scored, \
          {skipped} skipped, {unscored} without a truth, {pending} pending{why}"
@@ -86,6 +90,7 @@ fn best_expert(of: &HorizonMeasures) -> Option<&ExpertMeasures> {
 pub fn direction_rows(horizons: &[HorizonMeasures]) -> Option<Vec<Vec<String>>> {
     let titles = ["horizon", "ups", "log loss", "of base rate", "Brier", "of base rate"];
     let mut rows = vec![titles.map(str::to_owned).to_vec()];
+
     rows.extend(horizons.iter().filter_map(|of| {
         let direction = of.direction.as_ref()?;
         let [log_loss, base_log_loss, brier, base_brier] =
@@ -111,7 +116,8 @@ pub fn series_rows(measured: &Measured) -> Vec<Vec<String>> {
     rows
 }
 
-/// The tables of a sweep: the settings, then MAE and skill a horizon; the best of a horizon is marked.
+/// The tables of a sweep: the settings, then MAE and skill a horizon; the best of a horizon is
+/// marked.
 pub fn sweep(trials: &[Trial]) -> String {
     format!("{}* the best of its horizon", aligned(&sweep_rows(trials)))
 }
@@ -119,13 +125,15 @@ pub fn sweep(trials: &[Trial]) -> String {
 /// Titles, then a row of cells a setting.
 pub fn sweep_rows(trials: &[Trial]) -> Vec<Vec<String>> {
     let Some(first) = trials.first() else { return Vec::new() };
-    let mut horizons: Vec<i32> =
+    let mut horizons: Vec<u32> =
         trials.iter().flat_map(|trial| trial.measured.horizons.iter().map(|of| of.horizon)).collect();
     horizons.sort_unstable();
     horizons.dedup();
+
     let mut titles: Vec<String> = first.settings.keys().cloned().collect();
     titles.extend(horizons.iter().flat_map(|horizon| [format!("MAE {horizon}"), format!("skill {horizon}")]));
     let mut rows = vec![titles];
+
     for trial in trials {
         let mut row: Vec<String> = trial.settings.values().cloned().collect();
         for &horizon in &horizons {
@@ -151,31 +159,17 @@ pub fn best(trials: &[Trial]) -> Option<usize> {
     means.reduce(|best, next| if next.1 > best.1 { next } else { best }).map(|(index, _)| index)
 }
 
-fn at(trial: &Trial, horizon: i32) -> Option<&HorizonMeasures> {
+fn at(trial: &Trial, horizon: u32) -> Option<&HorizonMeasures> {
     trial.measured.horizons.iter().find(|of| of.horizon == horizon)
-}
-
-fn dash() -> String {
-    "-".to_owned()
-}
-
-/// Four significant digits; a dash for none.
-pub fn number(value: Option<f64>) -> String {
-    value.map_or_else(dash, significant)
-}
-
-/// In percent; a dash for none.
-pub fn share(value: Option<f64>) -> String {
-    // Adding 0 makes -0 a 0.
-    value.map_or_else(dash, |value| format!("{:.1}%", (1000.0 * value).round() / 10.0 + 0.0))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::backtest::measure::{DirectionMeasures, LevelMeasures};
+    use tickcast_stream::evaluate::{DirectionMeasures, LevelMeasures};
 
-    fn horizon(horizon: i32, mae: f64) -> HorizonMeasures {
+    use super::*;
+
+    fn horizon(horizon: u32, mae: f64) -> HorizonMeasures {
         let level = |level, winkler| LevelMeasures {
             level,
             scored: 10,

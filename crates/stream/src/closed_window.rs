@@ -40,7 +40,8 @@ fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
     column.ok_or_else(|| Error::new(Kind::Query, format!("a closed window has no column {name}")))
 }
 
-/// Which window a batch is; none for a batch without rows. Errors: `Query`, when it is no closed window.
+/// Which window a batch is; none for a batch without rows. Errors: `Query`, when it is no closed
+/// window.
 pub fn window(batch: &RecordBatch) -> Result<Option<ClosedWindow>> {
     if batch.num_rows() == 0 {
         return Ok(None);
@@ -50,7 +51,8 @@ pub fn window(batch: &RecordBatch) -> Result<Option<ClosedWindow>> {
     Ok(Some(ClosedWindow { number, start: EventTime(start) }))
 }
 
-/// The rows of a closed window with its `features`. Errors: `Query`, when one is not there or no number.
+/// The rows of a closed window with its `features`. Errors: `Query`, when one is not there or no
+/// number.
 pub fn rows<'a>(batch: &'a RecordBatch, features: &[String]) -> Result<Vec<WindowRow<'a>>> {
     let ids = column(batch, SERIES_ID)?.as_primitive::<UInt32Type>();
     let names: &StringArray = column(batch, SERIES)?.as_string();

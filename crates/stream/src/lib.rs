@@ -1,9 +1,12 @@
-//! A partition's dataflow: records come in, operators turn them into forecasts, scores and rejects, a ledger commits them.
-//! It must not know DataFusion, Kafka's client or the pipeline file: windows, codecs, sources, sinks and ledgers are handed in.
+//! A partition's dataflow: records come in, operators turn them into forecasts, scores and rejects,
+//! a ledger commits them.
+//! It must not know DataFusion, Kafka's client or the pipeline file: windows, codecs, sources,
+//! sinks and ledgers are handed in.
 
 pub mod closed_window;
 pub mod decode;
 pub mod error;
+pub mod evaluate;
 pub mod forecast;
 pub mod ledger;
 pub mod lock;

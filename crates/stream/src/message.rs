@@ -3,14 +3,14 @@
 //! It must not know how any of it is read, computed or written.
 
 use std::fmt;
-use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, TimeUnit};
 use arrow::json::LineDelimitedWriter;
 use arrow::record_batch::RecordBatch;
 
 use crate::error::{Kind, OrFail, Result};
 
+pub use crate::record::reject_schema;
 pub use tickcast_forecast::EventTime;
 
 /// System columns that decoding adds in front of the data columns of a batch of rows.
@@ -204,18 +204,6 @@ impl Stream {
             Stream::Rejects => "rejects",
         }
     }
-}
-
-/// The schema of rejects: value, reason, detail, topic, partition, offset.
-pub fn reject_schema() -> SchemaRef {
-    Arc::new(arrow::datatypes::Schema::new(vec![
-        Field::new("value", DataType::Binary, false),
-        Field::new("reason", DataType::Utf8, false),
-        Field::new("detail", DataType::Utf8, false),
-        Field::new("topic", DataType::Utf8, false),
-        Field::new("partition", DataType::Int32, false),
-        Field::new("offset", DataType::Int64, false),
-    ]))
 }
 
 /// One row as a JSON object: what a reject shows of a record that never had bytes.

@@ -1,4 +1,5 @@
-//! What a stream's results look like to a query: rows of a known schema, in parts that are read side by side.
+//! What a stream's results look like to a query: rows of a known schema, in parts that are read
+//! side by side.
 //! It must not know SQL, nor where the rows are kept.
 
 use std::path::PathBuf;
@@ -22,7 +23,8 @@ pub trait TableScan: std::fmt::Debug + Send + Sync {
     /// The parts that there are now. Errors: one line for a person.
     fn parts(&self) -> Result<Vec<i32>, String>;
 
-    /// Reads a part from its beginning to the end that it has now, as long as `rows` are wanted. Errors: one line for a person.
+    /// Reads a part from its beginning to the end that it has now, as long as `rows` are wanted.
+    /// Errors: one line for a person.
     fn read(&self, part: i32, rows: &mut dyn Rows) -> Result<(), String>;
 }
 

@@ -1,4 +1,5 @@
-//! The forecast operator: closed windows as Arrow batches into a forecaster, its forecasts and scores out as records.
+//! The forecast operator: closed windows as Arrow batches into a forecaster, its forecasts and
+//! scores out as records.
 //! It must not compute: `tickcast-forecast` does.
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! The operator on windows by hand: nothing is seen before its time, and nothing that comes breaks it.
+//! The operator on windows by hand: nothing is seen before its time, and nothing that comes breaks
+//! it.
 
 use arrow::array::{AsArray, Float64Array};
 use arrow::datatypes::{Float64Type, Int32Type, TimestampMicrosecondType};
@@ -60,7 +61,8 @@ fn numbers(out: &Collected, stream: Stream, name: &str) -> Vec<Option<f64>> {
     batches.flat_map(|(_, rows)| column(rows)).collect()
 }
 
-/// Mean |error| of the forecasts one window ahead, and of the last value, over the scores `from` to `to`.
+/// Mean |error| of the forecasts one window ahead, and of the last value, over the scores `from` to
+/// `to`.
 fn errors(out: &Collected, from: usize, to: usize) -> (f64, f64) {
     let mut all = Vec::new();
     for (_, rows) in out.results.iter().filter(|(of, _)| *of == Stream::Scores) {

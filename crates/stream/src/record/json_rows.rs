@@ -1,4 +1,5 @@
-//! JSON values into rows of a known schema, many at once; a value that does not fit is found and named.
+//! JSON values into rows of a known schema, many at once; a value that does not fit is found and
+//! named.
 //! It must not know where the values come from.
 
 use std::ops::Range;
@@ -24,11 +25,14 @@ pub struct JsonRows {
 /// The first value that is not a row of the schema.
 #[derive(Debug, PartialEq)]
 pub struct Undecodable {
+    /// Its position at its source.
     pub position: i64,
+    /// One line for a person.
     pub why: String,
 }
 
 impl JsonRows {
+    /// Of no values yet.
     pub fn new(schema: SchemaRef) -> Self {
         JsonRows { schema, bytes: Vec::new(), values: Vec::new() }
     }
@@ -39,10 +43,12 @@ impl JsonRows {
         self.values.push((self.bytes.len(), position));
     }
 
+    /// Whether no value waits.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
+    /// Whether it is time to take the batch.
     pub fn is_full(&self) -> bool {
         self.values.len() >= BATCH_ROWS || self.bytes.len() >= BATCH_BYTES
     }
@@ -50,7 +56,8 @@ impl JsonRows {
     /// The values as one batch, a row a value; then there are none.
     pub fn take(&mut self) -> Result<RecordBatch, Undecodable> {
         let all = 0..self.values.len();
-        // The decoder checks types for a whole batch: only value by value does it tell which one is wrong.
+        // The decoder checks types for a whole batch: only value by value does it tell which one is
+        // wrong.
         let batch = self.decode(all.clone()).map_err(|found| {
             let mut alone = all.map(|index| self.decode(index..index + 1));
             alone.find_map(Result::err).unwrap_or(found)
@@ -68,6 +75,7 @@ impl JsonRows {
         let at_first = |cause: ArrowError| undecodable(values.start, cause.to_string());
         let builder = ReaderBuilder::new(self.schema.clone()).with_batch_size(values.len().max(1));
         let mut decoder = builder.build_decoder().map_err(at_first)?;
+
         for index in values.clone() {
             let from = index.checked_sub(1).map_or(0, |before| self.values[before].0);
             let value = &self.bytes[from..self.values[index].0];
@@ -77,6 +85,7 @@ impl JsonRows {
                 return Err(undecodable(index, "it is not one JSON object".into()));
             }
         }
+
         let batch = decoder.flush().map_err(at_first)?;
         Ok(batch.unwrap_or_else(|| RecordBatch::new_empty(self.schema.clone())))
     }

@@ -1,10 +1,22 @@
-//! The records that leave a pipeline: forecasts, scores and rejects, as Arrow columns and as JSON.
+//! The records that leave a pipeline: forecasts, scores and rejects. Each has one file with its
+//! schema, its writer and its typed reader; all of them can be JSON lines.
 //! It must not know where they go or come from; schemas/*.avsc say the same for Avro.
 
+mod columns;
+mod forecast;
+mod interval;
 mod json_lines;
 mod json_rows;
+mod levels;
+mod reject;
 mod results;
+mod score;
 
+pub use forecast::{ForecastRow, ForecastRows, forecast_schema};
+pub use interval::Interval;
 pub use json_lines::{json_lines, lines};
 pub use json_rows::{JsonRows, Undecodable};
-pub use results::{ResultBatches, forecast_schema, score_schema};
+pub use levels::{level_label, level_of};
+pub use reject::{RejectBatch, RejectRow, RejectRows, reject_batch, reject_schema};
+pub use results::ResultBatches;
+pub use score::{ScoreRow, ScoreRows, score_schema};

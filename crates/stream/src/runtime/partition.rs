@@ -2,11 +2,7 @@
 //! It must not know threads or time: records in, results out, a pure function of both runners'
 //! input.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use arrow::array::{ArrayRef, BinaryArray, Int32Array, Int64Array, StringArray};
-use arrow::record_batch::RecordBatch;
 
 use super::chain::{Chain, Pending, at};
 use super::compat::{RestorePoint, check_fingerprint};
@@ -14,10 +10,11 @@ use super::image::{PendingSnapshot, SnapshotImage};
 use super::muting::{Muting, Tense};
 use super::partition_output::Deliver;
 use crate::decode::Decode;
-use crate::error::{Error, Kind, OrFail, Result};
+use crate::error::{Error, Kind, Result};
 use crate::ledger::{OutputPosition, Position, Snapshot};
-use crate::message::{EventTime, Records, Reject, Stream, reject_schema};
+use crate::message::{EventTime, Records, Stream};
 use crate::operator::{Operator, OperatorStats, Output as _};
+use crate::record::reject_batch;
 
 /// A partition at some position.
 pub struct Partition {
@@ -209,27 +206,14 @@ impl Partition {
         // records were batched.
         rejects.sort_by_key(|reject| reject.offset);
         if !rejects.is_empty() {
-            outcome.results.push((Stream::Rejects, self.reject_batch(&rejects)?));
+            outcome.results.push((Stream::Rejects, reject_batch(&rejects, &self.topic, self.id)?));
             outcome.rejected = rejects.into_iter().map(|reject| (reject.reason, reject.detail)).collect();
         }
         outcome.reached = self.position.map(at);
         deliver(outcome)
     }
 
-    fn reject_batch(&self, rejects: &[Reject]) -> Result<RecordBatch> {
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(BinaryArray::from_iter_values(rejects.iter().map(|reject| &reject.value))),
-            Arc::new(StringArray::from_iter_values(rejects.iter().map(|reject| reject.reason.word()))),
-            Arc::new(StringArray::from_iter_values(rejects.iter().map(|reject| &reject.detail))),
-            Arc::new(StringArray::from_iter_values(rejects.iter().map(|_| &self.topic))),
-            Arc::new(Int32Array::from(vec![self.id; rejects.len()])),
-            Arc::new(Int64Array::from_iter_values(rejects.iter().map(|reject| reject.offset))),
-        ];
-        RecordBatch::try_new(reject_schema(), columns).or_fail(Kind::Sink, || "cannot build rejects")
-    }
-
-    /// The whole state as of now, to be written out later and elsewhere; none before the first
-    /// record.
+    /// The whole state as of now, to be written out later and elsewhere; none before the first record.
     pub fn freeze(&self) -> Option<PendingSnapshot> {
         let position = self.position?;
         Some(PendingSnapshot {

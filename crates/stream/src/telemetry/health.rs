@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 /// What the pipeline said last of its readiness.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Readiness {
+    /// Every part works.
     Ready,
     /// Why it is not ready, for a person.
     Waiting(String),
@@ -15,11 +16,13 @@ pub enum Readiness {
 /// A part of the pipeline that others may have to wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HealthPart {
+    /// What is read.
     Source,
     /// What is known of an assigned partition cannot be read yet.
     Claim,
     /// A partition makes again what is committed already.
     Replay,
+    /// What is written.
     Sink,
 }
 
@@ -36,14 +39,17 @@ impl Default for Health {
 }
 
 impl Health {
+    /// A part has to be waited for, and why, for a person.
     pub fn set_waiting(&self, part: HealthPart, reason: impl Into<String>) {
         self.with(|waiting| _ = waiting.insert(part, reason.into()));
     }
 
+    /// A part need not be waited for any more.
     pub fn set_ready(&self, part: HealthPart) {
         self.with(|waiting| _ = waiting.remove(&part));
     }
 
+    /// Whether any part waits.
     pub fn status(&self) -> Readiness {
         let reasons: Vec<String> = self.with(|waiting| waiting.values().cloned().collect());
         if reasons.is_empty() { Readiness::Ready } else { Readiness::Waiting(reasons.join("; ")) }

@@ -1,60 +1,39 @@
-//! The metrics of the contract in Prometheus' text form, each filled by one cheap call of the runtime.
-//! It must not read the pipeline: it counts what it is told, and reads the clock only to say how far behind it a
-//! watermark is. A metric nothing can fill is not registered.
+//! The metrics of the contract in Prometheus' text form, each filled by one cheap call of the
+//! runtime.
+//! It must not read the pipeline: it counts what it is told, and reads the clock only to say how
+//! far behind it a watermark is.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use arrow::array::AsArray;
-use arrow::datatypes::Int32Type;
 use arrow::record_batch::RecordBatch;
-use prometheus::core::Collector;
-use prometheus::{
-    CounterVec, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder, exponential_buckets,
-};
+use prometheus::{GaugeVec, Registry, TextEncoder};
 use tickcast_forecast::Mean;
 
-use super::scoreboard::{HorizonScore, Scoreboard};
+use super::registry::{
+    CommitMetrics, ForecastMetrics, InputMetrics, Maker, StageMetrics, TrainingMetrics, WindowMetrics,
+};
 use crate::error::{Kind, OrFail, Result};
+use crate::evaluate::{HorizonScore, Scoreboard};
 use crate::message::{Reason, Stream};
 use crate::operator::OperatorStats;
+use crate::record::ForecastRows;
 
 /// How a commit can end.
 const OUTCOMES: [&str; 4] = ["committed", "aborted", "refused", "failed"];
 
-/// One pipeline's metrics. Gauges of something newest (a loss, a lag) are absent until there is one.
+/// One pipeline's metrics. Gauges of something newest (a loss, a lag) are absent until there is
+/// one.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    records_received: IntCounterVec,
-    records_rejected: IntCounterVec,
-    records_late: IntCounter,
-    consumer_lag: GaugeVec,
-    watermark_lag: GaugeVec,
-    windows_closed: IntCounter,
-    windows_open: IntGauge,
-    series_active: IntGauge,
-    forecasts_emitted: IntCounterVec,
-    forecast_latency: Histogram,
-    commit_seconds: Histogram,
-    commits: IntCounterVec,
-    train_steps: IntCounter,
-    train_loss: GaugeVec,
-    gradient_norm: GaugeVec,
-    model_rollbacks: IntCounter,
-    abs_error: GaugeVec,
-    skill: GaugeVec,
-    coverage: GaugeVec,
-    expert_weight: GaugeVec,
-    drift_alarms: IntCounterVec,
-    snapshot_bytes: GaugeVec,
-    snapshot_seconds: Histogram,
-    restore_seconds: Histogram,
-    replayed_records: IntCounter,
-    channel_depth: IntGaugeVec,
-    stage_busy: CounterVec,
+    input: InputMetrics,
+    windows: WindowMetrics,
+    training: TrainingMetrics,
+    forecasts: ForecastMetrics,
+    commits: CommitMetrics,
+    stages: StageMetrics,
     /// What every partition said last.
     partitions: Mutex<BTreeMap<i32, OperatorStats>>,
     lags: Mutex<BTreeMap<(String, i32), i64>>,
@@ -62,205 +41,164 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Errors: `Io`, when the registry refuses a metric, which only a fault here can cause.
+    /// Of a pipeline of this name. Errors: `Io`, when the registry refuses a metric, which only a
+    /// fault here can cause.
     pub fn new(pipeline: &str) -> Result<Self> {
         let labels = HashMap::from([("pipeline".to_owned(), pipeline.to_owned())]);
         let registry =
             Registry::new_custom(Some("tickcast".into()), Some(labels)).or_fail(Kind::Io, || "no metrics")?;
-        let metrics =
-            Self::registered(Maker(&registry)).or_fail(Kind::Io, || "cannot register the metrics")?;
+        let metrics = Self::registered(registry).or_fail(Kind::Io, || "cannot register the metrics")?;
+
         for reason in Reason::ALL {
-            metrics.records_rejected.with_label_values(&[reason.word()]);
+            metrics.input.rejected.with_label_values(&[reason.word()]);
         }
         for outcome in OUTCOMES {
-            metrics.commits.with_label_values(&[outcome]);
+            metrics.commits.commits.with_label_values(&[outcome]);
         }
         Ok(metrics)
     }
 
-    fn registered(make: Maker<'_>) -> prometheus::Result<Self> {
-        let (topic, horizon) = (&["topic", "partition"][..], &["horizon"][..]);
+    fn registered(registry: Registry) -> prometheus::Result<Self> {
+        let make = Maker(&registry);
         Ok(Metrics {
-            records_received: make.counters(
-                "records_received_total",
-                "Records read from the source.",
-                topic,
-            )?,
-            records_rejected: make.counters(
-                "records_rejected_total",
-                "Records not taken in.",
-                &["reason"],
-            )?,
-            records_late: make.counter("records_late_total", "Records whose window had closed.")?,
-            consumer_lag: make.gauges("consumer_lag_records", "Records in the topic not read yet.", &[])?,
-            watermark_lag: make.gauges(
-                "watermark_lag_seconds",
-                "Wall time less the watermark of the partition furthest behind.",
-                &[],
-            )?,
-            windows_closed: make.counter("windows_closed_total", "Windows closed.")?,
-            windows_open: make.gauge("windows_open", "Windows open now.")?,
-            series_active: make.gauge("series_active", "Series known now.")?,
-            forecasts_emitted: make.counters("forecasts_emitted_total", "Forecasts made.", horizon)?,
-            forecast_latency: make
-                .histogram("forecast_latency_seconds", "Record in to its forecast handed to the sink.")?,
-            commit_seconds: make.histogram("commit_seconds", "Duration of a commit.")?,
-            commits: make.counters("commits_total", "Commits by their outcome.", &["outcome"])?,
-            train_steps: make.counter("train_steps_total", "Training steps taken.")?,
-            train_loss: make.gauges("train_loss", "Loss of the newest step, mean over partitions.", &[])?,
-            gradient_norm: make.gauges(
-                "gradient_norm",
-                "Gradient norm before clipping, mean over partitions.",
-                &[],
-            )?,
-            model_rollbacks: make
-                .counter("model_rollbacks_total", "Times the last good weights came back.")?,
-            abs_error: make.gauges(
-                "forecast_abs_error",
-                "Mean absolute error since the start; expert=\"published\" is the forecast sent out.",
-                &["horizon", "expert"],
-            )?,
-            skill: make.gauges("forecast_skill_ratio", "1 - MAE / naive MAE since the start.", horizon)?,
-            coverage: make.gauges(
-                "interval_coverage_ratio",
-                "Share of truths inside their interval since the start.",
-                &["horizon", "level"],
-            )?,
-            expert_weight: make.gauges(
-                "expert_weight",
-                "Share of an expert in the mixture, mean over the newest windows' series.",
-                &["horizon", "expert"],
-            )?,
-            drift_alarms: make.counters(
-                "drift_alarms_total",
-                "Times a detector found that the errors have changed.",
-                horizon,
-            )?,
-            snapshot_bytes: make.gauges("snapshot_bytes", "Size of the newest snapshot.", &[])?,
-            snapshot_seconds: make.histogram("snapshot_seconds", "Duration of a snapshot.")?,
-            restore_seconds: make.histogram("restore_seconds", "Duration of a restore, replay included.")?,
-            replayed_records: make.counter("replayed_records_total", "Records read again to restore.")?,
-            channel_depth: make.depths("channel_depth", "Messages waiting for a stage.", &["stage"])?,
-            stage_busy: make.seconds(
-                "stage_busy_seconds_total",
-                "Time a stage spent working.",
-                &["stage"],
-            )?,
-            registry: make.0.clone(),
+            input: InputMetrics::new(make)?,
+            windows: WindowMetrics::new(make)?,
+            training: TrainingMetrics::new(make)?,
+            forecasts: ForecastMetrics::new(make)?,
+            commits: CommitMetrics::new(make)?,
+            stages: StageMetrics::new(make)?,
             partitions: Mutex::default(),
             lags: Mutex::default(),
             scoreboard: Mutex::default(),
+            registry,
         })
     }
 
+    /// Records that were read from a partition.
     pub fn records_received(&self, topic: &str, partition: i32, records: u64) {
-        self.records_received.with_label_values(&[topic, &partition.to_string()]).inc_by(records);
+        self.input.received.with_label_values(&[topic, &partition.to_string()]).inc_by(records);
     }
 
     /// What was rejected, by reason, on one line for a person.
     pub fn rejects(&self) -> String {
-        let count = |reason: &Reason| self.records_rejected.with_label_values(&[reason.word()]).get();
+        let count = |reason: &Reason| self.input.rejected.with_label_values(&[reason.word()]).get();
         let counts = Reason::ALL.iter().map(|reason| (reason, count(reason))).filter(|(_, count)| *count > 0);
         let counts: Vec<String> = counts.map(|(reason, count)| format!("{count} {reason}")).collect();
         if counts.is_empty() {
-            "no record was rejected".into()
-        } else {
-            let hint = match count(&Reason::Late) {
-                0 => "",
-                _ => " (late: the window had closed; sort a file by time, or raise window.lateness)",
-            };
-            format!("rejected: {}{hint}", counts.join(", "))
+            return "no record was rejected".into();
         }
+
+        let hint = if count(&Reason::Late) > 0 {
+            " (late: the window had closed; sort a file by time, or raise window.lateness)"
+        } else {
+            ""
+        };
+        format!("rejected: {}{hint}", counts.join(", "))
     }
 
     /// Whether a record was rejected for this reason already.
     pub fn has_rejected(&self, reason: Reason) -> bool {
-        self.records_rejected.with_label_values(&[reason.word()]).get() > 0
+        self.input.rejected.with_label_values(&[reason.word()]).get() > 0
     }
 
+    /// Records that were not taken in.
     pub fn rejected(&self, reason: Reason, records: u64) {
-        self.records_rejected.with_label_values(&[reason.word()]).inc_by(records);
+        self.input.rejected.with_label_values(&[reason.word()]).inc_by(records);
         if reason == Reason::Late {
-            self.records_late.inc_by(records);
+            self.input.late.inc_by(records);
         }
     }
 
-    /// A partition is ours, new or restored: what it says now was counted before, growth counts from here.
+    /// A partition is ours, new or restored: what it says now was counted before, growth counts
+    /// from here.
     pub fn begin(&self, partition: i32, stats: &OperatorStats) {
         lock(&self.partitions).insert(partition, stats.clone());
     }
 
-    /// Takes in what a partition says of itself; the horizons whose drift detectors have rung since. Without
-    /// [`Metrics::begin`] its first word is where counting begins.
+    /// Takes in what a partition says of itself; the horizons whose drift detectors have rung
+    /// since. Without [`Metrics::begin`] its first word is where counting begins.
     pub fn stats(&self, partition: i32, stats: &OperatorStats) -> Vec<u32> {
+        let Some(before) = lock(&self.partitions).insert(partition, stats.clone()) else { return Vec::new() };
+        self.windows.closed.inc_by(stats.windows_closed.saturating_sub(before.windows_closed));
+        self.training.steps.inc_by(stats.train_steps.saturating_sub(before.train_steps));
+        self.training.rollbacks.inc_by(stats.model_rollbacks.saturating_sub(before.model_rollbacks));
+
         let mut rung = Vec::new();
-        if let Some(before) = lock(&self.partitions).insert(partition, stats.clone()) {
-            self.windows_closed.inc_by(stats.windows_closed.saturating_sub(before.windows_closed));
-            self.train_steps.inc_by(stats.train_steps.saturating_sub(before.train_steps));
-            self.model_rollbacks.inc_by(stats.model_rollbacks.saturating_sub(before.model_rollbacks));
-            for (at, (horizon, alarms)) in stats.drift_alarms.iter().enumerate() {
-                let more =
-                    alarms.saturating_sub(before.drift_alarms.get(at).map_or(0, |(_, alarms)| *alarms));
-                self.drift_alarms.with_label_values(&[horizon.to_string()]).inc_by(more);
-                rung.extend((more > 0).then_some(*horizon));
-            }
+        for (at, (horizon, alarms)) in stats.drift_alarms.iter().enumerate() {
+            let known = before.drift_alarms.get(at).map_or(0, |(_, alarms)| *alarms);
+            let more = alarms.saturating_sub(known);
+            self.forecasts.drift_alarms.with_label_values(&[horizon.to_string()]).inc_by(more);
+            rung.extend((more > 0).then_some(*horizon));
         }
         rung
     }
 
-    /// Forgets a partition that is no longer ours: its windows, series and lag. What was counted stays.
+    /// Forgets a partition that is no longer ours: its windows, series and lag. What was counted
+    /// stays.
     pub fn forget(&self, partition: i32) {
         lock(&self.partitions).remove(&partition);
         lock(&self.lags).retain(|(_, known), _| *known != partition);
     }
 
-    /// Counts forecasts by horizon and takes scores into the scoreboard.
+    /// Counts forecasts by horizon and takes scores into the scoreboard. Records that are none are
+    /// a fault of an operator: they are logged, and the run goes on.
     pub fn results(&self, stream: Stream, records: &RecordBatch) {
-        match stream {
-            Stream::Forecasts => {
-                let mut counts: BTreeMap<i32, u64> = BTreeMap::new();
-                for &horizon in records["horizon"].as_primitive::<Int32Type>().values() {
-                    *counts.entry(horizon).or_default() += 1;
-                }
-                for (horizon, count) in counts {
-                    self.forecasts_emitted.with_label_values(&[horizon.to_string()]).inc_by(count);
-                }
-            }
+        let taken = match stream {
+            Stream::Forecasts => self.count_forecasts(records),
             Stream::Scores => lock(&self.scoreboard).add(records),
-            Stream::Rejects => {}
+            Stream::Rejects => Ok(()),
+        };
+        if let Err(cause) = taken {
+            tracing::error!(%cause, stream = stream.name(), "records are not counted in the metrics");
         }
     }
 
-    pub fn busy(&self, stage: &str, spent: Duration) {
-        self.stage_busy.with_label_values(&[stage]).inc_by(spent.as_secs_f64());
+    fn count_forecasts(&self, records: &RecordBatch) -> Result<()> {
+        let mut counts: BTreeMap<u32, u64> = BTreeMap::new();
+        for row in ForecastRows::of(records)?.iter() {
+            *counts.entry(row.horizon()).or_default() += 1;
+        }
+        for (horizon, count) in counts {
+            self.forecasts.emitted.with_label_values(&[horizon.to_string()]).inc_by(count);
+        }
+        Ok(())
     }
 
+    /// Time that a stage has worked.
+    pub fn busy(&self, stage: &str, spent: Duration) {
+        self.stages.busy.with_label_values(&[stage]).inc_by(spent.as_secs_f64());
+    }
+
+    /// Messages that wait for a stage now.
     pub fn depth(&self, stage: &str, messages: usize) {
-        self.channel_depth.with_label_values(&[stage]).set(messages as i64);
+        self.stages.depth.with_label_values(&[stage]).set(messages as i64);
     }
 
     /// From a record's arrival to its forecast handed to the sink.
     pub fn latency(&self, waited: Duration) {
-        self.forecast_latency.observe(waited.as_secs_f64());
+        self.forecasts.latency.observe(waited.as_secs_f64());
     }
 
     /// A commit that ended as one of [`OUTCOMES`].
     pub fn commit(&self, outcome: &str, took: Duration) {
-        self.commits.with_label_values(&[outcome]).inc();
-        self.commit_seconds.observe(took.as_secs_f64());
+        self.commits.commits.with_label_values(&[outcome]).inc();
+        self.commits.seconds.observe(took.as_secs_f64());
     }
 
+    /// A snapshot that was written.
     pub fn snapshot(&self, bytes: usize, took: Duration) {
-        set(&self.snapshot_bytes, bytes as f64);
-        self.snapshot_seconds.observe(took.as_secs_f64());
+        set(&self.commits.snapshot_bytes, bytes as f64);
+        self.commits.snapshot_seconds.observe(took.as_secs_f64());
     }
 
+    /// A partition that was restored, its replay included.
     pub fn restored(&self, took: Duration) {
-        self.restore_seconds.observe(took.as_secs_f64());
+        self.commits.restore_seconds.observe(took.as_secs_f64());
     }
 
+    /// Records that were read again to restore.
     pub fn replayed(&self, records: u64) {
-        self.replayed_records.inc_by(records);
+        self.commits.replayed.inc_by(records);
     }
 
     /// How far a partition's reading is behind its topic's end; the metric is the sum.
@@ -276,8 +214,10 @@ impl Metrics {
     /// Everything in Prometheus' exposition format.
     pub fn text(&self) -> String {
         self.sum_partitions();
+        self.sum_lags();
         self.show_scores();
-        // The encoder fails only for a metric without a name or a sample, and the registry yields neither.
+        // The encoder fails only for a metric without a name or a sample, and the registry yields
+        // neither.
         TextEncoder::new()
             .encode_to_string(&self.registry.gather())
             .unwrap_or_else(|cause| format!("# {cause}\n"))
@@ -286,53 +226,72 @@ impl Metrics {
     fn sum_partitions(&self) {
         let partitions = lock(&self.partitions);
         let sum = |of: fn(&OperatorStats) -> u64| partitions.values().map(of).sum::<u64>() as i64;
-        self.windows_open.set(sum(|stats| stats.windows_open));
-        self.series_active.set(sum(|stats| stats.series_active));
+        self.windows.open.set(sum(|stats| stats.windows_open));
+        self.windows.series.set(sum(|stats| stats.series_active));
+        self.show_training(&partitions);
+        self.show_weights(&partitions);
+
+        // The partition that is furthest behind: its windows close last.
+        if let Some(watermark_us) = partitions.values().filter_map(|stats| stats.watermark_us).min() {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            set(&self.windows.watermark_lag, now.as_secs_f64() - watermark_us as f64 / 1e6);
+        }
+    }
+
+    fn show_training(&self, partitions: &BTreeMap<i32, OperatorStats>) {
         let trained: Vec<&OperatorStats> =
             partitions.values().filter(|stats| stats.train_steps > 0).collect();
+        if trained.is_empty() {
+            return;
+        }
         let mean = |of: fn(&OperatorStats) -> f64| {
             trained.iter().map(|stats| of(stats)).sum::<f64>() / trained.len() as f64
         };
-        if !trained.is_empty() {
-            set(&self.train_loss, mean(|stats| stats.train_loss));
-            set(&self.gradient_norm, mean(|stats| stats.gradient_norm));
-        }
+        set(&self.training.loss, mean(|stats| stats.train_loss));
+        set(&self.training.gradient_norm, mean(|stats| stats.gradient_norm));
+    }
+
+    fn show_weights(&self, partitions: &BTreeMap<i32, OperatorStats>) {
         let mut weights: BTreeMap<(u32, &str), Mean> = BTreeMap::new();
         for weight in partitions.values().flat_map(|stats| &stats.weights) {
             weights.entry((weight.horizon, weight.expert)).or_default().add(weight.weight);
         }
         for ((horizon, expert), mean) in weights {
-            let gauge = self.expert_weight.with_label_values(&[horizon.to_string().as_str(), expert]);
+            let horizon = horizon.to_string();
+            let gauge = self.forecasts.expert_weight.with_label_values(&[horizon.as_str(), expert]);
             gauge.set(mean.value().unwrap_or_default());
         }
-        // The partition that is furthest behind: its windows close last.
-        if let Some(watermark_us) = partitions.values().filter_map(|stats| stats.watermark_us).min() {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            set(&self.watermark_lag, now.as_secs_f64() - watermark_us as f64 / 1e6);
-        }
+    }
+
+    fn sum_lags(&self) {
         let lags = lock(&self.lags);
         if !lags.is_empty() {
-            set(&self.consumer_lag, lags.values().sum::<i64>() as f64);
+            set(&self.input.lag, lags.values().sum::<i64>() as f64);
         }
     }
 
     fn show_scores(&self) {
         for (horizon, score) in &lock(&self.scoreboard).horizons {
-            let horizon = &horizon.to_string();
-            let HorizonScore { published, experts, coverage, .. } = score;
-            let experts = experts.iter().map(|(name, mean)| (name.as_str(), mean));
-            for (expert, mean) in experts.chain([("published", published)]) {
-                if let Some(mean) = mean.value() {
-                    self.abs_error.with_label_values(&[horizon.as_str(), expert]).set(mean);
-                }
+            self.show_score(&horizon.to_string(), score);
+        }
+    }
+
+    fn show_score(&self, horizon: &str, score: &HorizonScore) {
+        let experts = score.experts.iter().map(|(name, mean)| (name.as_str(), mean));
+        for (expert, mean) in experts.chain([("published", &score.published)]) {
+            if let Some(mean) = mean.value() {
+                self.forecasts.abs_error.with_label_values(&[horizon, expert]).set(mean);
             }
-            if let Some(skill) = score.skill() {
-                self.skill.with_label_values(&[horizon]).set(skill);
-            }
-            for (level, mean) in coverage {
-                if let Some(share) = mean.value() {
-                    self.coverage.with_label_values(&[horizon, &level.to_string()]).set(share);
-                }
+        }
+
+        if let Some(skill) = score.skill() {
+            self.forecasts.skill.with_label_values(&[horizon]).set(skill);
+        }
+
+        for (level, mean) in &score.coverage {
+            if let Some(share) = mean.value() {
+                let level = level.to_string();
+                self.forecasts.coverage.with_label_values(&[horizon, &level]).set(share);
             }
         }
     }
@@ -348,53 +307,12 @@ fn set(gauge: &GaugeVec, value: f64) {
     gauge.with_label_values::<&str>(&[]).set(value);
 }
 
-/// Makes metrics and registers them.
-struct Maker<'a>(&'a Registry);
-
-impl Maker<'_> {
-    fn keep<M: Collector + Clone + 'static>(&self, metric: prometheus::Result<M>) -> prometheus::Result<M> {
-        let metric = metric?;
-        self.0.register(Box::new(metric.clone()))?;
-        Ok(metric)
-    }
-
-    fn counter(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
-        self.keep(IntCounter::new(name, help))
-    }
-
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
-        self.keep(IntCounterVec::new(Opts::new(name, help), labels))
-    }
-
-    fn seconds(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<CounterVec> {
-        self.keep(CounterVec::new(Opts::new(name, help), labels))
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
-        self.keep(IntGauge::new(name, help))
-    }
-
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<GaugeVec> {
-        self.keep(GaugeVec::new(Opts::new(name, help), labels))
-    }
-
-    fn depths(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
-        self.keep(IntGaugeVec::new(Opts::new(name, help), labels))
-    }
-
-    /// From half a millisecond to a minute.
-    fn histogram(&self, name: &str, help: &str) -> prometheus::Result<Histogram> {
-        let buckets = exponential_buckets(0.0005, 2.0, 18)?;
-        self.keep(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tickcast_forecast::ExpertWeight as Weight;
 
-    use super::super::scoreboard::tests::scores;
     use super::*;
+    use crate::evaluate::fixture::{Scored, forecasts, scores};
 
     fn value(text: &str, sample: &str) -> Option<f64> {
         let line = text.lines().find(|line| line.rsplit_once(' ').is_some_and(|(name, _)| name == sample));
@@ -422,8 +340,9 @@ mod tests {
         let said = OperatorStats { watermark_us: Some(0), weights, drift_alarms: vec![(6, 1)], ..trained };
         assert!(metrics.stats(3, &said).is_empty());
         assert_eq!(metrics.stats(3, &OperatorStats { drift_alarms: vec![(6, 3)], ..said }), [6]);
-        metrics.results(Stream::Scores, &scores(&[(6, 10.0, 9.0, 8.0, Some(true))]));
-        metrics.results(Stream::Forecasts, &scores(&[(6, 10.0, 9.0, 8.0, Some(true))]));
+        let row = Scored { horizon: 6, ..Scored::default() };
+        metrics.results(Stream::Scores, &scores(&[row]));
+        metrics.results(Stream::Forecasts, &forecasts(&[row]));
         let text = metrics.text();
         let expected = [
             ("records_received_total{partition=\"3\",topic=\"observations\",P}", 5.0),

@@ -3,9 +3,11 @@
 
 mod health;
 mod metrics;
-mod scoreboard;
+mod registry;
 
 pub use health::{Health, HealthPart, Readiness};
 pub use metrics::Metrics;
 pub use prometheus::TEXT_FORMAT;
-pub use scoreboard::{HorizonScore, Scoreboard, aligned, percent, significant};
+
+// What `Metrics::scoreboard` hands out.
+pub use crate::evaluate::{HorizonScore, Scoreboard};

@@ -1,0 +1,187 @@
+//! How good the forecasts were: running means over score records, a row a horizon.
+//! It must not know where scores come from or go to; metrics, the page and the demo's last table
+//! all read this.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+use arrow::record_batch::RecordBatch;
+use tickcast_forecast::Mean;
+
+use super::formula::skill;
+use super::text::{aligned, number, percent, share};
+use crate::error::Result;
+use crate::record::{ScoreRow, ScoreRows};
+
+/// The scores of one horizon.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HorizonScore {
+    /// Absolute errors of the published forecasts.
+    pub published: Mean,
+    /// Absolute errors of the last value, over the same records.
+    pub naive: Mean,
+    /// Absolute errors of every expert that forecast.
+    pub experts: BTreeMap<String, Mean>,
+    /// A level and how often its interval held the truth, in the order of the columns.
+    pub coverage: Vec<(f64, Mean)>,
+}
+
+impl HorizonScore {
+    /// `1 - MAE / naive MAE`; none while the naive error is zero or there is none.
+    pub fn skill(&self) -> Option<f64> {
+        skill(self.published.value()?, self.naive.value()?)
+    }
+
+    fn add(&mut self, row: &ScoreRow<'_>) {
+        let actual = row.actual();
+        let (error, naive) = (row.error().abs(), (actual - row.naive()).abs());
+        // A difference of huge numbers can overflow: one such record must not spoil the mean for
+        // good.
+        if error.is_finite() && naive.is_finite() {
+            self.published.add(error);
+            self.naive.add(naive);
+        }
+
+        for (level, covered) in row.covered() {
+            self.coverage_of(level).add(f64::from(u8::from(covered)));
+        }
+
+        for (name, forecast) in row.experts() {
+            let error = (actual - forecast).abs();
+            if !error.is_finite() {
+                continue;
+            }
+            match self.experts.get_mut(name) {
+                Some(mean) => mean.add(error),
+                None => self.experts.entry(name.to_owned()).or_default().add(error),
+            }
+        }
+    }
+
+    fn coverage_of(&mut self, level: f64) -> &mut Mean {
+        let known = self.coverage.iter().position(|(known, _)| *known == level);
+        let index = known.unwrap_or_else(|| {
+            self.coverage.push((level, Mean::default()));
+            self.coverage.len() - 1
+        });
+        &mut self.coverage[index].1
+    }
+}
+
+/// Scores by horizon, in windows.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Scoreboard {
+    /// Every horizon that was scored.
+    pub horizons: BTreeMap<u32, HorizonScore>,
+}
+
+impl Scoreboard {
+    /// Takes in score records. Errors: `Query`, when they are none.
+    pub fn add(&mut self, scores: &RecordBatch) -> Result<()> {
+        for row in ScoreRows::of(scores)?.iter() {
+            self.horizons.entry(row.horizon()).or_default().add(&row);
+        }
+        Ok(())
+    }
+
+    /// Every level that was scored, in the order of the columns.
+    pub fn levels(&self) -> Vec<f64> {
+        let scored = self.horizons.values().max_by_key(|score| score.coverage.len());
+        scored.map_or_else(Vec::new, |score| score.coverage.iter().map(|(level, _)| *level).collect())
+    }
+
+    /// The column titles of [`Scoreboard::rows`].
+    pub fn titles(&self) -> Vec<String> {
+        let titles = ["horizon", "scored", "MAE", "naive MAE", "skill"].map(str::to_owned);
+        let levels = self.levels();
+        titles.into_iter().chain(levels.iter().map(|level| format!("in {}%", percent(*level)))).collect()
+    }
+
+    /// A line of cells for every horizon; a dash where nothing can be said yet.
+    pub fn rows(&self) -> Vec<Vec<String>> {
+        let levels = self.levels();
+        let row = |(horizon, score): (&u32, &HorizonScore)| {
+            let mut cells = vec![horizon.to_string(), score.published.count.to_string()];
+            cells.extend([score.published, score.naive].map(|mean| number(mean.value())));
+            cells.push(share(score.skill()));
+            cells.extend(levels.iter().map(|level| {
+                let coverage = score.coverage.iter().find(|(known, _)| known == level);
+                share(coverage.and_then(|(_, mean)| mean.value()))
+            }));
+            cells
+        };
+        self.horizons.iter().map(row).collect()
+    }
+
+    /// The table a person reads at the end of a run, then windows, ticks and speed.
+    pub fn render(&self, windows: u64, ticks: u64, elapsed: Duration) -> String {
+        let mut lines = vec![self.titles()];
+        lines.extend(self.rows());
+        let mut text = aligned(&lines);
+        let seconds = elapsed.as_secs_f64();
+        let speed = if seconds > 0.0 { ticks as f64 / seconds } else { 0.0 };
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{windows} windows, {ticks} ticks in {seconds:.1} s: {speed:.0} ticks/s");
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{Scored, scores};
+    use super::*;
+
+    #[test]
+    fn means_skill_and_coverage_are_those_of_the_records() {
+        let mut board = Scoreboard::default();
+        let scored = |horizon, actual, forecast, naive, interval| Scored {
+            horizon,
+            actual,
+            forecast,
+            naive,
+            interval,
+        };
+        let first = scored(1, 10.0, 9.0, 8.0, Some((9.0, 11.0)));
+        board.add(&scores(&[first, scored(6, 10.0, 10.0, 10.0, None)])).unwrap();
+        board.add(&scores(&[scored(1, 10.0, 13.0, 4.0, Some((11.0, 12.0)))])).unwrap();
+        let one = &board.horizons[&1];
+        assert_eq!((one.published.count, one.published.value()), (2, Some(2.0)));
+        assert_eq!(one.naive.value(), Some(4.0));
+        assert_eq!(one.skill(), Some(0.5));
+        assert_eq!(one.experts["rnn"].value(), Some(2.0));
+        assert_eq!(one.coverage, [(0.9, Mean { count: 2, sum: 1.0 })]);
+        // No naive error: no skill to speak of, and no coverage before the first interval.
+        assert_eq!((board.horizons[&6].skill(), board.levels()), (None, vec![0.9]));
+    }
+
+    #[test]
+    fn the_table_lines_up() {
+        let mut board = Scoreboard::default();
+        let far = Scored { horizon: 24, actual: 10.0, forecast: 10.5, naive: 10.0, interval: None };
+        board.add(&scores(&[Scored::default(), far])).unwrap();
+        let expected = "\
+horizon  scored     MAE  naive MAE  skill  in 90%
+      1       1   1.000      2.000  50.0%  100.0%
+     24       1  0.5000          0      -       -
+12 windows, 36 ticks in 2.0 s: 18 ticks/s";
+        assert_eq!(board.render(12, 36, Duration::from_secs(2)), expected);
+        assert_eq!(Scoreboard::default().rows().len(), 0);
+    }
+
+    #[test]
+    fn overflow_does_not_spoil_the_mean() {
+        let mut board = Scoreboard::default();
+        let huge = Scored { actual: f64::MAX, naive: -f64::MAX, ..Scored::default() };
+        board.add(&scores(&[Scored::default(), huge])).unwrap();
+        let one = &board.horizons[&1];
+        assert_eq!(one.published, Mean { count: 1, sum: 1.0 });
+        assert_eq!(one.experts["naive"], Mean { count: 1, sum: 2.0 });
+    }
+
+    #[test]
+    fn what_is_no_score_is_refused() {
+        let forecasts = RecordBatch::new_empty(crate::record::forecast_schema(&[], false));
+        assert!(Scoreboard::default().add(&forecasts).is_err());
+    }
+}

@@ -1,0 +1,241 @@
+//! The metrics of the contract by name, each made and registered once, in the groups that are
+//! filled together.
+//! It must not fill them, nor know what they are filled from. A metric nothing can fill is not
+//! registered.
+
+use prometheus::core::Collector;
+use prometheus::{
+    CounterVec, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, Result, exponential_buckets,
+};
+
+/// What comes in.
+#[derive(Debug)]
+pub struct InputMetrics {
+    /// `records_received_total`
+    pub received: IntCounterVec,
+    /// `records_rejected_total`
+    pub rejected: IntCounterVec,
+    /// `records_late_total`
+    pub late: IntCounter,
+    /// `consumer_lag_records`
+    pub lag: GaugeVec,
+}
+
+impl InputMetrics {
+    /// Registered.
+    pub fn new(make: Maker<'_>) -> Result<Self> {
+        let topic = &["topic", "partition"];
+        Ok(InputMetrics {
+            received: make.counters("records_received_total", "Records read from the source.", topic)?,
+            rejected: make.counters("records_rejected_total", "Records not taken in.", &["reason"])?,
+            late: make.counter("records_late_total", "Records whose window had closed.")?,
+            lag: make.gauges("consumer_lag_records", "Records in the topic not read yet.", &[])?,
+        })
+    }
+}
+
+/// What the windows hold.
+#[derive(Debug)]
+pub struct WindowMetrics {
+    /// `watermark_lag_seconds`
+    pub watermark_lag: GaugeVec,
+    /// `windows_closed_total`
+    pub closed: IntCounter,
+    /// `windows_open`
+    pub open: IntGauge,
+    /// `series_active`
+    pub series: IntGauge,
+}
+
+impl WindowMetrics {
+    /// Registered.
+    pub fn new(make: Maker<'_>) -> Result<Self> {
+        Ok(WindowMetrics {
+            watermark_lag: make.gauges(
+                "watermark_lag_seconds",
+                "Wall time less the watermark of the partition furthest behind.",
+                &[],
+            )?,
+            closed: make.counter("windows_closed_total", "Windows closed.")?,
+            open: make.gauge("windows_open", "Windows open now.")?,
+            series: make.gauge("series_active", "Series known now.")?,
+        })
+    }
+}
+
+/// How the network learns.
+#[derive(Debug)]
+pub struct TrainingMetrics {
+    /// `train_steps_total`
+    pub steps: IntCounter,
+    /// `train_loss`
+    pub loss: GaugeVec,
+    /// `gradient_norm`
+    pub gradient_norm: GaugeVec,
+    /// `model_rollbacks_total`
+    pub rollbacks: IntCounter,
+}
+
+impl TrainingMetrics {
+    /// Registered.
+    pub fn new(make: Maker<'_>) -> Result<Self> {
+        Ok(TrainingMetrics {
+            steps: make.counter("train_steps_total", "Training steps taken.")?,
+            loss: make.gauges("train_loss", "Loss of the newest step, mean over partitions.", &[])?,
+            gradient_norm: make.gauges(
+                "gradient_norm",
+                "Gradient norm before clipping, mean over partitions.",
+                &[],
+            )?,
+            rollbacks: make.counter("model_rollbacks_total", "Times the last good weights came back.")?,
+        })
+    }
+}
+
+/// What is forecast, and how good it was.
+#[derive(Debug)]
+pub struct ForecastMetrics {
+    /// `forecasts_emitted_total`
+    pub emitted: IntCounterVec,
+    /// `forecast_latency_seconds`
+    pub latency: Histogram,
+    /// `forecast_abs_error`
+    pub abs_error: GaugeVec,
+    /// `forecast_skill_ratio`
+    pub skill: GaugeVec,
+    /// `interval_coverage_ratio`
+    pub coverage: GaugeVec,
+    /// `expert_weight`
+    pub expert_weight: GaugeVec,
+    /// `drift_alarms_total`
+    pub drift_alarms: IntCounterVec,
+}
+
+impl ForecastMetrics {
+    /// Registered.
+    pub fn new(make: Maker<'_>) -> Result<Self> {
+        let (horizon, expert) = (&["horizon"], &["horizon", "expert"]);
+
+        Ok(ForecastMetrics {
+            emitted: make.counters("forecasts_emitted_total", "Forecasts made.", horizon)?,
+            latency: make
+                .histogram("forecast_latency_seconds", "Record in to its forecast handed to the sink.")?,
+            abs_error: make.gauges(
+                "forecast_abs_error",
+                "Mean absolute error since the start; expert=\"published\" is the forecast sent out.",
+                expert,
+            )?,
+            skill: make.gauges("forecast_skill_ratio", "1 - MAE / naive MAE since the start.", horizon)?,
+            coverage: make.gauges(
+                "interval_coverage_ratio",
+                "Share of truths inside their interval since the start.",
+                &["horizon", "level"],
+            )?,
+            expert_weight: make.gauges(
+                "expert_weight",
+                "Share of an expert in the mixture, mean over the newest windows' series.",
+                expert,
+            )?,
+            drift_alarms: make.counters(
+                "drift_alarms_total",
+                "Times a detector found that the errors have changed.",
+                horizon,
+            )?,
+        })
+    }
+}
+
+/// What is written for good, and read again.
+#[derive(Debug)]
+pub struct CommitMetrics {
+    /// `commits_total`
+    pub commits: IntCounterVec,
+    /// `commit_seconds`
+    pub seconds: Histogram,
+    /// `snapshot_bytes`
+    pub snapshot_bytes: GaugeVec,
+    /// `snapshot_seconds`
+    pub snapshot_seconds: Histogram,
+    /// `restore_seconds`
+    pub restore_seconds: Histogram,
+    /// `replayed_records_total`
+    pub replayed: IntCounter,
+}
+
+impl CommitMetrics {
+    /// Registered.
+    pub fn new(make: Maker<'_>) -> Result<Self> {
+        Ok(CommitMetrics {
+            commits: make.counters("commits_total", "Commits by their outcome.", &["outcome"])?,
+            seconds: make.histogram("commit_seconds", "Duration of a commit.")?,
+            snapshot_bytes: make.gauges("snapshot_bytes", "Size of the newest snapshot.", &[])?,
+            snapshot_seconds: make.histogram("snapshot_seconds", "Duration of a snapshot.")?,
+            restore_seconds: make.histogram("restore_seconds", "Duration of a restore, replay included.")?,
+            replayed: make.counter("replayed_records_total", "Records read again to restore.")?,
+        })
+    }
+}
+
+/// How busy the stages of the dataflow are.
+#[derive(Debug)]
+pub struct StageMetrics {
+    /// `channel_depth`
+    pub depth: IntGaugeVec,
+    /// `stage_busy_seconds_total`
+    pub busy: CounterVec,
+}
+
+impl StageMetrics {
+    /// Registered.
+    pub fn new(make: Maker<'_>) -> Result<Self> {
+        let stage = &["stage"];
+        Ok(StageMetrics {
+            depth: make.depths("channel_depth", "Messages waiting for a stage.", stage)?,
+            busy: make.seconds("stage_busy_seconds_total", "Time a stage spent working.", stage)?,
+        })
+    }
+}
+
+/// Makes metrics and registers them. Errors: when the registry refuses one, which only a fault here
+/// can cause.
+#[derive(Clone, Copy)]
+pub struct Maker<'a>(pub &'a Registry);
+
+impl Maker<'_> {
+    fn keep<M: Collector + Clone + 'static>(self, metric: Result<M>) -> Result<M> {
+        let metric = metric?;
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn counter(self, name: &str, help: &str) -> Result<IntCounter> {
+        self.keep(IntCounter::new(name, help))
+    }
+
+    fn counters(self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec> {
+        self.keep(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    fn seconds(self, name: &str, help: &str, labels: &[&str]) -> Result<CounterVec> {
+        self.keep(CounterVec::new(Opts::new(name, help), labels))
+    }
+
+    fn gauge(self, name: &str, help: &str) -> Result<IntGauge> {
+        self.keep(IntGauge::new(name, help))
+    }
+
+    fn gauges(self, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec> {
+        self.keep(GaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    fn depths(self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec> {
+        self.keep(IntGaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    /// From half a millisecond to a minute.
+    fn histogram(self, name: &str, help: &str) -> Result<Histogram> {
+        let buckets = exponential_buckets(0.0005, 2.0, 18)?;
+        self.keep(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets)))
+    }
+}
