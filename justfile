@@ -6,6 +6,7 @@ _default:
 # Format, shell scripts and lints, without building more than clippy needs
 check:
     cargo fmt --all --check
+    python3 .ci/structure
     shellcheck .ci/run docs/*.sh tests/chaos/run.sh tests/compose/run.sh
     cargo clippy --locked --all-targets -- -D warnings
 

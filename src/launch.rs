@@ -1,4 +1,5 @@
-//! A pipeline as a library call: launched on threads of its own, watched and stopped through a handle.
+//! A pipeline as a library call: launched on threads of its own, watched and stopped through a
+//! handle.
 //! It must not end the process, nor touch its signals: several pipelines can run in one.
 
 use std::net::SocketAddr;
@@ -103,8 +104,8 @@ impl Running {
         self.watch.stop.store(true, Ordering::Relaxed);
     }
 
-    /// Waits for the end of the input, or of the run that was stopped, and goes on serving. What was done; none, when the end
-    /// came before the beginning.
+    /// Waits for the end of the input, or of the run that was stopped, and goes on serving. What
+    /// was done; none, when the end came before the beginning.
     pub fn finish(&mut self) -> Outcome<Option<Summary>> {
         let Some(thread) = self.thread.take() else { return Ok(None) };
         thread.join().unwrap_or_else(|_| {
@@ -129,8 +130,8 @@ impl Drop for Running {
     }
 }
 
-/// Launches a pipeline. Errors: `Pipeline` for what is wrong with the file and can be seen at once, `Runtime` when it cannot
-/// serve; everything else is what [`Running::wait`] returns.
+/// Launches a pipeline. Errors: `Pipeline` for what is wrong with the file and can be seen at once,
+/// `Runtime` when it cannot serve; everything else is what [`Running::wait`] returns.
 pub fn launch(pipeline: Pipeline, options: LaunchOptions) -> Outcome<Running> {
     check_clients(&pipeline)?;
     let name = pipeline.plan.name.clone();
@@ -205,7 +206,8 @@ fn endpoints(
     }
 }
 
-/// Rebuilds the state up to the last commit; false, when told to stop before. Errors: also when somebody else runs.
+/// Rebuilds the state up to the last commit; false, when told to stop before. Errors: also when
+/// somebody else runs.
 fn rebuild(pipeline: &Pipeline, watch: &RunContext) -> Outcome<bool> {
     let plan = &pipeline.plan;
     if plan.delivery != Delivery::ExactlyOnce {

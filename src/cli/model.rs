@@ -143,6 +143,7 @@ fn state_dir<'a>(pipeline: &'a Pipeline, verb: &str) -> Outcome<&'a Path> {
         let message = format!("model {verb} needs rnn among the experts: there is no network");
         return Err(fault(&["forecast", "experts"], message));
     }
+
     match &plan.state {
         Some(StateSpec::Dir(dir)) => Ok(dir),
         Some(StateSpec::Kafka(KafkaTopicSpec { topic, .. })) => {

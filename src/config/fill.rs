@@ -41,6 +41,7 @@ fn filled(text: &str, env: Env) -> Result<String, String> {
             rest = &rest[start + 2..];
             continue;
         }
+
         out.push_str(&rest[..start]);
         let inner = &rest[start + 2..];
         let end = inner.find('}').ok_or("a \"${\" without its \"}\"")?;
@@ -59,6 +60,7 @@ fn variable(reference: &str, env: Env) -> Result<String, String> {
     if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || rest.contains("${") {
         return Err("write ${VAR}, ${VAR:-default} or ${VAR:?message}".into());
     }
+
     let value = env(name);
     let not_empty = value.clone().filter(|value| !value.is_empty());
     if rest.is_empty() {

@@ -77,6 +77,7 @@ pub fn parse(
 ) -> Result<Pipeline, Faults> {
     let mut faults = Vec::new();
     let outcome = plan_of(text, file_name, base_dir, sets, env, &mut faults);
+
     for fault in faults.iter_mut().filter(|fault| fault.file.is_empty()) {
         fault.file = file_name.to_string();
     }
@@ -97,6 +98,7 @@ fn plan_of(
     let mut root = tree::read(text, faults).map_err(|fault| faults.push(fault)).ok()?;
     set::apply(&mut root, sets, faults);
     fill::fill(&mut root, env, faults);
+
     let places = root.places(file_name);
     let raw = de::decode(&root, faults)?;
     let plan = check::check(raw, &places, base_dir, faults);

@@ -80,6 +80,7 @@ impl Plan {
             };
             Ok(StreamTable { stream, schema, table })
         };
+
         Stream::ALL.into_iter().map(table).collect()
     }
 }

@@ -18,6 +18,7 @@ pub fn page(pipeline: &str, status: &Readiness, scores: &Scoreboard) -> String {
         Readiness::Ready => "<p class=ready>ready</p>".to_owned(),
         Readiness::Waiting(reason) => format!("<p class=waiting>not ready: {}</p>", escaped(reason)),
     };
+
     format!(
         "<!doctype html>\n<html lang=en><head><meta charset=utf-8><title>{name} - tickcast</title>\
          <meta name=viewport content=\"width=device-width\"><meta http-equiv=refresh content=5>\

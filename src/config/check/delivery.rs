@@ -25,6 +25,7 @@ impl Checker<'_> {
         if delivery == Some(Delivery::ExactlyOnce) {
             self.faults.extend(misfits);
         }
+
         let delivery = delivery.unwrap_or(best);
         (state.or_else(|| self.default_state(name, source, sinks, delivery)), delivery)
     }
@@ -50,6 +51,7 @@ impl Checker<'_> {
         if source.client().is_none() {
             return None;
         }
+
         // Exactly once, one sink that is a topic tells of all of them.
         if delivery == Delivery::ExactlyOnce && sinks.topics().next().is_some() {
             let topic = Some(format!("{name}.state"));

@@ -32,6 +32,7 @@ impl Checker<'_> {
         if raw.file.is_none() && raw.format == Some(RawSinkFormat::Parquet) {
             self.fault_with_help(&format_path, "only a file sink writes parquet", "write json");
         }
+
         let file = raw.file.map(|file| self.file_sink(file, raw.format, path));
         let kafka = raw.kafka.map(|kafka| {
             let (client, topic) = self.topic_written(kafka, path, "a sink", source);

@@ -90,6 +90,7 @@ impl Checker<'_> {
             let message = format!("no format is known for {}", quoted(&path));
             self.fault_with_help("source.file.path", message, "add source.format: json or csv");
         }
+
         let path = if path == "-" { PathBuf::from(path) } else { self.file_path(&path) };
         SourceSpec::File(FileSourceSpec { path, format: format.unwrap_or(FileFormat::Csv) })
     }

@@ -100,6 +100,7 @@ impl OpenWindow {
                 .merge_batch(state, &groups, self.series.len())
                 .or_fail(Kind::Query, || "cannot merge an aggregate's state")?;
         }
+
         aggregate.update(accumulator.as_mut(), rows, &self.pending_groups, self.series.len())?;
         Ok(accumulator)
     }
