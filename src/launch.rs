@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tickcast_connect::kafka::{idle_member, member_count};
-use tickcast_connect::{OpenOptions, PositionBeyondEnd, SourceSpec, Span};
+use tickcast_connect::{OpenOptions, PositionBeyondEnd, SourceGroup, Span};
 use tickcast_stream::error::{Error, Kind, OrFail, Result, Retry};
 use tickcast_stream::runtime::{
     Endpoints, Heartbeat, Job, RunContext, RunOptions, Summary, run_inline, run_threads,
@@ -232,14 +232,13 @@ fn rebuild(pipeline: &Pipeline, watch: &RunContext) -> Outcome<bool> {
     }
 
     let mut group = None;
-    if let SourceSpec::Kafka(kafka) = &plan.source {
-        let members = member_count(&kafka.client, &kafka.group)?;
+    if let Some(SourceGroup { client, name, .. }) = plan.source.group() {
+        let members = member_count(client, name)?;
         if members > 0 {
-            let what =
-                format!("--rebuild: {members} instances are in group {}: stop them first", kafka.group);
+            let what = format!("--rebuild: {members} instances are in group {name}: stop them first");
             return Err(Error::new(Kind::State, what).into());
         }
-        group = Some(idle_member(&kafka.client, &kafka.group)?);
+        group = Some(idle_member(client, name)?);
     }
 
     watch.health.set_waiting(HealthPart::Replay, "learning anew");

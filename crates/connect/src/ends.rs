@@ -9,10 +9,9 @@ use tickcast_stream::ledger::{Audit, Commit, Recover, SnapshotStore};
 use tickcast_stream::message::Stream;
 use tickcast_stream::runtime::{Endpoints, RunContext};
 
-use crate::kafka::{Group, KafkaTopicSpec, idle_member};
+use crate::kafka::{Group, KafkaClientSpec, KafkaTopicSpec, idle_member};
 use crate::ledger::{FilesAudit, FilesLedger, Hold, KafkaAudit, KafkaLedger, SnapshotDir, StateTopicStore};
 use crate::sink::SinkFileFormat;
-use crate::source::KafkaSourceSpec;
 use crate::spec::{SinkSpecs, SourceSpec, StateSpec};
 
 /// What a pipeline reads and writes.
@@ -103,11 +102,12 @@ impl<'a> PipelineEnds<'a> {
         group: Option<Arc<dyn Group>>,
         bootstrap: bool,
     ) -> Result<KafkaLedger> {
-        let (offsets, group_id, id) = match self.source {
-            SourceSpec::Kafka(kafka) => {
-                (kafka.topic.clone(), kafka.group.clone(), format!("{}-{}", kafka.group, instance(kafka)))
+        let (offsets, group_id, id) = match self.source.group() {
+            Some(group) => {
+                let id = format!("{}-{}", group.name, instance(group.client));
+                (group.topic.to_owned(), group.name.to_owned(), id)
             }
-            _ => (state.topic.clone(), self.name.to_owned(), format!("tickcast-{}", self.name)),
+            None => (state.topic.clone(), self.name.to_owned(), format!("tickcast-{}", self.name)),
         };
         let group = match group {
             Some(group) => group,
@@ -155,8 +155,8 @@ fn no_state() -> Error {
 /// A name for this instance's transactions: the one it is known by in its group, where it has one,
 /// so that a restart ends at once what it had left open. Otherwise one that no other has: who takes
 /// its partitions over ends it.
-fn instance(kafka: &KafkaSourceSpec) -> String {
-    let fixed = kafka.client.properties.iter().find(|(name, _)| name == "group.instance.id");
+fn instance(client: &KafkaClientSpec) -> String {
+    let fixed = client.properties.iter().find(|(name, _)| name == "group.instance.id");
     match fixed {
         Some((_, id)) => id.clone(),
         None => {

@@ -53,8 +53,8 @@ pub use sink::{
 };
 pub use source::{
     FileFormat, FileSource, FileSourceSpec, GeneratedSource, GeneratorSpec, KafkaHistory, KafkaSource,
-    KafkaSourceSpec, OpenOptions, OpenSource, PositionBeyondEnd, Process, SourceKind, SourceSchema,
-    SourceTraits, Span, StartFrom,
+    KafkaSourceSpec, OpenOptions, OpenSource, PositionBeyondEnd, Process, SourceGroup, SourceKind,
+    SourceSchema, SourceTraits, Span, StartFrom,
 };
 pub use spec::{SinkSpec, SinkSpecs, SourceSpec, StateSpec};
 pub use topics::{Reached, reach_topics};

@@ -105,3 +105,51 @@ impl PipelineEnds<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::source::{GeneratorSpec, Process};
+    use crate::spec::{SinkSpec, SinkSpecs, SourceSpec, StateSpec};
+
+    #[test]
+    fn clusters_are_asked_side_by_side_and_a_silent_one_once() {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let silent = silent.local_addr().unwrap().to_string();
+        let topic = |brokers: &str, topic: &str| KafkaTopicSpec {
+            client: KafkaClientSpec { brokers: brokers.to_owned(), properties: Vec::new() },
+            topic: topic.to_owned(),
+        };
+        let sinks = SinkSpecs {
+            forecasts: Some(SinkSpec::Kafka(topic(&silent, "f"))),
+            scores: Some(SinkSpec::Kafka(topic("127.0.0.1:1", "s"))),
+            rejects: Some(SinkSpec::Kafka(topic("127.0.0.1:2", "r"))),
+        };
+        let state = StateSpec::Kafka(topic(&silent, "kept"));
+        let source = SourceSpec::Generate(GeneratorSpec {
+            series: 1,
+            ticks: 1,
+            rate: None,
+            seed: 1,
+            process: Process::Market,
+            partitions: 1,
+        });
+
+        let began = Instant::now();
+        let ends = PipelineEnds { name: "x", source: &source, sinks: &sinks, state: Some(&state) };
+        let found = reach_topics(ends).into_iter().map(|reached| (reached.end, reached.found.unwrap_err()));
+        let no_answer = format!("cannot reach Kafka: no answer from {silent} within 10 s");
+        let refused = |at: &str| format!("cannot reach Kafka: connection refused at {at}");
+        let expected = [
+            ("sinks.forecasts", no_answer.clone()),
+            ("sinks.scores", refused("127.0.0.1:1")),
+            ("sinks.rejects", refused("127.0.0.1:2")),
+            ("state", no_answer),
+        ];
+        assert_eq!(found.collect::<Vec<_>>(), expected.map(|(end, why)| (end.to_owned(), why)));
+        assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
+    }
+}

@@ -73,6 +73,17 @@ impl OpenSource {
     }
 }
 
+/// The consumer group that a source is read in.
+#[derive(Debug, Clone, Copy)]
+pub struct SourceGroup<'a> {
+    /// The cluster.
+    pub client: &'a KafkaClientSpec,
+    /// The topic that the group's offsets are of.
+    pub topic: &'a str,
+    /// The group's name.
+    pub name: &'a str,
+}
+
 /// A source's spec: says what the source is, and opens it.
 pub trait SourceKind: Debug + Send + Sync {
     /// What the source is, without a look at it.
@@ -94,8 +105,13 @@ pub trait SourceKind: Debug + Send + Sync {
     /// joins no group and leaves no trace. Errors: `Source`.
     fn open_history(&self, span: Span) -> Result<OpenSource>;
 
+    /// The consumer group that it is read in, where it has one.
+    fn group(&self) -> Option<SourceGroup<'_>> {
+        None
+    }
+
     /// How its cluster is reached, where it has one.
     fn client(&self) -> Option<&KafkaClientSpec> {
-        None
+        self.group().map(|group| group.client)
     }
 }

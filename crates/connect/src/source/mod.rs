@@ -14,5 +14,5 @@ mod ticks;
 pub use file::{FileFormat, FileSource, FileSourceSpec};
 pub use generator::GeneratedSource;
 pub use kafka::{KafkaHistory, KafkaSource, KafkaSourceSpec, PositionBeyondEnd, StartFrom};
-pub use kind::{OpenOptions, OpenSource, SourceKind, SourceSchema, SourceTraits, Span};
+pub use kind::{OpenOptions, OpenSource, SourceGroup, SourceKind, SourceSchema, SourceTraits, Span};
 pub use ticks::{GeneratorSpec, Process};

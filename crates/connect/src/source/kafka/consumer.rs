@@ -23,10 +23,10 @@ use super::context::{Context, GroupMember};
 use super::history::KafkaHistory;
 use super::record::{BATCH_BYTES, BATCH_RECORDS, raw_record};
 use super::spec::{KafkaSourceSpec, StartFrom};
-use crate::kafka::{
-    Group, KafkaClientSpec, METADATA_TIMEOUT, client_config, create, no_topic, partition_count,
+use crate::kafka::{Group, METADATA_TIMEOUT, client_config, create, no_topic, partition_count};
+use crate::source::kind::{
+    OpenOptions, OpenSource, SourceGroup, SourceKind, SourceSchema, SourceTraits, Span,
 };
-use crate::source::kind::{OpenOptions, OpenSource, SourceKind, SourceSchema, SourceTraits, Span};
 
 /// How long leaving the group may take.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
@@ -61,8 +61,8 @@ impl SourceKind for KafkaSourceSpec {
         Ok(OpenSource::of(KafkaHistory::open(self, span)?))
     }
 
-    fn client(&self) -> Option<&KafkaClientSpec> {
-        Some(&self.client)
+    fn group(&self) -> Option<SourceGroup<'_>> {
+        Some(SourceGroup { client: &self.client, topic: &self.topic, name: &self.group })
     }
 }
 
