@@ -37,9 +37,9 @@ impl<'a> PipelineEnds<'a> {
     }
 
     /// For delivery exactly once: results, states and positions in one commit. `group`: the
-    /// source's place in its consumer group, if it has one. `bootstrap`: begin anew where there are
-    /// results and nobody remembers how far they go. Errors: `Retry::Later` while no broker
-    /// answers.
+    /// source's place in its consumer group, if it has one. `bootstrap`: whether to begin anew
+    /// where there are results and no commit says how far they go. Errors: `Retry::Later` while no
+    /// broker answers.
     pub fn exactly_once(
         self,
         group: Option<Arc<dyn Group>>,
@@ -127,7 +127,7 @@ impl<'a> PipelineEnds<'a> {
         })
     }
 
-    /// Others may run on the same state, none may change it from outside.
+    /// Holds the state directory: others may run on it, and nobody may change it from outside.
     fn guard(self) -> Result<Option<Box<dyn std::any::Any + Send>>> {
         match self.state {
             Some(StateSpec::Dir(dir)) => Ok(Some(Box::new(SnapshotDir::open(dir)?.lock(Hold::Shared)?))),
@@ -152,9 +152,9 @@ fn no_state() -> Error {
     Error::new(Kind::State, "exactly once needs a state")
 }
 
-/// A name for this instance's transactions: the one it is known by in its group, where it has one,
-/// so that a restart ends at once what it had left open. Otherwise one that no other has: who takes
-/// its partitions over ends it.
+/// A name for this instance's transactions. Where it has a fixed name in its group, it is that one:
+/// a restart then ends at once the transaction that it had left open. Otherwise no other instance
+/// has the same name, and the instance that takes its partitions over ends its transaction.
 fn instance(client: &KafkaClientSpec) -> String {
     let fixed = client.properties.iter().find(|(name, _)| name == "group.instance.id");
     match fixed {

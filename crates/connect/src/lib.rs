@@ -37,7 +37,7 @@ mod decode;
 mod ends;
 pub mod kafka;
 pub mod ledger;
-mod lock;
+mod mutex;
 mod retry;
 mod sink;
 mod source;

@@ -94,8 +94,8 @@ impl PipelineEnds<'_> {
                 }
             };
 
-            // A topic that is read may have grown; how many a generator has is a choice, which may
-            // be a mistake.
+            // A topic that is read may have grown. The number of a generator's partitions is a
+            // setting, which may be a mistake.
             if found < wanted && self.source.traits().is_shared {
                 grow_topic(client, topic, wanted)?;
             } else if found != wanted {

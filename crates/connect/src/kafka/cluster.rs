@@ -59,6 +59,7 @@ impl Cluster {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
+
             if !is_unreachable(&error) {
                 return Err(error.to_string());
             }

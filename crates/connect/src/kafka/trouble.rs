@@ -15,7 +15,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
 
-use crate::lock::lock;
+use crate::mutex::lock;
 
 /// What one broker did instead of answering.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -67,6 +67,7 @@ impl SnapshotDir {
         for (at, path) in self.files(partition)? {
             if at <= position { kept.push(path) } else { gone.push(path) }
         }
+
         kept.truncate(kept.len().saturating_sub(KEEP));
         for path in kept.into_iter().chain(gone) {
             fs::remove_file(&path).or_fail(Kind::State, || format!("cannot remove {}", path.display()))?;

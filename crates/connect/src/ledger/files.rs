@@ -1,8 +1,8 @@
 //! A directory as the ledger: a manifest a partition names how much of its output is committed, how
 //! far it has come, and its snapshot. It is renamed into place when all that it names is on the
 //! disk.
-//! It must not decide what is in an epoch. What lies beyond a manifest's extents is not there for
-//! it: it goes.
+//! It must not decide what is in an epoch. What lies beyond the lengths in a manifest is
+//! removed.
 //!
 //! `partition-3.manifest` is a line of JSON and a line with its CRC-32. `partition-3.lock` is held
 //! by the instance that has the partition.
@@ -26,7 +26,7 @@ use tickcast_stream::sink::Sink;
 use super::dir::SnapshotDir;
 use super::lock::Lock;
 use super::staged::Staged;
-use crate::lock::lock;
+use crate::mutex::lock;
 use crate::retry::retry;
 use crate::sink::{CommittedLen, FileSink, SinkFileFormat};
 
@@ -40,10 +40,10 @@ pub struct FilesLedger {
     pub state: SnapshotDir,
     /// Every stream that is written, its directory and format.
     pub outputs: Vec<(Stream, PathBuf, SinkFileFormat)>,
-    /// Whether the input is a topic: then partitions come and go, and results without a state are
-    /// somebody's.
+    /// Whether the input is a topic. Then partitions come and go, and results without a state
+    /// belong to another instance.
     pub shared: bool,
-    /// Begin anew where there are results and nobody remembers how far they go.
+    /// Whether to begin anew where there are results and no state says how far they go.
     pub bootstrap: bool,
 }
 
@@ -59,7 +59,7 @@ pub(super) struct Manifest {
 }
 
 impl Manifest {
-    /// Beside its name, on the disk.
+    /// Writes it beside its name, to the disk.
     fn stage(&self, dir: &Path, partition: i32) -> Result<Staged> {
         let json = serde_json::to_string(self).or_fail(Kind::State, || "cannot write a manifest")?;
 
@@ -165,7 +165,7 @@ impl Recover for FilesRecover {
                 let load = |pointer: SnapshotRef| state.load_at(partition, pointer.position);
                 return Ok(Claim { entry: Some(entry), snapshot: entry.snapshot.map(load).transpose()? });
             }
-            // Of its first epochs none was committed: it begins as it began then.
+            // None of its first epochs was committed, so it begins where it began then.
             Some(Manifest { from, .. }) => {
                 let load = |position| state.load_at(partition, position);
                 return Ok(Claim { entry: None, snapshot: from.map(load).transpose()? });
@@ -213,6 +213,7 @@ impl FilesCommit {
             sink.sync()?;
         }
         epoch.chunks.iter().try_for_each(|chunk| self.write_chunk(chunk))?;
+
         fail::fail_point!("ledger.offsets", |_| std::process::abort());
 
         let mut staged = Vec::new();
@@ -224,8 +225,7 @@ impl FilesCommit {
         }
         fail::fail_point!("ledger.commit", |_| std::process::abort());
 
-        // All is on the disk: what is left are renames. A disk that is full has shown it before the
-        // first.
+        // All data is on the disk, only renames are left: a full disk has failed before this.
         epoch
             .chunks
             .iter()
@@ -236,6 +236,7 @@ impl FilesCommit {
             manifest.publish().or_fail(Kind::Io, fail)?;
             self.committed.insert(partition, outputs);
         }
+
         fail::fail_point!("ledger.committed", |_| std::process::abort());
         Ok(())
     }
@@ -299,8 +300,8 @@ fn is_full(error: &Error) -> bool {
 
 impl Commit for FilesCommit {
     fn begin(&mut self, partition: i32, entry: Option<&Checkpoint>) -> Result<()> {
-        // A file read from its beginning writes its results anew; a topic may have been read
-        // before.
+        // A file that is read from its beginning writes its results anew. A topic may have been
+        // read before, so its results are kept.
         let resume = entry.is_some() || self.shared || self.state.has(partition)?;
         for (_, sink) in &mut self.sinks {
             sink.begin(partition, resume)?;
@@ -318,8 +319,8 @@ impl Commit for FilesCommit {
 
         let outputs = self.extents(partition)?;
         if entry.is_none() {
-            // What is there now has to be told from what a first epoch leaves that is not
-            // committed.
+            // The manifest records what is there now. What a first epoch adds without a commit can
+            // then be told from it, and removed.
             let from = match manifest {
                 Some(manifest) => manifest.from,
                 None => self.state.load(partition)?.map(|snapshot| snapshot.position),
@@ -330,6 +331,7 @@ impl Commit for FilesCommit {
             let staged = manifest.stage(self.state.dir(), partition)?;
             staged.publish().or_fail(Kind::State, || format!("cannot begin partition {partition}"))?;
         }
+
         self.committed.insert(partition, outputs);
         Ok(())
     }
@@ -364,7 +366,7 @@ impl Commit for FilesCommit {
     }
 
     fn release(&mut self, partition: i32) -> Result<()> {
-        // What is beyond the last commit goes before anybody else has the partition.
+        // What is beyond the last commit is removed before another instance has the partition.
         if self.committed.contains_key(&partition) {
             self.roll_back(&[partition])?;
         }

@@ -1,6 +1,6 @@
-//! Who holds a state directory: any number of runs, or one that changes it from outside. It must
-//! not know what a state means. The kernel lets go of a lock when its process ends, however it
-//! ends.
+//! Who holds a state directory: any number of runs, or one that changes it from outside.
+//! It must not know what a state means. The kernel lets go of a lock when its process ends, however
+//! it ends.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;

@@ -20,7 +20,7 @@ use tickcast_stream::table::Table;
 use super::kafka_records::{Outgoing, for_each_record};
 use super::kind::{Home, SinkKind};
 use crate::kafka::{KafkaClientSpec, KafkaTopicSpec, client_config, create};
-use crate::lock::lock;
+use crate::mutex::lock;
 use crate::table::kafka_table;
 
 /// One attempt to get everything to the broker.

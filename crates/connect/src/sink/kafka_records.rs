@@ -55,6 +55,7 @@ fn for_each_reject(rows: &RecordBatch, send: &mut dyn FnMut(Outgoing<'_>) -> Res
             ("partition", &from),
             ("offset", &offset),
         ];
+
         let headers = headers.into_iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
             headers.insert(Header { key, value: Some(value) })
         });

@@ -2,9 +2,9 @@
 //! It must not know where the bytes come from, nor decode a record.
 //!
 //! A record ends at a newline (or `\r\n`), in CSV only outside double quotes; the last one may end
-//! with the stream. Blank lines are no records. A byte order mark at the start is skipped. Of a
-//! record that is too large one byte more than is allowed is kept, so that decoding rejects it; the
-//! next record starts behind the next newline, quoted or not.
+//! with the stream. Blank lines are no records. A byte order mark at the start is skipped. A record
+//! that is too large is cut to one byte more than is allowed, so that decoding rejects it; the next
+//! record starts after the next newline, quoted or not.
 
 use std::io::{self, BufRead};
 

@@ -17,7 +17,8 @@ const BATCH_RECORDS: usize = 1024;
 /// At a rate, a batch gathers the ticks of this time, so that a high rate does not mean many small
 /// batches.
 const GATHERED: Duration = Duration::from_millis(10);
-/// After a longer stop (backpressure) the ticks that are overdue beyond this are not made up for.
+/// After a longer stop (backpressure), ticks that are overdue for longer than this are left out of
+/// the pace: they come later, and not in a burst.
 const CATCH_UP: Duration = Duration::from_secs(1);
 
 impl SourceKind for GeneratorSpec {

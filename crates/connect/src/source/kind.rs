@@ -25,7 +25,7 @@ pub struct SourceTraits {
     pub has_past: bool,
     /// What rejects call it: the topic, the file.
     pub label: String,
-    /// What positions are positions of: a state must not go on in another input.
+    /// Names the input whose positions these are: a state must not go on in another input.
     pub identity: String,
     /// The wire format of its records, where the source says it and not the pipeline file.
     pub format: Option<WireFormat>,
@@ -89,7 +89,7 @@ pub trait SourceKind: Debug + Send + Sync {
     /// What the source is, without a look at it.
     fn traits(&self) -> SourceTraits;
 
-    /// What the source knows of its records, where that can be asked without reading it up. Errors:
+    /// What the source knows of its records, where asking does not use records up. Errors:
     /// `Source`.
     fn known(&self) -> Result<SourceSchema> {
         Ok(SourceSchema::default())
@@ -101,7 +101,7 @@ pub trait SourceKind: Debug + Send + Sync {
     /// Opens it for a run. Errors: `Source`.
     fn open(&self, options: OpenOptions) -> Result<OpenSource>;
 
-    /// Opens its past, from the beginning to the end it has now; of a topic the span alone. It
+    /// Opens its past, from the beginning to the end that it has now; of a topic, only the span. It
     /// joins no group and leaves no trace. Errors: `Source`.
     fn open_history(&self, span: Span) -> Result<OpenSource>;
 

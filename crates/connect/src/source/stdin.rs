@@ -1,5 +1,4 @@
-//! Standard input, read by a thread of its own: a line that does not come must not keep a run from
-//! ending.
+//! Standard input, read by a thread of its own: a run must be able to end while no line comes.
 //! It must not know what the bytes mean.
 
 use std::io::{self, Read};

@@ -1,5 +1,5 @@
-//! The files of a sink's directory as tables: `forecasts-0.ndjson`, `forecasts-0-00000.parquet`. It
-//! must not disturb the writer: it reads what is whole at the start of the query and leaves the
+//! The files of a sink's directory as tables: `forecasts-0.ndjson`, `forecasts-0-00000.parquet`.
+//! It must not disturb the writer: it reads what is whole at the start of the query and leaves the
 //! rest.
 
 use std::fs::File;

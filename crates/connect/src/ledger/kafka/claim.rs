@@ -17,16 +17,17 @@ use crate::retry::retry;
 
 /// A claim that waits longer for somebody's open transaction ends it.
 const UNSTABLE: Duration = Duration::from_secs(1);
-/// After this the caller has other things to do; it comes again.
+/// A claim that takes longer fails; the caller works on other partitions and claims again.
 const CLAIM: Duration = Duration::from_secs(3);
 
 /// The reading half.
 pub(super) struct KafkaRecover {
     ledger: KafkaLedger,
     state: StateTopic,
-    /// Partitions whose last writer's transactions were ended in a claim that is not through yet.
+    /// Partitions whose claim is not through yet, and whose last writer's transactions it has
+    /// ended.
     ended: BTreeSet<i32>,
-    /// Partitions that topics were seen to have.
+    /// How many partitions each topic had when it was last asked for.
     counts: BTreeMap<String, i32>,
 }
 

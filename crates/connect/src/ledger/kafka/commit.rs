@@ -27,7 +27,7 @@ type Transactions = BaseProducer<Reports>;
 /// The writing half.
 pub(super) struct KafkaCommit {
     ledger: KafkaLedger,
-    /// None after an error that it does not survive.
+    /// None after an error that needs a new producer.
     producer: Option<Transactions>,
     reports: Reports,
     trimmer: Trimmer,
@@ -142,6 +142,7 @@ impl KafkaCommit {
         fail::fail_point!("ledger.begin", |_| std::process::abort());
         repeat("begin_transaction", || producer.begin_transaction())?;
         self.produce(producer, epoch)?;
+
         fail::fail_point!("ledger.produced", |_| std::process::abort());
         self.drain(producer)?;
         fail::fail_point!("ledger.drained", |_| std::process::abort());
@@ -154,7 +155,7 @@ impl KafkaCommit {
         };
         fail::fail_point!("ledger.offsets", |_| std::process::abort());
         fail::fail_point!("ledger.commit", |_| {
-            // The broker may have been asked, but nobody hears what it says.
+            // The broker may get the request, but nobody waits for its answer.
             let _ = producer.commit_transaction(Duration::from_millis(2));
             std::process::abort()
         });
@@ -218,6 +219,7 @@ impl KafkaCommit {
             }
             is_full
         });
+
         sent.map_err(|error| {
             if is_queue_full(&error) {
                 return Trouble::Abort(format!("topic {topic}: the broker takes no records"));
@@ -257,8 +259,8 @@ impl KafkaCommit {
         Ok(list)
     }
 
-    /// Ends the open transaction without its records being seen. Where even that fails, the next
-    /// producer of our name ends it.
+    /// Aborts the open transaction: its records are never seen. Where that fails, the next producer
+    /// of our name aborts it.
     fn abort(&mut self) {
         let aborted = self.producer.as_ref().map(|producer| {
             repeat("abort_transaction", || {
@@ -271,7 +273,7 @@ impl KafkaCommit {
         }
     }
 
-    /// Drops what finished snapshots have replaced: all before their first chunks.
+    /// Drops the records that finished snapshots have replaced: all before their first chunks.
     fn trim(&mut self, epoch: &CommitBatch) {
         self.firsts.extend(self.reports.with(|reported| std::mem::take(&mut reported.firsts)));
         for chunk in epoch.chunks.iter().filter(|chunk| chunk.is_last()) {
@@ -332,7 +334,7 @@ impl Commit for KafkaCommit {
     }
 
     fn settle(&mut self, partitions: &[i32]) -> Result<BTreeMap<i32, Checkpoint>> {
-        // Beginning anew under the same name ends what was open, one way or the other.
+        // A new producer of the same name ends the open transaction: it is committed or aborted.
         if self.producer.is_none() {
             self.open_producer()?;
         }

@@ -9,7 +9,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::ProducerContext;
 
-use crate::lock::lock;
+use crate::mutex::lock;
 
 /// What librdkafka reports of the records of the open transaction.
 #[derive(Clone, Default)]

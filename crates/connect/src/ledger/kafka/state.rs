@@ -30,7 +30,7 @@ const FLUSH: Duration = Duration::from_secs(60);
 pub struct StateTopic {
     client: KafkaClientSpec,
     topic: String,
-    /// Made when they are needed, and kept: a new one takes longer than what it is made for.
+    /// Consumers are made when they are needed, and kept: making one takes longer than reading.
     committed: OnceLock<ReadingConsumer>,
     all: OnceLock<ReadingConsumer>,
 }
@@ -175,8 +175,8 @@ impl Trimmer {
         Ok(Trimmer { admin, topic: topic.to_owned() })
     }
 
-    /// Asks the broker to drop the records of a partition before an offset. It is not waited for:
-    /// what stays is dropped with the next.
+    /// Asks the broker to drop the records of a partition before an offset, and does not wait. What
+    /// stays is dropped with the next snapshot.
     pub fn trim(&self, partition: i32, before: i64) {
         let mut list = TopicPartitionList::new();
         if list.add_partition_offset(&self.topic, partition, Offset::Offset(before)).is_ok() {
@@ -213,8 +213,9 @@ impl StateWriter {
                 BaseRecord::to(&self.topic).partition(snapshot.partition).payload(&bytes);
             self.producer.send(record).map_err(|(error, _)| error).or_fail(Kind::State, fail)?;
         }
+
         self.producer.flush(FLUSH).or_fail(Kind::State, fail)?;
-        // Before this one was written the topic ended here: all before it is older.
+        // The topic ended here before this snapshot was written: all before it is older.
         if let Some(end) = end {
             self.trimmer.trim(snapshot.partition, end);
         }

@@ -1,8 +1,9 @@
 //! Kafka as the ledger: results, snapshots and the group's offsets in one transaction.
 //! It must not decide what is in an epoch, nor when to try again.
 //!
-//! An offset's metadata is the entry. What a zombie sends is refused by the group: every
-//! transaction carries the metadata of the generation in which its consumer got its partitions.
+//! The metadata of an offset is the checkpoint. The group refuses what a zombie sends, because
+//! every transaction carries the metadata of the generation in which its consumer got its
+//! partitions.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,7 +42,7 @@ pub struct KafkaLedger {
     /// Whether another consumer of the group may have other partitions. Otherwise a second instance
     /// is a mistake.
     pub shared: bool,
-    /// Begin anew where there are results and nobody remembers how far they go.
+    /// Whether to begin anew where there are results and no commit says how far they go.
     pub bootstrap: bool,
 }
 
@@ -56,8 +57,8 @@ pub(super) struct OffsetMetadata {
 pub(super) const NOTE_VERSION: u32 = 1;
 
 impl KafkaLedger {
-    /// What is committed of a partition by the metadata of its offset; an offset without ours says
-    /// nothing.
+    /// What is committed of each partition, read from the metadata of its offset. An offset without
+    /// our metadata says nothing.
     pub(super) fn notes(&self, list: &TopicPartitionList) -> Result<BTreeMap<i32, OffsetMetadata>> {
         let mut notes = BTreeMap::new();
         for element in list.elements() {

@@ -53,6 +53,7 @@ impl SourceKind for KafkaSourceSpec {
         if let Some(records) = options.batch_records {
             source = source.with_batch_records(records);
         }
+
         let group = Some(source.group());
         Ok(OpenSource { source: Box::new(source), known: SourceSchema::default(), group })
     }

@@ -13,7 +13,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::kafka::{BrokerTrouble, Group, member_id};
-use crate::lock::lock;
+use crate::mutex::lock;
 
 /// What callbacks have noted.
 #[derive(Default)]

@@ -136,6 +136,7 @@ impl KafkaHistory {
                 bytes += message.payload_len();
                 by_partition.entry(partition).or_default().push(raw_record(&message));
             }
+
             if offset + 1 >= end {
                 ended.insert(partition);
             }
