@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tickcast_connect::kafka::{idle_member, member_count};
-use tickcast_connect::{OpenOptions, SourceSpec, Span};
+use tickcast_connect::{OpenOptions, PositionBeyondEnd, SourceGroup, Span};
 use tickcast_stream::error::{Error, Kind, OrFail, Result, Retry};
 use tickcast_stream::runtime::{
     Endpoints, Heartbeat, Job, RunContext, RunOptions, Summary, run_inline, run_threads,
@@ -188,10 +188,27 @@ fn run(pipeline: &Pipeline, options: &LaunchOptions, watch: RunContext) -> Outco
         },
     };
     let summary = match options.runner {
-        Runner::Threads => run_threads(job)?,
-        Runner::Inline => run_inline(job)?,
+        Runner::Threads => run_threads(job),
+        Runner::Inline => run_inline(job),
     };
-    Ok(Some(summary))
+    Ok(Some(summary.map_err(advised)?))
+}
+
+/// A source knows that it cannot go on, and not what to do about it: that depends on the state.
+fn advised(error: Error) -> Error {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(inner) = cause {
+        if let Some(fact) = inner.downcast_ref::<PositionBeyondEnd>() {
+            let what = format!(
+                "{fact} The state was learned from records that are not there. Look at the topic first; then `run \
+                 --rebuild` learns the state from what is there, or, without the old state, `run --bootstrap` begins \
+                 at the source's start"
+            );
+            return Error::new(Kind::State, what);
+        }
+        cause = inner.source();
+    }
+    error
 }
 
 fn endpoints(
@@ -217,14 +234,13 @@ fn rebuild(pipeline: &Pipeline, watch: &RunContext) -> Outcome<bool> {
     }
 
     let mut group = None;
-    if let SourceSpec::Kafka(kafka) = &plan.source {
-        let members = member_count(&kafka.client, &kafka.group)?;
+    if let Some(SourceGroup { client, name, .. }) = plan.source.group() {
+        let members = member_count(client, name)?;
         if members > 0 {
-            let what =
-                format!("--rebuild: {members} instances are in group {}: stop them first", kafka.group);
+            let what = format!("--rebuild: {members} instances are in group {name}: stop them first");
             return Err(Error::new(Kind::State, what).into());
         }
-        group = Some(idle_member(&kafka.client, &kafka.group)?);
+        group = Some(idle_member(client, name)?);
     }
 
     watch.health.set_waiting(HealthPart::Replay, "the state is being rebuilt");

@@ -54,7 +54,7 @@ fn connect_all(plan: &Plan) -> Vec<String> {
             Ok(None) => {
                 say(&format!("{end}: topic {name} at {brokers} does not exist yet: run makes it"));
             }
-            Err(error) => problems.push(format!("{end}: {error}")),
+            Err(why) => problems.push(format!("{end}: {why}")),
         }
     }
     problems

@@ -9,9 +9,10 @@ use tickcast_stream::ledger::{Audit, Commit, Recover, SnapshotStore};
 use tickcast_stream::message::Stream;
 use tickcast_stream::runtime::{Endpoints, RunContext};
 
-use crate::kafka::{Group, idle_member};
+use crate::kafka::{Group, KafkaClientSpec, KafkaTopicSpec, idle_member};
 use crate::ledger::{FilesAudit, FilesLedger, Hold, KafkaAudit, KafkaLedger, SnapshotDir, StateTopicStore};
-use crate::spec::{KafkaSourceSpec, KafkaTopicSpec, SinkFileFormat, SinkSpecs, SourceSpec, StateSpec};
+use crate::sink::SinkFileFormat;
+use crate::spec::{SinkSpecs, SourceSpec, StateSpec};
 
 /// What a pipeline reads and writes.
 #[derive(Clone, Copy)]
@@ -27,16 +28,18 @@ pub struct PipelineEnds<'a> {
 }
 
 impl<'a> PipelineEnds<'a> {
-    /// Every topic that is written, with the key of the file that it belongs to: `sinks.scores`, `state`.
+    /// Every topic that is written, with the key of the file that it belongs to: `sinks.scores`,
+    /// `state`.
     pub fn topics_written(self) -> impl Iterator<Item = (String, &'a KafkaTopicSpec)> {
         let state = self.state.and_then(StateSpec::topic).map(|topic| ("state".to_owned(), topic));
         let sinks = self.sinks.topics();
         sinks.map(|(stream, topic)| (format!("sinks.{}", stream.name()), topic)).chain(state)
     }
 
-    /// For delivery exactly once: results, states and positions in one commit. `group`: the source's place in its consumer
-    /// group, if it has one. `bootstrap`: begin anew where there are results and nobody remembers how far they go. Errors:
-    /// `Retry::Later` while no broker answers.
+    /// For delivery exactly once: results, states and positions in one commit. `group`: the
+    /// source's place in its consumer group, if it has one. `bootstrap`: whether to begin anew
+    /// where there are results and no commit says how far they go. Errors: `Retry::Later` while no
+    /// broker answers.
     pub fn exactly_once(
         self,
         group: Option<Arc<dyn Group>>,
@@ -58,7 +61,8 @@ impl<'a> PipelineEnds<'a> {
         Ok(Endpoints { guard, ..ends })
     }
 
-    /// The ledger of ends that can all take part in one commit. Errors: as [`PipelineEnds::exactly_once`].
+    /// The ledger of ends that can all take part in one commit. Errors: as
+    /// [`PipelineEnds::exactly_once`].
     pub fn ledger(
         self,
         group: Option<Arc<dyn Group>>,
@@ -90,18 +94,20 @@ impl<'a> PipelineEnds<'a> {
         })
     }
 
-    /// The ledger of a pipeline whose state is a topic. Errors: `Config`, when no client can be made.
+    /// The ledger of a pipeline whose state is a topic. Errors: `Config`, when no client can be
+    /// made.
     pub fn transactions(
         self,
         state: &KafkaTopicSpec,
         group: Option<Arc<dyn Group>>,
         bootstrap: bool,
     ) -> Result<KafkaLedger> {
-        let (offsets, group_id, id) = match self.source {
-            SourceSpec::Kafka(kafka) => {
-                (kafka.topic.clone(), kafka.group.clone(), format!("{}-{}", kafka.group, instance(kafka)))
+        let (offsets, group_id, id) = match self.source.group() {
+            Some(group) => {
+                let id = format!("{}-{}", group.name, instance(group.client));
+                (group.topic.to_owned(), group.name.to_owned(), id)
             }
-            _ => (state.topic.clone(), self.name.to_owned(), format!("tickcast-{}", self.name)),
+            None => (state.topic.clone(), self.name.to_owned(), format!("tickcast-{}", self.name)),
         };
         let group = match group {
             Some(group) => group,
@@ -121,7 +127,7 @@ impl<'a> PipelineEnds<'a> {
         })
     }
 
-    /// Others may run on the same state, none may change it from outside.
+    /// Holds the state directory: others may run on it, and nobody may change it from outside.
     fn guard(self) -> Result<Option<Box<dyn std::any::Any + Send>>> {
         match self.state {
             Some(StateSpec::Dir(dir)) => Ok(Some(Box::new(SnapshotDir::open(dir)?.lock(Hold::Shared)?))),
@@ -146,10 +152,11 @@ fn no_state() -> Error {
     Error::new(Kind::State, "exactly once needs a state")
 }
 
-/// A name for this instance's transactions: the one it is known by in its group, where it has one, so that a restart ends
-/// at once what it had left open. Otherwise one that no other has: who takes its partitions over ends it.
-fn instance(kafka: &KafkaSourceSpec) -> String {
-    let fixed = kafka.client.properties.iter().find(|(name, _)| name == "group.instance.id");
+/// A name for this instance's transactions. Where it has a fixed name in its group, it is that one:
+/// a restart then ends at once the transaction that it had left open. Otherwise no other instance
+/// has the same name, and the instance that takes its partitions over ends its transaction.
+fn instance(client: &KafkaClientSpec) -> String {
+    let fixed = client.properties.iter().find(|(name, _)| name == "group.instance.id");
     match fixed {
         Some((_, id)) => id.clone(),
         None => {

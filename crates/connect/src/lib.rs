@@ -1,26 +1,60 @@
-//! Where records come from and results go: sources, codecs, sinks and ledgers for Kafka and files, and a generator.
+//! Where records come from and results go: sources, codecs, sinks and ledgers for Kafka and files,
+//! and a generator.
 //! It must not know windows, forecasts or SQL. It is the only crate that links Kafka's client.
+//!
+//! A spec says what a source or a sink is, and opens it. This reads a source to its end:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use tickcast_connect::{GeneratorSpec, OpenOptions, Process, SourceKind};
+//! use tickcast_stream::source::Event;
+//!
+//! let spec = GeneratorSpec {
+//!     series: 3,
+//!     ticks: 1000,
+//!     rate: None,
+//!     seed: 7,
+//!     process: Process::Weather,
+//!     partitions: 2,
+//! };
+//! let mut source = spec.open(OpenOptions::default())?.source;
+//!
+//! let (mut records_read, mut open_partitions) = (0, spec.partitions()?);
+//! while open_partitions > 0 {
+//!     match source.poll(Duration::from_millis(100))? {
+//!         Event::Assigned(ids) => ids.into_iter().try_for_each(|id| source.start(id, None))?,
+//!         Event::Records { records, .. } => records_read += records.len(),
+//!         Event::End { .. } => open_partitions -= 1,
+//!         _ => {}
+//!     }
+//! }
+//! assert_eq!(records_read, 1000);
+//! # tickcast_stream::error::Result::Ok(())
+//! ```
 
 mod decode;
 mod ends;
 pub mod kafka;
 pub mod ledger;
+mod mutex;
+mod retry;
 mod sink;
 mod source;
 mod spec;
 mod table;
 mod topics;
 
-pub use decode::{DecodeSpec, Decoder, MAX_RECORD_BYTES, avro_fields, columns};
+pub use decode::{DecodeSpec, Decoder, MAX_RECORD_BYTES, WireFormat, avro_fields, columns};
 pub use ends::PipelineEnds;
-pub use sink::{CommittedLen, FileSink, Home, SinkKind, for_each_record};
+pub use kafka::{KafkaClientSpec, KafkaTopicSpec};
+pub use sink::{
+    CommittedLen, FileSink, FileSinkSpec, Home, SinkFileFormat, SinkKind, StdoutSpec, for_each_record,
+};
 pub use source::{
-    FileSource, GeneratedSource, KafkaHistory, KafkaSource, OpenOptions, OpenSource, SourceKind,
-    SourceSchema, SourceTraits, Span,
+    FileFormat, FileSource, FileSourceSpec, GeneratedSource, GeneratorSpec, KafkaHistory, KafkaSource,
+    KafkaSourceSpec, OpenOptions, OpenSource, PositionBeyondEnd, Process, SourceGroup, SourceKind,
+    SourceSchema, SourceTraits, Span, StartFrom,
 };
-pub use spec::{
-    FileFormat, FileSinkSpec, FileSourceSpec, GeneratorSpec, KafkaClientSpec, KafkaSourceSpec,
-    KafkaTopicSpec, Process, SinkFileFormat, SinkSpec, SinkSpecs, SourceSpec, StartFrom, StateSpec,
-    StdoutSpec, WireFormat,
-};
+pub use spec::{SinkSpec, SinkSpecs, SourceSpec, StateSpec};
 pub use topics::{Reached, reach_topics};

@@ -5,27 +5,11 @@ use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use schemars::JsonSchema;
-use serde::Deserialize;
 use tickcast_stream::Stream;
 
-use crate::sink::{Home, SinkKind};
-use crate::source::SourceKind;
-
-/// A broker list and librdkafka properties; `Debug` hides the values of the properties.
-#[derive(Clone, Default)]
-pub struct KafkaClientSpec {
-    pub brokers: String,
-    /// librdkafka properties in the order of the file, secrets already read from their files.
-    pub properties: Vec<(String, String)>,
-}
-
-impl std::fmt::Debug for KafkaClientSpec {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names: Vec<&str> = self.properties.iter().map(|(name, _)| name.as_str()).collect();
-        f.debug_struct("KafkaClientSpec").field("brokers", &self.brokers).field("properties", &names).finish()
-    }
-}
+use crate::kafka::KafkaTopicSpec;
+use crate::sink::{FileSinkSpec, Home, SinkKind, StdoutSpec};
+use crate::source::{FileSourceSpec, GeneratorSpec, KafkaSourceSpec, SourceKind};
 
 /// Where a pipeline's records come from.
 #[derive(Debug, Clone)]
@@ -54,68 +38,14 @@ impl Deref for SourceSpec {
     }
 }
 
-#[derive(Debug, Clone)]
-pub struct KafkaSourceSpec {
-    pub client: KafkaClientSpec,
-    pub topic: String,
-    pub group: String,
-    pub start: StartFrom,
-}
-
-/// Where a pipeline begins in a topic of which it has committed nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all(deserialize = "snake_case"))]
-pub enum StartFrom {
-    /// At its first record, to learn; forecasts and scores are put out from where it ends now. Of the past only rejects are.
-    Warm,
-    /// At its first record; all is put out.
-    Earliest,
-    /// At its end.
-    Latest,
-}
-
-#[derive(Debug, Clone)]
-pub struct FileSourceSpec {
-    /// `-` is standard input.
-    pub path: PathBuf,
-    pub format: FileFormat,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileFormat {
-    Csv,
-    Ndjson,
-    Parquet,
-}
-
-#[derive(Debug, Clone)]
-pub struct GeneratorSpec {
-    pub series: u32,
-    pub ticks: u64,
-    /// Ticks a second; none: as fast as the pipeline takes them.
-    pub rate: Option<f64>,
-    pub seed: u64,
-    pub process: Process,
-    pub partitions: i32,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all(deserialize = "snake_case"))]
-pub enum Process {
-    Market,
-    Weather,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WireFormat {
-    Json,
-    Csv,
-}
-
+/// Where a pipeline's results go; what has no sink is not written.
 #[derive(Debug, Clone, Default)]
 pub struct SinkSpecs {
+    /// The forecasts.
     pub forecasts: Option<SinkSpec>,
+    /// What became of the forecasts, once the truth is known.
     pub scores: Option<SinkSpec>,
+    /// The records that could not be used, and why.
     pub rejects: Option<SinkSpec>,
 }
 
@@ -170,37 +100,6 @@ impl Deref for SinkSpec {
             SinkSpec::Custom(spec) => spec.as_ref(),
         }
     }
-}
-
-/// Standard output has no settings.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct StdoutSpec;
-
-/// A directory that gets one file a partition, or several parts.
-#[derive(Debug, Clone)]
-pub struct FileSinkSpec {
-    /// It is made where it is not there.
-    pub dir: PathBuf,
-    /// What is in the files.
-    pub format: SinkFileFormat,
-}
-
-/// A topic that is written, and how its cluster is reached.
-#[derive(Debug, Clone)]
-pub struct KafkaTopicSpec {
-    /// The cluster.
-    pub client: KafkaClientSpec,
-    /// The name of the topic.
-    pub topic: String,
-}
-
-/// What is in the files of a sink.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SinkFileFormat {
-    /// A JSON object a line.
-    Ndjson,
-    /// Parquet, in parts.
-    Parquet,
 }
 
 /// Where states are kept.

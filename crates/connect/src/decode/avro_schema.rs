@@ -9,8 +9,8 @@ use tickcast_stream::error::{Error, Kind, OrFail, Result};
 
 /// The fields of a record schema, in order. Errors: `Config`, naming the field that cannot be read.
 ///
-/// Null, boolean, int, long, float, double, string, bytes, enum (as text), the logical types timestamp-millis,
-/// timestamp-micros and date, and unions of one of these with null.
+/// Null, boolean, int, long, float, double, string, bytes, enum (as text), the logical types
+/// timestamp-millis, timestamp-micros and date, and unions of one of these with null.
 pub fn parse(text: &str) -> Result<Vec<Field>> {
     let schema: Value = serde_json::from_str(text).or_fail(Kind::Config, || "the schema is not JSON")?;
     if schema["type"] != "record" {
@@ -19,6 +19,7 @@ pub fn parse(text: &str) -> Result<Vec<Field>> {
     let Some(fields) = schema["fields"].as_array() else {
         return Err(refuse("the schema has no list of fields"));
     };
+
     let mut parsed: Vec<Field> = Vec::with_capacity(fields.len());
     for (index, field) in fields.iter().enumerate() {
         let Some(name) = field["name"].as_str().filter(|name| !name.is_empty()) else {
@@ -151,7 +152,7 @@ mod tests {
     #[test]
     fn the_schemas_of_the_repository_are_read() {
         for name in ["observation", "stock"] {
-            let path = format!("{}/schemas/{name}.avsc", env!("CARGO_MANIFEST_DIR"));
+            let path = format!("{}/../../schemas/{name}.avsc", env!("CARGO_MANIFEST_DIR"));
             assert!(parse(&std::fs::read_to_string(path).unwrap()).unwrap().len() > 5);
         }
     }

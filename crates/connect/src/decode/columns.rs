@@ -1,4 +1,5 @@
-//! Which columns are read, with which types: names that expressions use against a schema or a header.
+//! Which columns are read, with which types: names that expressions use against a schema or a
+//! header.
 //! It must not know how a column is decoded.
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
@@ -7,14 +8,15 @@ use tickcast_stream::message::timestamp_type;
 
 /// The wanted columns in order, as nullable fields.
 ///
-/// With a schema their types are the schema's; without one the key is text, the time a time, and all else a number.
-/// Errors: `Config`, when the schema has no column of that name.
+/// With a schema their types are the schema's; without one the key is text, the time a time, and
+/// all else a number. Errors: `Config`, when the schema has no column of that name.
 pub fn columns(schema: Option<&[Field]>, key: &str, time: &str, wanted: &[String]) -> Result<Vec<Field>> {
     if let Some(schema) = schema {
         let known: Vec<&String> = schema.iter().map(Field::name).collect();
         let names: Vec<&str> = wanted.iter().map(String::as_str).chain([key, time]).collect();
         check_known(&names, &known, "the schema")?;
     }
+
     let type_of = |name: &String| match schema {
         Some(schema) => {
             schema.iter().find(|field| field.name() == name).map(|field| plain(field.data_type()))
@@ -35,13 +37,15 @@ pub(super) fn time_unit(schema: Option<&[Field]>, time: &str) -> Option<TimeUnit
     }
 }
 
-/// Checks that all wanted columns are known. Errors: `Config`, naming the missing, the nearest and the known ones.
+/// Checks that all wanted columns are known. Errors: `Config`, naming the missing, the nearest and
+/// the known ones.
 pub fn check_known(wanted: &[impl AsRef<str>], known: &[impl AsRef<str>], place: &str) -> Result<()> {
     let known: Vec<&str> = known.iter().map(AsRef::as_ref).collect();
     for name in wanted.iter().map(AsRef::as_ref) {
         if known.contains(&name) {
             continue;
         }
+
         let hint = match nearest(name, &known) {
             Some(near) => format!(", did you mean `{near}`?"),
             None => ".".into(),
@@ -59,7 +63,8 @@ fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     (near.0 <= name.chars().count().max(3) / 3 + 1).then_some(near.1)
 }
 
-/// The type a columnar source's column is worked with: no dictionaries, views or decimals, and all times UTC.
+/// The type a columnar source's column is worked with: no dictionaries, views or decimals, and all
+/// times UTC.
 fn plain(data_type: &DataType) -> DataType {
     match data_type {
         DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,

@@ -23,7 +23,8 @@ pub(super) fn supports(data_type: &DataType) -> bool {
         || numbers(&nothing, data_type).is_some()
 }
 
-/// The column in the field's type; a row whose value does not fit is null and rejected for `reason`.
+/// The column in the field's type; a row whose value does not fit is null and rejected for
+/// `reason`.
 pub(super) fn convert(
     column: &ArrayRef,
     field: &Field,
@@ -42,6 +43,7 @@ pub(super) fn convert(
             cast_with_options(column, wanted, &or_null).or_fail(Kind::Source, failed)?
         }
     };
+
     if typed.logical_null_count() > column.logical_null_count() {
         let texts = to_text(column)?;
         let nulls = typed.logical_nulls();

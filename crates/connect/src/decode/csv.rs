@@ -25,7 +25,8 @@ pub(super) struct CsvText {
 }
 
 impl CsvText {
-    /// `wanted`: the fields to read, each text. Errors: `Config`, when the header has not all of them.
+    /// `wanted`: the fields to read, each text. Errors: `Config`, when the header has not all of
+    /// them.
     pub(super) fn new(wanted: SchemaRef, header: &[String]) -> Result<Self> {
         let names: Vec<&String> = wanted.fields().iter().map(|field| field.name()).collect();
         check_known(&names, header, "the CSV header")?;
@@ -52,6 +53,7 @@ impl CsvText {
             .with_batch_size(capacity)
             .with_projection(self.positions.clone())
             .build_decoder();
+
         let mut line = Vec::new();
         for (row, payload) in payloads.iter().enumerate() {
             line.clear();
@@ -63,6 +65,7 @@ impl CsvText {
                 return Err(ArrowError::CsvError(what.into()));
             }
         }
+
         let rows = decoder.flush()?.ok_or_else(|| ArrowError::CsvError("no CSV record".into()))?;
         RecordBatch::try_new(Arc::clone(&self.wanted), rows.columns().to_vec())
     }

@@ -1,9 +1,10 @@
 //! JSON payloads, one object each, as columns of text.
 //! It must not know what the texts mean.
 //!
-//! Numbers keep their digits and truth values become `true` and `false`; of a name that comes twice the last counts;
-//! names that are not asked for are passed over. The grammar is serde_json's: arrow's own reader lets pass
-//! what is no JSON, such as missing commas, and would join one record's tail to the next one's head.
+//! Numbers keep their digits and truth values become `true` and `false`; of a name that comes twice
+//! the last counts; names that are not asked for are passed over. The grammar is serde_json's:
+//! arrow's own reader lets pass what is no JSON, such as missing commas, and would join one
+//! record's tail to the next one's head.
 
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
@@ -13,7 +14,8 @@ use serde::de::IgnoredAny;
 
 use super::verdict::quote;
 
-/// Arrow writes a value that does not fit into its error by recursion: an unbounded depth would overflow the stack.
+/// Arrow writes a value that does not fit into its error by recursion: an unbounded depth would
+/// overflow the stack.
 const MAX_DEPTH: usize = 128;
 
 #[derive(Debug)]
@@ -40,6 +42,7 @@ impl JsonText {
             .with_batch_size(payloads.len())
             .with_coerce_primitive(true)
             .build_decoder()?;
+
         for (row, payload) in payloads.iter().enumerate() {
             let taken = decoder.decode(payload.as_bytes())?;
             if taken != payload.len() || decoder.has_partial_record() || decoder.len() != row + 1 {
@@ -68,6 +71,7 @@ fn depth(json: &str) -> usize {
     if openers <= MAX_DEPTH {
         return openers;
     }
+
     let (mut depth, mut deepest) = (0_usize, 0);
     let mut bytes = json.bytes();
     while let Some(byte) = bytes.next() {

@@ -1,8 +1,9 @@
 //! Decoding: raw records or columnar rows in, rows of the wanted types and rejects out.
 //! It must not know where the records come from, nor what is done with the rows.
 //!
-//! Every record is judged alone, so the result does not depend on how records were batched. The order of judgement:
-//! too large, undecodable, missing key, bad time, future, not finite; the first that holds is the record's reason.
+//! Every record is judged alone, so the result does not depend on how records were batched. The
+//! order of judgement: too large, undecodable, missing key, bad time, future, not finite; the first
+//! that holds is the record's reason.
 
 mod avro_schema;
 mod columns;
@@ -13,6 +14,7 @@ mod text;
 mod text_column;
 mod time;
 mod verdict;
+mod wire;
 
 use std::sync::Arc;
 
@@ -27,16 +29,17 @@ use tickcast_stream::message::{EventTime, RawRecord, Reason, Records, Reject, ro
 
 use self::text::TextReader;
 use self::verdict::{Verdicts, quote};
-use crate::spec::WireFormat;
 
 pub use self::avro_schema::parse as avro_fields;
 pub use self::columns::{check_known, columns};
+pub use self::wire::WireFormat;
 
-/// The largest payload that is decoded, in bytes: as a reject it must still fit into a topic with Kafka's own default
-/// limits, 1,000,000 bytes with key and headers.
+/// The largest payload that is decoded, in bytes: as a reject it must still fit into a topic with
+/// Kafka's own default limits, 1,000,000 bytes with key and headers.
 pub const MAX_RECORD_BYTES: usize = 900_000;
 
-/// The longest name of a series, in bytes: it is the key of every record that leaves, and in its value again.
+/// The longest name of a series, in bytes: it is the key of every record that leaves, and in its
+/// value again.
 const MAX_KEY_BYTES: usize = 1024;
 
 /// A record may be this far ahead of its source's clock, in microseconds.
@@ -45,6 +48,7 @@ const MAX_AHEAD_US: i64 = 24 * 3_600 * 1_000_000;
 /// What is to be read out of every record.
 #[derive(Debug, Clone)]
 pub struct DecodeSpec {
+    /// How their fields are written.
     pub format: WireFormat,
     /// The column that names the series.
     pub key: String,
@@ -52,9 +56,11 @@ pub struct DecodeSpec {
     pub time: String,
     /// The data columns, in order; [`columns()`] makes them.
     pub columns: Vec<Field>,
-    /// All fields of a record, where a schema names them; it says too what an integer in the time column counts.
+    /// All fields of a record, where a schema names them; it says too what an integer in the time
+    /// column counts.
     pub schema: Option<Vec<Field>>,
-    /// The names of a CSV record's fields, in order; none: the schema's. Without either no CSV record can be decoded.
+    /// The names of a CSV record's fields, in order; none: the schema's. Without either no CSV
+    /// record can be decoded.
     pub header: Option<Vec<String>>,
 }
 
@@ -82,8 +88,8 @@ impl Decode for Decoder {
 }
 
 impl Decoder {
-    /// Errors: `Config`, when a column is not in the schema or the CSV header, comes twice or has a type that cannot be
-    /// read.
+    /// Errors: `Config`, when a column is not in the schema or the CSV header, comes twice or has a
+    /// type that cannot be read.
     pub fn new(spec: DecodeSpec) -> Result<Self> {
         let mut fields = system_fields();
         for field in &spec.columns {
@@ -96,6 +102,7 @@ impl Decoder {
             }
             fields.push(Field::new(field.name(), field.data_type().clone(), true));
         }
+
         let mut names = vec![spec.key.clone(), spec.time.clone()];
         names.extend(spec.columns.iter().map(|field| field.name().clone()));
         let of_schema: Option<Vec<String>> =
@@ -103,6 +110,7 @@ impl Decoder {
         if let Some(known) = &of_schema {
             check_known(&names, known, "the schema")?;
         }
+
         let text = TextReader::new(spec.format, names, spec.header.clone().or(of_schema))?;
         let time_unit = columns::time_unit(spec.schema.as_deref(), &spec.time);
         Ok(Decoder { spec, time_unit, schema: Arc::new(Schema::new(fields)), text })
@@ -113,6 +121,7 @@ impl Decoder {
         if i32::try_from(bytes).is_err() {
             return Err(Error::new(Kind::Source, "a poll brought more than 2 GiB of records"));
         }
+
         let mut verdicts = Verdicts::new(records.len());
         let payloads: Vec<Option<&str>> =
             records.iter().enumerate().map(|(row, record)| readable(record, row, &mut verdicts)).collect();
@@ -124,6 +133,7 @@ impl Decoder {
             raw: Arc::new(records.iter().map(|record| record.payload.as_deref()).collect::<BinaryArray>()),
         };
         let (rows, verdicts) = self.judge(input, verdicts)?;
+
         let mut rejects = Vec::new();
         for (record, verdict) in records.into_iter().zip(verdicts) {
             let Some((reason, detail)) = verdict else { continue };
@@ -143,6 +153,7 @@ impl Decoder {
             raw: new_null_array(&DataType::Binary, count),
         };
         let (rows, verdicts) = self.judge(input, Verdicts::new(count))?;
+
         let mut rejects = Vec::new();
         for (row, verdict) in verdicts.into_iter().enumerate() {
             let Some((reason, detail)) = verdict else { continue };
@@ -154,41 +165,59 @@ impl Decoder {
 
     /// Converts and judges every row, then keeps the good ones.
     fn judge(&self, input: Input<'_>, mut verdicts: Verdicts) -> Result<(RecordBatch, Verdicts)> {
-        let column = |name: &str| {
-            let missing = || Error::new(Kind::Source, format!("the rows have no column `{name}`"));
-            (input.column_of)(name).ok_or_else(missing)
-        };
-        let mut data: Vec<Option<ArrayRef>> = Vec::new();
-        for field in &self.spec.columns {
-            // The time as a data column waits for its turn: where it cannot be read, the reason is a bad time.
-            let is_time = *field.name() == self.spec.time;
-            let convert =
-                |verdicts| convert::convert(&column(field.name())?, field, Reason::Undecodable, verdicts);
-            data.push(if is_time { None } else { Some(convert(&mut verdicts)?) });
-        }
-        let series = text_column::to_text(&column(&self.spec.key)?)?;
+        let data = self.convert_data(&input, &mut verdicts)?;
+        let series = text_column::to_text(&input.column(&self.spec.key)?)?;
         self.judge_series(&series, &mut verdicts);
-        let written = column(&self.spec.time)?;
+        let written = input.column(&self.spec.time)?;
         let times = time::convert(&written, &self.spec.time, self.time_unit, &mut verdicts)?;
-        let mut columns: Vec<ArrayRef> = Vec::with_capacity(data.len());
-        for (field, array) in self.spec.columns.iter().zip(data) {
-            columns.push(match (array, field.data_type()) {
-                (Some(array), _) => array,
-                (None, DataType::Timestamp(..)) => compute::cast(&times, field.data_type())
-                    .or_fail(Kind::Source, || format!("cannot convert column `{}`", field.name()))?,
-                (None, _) => convert::convert(&written, field, Reason::BadTime, &mut verdicts)?,
-            });
-        }
+        let columns = self.with_time(data, &written, &times, &mut verdicts)?;
+
         if let Some(timestamps) = &input.timestamps {
             self.judge_future(&times, timestamps, &mut verdicts);
         }
         for (field, array) in self.spec.columns.iter().zip(&columns) {
             convert::judge_finite(array, field.name(), &mut verdicts);
         }
+
         let mut all: Vec<ArrayRef> =
             vec![Arc::new(input.offsets), Arc::new(times), Arc::new(series), input.raw];
         all.extend(columns);
         Ok((self.keep_good(all, &verdicts)?, verdicts))
+    }
+
+    /// The data columns in their types. The time as a data column waits for its turn: where it
+    /// cannot be read, the reason is a bad time.
+    fn convert_data(&self, input: &Input<'_>, verdicts: &mut Verdicts) -> Result<Vec<Option<ArrayRef>>> {
+        let mut data = Vec::with_capacity(self.spec.columns.len());
+        for field in &self.spec.columns {
+            data.push(if *field.name() == self.spec.time {
+                None
+            } else {
+                let column = input.column(field.name())?;
+                Some(convert::convert(&column, field, Reason::Undecodable, verdicts)?)
+            });
+        }
+        Ok(data)
+    }
+
+    /// The data columns with the time among them, where it is one.
+    fn with_time(
+        &self,
+        data: Vec<Option<ArrayRef>>,
+        written: &ArrayRef,
+        times: &TimestampMicrosecondArray,
+        verdicts: &mut Verdicts,
+    ) -> Result<Vec<ArrayRef>> {
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(data.len());
+        for (field, array) in self.spec.columns.iter().zip(data) {
+            columns.push(match (array, field.data_type()) {
+                (Some(array), _) => array,
+                (None, DataType::Timestamp(..)) => compute::cast(times, field.data_type())
+                    .or_fail(Kind::Source, || format!("cannot convert column `{}`", field.name()))?,
+                (None, _) => convert::convert(written, field, Reason::BadTime, verdicts)?,
+            });
+        }
+        Ok(columns)
     }
 
     fn judge_series(&self, series: &StringArray, verdicts: &mut Verdicts) {
@@ -208,6 +237,7 @@ impl Decoder {
                 }
                 Some(_) => continue,
             };
+
             verdicts.reject(row, Reason::MissingKey, || format!("the key `{}` is {fault}", self.spec.key));
         }
     }
@@ -234,13 +264,12 @@ impl Decoder {
 
     fn keep_good(&self, columns: Vec<ArrayRef>, verdicts: &Verdicts) -> Result<RecordBatch> {
         let failed = || "cannot keep the good rows of a batch";
-        let columns = match verdicts.all_good() {
-            true => columns,
-            false => {
-                let good: BooleanArray = verdicts.good().map(Some).collect();
-                let kept = columns.iter().map(|column| compute::filter(column, &good));
-                kept.collect::<std::result::Result<_, _>>().or_fail(Kind::Source, failed)?
-            }
+        let columns = if verdicts.all_good() {
+            columns
+        } else {
+            let good: BooleanArray = verdicts.good().map(Some).collect();
+            let kept = columns.iter().map(|column| compute::filter(column, &good));
+            kept.collect::<std::result::Result<_, _>>().or_fail(Kind::Source, failed)?
         };
         RecordBatch::try_new(self.schema(), columns).or_fail(Kind::Source, failed)
     }
@@ -256,12 +285,20 @@ struct Input<'a> {
     raw: ArrayRef,
 }
 
+impl Input<'_> {
+    fn column(&self, name: &str) -> Result<ArrayRef> {
+        let missing = || Error::new(Kind::Source, format!("the rows have no column `{name}`"));
+        (self.column_of)(name).ok_or_else(missing)
+    }
+}
+
 /// The payload as text, where it has a fitting size and is text at all.
 fn readable<'a>(record: &'a RawRecord, row: usize, verdicts: &mut Verdicts) -> Option<&'a str> {
     let Some(payload) = &record.payload else {
         verdicts.reject(row, Reason::Undecodable, || "the record has no value (a tombstone)".into());
         return None;
     };
+
     if payload.len() > MAX_RECORD_BYTES {
         let size = payload.len();
         verdicts.reject(row, Reason::TooLarge, || {
@@ -269,6 +306,7 @@ fn readable<'a>(record: &'a RawRecord, row: usize, verdicts: &mut Verdicts) -> O
         });
         return None;
     }
+
     match std::str::from_utf8(payload) {
         // A mark at the start is a habit of some producers and no part of the record.
         Ok(text) => Some(text.trim_start_matches('\u{feff}')),

@@ -1,4 +1,5 @@
-//! Reading payloads into columns of text, a row a payload: the whole batch at once, or by halves around broken records.
+//! Reading payloads into columns of text, a row a payload: the whole batch at once, or by halves
+//! around broken records.
 //! It must not know what the texts mean.
 
 use std::result;
@@ -14,7 +15,7 @@ use tickcast_stream::message::Reason;
 use super::csv::CsvText;
 use super::json::JsonText;
 use super::verdict::Verdicts;
-use crate::spec::WireFormat;
+use super::wire::WireFormat;
 
 /// Reads the named fields of every payload as text.
 #[derive(Debug)]
@@ -40,6 +41,7 @@ impl TextReader {
                 fields.push(Field::new(name, DataType::Utf8, true));
             }
         }
+
         let schema = Arc::new(Schema::new(fields));
         let format = match (format, header) {
             (WireFormat::Json, _) => TextFormat::Json(JsonText::new(Arc::clone(&schema))),
@@ -49,7 +51,8 @@ impl TextReader {
         Ok(TextReader { format, schema })
     }
 
-    /// One row of text a payload, in order; a row is null where there is no payload or it is rejected as undecodable.
+    /// One row of text a payload, in order; a row is null where there is no payload or it is
+    /// rejected as undecodable.
     pub(super) fn read(&self, payloads: &[Option<&str>], verdicts: &mut Verdicts) -> Result<RecordBatch> {
         let mut pieces = Vec::new();
         self.read_by_halves(payloads, 0, &mut pieces, verdicts)?;
@@ -60,7 +63,8 @@ impl TextReader {
         }
     }
 
-    /// Payloads are read together exactly when each can be read alone, so halving finds the broken ones.
+    /// Payloads are read together exactly when each can be read alone, so halving finds the broken
+    /// ones.
     fn read_by_halves(
         &self,
         payloads: &[Option<&str>],
@@ -77,6 +81,7 @@ impl TextReader {
             Some(Err(fault)) => Some(fault),
             None => None,
         };
+
         if payloads.len() == 1 {
             if let Some(fault) = fault {
                 verdicts.reject(first_row, Reason::Undecodable, || fault);
@@ -84,6 +89,7 @@ impl TextReader {
             pieces.push(self.null_row()?);
             return Ok(());
         }
+
         let (left, right) = payloads.split_at(payloads.len() / 2);
         self.read_by_halves(left, first_row, pieces, verdicts)?;
         self.read_by_halves(right, first_row + left.len(), pieces, verdicts)

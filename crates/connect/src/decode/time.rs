@@ -1,9 +1,10 @@
 //! Event times: text or a columnar source's values to microseconds, UTC.
 //! It must not know what a time is used for.
 //!
-//! Text is RFC 3339; without an offset it is UTC, a date alone is its midnight, and a blank may stand for the `T`.
-//! A number counts what the schema says. Without a schema its size tells the unit: below 1e11 seconds (until the year
-//! 5138), below 1e14 milliseconds, below 1e17 microseconds, else nanoseconds; a fraction is allowed and rounded.
+//! Text is RFC 3339; without an offset it is UTC, a date alone is its midnight, and a blank may
+//! stand for the `T`. A number counts what the schema says. Without a schema its size tells the
+//! unit: below 1e11 seconds (until the year 5138), below 1e14 milliseconds, below 1e17
+//! microseconds, else nanoseconds; a fraction is allowed and rounded.
 
 use arrow::array::timezone::Tz;
 use arrow::array::{Array, ArrayRef, AsArray, StringArray, TimestampMicrosecondArray};
@@ -34,6 +35,7 @@ pub(super) fn convert(
         DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => to_utc(written)?.unary_opt(in_range),
         _ => to_text(written)?.iter().map(|text| parse(text?, unit, &utc)).collect(),
     };
+
     if times.null_count() > 0 {
         explain(&times, &to_text(written)?, name, verdicts);
     }

@@ -15,12 +15,13 @@ use tickcast_stream::record::json_lines;
 use super::digest::digest;
 use super::dir::SnapshotDir;
 use super::files::read_manifest;
-use crate::sink::CommittedLen;
-use crate::spec::SinkFileFormat;
+use crate::sink::{CommittedLen, SinkFileFormat};
 
 /// Directories that a pipeline writes to.
 pub struct FilesAudit {
+    /// The states, and the manifests that say what is committed.
     pub state: SnapshotDir,
+    /// Every stream that is written, its directory and format.
     pub outputs: Vec<(Stream, PathBuf, SinkFileFormat)>,
 }
 
@@ -60,6 +61,7 @@ impl Audit for FilesAudit {
         let Some((_, dir, _)) = self.outputs.iter().find(|(of, ..)| *of == stream) else {
             return Ok(Vec::new());
         };
+
         let manifest = read_manifest(self.state.dir(), partition)?;
         match manifest.and_then(|manifest| manifest.outputs.get(stream.name()).copied()) {
             None => Ok(Vec::new()),

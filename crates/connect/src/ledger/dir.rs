@@ -1,8 +1,10 @@
 //! Snapshots in a directory: one file each, whole or not there.
-//! It must not trust a file: a snapshot whose checksum does not hold is passed over for the one before it.
+//! It must not trust a file: a snapshot whose checksum does not hold is passed over for the one
+//! before it.
 //!
-//! A file is its chunks one after another, written beside its name, synced, and renamed. `warm-start.safetensors` is what
-//! partitions without a snapshot begin with, `lock` says who is there.
+//! A file is its chunks one after another, written beside its name, synced, and renamed.
+//! `warm-start.safetensors` is what partitions without a snapshot begin with, `lock` says who is
+//! there.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,6 +23,7 @@ use super::staged::Staged;
 const KEEP: usize = 2;
 const WARM_START: &str = "warm-start.safetensors";
 
+/// A state directory.
 #[derive(Debug, Clone)]
 pub struct SnapshotDir {
     dir: PathBuf,
@@ -58,11 +61,13 @@ impl SnapshotDir {
 
     /// Drops what the snapshot at `position` replaces.
     pub(super) fn forget_replaced(&self, partition: i32, position: i64) -> Result<()> {
-        // One further on than this is of a time before the partition went back: it is not the newest.
+        // One further on than this is of a time before the partition went back: it is not the
+        // newest.
         let (mut kept, mut gone) = (Vec::new(), Vec::new());
         for (at, path) in self.files(partition)? {
             if at <= position { kept.push(path) } else { gone.push(path) }
         }
+
         kept.truncate(kept.len().saturating_sub(KEEP));
         for path in kept.into_iter().chain(gone) {
             fs::remove_file(&path).or_fail(Kind::State, || format!("cannot remove {}", path.display()))?;
@@ -70,13 +75,15 @@ impl SnapshotDir {
         Ok(())
     }
 
-    /// Holds the directory until the lock is dropped. Errors: `State`, when another process holds it otherwise.
+    /// Holds the directory until the lock is dropped. Errors: `State`, when another process holds
+    /// it otherwise.
     pub fn lock(&self, hold: Hold) -> Result<Lock> {
         Lock::take(&self.dir, hold)
     }
 
-    /// Puts these in place of the snapshots of the same positions, and `initial_weights` as what other partitions begin with:
-    /// all are on the disk before the first takes its place. Hold the directory alone. Errors: `State`.
+    /// Puts these in place of the snapshots of the same positions, and `initial_weights` as what
+    /// other partitions begin with: all are on the disk before the first takes its place. Hold the
+    /// directory alone. Errors: `State`.
     pub fn replace(&self, snapshots: &[Snapshot], initial_weights: &[u8]) -> Result<()> {
         let fail = || format!("cannot write into the state directory {}", self.dir.display());
         let staged = snapshots.iter().map(|snapshot| {
@@ -110,6 +117,7 @@ impl SnapshotDir {
                 }
             }
         }
+
         match broken {
             None => Ok(None),
             Some(which) => Err(Error::new(

@@ -1,15 +1,18 @@
-//! A directory as the ledger: a manifest a partition names how much of its output is committed, how far it has come, and
-//! its snapshot. It is renamed into place when all that it names is on the disk.
-//! It must not decide what is in an epoch. What lies beyond a manifest's extents is not there for it: it goes.
+//! A directory as the ledger: a manifest a partition names how much of its output is committed, how
+//! far it has come, and its snapshot. It is renamed into place when all that it names is on the
+//! disk.
+//! It must not decide what is in an epoch. What lies beyond the lengths in a manifest is
+//! removed.
 //!
-//! `partition-3.manifest` is a line of JSON and a line with its CRC-32. `partition-3.lock` is held by who has the partition.
+//! `partition-3.manifest` is a line of JSON and a line with its CRC-32. `partition-3.lock` is held
+//! by the instance that has the partition.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
@@ -23,21 +26,24 @@ use tickcast_stream::sink::Sink;
 use super::dir::SnapshotDir;
 use super::lock::Lock;
 use super::staged::Staged;
-use crate::sink::{CommittedLen, FileSink};
-use crate::spec::SinkFileFormat;
+use crate::mutex::lock;
+use crate::retry::retry;
+use crate::sink::{CommittedLen, FileSink, SinkFileFormat};
 
 const MANIFEST_VERSION: u32 = 1;
-/// How long who had a partition before may take to let go of it.
+/// How long the instance that had a partition before may take to let go of it.
 const HANDOVER: Duration = Duration::from_secs(20);
 
 /// Where a pipeline's results and states are.
 pub struct FilesLedger {
+    /// The states, and the manifests that say what is committed.
     pub state: SnapshotDir,
     /// Every stream that is written, its directory and format.
     pub outputs: Vec<(Stream, PathBuf, SinkFileFormat)>,
-    /// Whether the input is a topic: then partitions come and go, and results without a state are somebody's.
+    /// Whether the input is a topic. Then partitions come and go, and results without a state
+    /// belong to another instance.
     pub shared: bool,
-    /// Begin anew where there are results and nobody remembers how far they go.
+    /// Whether to begin anew where there are results and no state says how far they go.
     pub bootstrap: bool,
 }
 
@@ -53,9 +59,10 @@ pub(super) struct Manifest {
 }
 
 impl Manifest {
-    /// Beside its name, on the disk.
+    /// Writes it beside its name, to the disk.
     fn stage(&self, dir: &Path, partition: i32) -> Result<Staged> {
         let json = serde_json::to_string(self).or_fail(Kind::State, || "cannot write a manifest")?;
+
         let text = format!("{json}\n{:08x}\n", crc32fast::hash(json.as_bytes()));
         let path = manifest_path(dir, partition);
         let fail = || format!("cannot write {}", path.display());
@@ -66,6 +73,7 @@ impl Manifest {
 type Locks = Arc<Mutex<BTreeMap<i32, Lock>>>;
 
 impl FilesLedger {
+    /// Opens both halves. Errors: `Sink`, when a directory cannot be made.
     pub fn open(self) -> Result<(Box<dyn Recover>, Box<dyn Commit>)> {
         let sinks = self
             .outputs
@@ -96,14 +104,16 @@ pub(super) fn read_manifest(dir: &Path, partition: i32) -> Result<Option<Manifes
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error).or_fail(Kind::State, fail),
     };
+
     let damaged = || {
         Error::new(Kind::State, fail())
-            .because("it is damaged; `run --reset-state` learns anew, once the outputs are put right")
+            .because("it is damaged; `run --rebuild` learns anew, once the outputs are put right")
     };
     let (json, crc) = text.split_once('\n').ok_or_else(damaged)?;
     if crc.trim_end() != format!("{:08x}", crc32fast::hash(json.as_bytes())) {
         return Err(damaged());
     }
+
     let manifest: Manifest = serde_json::from_str(json).or_fail(Kind::State, fail)?;
     if manifest.version != MANIFEST_VERSION {
         let what = format!("it is of format version {}, which this tickcast does not read", manifest.version);
@@ -118,23 +128,18 @@ struct FilesRecover {
 }
 
 impl FilesRecover {
-    /// Waits for who had the partition before. Errors: `State`, when somebody keeps it.
+    /// Waits until the instance that had the partition before has let go of it. Errors: `State`,
+    /// when it does not.
     fn lock(&self, partition: i32) -> Result<()> {
         let dir = self.ledger.state.dir();
-        let until = Instant::now() + if self.ledger.shared { HANDOVER } else { Duration::ZERO };
-        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        let limit = if self.ledger.shared { HANDOVER } else { Duration::ZERO };
+        let mut locks = lock(&self.locks);
+
         // Ours already, where a partition comes back.
         locks.remove(&partition);
-        loop {
-            match Lock::partition(dir, partition) {
-                Ok(lock) => {
-                    locks.insert(partition, lock);
-                    return Ok(());
-                }
-                Err(error) if Instant::now() >= until => return Err(error),
-                Err(_) => std::thread::sleep(Duration::from_millis(50)),
-            }
-        }
+        let held = retry(limit, Duration::from_millis(50), || Lock::partition(dir, partition), |_| true)?;
+        locks.insert(partition, held);
+        Ok(())
     }
 
     fn has_results(&self, partition: i32) -> bool {
@@ -160,13 +165,14 @@ impl Recover for FilesRecover {
                 let load = |pointer: SnapshotRef| state.load_at(partition, pointer.position);
                 return Ok(Claim { entry: Some(entry), snapshot: entry.snapshot.map(load).transpose()? });
             }
-            // Of its first epochs none was committed: it begins as it began then.
+            // None of its first epochs was committed, so it begins where it began then.
             Some(Manifest { from, .. }) => {
                 let load = |position| state.load_at(partition, position);
                 return Ok(Claim { entry: None, snapshot: from.map(load).transpose()? });
             }
             None => {}
         }
+
         let snapshot = state.load(partition)?;
         if snapshot.is_none() && self.ledger.shared && !self.ledger.bootstrap && self.has_results(partition) {
             let what = format!(
@@ -202,11 +208,14 @@ impl FilesCommit {
             }
         }
         fail::fail_point!("ledger.produced", |_| std::process::abort());
+
         for (_, sink) in &mut self.sinks {
             sink.sync()?;
         }
         epoch.chunks.iter().try_for_each(|chunk| self.write_chunk(chunk))?;
+
         fail::fail_point!("ledger.offsets", |_| std::process::abort());
+
         let mut staged = Vec::new();
         for (&partition, &entry) in &epoch.entries {
             let outputs = self.extents(partition)?;
@@ -215,7 +224,8 @@ impl FilesCommit {
             staged.push((partition, manifest.outputs, file));
         }
         fail::fail_point!("ledger.commit", |_| std::process::abort());
-        // All is on the disk: what is left are renames. A disk that is full has shown it before the first.
+
+        // All data is on the disk, only renames are left: a full disk has failed before this.
         epoch
             .chunks
             .iter()
@@ -226,13 +236,14 @@ impl FilesCommit {
             manifest.publish().or_fail(Kind::Io, fail)?;
             self.committed.insert(partition, outputs);
         }
+
         fail::fail_point!("ledger.committed", |_| std::process::abort());
         Ok(())
     }
 
     fn extents(&mut self, partition: i32) -> Result<BTreeMap<String, CommittedLen>> {
         let extents = self.sinks.iter_mut();
-        extents.map(|(stream, sink)| Ok((stream.name().to_owned(), sink.offset_range(partition)?))).collect()
+        extents.map(|(stream, sink)| Ok((stream.name().to_owned(), sink.committed_len(partition)?))).collect()
     }
 
     /// Writes a chunk at its place beside the snapshot's name.
@@ -289,32 +300,38 @@ fn is_full(error: &Error) -> bool {
 
 impl Commit for FilesCommit {
     fn begin(&mut self, partition: i32, entry: Option<&Checkpoint>) -> Result<()> {
-        // A file read from its beginning writes its results anew; a topic may have been read before.
+        // A file that is read from its beginning writes its results anew. A topic may have been
+        // read before, so its results are kept.
         let resume = entry.is_some() || self.shared || self.state.has(partition)?;
         for (_, sink) in &mut self.sinks {
             sink.begin(partition, resume)?;
         }
+
         let manifest = read_manifest(self.state.dir(), partition)?;
         if let (Some(manifest), true) = (&manifest, resume) {
             for (stream, sink) in &mut self.sinks {
                 // A stream that was not written before begins with what is there.
-                if let Some(&offset_range) = manifest.outputs.get(stream.name()) {
-                    sink.rewind(partition, offset_range)?;
+                if let Some(&committed) = manifest.outputs.get(stream.name()) {
+                    sink.rewind(partition, committed)?;
                 }
             }
         }
+
         let outputs = self.extents(partition)?;
         if entry.is_none() {
-            // What is there now has to be told from what a first epoch leaves that is not committed.
+            // The manifest records what is there now. What a first epoch adds without a commit can
+            // then be told from it, and removed.
             let from = match manifest {
                 Some(manifest) => manifest.from,
                 None => self.state.load(partition)?.map(|snapshot| snapshot.position),
             };
+
             let manifest =
                 Manifest { version: MANIFEST_VERSION, entry: None, from, outputs: outputs.clone() };
             let staged = manifest.stage(self.state.dir(), partition)?;
             staged.publish().or_fail(Kind::State, || format!("cannot begin partition {partition}"))?;
         }
+
         self.committed.insert(partition, outputs);
         Ok(())
     }
@@ -349,13 +366,13 @@ impl Commit for FilesCommit {
     }
 
     fn release(&mut self, partition: i32) -> Result<()> {
-        // What is beyond the last commit goes before anybody else has the partition.
+        // What is beyond the last commit is removed before another instance has the partition.
         if self.committed.contains_key(&partition) {
             self.roll_back(&[partition])?;
         }
         self.committed.remove(&partition);
         self.sinks.iter_mut().for_each(|(_, sink)| sink.release(partition));
-        self.locks.lock().unwrap_or_else(PoisonError::into_inner).remove(&partition);
+        lock(&self.locks).remove(&partition);
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! Who holds a state directory: any number of runs, or one that changes it from outside.
-//! It must not know what a state means. The kernel lets go of a lock when its process ends, however it ends.
+//! It must not know what a state means. The kernel lets go of a lock when its process ends, however
+//! it ends.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -22,12 +23,14 @@ pub enum Hold {
 pub struct Lock(#[allow(dead_code, reason = "held, not used")] File);
 
 impl Lock {
-    /// Errors: `State`, when another process holds the directory in a way that does not go with `hold`.
+    /// Errors: `State`, when another process holds the directory in a way that does not go with
+    /// `hold`.
     pub fn take(dir: &Path, hold: Hold) -> Result<Lock> {
         let path = dir.join(FILE);
         let fail = || format!("cannot lock the state directory {}", dir.display());
         let file = File::options().create(true).truncate(false).write(true).open(&path);
         let file = file.or_fail(Kind::State, fail)?;
+
         let taken = match hold {
             Hold::Shared => file.try_lock_shared(),
             Hold::Alone => file.try_lock(),
@@ -36,6 +39,7 @@ impl Lock {
             Hold::Shared => "weights are being imported into it; start again when that is done",
             Hold::Alone => "a run is using it; stop it first",
         };
+
         match taken {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

@@ -1,8 +1,9 @@
 //! A directory as a sink: one NDJSON file a stream and partition, or Parquet parts.
 //! It must not mix partitions: a partition's file is a function of its records alone.
 //!
-//! `forecasts-0.ndjson` grows line by line. `forecasts-0-00000.parquet` is one part: it is written beside its name
-//! as `.tmp` and renamed when it is whole, at every `sync`; readers never see half a part.
+//! `forecasts-0.ndjson` grows line by line. `forecasts-0-00000.parquet` is one part: it is written
+//! beside its name as `.tmp` and renamed when it is whole, at every `sync`; readers never see half
+//! a part.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
@@ -22,8 +23,8 @@ use tickcast_stream::runtime::RetryPolicy;
 use tickcast_stream::sink::Sink;
 use tickcast_stream::table::Table;
 
+use super::file_spec::{FileSinkSpec, SinkFileFormat};
 use super::kind::{Home, SinkKind};
-use crate::spec::{FileSinkSpec, SinkFileFormat};
 use crate::table::file_table;
 
 /// Rows in a Parquet row group.
@@ -106,6 +107,7 @@ impl FileSink {
             .truncate(!resume)
             .open(&path)
             .or_fail(Kind::Sink, fail)?;
+
         // A kill can leave half a line: it comes again, so what is there of it goes.
         let whole = whole_lines(&mut file).or_fail(Kind::Sink, fail)?;
         file.set_len(whole).or_fail(Kind::Sink, fail)?;
@@ -114,7 +116,7 @@ impl FileSink {
     }
 
     /// How much of a partition is on the disk after `sync`.
-    pub fn offset_range(&mut self, partition: i32) -> Result<CommittedLen> {
+    pub fn committed_len(&mut self, partition: i32) -> Result<CommittedLen> {
         let fail = || format!("cannot tell how long partition {partition}'s file is");
         match self.partitions.get_mut(&partition) {
             Some(Output::Ndjson(file)) => {
@@ -125,47 +127,37 @@ impl FileSink {
         }
     }
 
-    /// Takes a partition's output back to a committed length; what was written since is gone. Errors: `State`, when there is less
-    /// than that.
+    /// Takes a partition's output back to a committed length; what was written since is gone.
+    /// Errors: `State`, when there is less than that.
     pub fn rewind(&mut self, partition: i32, to: CommittedLen) -> Result<()> {
         let stream = self.stream.name();
         let fail = || format!("cannot take {stream} of partition {partition} back to the last commit");
-        let less = |is: String| {
-            let what =
-                format!("{stream} of partition {partition}: the last commit names {to:?}, but there {is}");
-            Err(Error::new(Kind::State, format!("{what}; was the output directory changed?")))
-        };
         let parts = self.parts(partition)?;
         let output = self.partitions.remove(&partition).ok_or_else(|| not_begun(partition))?;
-        let output = match (output, to) {
-            (Output::Ndjson(file), CommittedLen::Bytes(bytes)) => {
-                // What waits in the buffer is not to be written.
-                let (mut file, _) = file.into_parts();
-                let length = file.metadata().or_fail(Kind::Sink, fail)?.len();
-                if length < bytes {
-                    return less(format!("are {length} bytes"));
-                }
-                file.set_len(bytes).or_fail(Kind::Sink, fail)?;
-                file.seek(SeekFrom::End(0)).or_fail(Kind::Sink, fail)?;
-                Output::Ndjson(BufWriter::new(file))
-            }
+
+        let rewound = match (output, to) {
+            (Output::Ndjson(file), CommittedLen::Bytes(bytes)) => shorten(file, bytes),
             (Output::Parquet { open, .. }, CommittedLen::Parts(count)) => {
                 drop(open);
-                if (0..count).any(|number| !parts.contains_key(&number)) {
-                    return less(format!("are {} parts", parts.len()));
-                }
-                for path in parts.range(count..).map(|(_, path)| path) {
-                    fs::remove_file(path).or_fail(Kind::Sink, fail)?;
-                }
-                Output::Parquet { next_part: count, open: None }
+                remove_parts(&parts, count)
             }
             (Output::Ndjson(_), CommittedLen::Parts(_)) => {
-                return less("is one file: was the format changed?".into());
+                Err(NotRewound::Other("is one file: was the format changed?".into()))
             }
             (Output::Parquet { .. }, CommittedLen::Bytes(_)) => {
-                return less("are Parquet parts: was the format changed?".into());
+                Err(NotRewound::Other("are Parquet parts: was the format changed?".into()))
             }
         };
+        let output = rewound.map_err(|why| match why {
+            NotRewound::Failed(cause) => Error::new(Kind::Sink, fail()).because(cause),
+            NotRewound::Other(found) => Error::new(
+                Kind::State,
+                format!(
+                    "{stream} of partition {partition}: the last commit names {to:?}, but there {found}; was the \
+                     output directory changed?"
+                ),
+            ),
+        })?;
         self.partitions.insert(partition, output);
         Ok(())
     }
@@ -211,6 +203,41 @@ impl Output {
     }
 }
 
+/// Why an output was not taken back.
+enum NotRewound {
+    Failed(std::io::Error),
+    /// There is something else than the commit names: `are 3 bytes`.
+    Other(String),
+}
+
+impl From<std::io::Error> for NotRewound {
+    fn from(error: std::io::Error) -> Self {
+        NotRewound::Failed(error)
+    }
+}
+
+/// Takes an NDJSON file back to a length.
+fn shorten(file: BufWriter<File>, bytes: u64) -> std::result::Result<Output, NotRewound> {
+    // What waits in the buffer is not to be written.
+    let (mut file, _) = file.into_parts();
+    let length = file.metadata()?.len();
+    if length < bytes {
+        return Err(NotRewound::Other(format!("are {length} bytes")));
+    }
+    file.set_len(bytes)?;
+    file.seek(SeekFrom::End(0))?;
+    Ok(Output::Ndjson(BufWriter::new(file)))
+}
+
+/// Takes Parquet parts back to their first ones.
+fn remove_parts(parts: &BTreeMap<u32, PathBuf>, count: u32) -> std::result::Result<Output, NotRewound> {
+    if (0..count).any(|number| !parts.contains_key(&number)) {
+        return Err(NotRewound::Other(format!("are {} parts", parts.len())));
+    }
+    parts.range(count..).try_for_each(|(_, path)| fs::remove_file(path))?;
+    Ok(Output::Parquet { next_part: count, open: None })
+}
+
 /// The length of a file up to its last newline.
 fn whole_lines(file: &mut File) -> std::io::Result<u64> {
     const BLOCK: u64 = 64 * 1024;
@@ -221,6 +248,7 @@ fn whole_lines(file: &mut File) -> std::io::Result<u64> {
         file.seek(SeekFrom::Start(from))?;
         block.clear();
         Read::take(&mut *file, end - from).read_to_end(&mut block)?;
+
         if let Some(at) = block.iter().rposition(|&byte| byte == b'\n') {
             return Ok(from + at as u64 + 1);
         }
@@ -270,6 +298,7 @@ impl Sink for FileSink {
     fn write(&mut self, partition: i32, rows: &RecordBatch) -> Result<()> {
         let (dir, stream) = (self.dir.clone(), self.stream.name());
         let fail = || format!("cannot write {stream} of partition {partition} to {}", dir.display());
+
         let output = self.partitions.get_mut(&partition);
         self.written.insert(partition);
         match output.ok_or_else(|| not_begun(partition))? {
@@ -313,6 +342,7 @@ impl Sink for FileSink {
                 Output::Parquet { open, .. } => open.take().map_or(Ok(()), |part| part.close())?,
             }
         }
+
         // New names are in the directory: they must be as durable as what they name.
         File::open(&self.dir)
             .and_then(|dir| dir.sync_all())

@@ -1,14 +1,15 @@
 //! Kafka topics as sinks, each record on the partition of the input it came from.
-//! It must not time out by itself: while the broker is away records wait, and the pipeline with them.
+//! It must not time out by itself: while the broker is away records wait, and the pipeline with
+//! them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use rdkafka::client::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Message, OwnedHeaders};
+use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use tickcast_stream::error::{Error, Kind, Result};
 use tickcast_stream::message::Stream;
@@ -16,10 +17,10 @@ use tickcast_stream::runtime::RetryPolicy;
 use tickcast_stream::sink::Sink;
 use tickcast_stream::table::Table;
 
-use super::kafka_records::for_each_record;
+use super::kafka_records::{Outgoing, for_each_record};
 use super::kind::{Home, SinkKind};
-use crate::kafka::{client_config, create};
-use crate::spec::{KafkaClientSpec, KafkaTopicSpec};
+use crate::kafka::{KafkaClientSpec, KafkaTopicSpec, client_config, create};
+use crate::mutex::lock;
 use crate::table::kafka_table;
 
 /// One attempt to get everything to the broker.
@@ -33,7 +34,7 @@ struct Deliveries {
 
 impl Deliveries {
     fn check(&self, topic: &str) -> Result<()> {
-        match self.failed.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+        match lock(&self.failed).as_ref() {
             Some(cause) => {
                 Err(Error::new(Kind::Sink, format!("cannot write to topic {topic}")).because(cause.clone()))
             }
@@ -44,7 +45,7 @@ impl Deliveries {
 
 impl ClientContext for Deliveries {
     fn error(&self, error: KafkaError, reason: &str) {
-        // What lasts is told by who waits for it.
+        // What lasts is told by the sink that waits for it.
         tracing::debug!(%error, reason, "kafka sink");
     }
 }
@@ -54,8 +55,7 @@ impl ProducerContext for Deliveries {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if let Err((error, message)) = result {
-            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-            failed.get_or_insert_with(|| format!("partition {}: {error}", message.partition()));
+            lock(&self.failed).get_or_insert_with(|| format!("partition {}: {error}", message.partition()));
         }
     }
 }
@@ -100,17 +100,12 @@ impl KafkaSink {
         Ok(KafkaSink { producer, deliveries, topic: topic.to_owned(), stream, patience })
     }
 
-    fn send(
-        &self,
-        partition: i32,
-        key: Option<&[u8]>,
-        value: &[u8],
-        headers: Option<OwnedHeaders>,
-    ) -> Result<()> {
+    fn send(&self, partition: i32, from: Outgoing<'_>) -> Result<()> {
         let mut record: BaseRecord<'_, [u8], [u8]> =
-            BaseRecord::to(&self.topic).partition(partition).payload(value);
-        record.key = key;
-        record.headers = headers;
+            BaseRecord::to(&self.topic).partition(partition).payload(from.value);
+        record.key = from.key;
+        record.headers = from.headers;
+
         let mut record = Some(record);
         self.patience.until(&|| self.away(), &mut || {
             let Some(next) = record.take() else { return Ok(true) };
@@ -143,9 +138,7 @@ impl Sink for KafkaSink {
 
     fn write(&mut self, partition: i32, rows: &RecordBatch) -> Result<()> {
         self.deliveries.check(&self.topic)?;
-        for_each_record(self.stream, rows, &mut |record| {
-            self.send(partition, record.key, record.value, record.headers)
-        })
+        for_each_record(self.stream, rows, &mut |record| self.send(partition, record))
     }
 
     fn flush(&mut self) -> Result<()> {

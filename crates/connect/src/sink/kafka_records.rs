@@ -1,4 +1,5 @@
-//! Results as Kafka records: a forecast or score as JSON under its series' name, a reject as it came in, with headers.
+//! Results as Kafka records: a forecast or score as JSON under its series' name, a reject as it
+//! came in, with headers.
 //! It must not send them.
 
 use arrow::array::{Array, AsArray};
@@ -11,8 +12,11 @@ use tickcast_stream::record::{json_lines, lines};
 
 /// One record to send.
 pub struct Outgoing<'a> {
+    /// The series, where there is one.
     pub key: Option<&'a [u8]>,
+    /// JSON, or the bytes of a rejected record.
     pub value: &'a [u8],
+    /// Of a rejected record: why it was rejected, and where it comes from.
     pub headers: Option<OwnedHeaders>,
 }
 
@@ -25,6 +29,7 @@ pub fn for_each_record(
     if stream == Stream::Rejects {
         return for_each_reject(rows, send);
     }
+
     let bytes = json_lines(rows)?;
     let series = rows.column(0).as_string::<i32>();
     for (row, line) in lines(&bytes).enumerate() {
@@ -40,6 +45,7 @@ fn for_each_reject(rows: &RecordBatch, send: &mut dyn FnMut(Outgoing<'_>) -> Res
     let (reason, detail, topic) = (text(1), text(2), text(3));
     let from = rows.column(4).as_primitive::<Int32Type>();
     let offset = rows.column(5).as_primitive::<Int64Type>();
+
     for row in 0..rows.num_rows() {
         let (from, offset) = (from.value(row).to_string(), offset.value(row).to_string());
         let headers: [(&str, &str); 5] = [
@@ -49,6 +55,7 @@ fn for_each_reject(rows: &RecordBatch, send: &mut dyn FnMut(Outgoing<'_>) -> Res
             ("partition", &from),
             ("offset", &offset),
         ];
+
         let headers = headers.into_iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
             headers.insert(Header { key, value: Some(value) })
         });

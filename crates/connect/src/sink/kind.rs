@@ -10,7 +10,8 @@ use tickcast_stream::runtime::RetryPolicy;
 use tickcast_stream::sink::Sink;
 use tickcast_stream::table::Table;
 
-use crate::spec::{FileSinkSpec, KafkaTopicSpec};
+use super::file_spec::FileSinkSpec;
+use crate::kafka::KafkaTopicSpec;
 
 /// What one commit can span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,13 +1,16 @@
 //! Sinks: where forecasts, scores and rejects go.
-//! It must not know what the records mean. A new sink is one file here that implements [`SinkKind`] for its spec, and its line
-//! in `SinkSpec`.
+//! It must not know what the records mean. A new sink is one file here that has its spec and
+//! implements [`SinkKind`] for it, and its line in [`SinkSpec`](crate::SinkSpec).
 
 mod file;
+mod file_spec;
 mod kafka;
 mod kafka_records;
 mod kind;
 mod stdout;
 
 pub use file::{CommittedLen, FileSink};
+pub use file_spec::{FileSinkSpec, SinkFileFormat};
 pub use kafka_records::{Outgoing, for_each_record};
 pub use kind::{Home, SinkKind};
+pub use stdout::StdoutSpec;

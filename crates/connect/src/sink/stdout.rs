@@ -13,7 +13,10 @@ use tickcast_stream::sink::Sink;
 use tickcast_stream::table::Table;
 
 use super::kind::{Home, SinkKind};
-use crate::spec::StdoutSpec;
+
+/// Standard output has no settings.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StdoutSpec;
 
 impl SinkKind for StdoutSpec {
     fn home(&self) -> Option<Home<'_>> {

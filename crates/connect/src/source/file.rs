@@ -1,34 +1,98 @@
 //! The file source: a CSV, NDJSON or Parquet file, or standard input, as partition 0.
 //! It must not know what the records mean.
 //!
-//! A record's position is its ordinal in the file, from 0; CSV's header row is none. Files ending in `.gz` and `.zst` are
-//! decompressed. Nothing tells the end of a growing file: what is there when the reader comes to it counts.
+//! A record's position is its ordinal in the file, from 0; CSV's header row is none. Files ending
+//! in `.gz` and `.zst` are decompressed. Nothing tells the end of a growing file: what is there
+//! when the reader comes to it counts.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use arrow::csv::reader::Format;
 use arrow::datatypes::Field;
-use arrow::record_batch::RecordBatch;
 use flate2::bufread::MultiGzDecoder;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::{RawRecord, Records};
 use tickcast_stream::source::{Event, Source};
 
 use super::frames::{Frames, Framing};
+use super::kind::{OpenOptions, OpenSource, SourceKind, SourceSchema, SourceTraits, Span};
+use super::parquet_rows::ParquetRows;
 use super::stdin::{Ready, Stdin};
-use crate::decode::check_known;
-use crate::spec::{FileFormat, FileSourceSpec};
+use crate::decode::{WireFormat, check_known};
 
 /// Records that one poll brings, unless it is set.
 const BATCH_RECORDS: usize = 1024;
 /// A batch ends early when its records have so many bytes together.
 const BATCH_BYTES: usize = 16 << 20;
 const READ_BYTES: usize = 256 << 10;
+
+/// The path that stands for standard input.
+const STDIN: &str = "-";
+
+/// A file that is read, or standard input.
+#[derive(Debug, Clone)]
+pub struct FileSourceSpec {
+    /// `-` is standard input.
+    pub path: PathBuf,
+    /// What is in it.
+    pub format: FileFormat,
+}
+
+/// What is in a file that is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileFormat {
+    /// Rows with commas between their fields, and a header.
+    Csv,
+    /// A JSON object a line.
+    Ndjson,
+    /// Parquet.
+    Parquet,
+}
+
+impl FileSourceSpec {
+    fn is_stdin(&self) -> bool {
+        self.path == Path::new(STDIN)
+    }
+}
+
+impl SourceKind for FileSourceSpec {
+    fn traits(&self) -> SourceTraits {
+        SourceTraits {
+            is_bounded: true,
+            is_shared: false,
+            is_replayable: !self.is_stdin(),
+            has_past: false,
+            label: self.path.display().to_string(),
+            // A folder may move with its state.
+            identity: format!("file {}", self.path.file_name().unwrap_or_default().display()),
+            format: Some(if self.format == FileFormat::Csv { WireFormat::Csv } else { WireFormat::Json }),
+        }
+    }
+
+    /// Standard input must not be read before a run.
+    fn known(&self) -> Result<SourceSchema> {
+        if self.is_stdin() { Ok(SourceSchema::default()) } else { Ok(FileSource::open(self)?.known()) }
+    }
+
+    fn partitions(&self) -> Result<i32> {
+        Ok(1)
+    }
+
+    fn open(&self, options: OpenOptions) -> Result<OpenSource> {
+        let mut source = FileSource::open(self)?;
+        if let Some(records) = options.batch_records {
+            source = source.with_batch_records(records);
+        }
+        Ok(OpenSource { known: source.known(), ..OpenSource::of(source) })
+    }
+
+    fn open_history(&self, _: Span) -> Result<OpenSource> {
+        self.open(OpenOptions::default())
+    }
+}
 
 /// Reads one file from its start to its end.
 pub struct FileSource {
@@ -47,18 +111,11 @@ enum Input {
         frames: Frames<BufReader<Box<dyn Read + Send>>>,
         /// CSV's column names; none for an empty file and for NDJSON.
         header: Option<Vec<String>>,
-        /// Of standard input: more may come later, so a record at hand is not held back until a batch is full.
+        /// Of standard input: more may come later, so a record at hand is not held back until a
+        /// batch is full.
         live: Option<Ready>,
     },
-    Parquet(Box<Parquet>),
-}
-
-struct Parquet {
-    fields: Vec<Field>,
-    rows: i64,
-    /// Taken by the start.
-    builder: Option<ParquetRecordBatchReaderBuilder<File>>,
-    reader: Option<ParquetRecordBatchReader>,
+    Parquet(Box<ParquetRows>),
 }
 
 /// How far the partition is.
@@ -73,14 +130,16 @@ enum State {
 }
 
 impl FileSource {
-    /// Opens the file and reads a CSV's header. Errors: `Source`, when it is not there or not what it should be.
+    /// Opens the file and reads a CSV's header. Errors: `Source`, when it is not there or not what
+    /// it should be.
     pub fn open(plan: &FileSourceSpec) -> Result<Self> {
         let name = plan.path.display().to_string();
         let input = match plan.format {
-            FileFormat::Parquet => Input::Parquet(Box::new(Parquet::open(&plan.path, &name)?)),
+            FileFormat::Parquet => Input::Parquet(Box::new(ParquetRows::open(&plan.path, &name)?)),
             FileFormat::Ndjson => Input::open_text(&plan.path, &name, Framing::Lines)?,
             FileFormat::Csv => Input::open_text(&plan.path, &name, Framing::Csv)?,
         };
+
         Ok(FileSource {
             name,
             input,
@@ -97,7 +156,8 @@ impl FileSource {
         self
     }
 
-    /// A CSV's column names, without blanks around them; none for other formats and for an empty file.
+    /// A CSV's column names, without blanks around them; none for other formats and for an empty
+    /// file.
     pub fn header(&self) -> Option<Vec<String>> {
         match &self.input {
             Input::Text { header, .. } => header.clone(),
@@ -113,6 +173,10 @@ impl FileSource {
         }
     }
 
+    fn known(&self) -> SourceSchema {
+        SourceSchema { header: self.header(), fields: self.fields().map(<[_]>::to_vec) }
+    }
+
     /// The next batch; empty at the end, and where `state` says what comes next.
     fn read(&mut self) -> Option<Records> {
         let first_offset = self.next;
@@ -126,6 +190,7 @@ impl FileSource {
             },
             Input::Text { .. } => Some(Records::Raw(self.read_frames())),
         };
+
         let records = records.filter(|records| !records.is_empty());
         match records.as_ref().and_then(Records::next_offset) {
             Some(next) => self.next = next,
@@ -148,6 +213,7 @@ impl FileSource {
     fn read_frames(&mut self) -> Vec<RawRecord> {
         let mut records = Vec::new();
         let Input::Text { frames, live, .. } = &mut self.input else { return records };
+
         let (mut offset, mut bytes) = (self.next, 0);
         while records.len() < self.batch_records && bytes < BATCH_BYTES {
             match frames.next_frame() {
@@ -165,6 +231,7 @@ impl FileSource {
                     break;
                 }
             }
+
             if live.is_some() && !frames.get_ref().buffer().contains(&b'\n') {
                 break;
             }
@@ -193,6 +260,7 @@ impl FileSource {
                 known
             }
         };
+
         if known < position {
             let what =
                 format!("{} has {known} records, but is to be read from record {position} on", self.name);
@@ -223,6 +291,7 @@ impl Source for FileSource {
         {
             return Ok(Event::Records { partition: 0, records });
         }
+
         let idle = Event::Idle { problem: None };
         let (next, event) = match std::mem::replace(&mut self.state, State::Done) {
             State::New => (State::Assigned, Ok(Event::Assigned(vec![0]))),
@@ -266,12 +335,13 @@ fn unreadable(name: &str, record: i64, cause: impl Into<Box<dyn std::error::Erro
 impl Input {
     fn open_text(path: &Path, name: &str, framing: Framing) -> Result<Self> {
         let fail = || format!("cannot open {name}");
-        let (bytes, live): (Box<dyn Read + Send>, _) = if path.as_os_str() == "-" {
+        let (bytes, live): (Box<dyn Read + Send>, _) = if path == Path::new(STDIN) {
             let (stdin, ready) = Stdin::open().or_fail(Kind::Source, fail)?;
             (Box::new(stdin), Some(ready))
         } else {
             (open_bytes(path).or_fail(Kind::Source, fail)?, None)
         };
+
         let mut frames = Frames::new(BufReader::with_capacity(READ_BYTES, bytes), framing);
         let header = match framing {
             Framing::Lines => None,
@@ -305,53 +375,13 @@ fn column_names(row: &[u8], name: &str) -> Result<Vec<String>> {
     Ok(schema.fields().iter().map(|field| field.name().trim().to_owned()).collect())
 }
 
-impl Parquet {
-    fn open(path: &Path, name: &str) -> Result<Self> {
-        if path.as_os_str() == "-" {
-            return Err(Error::new(Kind::Config, "Parquet cannot be read from standard input"));
-        }
-        let file = File::open(path).or_fail(Kind::Source, || format!("cannot open {name}"))?;
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file)
-            .or_fail(Kind::Source, || format!("{name} is not a readable Parquet file"))?;
-        let fields: Vec<Field> = builder.schema().fields().iter().map(|field| (**field).clone()).collect();
-        if fields.is_empty() {
-            return Err(Error::new(Kind::Source, format!("{name} has no columns")));
-        }
-        let rows = builder.metadata().file_metadata().num_rows();
-        Ok(Parquet { fields, rows, builder: Some(builder), reader: None })
-    }
-
-    fn select(&mut self, wanted: &[String], name: &str) -> Result<()> {
-        let known: Vec<&String> = self.fields.iter().map(Field::name).collect();
-        check_known(wanted, &known, name)?;
-        let positions = (0..known.len()).filter(|position| wanted.contains(known[*position]));
-        self.builder = self.builder.take().map(|builder| {
-            let mask = ProjectionMask::roots(builder.parquet_schema(), positions);
-            builder.with_projection(mask)
-        });
-        Ok(())
-    }
-
-    fn start(&mut self, position: i64, batch_records: usize) -> parquet::errors::Result<()> {
-        if let Some(builder) = self.builder.take() {
-            let skipped = usize::try_from(position).unwrap_or(usize::MAX);
-            self.reader = Some(builder.with_offset(skipped).with_batch_size(batch_records).build()?);
-        }
-        Ok(())
-    }
-
-    fn next_batch(&mut self) -> std::result::Result<Option<RecordBatch>, arrow::error::ArrowError> {
-        self.reader.as_mut().and_then(Iterator::next).transpose()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
     use std::path::PathBuf;
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, Float64Array, StringArray};
+    use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
     use tempfile::TempDir;
 
     use super::*;

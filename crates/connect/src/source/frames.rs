@@ -1,9 +1,10 @@
 //! Framing: the bytes of a CSV or NDJSON stream cut into records.
 //! It must not know where the bytes come from, nor decode a record.
 //!
-//! A record ends at a newline (or `\r\n`), in CSV only outside double quotes; the last one may end with the stream. Blank
-//! lines are no records. A byte order mark at the start is skipped. Of a record that is too large one byte more than is
-//! allowed is kept, so that decoding rejects it; the next record starts behind the next newline, quoted or not.
+//! A record ends at a newline (or `\r\n`), in CSV only outside double quotes; the last one may end
+//! with the stream. Blank lines are no records. A byte order mark at the start is skipped. A record
+//! that is too large is cut to one byte more than is allowed, so that decoding rejects it; the next
+//! record starts after the next newline, quoted or not.
 
 use std::io::{self, BufRead};
 
@@ -28,10 +29,12 @@ pub struct Frames<R> {
 }
 
 impl<R: BufRead> Frames<R> {
+    /// Cuts what the reader brings.
     pub fn new(reader: R, framing: Framing) -> Self {
         Frames { reader, framing, at_start: true }
     }
 
+    /// The reader itself.
     pub fn get_ref(&self) -> &R {
         &self.reader
     }
@@ -43,6 +46,7 @@ impl<R: BufRead> Frames<R> {
             if frame.is_empty() {
                 return Ok(None);
             }
+
             if std::mem::take(&mut self.at_start) && frame.starts_with(BYTE_ORDER_MARK) {
                 frame.drain(..BYTE_ORDER_MARK.len());
             }
@@ -52,6 +56,7 @@ impl<R: BufRead> Frames<R> {
                     frame.pop();
                 }
             }
+
             if !frame.trim_ascii().is_empty() {
                 frame.truncate(MAX_RECORD_BYTES + 1);
                 return Ok(Some(frame));
@@ -75,6 +80,7 @@ impl<R: BufRead> Frames<R> {
                 }
                 return Ok(frame);
             }
+
             if self.framing == Framing::Csv {
                 open_quote = leaves_quote_open(&frame[known..], open_quote);
             }
@@ -85,7 +91,8 @@ impl<R: BufRead> Frames<R> {
     }
 }
 
-/// Whether the next line goes on inside double quotes. As in arrow's reader, quotes only open at the start of a field.
+/// Whether the next line goes on inside double quotes. As in arrow's reader, quotes only open at
+/// the start of a field.
 fn leaves_quote_open(line: &[u8], open: bool) -> bool {
     #[derive(PartialEq)]
     enum At {
@@ -95,9 +102,11 @@ fn leaves_quote_open(line: &[u8], open: bool) -> bool {
         /// The quote may end the field or be the first half of a doubled one.
         QuoteInQuoted,
     }
+
     if !open && !line.contains(&b'"') {
         return false;
     }
+
     let mut at = if open { At::Quoted } else { At::FieldStart };
     for byte in line {
         at = match (at, byte) {

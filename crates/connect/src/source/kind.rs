@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use arrow::datatypes::Field;
 use tickcast_stream::error::Result;
+use tickcast_stream::message::EventTime;
 use tickcast_stream::source::Source;
 
-use super::kafka_history::Span;
-use crate::kafka::Group;
-use crate::spec::{KafkaClientSpec, WireFormat};
+use crate::decode::WireFormat;
+use crate::kafka::{Group, KafkaClientSpec};
 
 /// What a source is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct SourceTraits {
     pub has_past: bool,
     /// What rejects call it: the topic, the file.
     pub label: String,
-    /// What positions are positions of: a state must not go on in another input.
+    /// Names the input whose positions these are: a state must not go on in another input.
     pub identity: String,
     /// The wire format of its records, where the source says it and not the pipeline file.
     pub format: Option<WireFormat>,
@@ -47,6 +47,15 @@ pub struct OpenOptions {
     pub batch_records: Option<usize>,
 }
 
+/// Part of a source's past, by the times that Kafka itself has of its records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Span {
+    /// From the first record of this time or later; none: from the topic's beginning.
+    pub from: Option<EventTime>,
+    /// Before the first record of this time or later; none: to the topic's present end.
+    pub to: Option<EventTime>,
+}
+
 /// A source, ready to be read.
 pub struct OpenSource {
     /// The source itself.
@@ -64,12 +73,24 @@ impl OpenSource {
     }
 }
 
+/// The consumer group that a source is read in.
+#[derive(Debug, Clone, Copy)]
+pub struct SourceGroup<'a> {
+    /// The cluster.
+    pub client: &'a KafkaClientSpec,
+    /// The topic that the group's offsets are of.
+    pub topic: &'a str,
+    /// The group's name.
+    pub name: &'a str,
+}
+
 /// A source's spec: says what the source is, and opens it.
 pub trait SourceKind: Debug + Send + Sync {
     /// What the source is, without a look at it.
     fn traits(&self) -> SourceTraits;
 
-    /// What the source knows of its records, where that can be asked without reading it up. Errors: `Source`.
+    /// What the source knows of its records, where asking does not use records up. Errors:
+    /// `Source`.
     fn known(&self) -> Result<SourceSchema> {
         Ok(SourceSchema::default())
     }
@@ -80,12 +101,17 @@ pub trait SourceKind: Debug + Send + Sync {
     /// Opens it for a run. Errors: `Source`.
     fn open(&self, options: OpenOptions) -> Result<OpenSource>;
 
-    /// Opens its past, from the beginning to the end it has now; of a topic the span alone. It joins no group and leaves no
-    /// trace. Errors: `Source`.
+    /// Opens its past, from the beginning to the end that it has now; of a topic, only the span. It
+    /// joins no group and leaves no trace. Errors: `Source`.
     fn open_history(&self, span: Span) -> Result<OpenSource>;
+
+    /// The consumer group that it is read in, where it has one.
+    fn group(&self) -> Option<SourceGroup<'_>> {
+        None
+    }
 
     /// How its cluster is reached, where it has one.
     fn client(&self) -> Option<&KafkaClientSpec> {
-        None
+        self.group().map(|group| group.client)
     }
 }

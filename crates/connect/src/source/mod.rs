@@ -1,20 +1,18 @@
 //! Sources: where records come from.
-//! It must not decode. A new source is one file here that implements [`SourceKind`] for its spec, and its line in [`SourceSpec`].
+//! It must not decode. A new source is one file here that has its spec and implements
+//! [`SourceKind`] for it, and its line in [`SourceSpec`](crate::SourceSpec).
 
 mod file;
-mod file_kind;
 mod frames;
-mod generate;
-mod generated;
-mod generated_kind;
+mod generator;
 mod kafka;
-mod kafka_history;
-mod kafka_kind;
 mod kind;
+mod parquet_rows;
 mod stdin;
+mod ticks;
 
-pub use file::FileSource;
-pub use generated::GeneratedSource;
-pub use kafka::KafkaSource;
-pub use kafka_history::{KafkaHistory, Span};
-pub use kind::{OpenOptions, OpenSource, SourceKind, SourceSchema, SourceTraits};
+pub use file::{FileFormat, FileSource, FileSourceSpec};
+pub use generator::GeneratedSource;
+pub use kafka::{KafkaHistory, KafkaSource, KafkaSourceSpec, PositionBeyondEnd, StartFrom};
+pub use kind::{OpenOptions, OpenSource, SourceGroup, SourceKind, SourceSchema, SourceTraits, Span};
+pub use ticks::{GeneratorSpec, Process};

@@ -1,4 +1,4 @@
-//! Standard input, read by a thread of its own: a line that does not come must not keep a run from ending.
+//! Standard input, read by a thread of its own: a run must be able to end while no line comes.
 //! It must not know what the bytes mean.
 
 use std::io::{self, Read};
@@ -21,7 +21,8 @@ pub struct Stdin {
 pub struct Ready(Receiver<io::Result<Vec<u8>>>);
 
 impl Stdin {
-    /// Begins to read. The thread ends with the input, or with the process: a read cannot be called off.
+    /// Begins to read. The thread ends with the input, or with the process: a read cannot be called
+    /// off.
     pub fn open() -> io::Result<(Self, Ready)> {
         let (send, chunks) = bounded(AHEAD);
         thread::Builder::new().name("stdin".into()).spawn(move || {
@@ -37,6 +38,7 @@ impl Stdin {
                 }
             }
         })?;
+
         let ready = Ready(chunks.clone());
         Ok((Stdin { chunks, chunk: io::Cursor::new(Vec::new()) }, ready))
     }

@@ -1,5 +1,6 @@
 //! The files of a sink's directory as tables: `forecasts-0.ndjson`, `forecasts-0-00000.parquet`.
-//! It must not disturb the writer: it reads what is whole at the start of the query and leaves the rest.
+//! It must not disturb the writer: it reads what is whole at the start of the query and leaves the
+//! rest.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -12,7 +13,7 @@ use tickcast_stream::message::Stream;
 use tickcast_stream::record::JsonRows;
 use tickcast_stream::table::{Rows, Table, TableScan};
 
-use crate::spec::{FileSinkSpec, SinkFileFormat};
+use crate::sink::{FileSinkSpec, SinkFileFormat};
 
 /// The files that a stream's sink wrote; no file, or no directory yet, is a table without rows.
 pub fn file_table(sink: &FileSinkSpec, stream: Stream, schema: SchemaRef) -> Result<Table> {
@@ -50,6 +51,7 @@ fn files(dir: &Path, format: SinkFileFormat, stream: Stream) -> Result<Vec<PathB
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(cause) => return Err(cause).or_fail(Kind::Query, fail),
     };
+
     let mut found = Vec::new();
     for entry in entries {
         let entry = entry.or_fail(Kind::Query, fail)?;
@@ -58,6 +60,7 @@ fn files(dir: &Path, format: SinkFileFormat, stream: Stream) -> Result<Vec<PathB
             found.push((order, path));
         }
     }
+
     found.sort();
     Ok(found.into_iter().map(|(_, path)| path).collect())
 }
@@ -78,12 +81,15 @@ fn read_lines(path: &Path, mut rows: JsonRows, batches: &mut dyn Rows) -> std::r
     let file = File::open(path).map_err(|cause| cause.to_string())?;
     // A running pipeline appends: what comes after now is not for this query.
     let length = file.metadata().map_err(|cause| cause.to_string())?.len();
+
     let mut reader = BufReader::with_capacity(1 << 16, file.take(length));
     let mut line = Vec::new();
+
     for number in 1.. {
         line.clear();
         reader.read_until(b'\n', &mut line).map_err(|cause| cause.to_string())?;
         // Without its newline a line is not whole yet, and it is the last one.
+
         let whole = line.ends_with(b"\n");
         if whole {
             rows.push(number, &line);

@@ -2,26 +2,21 @@
 //! It must not leave a trace on the broker: no group, no offset, no topic is made.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::consumer::Consumer;
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::Message;
-use rdkafka::{Offset, TopicPartitionList};
 use tickcast_stream::message::Stream;
 use tickcast_stream::table::{Rows, Table, TableScan};
 
 use super::kafka_rows::MessageRows;
-use crate::kafka::client_config;
-use crate::spec::{KafkaClientSpec, KafkaTopicSpec};
-
-/// How long a question to the broker may take.
-const ANSWER_WITHIN: Duration = Duration::from_secs(15);
-/// How long a partition may give nothing before the query fails.
-const SILENCE: Duration = Duration::from_secs(30);
-const POLL: Duration = Duration::from_millis(100);
+use crate::kafka::{
+    KafkaClientSpec, KafkaTopicSpec, METADATA_TIMEOUT, Purpose, ReadingConsumer, SILENCE, TopicPartition,
+    Visible, log_range, read_to_end, reading_consumer,
+};
 
 /// The topic that a stream's sink writes to; the broker is asked only when a query reads it.
 pub fn kafka_table(topic: &KafkaTopicSpec, stream: Stream, schema: SchemaRef) -> Table {
@@ -45,27 +40,25 @@ impl fmt::Display for Topic {
 }
 
 impl Topic {
-    fn consumer(&self) -> std::result::Result<BaseConsumer, String> {
-        let mut config = client_config(&self.client, &[("queued.max.messages.kbytes", "8192")]);
-        // librdkafka assigns partitions only to a consumer with a group's name; nothing joins or commits to it.
-        config.set("group.id", "tickcast-sql").set("enable.auto.commit", "false");
-        config.set("isolation.level", "read_committed").set("enable.partition.eof", "true");
-        config.set("auto.offset.reset", "earliest");
-        config.create().map_err(|cause| format!("cannot make a consumer for {self}: {cause}"))
+    fn consumer(&self) -> std::result::Result<ReadingConsumer, String> {
+        reading_consumer(&self.client, Purpose::Query, Visible::Committed)
+            .map_err(|cause| format!("cannot make a consumer for {self}: {cause}"))
     }
 }
 
 impl TableScan for Topic {
     fn parts(&self) -> std::result::Result<Vec<i32>, String> {
-        let metadata = self.consumer()?.fetch_metadata(Some(&self.name), ANSWER_WITHIN);
-        let metadata = metadata.map_err(|cause| format!("cannot reach {self}: {cause}"))?;
+        let consumer = self.consumer()?;
+        let metadata = consumer.fetch_metadata(Some(&self.name), METADATA_TIMEOUT).map_err(|cause| {
+            let why = consumer.context().summary().unwrap_or_else(|| cause.to_string());
+            format!("cannot reach {self}: {why}")
+        })?;
+
         let Some(topic) = metadata.topics().first() else {
             return Err(format!("the broker does not know {self}"));
         };
         match topic.error() {
-            Some(code) => {
-                Err(format!("cannot read {self}: {}", rdkafka::error::RDKafkaErrorCode::from(code)))
-            }
+            Some(code) => Err(format!("cannot read {self}: {}", RDKafkaErrorCode::from(code))),
             None => Ok(topic.partitions().iter().map(|partition| partition.id()).collect()),
         }
     }
@@ -75,45 +68,25 @@ impl TableScan for Topic {
     }
 }
 
-fn read(source: &Topic, id: i32, batches: &mut dyn Rows) -> std::result::Result<(), String> {
-    let mut rows = MessageRows::new(source.stream, source.schema.clone());
+fn read(source: &Topic, partition: i32, batches: &mut dyn Rows) -> std::result::Result<(), String> {
     let consumer = source.consumer()?;
-    let said = |cause: KafkaError| cause.to_string();
-    // Under read_committed the end is the last stable offset: what an open transaction has written is not below it.
-    let (start, end) = consumer.fetch_watermarks(&source.name, id, ANSWER_WITHIN).map_err(said)?;
-    if start >= end {
-        return Ok(());
-    }
-    let mut from = TopicPartitionList::new();
-    from.add_partition_offset(&source.name, id, Offset::Offset(start)).map_err(said)?;
-    consumer.assign(&from).map_err(said)?;
-    let mut heard = Instant::now();
-    let mut trouble = None;
-    while batches.is_wanted() {
-        match consumer.poll(POLL) {
-            Some(Ok(message)) if message.offset() >= end => break,
-            Some(Ok(message)) => {
-                heard = Instant::now();
-                let offset = message.offset();
-                rows.push(&message).map_err(|why| format!("offset {offset}: {why}"))?;
-                if rows.is_full() {
-                    batches.send(rows.take()?);
-                }
-                if offset + 1 == end {
-                    break;
-                }
-            }
-            // The last offsets may be transaction markers or aborted records, which are never handed out.
-            Some(Err(KafkaError::PartitionEOF(_))) => break,
-            // librdkafka goes on by itself where it can.
-            Some(Err(cause)) => trouble = Some(cause.to_string()),
-            None => {}
+    let from = TopicPartition { topic: &source.name, partition };
+    let range = log_range(&consumer, from)?;
+
+    let mut rows = MessageRows::new(source.stream, source.schema.clone());
+    let mut read = Ok(());
+    read_to_end(&consumer, from, range, SILENCE, &mut |message| {
+        if !batches.is_wanted() {
+            return ControlFlow::Break(());
         }
-        if heard.elapsed() > SILENCE {
-            let why = trouble.unwrap_or_else(|| "no answer".into());
-            return Err(format!("nothing came for {} s: {why}", SILENCE.as_secs()));
+        read = rows.push(message).map_err(|why| format!("offset {}: {why}", message.offset()));
+        if read.is_ok() && rows.is_full() {
+            read = rows.take().map(|rows| batches.send(rows));
         }
-    }
+        if read.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    read?;
+
     if !rows.is_empty() {
         batches.send(rows.take()?);
     }

@@ -1,4 +1,5 @@
-//! Kafka messages into rows: a forecast or score is JSON in the value, a reject is the value's bytes and its headers.
+//! Kafka messages into rows: a forecast or score is JSON in the value, a reject is the value's
+//! bytes and its headers.
 //! It must not know which offsets are read, or when to stop.
 
 use std::str::FromStr;
@@ -16,11 +17,14 @@ const BATCH_REJECTS: usize = 1024;
 
 /// Messages that wait to become a batch.
 pub enum MessageRows {
+    /// Forecasts or scores.
     Json(JsonRows),
+    /// Rejected records.
     Rejects(Box<Rejects>),
 }
 
 impl MessageRows {
+    /// None yet, of a stream in the columns of `schema`.
     pub fn new(stream: Stream, schema: SchemaRef) -> Self {
         match stream {
             Stream::Forecasts | Stream::Scores => MessageRows::Json(JsonRows::new(schema)),
@@ -28,7 +32,8 @@ impl MessageRows {
         }
     }
 
-    /// Takes in a message. Errors: what is wrong with it, as far as it is seen before the batch is made.
+    /// Takes in a message. Errors: what is wrong with it, as far as it is seen before the batch is
+    /// made.
     pub fn push(&mut self, message: &impl Message) -> Result<(), String> {
         match self {
             MessageRows::Json(rows) => {
@@ -39,6 +44,7 @@ impl MessageRows {
         }
     }
 
+    /// Whether no message waits.
     pub fn is_empty(&self) -> bool {
         match self {
             MessageRows::Json(rows) => rows.is_empty(),
@@ -46,6 +52,7 @@ impl MessageRows {
         }
     }
 
+    /// Whether a batch should be taken.
     pub fn is_full(&self) -> bool {
         match self {
             MessageRows::Json(rows) => rows.is_full(),
@@ -95,6 +102,7 @@ impl Rejects {
         // All are read before any is kept: columns must not differ in length.
         let [reason, detail, topic] = [text("reason")?, text("detail")?, text("topic")?];
         let (partition, offset) = (number(message, "partition")?, number(message, "offset")?);
+
         self.value.append_value(message.payload().unwrap_or_default());
         self.reason.append_value(reason);
         self.detail.append_value(detail);

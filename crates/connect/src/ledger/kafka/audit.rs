@@ -1,25 +1,19 @@
 //! What topics hold, read back for an audit.
 //! It must not change anything, nor keep anybody from it.
 
-use std::time::{Duration, Instant};
+use std::ops::ControlFlow;
 
 use arrow::record_batch::RecordBatch;
-use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
-use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use tickcast_stream::error::{Error, Kind, OrFail, Result};
+use tickcast_stream::error::{Kind, OrFail, Result};
 use tickcast_stream::ledger::{Audit, Checkpoint, Snapshot};
 use tickcast_stream::message::Stream;
 
 use super::state::StateTopic;
 use super::transactions::KafkaLedger;
-use crate::kafka::{METADATA_TIMEOUT, client_config, create};
+use crate::kafka::{Purpose, SILENCE, TopicPartition, Visible, log_range, read_to_end, reading_consumer};
 use crate::ledger::digest::digest;
 use crate::sink::for_each_record;
-
-/// How long the broker may give nothing before reading fails.
-const SILENCE: Duration = Duration::from_secs(30);
 
 /// Topics that a pipeline writes to.
 pub struct KafkaAudit(pub KafkaLedger);
@@ -43,36 +37,20 @@ impl Audit for KafkaAudit {
         let Some((_, topic)) = self.0.topics.iter().find(|(of, _)| *of == stream) else {
             return Ok(Vec::new());
         };
+        let from = TopicPartition { topic, partition };
         let fail = || format!("cannot read topic {topic} partition {partition}");
-        let mut config = client_config(&self.0.client, &[("group.id", "tickcast-verify")]);
-        config.set("enable.auto.commit", "false").set("isolation.level", "read_committed");
-        config.set("enable.partition.eof", "true");
-        let consumer: BaseConsumer = create(&config, DefaultConsumerContext)?;
-        let marks = consumer.fetch_watermarks(topic, partition, METADATA_TIMEOUT);
-        let (first, end) = marks.or_fail(Kind::Sink, fail)?;
+        let consumer = reading_consumer(&self.0.client, Purpose::History, Visible::Committed)?;
+        let range = log_range(&consumer, from).or_fail(Kind::Sink, fail)?;
+
         let mut kept = Vec::new();
-        if first >= end {
-            return Ok(kept);
-        }
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, partition, Offset::Offset(first)).or_fail(Kind::Sink, fail)?;
-        consumer.assign(&list).or_fail(Kind::Sink, fail)?;
-        let mut heard = Instant::now();
-        loop {
-            match consumer.poll(Duration::from_millis(100)) {
-                Some(Ok(message)) => {
-                    heard = Instant::now();
-                    let headers = header_list(message.headers());
-                    let digest = digest((message.key(), message.payload().unwrap_or_default(), headers));
-                    kept.push((message.offset(), digest));
-                }
-                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(kept),
-                // librdkafka goes on by itself where it can.
-                Some(Err(error)) if heard.elapsed() > SILENCE => return Err(error).or_fail(Kind::Sink, fail),
-                None if heard.elapsed() > SILENCE => return Err(Error::new(Kind::Sink, fail())),
-                Some(Err(_)) | None => {}
-            }
-        }
+        let read = read_to_end(&consumer, from, range, SILENCE, &mut |message| {
+            let headers = header_list(message.headers());
+            let digest = digest((message.key(), message.payload().unwrap_or_default(), headers));
+            kept.push((message.offset(), digest));
+            ControlFlow::Continue(())
+        });
+        read.or_fail(Kind::Sink, fail)?;
+        Ok(kept)
     }
 
     fn digests(&self, stream: Stream, rows: &RecordBatch) -> Result<Vec<(u64, String)>> {

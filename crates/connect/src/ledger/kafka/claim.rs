@@ -1,8 +1,9 @@
-//! A partition claimed from Kafka: what is committed of it, once nobody's transaction is open on it any more.
+//! A partition claimed from Kafka: what is committed of it, once nobody's transaction is open on it
+//! any more.
 //! It must not commit; it ends what others have left open.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, DefaultConsumerContext};
 use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer};
@@ -12,86 +13,51 @@ use tickcast_stream::ledger::{Checkpoint, Claim, Recover};
 use super::state::StateTopic;
 use super::transactions::{CALL, KafkaLedger};
 use crate::kafka::{Group, client_config, create, grow_topic, partitions_of};
+use crate::retry::retry;
 
 /// A claim that waits longer for somebody's open transaction ends it.
 const UNSTABLE: Duration = Duration::from_secs(1);
-/// After this the caller has other things to do; it comes again.
+/// A claim that takes longer fails; the caller works on other partitions and claims again.
 const CLAIM: Duration = Duration::from_secs(3);
 
 /// The reading half.
 pub(super) struct KafkaRecover {
     ledger: KafkaLedger,
     state: StateTopic,
-    /// Partitions whose last writer's transactions were ended in a claim that is not through yet.
+    /// Partitions whose claim is not through yet, and whose last writer's transactions it has
+    /// ended.
     ended: BTreeSet<i32>,
-    /// Partitions that topics were seen to have.
+    /// How many partitions each topic had when it was last asked for.
     counts: BTreeMap<String, i32>,
 }
 
 impl KafkaRecover {
+    /// No broker is asked yet.
     pub fn new(ledger: &KafkaLedger) -> Self {
         let state = StateTopic::new(&ledger.client, &ledger.state);
         KafkaRecover { state, ledger: ledger.clone(), ended: BTreeSet::new(), counts: BTreeMap::new() }
     }
 
-    /// What is committed, once nobody's transaction is open on the partition any more. Errors: `Retry::Later` until then.
+    /// What is committed, once nobody's transaction is open on the partition any more. Errors:
+    /// `Retry::Later` until then.
     fn committed(&mut self, partition: i32) -> Result<Option<Checkpoint>> {
-        let began = Instant::now();
-        loop {
-            let ledger = &self.ledger;
-            match ledger.group.committed(&ledger.offsets, &[partition], UNSTABLE) {
-                Ok(list) => {
-                    self.ended.remove(&partition);
-                    return Ok(ledger.notes(&list)?.remove(&partition).map(|note| note.entry));
-                }
-                Err(error) if began.elapsed() > CLAIM => {
-                    let what = format!(
-                        "cannot read yet what group {} has committed of partition {partition}",
-                        ledger.group_id
-                    );
-                    return Err(Error::transient(Kind::State, what).because(error));
-                }
-                Err(error) => {
-                    tracing::debug!(%error, partition, "what is committed is not known yet");
-                    if self.ended.insert(partition) {
-                        self.end_predecessor(partition);
-                    }
-                }
+        let ask = || self.ledger.group.committed(&self.ledger.offsets, &[partition], UNSTABLE);
+        let committed = retry(CLAIM, Duration::ZERO, ask, |error| {
+            tracing::debug!(%error, partition, "what is committed is not known yet");
+            // Once in a claim: it may take a while until that shows.
+            if self.ended.insert(partition) {
+                end_predecessor(&self.ledger, partition);
             }
-        }
-    }
+            true
+        });
 
-    /// Ends the open transaction of whoever wrote last of this partition: it has died, or has been cut off. Otherwise
-    /// the broker would wait for the transaction's time-out.
-    fn end_predecessor(&self, partition: i32) {
-        let ledger = &self.ledger;
-        let mut config = client_config(&ledger.client, &[("group.id", &ledger.group_id)]);
-        config.set("isolation.level", "read_uncommitted").set("enable.auto.commit", "false");
-        let writer = || -> Result<Option<String>> {
-            let consumer: BaseConsumer = create(&config, DefaultConsumerContext)?;
-            let list = Group::committed(&consumer, &ledger.offsets, &[partition], CALL);
-            let list = list.or_fail(Kind::State, || "cannot read the last commit")?;
-            Ok(ledger.notes(&list)?.remove(&partition).map(|note| note.writer))
-        };
-        let end = |id: &str| -> Result<()> {
-            let config = client_config(&ledger.client, &[("transactional.id", id)]);
-            let producer: BaseProducer = create(&config, DefaultProducerContext)?;
-            producer.init_transactions(CALL).or_fail(Kind::State, || "cannot take over its transactions")
-        };
-        match writer() {
-            Ok(Some(id)) if id != ledger.id => {
-                tracing::info!(
-                    partition,
-                    writer = id,
-                    "ending the open transaction of who had the partition"
-                );
-                if let Err(error) = end(&id) {
-                    tracing::warn!(%error, partition, "cannot end it; waiting for its time-out");
-                }
-            }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, partition, "cannot tell who had the partition"),
-        }
+        let list = committed.map_err(|error| {
+            let group = &self.ledger.group_id;
+            let what = format!("cannot read yet what group {group} has committed of partition {partition}");
+            Error::transient(Kind::State, what).because(error)
+        })?;
+        self.ended.remove(&partition);
+        Ok(self.ledger.notes(&list)?.remove(&partition).map(|note| note.entry))
     }
 
     /// Partitions may have been added to the source since the topics were made.
@@ -101,8 +67,7 @@ impl KafkaRecover {
             if self.counts.get(&topic).is_some_and(|count| *count > partition) {
                 continue;
             }
-            let Some(count) = partitions_of(self.state.consumer()?, &topic, &self.ledger.client.brokers)?
-            else {
+            let Some(count) = partitions_of(self.state.consumer()?, &topic)? else {
                 continue;
             };
             if count <= partition {
@@ -115,8 +80,8 @@ impl KafkaRecover {
         Ok(())
     }
 
-    /// The first topic in which a reader finds results of a partition. Those of a transaction that was never committed are
-    /// in the log too, and no results.
+    /// The first topic in which a reader finds results of a partition. Those of a transaction that
+    /// was never committed are in the log too, and no results.
     fn with_results(&self, partition: i32) -> Result<Option<&str>> {
         for (_, topic) in &self.ledger.topics {
             if self.state.has_records(topic, partition)? {
@@ -136,7 +101,8 @@ impl Recover for KafkaRecover {
     fn claim(&mut self, partition: i32) -> Result<Claim> {
         let claimed = self.claim_now(partition);
         if claimed.as_ref().is_err_and(|error| error.retry == Retry::Later) {
-            // A consumer does not see partitions that were added since it looked first; a new one does.
+            // A consumer does not see partitions that were added since it looked first; a new one
+            // does.
             self.state = StateTopic::new(&self.ledger.client, &self.ledger.state);
         }
         claimed
@@ -150,6 +116,7 @@ impl KafkaRecover {
             let snapshot = entry.snapshot.map(|named| self.state.load(partition, Some(named))).transpose()?;
             return Ok(Claim { entry: Some(entry), snapshot: snapshot.flatten() });
         }
+
         let group = &self.ledger.group_id;
         let snapshot = self.state.load(partition, None)?;
         match self.with_results(partition)? {
@@ -168,4 +135,36 @@ impl KafkaRecover {
             _ => Ok(Claim { entry: None, snapshot }),
         }
     }
+}
+
+/// Ends the open transaction of the instance that wrote last of this partition: it has died, or has
+/// been cut off. Otherwise the broker would wait for the transaction's time-out.
+fn end_predecessor(ledger: &KafkaLedger, partition: i32) {
+    match last_writer(ledger, partition) {
+        Ok(Some(id)) if id != ledger.id => {
+            tracing::info!(partition, writer = id, "ending the open transaction of who had the partition");
+            if let Err(error) = take_over_transactions(ledger, &id) {
+                tracing::warn!(%error, partition, "cannot end it; waiting for its time-out");
+            }
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, partition, "cannot tell who had the partition"),
+    }
+}
+
+/// Who made the last commit of a partition, though a transaction may be open on it.
+fn last_writer(ledger: &KafkaLedger, partition: i32) -> Result<Option<String>> {
+    let mut config = client_config(&ledger.client, &[("group.id", &ledger.group_id)]);
+    config.set("isolation.level", "read_uncommitted").set("enable.auto.commit", "false");
+    let consumer: BaseConsumer = create(&config, DefaultConsumerContext)?;
+    let list = Group::committed(&consumer, &ledger.offsets, &[partition], CALL);
+    let list = list.or_fail(Kind::State, || "cannot read the last commit")?;
+    Ok(ledger.notes(&list)?.remove(&partition).map(|note| note.writer))
+}
+
+/// Begins transactions under another instance's name, which ends the one it has left open.
+fn take_over_transactions(ledger: &KafkaLedger, id: &str) -> Result<()> {
+    let config = client_config(&ledger.client, &[("transactional.id", id)]);
+    let producer: BaseProducer = create(&config, DefaultProducerContext)?;
+    producer.init_transactions(CALL).or_fail(Kind::State, || "cannot take over its transactions")
 }

@@ -2,78 +2,32 @@
 //! It must not decide what is in an epoch, nor when to try again.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::result;
+use std::time::Duration;
 
-use rdkafka::client::ClientContext;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Message};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::ledger::{Checkpoint, Commit, CommitBatch, CommitOutcome};
 
+use super::reports::{FIRST_CHUNK, NO_MARK, Reported, Reports};
 use super::state::Trimmer;
 use super::transactions::{CALL, KafkaLedger, NOTE_VERSION, OffsetMetadata, STEP};
 use crate::kafka::{client_config, create};
+use crate::retry::retry;
 use crate::sink::{Outgoing, for_each_record};
 
 /// A transaction that is not ended by then is ended by the broker.
 const TRANSACTION_TIMEOUT_MS: &str = "15000";
-
-/// What librdkafka reports of the records of the open transaction.
-#[derive(Clone, Default)]
-struct Reports(Arc<Mutex<Reported>>);
-
-#[derive(Default)]
-struct Reported {
-    failed: Option<String>,
-    /// Offsets of first chunks, by partition.
-    firsts: BTreeMap<i32, i64>,
-}
-
-impl Reports {
-    fn with<T>(&self, work: impl FnOnce(&mut Reported) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// Marks a record whose offset is wanted: the first chunk of a snapshot.
-const FIRST_CHUNK: usize = 1;
-
-impl ClientContext for Reports {
-    fn error(&self, error: KafkaError, reason: &str) {
-        // What lasts is told by who waits for it.
-        tracing::debug!(%error, reason, "kafka ledger");
-    }
-}
-
-impl ProducerContext for Reports {
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, mark: usize) {
-        match result {
-            Ok(message) if mark == FIRST_CHUNK => {
-                self.with(|reported| _ = reported.firsts.insert(message.partition(), message.offset()));
-            }
-            Ok(_) => {}
-            Err((error, message)) => self.with(|reported| {
-                let (topic, partition) = (message.topic(), message.partition());
-                reported
-                    .failed
-                    .get_or_insert_with(|| format!("topic {topic} partition {partition}: {error}"));
-            }),
-        }
-    }
-}
 
 type Transactions = BaseProducer<Reports>;
 
 /// The writing half.
 pub(super) struct KafkaCommit {
     ledger: KafkaLedger,
-    /// None after an error that it does not survive.
+    /// None after an error that needs a new producer.
     producer: Option<Transactions>,
     reports: Reports,
     trimmer: Trimmer,
@@ -81,20 +35,25 @@ pub(super) struct KafkaCommit {
     firsts: BTreeMap<i32, i64>,
 }
 
-/// Why a step of a transaction failed.
+/// Why a step of a transaction failed, and what is to be done about it.
 enum Trouble {
+    /// The transaction can be aborted, and the same records sent again.
     Abort(String),
+    /// The group does not take our commits: the partitions may be somebody else's.
     Refused(String),
     /// Another producer has our name.
     Fenced(String),
-    LostPartitions(String),
+    /// Nobody knows what became of the transaction; a new producer finds out.
+    Unknown(String),
+    /// No repetition can mend it.
+    Fatal(Error),
 }
 
 impl Trouble {
     fn of(step: &str, error: KafkaError) -> Self {
         use RDKafkaErrorCode as Code;
         let why = format!("{step}: {error}");
-        let KafkaError::Transaction(cause) = &error else { return Trouble::LostPartitions(why) };
+        let KafkaError::Transaction(cause) = &error else { return Trouble::Unknown(why) };
         match cause.code() {
             Code::UnknownMemberId
             | Code::IllegalGeneration
@@ -104,27 +63,39 @@ impl Trouble {
             | Code::StaleMemberEpoch => Trouble::Refused(why),
             Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => Trouble::Fenced(why),
             _ if cause.txn_requires_abort() => Trouble::Abort(why),
-            _ => Trouble::LostPartitions(why),
+            _ => Trouble::Unknown(why),
         }
     }
 }
 
-/// Repeats a call for as long as it says that this helps.
-fn repeat(step: &str, call: impl Fn() -> KafkaResult<()>) -> std::result::Result<(), Trouble> {
-    let began = Instant::now();
-    loop {
-        match call() {
-            Err(KafkaError::Transaction(error)) if error.is_retriable() && began.elapsed() < STEP => {
-                tracing::debug!(%error, step, "trying again");
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            done => return done.map_err(|error| Trouble::of(step, error)),
-        }
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Trouble::Fatal(error)
     }
+}
+
+type Step = result::Result<(), Trouble>;
+
+/// Repeats a call for as long as it says that this helps.
+fn repeat(step: &str, call: impl Fn() -> KafkaResult<()>) -> Step {
+    let done = retry(STEP, Duration::from_millis(10), call, |error| {
+        let helps = matches!(error, KafkaError::Transaction(error) if error.is_retriable());
+        if helps {
+            tracing::debug!(%error, step, "trying again");
+        }
+        helps
+    });
+    done.map_err(|error| Trouble::of(step, error))
+}
+
+/// Whether librdkafka has as many records as it takes: the broker is slower than we are.
+fn is_queue_full(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull))
 }
 
 impl KafkaCommit {
-    /// Ends whatever an earlier life of this instance had left open. Errors: `Retry::Later` while no broker answers.
+    /// Ends whatever an earlier life of this instance had left open. Errors: `Retry::Later` while
+    /// no broker answers.
     pub fn open(ledger: &KafkaLedger) -> Result<Self> {
         let mut writer = KafkaCommit {
             trimmer: Trimmer::new(&ledger.client, &ledger.state)?,
@@ -149,93 +120,75 @@ impl KafkaCommit {
         ];
         let producer: Transactions =
             create(&client_config(&self.ledger.client, &defaults), self.reports.clone())?;
-        let away = |why: String| {
-            let what = format!("cannot begin transactions at {}", self.ledger.client.brokers);
-            Error::transient(Kind::Sink, what).because(why)
-        };
-        match repeat("init_transactions", || producer.init_transactions(CALL)) {
-            Ok(()) => {}
-            Err(
+
+        repeat("init_transactions", || producer.init_transactions(CALL)).map_err(|trouble| {
+            let why = match trouble {
+                Trouble::Fatal(error) => return error,
                 Trouble::Abort(why)
                 | Trouble::Refused(why)
                 | Trouble::Fenced(why)
-                | Trouble::LostPartitions(why),
-            ) => {
-                return Err(away(why));
-            }
-        }
+                | Trouble::Unknown(why) => why,
+            };
+            let what = format!("cannot begin transactions at {}", self.ledger.client.brokers);
+            Error::transient(Kind::Sink, what).because(why)
+        })?;
         self.producer = Some(producer);
         Ok(())
     }
 
-    fn transact(
-        &self,
-        producer: &Transactions,
-        epoch: &CommitBatch,
-        group: &ConsumerGroupMetadata,
-    ) -> Result<std::result::Result<(), Trouble>> {
+    /// One transaction from its beginning to its commit.
+    fn transact(&self, producer: &Transactions, epoch: &CommitBatch, group: &ConsumerGroupMetadata) -> Step {
         self.reports.with(|reported| *reported = Reported::default());
         fail::fail_point!("ledger.begin", |_| std::process::abort());
-        if let Err(trouble) = repeat("begin_transaction", || producer.begin_transaction()) {
-            return Ok(Err(trouble));
-        }
-        if let Err(trouble) = self.produce(producer, epoch)? {
-            return Ok(Err(trouble));
-        }
+        repeat("begin_transaction", || producer.begin_transaction())?;
+        self.produce(producer, epoch)?;
+
         fail::fail_point!("ledger.produced", |_| std::process::abort());
-        if let Err(trouble) = self.drain(producer) {
-            return Ok(Err(trouble));
-        }
+        self.drain(producer)?;
         fail::fail_point!("ledger.drained", |_| std::process::abort());
+
         let offsets = self.offsets(epoch)?;
-        let ended = if epoch.entries.is_empty() {
+        let sent = if epoch.entries.is_empty() {
             Ok(())
         } else {
             repeat("send_offsets", || producer.send_offsets_to_transaction(&offsets, group, CALL))
         };
         fail::fail_point!("ledger.offsets", |_| std::process::abort());
         fail::fail_point!("ledger.commit", |_| {
-            // The broker may have been asked, but nobody hears what it says.
+            // The broker may get the request, but nobody waits for its answer.
             let _ = producer.commit_transaction(Duration::from_millis(2));
             std::process::abort()
         });
-        let ended = ended.and_then(|()| repeat("commit_transaction", || producer.commit_transaction(CALL)));
+
+        let ended = sent.and_then(|()| repeat("commit_transaction", || producer.commit_transaction(CALL)));
         fail::fail_point!("ledger.committed", |_| std::process::abort());
-        fail::fail_point!("ledger.reply_lost", |_| Ok(Err(Trouble::LostPartitions(
+        fail::fail_point!("ledger.reply_lost", |_| Err(Trouble::Unknown(
             "a fail point lost the reply".into()
-        ))));
-        Ok(ended)
+        )));
+        ended
     }
 
-    /// Hands the epoch's records to librdkafka. Errors: those that no repetition can mend.
-    fn produce(
-        &self,
-        producer: &Transactions,
-        epoch: &CommitBatch,
-    ) -> Result<std::result::Result<(), Trouble>> {
+    /// Hands the epoch's records to librdkafka.
+    fn produce(&self, producer: &Transactions, epoch: &CommitBatch) -> Step {
         for (partition, stream, rows) in &epoch.results {
             let Some((_, topic)) = self.ledger.topics.iter().find(|(of, _)| of == stream) else { continue };
             let mut sent = Ok(());
             for_each_record(*stream, rows, &mut |record| {
                 if sent.is_ok() {
-                    sent = self.send(producer, topic, *partition, record, 0);
+                    sent = self.send(producer, topic, *partition, record, NO_MARK);
                 }
                 Ok(())
             })?;
-            if sent.is_err() {
-                return Ok(sent);
-            }
+            sent?;
         }
+
         for chunk in &epoch.chunks {
-            let mark = if chunk.index == 0 { FIRST_CHUNK } else { 0 };
+            let mark = if chunk.index == 0 { FIRST_CHUNK } else { NO_MARK };
             let (bytes, partition) = (chunk.encode(), chunk.snapshot.partition);
             let record = Outgoing { key: None, value: &bytes, headers: None };
-            let sent = self.send(producer, &self.ledger.state, partition, record, mark);
-            if sent.is_err() {
-                return Ok(sent);
-            }
+            self.send(producer, &self.ledger.state, partition, record, mark)?;
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     fn send(
@@ -245,42 +198,47 @@ impl KafkaCommit {
         partition: i32,
         from: Outgoing<'_>,
         mark: usize,
-    ) -> std::result::Result<(), Trouble> {
+    ) -> Step {
         let mut record: BaseRecord<'_, [u8], [u8], usize> =
             BaseRecord::with_opaque_to(topic, mark).partition(partition).payload(from.value);
         record.key = from.key;
         record.headers = from.headers;
-        let began = Instant::now();
-        let mut next = record;
-        loop {
-            match producer.send(next) {
-                Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                    if began.elapsed() > STEP {
-                        return Err(Trouble::Abort(format!("topic {topic}: the broker takes no records")));
-                    }
-                    producer.poll(Duration::from_millis(1));
-                    next = back;
-                }
-                // A partition may have been added since the producer looked; a new one looks again at once.
-                Err((error, _)) => {
-                    return Err(Trouble::LostPartitions(format!(
-                        "topic {topic} partition {partition}: {error}"
-                    )));
-                }
+        let mut next = Some(record);
+
+        let send = || {
+            let Some(record) = next.take() else { return Ok(()) };
+            producer.send(record).map_err(|(error, record)| {
+                next = Some(record);
+                error
+            })
+        };
+        let sent = retry(STEP, Duration::ZERO, send, |error| {
+            let is_full = is_queue_full(error);
+            if is_full {
+                producer.poll(Duration::from_millis(1));
             }
-        }
+            is_full
+        });
+
+        sent.map_err(|error| {
+            if is_queue_full(&error) {
+                return Trouble::Abort(format!("topic {topic}: the broker takes no records"));
+            }
+            // A partition may have been added since the producer looked; a new one looks again at
+            // once.
+            Trouble::Unknown(format!("topic {topic} partition {partition}: {error}"))
+        })
     }
 
     /// Waits until the broker has every record: `commit_transaction` would wait in steps of 100 ms.
-    fn drain(&self, producer: &Transactions) -> std::result::Result<(), Trouble> {
-        let began = Instant::now();
-        while producer.in_flight_count() > 0 {
+    fn drain(&self, producer: &Transactions) -> Step {
+        let in_flight = || if producer.in_flight_count() > 0 { Err(()) } else { Ok(()) };
+        let drained = retry(STEP, Duration::ZERO, in_flight, |()| {
             producer.poll(Duration::from_millis(1));
-            if began.elapsed() > STEP {
-                return Err(Trouble::Abort("the broker does not take the records".into()));
-            }
-        }
+            true
+        });
+        drained.map_err(|()| Trouble::Abort("the broker does not take the records".into()))?;
+
         producer.poll(Duration::ZERO);
         match self.reports.with(|reported| reported.failed.clone()) {
             Some(why) => Err(Trouble::Abort(format!("cannot write: {why}"))),
@@ -301,8 +259,8 @@ impl KafkaCommit {
         Ok(list)
     }
 
-    /// Ends the open transaction without its records being seen. Where even that fails, the next producer of our name
-    /// ends it.
+    /// Aborts the open transaction: its records are never seen. Where that fails, the next producer
+    /// of our name aborts it.
     fn abort(&mut self) {
         let aborted = self.producer.as_ref().map(|producer| {
             repeat("abort_transaction", || {
@@ -315,7 +273,7 @@ impl KafkaCommit {
         }
     }
 
-    /// Drops what finished snapshots have replaced: all before their first chunks.
+    /// Drops the records that finished snapshots have replaced: all before their first chunks.
     fn trim(&mut self, epoch: &CommitBatch) {
         self.firsts.extend(self.reports.with(|reported| std::mem::take(&mut reported.firsts)));
         for chunk in epoch.chunks.iter().filter(|chunk| chunk.is_last()) {
@@ -323,6 +281,32 @@ impl KafkaCommit {
             if let Some(first) = self.firsts.remove(&partition) {
                 self.trimmer.trim(partition, first);
             }
+        }
+    }
+}
+
+impl KafkaCommit {
+    /// Puts the producer in order after a transaction that was not committed.
+    fn after(&mut self, trouble: Trouble) -> Result<CommitOutcome> {
+        match trouble {
+            Trouble::Abort(why) => {
+                self.abort();
+                Ok(CommitOutcome::Aborted(why))
+            }
+            Trouble::Refused(why) => {
+                self.abort();
+                Ok(CommitOutcome::Refused(why))
+            }
+
+            Trouble::Fenced(why) if !self.ledger.shared => Err(Error::new(
+                Kind::Sink,
+                format!("another instance of this pipeline is running, with the same transactions ({why})"),
+            )),
+            Trouble::Fenced(why) | Trouble::Unknown(why) => {
+                self.producer = None;
+                Ok(CommitOutcome::Unknown(why))
+            }
+            Trouble::Fatal(error) => Err(error),
         }
     }
 }
@@ -342,32 +326,15 @@ impl Commit for KafkaCommit {
             return Ok(CommitOutcome::Refused("the consumer has lost its place in the group".into()));
         };
         let Some(producer) = &self.producer else { return Ok(CommitOutcome::Aborted("no producer".into())) };
-        match self.transact(producer, epoch, &group)? {
-            Ok(()) => {
-                self.trim(epoch);
-                Ok(CommitOutcome::Committed)
-            }
-            Err(Trouble::Abort(why)) => {
-                self.abort();
-                Ok(CommitOutcome::Aborted(why))
-            }
-            Err(Trouble::Refused(why)) => {
-                self.abort();
-                Ok(CommitOutcome::Refused(why))
-            }
-            Err(Trouble::Fenced(why)) if !self.ledger.shared => Err(Error::new(
-                Kind::Sink,
-                format!("another instance of this pipeline is running, with the same transactions ({why})"),
-            )),
-            Err(Trouble::Fenced(why) | Trouble::LostPartitions(why)) => {
-                self.producer = None;
-                Ok(CommitOutcome::Unknown(why))
-            }
-        }
+        let Err(trouble) = self.transact(producer, epoch, &group) else {
+            self.trim(epoch);
+            return Ok(CommitOutcome::Committed);
+        };
+        self.after(trouble)
     }
 
     fn settle(&mut self, partitions: &[i32]) -> Result<BTreeMap<i32, Checkpoint>> {
-        // Beginning anew under the same name ends what was open, one way or the other.
+        // A new producer of the same name ends the open transaction: it is committed or aborted.
         if self.producer.is_none() {
             self.open_producer()?;
         }

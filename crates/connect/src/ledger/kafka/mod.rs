@@ -5,6 +5,7 @@ mod audit;
 mod claim;
 mod commit;
 mod open;
+mod reports;
 mod state;
 mod store;
 mod transactions;

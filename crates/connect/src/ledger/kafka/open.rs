@@ -9,8 +9,8 @@ use super::commit::KafkaCommit;
 use super::transactions::KafkaLedger;
 
 impl KafkaLedger {
-    /// Opens both halves; whatever an earlier life of this instance had left open is ended. Errors: `Retry::Later` while no
-    /// broker answers.
+    /// Opens both halves. A transaction that this instance left open before it was restarted is
+    /// aborted. Errors: `Retry::Later` while no broker answers.
     pub fn open(&self) -> Result<(Box<dyn Recover>, Box<dyn Commit>)> {
         let writer = KafkaCommit::open(self)?;
         let reader = KafkaRecover::new(self);

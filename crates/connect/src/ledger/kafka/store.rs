@@ -1,11 +1,12 @@
-//! A state topic for delivery at least once: states go there as they come, and the newest is what a partition goes on from.
+//! A state topic for delivery at least once. States are written as they come, and a partition goes
+//! on from its newest one.
 //! It must not know what is committed.
 
 use tickcast_stream::error::Result;
 use tickcast_stream::ledger::{Snapshot, SnapshotStore};
 
 use super::state::{StateTopic, StateWriter};
-use crate::spec::KafkaTopicSpec;
+use crate::kafka::KafkaTopicSpec;
 
 /// A topic that snapshots go to.
 pub struct StateTopicStore {

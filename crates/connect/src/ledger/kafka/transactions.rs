@@ -1,8 +1,9 @@
 //! Kafka as the ledger: results, snapshots and the group's offsets in one transaction.
 //! It must not decide what is in an epoch, nor when to try again.
 //!
-//! An offset's metadata is the entry. What a zombie sends is refused by the group: every transaction carries the metadata
-//! of the generation in which its consumer got its partitions.
+//! The metadata of an offset is the checkpoint. The group refuses what a zombie sends, because
+//! every transaction carries the metadata of the generation in which its consumer got its
+//! partitions.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,8 +15,7 @@ use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::ledger::Checkpoint;
 use tickcast_stream::message::Stream;
 
-use crate::kafka::Group;
-use crate::spec::KafkaClientSpec;
+use crate::kafka::{Group, KafkaClientSpec};
 
 /// How long one call to librdkafka may take, and how long one step may be tried again.
 pub(super) const CALL: Duration = Duration::from_secs(5);
@@ -24,19 +24,25 @@ pub(super) const STEP: Duration = Duration::from_secs(20);
 /// Where a pipeline's results, states and offsets are.
 #[derive(Clone)]
 pub struct KafkaLedger {
+    /// The cluster.
     pub client: KafkaClientSpec,
+    /// Every stream that is written, and its topic.
     pub topics: Vec<(Stream, String)>,
+    /// The state topic.
     pub state: String,
-    /// The topic whose partitions the group's offsets are of: the source's, or for other sources the state's.
+    /// The topic whose partitions the group's offsets are of: the source's, or for other sources
+    /// the state's.
     pub offsets: String,
     /// The source's consumer, or one that never joins.
     pub group: Arc<dyn Group>,
+    /// The group's name.
     pub group_id: String,
     /// Names this instance's transactions.
     pub id: String,
-    /// Whether another consumer of the group may have other partitions. Otherwise a second instance is a mistake.
+    /// Whether another consumer of the group may have other partitions. Otherwise a second instance
+    /// is a mistake.
     pub shared: bool,
-    /// Begin anew where there are results and nobody remembers how far they go.
+    /// Whether to begin anew where there are results and no commit says how far they go.
     pub bootstrap: bool,
 }
 
@@ -51,7 +57,8 @@ pub(super) struct OffsetMetadata {
 pub(super) const NOTE_VERSION: u32 = 1;
 
 impl KafkaLedger {
-    /// What is committed of a partition by the metadata of its offset; an offset without ours says nothing.
+    /// What is committed of each partition, read from the metadata of its offset. An offset without
+    /// our metadata says nothing.
     pub(super) fn notes(&self, list: &TopicPartitionList) -> Result<BTreeMap<i32, OffsetMetadata>> {
         let mut notes = BTreeMap::new();
         for element in list.elements() {

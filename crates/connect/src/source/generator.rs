@@ -1,4 +1,5 @@
-//! The generated source: synthetic ticks as partitions of rows, at a rate or as fast as they are taken.
+//! The generated source: synthetic ticks as partitions of rows, at a rate or as fast as they are
+//! taken.
 //! It must not know how a tick is made.
 
 use std::time::{Duration, Instant};
@@ -7,15 +8,50 @@ use tickcast_stream::error::{Error, Kind, Result};
 use tickcast_stream::message::Records;
 use tickcast_stream::source::{Event, Source};
 
-use super::generate::Ticks;
-use crate::spec::GeneratorSpec;
+use super::kind::{OpenOptions, OpenSource, SourceKind, SourceTraits, Span};
+use super::ticks::{GeneratorSpec, Ticks};
+use crate::decode::WireFormat;
 
 /// Ticks that one poll brings at most, unless it is set.
 const BATCH_RECORDS: usize = 1024;
-/// At a rate, a batch gathers the ticks of this time, so that a high rate does not mean many small batches.
+/// At a rate, a batch gathers the ticks of this time, so that a high rate does not mean many small
+/// batches.
 const GATHERED: Duration = Duration::from_millis(10);
-/// After a longer stop (backpressure) the ticks that are overdue beyond this are not made up for.
+/// After a longer stop (backpressure), ticks that are overdue for longer than this are left out of
+/// the pace: they come later, and not in a burst.
 const CATCH_UP: Duration = Duration::from_secs(1);
+
+impl SourceKind for GeneratorSpec {
+    fn traits(&self) -> SourceTraits {
+        let GeneratorSpec { process, series, seed, partitions, .. } = self;
+        SourceTraits {
+            is_bounded: true,
+            is_shared: false,
+            is_replayable: true,
+            has_past: false,
+            label: "generate".to_owned(),
+            identity: format!("{process:?} series {series} seed {seed} partitions {partitions}"),
+            format: Some(WireFormat::Json),
+        }
+    }
+
+    fn partitions(&self) -> Result<i32> {
+        Ok(self.partitions)
+    }
+
+    fn open(&self, options: OpenOptions) -> Result<OpenSource> {
+        let source = GeneratedSource::new(self);
+        Ok(OpenSource::of(match options.batch_records {
+            Some(records) => source.with_batch_records(records),
+            None => source,
+        }))
+    }
+
+    /// The past need not be waited for.
+    fn open_history(&self, _: Span) -> Result<OpenSource> {
+        GeneratorSpec { rate: None, ..self.clone() }.open(OpenOptions::default())
+    }
+}
 
 /// Reads all partitions of a generator in turn.
 pub struct GeneratedSource {
@@ -23,7 +59,7 @@ pub struct GeneratedSource {
     partitions: Vec<Partition>,
     assigned: bool,
     batch_records: usize,
-    pace: Option<RunOptions>,
+    pace: Option<Pace>,
     /// The partition whose turn it is.
     turn: usize,
 }
@@ -36,13 +72,14 @@ struct Partition {
 }
 
 impl GeneratedSource {
+    /// Stands before the first tick of every partition.
     pub fn new(plan: &GeneratorSpec) -> Self {
         GeneratedSource {
             plan: plan.clone(),
             partitions: (0..plan.partitions).map(|_| Partition::default()).collect(),
             assigned: false,
             batch_records: BATCH_RECORDS,
-            pace: plan.rate.map(RunOptions::new),
+            pace: plan.rate.map(Pace::new),
             turn: 0,
         }
     }
@@ -67,50 +104,51 @@ impl GeneratedSource {
         self.turn = (turn + 1) % count;
         Some(turn)
     }
+
+    /// The next ticks of a partition, or its end.
+    fn read(&mut self, turn: usize, due: usize) -> Option<Event> {
+        let partition = turn as i32;
+        let state = &mut self.partitions[turn];
+        let ticks = state.ticks.as_mut()?;
+        let first_offset = ticks.offset() as i64;
+        let Some(rows) = ticks.next_batch(due) else {
+            state.ticks = None;
+            return Some(Event::End { partition });
+        };
+
+        if let Some(pace) = &mut self.pace {
+            pace.sent += rows.num_rows() as f64;
+        }
+        Some(Event::Records { partition, records: Records::Rows { first_offset, rows } })
+    }
 }
 
 impl Source for GeneratedSource {
     fn poll(&mut self, timeout: Duration) -> Result<Event> {
-        let idle = Ok(Event::Idle { problem: None });
+        let idle = Event::Idle { problem: None };
         if !self.assigned {
             self.assigned = true;
             return Ok(Event::Assigned((0..self.plan.partitions).collect()));
         }
-        let ready = self.partitions.iter().any(|partition| partition.ticks.is_some() && !partition.paused);
-        if !ready {
+        let is_ready = self.partitions.iter().any(|partition| partition.ticks.is_some() && !partition.paused);
+        if !is_ready {
             std::thread::sleep(timeout);
-            return idle;
+            return Ok(idle);
         }
+
         let due = match &mut self.pace {
             None => self.batch_records,
             Some(pace) => pace.wait(self.batch_records, timeout),
         };
-        if due == 0 {
-            return idle;
-        }
-        let Some(turn) = self.next_turn() else { return idle };
-        let state = &mut self.partitions[turn];
-        let partition = turn as i32;
-        let Some(ticks) = &mut state.ticks else { return idle };
-        let first_offset = ticks.offset() as i64;
-        match ticks.next_batch(due) {
-            Some(rows) => {
-                if let Some(pace) = &mut self.pace {
-                    pace.sent += rows.num_rows() as f64;
-                }
-                Ok(Event::Records { partition, records: Records::Rows { first_offset, rows } })
-            }
-            None => {
-                state.ticks = None;
-                Ok(Event::End { partition })
-            }
-        }
+        let next = if due == 0 { None } else { self.next_turn() };
+        Ok(next.and_then(|turn| self.read(turn, due)).unwrap_or(idle))
     }
 
     fn start(&mut self, partition: i32, position: Option<i64>) -> Result<()> {
         let position = u64::try_from(position.unwrap_or(0))
             .map_err(|_| Error::new(Kind::Source, "the generator cannot start before its first tick"))?;
         self.partition(partition)?;
+
         let mut ticks = Ticks::new(&self.plan, partition);
         ticks.skip(position);
         if ticks.offset() < position {
@@ -136,19 +174,20 @@ impl Source for GeneratedSource {
 }
 
 /// How many ticks are due by the clock: due = rate * elapsed - sent.
-struct RunOptions {
+struct Pace {
     /// Ticks a second, all partitions together.
     rate: f64,
     since: Option<Instant>,
     sent: f64,
 }
 
-impl RunOptions {
+impl Pace {
     fn new(rate: f64) -> Self {
-        RunOptions { rate, since: None, sent: 0.0 }
+        Pace { rate, since: None, sent: 0.0 }
     }
 
-    /// Waits at most `timeout` until a batch is due, and says how many ticks it may have; 0, when none is due.
+    /// Waits at most `timeout` until a batch is due, and says how many ticks it may have; 0, when
+    /// none is due.
     fn wait(&mut self, batch_records: usize, timeout: Duration) -> usize {
         let gathered = (self.rate * GATHERED.as_secs_f64()).floor().clamp(1.0, batch_records as f64);
         let lacking_s = (gathered - self.due()) / self.rate;
@@ -173,7 +212,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::spec::Process;
+    use crate::source::ticks::Process;
 
     fn plan(ticks: u64, rate: Option<f64>) -> GeneratorSpec {
         GeneratorSpec { series: 6, ticks, rate, seed: 7, process: Process::Market, partitions: 3 }

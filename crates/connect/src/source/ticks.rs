@@ -1,10 +1,12 @@
-//! Seeded synthetic ticks, market or weather: a source without a world, for demos, benchmarks and tests.
-//! It must not know the clock (`rate` is the reader's business), files, Kafka or what becomes of the ticks.
+//! Seeded synthetic ticks, market or weather: a source without a world, for demos, benchmarks and
+//! tests.
+//! It must not know the clock (`rate` is the reader's business), files, Kafka or what becomes of
+//! the ticks.
 //!
-//! A partition's ticks are a pure function of (plan, partition, offset). Each series has its own random numbers and
-//! its own clock, seeded by its number, so its path is the same whatever `partitions` and the number of series are; a
-//! partition merges its series by event time. Only `libm` and plain IEEE arithmetic make the values, so their bits are
-//! the same on every machine.
+//! A partition's ticks are a pure function of (plan, partition, offset). Each series has its own
+//! random numbers and its own clock, seeded by its number, so its path is the same whatever
+//! `partitions` and the number of series are; a partition merges its series by event time. Only
+//! `libm` and plain IEEE arithmetic make the values, so their bits are the same on every machine.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -16,8 +18,35 @@ use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringBuilder, Timestamp
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use rand::RngCore;
 use rand_pcg::Pcg64;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
-use crate::spec::{GeneratorSpec, Process};
+/// Ticks that are made up: the same ones for the same spec.
+#[derive(Debug, Clone)]
+pub struct GeneratorSpec {
+    /// How many series there are in all partitions together.
+    pub series: u32,
+    /// How many ticks there are in all partitions together.
+    pub ticks: u64,
+    /// Ticks a second; none: as fast as the pipeline takes them.
+    pub rate: Option<f64>,
+    /// Makes other ticks where it is another one.
+    pub seed: u64,
+    /// What the values look like.
+    pub process: Process,
+    /// How many partitions the series are dealt out to.
+    pub partitions: i32,
+}
+
+/// What generated values look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all(deserialize = "snake_case"))]
+pub enum Process {
+    /// Prices and sizes of trades, about one a second.
+    Market,
+    /// Temperature, humidity and wind of places, every ten minutes.
+    Weather,
+}
 
 /// 2024-01-01T00:00:00Z.
 const START_US: i64 = 1_704_067_200_000_000;
@@ -40,7 +69,8 @@ fn value_names(process: Process) -> &'static [&'static str] {
     }
 }
 
-/// The columns of a process: `series` Utf8, `time` in microseconds UTC, then the values; none is ever null.
+/// The columns of a process: `series` Utf8, `time` in microseconds UTC, then the values; none is
+/// ever null.
 pub fn schema(process: Process) -> SchemaRef {
     let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     let mut fields = vec![Field::new("series", DataType::Utf8, false), Field::new("time", time, false)];
@@ -54,14 +84,16 @@ pub struct Ticks {
     schema: SchemaRef,
     /// This partition's series: those whose number modulo `partitions` is the partition.
     series: Vec<Series>,
-    /// Time of the next tick and slot in `series`, the earliest on top; a finished series is not in it.
+    /// Time of the next tick and slot in `series`, the earliest on top; a finished series is not in
+    /// it.
     next: BinaryHeap<Reverse<(i64, usize)>>,
     offset: u64,
 }
 
 impl Ticks {
-    /// Stands before the partition's first tick. `plan.ticks` is the total: it is shared evenly among all series of all
-    /// partitions, the first series having one more where that leaves a rest.
+    /// Stands before the partition's first tick. `plan.ticks` is the total: it is shared evenly
+    /// among all series of all partitions, the first series having one more where that leaves a
+    /// rest.
     ///
     /// # Panics
     /// If `partition` is not one of the plan's.
@@ -74,6 +106,7 @@ impl Ticks {
         Ticks { schema: schema(plan.process), series, next, offset: 0 }
     }
 
+    /// The columns of every batch.
     pub fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
@@ -87,6 +120,7 @@ impl Ticks {
     ///
     /// # Panics
     /// If `max_rows` is 0.
+    #[expect(clippy::expect_used, reason = "that it cannot fail is seen three lines above")]
     pub fn next_batch(&mut self, max_rows: usize) -> Option<RecordBatch> {
         assert!(max_rows > 0, "a batch has at least one row");
         let mut names = StringBuilder::new();
@@ -99,17 +133,19 @@ impl Ticks {
             times_us.push(time_us);
             columns.iter_mut().zip(values).for_each(|(column, value)| column.push(value));
         }
+
         if times_us.is_empty() {
             return None;
         }
+
         let times = TimestampMicrosecondArray::from(times_us).with_timezone("UTC");
         let mut arrays: Vec<ArrayRef> = vec![Arc::new(names.finish()), Arc::new(times)];
         arrays.extend(columns.into_iter().map(|column| Arc::new(Float64Array::from(column)) as ArrayRef));
         Some(RecordBatch::try_new(self.schema(), arrays).expect("the arrays are built after the schema"))
     }
 
-    /// Passes over `rows` ticks, or what is left: what follows is the same as after reading them. They have to be drawn
-    /// all the same, some 4 million a second.
+    /// Passes over `rows` ticks, or what is left: what follows is the same as after reading them.
+    /// They have to be drawn all the same, some 4 million a second.
     pub fn skip(&mut self, rows: u64) {
         for _ in 0..rows {
             if self.advance().is_none() {
@@ -129,6 +165,7 @@ impl Ticks {
         } else {
             PeekMut::pop(top);
         }
+
         self.offset += 1;
         Some((slot, time_us, values))
     }
@@ -157,6 +194,7 @@ impl Series {
             Process::Market => Path::Market(Market::new(&mut random)),
             Process::Weather => Path::Weather(Weather::new(&mut random)),
         };
+
         let series = u64::from(plan.series);
         let ticks_left = plan.ticks / series + u64::from(u64::from(number) < plan.ticks % series);
         let mut next_us = START_US;
@@ -206,26 +244,31 @@ impl Market {
         Market { log_price, fading: 0.0, wild: false }
     }
 
-    /// Price and size; price = exp(walk + fading), walk += sigma(regime) n1 (+ jump), fading = phi fading + s n2.
+    /// Price and size; price = exp(walk + fading), walk += sigma(regime) n1 (+ jump), fading = phi
+    /// fading + s n2.
     fn advance(&mut self, random: &mut Random) -> [f64; MAX_VALUES] {
         let switch = if self.wild { Self::WILD_ENDS } else { Self::CALM_ENDS };
         if random.uniform() < switch {
             self.wild = !self.wild;
         }
         let jumps = random.uniform() < Self::JUMP_CHANCE;
+
         let [walk, fade] = random.normals();
         let [jump, volume] = random.normals();
         self.log_price += walk * if self.wild { Self::WILD_SIGMA } else { Self::CALM_SIGMA };
+
         if jumps {
             self.log_price += jump * Self::JUMP_SIGMA;
         }
+
         self.fading = Self::FADING_PHI * self.fading + Self::FADING_SIGMA * fade;
         let log_size = if self.wild { 4.5 } else { 4.0 } + 0.8 * volume;
         [libm::exp(self.log_price + self.fading), libm::ceil(libm::exp(log_size)), 0.0]
     }
 }
 
-/// Weather of a place: a year, a day, and spells of some days that are warmer, drier or windier than usual.
+/// Weather of a place: a year, a day, and spells of some days that are warmer, drier or windier
+/// than usual.
 #[derive(Debug, Clone)]
 struct Weather {
     mean_celsius: f64,
@@ -248,14 +291,17 @@ impl Weather {
         // Warmest at the end of July and at 15 h UTC.
         let year = cycle(time_us - START_US, YEAR_US, 0.57);
         let day = cycle(time_us - START_US, DAY_US, 15.0 / 24.0);
+
         let [n0, n1] = random.normals();
         let [n2, noise] = random.normals();
         let sigma = libm::sqrt(1.0 - Self::PHI * Self::PHI);
         for (anomaly, n) in self.anomaly.iter_mut().zip([n0, n1, n2]) {
             *anomaly = Self::PHI * *anomaly + sigma * n;
         }
+
         let [warm, damp, windy] = self.anomaly;
         let temp = self.mean_celsius + 11.0 * year + 4.5 * day + 3.5 * warm + 0.15 * noise;
+
         let humid = 65.0 - 12.0 * day - 4.0 * warm + 12.0 * damp;
         let wind = libm::exp(1.2 + 0.25 * day - 0.1 * year + 0.5 * windy);
         [temp, humid.clamp(5.0, 100.0), wind]
@@ -272,7 +318,8 @@ fn cycle(elapsed_us: i64, period_us: i64, peak: f64) -> f64 {
 struct Random(Pcg64);
 
 impl Random {
-    /// State and stream are mixed well, as PCG streams of neighbouring numbers would resemble each other.
+    /// State and stream are mixed well, as PCG streams of neighbouring numbers would resemble each
+    /// other.
     fn new(seed: u64, number: u32) -> Self {
         let mut mixed = split_mix(seed) ^ u64::from(number);
         let mut word = || {
@@ -297,13 +344,15 @@ impl Random {
         [radius * libm::cos(angle), radius * libm::sin(angle)]
     }
 
-    /// Time to a series' next market tick, exponential, at least 1 so that a series never has a time twice.
+    /// Time to a series' next market tick, exponential, at least 1 so that a series never has a
+    /// time twice.
     fn gap_us(&mut self) -> i64 {
         ((-MARKET_GAP_US * libm::log(1.0 - self.uniform())) as i64).max(1)
     }
 }
 
-/// One step of SplitMix64 (Steele, Lea, Flood 2014): every bit of the input moves every bit of the output.
+/// One step of SplitMix64 (Steele, Lea, Flood 2014): every bit of the input moves every bit of the
+/// output.
 fn split_mix(word: u64) -> u64 {
     let word = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -422,7 +471,8 @@ mod tests {
         }
     }
 
-    /// Bits that must never change, on any machine: a restart in the middle of a stream relies on them.
+    /// Bits that must never change, on any machine: a restart in the middle of a stream relies on
+    /// them.
     #[test]
     fn the_bits_are_pinned() {
         let digest = |process| {

@@ -1,0 +1,62 @@
+//! What becomes of the records of the open transaction, as librdkafka reports it.
+//! It must not end the transaction.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use rdkafka::client::ClientContext;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::ProducerContext;
+
+use crate::mutex::lock;
+
+/// What librdkafka reports of the records of the open transaction.
+#[derive(Clone, Default)]
+pub(super) struct Reports(Arc<Mutex<Reported>>);
+
+/// What is known of them so far.
+#[derive(Default)]
+pub(super) struct Reported {
+    /// The first record that the broker did not take, and why.
+    pub failed: Option<String>,
+    /// Offsets of first chunks, by partition.
+    pub firsts: BTreeMap<i32, i64>,
+}
+
+impl Reports {
+    /// Works on what is reported; librdkafka waits meanwhile.
+    pub fn with<T>(&self, work: impl FnOnce(&mut Reported) -> T) -> T {
+        work(&mut lock(&self.0))
+    }
+}
+
+/// Marks a record whose offset is wanted: the first chunk of a snapshot.
+pub(super) const FIRST_CHUNK: usize = 1;
+pub(super) const NO_MARK: usize = 0;
+
+impl ClientContext for Reports {
+    fn error(&self, error: KafkaError, reason: &str) {
+        // What lasts is told by the commit that waits for it.
+        tracing::debug!(%error, reason, "kafka ledger");
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, mark: usize) {
+        match result {
+            Ok(message) if mark == FIRST_CHUNK => {
+                self.with(|reported| _ = reported.firsts.insert(message.partition(), message.offset()));
+            }
+            Ok(_) => {}
+            Err((error, message)) => self.with(|reported| {
+                let (topic, partition) = (message.topic(), message.partition());
+                reported
+                    .failed
+                    .get_or_insert_with(|| format!("topic {topic} partition {partition}: {error}"));
+            }),
+        }
+    }
+}

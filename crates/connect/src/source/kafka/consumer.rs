@@ -1,0 +1,332 @@
+//! Kafka topics as a source: a consumer in a group, each assigned partition read from where it is
+//! told to start.
+//! It must not decode, and must not commit by itself: positions become the group's when the runner
+//! says they are durable.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tickcast_stream::error::{Error, Kind, OrFail, Result};
+use tickcast_stream::message::{RawRecord, Records};
+use tickcast_stream::source::{Event, Source};
+
+use super::assignment::Assignment;
+use super::beyond_end::PositionBeyondEnd;
+use super::context::{Context, GroupMember};
+use super::history::KafkaHistory;
+use super::record::{BATCH_BYTES, BATCH_RECORDS, raw_record};
+use super::spec::{KafkaSourceSpec, StartFrom};
+use crate::kafka::{Group, METADATA_TIMEOUT, client_config, create, no_topic, partition_count};
+use crate::source::kind::{
+    OpenOptions, OpenSource, SourceGroup, SourceKind, SourceSchema, SourceTraits, Span,
+};
+
+/// How long leaving the group may take.
+const LEAVE_WITHIN: Duration = Duration::from_secs(5);
+
+impl SourceKind for KafkaSourceSpec {
+    fn traits(&self) -> SourceTraits {
+        SourceTraits {
+            is_bounded: false,
+            is_shared: true,
+            is_replayable: true,
+            has_past: self.start == StartFrom::Warm,
+            label: self.topic.clone(),
+            identity: format!("topic {}", self.topic),
+            format: None,
+        }
+    }
+
+    fn partitions(&self) -> Result<i32> {
+        partition_count(&self.client, &self.topic)?.ok_or_else(|| no_topic(&self.client, &self.topic))
+    }
+
+    fn open(&self, options: OpenOptions) -> Result<OpenSource> {
+        let mut source = KafkaSource::open(self)?;
+        if let Some(records) = options.batch_records {
+            source = source.with_batch_records(records);
+        }
+
+        let group = Some(source.group());
+        Ok(OpenSource { source: Box::new(source), known: SourceSchema::default(), group })
+    }
+
+    fn open_history(&self, span: Span) -> Result<OpenSource> {
+        Ok(OpenSource::of(KafkaHistory::open(self, span)?))
+    }
+
+    fn group(&self) -> Option<SourceGroup<'_>> {
+        Some(SourceGroup { client: &self.client, topic: &self.topic, name: &self.group })
+    }
+}
+
+/// Reads a topic as a member of a consumer group.
+pub struct KafkaSource {
+    consumer: Arc<BaseConsumer<Context>>,
+    context: Context,
+    topic: String,
+    from: StartFrom,
+    assignment: Assignment,
+    ready: VecDeque<Event>,
+    batch_records: usize,
+}
+
+fn consumer_config(spec: &KafkaSourceSpec) -> ClientConfig {
+    let reset = match spec.start {
+        StartFrom::Warm | StartFrom::Earliest => "earliest",
+        StartFrom::Latest => "latest",
+    };
+    let mut defaults = vec![
+        ("group.id", spec.group.as_str()),
+        ("auto.offset.reset", reset),
+        ("enable.auto.commit", "false"),
+        ("enable.auto.offset.store", "false"),
+        ("isolation.level", "read_committed"),
+        ("statistics.interval.ms", "1000"),
+        // A topic that grows is noticed within this time.
+        ("topic.metadata.refresh.interval.ms", "30000"),
+    ];
+
+    let is_new_protocol =
+        |(name, value): &(String, String)| name == "group.protocol" && value.eq_ignore_ascii_case("consumer");
+    // In the new protocol the broker decides both.
+    if !spec.client.properties.iter().any(is_new_protocol) {
+        defaults.push(("partition.assignment.strategy", "cooperative-sticky"));
+        defaults.push(("session.timeout.ms", "10000"));
+    }
+    client_config(&spec.client, &defaults)
+}
+
+impl KafkaSource {
+    /// Joins the group. Errors: `Source`, when librdkafka refuses the properties. The broker need
+    /// not answer yet.
+    pub fn open(spec: &KafkaSourceSpec) -> Result<Self> {
+        let context = Context::default();
+        let consumer: BaseConsumer<Context> = create(&consumer_config(spec), context.clone())?;
+        let fail = || format!("cannot make a consumer for topic {}", spec.topic);
+        consumer.subscribe(&[&spec.topic]).or_fail(Kind::Source, fail)?;
+
+        let consumer = Arc::new(consumer);
+        Ok(KafkaSource {
+            assignment: Assignment::new(&consumer, &context, &spec.topic),
+            consumer,
+            context,
+            topic: spec.topic.clone(),
+            from: spec.start,
+            ready: VecDeque::new(),
+            batch_records: BATCH_RECORDS,
+        })
+    }
+
+    /// At most this many records a poll, over all partitions.
+    pub fn with_batch_records(mut self, records: usize) -> Self {
+        self.batch_records = records.max(1);
+        self
+    }
+
+    /// The consumer's place in its group, for commits in its name.
+    pub fn group(&self) -> Arc<dyn Group> {
+        Arc::new(GroupMember { consumer: Arc::clone(&self.consumer), context: self.context.clone() })
+    }
+
+    /// A restored position against what the broker still has. Left alone, librdkafka would go where
+    /// `start` says, and with `latest` pass over all records there are. Errors: `Source`, because
+    /// of [`PositionBeyondEnd`], when the topic is another one than it was.
+    fn within_log(&self, partition: i32, position: i64) -> Result<i64> {
+        match self.consumer.fetch_watermarks(&self.topic, partition, METADATA_TIMEOUT) {
+            Ok((low, _)) if position < low => {
+                let lost = low - position;
+                tracing::warn!(partition, position, lost, "the broker dropped records before they were read");
+                Ok(low)
+            }
+            Ok((_, end)) if position > end => {
+                let cause = PositionBeyondEnd { topic: self.topic.clone(), partition, end, position };
+                Err(Error::new(Kind::Source, "cannot go on reading").because(cause))
+            }
+            Ok(_) => Ok(position),
+            Err(error) => {
+                tracing::warn!(%error, partition, "cannot ask where the log begins; reading on from the saved position");
+                Ok(position)
+            }
+        }
+    }
+
+    fn commit_group(&self, positions: &[(i32, i64)], mode: CommitMode) -> Result<()> {
+        let mut list = TopicPartitionList::new();
+        for &(partition, position) in positions {
+            list.add_partition_offset(&self.topic, partition, Offset::Offset(position))
+                .or_fail(Kind::Source, || {
+                    format!("cannot commit position {position} of partition {partition}")
+                })?;
+        }
+
+        // A commit that fails costs a longer replay, no record: the next one makes up for it.
+        if let Err(error) = self.consumer.commit(&list, mode) {
+            tracing::warn!(%error, ?positions, "cannot commit");
+        }
+        Ok(())
+    }
+
+    /// Why this consumer never reads again.
+    fn fatal(&self, code: RDKafkaErrorCode) -> Error {
+        let what = match code {
+            RDKafkaErrorCode::FencedInstanceId => {
+                "another instance has joined with the same group.instance.id".into()
+            }
+            RDKafkaErrorCode::UnreleasedInstanceId => {
+                "another instance has the same group.instance.id, or had it until it died a moment ago".into()
+            }
+            _ => format!("cannot read topic {}", self.topic),
+        };
+        Error::new(Kind::Source, what).because(code)
+    }
+
+    /// Notes what came instead of a record, for the next `Idle`.
+    fn complain(&self, error: &KafkaError) {
+        tracing::debug!(%error, "kafka source");
+        let is_missing = error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition);
+        self.context.inbox(|inbox| {
+            if is_missing {
+                inbox.missing = Some(format!("topic {} does not exist (waiting for it)", self.topic));
+            } else {
+                inbox.complaint = Some(format!("kafka: {error}"));
+            }
+        });
+    }
+
+    /// Reads what is there, at most one batch, and turns it into events.
+    fn read(&mut self, timeout: Duration) -> Result<()> {
+        let by_partition = self.read_batch(timeout)?;
+        if !by_partition.is_empty() {
+            self.context.inbox(|inbox| inbox.clear_troubles());
+        }
+
+        // A rebalance within this poll comes first: records of a partition that was taken away are
+        // not ours.
+        self.assignment.take_rebalances(&mut self.ready)?;
+        for (partition, records) in by_partition {
+            if self.assignment.owns(partition) {
+                self.ready.push_back(Event::Records { partition, records: Records::Raw(records) });
+            }
+        }
+        Ok(())
+    }
+
+    /// The records of one batch by partition.
+    fn read_batch(&self, timeout: Duration) -> Result<BTreeMap<i32, Vec<RawRecord>>> {
+        let mut by_partition: BTreeMap<i32, Vec<RawRecord>> = BTreeMap::new();
+        let (mut wait, mut bytes) = (timeout, 0);
+        for _ in 0..self.batch_records {
+            if bytes >= BATCH_BYTES {
+                break;
+            }
+
+            match self.consumer.poll(wait) {
+                None => break,
+                Some(Ok(message)) => {
+                    bytes += message.payload_len();
+                    by_partition.entry(message.partition()).or_default().push(raw_record(&message));
+                    wait = Duration::ZERO;
+                }
+                Some(Err(KafkaError::MessageConsumptionFatal(code))) => return Err(self.fatal(code)),
+                Some(Err(error)) => {
+                    self.complain(&error);
+                    break;
+                }
+            }
+        }
+        Ok(by_partition)
+    }
+}
+
+impl Source for KafkaSource {
+    fn poll(&mut self, timeout: Duration) -> Result<Event> {
+        if self.ready.is_empty() {
+            self.read(timeout)?;
+        }
+        let event = self.ready.pop_front();
+        Ok(event.unwrap_or_else(|| Event::Idle { problem: self.context.inbox(|inbox| inbox.problem()) }))
+    }
+
+    fn start(&mut self, partition: i32, position: Option<i64>) -> Result<()> {
+        let offset = match (position, self.from) {
+            (Some(position), _) => Offset::Offset(self.within_log(partition, position)?),
+            // The group may have committed more, but what was learned of it is not here: its
+            // windows would be torn.
+            (None, StartFrom::Earliest | StartFrom::Warm) => Offset::Beginning,
+            (None, StartFrom::Latest) => Offset::Invalid,
+        };
+        self.assignment.start(partition, offset)
+    }
+
+    fn release(&mut self, partition: i32) -> Result<()> {
+        self.assignment.release(partition)
+    }
+
+    fn offset_range(&mut self, partition: i32) -> Result<Option<Range<i64>>> {
+        let fail = || format!("cannot ask where topic {} partition {partition} begins and ends", self.topic);
+        let marks = self.consumer.fetch_watermarks(&self.topic, partition, METADATA_TIMEOUT);
+        marks
+            .map(|(first, end)| Some(first..end))
+            .map_err(|error| Error::transient(Kind::Source, fail()).because(error))
+    }
+
+    fn set_paused(&mut self, partition: i32, paused: bool) -> Result<()> {
+        if !self.assignment.owns(partition) {
+            return Ok(());
+        }
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.topic, partition);
+        let done = if paused { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
+        done.or_fail(Kind::Source, || format!("cannot pause or resume partition {partition}"))
+    }
+
+    fn commit(&mut self, partition: i32, position: i64) -> Result<()> {
+        if !self.assignment.owns(partition) {
+            return Ok(());
+        }
+        self.assignment.note_committed(partition, position);
+        self.commit_group(&[(partition, position)], CommitMode::Async)
+    }
+
+    fn lag(&mut self, partition: i32) -> Option<i64> {
+        self.context.inbox(|inbox| inbox.lag.get(&partition).copied())
+    }
+
+    fn close(&mut self) -> Result<()> {
+        let last = self.assignment.committed();
+        if !last.is_empty() {
+            self.commit_group(&last, CommitMode::Sync)?;
+        }
+        self.assignment.answer(&mut self.ready)?;
+
+        // Leaving now, the group need not wait for our session to time out.
+        self.consumer.unsubscribe();
+        let until = Instant::now() + LEAVE_WITHIN;
+        loop {
+            _ = self.consumer.poll(Duration::from_millis(20));
+            self.assignment.answer(&mut self.ready)?;
+            let is_left = self.consumer.assignment().is_ok_and(|list| list.count() == 0);
+            if is_left || Instant::now() > until {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Drop for KafkaSource {
+    /// The consumer's own end waits for answers, and from now on nobody gives them.
+    fn drop(&mut self) {
+        if let Err(error) = self.assignment.answer(&mut self.ready) {
+            tracing::debug!(%error, "leaving the group");
+        }
+        self.context.inbox(|inbox| inbox.is_closing = true);
+    }
+}

@@ -1,0 +1,153 @@
+//! What librdkafka's threads and callbacks leave for the next poll, and our place in the group.
+//! It must not answer the group: a rebalance is only noted here.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::statistics::Statistics;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::types::RDKafkaRespErr;
+
+use crate::kafka::{BrokerTrouble, Group, member_id};
+use crate::mutex::lock;
+
+/// What callbacks have noted.
+#[derive(Default)]
+pub(super) struct CallbackInbox {
+    pub rebalances: VecDeque<Rebalance>,
+    /// Why no broker answers; over when one does.
+    pub away: Option<String>,
+    /// What a broker answered instead of records; over when records or partitions come, or brokers
+    /// answer again.
+    pub complaint: Option<String>,
+    /// That there is no such topic; over when partitions of it come.
+    pub missing: Option<String>,
+    /// Records that are not read yet, by partition.
+    pub lag: BTreeMap<i32, i64>,
+    /// The name under which the group gave us what we own.
+    pub member: String,
+    /// Nobody polls any more: the group gets everything back at once.
+    pub is_closing: bool,
+}
+
+impl CallbackInbox {
+    /// What keeps records from coming, if anything does.
+    pub fn problem(&self) -> Option<String> {
+        self.away.clone().or(self.missing.clone()).or(self.complaint.clone())
+    }
+
+    /// Brokers have answered.
+    pub fn clear_troubles(&mut self) {
+        (self.away, self.complaint) = (None, None);
+    }
+}
+
+/// What the group has decided.
+pub(super) enum Rebalance {
+    Assigned { partitions: Vec<i32>, member: String },
+    Revoked { partitions: Vec<i32>, lost: bool },
+}
+
+/// The consumer's context.
+#[derive(Clone, Default)]
+pub(super) struct Context {
+    inbox: Arc<Mutex<CallbackInbox>>,
+}
+
+impl Context {
+    /// Works on what is noted; callbacks wait meanwhile.
+    pub fn inbox<T>(&self, with: impl FnOnce(&mut CallbackInbox) -> T) -> T {
+        with(&mut lock(&self.inbox))
+    }
+}
+
+impl ClientContext for Context {
+    fn error(&self, error: KafkaError, reason: &str) {
+        let why =
+            BrokerTrouble::read(reason).map_or(format!("kafka: {reason}"), |trouble| trouble.to_string());
+        let is_all_down = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
+        let is_known = self.inbox(|inbox| {
+            let is_known = inbox.away.is_some();
+            // That all are away says less than why one of them is.
+            if !(is_known && is_all_down) {
+                inbox.away = Some(why);
+            }
+            is_known
+        });
+
+        // librdkafka says so several times a second for as long as it lasts.
+        if is_known {
+            tracing::debug!(%error, reason, "kafka source");
+        } else {
+            tracing::warn!(%error, reason, "kafka source");
+        }
+    }
+
+    /// Comes every second: the only word of a broker that is back while nothing is produced.
+    fn stats(&self, statistics: Statistics) {
+        let answers = statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP");
+        let partitions = statistics.topics.values().flat_map(|topic| topic.partitions.values());
+        let lags = partitions.filter(|partition| partition.partition >= 0 && partition.consumer_lag >= 0);
+        self.inbox(|inbox| {
+            if answers {
+                inbox.clear_troubles();
+            }
+            lags.for_each(|p| _ = inbox.lag.insert(p.partition, p.consumer_lag));
+        });
+    }
+}
+
+impl ConsumerContext for Context {
+    /// Only notes it. An assigned partition waits until the runner says where to start. A revoked
+    /// one waits until it is released, and the group waits with it.
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, code: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        if self.inbox(|inbox| inbox.is_closing) {
+            // The answer that librdkafka waits for; while it closes, it takes any for this one.
+            _ = consumer.unassign();
+            return;
+        }
+
+        let ids: Vec<i32> = list.elements().iter().map(|element| element.partition()).collect();
+        let member = member_id(consumer);
+        if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            tracing::info!(partitions = ?ids, "assigned");
+            self.inbox(|inbox| {
+                inbox.missing = None;
+                inbox.rebalances.push_back(Rebalance::Assigned { partitions: ids, member });
+            });
+        } else {
+            let lost = consumer.assignment_lost() || self.inbox(|inbox| inbox.member != member);
+            tracing::info!(partitions = ?ids, lost, "revoked");
+            self.inbox(|inbox| inbox.rebalances.push_back(Rebalance::Revoked { partitions: ids, lost }));
+        }
+    }
+}
+
+/// Our place in the group, for commits in its name.
+pub(super) struct GroupMember {
+    pub consumer: Arc<BaseConsumer<Context>>,
+    pub context: Context,
+}
+
+impl Group for GroupMember {
+    fn metadata(&self) -> Option<ConsumerGroupMetadata> {
+        let metadata = Group::metadata(&*self.consumer)?;
+        // Names do not come back: if it is the right one now, it was so when the metadata was made.
+        let member = member_id(&self.consumer);
+        let is_known = !member.is_empty() && self.context.inbox(|inbox| inbox.member == member);
+        is_known.then_some(metadata)
+    }
+
+    fn committed(
+        &self,
+        topic: &str,
+        partitions: &[i32],
+        timeout: Duration,
+    ) -> KafkaResult<TopicPartitionList> {
+        Group::committed(&*self.consumer, topic, partitions, timeout)
+    }
+}

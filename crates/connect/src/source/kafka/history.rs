@@ -1,0 +1,182 @@
+//! A Kafka topic as a bounded source: from its beginning to the end that it has when reading
+//! starts.
+//! It must not leave a trace on the broker, as `kafka/read.rs` says: a pipeline that reads the same
+//! topic goes on undisturbed.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
+use std::time::Duration;
+
+use rdkafka::consumer::Consumer;
+use rdkafka::message::Message;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tickcast_stream::error::{Error, Kind, OrFail, Result};
+use tickcast_stream::message::{EventTime, RawRecord, Records};
+use tickcast_stream::source::{Event, Source};
+
+use super::record::{BATCH_BYTES, BATCH_RECORDS, raw_record};
+use super::spec::KafkaSourceSpec;
+use crate::kafka::{
+    METADATA_TIMEOUT, Polled, Purpose, ReadingConsumer, SILENCE, Silence, TopicPartition, Visible, log_range,
+    partition_count, reading_consumer,
+};
+use crate::source::kind::Span;
+
+/// Reads all partitions of a topic, once.
+pub struct KafkaHistory {
+    consumer: ReadingConsumer,
+    topic: String,
+    /// Partitions that are not read to their ends yet, and the offsets after their last records.
+    ends: BTreeMap<i32, i64>,
+    ready: VecDeque<Event>,
+    silence: Silence,
+}
+
+impl KafkaHistory {
+    /// Asks where the topic, or the span of it, ends. Errors: `Source`, when no broker answers or
+    /// there is no such topic.
+    pub fn open(spec: &KafkaSourceSpec, span: Span) -> Result<Self> {
+        let topic = &spec.topic;
+        let brokers = &spec.client.brokers;
+        let count = partition_count(&spec.client, topic)?
+            .ok_or_else(|| Error::new(Kind::Source, format!("topic {topic} does not exist at {brokers}")))?;
+
+        let mut history = KafkaHistory {
+            consumer: reading_consumer(&spec.client, Purpose::History, Visible::Committed)?,
+            topic: topic.clone(),
+            ends: BTreeMap::new(),
+            ready: VecDeque::from([Event::Assigned((0..count).collect())]),
+            silence: Silence::new(SILENCE),
+        };
+        history.assign(count, span)?;
+        Ok(history)
+    }
+
+    fn assign(&mut self, partitions: i32, span: Span) -> Result<()> {
+        let mut list = TopicPartitionList::new();
+        for partition in 0..partitions {
+            let fail = || format!("cannot read topic {} partition {partition}", self.topic);
+            let range = self.range_of(partition, span)?;
+            if range.is_empty() {
+                self.ready.push_back(Event::End { partition });
+            } else {
+                list.add_partition_offset(&self.topic, partition, Offset::Offset(range.start))
+                    .or_fail(Kind::Source, fail)?;
+                self.ends.insert(partition, range.end);
+            }
+        }
+
+        self.consumer.assign(&list).or_fail(Kind::Source, || format!("cannot read topic {}", self.topic))
+    }
+
+    /// The part of a partition that is in the span.
+    fn range_of(&self, partition: i32, span: Span) -> Result<Range<i64>> {
+        let whole = log_range(&self.consumer, TopicPartition { topic: &self.topic, partition });
+        let fail = || format!("cannot read topic {} partition {partition}", self.topic);
+        let Range { start, end } = whole.or_fail(Kind::Source, fail)?;
+
+        let within = |at: Option<i64>, otherwise: i64| at.map_or(otherwise, |at| at.clamp(start, end));
+        let from = within(self.offset_at(partition, span.from)?, start);
+        let to = within(self.offset_at(partition, span.to)?, end);
+        Ok(from..to)
+    }
+
+    /// The first offset of a time or later, beyond every record where there is none yet.
+    fn offset_at(&self, partition: i32, time: Option<EventTime>) -> Result<Option<i64>> {
+        let Some(EventTime(us)) = time else { return Ok(None) };
+        let fail = || format!("cannot ask for a time in topic {} partition {partition}", self.topic);
+        // Kafka has milliseconds: the first one that is not before.
+        let ms = us.div_euclid(1000) + i64::from(us.rem_euclid(1000) > 0);
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.topic, partition, Offset::Offset(ms)).or_fail(Kind::Source, fail)?;
+
+        let found = self.consumer.offsets_for_times(list, METADATA_TIMEOUT).or_fail(Kind::Source, fail)?;
+        let at = found.find_partition(&self.topic, partition).map(|found| found.offset());
+        Ok(Some(if let Some(Offset::Offset(at)) = at { at } else { i64::MAX }))
+    }
+
+    /// Reads what is there, at most one batch, and turns it into events.
+    fn read(&mut self, timeout: Duration) -> Result<()> {
+        let (by_partition, ended) = self.read_batch(timeout);
+        let records = |(partition, records)| Event::Records { partition, records: Records::Raw(records) };
+        self.ready.extend(by_partition.into_iter().map(records));
+
+        for partition in ended {
+            // Written on since: what comes later is no history, and is not fetched any more.
+            if self.ends.remove(&partition).is_some() {
+                self.set_paused(partition, true)?;
+                self.ready.push_back(Event::End { partition });
+            }
+        }
+        Ok(())
+    }
+
+    /// The records of one batch by partition, and the partitions that end with it.
+    fn read_batch(&mut self, timeout: Duration) -> (BTreeMap<i32, Vec<RawRecord>>, BTreeSet<i32>) {
+        let mut by_partition: BTreeMap<i32, Vec<RawRecord>> = BTreeMap::new();
+        let mut ended = BTreeSet::new();
+        let (mut wait, mut bytes) = (timeout, 0);
+        for _ in 0..BATCH_RECORDS {
+            if bytes >= BATCH_BYTES {
+                break;
+            }
+            let message = match self.silence.poll(&self.consumer, wait) {
+                Polled::Nothing => break,
+                Polled::End(partition) => {
+                    ended.insert(partition);
+                    continue;
+                }
+                Polled::Record(message) => message,
+            };
+
+            wait = Duration::ZERO;
+            let (partition, offset) = (message.partition(), message.offset());
+            let Some(&end) = self.ends.get(&partition) else { continue };
+            if offset < end {
+                bytes += message.payload_len();
+                by_partition.entry(partition).or_default().push(raw_record(&message));
+            }
+
+            if offset + 1 >= end {
+                ended.insert(partition);
+            }
+        }
+        (by_partition, ended)
+    }
+}
+
+impl Source for KafkaHistory {
+    fn poll(&mut self, timeout: Duration) -> Result<Event> {
+        if self.ready.is_empty() {
+            self.read(timeout)?;
+        }
+        if let Some(event) = self.ready.pop_front() {
+            return Ok(event);
+        }
+        self.silence.check().or_fail(Kind::Source, || format!("cannot read topic {}", self.topic))?;
+        Ok(Event::Idle { problem: self.silence.trouble().map(str::to_owned) })
+    }
+
+    /// Errors: `Source`, when the topic cannot be read from there.
+    fn start(&mut self, partition: i32, position: Option<i64>) -> Result<()> {
+        let Some(position) = position.filter(|_| self.ends.contains_key(&partition)) else { return Ok(()) };
+        let fail = || format!("cannot read topic {} partition {partition} from {position}", self.topic);
+        self.consumer
+            .seek(&self.topic, partition, Offset::Offset(position), METADATA_TIMEOUT)
+            .or_fail(Kind::Source, fail)
+    }
+
+    fn offset_range(&mut self, partition: i32) -> Result<Option<Range<i64>>> {
+        let fail = || format!("cannot ask where topic {} partition {partition} begins and ends", self.topic);
+        log_range(&self.consumer, TopicPartition { topic: &self.topic, partition })
+            .map(Some)
+            .or_fail(Kind::Source, fail)
+    }
+
+    fn set_paused(&mut self, partition: i32, paused: bool) -> Result<()> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.topic, partition);
+        let done = if paused { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
+        done.or_fail(Kind::Source, || format!("cannot pause or resume partition {partition}"))
+    }
+}

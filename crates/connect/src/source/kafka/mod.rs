@@ -1,0 +1,15 @@
+//! A Kafka topic as a source: followed by a member of a consumer group, or read once as a history.
+//! It must not decode.
+
+mod assignment;
+mod beyond_end;
+mod consumer;
+mod context;
+mod history;
+mod record;
+mod spec;
+
+pub use beyond_end::PositionBeyondEnd;
+pub use consumer::KafkaSource;
+pub use history::KafkaHistory;
+pub use spec::{KafkaSourceSpec, StartFrom};
