@@ -5,13 +5,13 @@
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::KafkaResult;
 use rdkafka::metadata::Metadata;
 use tickcast_stream::error::{Error, Kind, Result};
 
 use super::client::{METADATA_TIMEOUT, client_config, create};
 use super::spec::KafkaClientSpec;
-use super::trouble::BrokerLog;
+use super::trouble::{BrokerLog, is_unreachable};
 
 /// How long each attempt may take. librdkafka says why it cannot connect only between two calls, so
 /// the first ones are short. An answer must come within one attempt, so the last ones are long.
@@ -78,16 +78,6 @@ impl Cluster {
             }
         }
     }
-}
-
-/// Whether a question failed because no broker was there to answer it.
-fn is_unreachable(error: &KafkaError) -> bool {
-    use RDKafkaErrorCode as Code;
-    let code = error.rdkafka_error_code();
-    matches!(
-        code,
-        Some(Code::BrokerTransportFailure | Code::OperationTimedOut | Code::AllBrokersDown | Code::Resolve)
-    )
 }
 
 /// The partitions of the one topic that was asked for; none if there is no such topic.

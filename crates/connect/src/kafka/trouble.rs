@@ -14,7 +14,7 @@ use std::time::Duration;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 
 use crate::mutex::lock;
@@ -162,11 +162,14 @@ impl BrokerLog {
         lock(&self.troubles).clear();
     }
 
-    /// What is known of all brokers together; none, if nothing went wrong.
-    pub fn summary(&self) -> Option<String> {
+    /// Why a call has failed. Where no broker has answered, that is what is known of all of them.
+    pub fn explain(&self, error: &KafkaError) -> String {
         let noted = lock(&self.troubles);
+        if noted.is_empty() || !is_unreachable(error) {
+            return error.to_string();
+        }
         let all: Vec<String> = noted.values().map(BrokerTrouble::to_string).collect();
-        (!all.is_empty()).then(|| all.join("; "))
+        all.join("; ")
     }
 
     /// Whether each of these brokers (`bootstrap.servers`) has turned us away for good. A host may have
@@ -195,6 +198,16 @@ impl BrokerLog {
         let all: Vec<String> = noted.values().map(told).chain(unheard.map(silent)).collect();
         all.join("; ")
     }
+}
+
+/// Whether a call has failed because no broker was there to answer it.
+pub fn is_unreachable(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    let code = error.rdkafka_error_code();
+    matches!(
+        code,
+        Some(Code::BrokerTransportFailure | Code::OperationTimedOut | Code::AllBrokersDown | Code::Resolve)
+    )
 }
 
 /// The bootstrap servers of a client.
@@ -234,6 +247,8 @@ impl ConsumerContext for BrokerLog {}
 
 #[cfg(test)]
 mod tests {
+    use RDKafkaErrorCode as Code;
+
     use super::*;
 
     fn plain(reason: &str) -> String {
@@ -314,7 +329,10 @@ mod tests {
     #[test]
     fn every_bootstrap_server_is_accounted_for() {
         let (log, brokers) = (BrokerLog::default(), "plaintext://a, b:1");
-        assert!(log.summary().is_none() && !log.is_turned_away(brokers) && !log.is_turned_away(""));
+        let (away, full) = (Code::BrokerTransportFailure, Code::QueueFull);
+        let [away, full] = [away, full].map(KafkaError::Global);
+        assert!(log.explain(&away).contains("BrokerTransportFailure"));
+        assert!(!log.is_turned_away(brokers) && !log.is_turned_away(""));
         let refused = "a:9092/bootstrap: Connect to ipv4#10.0.0.1:9092 failed: Connection refused (after 0ms in \
                        state CONNECT)";
         log.note(refused);
@@ -322,6 +340,8 @@ mod tests {
         let expected = "connection refused at a:9092; no answer from b:1 within 10 s";
         assert_eq!(log.no_answer(brokers, waited), expected);
         assert!(!log.is_turned_away(brokers), "b has not answered yet");
+        assert_eq!(log.explain(&away), "connection refused at a:9092");
+        assert!(log.explain(&full).contains("QueueFull"));
 
         log.note(
             "b:1/bootstrap: Connection setup timed out in state CONNECT (after 30000ms in state CONNECT)",
@@ -333,6 +353,6 @@ mod tests {
         log.is_connecting.store(true, Ordering::Relaxed);
         assert!(!log.is_turned_away(brokers), "another address of b may answer");
         log.clear();
-        assert!(log.summary().is_none() && !log.is_turned_away(brokers));
+        assert!(log.explain(&away).contains("BrokerTransportFailure") && !log.is_turned_away(brokers));
     }
 }
