@@ -172,9 +172,9 @@ impl BrokerLog {
         all.join("; ")
     }
 
-    /// Whether each of these brokers (`bootstrap.servers`) has turned us away for good. A host may have
-    /// several addresses: while a connection to one of them is being made, that another has refused
-    /// us decides nothing.
+    /// Whether each of these brokers (`bootstrap.servers`) has turned us away for good. A host may
+    /// have several addresses: while a connection to one of them is being made, that another has
+    /// refused us decides nothing.
     pub fn is_turned_away(&self, brokers: &str) -> bool {
         if self.is_connecting.load(Ordering::Relaxed) {
             return false;
