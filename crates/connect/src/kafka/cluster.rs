@@ -5,18 +5,20 @@
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::KafkaResult;
 use rdkafka::metadata::Metadata;
 use tickcast_stream::error::{Error, Kind, Result};
 
 use super::client::{METADATA_TIMEOUT, client_config, create};
 use super::spec::KafkaClientSpec;
-use super::trouble::BrokerLog;
+use super::trouble::{BrokerLog, is_unreachable};
 
 /// How long each attempt may take. librdkafka says why it cannot connect only between two calls, so
 /// the first ones are short. An answer must come within one attempt, so the last ones are long.
 const ATTEMPTS: [Duration; 4] =
     [Duration::from_millis(500), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
+/// How long to wait for more of what librdkafka has to say.
+const LISTEN: Duration = Duration::from_millis(20);
 /// Brokers that have all turned us away for this long are not asked again.
 const TURNED_AWAY_FOR: Duration = Duration::from_millis(900);
 
@@ -29,7 +31,10 @@ pub struct Cluster {
 impl Cluster {
     /// Errors: `Config`, when librdkafka refuses the properties. The brokers need not answer yet.
     pub fn open(client: &KafkaClientSpec) -> Result<Self> {
-        let consumer = create(&client_config(client, &[]), BrokerLog::default())?;
+        let mut config = client_config(client, &[]);
+        // Without it nobody says that a connection is being made.
+        config.set("statistics.interval.ms", "100");
+        let consumer = create(&config, BrokerLog::default())?;
         Ok(Cluster { consumer, brokers: client.brokers.clone() })
     }
 
@@ -64,8 +69,8 @@ impl Cluster {
                 return Err(error.to_string());
             }
 
-            // It hands what librdkafka has to say to the context.
-            while self.consumer.poll(Duration::ZERO).is_some() {}
+            // It hands what librdkafka has to say to the context, an error each time.
+            while self.consumer.poll(LISTEN).is_some() {}
             let log = self.consumer.context();
             let is_over = began.elapsed() + Duration::from_millis(10) >= METADATA_TIMEOUT;
             if is_over || began.elapsed() >= TURNED_AWAY_FOR && log.is_turned_away(&self.brokers) {
@@ -73,16 +78,6 @@ impl Cluster {
             }
         }
     }
-}
-
-/// Whether a question failed because no broker was there to answer it.
-fn is_unreachable(error: &KafkaError) -> bool {
-    use RDKafkaErrorCode as Code;
-    let code = error.rdkafka_error_code();
-    matches!(
-        code,
-        Some(Code::BrokerTransportFailure | Code::OperationTimedOut | Code::AllBrokersDown | Code::Resolve)
-    )
 }
 
 /// The partitions of the one topic that was asked for; none if there is no such topic.

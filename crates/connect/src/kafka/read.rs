@@ -125,11 +125,14 @@ impl Silence {
             None => Polled::Nothing,
             Some(Err(KafkaError::PartitionEOF(partition))) => Polled::End(partition),
             Some(Err(error)) => {
-                self.trouble = Some(consumer.context().summary().unwrap_or_else(|| error.to_string()));
+                self.trouble = Some(consumer.context().explain(&error));
                 Polled::Nothing
             }
             Some(Ok(message)) => {
-                (self.heard, self.trouble) = (Instant::now(), None);
+                self.heard = Instant::now();
+                if self.trouble.take().is_some() {
+                    consumer.context().clear();
+                }
                 Polled::Record(message)
             }
         }
@@ -156,8 +159,7 @@ pub fn log_range(
     TopicPartition { topic, partition }: TopicPartition<'_>,
 ) -> std::result::Result<Range<i64>, String> {
     let marks = consumer.fetch_watermarks(topic, partition, METADATA_TIMEOUT);
-    let (first, end) =
-        marks.map_err(|error| consumer.context().summary().unwrap_or_else(|| error.to_string()))?;
+    let (first, end) = marks.map_err(|error| consumer.context().explain(&error))?;
     Ok(first..end)
 }
 

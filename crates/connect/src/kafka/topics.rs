@@ -25,9 +25,9 @@ pub fn partition_count(client: &KafkaClientSpec, topic: &str) -> Result<Option<i
 
 /// As [`partition_count`], asked by a consumer that is there already.
 pub fn partitions_of(consumer: &BaseConsumer<BrokerLog>, topic: &str) -> Result<Option<i32>> {
-    let metadata = consumer.fetch_metadata(Some(topic), METADATA_TIMEOUT).map_err(|error| {
-        away(Kind::Source, consumer.context().summary().unwrap_or_else(|| error.to_string()))
-    })?;
+    let metadata = consumer
+        .fetch_metadata(Some(topic), METADATA_TIMEOUT)
+        .map_err(|error| away(Kind::Source, consumer.context().explain(&error)))?;
     Ok(count_in(&metadata))
 }
 

@@ -7,13 +7,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::statistics::Statistics;
 
 use crate::mutex::lock;
 
@@ -56,7 +58,7 @@ impl BrokerTrouble {
 
     /// Whether the broker gave an answer, which will not change within seconds.
     fn is_decided(&self) -> bool {
-        !matches!(self.what, What::Silent | What::Other(_))
+        !matches!(self.what, What::Silent | What::Closed(None) | What::Other(_))
     }
 }
 
@@ -141,30 +143,43 @@ impl fmt::Display for BrokerTrouble {
 
 /// A client's context that keeps what each broker did last instead of answering.
 #[derive(Debug, Clone, Default)]
-pub struct BrokerLog(Arc<Mutex<BTreeMap<String, BrokerTrouble>>>);
+pub struct BrokerLog {
+    troubles: Arc<Mutex<BTreeMap<String, BrokerTrouble>>>,
+    /// Whether a connection stood or was being made when librdkafka last said so. It is known only
+    /// to a client that has `statistics.interval.ms`.
+    is_connecting: Arc<AtomicBool>,
+}
 
 impl BrokerLog {
     fn note(&self, reason: &str) {
         if let Some(trouble) = BrokerTrouble::read(reason) {
-            lock(&self.0).insert(trouble.broker.clone(), trouble);
+            lock(&self.troubles).insert(trouble.broker.clone(), trouble);
         }
     }
 
     /// Forgets all: a broker has answered.
     pub fn clear(&self) {
-        lock(&self.0).clear();
+        lock(&self.troubles).clear();
     }
 
-    /// What is known of all brokers together; none, if nothing went wrong.
-    pub fn summary(&self) -> Option<String> {
-        let noted = lock(&self.0);
+    /// Why a call has failed. Where no broker has answered, that is what is known of all of them.
+    pub fn explain(&self, error: &KafkaError) -> String {
+        let noted = lock(&self.troubles);
+        if noted.is_empty() || !is_unreachable(error) {
+            return error.to_string();
+        }
         let all: Vec<String> = noted.values().map(BrokerTrouble::to_string).collect();
-        (!all.is_empty()).then(|| all.join("; "))
+        all.join("; ")
     }
 
-    /// Whether each of these brokers (`bootstrap.servers`) has turned us away for good.
+    /// Whether each of these brokers (`bootstrap.servers`) has turned us away for good. A host may
+    /// have several addresses: while a connection to one of them is being made, that another has
+    /// refused us decides nothing.
     pub fn is_turned_away(&self, brokers: &str) -> bool {
-        let noted = lock(&self.0);
+        if self.is_connecting.load(Ordering::Relaxed) {
+            return false;
+        }
+        let noted = lock(&self.troubles);
         let mut known = servers(brokers).peekable();
         known.peek().is_some()
             && known.all(|server| noted.get(&address(server)).is_some_and(BrokerTrouble::is_decided))
@@ -172,7 +187,7 @@ impl BrokerLog {
 
     /// Why none of these brokers (`bootstrap.servers`) has answered in the time given.
     pub fn no_answer(&self, brokers: &str, waited: Duration) -> String {
-        let noted = lock(&self.0);
+        let noted = lock(&self.troubles);
         let silent = |broker: &str| format!("no answer from {broker} within {} s", waited.as_secs());
         let told = |trouble: &BrokerTrouble| match trouble.what {
             What::Silent => silent(&trouble.broker),
@@ -183,6 +198,16 @@ impl BrokerLog {
         let all: Vec<String> = noted.values().map(told).chain(unheard.map(silent)).collect();
         all.join("; ")
     }
+}
+
+/// Whether a call has failed because no broker was there to answer it.
+pub fn is_unreachable(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    let code = error.rdkafka_error_code();
+    matches!(
+        code,
+        Some(Code::BrokerTransportFailure | Code::OperationTimedOut | Code::AllBrokersDown | Code::Resolve)
+    )
 }
 
 /// The bootstrap servers of a client.
@@ -203,6 +228,12 @@ impl ClientContext for BrokerLog {
         self.note(reason);
     }
 
+    fn stats(&self, statistics: Statistics) {
+        let is_idle = |state: &str| matches!(state, "INIT" | "DOWN" | "TRY_CONNECT");
+        let is_connecting = statistics.brokers.values().any(|broker| !is_idle(&broker.state));
+        self.is_connecting.store(is_connecting, Ordering::Relaxed);
+    }
+
     /// That a broker hung up is logged and no error to librdkafka.
     fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
         tracing::debug!(?level, fac, message, "librdkafka");
@@ -216,6 +247,8 @@ impl ConsumerContext for BrokerLog {}
 
 #[cfg(test)]
 mod tests {
+    use RDKafkaErrorCode as Code;
+
     use super::*;
 
     fn plain(reason: &str) -> String {
@@ -296,7 +329,10 @@ mod tests {
     #[test]
     fn every_bootstrap_server_is_accounted_for() {
         let (log, brokers) = (BrokerLog::default(), "plaintext://a, b:1");
-        assert!(log.summary().is_none() && !log.is_turned_away(brokers) && !log.is_turned_away(""));
+        let (away, full) = (Code::BrokerTransportFailure, Code::QueueFull);
+        let [away, full] = [away, full].map(KafkaError::Global);
+        assert!(log.explain(&away).contains("BrokerTransportFailure"));
+        assert!(!log.is_turned_away(brokers) && !log.is_turned_away(""));
         let refused = "a:9092/bootstrap: Connect to ipv4#10.0.0.1:9092 failed: Connection refused (after 0ms in \
                        state CONNECT)";
         log.note(refused);
@@ -304,6 +340,8 @@ mod tests {
         let expected = "connection refused at a:9092; no answer from b:1 within 10 s";
         assert_eq!(log.no_answer(brokers, waited), expected);
         assert!(!log.is_turned_away(brokers), "b has not answered yet");
+        assert_eq!(log.explain(&away), "connection refused at a:9092");
+        assert!(log.explain(&full).contains("QueueFull"));
 
         log.note(
             "b:1/bootstrap: Connection setup timed out in state CONNECT (after 30000ms in state CONNECT)",
@@ -312,7 +350,9 @@ mod tests {
         assert!(!log.is_turned_away(brokers), "silence is no answer");
         log.note(&refused.replace("a:9092/", "b:1/"));
         assert!(log.is_turned_away(brokers));
+        log.is_connecting.store(true, Ordering::Relaxed);
+        assert!(!log.is_turned_away(brokers), "another address of b may answer");
         log.clear();
-        assert!(log.summary().is_none() && !log.is_turned_away(brokers));
+        assert!(log.explain(&away).contains("BrokerTransportFailure") && !log.is_turned_away(brokers));
     }
 }

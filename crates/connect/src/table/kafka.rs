@@ -49,10 +49,9 @@ impl Topic {
 impl TableScan for Topic {
     fn parts(&self) -> std::result::Result<Vec<i32>, String> {
         let consumer = self.consumer()?;
-        let metadata = consumer.fetch_metadata(Some(&self.name), METADATA_TIMEOUT).map_err(|cause| {
-            let why = consumer.context().summary().unwrap_or_else(|| cause.to_string());
-            format!("cannot reach {self}: {why}")
-        })?;
+        let metadata = consumer
+            .fetch_metadata(Some(&self.name), METADATA_TIMEOUT)
+            .map_err(|error| format!("cannot reach {self}: {}", consumer.context().explain(&error)))?;
 
         let Some(topic) = metadata.topics().first() else {
             return Err(format!("the broker does not know {self}"));
