@@ -1,8 +1,6 @@
 //! Rows out of batches: picked, merged, or turned into a reject.
 //! It must not know when a window closes.
 
-use std::sync::Arc;
-
 use arrow::array::{Array, BinaryArray, Int64Array, RecordBatchOptions, UInt32Array};
 use arrow::compute::{interleave, take};
 use arrow::record_batch::RecordBatch;
