@@ -259,7 +259,8 @@ fn rebuild(pipeline: &Pipeline, watch: &RunContext) -> Outcome<bool> {
     Ok(done.is_some())
 }
 
-/// Tries again for as long as that can help: the brokers or the source's topic may be away. None, when told to stop before.
+/// Tries again for as long as that can help: the brokers or the source's topic may be away. None,
+/// when told to stop before.
 fn patiently<T>(watch: &RunContext, attempt: impl Fn() -> Result<T>) -> Result<Option<T>> {
     let mut wait = FIRST_RETRY;
     loop {

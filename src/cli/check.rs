@@ -11,6 +11,8 @@ use crate::config::plan::Plan;
 use crate::factory::factory_unread;
 use crate::failure::{Failure, Outcome, check_clients, placed};
 
+/// Checks the file, and with `connect` the brokers and topics too. Errors: every fault of the file;
+/// `Runtime`, when an end cannot be used.
 pub fn check(pipeline: &Pipeline, connect: bool) -> Outcome {
     let plan = &pipeline.plan;
     check_clients(pipeline)?;

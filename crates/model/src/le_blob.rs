@@ -35,6 +35,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serializer};
 
 mod sealed {
+    /// Keeps others from implementing the adapter for their own numbers.
     pub trait Sealed {}
 
     impl Sealed for f32 {}

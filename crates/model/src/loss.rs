@@ -85,7 +85,9 @@ impl Loss {
 
 /// A loss of one output, and its derivative by that output.
 pub struct PointLoss<F> {
+    /// The loss.
     pub value: F,
+    /// Its derivative by the output.
     pub slope: F,
 }
 

@@ -34,7 +34,9 @@ pub struct HeadWeights<F: Real> {
 /// All parameters of a network.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Weights<F: Real> {
+    /// From the lowest to the highest.
     pub layers: Vec<LayerWeights<F>>,
+    /// The linear head.
     pub head: HeadWeights<F>,
 }
 

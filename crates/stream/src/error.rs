@@ -46,12 +46,15 @@ pub enum Retry {
 /// A failure with its kind, its retry class and the chain of its causes.
 #[derive(Debug)]
 pub struct Error {
+    /// What kind of thing failed.
     pub kind: Kind,
+    /// Whether the same call can succeed later.
     pub retry: Retry,
     what: String,
     cause: Option<Box<dyn StdError + Send + Sync>>,
 }
 
+/// What fallible calls return.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
@@ -90,8 +93,10 @@ impl StdError for Error {
     }
 }
 
-/// Names the failed action on any error: `File::open(p).or_fail(Kind::Io, || format!("cannot open {p}"))?`.
+/// Names the failed action on any error:
+/// `File::open(p).or_fail(Kind::Io, || format!("cannot open {p}"))?`.
 pub trait OrFail<T> {
+    /// The same result, its error under a kind and with what was tried.
     fn or_fail<S: Into<String>>(self, kind: Kind, what: impl FnOnce() -> S) -> Result<T>;
 }
 

@@ -53,6 +53,7 @@ impl<F: Real> LayerTape<F> {
 
 /// The backward pass of one layer.
 pub struct LayerGradient<F: Real> {
+    /// By the layer's weights.
     pub weights: LayerWeights<F>,
     /// By W_ih x_t + b_ih of every step, G·H × T·B. The derivative by the inputs is W_ihᵀ times it.
     pub d_input: DMatrix<F>,

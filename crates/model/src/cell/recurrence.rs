@@ -17,7 +17,9 @@ pub struct ForwardStep<'a, F> {
     pub gates: &'a mut [F],
     /// W_hh h_{t-1} + b_hh
     pub hidden: &'a [F],
+    /// h_{t-1}
     pub h_before: &'a [F],
+    /// c_{t-1}; empty for a cell without one.
     pub c_before: &'a [F],
     /// Out: h_t
     pub h: &'a mut [F],
@@ -29,10 +31,15 @@ pub struct ForwardStep<'a, F> {
 pub struct BackwardStep<'a, F> {
     /// As `ForwardStep` left it.
     pub gates: &'a [F],
+    /// W_hh h_{t-1} + b_hh
     pub hidden: &'a [F],
+    /// h_{t-1}
     pub h_before: &'a [F],
+    /// c_{t-1}; empty for a cell without one.
     pub c_before: &'a [F],
+    /// h_t
     pub h: &'a [F],
+    /// c_t; empty for a cell without one.
     pub c: &'a [F],
     /// By h_t, from the layer above and from the next step together.
     pub d_h: &'a [F],

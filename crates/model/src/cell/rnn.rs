@@ -7,6 +7,7 @@ use crate::spec::Activation;
 
 /// h_t = φ(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh), φ = tanh, max(0, ·) or σ
 pub struct Rnn {
+    /// φ.
     pub activation: Activation,
 }
 

@@ -12,7 +12,9 @@ use super::products::Columns;
 
 /// y_t = b_y + W_skip x_t + W_hy h_t, for every column.
 pub struct ReadOut<'a> {
+    /// Where the head's weights lie.
     pub head: &'a HeadPanels,
+    /// All parameters of the network.
     pub params: &'a [f32],
     /// Padded I each.
     pub inputs: Columns<'a>,
@@ -20,6 +22,7 @@ pub struct ReadOut<'a> {
     pub hidden: Columns<'a>,
     /// O each.
     pub outputs: &'a mut [f32],
+    /// How many: steps times series.
     pub columns: usize,
 }
 
@@ -69,7 +72,9 @@ fn total(lanes: [f32; LANES]) -> f32 {
 /// From the derivatives by the outputs: the derivative by the top layer's h, and the gradient by
 /// the head's weights.
 pub struct ReadBack<'a> {
+    /// Where the head's weights lie.
     pub head: &'a HeadPanels,
+    /// All parameters of the network.
     pub params: &'a [f32],
     /// Padded I each.
     pub inputs: Columns<'a>,
@@ -79,7 +84,9 @@ pub struct ReadBack<'a> {
     pub slopes: &'a [f32],
     /// Out: padded H each.
     pub d_h: &'a mut [f32],
+    /// In and out: by all parameters of the network; the head adds to its own.
     pub gradient: &'a mut [f32],
+    /// How many: steps times series.
     pub columns: usize,
 }
 

@@ -19,11 +19,17 @@ use super::window::WindowSize;
 
 /// h_1 … h_T of a layer from its inputs and its start state. `V` vectors a row, `A` sums a panel.
 pub struct LayerForward<'a, C, const V: usize, const A: usize> {
+    /// The cell's equations.
     pub cell: C,
+    /// Where the layer's weights lie.
     pub block: &'a LayerPanels,
+    /// All parameters of the network.
     pub params: &'a [f32],
+    /// x_1 … x_T, padded I each.
     pub inputs: Columns<'a>,
+    /// In: the start state. Out: gates and states of every step.
     pub tape: &'a mut LayerBuffers,
+    /// Steps and series.
     pub window: WindowSize,
 }
 
@@ -143,15 +149,19 @@ fn hidden_sum<C: Fused>(gate: usize) -> usize {
 /// Backpropagation through a layer's steps. It leaves the derivatives by the layer's sums in place
 /// of the taped gates.
 pub struct LayerBackward<'a, C, const V: usize, const A: usize> {
+    /// The cell's equations.
     pub cell: C,
+    /// Where the layer's weights lie.
     pub block: &'a LayerPanels,
     /// W_hh transposed.
     pub w_hh: &'a Transposed,
+    /// What the forward pass left.
     pub tape: &'a mut LayerBuffers,
     /// Padded H × T·B. In: by h_1 … h_T from above; used up.
     pub d_h: &'a mut [f32],
     /// Padded H × B, zero: by c_T.
     pub d_c: &'a mut [f32],
+    /// Steps and series.
     pub window: WindowSize,
 }
 

@@ -125,7 +125,9 @@ impl HeadPanels {
 /// The blocks of a network: its layers, then its head.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Panels {
+    /// From the lowest to the highest.
     pub layers: Vec<LayerPanels>,
+    /// The linear head.
     pub head: HeadPanels,
     layout: ParameterLayout,
     len: usize,

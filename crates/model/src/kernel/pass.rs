@@ -14,8 +14,11 @@ use crate::spec::{CellKind, NetworkSpec};
 
 /// `TransposedWeights::fill`, compiled for the CPU.
 pub struct Prepare<'a> {
+    /// Where the weights lie.
     pub panels: &'a Panels,
+    /// All parameters of the network.
     pub params: &'a [f32],
+    /// Out: the transposed weights.
     pub tape: &'a mut KernelTape,
 }
 
@@ -30,10 +33,15 @@ impl WithSimd for Prepare<'_> {
 
 /// A forward pass, or with a gradient a backward one.
 pub struct Pass<'a> {
+    /// The shape of the network.
     pub spec: &'a NetworkSpec,
+    /// Where the weights lie.
     pub panels: &'a Panels,
+    /// All parameters of the network.
     pub params: &'a [f32],
+    /// In: inputs and start states. Out: outputs and states.
     pub tape: &'a mut KernelTape,
+    /// Out, in zeros: by all parameters; none for a forward pass.
     pub gradient: Option<&'a mut [f32]>,
 }
 

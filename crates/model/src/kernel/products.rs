@@ -242,6 +242,7 @@ pub struct Sources<'a> {
     pub inputs: Columns<'a>,
     /// h_{t-1} of every column.
     pub hidden: Columns<'a>,
+    /// How many: steps times series.
     pub columns: usize,
 }
 

@@ -18,9 +18,13 @@ use crate::tbptt::TrainingExample;
 
 /// An epoch to be taught.
 pub struct Lesson<'a> {
+    /// What is trained on.
     pub task: &'a TrainingTask<'a>,
+    /// How.
     pub training: &'a TrainingSettings,
+    /// Takes the steps.
     pub stepper: &'a mut Stepper,
+    /// Where passes leave their states.
     pub tape: &'a mut KernelTape,
 }
 

@@ -19,10 +19,15 @@ const TAPE_BYTES: usize = 1 << 30;
 
 /// What does not change while a network is trained.
 pub struct TrainingTask<'a> {
+    /// The network, without weights.
     pub network: Network,
+    /// Runs its kernels.
     pub engine: KernelEngine,
+    /// The histories, one a series.
     pub sequences: &'a [TrainingSequence],
+    /// Which of their steps judge and are not trained on.
     pub split: HoldoutSplit,
+    /// What is made small.
     pub loss: &'a Loss,
 }
 

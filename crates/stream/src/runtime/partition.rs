@@ -213,7 +213,8 @@ impl Partition {
         deliver(outcome)
     }
 
-    /// The whole state as of now, to be written out later and elsewhere; none before the first record.
+    /// The whole state as of now, to be written out later and elsewhere; none before the first
+    /// record.
     pub fn freeze(&self) -> Option<PendingSnapshot> {
         let position = self.position?;
         Some(PendingSnapshot {
