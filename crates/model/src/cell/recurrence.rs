@@ -19,7 +19,7 @@ pub struct ForwardStep<'a, F> {
     pub hidden: &'a [F],
     /// h_{t-1}
     pub h_before: &'a [F],
-    /// c_{t-1}; empty for a cell without one.
+    /// c_{t-1}, which the LSTM alone has.
     pub c_before: &'a [F],
     /// Out: h_t
     pub h: &'a mut [F],
@@ -35,11 +35,11 @@ pub struct BackwardStep<'a, F> {
     pub hidden: &'a [F],
     /// h_{t-1}
     pub h_before: &'a [F],
-    /// c_{t-1}; empty for a cell without one.
+    /// c_{t-1}, which the LSTM alone has.
     pub c_before: &'a [F],
     /// h_t
     pub h: &'a [F],
-    /// c_t; empty for a cell without one.
+    /// c_t, which the LSTM alone has.
     pub c: &'a [F],
     /// By h_t, from the layer above and from the next step together.
     pub d_h: &'a [F],
