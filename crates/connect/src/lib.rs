@@ -37,7 +37,6 @@ mod decode;
 mod ends;
 pub mod kafka;
 pub mod ledger;
-mod mutex;
 mod retry;
 mod sink;
 mod source;

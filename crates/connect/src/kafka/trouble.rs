@@ -17,7 +17,7 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 
-use crate::mutex::lock;
+use tickcast_stream::lock::lock;
 
 /// What one broker did instead of answering.
 #[derive(Debug, Clone, PartialEq, Eq)]

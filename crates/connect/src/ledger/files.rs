@@ -26,9 +26,9 @@ use tickcast_stream::sink::Sink;
 use super::dir::SnapshotDir;
 use super::lock::Lock;
 use super::staged::Staged;
-use crate::mutex::lock;
 use crate::retry::retry;
 use crate::sink::{CommittedLen, FileSink, SinkFileFormat};
+use tickcast_stream::lock::lock;
 
 const MANIFEST_VERSION: u32 = 1;
 /// How long the instance that had a partition before may take to let go of it.

@@ -20,8 +20,8 @@ use tickcast_stream::table::Table;
 use super::kafka_records::{Outgoing, for_each_record};
 use super::kind::{Home, SinkKind};
 use crate::kafka::{KafkaClientSpec, KafkaTopicSpec, client_config, create};
-use crate::mutex::lock;
 use crate::table::kafka_table;
+use tickcast_stream::lock::lock;
 
 /// One attempt to get everything to the broker.
 const FLUSH: Duration = Duration::from_secs(1);

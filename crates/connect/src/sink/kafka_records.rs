@@ -3,12 +3,11 @@
 //! It must not send them.
 
 use arrow::array::{Array, AsArray};
-use arrow::datatypes::{Int32Type, Int64Type};
 use arrow::record_batch::RecordBatch;
 use rdkafka::message::{Header, OwnedHeaders};
 use tickcast_stream::error::Result;
 use tickcast_stream::message::Stream;
-use tickcast_stream::record::{json_lines, lines};
+use tickcast_stream::record::{RejectRows, json_lines, lines};
 
 /// One record to send.
 pub struct Outgoing<'a> {
@@ -40,26 +39,20 @@ pub fn for_each_record(
 }
 
 fn for_each_reject(rows: &RecordBatch, send: &mut dyn FnMut(Outgoing<'_>) -> Result<()>) -> Result<()> {
-    let value = rows.column(0).as_binary::<i32>();
-    let text = |column: usize| rows.column(column).as_string::<i32>();
-    let (reason, detail, topic) = (text(1), text(2), text(3));
-    let from = rows.column(4).as_primitive::<Int32Type>();
-    let offset = rows.column(5).as_primitive::<Int64Type>();
-
-    for row in 0..rows.num_rows() {
-        let (from, offset) = (from.value(row).to_string(), offset.value(row).to_string());
+    for row in RejectRows::of(rows)?.iter() {
+        let (partition, offset) = (row.partition.to_string(), row.offset.to_string());
         let headers: [(&str, &str); 5] = [
-            ("reason", reason.value(row)),
-            ("detail", detail.value(row)),
-            ("topic", topic.value(row)),
-            ("partition", &from),
+            ("reason", row.reason),
+            ("detail", row.detail),
+            ("topic", row.topic),
+            ("partition", &partition),
             ("offset", &offset),
         ];
 
         let headers = headers.into_iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
             headers.insert(Header { key, value: Some(value) })
         });
-        send(Outgoing { key: None, value: value.value(row), headers: Some(headers) })?;
+        send(Outgoing { key: None, value: row.value, headers: Some(headers) })?;
     }
     Ok(())
 }

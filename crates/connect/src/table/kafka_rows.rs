@@ -3,14 +3,12 @@
 //! It must not know which offsets are read, or when to stop.
 
 use std::str::FromStr;
-use std::sync::Arc;
 
-use arrow::array::{BinaryBuilder, Int32Builder, Int64Builder, StringBuilder};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use rdkafka::message::{Headers, Message};
 use tickcast_stream::message::Stream;
-use tickcast_stream::record::JsonRows;
+use tickcast_stream::record::{JsonRows, RejectBatch, RejectRow};
 
 /// Rejects in a batch, at most.
 const BATCH_REJECTS: usize = 1024;
@@ -20,7 +18,7 @@ pub enum MessageRows {
     /// Forecasts or scores.
     Json(JsonRows),
     /// Rejected records.
-    Rejects(Box<Rejects>),
+    Rejects(Box<RejectBatch>),
 }
 
 impl MessageRows {
@@ -28,7 +26,7 @@ impl MessageRows {
     pub fn new(stream: Stream, schema: SchemaRef) -> Self {
         match stream {
             Stream::Forecasts | Stream::Scores => MessageRows::Json(JsonRows::new(schema)),
-            Stream::Rejects => MessageRows::Rejects(Box::new(Rejects::new(schema))),
+            Stream::Rejects => MessageRows::Rejects(Box::default()),
         }
     }
 
@@ -40,7 +38,7 @@ impl MessageRows {
                 rows.push(message.offset(), message.payload().unwrap_or_default());
                 Ok(())
             }
-            MessageRows::Rejects(rows) => rows.push(message),
+            MessageRows::Rejects(rows) => push_reject(rows, message),
         }
     }
 
@@ -48,7 +46,7 @@ impl MessageRows {
     pub fn is_empty(&self) -> bool {
         match self {
             MessageRows::Json(rows) => rows.is_empty(),
-            MessageRows::Rejects(rows) => rows.count == 0,
+            MessageRows::Rejects(rows) => rows.is_empty(),
         }
     }
 
@@ -56,7 +54,7 @@ impl MessageRows {
     pub fn is_full(&self) -> bool {
         match self {
             MessageRows::Json(rows) => rows.is_full(),
-            MessageRows::Rejects(rows) => rows.count >= BATCH_REJECTS,
+            MessageRows::Rejects(rows) => rows.len() >= BATCH_REJECTS,
         }
     }
 
@@ -66,65 +64,23 @@ impl MessageRows {
             MessageRows::Json(rows) => {
                 rows.take().map_err(|bad| format!("offset {}: {}", bad.position, bad.why))
             }
-            MessageRows::Rejects(rows) => rows.take(),
+            MessageRows::Rejects(rows) => rows.take().map_err(|cause| cause.to_string()),
         }
     }
 }
 
-/// Rejects in the columns of their schema.
-pub struct Rejects {
-    schema: SchemaRef,
-    count: usize,
-    value: BinaryBuilder,
-    reason: StringBuilder,
-    detail: StringBuilder,
-    topic: StringBuilder,
-    partition: Int32Builder,
-    offset: Int64Builder,
-}
-
-impl Rejects {
-    fn new(schema: SchemaRef) -> Self {
-        Rejects {
-            schema,
-            count: 0,
-            value: BinaryBuilder::new(),
-            reason: StringBuilder::new(),
-            detail: StringBuilder::new(),
-            topic: StringBuilder::new(),
-            partition: Int32Builder::new(),
-            offset: Int64Builder::new(),
-        }
-    }
-
-    fn push(&mut self, message: &impl Message) -> Result<(), String> {
-        let text = |name| header(message, name);
-        // All are read before any is kept: columns must not differ in length.
-        let [reason, detail, topic] = [text("reason")?, text("detail")?, text("topic")?];
-        let (partition, offset) = (number(message, "partition")?, number(message, "offset")?);
-
-        self.value.append_value(message.payload().unwrap_or_default());
-        self.reason.append_value(reason);
-        self.detail.append_value(detail);
-        self.topic.append_value(topic);
-        self.partition.append_value(partition);
-        self.offset.append_value(offset);
-        self.count += 1;
-        Ok(())
-    }
-
-    fn take(&mut self) -> Result<RecordBatch, String> {
-        self.count = 0;
-        let columns = vec![
-            Arc::new(self.value.finish()) as _,
-            Arc::new(self.reason.finish()) as _,
-            Arc::new(self.detail.finish()) as _,
-            Arc::new(self.topic.finish()) as _,
-            Arc::new(self.partition.finish()) as _,
-            Arc::new(self.offset.finish()) as _,
-        ];
-        RecordBatch::try_new(self.schema.clone(), columns).map_err(|cause| cause.to_string())
-    }
+/// Takes in a reject: its bytes, and what its headers say of it. Errors: the header that is missing
+/// or wrong.
+fn push_reject(rows: &mut RejectBatch, message: &impl Message) -> Result<(), String> {
+    rows.push(&RejectRow {
+        value: message.payload().unwrap_or_default(),
+        reason: header(message, "reason")?,
+        detail: header(message, "detail")?,
+        topic: header(message, "topic")?,
+        partition: number(message, "partition")?,
+        offset: number(message, "offset")?,
+    });
+    Ok(())
 }
 
 fn header<'a>(message: &'a impl Message, name: &str) -> Result<&'a str, String> {

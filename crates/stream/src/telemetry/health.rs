@@ -2,7 +2,9 @@
 //! It must not decide: the runtime says, the endpoints read.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
+
+use crate::lock::lock;
 
 /// What the pipeline said last of its readiness.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +58,7 @@ impl Health {
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<HealthPart, String>) -> T) -> T {
-        work(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut lock(&self.waiting))
     }
 }
 

@@ -4,7 +4,7 @@
 //! far behind it a watermark is.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arrow::record_batch::RecordBatch;
@@ -16,6 +16,7 @@ use super::registry::{
 };
 use crate::error::{Kind, OrFail, Result};
 use crate::evaluate::{HorizonScore, Scoreboard};
+use crate::lock::lock;
 use crate::message::{Reason, Stream};
 use crate::operator::OperatorStats;
 use crate::record::ForecastRows;
@@ -295,11 +296,6 @@ impl Metrics {
             }
         }
     }
-}
-
-fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Counts stay counts when the thread that held the lock has panicked.
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Sets a gauge that has no labels of its own and is absent until now.

@@ -9,7 +9,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::ProducerContext;
 
-use crate::mutex::lock;
+use tickcast_stream::lock::lock;
 
 /// What librdkafka reports of the records of the open transaction.
 #[derive(Clone, Default)]

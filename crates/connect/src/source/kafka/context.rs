@@ -13,7 +13,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::kafka::{BrokerTrouble, Group, member_id};
-use crate::mutex::lock;
+use tickcast_stream::lock::lock;
 
 /// What callbacks have noted.
 #[derive(Default)]
