@@ -110,12 +110,15 @@ fn load(sets: &[String], args: &BacktestArgs) -> VerbResult<Vec<(Setting, Pipeli
     Ok(pipelines)
 }
 
-/// A backtest of every setting until a signal comes, and the whole of the best with its number.
+/// The number of the best setting, and its backtest as a whole.
+type Best = Option<(usize, Backtest)>;
+
+/// A backtest of every setting until a signal comes, and the whole of the best.
 fn try_all(
     pipelines: &[(Setting, Pipeline)],
     args: &BacktestArgs,
     watch: &RunContext,
-) -> Outcome<(Vec<Trial>, Option<(usize, Backtest)>)> {
+) -> Outcome<(Vec<Trial>, Best)> {
     let mut trials = Vec::new();
     let mut best = None;
     for (number, (settings, pipeline)) in pipelines.iter().enumerate() {

@@ -48,9 +48,7 @@ impl Checker<'_> {
         sinks: &SinkSpecs,
         delivery: Delivery,
     ) -> Option<StateSpec> {
-        if source.client().is_none() {
-            return None;
-        }
+        source.client()?;
 
         // Exactly once, one sink that is a topic tells of all of them.
         if delivery == Delivery::ExactlyOnce && sinks.topics().next().is_some() {
