@@ -5,6 +5,8 @@
 //!
 //!     cargo run --release --example snapshot_cost [SERIES]
 
+#![allow(clippy::expect_used, reason = "a measurement fails by a panic")]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{JoinHandle, spawn};

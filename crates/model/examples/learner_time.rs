@@ -6,6 +6,8 @@
 //! Arguments: cell, inputs, hidden, steps of the window, series. Prints one line of JSON: least and
 //! median microseconds a step of one series.
 
+#![allow(clippy::expect_used, reason = "a tool for a person fails by a panic")]
+
 #[path = "../benches/common/mod.rs"]
 mod common;
 

@@ -7,6 +7,8 @@
 //! least and median microseconds a step, GFLOP/s at the least; or the GFLOP/s of the core's
 //! multiply-adds.
 
+#![allow(clippy::expect_used, reason = "a tool for a person fails by a panic")]
+
 #[path = "../benches/common/mod.rs"]
 mod common;
 
