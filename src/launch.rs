@@ -12,7 +12,7 @@ use tickcast_connect::kafka::{idle_member, member_count};
 use tickcast_connect::{OpenOptions, PositionBeyondEnd, SourceGroup, Span};
 use tickcast_stream::error::{Error, Kind, OrFail, Result, Retry};
 use tickcast_stream::runtime::{
-    Endpoints, Heartbeat, Job, RunContext, RunOptions, Summary, run_inline, run_threads,
+    Backoff, Endpoints, Heartbeat, Job, RunContext, RunOptions, Summary, run_inline, run_threads,
 };
 use tickcast_stream::telemetry::{Health, HealthPart, Metrics, Readiness};
 
@@ -262,24 +262,23 @@ fn rebuild(pipeline: &Pipeline, watch: &RunContext) -> Outcome<bool> {
 /// Tries again for as long as that can help: the brokers or the source's topic may be away. None,
 /// when told to stop before.
 fn patiently<T>(watch: &RunContext, attempt: impl Fn() -> Result<T>) -> Result<Option<T>> {
-    let mut wait = FIRST_RETRY;
+    let mut pauses = Backoff::growing(FIRST_RETRY, LONGEST_RETRY);
     loop {
-        match attempt() {
+        let error = match attempt() {
             Ok(done) => return Ok(Some(done)),
-            Err(error) if error.retry == Retry::Later => {
-                tracing::warn!(%error, retry_in = ?wait, "waiting for Kafka");
-                watch.health.set_waiting(HealthPart::Source, error.to_string());
-            }
+            Err(error) if error.retry == Retry::Later => error,
             Err(error) => return Err(error),
-        }
+        };
+        let Some(pause) = pauses.next() else { return Err(error) };
+        tracing::warn!(%error, retry_in = ?pause, "waiting for Kafka");
+        watch.health.set_waiting(HealthPart::Source, error.to_string());
 
-        let until = Instant::now() + wait;
+        let until = Instant::now() + pause;
         while Instant::now() < until {
             if watch.stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }
             thread::sleep(Duration::from_millis(50));
         }
-        wait = (wait * 2).min(LONGEST_RETRY);
     }
 }

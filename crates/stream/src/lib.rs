@@ -2,6 +2,28 @@
 //! a ledger commits them.
 //! It must not know DataFusion, Kafka's client or the pipeline file: windows, codecs, sources,
 //! sinks and ledgers are handed in.
+//!
+//! A record that was not taken in leaves as a reject, and is read again as typed rows:
+//!
+//! ```
+//! use tickcast_stream::message::{Reason, Reject};
+//! use tickcast_stream::record::{RejectRows, json_lines, reject_batch};
+//!
+//! let late = Reject {
+//!     offset: 7,
+//!     reason: Reason::Late,
+//!     detail: "its window has closed".to_owned(),
+//!     value: br#"{"station": "JFK"}"#.to_vec(),
+//! };
+//! let batch = reject_batch(&[late], "observations", 3)?;
+//!
+//! for row in RejectRows::of(&batch)?.iter() {
+//!     println!("{} partition {} offset {}: {}", row.topic, row.partition, row.offset, row.reason);
+//!     assert_eq!((row.reason, row.offset), ("late", 7));
+//! }
+//! assert!(json_lines(&batch)?.ends_with(b"\n"));
+//! # Ok::<(), tickcast_stream::Error>(())
+//! ```
 
 pub mod closed_window;
 pub mod decode;
