@@ -57,7 +57,7 @@ impl<'a> PipelineEnds<'a> {
         let patience = watch.patience();
         let sinks = self.sinks.all().map(|(stream, sink)| Ok((stream, sink.open(stream, &patience)?)));
         let sinks = sinks.collect::<Result<Vec<_>>>()?;
-        let ends = Endpoints::at_least_once(sinks, self.snapshots()?, self.snapshots()?, watch);
+        let ends = Endpoints::at_least_once(sinks, self.snapshots()?, watch);
         Ok(Endpoints { guard, ..ends })
     }
 
@@ -135,10 +135,10 @@ impl<'a> PipelineEnds<'a> {
         }
     }
 
-    fn snapshots(self) -> Result<Option<Box<dyn SnapshotStore>>> {
+    fn snapshots(self) -> Result<Option<Arc<dyn SnapshotStore>>> {
         Ok(match self.state {
-            Some(StateSpec::Dir(dir)) => Some(Box::new(SnapshotDir::open(dir)?)),
-            Some(StateSpec::Kafka(topic)) => Some(Box::new(StateTopicStore::open(topic)?)),
+            Some(StateSpec::Dir(dir)) => Some(Arc::new(SnapshotDir::open(dir)?)),
+            Some(StateSpec::Kafka(topic)) => Some(Arc::new(StateTopicStore::open(topic)?)),
             None => None,
         })
     }

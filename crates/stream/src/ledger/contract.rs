@@ -118,7 +118,7 @@ pub trait Commit: Send {
 }
 
 /// Where states go that are part of no commit.
-pub trait SnapshotStore: Send {
+pub trait SnapshotStore: Send + Sync {
     /// Makes a snapshot durable, then drops those it replaces.
     fn save(&self, snapshot: &Snapshot) -> Result<()>;
 

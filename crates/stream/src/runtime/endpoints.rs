@@ -36,13 +36,13 @@ impl Endpoints {
     /// Results go out at once; a state is saved after every result that it has seen.
     pub fn at_least_once(
         sinks: Vec<(Stream, Box<dyn Sink>)>,
-        recover: Option<Box<dyn SnapshotStore>>,
-        store: Option<Box<dyn SnapshotStore>>,
+        store: Option<Arc<dyn SnapshotStore>>,
         watch: &RunContext,
     ) -> Endpoints {
+        let recover = Newest(store.clone());
         let outputs = AtLeastOnce { sinks, store, metrics: Arc::clone(&watch.metrics) };
         Endpoints {
-            recover: Box::new(Newest(recover)),
+            recover: Box::new(recover),
             outputs: Box::new(outputs),
             lost: LostPartitions::default(),
             guard: None,
@@ -51,7 +51,7 @@ impl Endpoints {
 }
 
 /// What delivery at least once goes on from: the newest state there is.
-struct Newest(Option<Box<dyn SnapshotStore>>);
+struct Newest(Option<Arc<dyn SnapshotStore>>);
 
 impl Recover for Newest {
     fn take_over(&mut self, _: i32) -> Result<Option<Checkpoint>> {

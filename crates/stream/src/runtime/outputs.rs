@@ -60,7 +60,7 @@ pub struct AtLeastOnce {
     /// The streams that are written, and where.
     pub sinks: Vec<(Stream, Box<dyn Sink>)>,
     /// Where states are kept; none: nowhere.
-    pub store: Option<Box<dyn SnapshotStore>>,
+    pub store: Option<Arc<dyn SnapshotStore>>,
     /// Told of every state that is kept, and how long that took.
     pub metrics: Arc<Metrics>,
 }
