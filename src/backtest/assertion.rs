@@ -4,6 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use tickcast_forecast::Horizon;
 use tickcast_stream::evaluate::{HorizonMeasures, LevelMeasures};
 
 use super::result::Measured;
@@ -18,7 +19,7 @@ const ALLOWED: &str = "write METRIC[HORIZON] OP NUMBER, like skill[1]>0.2, mae[1
 pub struct Assertion {
     metric: Metric,
     /// In windows.
-    horizon: u32,
+    horizon: Horizon,
     op: Op,
     bound: f64,
     text: String,
@@ -127,7 +128,7 @@ fn parse(text: &str) -> Option<Assertion> {
 
     Some(Assertion {
         metric,
-        horizon: horizon.trim().parse().ok().filter(|&horizon| horizon >= 1)?,
+        horizon: Horizon(horizon.trim().parse().ok().filter(|&horizon| horizon >= 1)?),
         op,
         bound: bound.trim().parse().ok().filter(|bound: &f64| bound.is_finite())?,
         text: text.trim().to_owned(),
@@ -176,7 +177,7 @@ mod tests {
         };
         let rnn = ExpertMeasures { name: "rnn".into(), scored: 9, mae: Some(1.5), skill: Some(0.25) };
         let horizon = HorizonMeasures {
-            horizon: 6,
+            horizon: Horizon(6),
             scored: 9,
             mae: Some(1.0),
             rmse: Some(1.25),

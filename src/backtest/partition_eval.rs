@@ -5,6 +5,7 @@
 
 use arrow::record_batch::RecordBatch;
 use indexmap::IndexMap;
+use tickcast_forecast::Horizon;
 use tickcast_stream::error::Result;
 use tickcast_stream::evaluate::{
     CoverageTimeline, ErrorSums, OpenForecast, OpenForecasts, Pair, RollingCoverage,
@@ -22,7 +23,7 @@ pub struct PartitionEval {
     /// Interval levels, in the order of the columns.
     levels: Vec<f64>,
     /// Horizons in windows, ascending.
-    horizons: Vec<u32>,
+    horizons: Vec<Horizon>,
     size_us: i64,
     /// Truths in a series' first `skip` windows are not scored.
     skip: u64,
@@ -133,7 +134,7 @@ impl HorizonEval {
 impl PartitionEval {
     /// Of a partition that has seen nothing yet. The windows are `size_us` long; truths in a
     /// series' first `skip` windows are not scored.
-    pub fn new(levels: &[f64], horizons: &[u32], size_us: i64, skip: u64, is_drawn: bool) -> Self {
+    pub fn new(levels: &[f64], horizons: &[Horizon], size_us: i64, skip: u64, is_drawn: bool) -> Self {
         PartitionEval {
             levels: levels.to_vec(),
             horizons: horizons.to_vec(),
@@ -206,7 +207,7 @@ impl PartitionEval {
         }
     }
 
-    fn index_of(&self, horizon: u32) -> Option<usize> {
+    fn index_of(&self, horizon: Horizon) -> Option<usize> {
         self.horizons.iter().position(|&known| known == horizon)
     }
 
@@ -247,7 +248,7 @@ mod tests {
             series: "a",
             issued_at: minute(end),
             target_time: minute(end + 1),
-            horizon: 1,
+            horizon: Horizon(1),
             forecast: value,
             naive: value,
             intervals: &[(value - 1.0, value + 1.0)],
@@ -263,7 +264,7 @@ mod tests {
             series: "a",
             issued_at: minute(end - 1),
             target_time: minute(end),
-            horizon: 1,
+            horizon: Horizon(1),
             actual,
             forecast,
             naive: forecast,
@@ -275,7 +276,7 @@ mod tests {
 
     /// Values 0, 1, 3, 6 in the windows that end at minutes 1, 2, 3, 4.
     fn eval(skip: u64) -> PartitionEval {
-        let mut eval = PartitionEval::new(&[0.9], &[1], MINUTE_US, skip, true);
+        let mut eval = PartitionEval::new(&[0.9], &[Horizon(1)], MINUTE_US, skip, true);
         eval.forecasts(&forecast(1, 0.0)).unwrap();
         for (end, value, last) in [(2, 1.0, 0.0), (3, 3.0, 1.0), (4, 6.0, 3.0)] {
             eval.forecasts(&forecast(end, value)).unwrap();
@@ -292,7 +293,7 @@ mod tests {
         assert_eq!((series.windows, series.scale()), (4, Some(2.0)));
         assert_eq!((horizon.errors.scored(), horizon.errors.mae(), horizon.open.len()), (3, Some(2.0), 1));
         assert_eq!((eval.counts.forecasts, eval.counts.scored), (4, 3));
-        let measures = horizon.errors.measures(1, &[0.9], &[], None);
+        let measures = horizon.errors.measures(Horizon(1), &[0.9], &[], None);
         // On the bound, and outside by 1 and by 2.
         assert_eq!(measures.levels[0].coverage, Some(1.0 / 3.0));
         assert!((measures.levels[0].winkler.unwrap() - (2.0 + 2.0 + 20.0 + 2.0 + 40.0) / 3.0).abs() < 1e-9);

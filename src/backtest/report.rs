@@ -4,6 +4,7 @@
 mod charts;
 
 use serde_json::{Value, json};
+use tickcast_forecast::Horizon;
 use tickcast_stream::evaluate::text::{number, percent, share};
 use tickcast_stream::evaluate::{HorizonMeasures, Pair};
 
@@ -135,7 +136,7 @@ struct Moment<'a> {
     /// In units of the naive MAE of its series and horizon.
     scaled: f64,
     series: &'a str,
-    horizon: u32,
+    horizon: Horizon,
     pair: &'a Pair,
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tickcast_forecast::ForecastSpec;
+use tickcast_forecast::{ForecastSpec, Horizon};
 use tickcast_stream::evaluate::{CoverageTimeline, ErrorSums, HorizonMeasures, RollingCoverage};
 
 use super::partition_eval::{HorizonEval, PartitionEval, SeriesEval};
@@ -88,7 +88,7 @@ impl Measured {
 }
 
 /// One series at one horizon.
-fn alone(plan: &ForecastSpec, series: &SeriesEval, eval: &HorizonEval, horizon: u32) -> HorizonMeasures {
+fn alone(plan: &ForecastSpec, series: &SeriesEval, eval: &HorizonEval, horizon: Horizon) -> HorizonMeasures {
     let worst: Vec<Option<f64>> = eval.worst.iter().map(RollingCoverage::worst).collect();
     eval.errors.measures(horizon, &plan.levels, &worst, mase(series, eval))
 }
@@ -99,7 +99,7 @@ fn together(
     plan: &ForecastSpec,
     evals: &BTreeMap<i32, PartitionEval>,
     index: usize,
-    horizon: u32,
+    horizon: Horizon,
 ) -> HorizonMeasures {
     let (mut errors, mut timeline) = (ErrorSums::default(), CoverageTimeline::default());
     let (mut scaled, mut count) = (0.0, 0);

@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 use serde::Serialize;
+use tickcast_forecast::Horizon;
 use tickcast_stream::evaluate::text::{aligned, dash, number, percent, share};
 use tickcast_stream::evaluate::{ExpertMeasures, HorizonMeasures};
 
@@ -125,7 +126,7 @@ pub fn sweep(trials: &[Trial]) -> String {
 /// Titles, then a row of cells a setting.
 pub fn sweep_rows(trials: &[Trial]) -> Vec<Vec<String>> {
     let Some(first) = trials.first() else { return Vec::new() };
-    let mut horizons: Vec<u32> =
+    let mut horizons: Vec<Horizon> =
         trials.iter().flat_map(|trial| trial.measured.horizons.iter().map(|of| of.horizon)).collect();
     horizons.sort_unstable();
     horizons.dedup();
@@ -159,7 +160,7 @@ pub fn best(trials: &[Trial]) -> Option<usize> {
     means.reduce(|best, next| if next.1 > best.1 { next } else { best }).map(|(index, _)| index)
 }
 
-fn at(trial: &Trial, horizon: u32) -> Option<&HorizonMeasures> {
+fn at(trial: &Trial, horizon: Horizon) -> Option<&HorizonMeasures> {
     trial.measured.horizons.iter().find(|of| of.horizon == horizon)
 }
 
@@ -169,7 +170,7 @@ mod tests {
 
     use super::*;
 
-    fn horizon(horizon: u32, mae: f64) -> HorizonMeasures {
+    fn horizon(horizon: Horizon, mae: f64) -> HorizonMeasures {
         let level = |level, winkler| LevelMeasures {
             level,
             scored: 10,
@@ -195,7 +196,7 @@ mod tests {
     }
 
     fn trial(value: &str, maes: &[f64]) -> Trial {
-        let horizons = maes.iter().zip([1, 24]).map(|(&mae, at)| horizon(at, mae)).collect();
+        let horizons = maes.iter().zip([1, 24]).map(|(&mae, at)| horizon(Horizon(at), mae)).collect();
         let settings = Setting::from([("hidden".to_owned(), value.to_owned())]);
         Trial { settings, measured: Measured { horizons, ..Measured::default() } }
     }
@@ -206,8 +207,8 @@ mod tests {
 horizon  scored    MAE  naive MAE  skill  in 50%  in 90%  Winkler 90%  best expert  its skill
       1      10  1.000      2.000  50.0%   50.0%   90.0%        7.250          rnn      25.0%
 ";
-        assert_eq!(aligned(&horizon_rows(&[horizon(1, 1.0)])), expected);
-        assert!(direction_rows(&[horizon(1, 1.0)]).is_none());
+        assert_eq!(aligned(&horizon_rows(&[horizon(Horizon(1), 1.0)])), expected);
+        assert!(direction_rows(&[horizon(Horizon(1), 1.0)]).is_none());
         let direction = DirectionMeasures {
             scored: 10,
             ups: 0.5,
@@ -216,7 +217,7 @@ horizon  scored    MAE  naive MAE  skill  in 50%  in 90%  Winkler 90%  best expe
             brier: 0.2,
             base_brier: 0.25,
         };
-        let with = HorizonMeasures { direction: Some(direction), ..horizon(1, 1.0) };
+        let with = HorizonMeasures { direction: Some(direction), ..horizon(Horizon(1), 1.0) };
         assert_eq!(
             direction_rows(&[with]).unwrap()[1],
             ["1", "50.0%", "0.6000", "0.7000", "0.2000", "0.2500"]

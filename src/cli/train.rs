@@ -14,7 +14,7 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use tickcast_connect::Span;
-use tickcast_forecast::{ExpertKind, ForecastSpec, Scope};
+use tickcast_forecast::{ExpertKind, ForecastSpec, Horizon, Scope};
 use tickcast_forecast::{Recorder, meaning, network_spec};
 use tickcast_model::{
     TrainedNetwork, TrainingMode, TrainingProgress, TrainingSequence, TrainingSettings, file,
@@ -190,7 +190,7 @@ fn can_be_learned(plan: &Plan, args: &TrainArgs, recorder: &Recorder) -> Outcome
     if windows < needed {
         return Err(failed(&format!(
             "the history is too short: it has {windows} windows, a horizon of {} with {} held out needs {needed}",
-            plan.forecast.horizons.last().unwrap_or(&1),
+            plan.forecast.horizons.last().unwrap_or(&Horizon(1)),
             args.holdout
         )));
     }
@@ -216,7 +216,7 @@ fn what_is_missing(plan: &Plan, records: u64) -> String {
 /// Windows of a series until every horizon has a label to train on and one held out: h until there
 /// is a scale, h until the truth before the tail, 1 and h in the tail.
 fn windows_needed(plan: &ForecastSpec, holdout: f64) -> i64 {
-    let horizon = f64::from(plan.horizons.last().copied().unwrap_or(1));
+    let horizon = f64::from(plan.horizons.last().copied().unwrap_or(Horizon(1)));
     let trained = (2.0 * horizon + 1.0) / (1.0 - holdout);
     let held_out = (horizon + 1.0) / holdout;
     trained.max(held_out).ceil() as i64

@@ -10,7 +10,7 @@ use tickcast_connect::{
     FileFormat, FileSinkSpec, KafkaClientSpec, KafkaTopicSpec, Process, SinkFileFormat, SinkSpec, SourceSpec,
     StartFrom, StateSpec, WireFormat,
 };
-use tickcast_forecast::{Correction, ExpertKind, LearnerSpec, MixtureRule, Scope};
+use tickcast_forecast::{Correction, ExpertKind, Horizon, LearnerSpec, MixtureRule, Scope};
 use tickcast_model::{Activation, CellKind, Loss, LrSchedule, Optimizer, OptimizerRule};
 use tickcast_sql::Gaps;
 
@@ -114,7 +114,7 @@ fn the_built_part_of_the_contract_becomes_a_plan() {
     assert_eq!(columns, ["temp", "wind", "spread"], "the order of the file");
     assert_eq!(plan.forecast.features, columns);
     assert_eq!((plan.window.size_us, plan.window.lateness_us), (3_600_000_000, 600_000_000));
-    assert_eq!(plan.forecast.horizons, [1, 6, 24]);
+    assert_eq!(plan.forecast.horizons, [Horizon(1), Horizon(6), Horizon(24)]);
     assert_eq!(plan.forecast.model.optimizer, Optimizer::adam(3e-4));
     assert_eq!(plan.schema, Some(PathBuf::from("/base/../schemas/observation.avsc")));
     assert_eq!(plan.serve.http, Some("127.0.0.1:8088".parse().unwrap()));
@@ -173,7 +173,10 @@ fn the_smallest_pipeline_has_every_default() {
     assert_eq!(plan.window.select, [("temp".to_string(), "avg(\"temp\")".to_string())]);
     assert_eq!((plan.window.lateness_us, plan.window.gaps), (0, Gaps::Carry));
     let forecast = &plan.forecast;
-    assert_eq!((&forecast.features[..], &forecast.horizons[..]), (&["temp".to_string()][..], &[1][..]));
+    assert_eq!(
+        (&forecast.features[..], &forecast.horizons[..]),
+        (&["temp".to_string()][..], &[Horizon(1)][..])
+    );
     assert_eq!((&forecast.levels[..], forecast.season), (&[0.9][..], None));
     assert_eq!((&forecast.experts[..], forecast.mixture), (ExpertKind::ALL, MixtureRule::Boa));
     assert_eq!(forecast.correction, Correction::PTracker);
@@ -340,7 +343,7 @@ fn settings_of_the_command_line_replace_and_add() {
     let Err(named) = with_sets(SMALLEST, &sets) else { panic!("a name with =") };
     assert!(named.to_string().starts_with("--set: name: \"a=b\" cannot be a name"), "{named}");
     let plan = with_sets(SMALLEST, &sets[..5]).unwrap().plan;
-    assert_eq!((plan.workers, plan.forecast.horizons), (7, vec![1, 2]));
+    assert_eq!((plan.workers, plan.forecast.horizons), (7, vec![Horizon(1), Horizon(2)]));
     assert_eq!(plan.forecast.model.optimizer, Optimizer::adam(1e-3));
     let SourceSpec::Kafka(kafka) = plan.source else { panic!("not Kafka") };
     assert_eq!(kafka.client.brokers, "b:9092");
@@ -443,7 +446,10 @@ fn the_target_is_the_first_feature_whatever_the_order() {
 #[test]
 fn bptt_follows_the_longest_horizon() {
     assert_eq!(plan(&forecasting("{target: temp, horizons: [48, 1]}")).forecast.model.bptt, 56);
-    assert_eq!(plan(&forecasting("{target: temp, horizons: [48, 1]}")).forecast.horizons, [1, 48]);
+    assert_eq!(
+        plan(&forecasting("{target: temp, horizons: [48, 1]}")).forecast.horizons,
+        [Horizon(1), Horizon(48)]
+    );
     let far = faults(&forecasting("{target: temp, horizons: [5000]}"));
     assert!(far[0].contains("forecast.horizons: a horizon of 5000 needs more"), "{far:?}");
     let empty = faults(&forecasting("{target: temp, horizons: [], levels: [], experts: []}"));

@@ -56,6 +56,7 @@ fn escaped(text: &str) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
+    use tickcast_forecast::Horizon;
     use tickcast_stream::telemetry::HorizonScore;
 
     use super::*;
@@ -73,7 +74,7 @@ mod tests {
         let mut score = HorizonScore::default();
         score.published.add(1.0);
         score.naive.add(2.0);
-        let board = Scoreboard { horizons: BTreeMap::from([(6, score)]) };
+        let board = Scoreboard { horizons: BTreeMap::from([(Horizon(6), score)]) };
         let page = page("weather", &Readiness::Ready, &board);
         assert!(page.contains("<td>6</td><td>1</td><td>1.000</td><td>2.000</td><td>50.0%</td>"), "{page}");
         assert!(!page.contains("http:") && !page.contains("https:") && !page.contains("src="), "{page}");

@@ -8,7 +8,7 @@ use std::error::Error;
 use std::fmt::Write;
 
 use tickcast_forecast::{
-    Calendar, ClosedWindow, CollectedScore, ForecastSpec, Forecaster, WindowRow, week_of,
+    Calendar, ClosedWindow, CollectedScore, ForecastSpec, Forecaster, Horizon, WindowRow, week_of,
 };
 
 const HOUR_US: i64 = 3_600_000_000;
@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let table = read(&text)?;
 
     let mut spec = ForecastSpec::new("value");
-    spec.horizons = vec![1, 6, 24];
+    spec.horizons = vec![Horizon(1), Horizon(6), Horizon(24)];
     spec.season = Some(24);
     spec.levels = vec![0.9];
     spec.calendar = vec![Calendar::Hour, Calendar::DayOfWeek];
@@ -62,9 +62,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Feeds every hour, and returns the measures of each horizon.
-fn forecast(spec: &ForecastSpec, table: &Table) -> Result<BTreeMap<u32, Measure>, Box<dyn Error>> {
+fn forecast(spec: &ForecastSpec, table: &Table) -> Result<BTreeMap<Horizon, Measure>, Box<dyn Error>> {
     let mut forecaster = Forecaster::new(spec, HOUR_US);
-    let mut measures: BTreeMap<u32, Measure> = BTreeMap::new();
+    let mut measures: BTreeMap<Horizon, Measure> = BTreeMap::new();
     for (&number, hour) in &table.hours {
         // In the order in which the series first appeared.
         let row = |(&id, values): (&u32, &Vec<f64>)| {

@@ -6,8 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 use tickcast_forecast::{
-    ClosedWindow, CustomExpert, EventTime, Expert, ForecastSpec, Forecaster, Label, Observation, Result,
-    WindowRow,
+    ClosedWindow, CustomExpert, EventTime, Expert, ForecastSpec, Forecaster, Horizon, Label, Observation,
+    Result, WindowRow,
 };
 
 const HOUR_US: i64 = 3_600_000_000;
@@ -63,7 +63,7 @@ impl Expert for PlanFollower {
 
 fn main() -> Result<()> {
     let mut spec = ForecastSpec::new("output");
-    spec.horizons = vec![1, 6];
+    spec.horizons = vec![Horizon(1), Horizon(6)];
     let own = || vec![CustomExpert::new("plan", PlanFollower { share: 0.0 })];
 
     let mut without = Forecaster::new(&spec, HOUR_US);

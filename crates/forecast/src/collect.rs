@@ -1,6 +1,7 @@
 //! Results that are kept: forecasts and scores with their own strings and vectors.
 //! It must not know how they are made.
 
+use crate::horizon::Horizon;
 use crate::time::EventTime;
 use crate::window::{Forecast, Results, Score};
 
@@ -24,7 +25,7 @@ pub struct CollectedForecast {
     /// The end of the window that it is about.
     pub target_time: EventTime,
     /// From the one to the other, in windows.
-    pub horizon: u32,
+    pub horizon: Horizon,
     /// The mixture of all experts, in the target's unit.
     pub forecast: f64,
     /// The last value of the target.
@@ -49,7 +50,7 @@ pub struct CollectedScore {
     /// The end of the window that it was about.
     pub target_time: EventTime,
     /// From the one to the other, in windows.
-    pub horizon: u32,
+    pub horizon: Horizon,
     /// The truth, in the target's unit.
     pub actual: f64,
     /// What was published.

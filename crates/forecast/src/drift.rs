@@ -2,6 +2,8 @@
 //! their alarms.
 //! It must not change anything: alarms are for people. Adaptation comes from forgetting and mixing.
 
+use crate::horizon::Horizon;
+
 use serde::{Deserialize, Serialize};
 
 use super::scale::MOVE_CLIP;
@@ -19,10 +21,10 @@ pub struct Drift {
 
 impl Drift {
     /// Takes in an error of a forecast `horizon` windows ahead, in sigmas.
-    pub fn update(&mut self, error: f64, horizon: u32) {
+    pub fn update(&mut self, error: f64, horizon: Horizon) {
         self.sum += error.min(MOVE_CLIP);
         self.count += 1;
-        if self.count < horizon {
+        if self.count < horizon.0 {
             return;
         }
 
@@ -239,9 +241,9 @@ mod tests {
     #[test]
     fn alarms_count_both() {
         let mut drift = Drift::default();
-        (0..1000).for_each(|n| drift.update(errors(n, 0.5), 3));
+        (0..1000).for_each(|n| drift.update(errors(n, 0.5), Horizon(3)));
         assert_eq!(drift.alarms(), 0);
-        (1000..2000).for_each(|n| drift.update(errors(n, 1e300), 3));
+        (1000..2000).for_each(|n| drift.update(errors(n, 1e300), Horizon(3)));
         assert!(drift.alarms() >= 2, "{}", drift.alarms());
     }
 }

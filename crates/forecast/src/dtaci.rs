@@ -6,6 +6,8 @@
 //! how fast the series changes. So several run side by side, weighed by the pinball loss of their
 //! α.
 
+use crate::horizon::Horizon;
+
 use serde::{Deserialize, Serialize};
 
 /// γ of each that runs.
@@ -38,7 +40,7 @@ impl Dtaci {
 
     /// Learns from a truth. `held_at`: the largest miscoverage at which it would have been held;
     /// `horizon`: so many truths overlap, and are late.
-    pub fn update(&mut self, held_at: f64, horizon: u32) {
+    pub fn update(&mut self, held_at: f64, horizon: Horizon) {
         let alpha = self.target;
         let count = STEPS.len() as f64;
         // Its choice in the paper: η² = 3/I (ln(K I) + 2) / ((1 - α)² α³ + α² (1 - α)³).
@@ -82,7 +84,7 @@ mod tests {
             for n in 0..6000 {
                 let held_at = libm::pow(draw(n), sharpness);
                 missed += if n >= 3000 && dtaci.alpha() > held_at { 1.0 } else { 0.0 };
-                dtaci.update(held_at, 1);
+                dtaci.update(held_at, Horizon(1));
             }
             assert!((missed / 3000.0 - 0.1f64).abs() < 0.04, "{sharpness}: {missed}");
         }
@@ -92,7 +94,7 @@ mod tests {
     fn whatever_it_hears_it_asks_for_a_share() {
         let mut dtaci = Dtaci::new(0.5);
         for held_at in [0.0, 1.0].repeat(2000).into_iter().chain(vec![0.0; 2000]) {
-            dtaci.update(held_at, 1);
+            dtaci.update(held_at, Horizon(1));
             assert!((0.0..=1.0).contains(&dtaci.alpha()));
         }
     }

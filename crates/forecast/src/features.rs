@@ -2,6 +2,7 @@
 //! calendar.
 //! It must not see a value later than the window it describes.
 
+use crate::horizon::Horizon;
 use crate::lags::{LAGS, seasons, to_phase};
 use crate::season_level::SeasonLevel;
 use crate::series::SeriesHistory;
@@ -18,7 +19,7 @@ const HOUR_US: f64 = 3_600e6;
 /// The inputs of a network, in order.
 #[derive(Debug, Clone)]
 pub struct Features {
-    horizons: Vec<u32>,
+    horizons: Vec<Horizon>,
     seasons: Vec<u32>,
     week: Option<u32>,
     calendar: Vec<Calendar>,
@@ -60,7 +61,8 @@ impl Features {
 
     /// Windows of the target that a series must remember, the newest included.
     pub fn memory(spec: &ForecastSpec) -> i64 {
-        let longest = spec.horizons.iter().chain(&LAGS).chain(&seasons(spec)).copied().max();
+        let horizons = spec.horizons.iter().map(|horizon| horizon.0);
+        let longest = horizons.chain(LAGS).chain(seasons(spec)).max();
         longest.map_or(1, |steps| i64::from(steps) + 1)
     }
 

@@ -32,6 +32,7 @@ use super::dtaci::Dtaci;
 use super::ring::Ring;
 use super::spread::{Spread, SpreadInputs, SpreadModel, SpreadTruth};
 use super::volatility::{JUMP, NORMAL_MEAN};
+use crate::horizon::Horizon;
 use crate::spec::Correction;
 
 /// Quantiles of the standard normal at (i + 1/2) / 20: what is believed before there are residuals.
@@ -68,7 +69,7 @@ pub struct IntervalShape<'a> {
     /// Whether the network gives intervals of its own.
     pub has_heads: bool,
     /// In windows.
-    pub horizon: u32,
+    pub horizon: Horizon,
     /// Columns beside the target.
     pub others: usize,
     /// Phases in the table of the season; 0 without.
@@ -93,7 +94,7 @@ pub struct IntervalTruth<'a> {
     /// The phase of the truth, where the season has a table.
     pub phase: Option<usize>,
     /// Windows from the forecast to its truth.
-    pub horizon: u32,
+    pub horizon: Horizon,
 }
 
 /// The intervals of one horizon.
@@ -143,7 +144,7 @@ impl IntervalTracker {
 
     /// Bounds around the forecast for each of the ascending `levels`, in units of the spread; the
     /// outer hold the inner. `heads`: the network's own, in the same units; none where it has none.
-    pub fn bounds(&self, levels: &[f64], heads: &[(f64, f64)], horizon: u32) -> Vec<(f64, f64)> {
+    pub fn bounds(&self, levels: &[f64], heads: &[(f64, f64)], horizon: Horizon) -> Vec<(f64, f64)> {
         let widen = WIDEN * f64::from(horizon).sqrt();
         let mut bounds: Vec<(f64, f64)> = Vec::with_capacity(levels.len());
         for (at, &level) in levels.iter().enumerate().take(self.corrections.len()) {
@@ -214,7 +215,7 @@ impl IntervalTracker {
     fn tune_dtaci(&mut self, u: f64, truth: &IntervalTruth<'_>) {
         let horizon = truth.horizon;
         // Among those that were known when the forecast was made: the newer ones overlap with it.
-        let newer = (f64::from(horizon - 1) / f64::from(horizon).sqrt()).ceil() as usize;
+        let newer = (f64::from(horizon.0 - 1) / f64::from(horizon).sqrt()).ceil() as usize;
         for (at, dtaci) in self.dtaci.iter_mut().enumerate() {
             let held_at = match (self.excesses.get(at), truth.heads.get(at)) {
                 (Some(excesses), Some(&head)) => 1.0 - excesses.share_below(excess(head, u), newer),
@@ -298,7 +299,7 @@ mod tests {
         }
     }
 
-    fn shape(levels: &[f64], correction: Correction, horizon: u32) -> IntervalShape<'_> {
+    fn shape(levels: &[f64], correction: Correction, horizon: Horizon) -> IntervalShape<'_> {
         IntervalShape { levels, correction, has_heads: false, horizon, others: 0, phases: 0 }
     }
 
@@ -307,7 +308,7 @@ mod tests {
     }
 
     /// Feeds residuals, and returns how often each level's interval held them, in the last half.
-    fn coverage(correction: Correction, residuals: &[f64], horizon: u32) -> Vec<f64> {
+    fn coverage(correction: Correction, residuals: &[f64], horizon: Horizon) -> Vec<f64> {
         let mut fixture = Fixture::new(shape(&LEVELS, correction, horizon));
         let mut held = vec![0.0; LEVELS.len()];
         for (at, &residual) in residuals.iter().enumerate() {
@@ -325,7 +326,7 @@ mod tests {
 
     #[test]
     fn before_any_residual_the_interval_is_the_normal_one() {
-        let mut fixture = Fixture::new(shape(&[0.9], Correction::PTracker, 1));
+        let mut fixture = Fixture::new(shape(&[0.9], Correction::PTracker, Horizon(1)));
         let spread = fixture.spread(&[], None);
         let (lower, upper) = fixture.bounds(&[])[0];
         assert_eq!(spread.scale, 1.0);
@@ -337,7 +338,7 @@ mod tests {
         let calm_and_wild = |n: u64| draw(n) * if (n / 300).is_multiple_of(2) { 0.3 } else { 3.0 };
         let residuals: Vec<f64> = (0..6000).map(calm_and_wild).collect();
         for (correction, horizon) in
-            BOTH.into_iter().flat_map(|correction| [(correction, 1), (correction, 6)])
+            BOTH.into_iter().flat_map(|correction| [(correction, Horizon(1)), (correction, Horizon(6))])
         {
             for (level, held) in LEVELS.iter().zip(coverage(correction, &residuals, horizon)) {
                 assert!((held - level).abs() < 0.02, "{correction:?} {level}: {held}");
@@ -351,13 +352,13 @@ mod tests {
         let residuals: Vec<f64> = (0..4000)
             .map(|n: u64| if n < 1500 { 0.0 } else { ((n * 37) % 101) as f64 / 50.0 - 1.0 })
             .collect();
-        let covers = BOTH.map(|correction| coverage(correction, &residuals, 1)[2]);
+        let covers = BOTH.map(|correction| coverage(correction, &residuals, Horizon(1))[2]);
         assert!(covers.iter().all(|&covers| covers > 0.88), "{covers:?}");
     }
 
     #[test]
     fn misses_in_a_row_widen_it_within_limits_and_hits_narrow_it_again() {
-        let mut fixture = Fixture::new(shape(&[0.9], Correction::PTracker, 6));
+        let mut fixture = Fixture::new(shape(&[0.9], Correction::PTracker, Horizon(6)));
         let mut learn = |n: u64, missed: bool| {
             let spread = fixture.spread(&[], None);
             fixture.learn(draw(n), &spread, &[missed]);
@@ -377,7 +378,7 @@ mod tests {
         for (correction, width) in
             BOTH.into_iter().flat_map(|correction| [0.0, 0.3, 5.0].map(|width| (correction, width)))
         {
-            let shape = IntervalShape { has_heads: true, ..shape(&[0.8], correction, 1) };
+            let shape = IntervalShape { has_heads: true, ..shape(&[0.8], correction, Horizon(1)) };
             let mut fixture = Fixture::new(shape);
             let mut held = 0.0f64;
             for n in 0..4000 {
@@ -396,7 +397,7 @@ mod tests {
     proptest! {
         #[test]
         fn bounds_never_cross_and_hold_each_other(residuals in proptest::collection::vec(-1e3..1e3f64, 1..400)) {
-            let shape = IntervalShape { others: 1, phases: 4, ..shape(&LEVELS, Correction::Dtaci, 3) };
+            let shape = IntervalShape { others: 1, phases: 4, ..shape(&LEVELS, Correction::Dtaci, Horizon(3)) };
             let mut fixture = Fixture::new(shape);
             for (at, residual) in residuals.into_iter().enumerate() {
                 fixture.volatility.update(residual.abs());

@@ -1,6 +1,7 @@
 //! How many windows back a forecaster looks: fixed lags, seasons, and the phases of its horizons.
 //! It must not know values.
 
+use crate::horizon::Horizon;
 use crate::spec::ForecastSpec;
 
 /// Steps back whose scaled differences are inputs.
@@ -24,6 +25,6 @@ pub fn lengths(spec: &ForecastSpec) -> impl Iterator<Item = u32> {
 
 /// How far back the phase of a horizon is found in the last season; a horizon of whole seasons has
 /// its own phase.
-pub fn to_phase(season: u32, horizon: u32) -> u32 {
-    season - horizon % season
+pub fn to_phase(season: u32, horizon: Horizon) -> u32 {
+    season - horizon.0 % season
 }

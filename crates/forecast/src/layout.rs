@@ -9,6 +9,7 @@ use super::experts::{AnyExpert, roster};
 use super::features::Features;
 use super::phases::phases_of;
 use super::spread::factors_of;
+use crate::horizon::Horizon;
 use crate::spec::{Correction, ForecastSpec, MixtureRule};
 
 /// What the series forecasters of a pipeline have in common.
@@ -25,7 +26,7 @@ pub struct ForecasterLayout {
     /// How their intervals are corrected.
     pub correction: Correction,
     /// Ascending, in windows.
-    pub horizons: Vec<u32>,
+    pub horizons: Vec<Horizon>,
     /// In windows.
     pub season: Option<u32>,
     /// Of the intervals, ascending.

@@ -4,14 +4,14 @@
 //! their scores go out.
 //!
 //! ```
-//! use tickcast_forecast::{ClosedWindow, ForecastSpec, Forecaster, Result, WindowRow};
+//! use tickcast_forecast::{ClosedWindow, ForecastSpec, Forecaster, Horizon, Result, WindowRow};
 //!
 //! const HOUR_US: i64 = 3_600_000_000;
 //!
 //! # fn main() -> Result<()> {
 //! // What to forecast: the load, one and six hours ahead, with an interval that holds 90 %.
 //! let mut spec = ForecastSpec::new("load");
-//! spec.horizons = vec![1, 6];
+//! spec.horizons = vec![Horizon(1), Horizon(6)];
 //! spec.season = Some(24);
 //! let mut forecaster = Forecaster::new(&spec, HOUR_US);
 //!
@@ -82,6 +82,7 @@ mod error;
 mod experts;
 mod features;
 mod forecaster;
+mod horizon;
 mod interval;
 mod inverse_covariance;
 mod lags;
@@ -111,6 +112,7 @@ pub use experts::custom::CustomExpert;
 pub use experts::expert::{Expert, Label, Observation};
 pub use experts::kind::ExpertKind;
 pub use forecaster::{ExpertWeight, Forecaster, ForecasterStats, FrozenForecaster, WeightsKind, meaning};
+pub use horizon::Horizon;
 pub use mean::Mean;
 pub use network::network_spec;
 pub use recorder::Recorder;

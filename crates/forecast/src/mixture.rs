@@ -26,6 +26,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::scale::MeanError;
+use crate::horizon::Horizon;
 use crate::spec::MixtureRule;
 
 /// The largest δ, in scales.
@@ -78,7 +79,7 @@ struct AggregationTruth<'a> {
     moved: f64,
     /// δ: where the loss turns straight.
     delta: f64,
-    horizon: u32,
+    horizon: Horizon,
 }
 
 /// One aggregation.
@@ -167,7 +168,7 @@ pub struct MixtureTruth<'a> {
     /// The move that came.
     pub moved: f64,
     /// Windows from the forecast to its truth.
-    pub horizon: u32,
+    pub horizon: Horizon,
 }
 
 /// The mixture of one horizon of a series.
@@ -241,7 +242,8 @@ mod tests {
             let y = ((step * 37) % 17) as f64 / 8.0 - 1.0;
             let moves = if spike && step == n / 2 { [0.0, 8.0, -8.0] } else { [0.0, y as f32, -y as f32] };
             let output = mixture.predict(&moves);
-            mixture.learn(rule, &MixtureTruth { output: &output, moves: &moves, moved: y, horizon: 1 });
+            mixture
+                .learn(rule, &MixtureTruth { output: &output, moves: &moves, moved: y, horizon: Horizon(1) });
         }
         mixture
     }
@@ -275,7 +277,10 @@ mod tests {
                 let moves = [0.0, draw(1) as f32, draw(2) as f32, draw(3) as f32];
                 let (output, y) = (mixture.predict(&moves), draw(0));
                 loss += (output.mixed - y).abs() - y.abs();
-                mixture.learn(rule, &MixtureTruth { output: &output, moves: &moves, moved: y, horizon: 1 });
+                mixture.learn(
+                    rule,
+                    &MixtureTruth { output: &output, moves: &moves, moved: y, horizon: Horizon(1) },
+                );
             }
             assert!(loss / 3000.0 < 0.02, "{rule:?} {loss}");
         }

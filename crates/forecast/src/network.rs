@@ -33,7 +33,7 @@ fn settings(spec: &ForecastSpec) -> LearnerSettings {
     let model = &spec.model;
     LearnerSettings {
         bptt: model.bptt,
-        longest_lag: spec.horizons.last().map_or(1, |&horizon| horizon as usize),
+        longest_lag: spec.horizons.last().map_or(1, |&horizon| horizon.steps()),
         stride: model.stride,
         replay: model.replay,
         loss: model.loss.clone(),

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 
+use crate::horizon::Horizon;
 use serde::{Deserialize, Serialize};
 use tickcast_model::le_blob;
 
@@ -36,7 +37,7 @@ pub struct SeasonLevel {
     counts: Vec<u8>,
     errors: MeanError,
     /// Of how far values are from what is usual so many windows later.
-    scales: Vec<(u32, StepScale)>,
+    scales: Vec<(Horizon, StepScale)>,
 }
 
 impl SeasonLevel {
@@ -46,7 +47,7 @@ impl SeasonLevel {
     }
 
     /// Nothing is usual yet.
-    pub fn new(period: u32, horizons: &[u32]) -> Self {
+    pub fn new(period: u32, horizons: &[Horizon]) -> Self {
         let len = period as usize;
         let deviations = vec![0.0; len].into();
         let scales = horizons.iter().map(|&horizon| (horizon, StepScale::default())).collect();
@@ -86,7 +87,7 @@ impl SeasonLevel {
 
     /// How far `value` in the window numbered `n` is from what is usual `horizon` windows later, in
     /// units of how far it is as a rule; 0 while that is not known.
-    pub fn to_usual(&self, n: i64, value: f64, horizon: u32) -> f64 {
+    pub fn to_usual(&self, n: i64, value: f64, horizon: Horizon) -> f64 {
         let scale = self.scales.iter().find(|(own, _)| *own == horizon);
         let to = self.at(n + i64::from(horizon)).map(|usual| usual - value);
         scale.zip(to).map_or(0.0, |((_, scale), to)| scale.scaled(to))

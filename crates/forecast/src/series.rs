@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::scale::{Level, StepScale};
 use super::season_level::SeasonLevel;
+use crate::horizon::Horizon;
 use crate::lags::{lengths, seasons};
 use crate::spec::ForecastSpec;
 
@@ -55,7 +56,7 @@ const ROUNDING: f64 = 1e-12;
 impl SeriesHistory {
     /// A series without values. `memory`: windows that it remembers.
     pub fn new(spec: &ForecastSpec, memory: i64) -> Self {
-        let lengths = spec.horizons.iter().copied().chain(lengths(spec));
+        let lengths = spec.horizons.iter().map(|horizon| horizon.0).chain(lengths(spec));
         SeriesHistory {
             columns: vec![Column::default(); spec.features.len()],
             recent: VecDeque::new(),
@@ -110,7 +111,7 @@ impl SeriesHistory {
 
     /// How far the target is from what is usual, in a season of `period` windows, so many windows
     /// from now, in units of how far it is as a rule; 0 while that is not known.
-    pub fn to_usual(&self, period: u32, horizon: u32) -> f64 {
+    pub fn to_usual(&self, period: u32, horizon: Horizon) -> f64 {
         let (Some(&(newest, value)), Some(usual)) =
             (self.recent.back(), self.usual.iter().find(|usual| usual.period() == period))
         else {
@@ -132,8 +133,8 @@ impl SeriesHistory {
 
     /// sigma_h: the scale of the target's differences over a horizon, in its unit; 0 while nothing
     /// moves.
-    pub fn sigma(&self, horizon: u32) -> f64 {
-        let rms = self.step_scale(horizon).rms();
+    pub fn sigma(&self, horizon: Horizon) -> f64 {
+        let rms = self.step_scale(horizon.0).rms();
         let last = self.columns[0].value.unwrap_or_default();
         if rms > ROUNDING * last.abs() { rms } else { 0.0 }
     }

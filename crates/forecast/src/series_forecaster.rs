@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 
+use crate::horizon::Horizon;
 use serde::{Deserialize, Serialize};
 use tickcast_model::le_blob;
 
@@ -97,7 +98,7 @@ impl SeriesForecaster {
     /// Forecasters that have learned nothing.
     pub fn new(layout: &ForecasterLayout) -> Self {
         let phases = phases_of(layout.season);
-        let horizon_forecaster = |&horizon: &u32| HorizonForecaster {
+        let horizon_forecaster = |&horizon: &Horizon| HorizonForecaster {
             pending: PendingQueue::default(),
             mixture: Mixture::new(layout.experts.len()),
             interval: IntervalTracker::new(&IntervalShape {
@@ -323,7 +324,7 @@ impl SeriesForecaster {
 
     /// Keeps the features as long as a truth can ask for them.
     fn remember(&mut self, layout: &ForecasterLayout, features: &[f32]) {
-        let longest = layout.horizons.last().map_or(1, |&horizon| horizon as usize);
+        let longest = layout.horizons.last().map_or(1, |&horizon| horizon.steps());
         if self.features.len() >= longest * layout.width {
             self.features.drain(..layout.width);
         }
@@ -337,7 +338,7 @@ impl SeriesForecaster {
 }
 
 /// The naive forecast, before experts are asked.
-fn unmixed(horizon: u32, naive: f64, window: &WindowContext<'_>) -> PendingForecast {
+fn unmixed(horizon: Horizon, naive: f64, window: &WindowContext<'_>) -> PendingForecast {
     let WindowContext { series, end, size_us, step, is_truth, .. } = *window;
     PendingForecast {
         issued_at: end,

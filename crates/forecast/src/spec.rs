@@ -2,6 +2,7 @@
 //! and network.
 //! It must not know the pipeline file that it comes from.
 
+use crate::horizon::Horizon;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tickcast_model::{Activation, BETAS, CellKind, HUBER_DELTA, Loss, LrSchedule, Optimizer, OptimizerRule};
@@ -17,7 +18,7 @@ pub struct ForecastSpec {
     /// Selected columns that the experts see, the target among them first.
     pub features: Vec<String>,
     /// Ascending, distinct, each >= 1, in windows.
-    pub horizons: Vec<u32>,
+    pub horizons: Vec<Horizon>,
     /// Windows in a season.
     pub season: Option<u32>,
     /// Windows in a week, where it is a season beside `season`: see [`week_of`].
@@ -50,7 +51,7 @@ impl ForecastSpec {
         ForecastSpec {
             features: vec![target.clone()],
             target,
-            horizons: vec![1],
+            horizons: vec![Horizon(1)],
             season: None,
             week: None,
             calendar: Vec::new(),

@@ -6,6 +6,8 @@
 //! columns and the season's phase differ from it. θ learns the second moment:
 //! `θ += G f (u² - 1) / 2`, u the residual in units of the spread, G the gain of least squares.
 
+use crate::horizon::Horizon;
+
 use nalgebra::DVector;
 use serde::{Deserialize, Serialize};
 
@@ -62,7 +64,7 @@ pub struct SpreadTruth<'a> {
     /// The phase of the truth, where the season has a table.
     pub phase: Option<usize>,
     /// Windows from the forecast to its truth.
-    pub horizon: u32,
+    pub horizon: Horizon,
 }
 
 /// What is learned of the spread.
@@ -86,7 +88,7 @@ pub fn factors_of(others: usize, phases: usize) -> usize {
 
 impl SpreadModel {
     /// A model that expects the spread of a standard normal.
-    pub fn new(others: usize, phases: usize, horizon: u32) -> Self {
+    pub fn new(others: usize, phases: usize, horizon: Horizon) -> Self {
         let factors = factors_of(others, phases);
         let horizon = f64::from(horizon);
         SpreadModel {

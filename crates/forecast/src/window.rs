@@ -1,6 +1,7 @@
 //! What goes into a forecaster and what comes out: rows of closed windows, forecasts, scores.
 //! It must not know how any of it is computed.
 
+use crate::horizon::Horizon;
 use crate::time::EventTime;
 
 /// Which window has closed.
@@ -53,7 +54,7 @@ pub struct Forecast<'a> {
     /// The end of the window that it is about.
     pub target_time: EventTime,
     /// From the one to the other, in windows.
-    pub horizon: u32,
+    pub horizon: Horizon,
     /// The mixture of all experts, in the target's unit.
     pub forecast: f64,
     /// The last value of the target.
@@ -78,7 +79,7 @@ pub struct Score<'a> {
     /// The end of the window that it was about.
     pub target_time: EventTime,
     /// From the one to the other, in windows.
-    pub horizon: u32,
+    pub horizon: Horizon,
     /// The truth, in the target's unit.
     pub actual: f64,
     /// What was published.

@@ -3,7 +3,7 @@
 //! what it was given.
 
 use arrow::record_batch::RecordBatch;
-use tickcast_forecast::ExpertWeight;
+use tickcast_forecast::{ExpertWeight, Horizon};
 
 use crate::error::Result;
 use crate::message::{EventTime, Reject, Stream};
@@ -73,5 +73,5 @@ pub struct OperatorStats {
     /// experts are not mixed.
     pub weights: Vec<ExpertWeight>,
     /// Alarms of the drift detectors, by horizon.
-    pub drift_alarms: Vec<(u32, u64)>,
+    pub drift_alarms: Vec<(Horizon, u64)>,
 }

@@ -31,7 +31,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use serde_json::json;
-    use tickcast_forecast::ExpertWeight;
+    use tickcast_forecast::{ExpertWeight, Horizon};
     use tickcast_stream::message::EventTime;
     use tickcast_stream::operator::OperatorStats;
 
@@ -47,7 +47,11 @@ mod tests {
         let backtest = Backtest { measured: Measured::default(), evals, samples, size_us: 60_000_000 };
         assert!(all(&backtest).is_empty());
         let weight = |horizon, expert, weight| ExpertWeight { horizon, expert, weight };
-        let weights = vec![weight(1, "naive", 0.25), weight(1, "rnn", 0.75), weight(6, "naive", 1.0)];
+        let weights = vec![
+            weight(Horizon(1), "naive", 0.25),
+            weight(Horizon(1), "rnn", 0.75),
+            weight(Horizon(6), "naive", 1.0),
+        ];
         let mut samples = Samples::default();
         samples.add(EventTime(2_000_000), OperatorStats { weights, ..OperatorStats::default() });
         let drawn = all(&Backtest { samples, ..backtest });

@@ -2,7 +2,7 @@
 //! experts.
 //! It must not know how any of them is computed.
 
-use tickcast_forecast::{ExpertKind, ForecastSpec, level_label, week_of};
+use tickcast_forecast::{ExpertKind, ForecastSpec, Horizon, level_label, week_of};
 use tickcast_model::Loss;
 use tickcast_sql::WindowSpec;
 
@@ -25,10 +25,10 @@ impl Checker<'_> {
         if let Some(calendar) = &raw.calendar {
             self.distinct("forecast.calendar", calendar);
         }
-        let horizons = raw.horizons.map(|horizons| horizons.iter().map(|h| h.0 as u32).collect());
+        let horizons = raw.horizons.map(|horizons| horizons.iter().map(|h| Horizon(h.0 as u32)).collect());
         let horizons = self.horizons(horizons.unwrap_or(default.horizons));
         let levels = self.levels(raw.levels.unwrap_or(default.levels));
-        let horizon_max = horizons.last().copied().unwrap_or(1);
+        let horizon_max = horizons.last().copied().unwrap_or(Horizon(1));
         let direction = raw.direction.unwrap_or(default.direction);
         let mut model = self.model(raw.model.unwrap_or_default(), horizon_max, &levels);
         if direction {
@@ -88,7 +88,7 @@ impl Checker<'_> {
         std::iter::once(target.to_string()).chain(others).collect()
     }
 
-    fn horizons(&mut self, mut horizons: Vec<u32>) -> Vec<u32> {
+    fn horizons(&mut self, mut horizons: Vec<Horizon>) -> Vec<Horizon> {
         let path = "forecast.horizons";
         self.not_empty(path, &horizons);
         self.not_longer(path, &horizons, HORIZONS_MAX);

@@ -2,7 +2,7 @@
 //! window to be learned in.
 //! It must not know how a network learns.
 
-use tickcast_forecast::{BPTT_MARGIN, LearnerSpec};
+use tickcast_forecast::{BPTT_MARGIN, Horizon, LearnerSpec};
 use tickcast_model::{Activation, BETAS, CellKind, HUBER_DELTA, Loss, LrSchedule, Optimizer, OptimizerRule};
 
 use super::Checker;
@@ -20,7 +20,7 @@ const COSINE_FLOOR: f64 = 0.1;
 
 impl Checker<'_> {
     /// `horizon_max` is the longest horizon, `levels` those of the intervals.
-    pub fn model(&mut self, raw: RawModel, horizon_max: u32, levels: &[f64]) -> LearnerSpec {
+    pub fn model(&mut self, raw: RawModel, horizon_max: Horizon, levels: &[f64]) -> LearnerSpec {
         let default = LearnerSpec::default();
         let cell = raw.cell.unwrap_or(default.cell);
         let stride = raw.stride.map_or(default.stride, |stride| stride.0 as usize);
@@ -59,10 +59,10 @@ impl Checker<'_> {
         clip as f32
     }
 
-    fn bptt(&mut self, raw: Option<u32>, stride: u32, horizon_max: u32) -> u32 {
-        let with_past = horizon_max + BPTT_MARGIN as u32;
-        let with_wait = horizon_max + stride;
-        let default = LearnerSpec::default_bptt(horizon_max as usize, stride as usize) as u32;
+    fn bptt(&mut self, raw: Option<u32>, stride: u32, horizon_max: Horizon) -> u32 {
+        let with_past = horizon_max.0 + BPTT_MARGIN as u32;
+        let with_wait = horizon_max.0 + stride;
+        let default = LearnerSpec::default_bptt(horizon_max.steps(), stride as usize) as u32;
         let bptt = raw.unwrap_or(default);
 
         if bptt < with_past {
@@ -72,7 +72,7 @@ impl Checker<'_> {
         } else if bptt < with_wait {
             let message = format!(
                 "labels would leave the {bptt} steps of model.bptt before they are learned, at most {bptt} - the longest horizon = {}",
-                bptt - horizon_max
+                bptt - horizon_max.0
             );
             self.fault("forecast.model.stride", message);
         } else if bptt > BPTT_MAX {

@@ -3,6 +3,7 @@
 
 use nalgebra::DVector;
 
+use crate::horizon::Horizon;
 use crate::series::SeriesHistory;
 use crate::time::EventTime;
 
@@ -32,7 +33,7 @@ pub struct Observation<'a> {
     pub(crate) end: EventTime,
     /// Length of a window in microseconds.
     pub(crate) size_us: i64,
-    pub(crate) horizons: &'a [u32],
+    pub(crate) horizons: &'a [Horizon],
     pub(crate) season: Option<u32>,
     /// Whether the target was observed in the window.
     pub(crate) is_truth: bool,
@@ -69,7 +70,7 @@ impl<'a> Observation<'a> {
     }
 
     /// The horizons of the spec, in windows, ascending.
-    pub fn horizons(&self) -> &'a [u32] {
+    pub fn horizons(&self) -> &'a [Horizon] {
         self.horizons
     }
 

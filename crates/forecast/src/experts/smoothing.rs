@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use crate::horizon::Horizon;
 use serde::{Deserialize, Serialize};
 use tickcast_model::le_blob;
 
@@ -48,8 +49,8 @@ pub fn members(shape: &ExpertShape) -> Vec<(&'static str, Smoothing)> {
 
 impl Smoothing {
     /// What the season adds so many windows from now.
-    fn season(&self, observation: &Observation<'_>, ahead: u32) -> f64 {
-        if self.is_seasonal { observation.series.deviation(ahead).unwrap_or_default() } else { 0.0 }
+    fn season(&self, observation: &Observation<'_>, ahead: Horizon) -> f64 {
+        if self.is_seasonal { observation.series.deviation(ahead.0).unwrap_or_default() } else { 0.0 }
     }
 
     /// Holt's damped trend: `l' = (l + φ b) + a (x - l - φ b)`, `b' = φ b + β (l' - l - φ b)`.
@@ -85,7 +86,7 @@ impl Expert for Smoothing {
 
     fn observe(&mut self, observation: &Observation<'_>) {
         let (Some(x), true) = (observation.series.back(0), observation.is_truth) else { return };
-        let x = x - self.season(observation, 0);
+        let x = x - self.season(observation, Horizon(0));
         self.smooth(x);
         self.update_median(x);
     }

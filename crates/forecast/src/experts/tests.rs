@@ -2,11 +2,12 @@
 
 use super::expert::{ExpertInputs, Label, NetworkMoves, Observation};
 use super::*;
+use crate::horizon::Horizon;
 use crate::series::SeriesHistory;
 use crate::spec::ForecastSpec;
 use crate::time::EventTime;
 
-const HORIZONS: [u32; 2] = [1, 3];
+const HORIZONS: [Horizon; 2] = [Horizon(1), Horizon(3)];
 const FEATURES: usize = 5;
 const SHORT: [usize; 2] = [0, 2];
 const SEASON: u32 = 4;
@@ -47,7 +48,7 @@ impl Course {
         let n = self.made.len();
         self.series.update(n as i64, &[Some(value)], true);
         for (horizon_idx, &horizon) in HORIZONS.iter().enumerate() {
-            let Some(origin) = n.checked_sub(horizon as usize) else { continue };
+            let Some(origin) = n.checked_sub(horizon.steps()) else { continue };
             let (then, sigma, features, memo) = &self.made[origin][horizon_idx];
             if *sigma > 0.0 {
                 let moved = ((value - then) / sigma).clamp(-8.0, 8.0);

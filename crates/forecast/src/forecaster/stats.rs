@@ -1,6 +1,7 @@
 //! What a forecaster reports of itself.
 //! It must not change what it describes.
 
+use crate::horizon::Horizon;
 use tickcast_model::Learner;
 
 use super::Forecaster;
@@ -11,7 +12,7 @@ use crate::mean::Mean;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ExpertWeight {
     /// In windows.
-    pub horizon: u32,
+    pub horizon: Horizon,
     /// The expert's name.
     pub expert: &'static str,
     /// In [0, 1]; those of a horizon sum to 1.
@@ -33,7 +34,7 @@ pub struct ForecasterStats {
     /// experts are not mixed.
     pub weights: Vec<ExpertWeight>,
     /// Alarms of the drift detectors, by horizon.
-    pub drift_alarms: Vec<(u32, u64)>,
+    pub drift_alarms: Vec<(Horizon, u64)>,
 }
 
 impl Forecaster {

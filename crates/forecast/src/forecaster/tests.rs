@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::*;
 use crate::collect::CollectedScore;
 use crate::experts::expert::{Expert, Label, Observation};
+use crate::horizon::Horizon;
 use crate::time::EventTime;
 
 const HOUR_US: i64 = 3_600_000_000;
@@ -43,7 +44,7 @@ impl Expert for Echo {
 
 fn spec() -> ForecastSpec {
     let mut spec = ForecastSpec::new("x");
-    spec.horizons = vec![1, 3];
+    spec.horizons = vec![Horizon(1), Horizon(3)];
     spec.model.hidden = 2;
     spec
 }
@@ -71,7 +72,10 @@ fn collected_results_have_a_forecast_a_horizon_and_its_score_when_it_is_due() {
     let second = close(&mut forecaster, 1);
     assert_eq!((second.forecasts.len(), second.scores.len()), (4, 2));
     let score = &second.scores[1];
-    assert_eq!((score.series.as_str(), score.horizon, score.forecast), ("b", 1, first.forecasts[2].forecast));
+    assert_eq!(
+        (score.series.as_str(), score.horizon, score.forecast),
+        ("b", Horizon(1), first.forecasts[2].forecast)
+    );
     assert_eq!(score.experts[0], ("naive".to_owned(), score.naive));
     assert_eq!(score.is_covered(0), None, "there was no scale");
 }

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::horizon::Horizon;
 use tickcast_model::{self as model, DVector, Learner, file};
 
 use super::Forecaster;
@@ -102,7 +103,7 @@ pub fn meaning(spec: &ForecastSpec) -> BTreeMap<String, String> {
     let values = [
         spec.target.clone(),
         list(spec.features.clone()),
-        list(spec.horizons.iter().map(u32::to_string).collect()),
+        list(spec.horizons.iter().map(Horizon::to_string).collect()),
         spec.season.map_or_else(|| "none".to_owned(), |season| season.to_string()),
         list(spec.calendar.iter().map(|calendar| format!("{calendar:?}")).collect()),
     ];

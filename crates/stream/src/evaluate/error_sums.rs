@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use tickcast_forecast::Horizon;
+
 use super::formula::{brier_score, interval_score, log_loss, ratio, skill};
 use super::measures::{DirectionMeasures, ExpertMeasures, HorizonMeasures, LevelMeasures};
 use super::pairing::{DirectionForecast, Pair};
@@ -117,7 +119,7 @@ impl ErrorSums {
     /// The measures. `worst` has the worst coverage of each level; `mase` is made of the series.
     pub fn measures(
         &self,
-        horizon: u32,
+        horizon: Horizon,
         levels: &[f64],
         worst: &[Option<f64>],
         mase: Option<f64>,
@@ -263,8 +265,8 @@ mod tests {
 
     #[test]
     fn measures_are_those_computed_by_hand() {
-        let measures = two().measures(6, &[0.5, 0.9], &[None, Some(0.5)], Some(1.5));
-        assert_eq!((measures.horizon, measures.scored), (6, 2));
+        let measures = two().measures(Horizon(6), &[0.5, 0.9], &[None, Some(0.5)], Some(1.5));
+        assert_eq!((measures.horizon, measures.scored), (Horizon(6), 2));
         near(measures.mae, 2.0);
         near(measures.rmse, 5f64.sqrt());
         near(measures.naive_mae, 4.0);
@@ -285,7 +287,7 @@ mod tests {
 
     #[test]
     fn direction_is_judged_beside_the_base_rate() {
-        let direction = two().measures(1, &[], &[], None).direction.unwrap();
+        let direction = two().measures(Horizon(1), &[], &[], None).direction.unwrap();
         // Up with 0.8 against 0.5, then down with 0.4 against 0.75.
         assert_eq!((direction.scored, direction.ups), (2, 0.5));
         near(Some(direction.log_loss), -(0.8f64.ln() + 0.6f64.ln()) / 2.0);
@@ -299,17 +301,17 @@ mod tests {
         let mut merged = ErrorSums::default();
         merged.merge(&two());
         merged.merge(&ErrorSums::default());
-        let measures = |sums: &ErrorSums| sums.measures(1, &[0.5, 0.9], &[], None);
+        let measures = |sums: &ErrorSums| sums.measures(Horizon(1), &[0.5, 0.9], &[], None);
         assert_eq!(measures(&merged), measures(&two()));
     }
 
     #[test]
     fn nothing_and_no_naive_error_have_no_skill() {
-        let none = ErrorSums::default().measures(1, &[0.9], &[], None);
+        let none = ErrorSums::default().measures(Horizon(1), &[0.9], &[], None);
         assert_eq!((none.mae, none.skill, none.levels[0].coverage), (None, None, None));
         let mut flat = ErrorSums::default();
         flat.add(&pair([1.0, 2.0, 1.0], &[(0.0, 1.0)], None), &[0.9], []);
-        let flat = flat.measures(1, &[0.9], &[], None);
+        let flat = flat.measures(Horizon(1), &[0.9], &[], None);
         assert_eq!((flat.mae, flat.skill, flat.levels[0].winkler_ratio), (Some(1.0), None, None));
         assert_eq!(flat.direction, None);
     }

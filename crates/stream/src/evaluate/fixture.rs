@@ -1,7 +1,7 @@
 //! Score and forecast records by hand, for tests of what reads them.
 
 use arrow::record_batch::RecordBatch;
-use tickcast_forecast::{Forecast, Results, Score};
+use tickcast_forecast::{Forecast, Horizon, Results, Score};
 
 use crate::message::EventTime;
 use crate::record::{ResultBatches, forecast_schema, score_schema};
@@ -11,7 +11,7 @@ const HOUR_US: i64 = 3_600_000_000;
 /// What a record is made of; the experts are naive and rnn, which said what is published.
 #[derive(Debug, Clone, Copy)]
 pub struct Scored {
-    pub horizon: u32,
+    pub horizon: Horizon,
     pub actual: f64,
     pub forecast: f64,
     pub naive: f64,
@@ -22,7 +22,7 @@ pub struct Scored {
 impl Default for Scored {
     /// An error of 1 where naive has 2, within the interval.
     fn default() -> Self {
-        Scored { horizon: 1, actual: 10.0, forecast: 9.0, naive: 8.0, interval: Some((8.0, 10.0)) }
+        Scored { horizon: Horizon(1), actual: 10.0, forecast: 9.0, naive: 8.0, interval: Some((8.0, 10.0)) }
     }
 }
 

@@ -2,12 +2,13 @@
 //! It must not compute them.
 
 use serde::Serialize;
+use tickcast_forecast::Horizon;
 
 /// Forecasts of one horizon, judged. A measure is none where there is nothing to make it of.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct HorizonMeasures {
     /// In windows.
-    pub horizon: u32,
+    pub horizon: Horizon,
     /// Forecasts that it is made of.
     pub scored: u64,
     /// Mean absolute error, in the target's unit.

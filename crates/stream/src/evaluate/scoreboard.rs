@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
-use tickcast_forecast::Mean;
+use tickcast_forecast::{Horizon, Mean};
 
 use super::formula::skill;
 use super::text::{aligned, number, percent, share};
@@ -73,7 +73,7 @@ impl HorizonScore {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Scoreboard {
     /// Every horizon that was scored.
-    pub horizons: BTreeMap<u32, HorizonScore>,
+    pub horizons: BTreeMap<Horizon, HorizonScore>,
 }
 
 impl Scoreboard {
@@ -101,7 +101,7 @@ impl Scoreboard {
     /// A line of cells for every horizon; a dash where nothing can be said yet.
     pub fn rows(&self) -> Vec<Vec<String>> {
         let levels = self.levels();
-        let row = |(horizon, score): (&u32, &HorizonScore)| {
+        let row = |(horizon, score): (&Horizon, &HorizonScore)| {
             let mut cells = vec![horizon.to_string(), score.published.count.to_string()];
             cells.extend([score.published, score.naive].map(|mean| number(mean.value())));
             cells.push(share(score.skill()));
@@ -136,7 +136,7 @@ mod tests {
     fn means_skill_and_coverage_are_those_of_the_records() {
         let mut board = Scoreboard::default();
         let scored = |horizon, actual, forecast, naive, interval| Scored {
-            horizon,
+            horizon: Horizon(horizon),
             actual,
             forecast,
             naive,
@@ -145,20 +145,20 @@ mod tests {
         let first = scored(1, 10.0, 9.0, 8.0, Some((9.0, 11.0)));
         board.add(&scores(&[first, scored(6, 10.0, 10.0, 10.0, None)])).unwrap();
         board.add(&scores(&[scored(1, 10.0, 13.0, 4.0, Some((11.0, 12.0)))])).unwrap();
-        let one = &board.horizons[&1];
+        let one = &board.horizons[&Horizon(1)];
         assert_eq!((one.published.count, one.published.value()), (2, Some(2.0)));
         assert_eq!(one.naive.value(), Some(4.0));
         assert_eq!(one.skill(), Some(0.5));
         assert_eq!(one.experts["rnn"].value(), Some(2.0));
         assert_eq!(one.coverage, [(0.9, Mean { count: 2, sum: 1.0 })]);
         // No naive error: no skill to speak of, and no coverage before the first interval.
-        assert_eq!((board.horizons[&6].skill(), board.levels()), (None, vec![0.9]));
+        assert_eq!((board.horizons[&Horizon(6)].skill(), board.levels()), (None, vec![0.9]));
     }
 
     #[test]
     fn the_table_lines_up() {
         let mut board = Scoreboard::default();
-        let far = Scored { horizon: 24, actual: 10.0, forecast: 10.5, naive: 10.0, interval: None };
+        let far = Scored { horizon: Horizon(24), actual: 10.0, forecast: 10.5, naive: 10.0, interval: None };
         board.add(&scores(&[Scored::default(), far])).unwrap();
         let expected = "\
 horizon  scored     MAE  naive MAE  skill  in 90%
@@ -174,7 +174,7 @@ horizon  scored     MAE  naive MAE  skill  in 90%
         let mut board = Scoreboard::default();
         let huge = Scored { actual: f64::MAX, naive: -f64::MAX, ..Scored::default() };
         board.add(&scores(&[Scored::default(), huge])).unwrap();
-        let one = &board.horizons[&1];
+        let one = &board.horizons[&Horizon(1)];
         assert_eq!(one.published, Mean { count: 1, sum: 1.0 });
         assert_eq!(one.experts["naive"], Mean { count: 1, sum: 2.0 });
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use arrow::array::AsArray;
 use arrow::datatypes::{Float64Type, Int32Type, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
-use tickcast_forecast::{Calendar, ForecastSpec, Recorder, network_spec};
+use tickcast_forecast::{Calendar, ForecastSpec, Horizon, Recorder, network_spec};
 
 use super::ForecastOperator;
 use super::fixture::{SIZE_US, spec_with, window};
@@ -22,7 +22,7 @@ fn record(recorder: &mut Recorder, partition: i32, plan: &ForecastSpec, batch: &
 
 fn plan() -> ForecastSpec {
     spec_with(|spec| {
-        spec.horizons = vec![1, 3];
+        spec.horizons = vec![Horizon(1), Horizon(3)];
         spec.season = Some(4);
         spec.calendar = vec![Calendar::Hour];
         spec.model.hidden = 2;

@@ -4,7 +4,7 @@
 use arrow::array::{AsArray, Float64Array};
 use arrow::datatypes::{Float64Type, Int32Type, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
-use tickcast_forecast::{Calendar, ExpertKind, ForecastSpec, week_of};
+use tickcast_forecast::{Calendar, ExpertKind, ForecastSpec, Horizon, week_of};
 use tickcast_model::Loss;
 
 use super::ForecastOperator;
@@ -19,7 +19,7 @@ fn directed(point: Loss) -> Loss {
 
 fn seasonal() -> ForecastSpec {
     spec_with(|spec| {
-        spec.horizons = vec![1, 3];
+        spec.horizons = vec![Horizon(1), Horizon(3)];
         spec.season = Some(4);
         spec.calendar = vec![Calendar::Hour];
         spec.levels = vec![0.5, 0.9];
@@ -179,7 +179,7 @@ fn whatever_comes_forecasts_are_finite_and_intervals_in_order() {
         is_sound(&run(&mut operator(&quantiles), &windows(values.clone())));
         // A horizon that is longer than all of it.
         let mut far = seasonal();
-        far.horizons = vec![1, 500];
+        far.horizons = vec![Horizon(1), Horizon(500)];
         far.model.bptt = 508;
         is_sound(&run(&mut operator(&far), &windows(values)));
     }
@@ -248,7 +248,7 @@ fn a_drift_is_told_and_changes_nothing() {
     run(&mut operator, &windows((0..600).map(|n| Some(noise(n)))));
     let mut stats = OperatorStats::default();
     operator.report(&mut stats);
-    assert_eq!(stats.drift_alarms, [(1, 0)]);
+    assert_eq!(stats.drift_alarms, [(Horizon(1), 0)]);
     let later: Vec<RecordBatch> =
         (600..900).map(|n| window(n, &[("a", Some(scale(n) * noise(n)), 0.0, false)])).collect();
     let out = run(&mut operator, &later);
@@ -271,7 +271,7 @@ fn weights_are_shares_and_a_state_keeps_them() {
     operator.report(&mut one);
     again.report(&mut two);
     assert_eq!(one, two);
-    for horizon in [1, 3] {
+    for horizon in [Horizon(1), Horizon(3)] {
         let of = one.weights.iter().filter(|weight| weight.horizon == horizon).map(|weight| weight.weight);
         assert!((of.sum::<f64>() - 1.0).abs() < 1e-9);
     }

@@ -9,7 +9,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use tickcast_forecast::Forecast;
+use tickcast_forecast::{Forecast, Horizon};
 
 use super::columns::{column, names, numbers, time, times};
 use super::interval::Interval;
@@ -94,7 +94,7 @@ impl ForecastBatch {
         self.series.append_value(made.series);
         self.issued_at.append_value(made.issued_at.0);
         self.target_time.append_value(made.target_time.0);
-        self.horizon.append_value(made.horizon as i32);
+        self.horizon.append_value(made.horizon.0 as i32);
         self.forecast.append_value(made.forecast);
 
         for (index, builders) in self.bounds.iter_mut().enumerate() {
@@ -233,8 +233,8 @@ impl<'a> ForecastRow<'a> {
     }
 
     /// From the one window to the other, in windows.
-    pub fn horizon(&self) -> u32 {
-        self.rows.horizon.value(self.row) as u32
+    pub fn horizon(&self) -> Horizon {
+        Horizon(self.rows.horizon.value(self.row) as u32)
     }
 
     /// The mixture of all experts, in the target's unit.
@@ -283,7 +283,7 @@ mod tests {
             series,
             issued_at: EventTime(10),
             target_time: EventTime(30),
-            horizon: 2,
+            horizon: Horizon(2),
             forecast: 1.5,
             naive: 1.0,
             intervals,
@@ -305,7 +305,7 @@ mod tests {
         let rows = ForecastRows::of(&records).unwrap();
         assert_eq!(rows.levels(), [0.5, 0.995]);
         let [a, b] = rows.iter().collect::<Vec<_>>()[..] else { panic!("two rows") };
-        assert_eq!((a.series(), a.horizon(), a.forecast(), a.naive()), ("a", 2, 1.5, 1.0));
+        assert_eq!((a.series(), a.horizon(), a.forecast(), a.naive()), ("a", Horizon(2), 1.5, 1.0));
         let times = [a.window_start(), a.issued_at(), a.target_time()];
         assert_eq!(times, [5, 10, 30].map(EventTime));
         assert_eq!((a.expert(), a.model_updates(), a.prob_up()), ("rls", 7, Some(0.25)));

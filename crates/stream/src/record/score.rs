@@ -11,7 +11,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
-use tickcast_forecast::Score;
+use tickcast_forecast::{Horizon, Score};
 
 use super::columns::{column, names, numbers, time, times};
 use super::interval::Interval;
@@ -92,7 +92,7 @@ impl ScoreBatch {
         self.series.append_value(score.series);
         self.issued_at.append_value(score.issued_at.0);
         self.target_time.append_value(score.target_time.0);
-        self.horizon.append_value(score.horizon as i32);
+        self.horizon.append_value(score.horizon.0 as i32);
         // The difference of two huge numbers of other signs has no finite value.
         let error = (actual - score.forecast).clamp(f64::MIN, f64::MAX);
         let values = [actual, score.forecast, score.naive, error];
@@ -214,8 +214,8 @@ impl<'a> ScoreRow<'a> {
     }
 
     /// From the one window to the other, in windows.
-    pub fn horizon(&self) -> u32 {
-        self.rows.horizon.value(self.row) as u32
+    pub fn horizon(&self) -> Horizon {
+        Horizon(self.rows.horizon.value(self.row) as u32)
     }
 
     /// The truth, in the target's unit.
@@ -264,7 +264,7 @@ mod tests {
             series,
             issued_at: EventTime(10),
             target_time: EventTime(30),
-            horizon: 2,
+            horizon: Horizon(2),
             actual: 3.0,
             forecast: 1.5,
             naive: 1.0,
@@ -286,7 +286,10 @@ mod tests {
         assert_eq!(rows.levels(), [0.5, 0.995]);
         let [a, b] = rows.iter().collect::<Vec<_>>()[..] else { panic!("two rows") };
         assert_eq!((a.series(), a.issued_at(), a.target_time()), ("a", EventTime(10), EventTime(30)));
-        assert_eq!((a.horizon(), a.actual(), a.forecast(), a.naive(), a.error()), (2, 3.0, 1.5, 1.0, 1.5));
+        assert_eq!(
+            (a.horizon(), a.actual(), a.forecast(), a.naive(), a.error()),
+            (Horizon(2), 3.0, 1.5, 1.0, 1.5)
+        );
         // A truth on the bound lies within.
         assert_eq!(a.covered().collect::<Vec<_>>(), [(0.5, false), (0.995, true)]);
         assert_eq!(a.experts().collect::<Vec<_>>(), [("naive", 1.0), ("rnn", 2.5)]);

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arrow::record_batch::RecordBatch;
 use prometheus::{GaugeVec, Registry, TextEncoder};
-use tickcast_forecast::Mean;
+use tickcast_forecast::{Horizon, Mean};
 
 use super::registry::{
     CommitMetrics, ForecastMetrics, InputMetrics, Maker, StageMetrics, TrainingMetrics, WindowMetrics,
@@ -118,7 +118,7 @@ impl Metrics {
 
     /// Takes in what a partition says of itself; the horizons whose drift detectors have rung
     /// since. Without [`Metrics::begin`] its first word is where counting begins.
-    pub fn stats(&self, partition: i32, stats: &OperatorStats) -> Vec<u32> {
+    pub fn stats(&self, partition: i32, stats: &OperatorStats) -> Vec<Horizon> {
         let Some(before) = lock(&self.partitions).insert(partition, stats.clone()) else { return Vec::new() };
         self.windows.closed.inc_by(stats.windows_closed.saturating_sub(before.windows_closed));
         self.training.steps.inc_by(stats.train_steps.saturating_sub(before.train_steps));
@@ -155,7 +155,7 @@ impl Metrics {
     }
 
     fn count_forecasts(&self, records: &RecordBatch) -> Result<()> {
-        let mut counts: BTreeMap<u32, u64> = BTreeMap::new();
+        let mut counts: BTreeMap<Horizon, u64> = BTreeMap::new();
         for row in ForecastRows::of(records)?.iter() {
             *counts.entry(row.horizon()).or_default() += 1;
         }
@@ -253,7 +253,7 @@ impl Metrics {
     }
 
     fn show_weights(&self, partitions: &BTreeMap<i32, OperatorStats>) {
-        let mut weights: BTreeMap<(u32, &str), Mean> = BTreeMap::new();
+        let mut weights: BTreeMap<(Horizon, &str), Mean> = BTreeMap::new();
         for weight in partitions.values().flat_map(|stats| &stats.weights) {
             weights.entry((weight.horizon, weight.expert)).or_default().add(weight.weight);
         }
@@ -332,11 +332,15 @@ mod tests {
         metrics.depth("sink", 11);
         let trained =
             OperatorStats { train_steps: 1, train_loss: 0.5, gradient_norm: 2.0, ..OperatorStats::default() };
-        let weights = vec![Weight { horizon: 6, expert: "rls", weight: 0.75 }];
-        let said = OperatorStats { watermark_us: Some(0), weights, drift_alarms: vec![(6, 1)], ..trained };
+        let weights = vec![Weight { horizon: Horizon(6), expert: "rls", weight: 0.75 }];
+        let said =
+            OperatorStats { watermark_us: Some(0), weights, drift_alarms: vec![(Horizon(6), 1)], ..trained };
         assert!(metrics.stats(3, &said).is_empty());
-        assert_eq!(metrics.stats(3, &OperatorStats { drift_alarms: vec![(6, 3)], ..said }), [6]);
-        let row = Scored { horizon: 6, ..Scored::default() };
+        assert_eq!(
+            metrics.stats(3, &OperatorStats { drift_alarms: vec![(Horizon(6), 3)], ..said }),
+            [Horizon(6)]
+        );
+        let row = Scored { horizon: Horizon(6), ..Scored::default() };
         metrics.results(Stream::Scores, &scores(&[row]));
         metrics.results(Stream::Forecasts, &forecasts(&[row]));
         let text = metrics.text();

@@ -7,6 +7,7 @@ use plotly::common::{Line, Marker, Mode};
 use plotly::layout::{AxisType, BarMode};
 use plotly::{Bar, Plot, Scatter};
 use serde_json::json;
+use tickcast_forecast::Horizon;
 
 use super::chart::{Chart, View, one_view};
 use super::style::{COLOURS, Curve, ahead, axis, layout, length, millis, time_axis};
@@ -61,7 +62,7 @@ fn skill_bars(measured: &Measured) -> Vec<Bars<'_>> {
 
 /// A line an expert, a view a horizon.
 pub fn weights(backtest: &Backtest) -> Chart {
-    let mut lines: BTreeMap<(u32, &str), Curve> = BTreeMap::new();
+    let mut lines: BTreeMap<(Horizon, &str), Curve> = BTreeMap::new();
     for (time, stats) in &backtest.samples.taken {
         for weight in &stats.weights {
             let line = lines.entry((weight.horizon, weight.expert)).or_default();
@@ -70,7 +71,7 @@ pub fn weights(backtest: &Backtest) -> Chart {
         }
     }
 
-    let mut plots: BTreeMap<u32, Plot> = BTreeMap::new();
+    let mut plots: BTreeMap<Horizon, Plot> = BTreeMap::new();
     for ((horizon, expert), (times, values)) in lines {
         let plot = plots.entry(horizon).or_default();
         let colour = COLOURS[plot.data().len() % COLOURS.len()];
@@ -79,7 +80,7 @@ pub fn weights(backtest: &Backtest) -> Chart {
         );
     }
 
-    let view = |(horizon, mut plot): (u32, Plot)| {
+    let view = |(horizon, mut plot): (Horizon, Plot)| {
         plot.set_layout(layout(time_axis("time"), axis("weight").range(vec![0.0, 1.0])));
         View { name: ahead(horizon, backtest.size_us), figure: json!(plot) }
     };
