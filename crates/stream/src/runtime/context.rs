@@ -71,7 +71,11 @@ impl RunContext {
         (self.progress)(records);
         let stats = partition.stats();
         for horizon in self.metrics.stats(partition.id(), &stats) {
-            tracing::info!(partition = partition.id(), horizon, "drift: the forecasts' errors have changed");
+            tracing::info!(
+                partition = partition.id().0,
+                horizon,
+                "drift: the forecasts' errors have changed"
+            );
         }
         for (stage, time) in partition.take_busy() {
             self.metrics.busy(stage, time);
