@@ -22,6 +22,7 @@ use tickcast_stream::ledger::{
 };
 use tickcast_stream::message::Stream;
 use tickcast_stream::sink::Sink;
+use tickcast_stream::{Offset, PartitionId};
 
 use super::dir::SnapshotDir;
 use super::lock::Lock;
@@ -29,7 +30,6 @@ use super::staged::Staged;
 use crate::retry::retry;
 use crate::sink::{CommittedLen, FileSink, SinkFileFormat};
 use tickcast_stream::lock::lock;
-use tickcast_stream::{Offset, PartitionId};
 
 const MANIFEST_VERSION: u32 = 1;
 /// How long the instance that had a partition before may take to let go of it.

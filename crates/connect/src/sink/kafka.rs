@@ -11,6 +11,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use tickcast_stream::PartitionId;
 use tickcast_stream::error::{Error, Kind, Result};
 use tickcast_stream::message::Stream;
 use tickcast_stream::runtime::RetryPolicy;
@@ -21,7 +22,6 @@ use super::kafka_records::{Outgoing, for_each_record};
 use super::kind::{Home, SinkKind};
 use crate::kafka::{KafkaClientSpec, KafkaTopicSpec, client_config, create};
 use crate::table::kafka_table;
-use tickcast_stream::PartitionId;
 use tickcast_stream::lock::lock;
 
 /// One attempt to get everything to the broker.

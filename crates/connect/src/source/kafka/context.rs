@@ -11,9 +11,9 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
+use tickcast_stream::PartitionId;
 
 use crate::kafka::{BrokerTrouble, Group, member_id};
-use tickcast_stream::PartitionId;
 use tickcast_stream::lock::lock;
 
 /// What callbacks have noted.
