@@ -123,6 +123,7 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::TcpStream;
 
+    use tickcast_stream::PartitionId;
     use tickcast_stream::telemetry::HealthPart;
 
     use super::*;
@@ -154,7 +155,7 @@ mod tests {
         assert_eq!(get("/ready").2, "no broker answers at localhost:9092\n");
         health.set_ready(HealthPart::Source);
         assert_eq!((get("/ready").0, get("/ready").2), (200, "ready\n".to_owned()));
-        metrics.records_received("observations", 0, 3);
+        metrics.records_received("observations", PartitionId(0), 3);
         let (status, head, body) = get("/metrics");
         assert_eq!(status, 200);
         assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use tickcast_stream::error::Result;
+use tickcast_stream::{Offset, PartitionId};
 
 use super::client::{METADATA_TIMEOUT, client_config, create};
 use super::spec::KafkaClientSpec;
@@ -92,7 +93,7 @@ pub struct TopicPartition<'a> {
     /// The topic's name.
     pub topic: &'a str,
     /// The partition's number.
-    pub partition: i32,
+    pub partition: PartitionId,
 }
 
 /// What a poll of a reading consumer has brought.
@@ -100,7 +101,7 @@ pub enum Polled<'a> {
     /// A record.
     Record(BorrowedMessage<'a>),
     /// A partition has no records any more that can be seen.
-    End(i32),
+    End(PartitionId),
     /// Nothing, for now.
     Nothing,
 }
@@ -123,7 +124,7 @@ impl Silence {
     pub fn poll<'a>(&mut self, consumer: &'a ReadingConsumer, wait: Duration) -> Polled<'a> {
         match consumer.poll(wait) {
             None => Polled::Nothing,
-            Some(Err(KafkaError::PartitionEOF(partition))) => Polled::End(partition),
+            Some(Err(KafkaError::PartitionEOF(partition))) => Polled::End(PartitionId(partition)),
             Some(Err(error)) => {
                 self.trouble = Some(consumer.context().explain(&error));
                 Polled::Nothing
@@ -157,10 +158,10 @@ impl Silence {
 pub fn log_range(
     consumer: &ReadingConsumer,
     TopicPartition { topic, partition }: TopicPartition<'_>,
-) -> std::result::Result<Range<i64>, String> {
-    let marks = consumer.fetch_watermarks(topic, partition, METADATA_TIMEOUT);
+) -> std::result::Result<Range<Offset>, String> {
+    let marks = consumer.fetch_watermarks(topic, partition.0, METADATA_TIMEOUT);
     let (first, end) = marks.map_err(|error| consumer.context().explain(&error))?;
-    Ok(first..end)
+    Ok(Offset(first)..Offset(end))
 }
 
 /// Hands the records of a range to `take`, in order, for as long as it wants more. The consumer
@@ -169,7 +170,7 @@ pub fn log_range(
 pub fn read_to_end(
     consumer: &ReadingConsumer,
     from: TopicPartition<'_>,
-    range: Range<i64>,
+    range: Range<Offset>,
     silence: Duration,
     take: &mut dyn FnMut(&BorrowedMessage<'_>) -> ControlFlow<()>,
 ) -> std::result::Result<(), String> {
@@ -179,7 +180,8 @@ pub fn read_to_end(
     let said = |error: KafkaError| error.to_string();
 
     let mut list = TopicPartitionList::new();
-    list.add_partition_offset(from.topic, from.partition, Offset::Offset(range.start)).map_err(said)?;
+    list.add_partition_offset(from.topic, from.partition.0, KafkaOffset::Offset(range.start.0))
+        .map_err(said)?;
     consumer.assign(&list).map_err(said)?;
 
     let read = read_assigned(consumer, from, range.end, silence, take);
@@ -190,7 +192,7 @@ pub fn read_to_end(
 fn read_assigned(
     consumer: &ReadingConsumer,
     from: TopicPartition<'_>,
-    end: i64,
+    end: Offset,
     silence: Duration,
     take: &mut dyn FnMut(&BorrowedMessage<'_>) -> ControlFlow<()>,
 ) -> std::result::Result<(), String> {
@@ -200,8 +202,8 @@ fn read_assigned(
         match silence.poll(consumer, POLL) {
             Polled::End(partition) if partition == from.partition => return Ok(()),
             Polled::Record(message) if is_of(&message, from) => {
-                let offset = message.offset();
-                if offset >= end || take(&message).is_break() || offset + 1 == end {
+                let offset = Offset(message.offset());
+                if offset >= end || take(&message).is_break() || offset.next() == end {
                     return Ok(());
                 }
             }
@@ -213,5 +215,5 @@ fn read_assigned(
 
 /// Whether a record is of this partition: one of what was assigned before may still be on its way.
 fn is_of(message: &BorrowedMessage<'_>, from: TopicPartition<'_>) -> bool {
-    message.topic() == from.topic && message.partition() == from.partition
+    message.topic() == from.topic && message.partition() == from.partition.0
 }

@@ -16,6 +16,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use serde::{Deserialize, Serialize};
+use tickcast_stream::PartitionId;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::Stream;
 use tickcast_stream::record::json_lines;
@@ -63,12 +64,12 @@ pub struct FileSink {
     dir: PathBuf,
     format: SinkFileFormat,
     stream: Stream,
-    partitions: BTreeMap<i32, Output>,
+    partitions: BTreeMap<PartitionId, Output>,
     /// Partitions written to since the last `sync`.
-    written: BTreeSet<i32>,
+    written: BTreeSet<PartitionId>,
 }
 
-fn not_begun(partition: i32) -> Error {
+fn not_begun(partition: PartitionId) -> Error {
     Error::new(Kind::Sink, format!("partition {partition} has not begun"))
 }
 
@@ -97,7 +98,7 @@ impl FileSink {
         })
     }
 
-    fn ndjson(&self, partition: i32, resume: bool) -> Result<Output> {
+    fn ndjson(&self, partition: PartitionId, resume: bool) -> Result<Output> {
         let path = self.dir.join(format!("{}-{partition}.ndjson", self.stream.name()));
         let fail = || format!("cannot open {}", path.display());
         let mut file = OpenOptions::new()
@@ -116,7 +117,7 @@ impl FileSink {
     }
 
     /// How much of a partition is on the disk after `sync`.
-    pub fn committed_len(&mut self, partition: i32) -> Result<CommittedLen> {
+    pub fn committed_len(&mut self, partition: PartitionId) -> Result<CommittedLen> {
         let fail = || format!("cannot tell how long partition {partition}'s file is");
         match self.partitions.get_mut(&partition) {
             Some(Output::Ndjson(file)) => {
@@ -129,7 +130,7 @@ impl FileSink {
 
     /// Takes a partition's output back to a committed length; what was written since is gone.
     /// Errors: `State`, when there is less than that.
-    pub fn rewind(&mut self, partition: i32, to: CommittedLen) -> Result<()> {
+    pub fn rewind(&mut self, partition: PartitionId, to: CommittedLen) -> Result<()> {
         let stream = self.stream.name();
         let fail = || format!("cannot take {stream} of partition {partition} back to the last commit");
         let parts = self.parts(partition)?;
@@ -163,13 +164,13 @@ impl FileSink {
     }
 
     /// A partition goes to somebody else.
-    pub fn release(&mut self, partition: i32) {
+    pub fn release(&mut self, partition: PartitionId) {
         self.partitions.remove(&partition);
         self.written.remove(&partition);
     }
 
     /// Parts of a partition by their numbers, whole ones only.
-    fn parts(&self, partition: i32) -> Result<BTreeMap<u32, PathBuf>> {
+    fn parts(&self, partition: PartitionId) -> Result<BTreeMap<u32, PathBuf>> {
         let prefix = format!("{}-{partition}-", self.stream.name());
         let entries =
             fs::read_dir(&self.dir).or_fail(Kind::Sink, || format!("cannot read {}", self.dir.display()))?;
@@ -180,7 +181,7 @@ impl FileSink {
         Ok(entries.flatten().filter_map(|entry| Some((number(&entry.path())?, entry.path()))).collect())
     }
 
-    fn parquet(&self, partition: i32, resume: bool) -> Result<Output> {
+    fn parquet(&self, partition: PartitionId, resume: bool) -> Result<Output> {
         let parts = self.parts(partition)?;
         if !resume {
             for path in parts.values() {
@@ -193,7 +194,7 @@ impl FileSink {
 }
 
 impl Output {
-    fn finish(self, partition: i32) -> Result<()> {
+    fn finish(self, partition: PartitionId) -> Result<()> {
         match self {
             Output::Ndjson(mut file) => {
                 file.flush().or_fail(Kind::Sink, || format!("cannot write to partition {partition}'s file"))
@@ -282,7 +283,7 @@ fn tmp(whole: &Path) -> PathBuf {
 }
 
 impl Sink for FileSink {
-    fn begin(&mut self, partition: i32, resume: bool) -> Result<()> {
+    fn begin(&mut self, partition: PartitionId, resume: bool) -> Result<()> {
         // It may have been ours before: what it wrote then is finished first.
         if let Some(before) = self.partitions.remove(&partition) {
             before.finish(partition)?;
@@ -295,7 +296,7 @@ impl Sink for FileSink {
         Ok(())
     }
 
-    fn write(&mut self, partition: i32, rows: &RecordBatch) -> Result<()> {
+    fn write(&mut self, partition: PartitionId, rows: &RecordBatch) -> Result<()> {
         let (dir, stream) = (self.dir.clone(), self.stream.name());
         let fail = || format!("cannot write {stream} of partition {partition} to {}", dir.display());
 
@@ -366,8 +367,8 @@ mod tests {
 
     fn write(dir: &Path, format: SinkFileFormat, resume: bool, values: &[i64]) {
         let mut sink = FileSink::open(dir, format, Stream::Scores).unwrap();
-        sink.begin(3, resume).unwrap();
-        sink.write(3, &rows(values)).unwrap();
+        sink.begin(PartitionId(3), resume).unwrap();
+        sink.write(PartitionId(3), &rows(values)).unwrap();
         sink.sync().unwrap();
     }
 

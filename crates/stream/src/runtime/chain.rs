@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::ledger::{OutputPosition, Position};
 use crate::message::{Reject, Stream};
 use crate::operator::{Operator, Output};
+use crate::place::Offset;
 
 /// Results are delivered when so many rows have come together.
 const DELIVER_ROWS: usize = 4096;
@@ -21,13 +22,13 @@ pub(super) struct Pending<'a, 'b> {
     rows: usize,
     pub rejects: Vec<Reject>,
     /// What is complete with every piece but the last.
-    position: Option<i64>,
+    position: Option<Offset>,
     pub deliver: &'a mut Deliver<'b>,
 }
 
 impl<'a, 'b> Pending<'a, 'b> {
     /// Nothing yet, but for what decoding rejected.
-    pub fn new(rejects: Vec<Reject>, position: Option<i64>, deliver: &'a mut Deliver<'b>) -> Self {
+    pub fn new(rejects: Vec<Reject>, position: Option<Offset>, deliver: &'a mut Deliver<'b>) -> Self {
         Pending { outcome: PartitionOutput::default(), rows: 0, rejects, position, deliver }
     }
 
@@ -44,7 +45,7 @@ impl<'a, 'b> Pending<'a, 'b> {
 }
 
 /// A position whose counts are filled in when it is delivered.
-pub(super) fn at(position: i64) -> Position {
+pub(super) fn at(position: Offset) -> Position {
     Position { begun: position, position, counts: OutputPosition::default(), live: None }
 }
 

@@ -19,6 +19,7 @@ use super::partition::Partition;
 use crate::error::{Error, Kind};
 use crate::ledger::{Checkpoint, Position, Snapshot};
 use crate::message::{Records, Stream};
+use crate::place::{Offset, PartitionId};
 
 /// Messages that may wait before a worker.
 pub(super) const WORKER_DEPTH: usize = 8;
@@ -33,15 +34,15 @@ pub(super) enum ToWorker {
     Begin(Box<Partition>, PartitionStart),
     /// Its next records.
     Records {
-        partition: i32,
+        partition: PartitionId,
         records: Records,
         /// When they were read.
         at: Instant,
     },
     /// It has no more.
-    End(i32),
+    End(PartitionId),
     /// It is ours no more.
-    Drop { partition: i32, departure: Departure },
+    Drop { partition: PartitionId, departure: Departure },
     /// The states of all of the worker's partitions are to be saved.
     Snapshot(Occasion),
 }
@@ -78,10 +79,10 @@ pub(super) enum ToSnapshots {
 /// From a worker, or from the thread that writes states out, to the writer.
 pub(super) enum ToSink {
     /// A partition begins; what the worker still did for an earlier time of it is already here.
-    Begin { partition: i32, start: PartitionStart },
+    Begin { partition: PartitionId, start: PartitionStart },
     /// Some of what it made, and how far it has come with that.
     Results {
-        partition: i32,
+        partition: PartitionId,
         results: Vec<(Stream, RecordBatch)>,
         reached: Option<Position>,
         /// When the records were read.
@@ -90,17 +91,17 @@ pub(super) enum ToSink {
     /// A state that was written out.
     Save { snapshot: Snapshot, incarnation: u64, took: Duration, ticket: Ticket },
     /// The partition is ours no more; all that was made of it is already here.
-    Release { partition: i32, departure: Departure },
+    Release { partition: PartitionId, departure: Departure },
 }
 
 /// Back to the reader, from whoever works for it.
 pub(super) enum ToReader {
     /// The writer has let go of a revoked partition.
-    Released(i32),
+    Released(PartitionId),
     /// All before this position of a partition is durable, and the source is to remember that.
-    Durable { partition: i32, position: i64 },
+    Durable { partition: PartitionId, position: Offset },
     /// A partition has made again all that is committed of it.
-    CaughtUp { partition: i32, at: Instant },
+    CaughtUp { partition: PartitionId, at: Instant },
     /// The states that this worker was asked for are written out.
     SnapshotsFrozen(usize),
     /// A thread has failed: all others are to end too.

@@ -72,7 +72,7 @@ impl RunContext {
         let stats = partition.stats();
         for horizon in self.metrics.stats(partition.id(), &stats) {
             tracing::info!(
-                partition = partition.id(),
+                partition = partition.id().0,
                 horizon = horizon.0,
                 "drift: the forecasts' errors have changed"
             );

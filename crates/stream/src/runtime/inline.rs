@@ -11,6 +11,7 @@ use super::partition_output::PartitionOutput;
 use super::recovery::open_partition;
 use crate::error::Result;
 use crate::message::Records;
+use crate::place::{Offset, PartitionId};
 use crate::source::Event;
 use crate::telemetry::HealthPart;
 
@@ -47,9 +48,9 @@ pub fn run_inline(job: Job) -> Result<Summary> {
 /// A run in one loop.
 struct InlineRun {
     writing: Writing,
-    partitions: BTreeMap<i32, Partition>,
+    partitions: BTreeMap<PartitionId, Partition>,
     /// Those of them that have no more records.
-    ended: BTreeSet<i32>,
+    ended: BTreeSet<PartitionId>,
     assigned: bool,
 }
 
@@ -57,7 +58,7 @@ struct InlineRun {
 struct Writing {
     job: Job,
     /// What is durable, and not told to the source yet.
-    durable: BTreeMap<i32, i64>,
+    durable: BTreeMap<PartitionId, Offset>,
     summary: Summary,
 }
 
@@ -125,7 +126,7 @@ impl Writing {
         Writing { job, durable: BTreeMap::new(), summary: Summary::default() }
     }
 
-    fn begin(&mut self, id: i32) -> Result<Partition> {
+    fn begin(&mut self, id: PartitionId) -> Result<Partition> {
         let Job { factory, source, ends, watch, .. } = &mut self.job;
         let offset_range = || source.offset_range(id);
         let opened = open_partition(factory, ends.recover.as_mut(), id, offset_range, watch)?;
@@ -147,7 +148,7 @@ impl Writing {
         Ok(())
     }
 
-    fn write(&mut self, id: i32, outcome: PartitionOutput) -> Result<()> {
+    fn write(&mut self, id: PartitionId, outcome: PartitionOutput) -> Result<()> {
         self.job.watch.rejected(&outcome);
         self.job.watch.wrote(&outcome.results);
         self.summary.count(&outcome);

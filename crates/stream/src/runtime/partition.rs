@@ -14,11 +14,12 @@ use crate::error::{Error, Kind, Result};
 use crate::ledger::{OutputPosition, Position, Snapshot};
 use crate::message::{EventTime, Records, Stream};
 use crate::operator::{Operator, OperatorStats, Output as _};
+use crate::place::{Offset, PartitionId};
 use crate::record::reject_batch;
 
 /// A partition at some position.
 pub struct Partition {
-    id: i32,
+    id: PartitionId,
     /// What the rejects call the input.
     topic: String,
     /// Of the parts of the plan that shape the state.
@@ -26,13 +27,13 @@ pub struct Partition {
     decoder: Box<dyn Decode>,
     operators: Vec<Box<dyn Operator>>,
     /// Its first record.
-    begun: Option<i64>,
-    position: Option<i64>,
+    begun: Option<Offset>,
+    position: Option<Offset>,
     /// What it has put out since its first record.
     emitted: OutputPosition,
     /// Where its past ends, if it has one: what earlier records make of forecasts and scores is put
     /// out nowhere.
-    live: Option<i64>,
+    live: Option<Offset>,
     /// What is committed already: it is made again in silence, until it is reached.
     committed: Option<Position>,
     /// Time spent in decoding and in each operator since it was last asked for.
@@ -43,7 +44,7 @@ impl Partition {
     /// A partition with no memory. `topic`: what rejects call the input; `fingerprint`: the
     /// settings that shape its state.
     pub fn new(
-        id: i32,
+        id: PartitionId,
         topic: String,
         fingerprint: String,
         decoder: Box<dyn Decode>,
@@ -68,12 +69,12 @@ impl Partition {
     }
 
     /// Its number.
-    pub fn id(&self) -> i32 {
+    pub fn id(&self) -> PartitionId {
         self.id
     }
 
     /// The next record to read; none before the first.
-    pub fn position(&self) -> Option<i64> {
+    pub fn position(&self) -> Option<Offset> {
         self.position
     }
 
@@ -83,17 +84,17 @@ impl Partition {
     }
 
     /// It begins at `begun`, with a past that ends at `live`.
-    pub fn begin_with_past(&mut self, begun: i64, live: i64) {
+    pub fn begin_with_past(&mut self, begun: Offset, live: Offset) {
         (self.begun, self.position, self.live) = (Some(begun), Some(begun), Some(live));
     }
 
     /// Its past ends there, as was decided when it began.
-    pub fn go_live_at(&mut self, live: Option<i64>) {
+    pub fn go_live_at(&mut self, live: Option<Offset>) {
         self.live = live;
     }
 
     /// Where the past ends that it has not read to its end.
-    pub fn past_end(&self) -> Option<i64> {
+    pub fn past_end(&self) -> Option<Offset> {
         self.live.filter(|&live| self.position.is_none_or(|position| position < live))
     }
 
@@ -150,7 +151,7 @@ impl Partition {
         work: impl FnOnce(&mut Self, &mut Deliver<'_>) -> Result<()>,
     ) -> Result<()> {
         let mut muting = Muting {
-            begun: self.begun.unwrap_or_default(),
+            begun: self.begun.unwrap_or(Offset(0)),
             live: self.live,
             committed: self.committed,
             tense,

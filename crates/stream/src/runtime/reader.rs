@@ -22,6 +22,7 @@ use super::replays::Replays;
 use crate::error::{Error, Kind, Result, Retry};
 use crate::ledger::Recover;
 use crate::message::Records;
+use crate::place::{Offset, PartitionId};
 use crate::source::{Event, Source};
 use crate::telemetry::HealthPart;
 
@@ -62,9 +63,9 @@ pub(super) struct SourceReader {
     /// When a claim that could not be made is tried again.
     claim_at: Option<Instant>,
     /// Partitions that the sink has let go of, not given back yet.
-    released: BTreeSet<i32>,
+    released: BTreeSet<PartitionId>,
     /// What is durable, and not told to the source yet.
-    durable: BTreeMap<i32, i64>,
+    durable: BTreeMap<PartitionId, Offset>,
     /// Whether another thread has failed.
     failed: bool,
     /// Records read so far.
@@ -248,14 +249,14 @@ impl SourceReader {
         Ok(())
     }
 
-    fn claim_later(&mut self, id: i32, error: &Error) {
+    fn claim_later(&mut self, id: PartitionId, error: &Error) {
         if self.claim_at.replace(Instant::now() + CLAIM_AGAIN).is_none() {
-            tracing::warn!(%error, partition = id, "waiting");
+            tracing::warn!(%error, partition = id.0, "waiting");
         }
         self.parts.watch.health.set_waiting(HealthPart::Claim, error.to_string());
     }
 
-    fn begin(&mut self, id: i32) -> Result<()> {
+    fn begin(&mut self, id: PartitionId) -> Result<()> {
         let ReaderParts { factory, recover, source, watch, .. } = &mut self.parts;
         let offset_range = || source.offset_range(id);
         let opened = open_partition(factory, recover.as_mut(), id, offset_range, watch)?;
@@ -272,7 +273,7 @@ impl SourceReader {
         self.parts.source.start(id, position)
     }
 
-    fn revoke(&mut self, id: i32, departure: Departure) -> Result<()> {
+    fn revoke(&mut self, id: PartitionId, departure: Departure) -> Result<()> {
         let todo = self.phases.revoke(id);
         if !self.phases.has_waiting() {
             self.parts.watch.health.set_ready(HealthPart::Claim);
@@ -292,7 +293,7 @@ impl SourceReader {
         }
     }
 
-    fn forward(&mut self, partition: i32, records: Records) -> Result<()> {
+    fn forward(&mut self, partition: PartitionId, records: Records) -> Result<()> {
         let count = records.len() as u64;
         self.records += count;
         let ReaderParts { factory, source, watch, .. } = &mut self.parts;
@@ -303,8 +304,8 @@ impl SourceReader {
         self.send(partition, ToWorker::Records { partition, records, at: Instant::now() })
     }
 
-    fn worker_of(&self, partition: i32) -> usize {
-        partition.rem_euclid(self.parts.queues.len() as i32) as usize
+    fn worker_of(&self, partition: PartitionId) -> usize {
+        partition.0.rem_euclid(self.parts.queues.len() as i32) as usize
     }
 
     fn snapshot_all(&mut self) -> Result<()> {
@@ -316,7 +317,7 @@ impl SourceReader {
         Ok(())
     }
 
-    fn send(&mut self, partition: i32, command: ToWorker) -> Result<()> {
+    fn send(&mut self, partition: PartitionId, command: ToWorker) -> Result<()> {
         self.send_to(self.worker_of(partition), command)
     }
 
@@ -352,7 +353,8 @@ impl SourceReader {
     }
 
     fn set_paused(&mut self, worker: usize, paused: bool) -> Result<()> {
-        let of_worker: Vec<i32> = self.phases.reading().filter(|&id| self.worker_of(id) == worker).collect();
+        let of_worker: Vec<PartitionId> =
+            self.phases.reading().filter(|&id| self.worker_of(id) == worker).collect();
         of_worker.into_iter().try_for_each(|id| self.parts.source.set_paused(id, paused))
     }
 }

@@ -14,6 +14,7 @@ use super::partition::Partition;
 use crate::error::{Error, Kind, Result, Retry};
 use crate::ledger::{Checkpoint, Commit, Committed, Committer, Recover};
 use crate::message::Records;
+use crate::place::{Offset, PartitionId};
 use crate::source::Source;
 
 /// Between two attempts to claim or to commit: half a minute together.
@@ -38,7 +39,7 @@ struct Learner<'a> {
     factory: &'a PipelineFactory,
     recover: Box<dyn Recover>,
     committer: Committer,
-    partitions: BTreeMap<i32, Learning>,
+    partitions: BTreeMap<PartitionId, Learning>,
     done: usize,
 }
 
@@ -51,7 +52,7 @@ struct Learning {
 
 impl Learner<'_> {
     /// Takes a partition over: what is committed of it.
-    fn take_over(&mut self, id: i32) -> Result<Option<Checkpoint>> {
+    fn take_over(&mut self, id: PartitionId) -> Result<Option<Checkpoint>> {
         let mut pauses = PAUSES;
         loop {
             match self.recover.take_over(id) {
@@ -84,7 +85,7 @@ impl Learner<'_> {
 }
 
 impl Reader for Learner<'_> {
-    fn begin(&mut self, id: i32) -> Result<Option<i64>> {
+    fn begin(&mut self, id: PartitionId) -> Result<Option<Offset>> {
         if let Some(entry) = self.take_over(id)? {
             let mut partition = self.factory.partition(id)?;
             partition.go_live_at(entry.progress.live);
@@ -93,7 +94,7 @@ impl Reader for Learner<'_> {
         Ok(None)
     }
 
-    fn records(&mut self, id: i32, records: Records) -> Result<()> {
+    fn records(&mut self, id: PartitionId, records: Records) -> Result<()> {
         let Some(Learning { partition, entry, goes_on }) = self.partitions.get_mut(&id) else {
             return Ok(());
         };
@@ -106,7 +107,7 @@ impl Reader for Learner<'_> {
         partition.take(records, &mut |_| Ok(()))
     }
 
-    fn end(&mut self, id: i32) -> Result<()> {
+    fn end(&mut self, id: PartitionId) -> Result<()> {
         let Some(Learning { mut partition, entry, goes_on }) = self.partitions.remove(&id) else {
             return Ok(());
         };
@@ -118,7 +119,7 @@ impl Reader for Learner<'_> {
 
         partition.continue_from(entry.progress);
         self.save(&partition, entry)?;
-        tracing::info!(partition = id, position = entry.progress.position, "rebuilt");
+        tracing::info!(partition = id.0, position = entry.progress.position.0, "rebuilt");
         self.done += 1;
         Ok(())
     }

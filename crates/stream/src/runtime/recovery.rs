@@ -11,13 +11,14 @@ use super::factory::PipelineFactory;
 use super::partition::Partition;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{Checkpoint, Claim, Position, Recover, Snapshot};
+use crate::place::{Offset, PartitionId};
 
 /// A partition as it goes on: restored from a snapshot, or new.
 pub struct Opened {
     /// The partition, ready for records.
     pub partition: Partition,
     /// Where to read from; none: where the source remembers, or its start.
-    pub position: Option<i64>,
+    pub position: Option<Offset>,
     /// What is committed of it.
     pub entry: Option<Checkpoint>,
     /// Whether earlier results stay.
@@ -30,8 +31,8 @@ pub struct Opened {
 pub fn open_partition(
     factory: &PipelineFactory,
     recover: &mut dyn Recover,
-    id: i32,
-    offset_range: impl FnOnce() -> Result<Option<Range<i64>>>,
+    id: PartitionId,
+    offset_range: impl FnOnce() -> Result<Option<Range<Offset>>>,
     watch: &RunContext,
 ) -> Result<Opened> {
     let from = Instant::now();
@@ -50,8 +51,8 @@ pub fn open_partition(
     };
 
     if let Some(position) = position {
-        let to = claim.entry.map(|entry| entry.progress.position);
-        tracing::info!(partition = id, from = position, to, took = ?from.elapsed(), "restored");
+        let to = claim.entry.map(|entry| entry.progress.position.0);
+        tracing::info!(partition = id.0, from = position.0, to, took = ?from.elapsed(), "restored");
         if !partition.is_replaying() {
             watch.metrics.restored(from.elapsed());
         }
@@ -66,7 +67,7 @@ pub fn open_partition(
 fn begin(
     partition: &mut Partition,
     factory: &PipelineFactory,
-    offset_range: impl FnOnce() -> Result<Option<Range<i64>>>,
+    offset_range: impl FnOnce() -> Result<Option<Range<Offset>>>,
 ) -> Result<()> {
     if !factory.has_past() {
         return Ok(());
@@ -75,11 +76,11 @@ fn begin(
 
     partition.begin_with_past(start, end);
     if start < end {
-        let (id, records) = (partition.id(), end - start);
+        let (id, records) = (partition.id(), end.since(start));
         tracing::info!(
-            partition = id,
+            partition = id.0,
             records,
-            live = end,
+            live = end.0,
             "learning the past; forecasts begin where it ends"
         );
     }
@@ -99,8 +100,8 @@ pub(super) fn restore_point(snapshot: &Snapshot, committed: Option<&Position>) -
 fn go_on(
     partition: &mut Partition,
     claim: &Claim,
-    offset_range: impl FnOnce() -> Result<Option<Range<i64>>>,
-) -> Result<Option<i64>> {
+    offset_range: impl FnOnce() -> Result<Option<Range<Offset>>>,
+) -> Result<Option<Offset>> {
     let id = partition.id();
     let progress = claim.entry.map(|entry| entry.progress);
     if let Some(snapshot) = &claim.snapshot {
@@ -128,8 +129,8 @@ fn go_on(
 }
 
 /// Why a partition cannot be restored whose records from `first` on only are still there.
-fn gone(id: i32, needed: Range<i64>, first: i64) -> Error {
-    let (from, to) = (needed.start, needed.end - 1);
+fn gone(id: PartitionId, needed: Range<Offset>, first: Offset) -> Error {
+    let (from, to) = (needed.start, needed.end.0 - 1);
     let what = format!(
         "partition {id}: records {from} to {to} have to be read again to restore its state, but the first that is still \
          there is {first}; `run --rebuild` rebuilds it from what is left"

@@ -16,20 +16,21 @@ use super::partition::Partition;
 use super::partition_output::PartitionOutput;
 use crate::error::{Error, Kind, Result};
 use crate::message::Records;
+use crate::place::{Offset, PartitionId};
 
 /// A state of more series is too large to be committed while the group waits for its partition.
 const HANDOVER_SERIES: u64 = 1000;
 
 /// The state of a partition that was made last.
 struct Saved {
-    position: i64,
+    position: Offset,
     ticket: Weak<()>,
 }
 
 impl Saved {
     /// Whether no other is needed: the partition has not moved, or this one is still on its way and
     /// not the last.
-    fn serves(&self, position: i64, occasion: Occasion) -> bool {
+    fn serves(&self, position: Offset, occasion: Occasion) -> bool {
         self.position == position || (occasion == Occasion::Regular && self.ticket.strong_count() > 0)
     }
 }
@@ -70,7 +71,7 @@ pub(super) fn worker_loop(from_reader: &Receiver<ToWorker>, downstream: &Downstr
 
 struct Worker<'a> {
     downstream: &'a Downstream,
-    works: BTreeMap<i32, ActivePartition>,
+    works: BTreeMap<PartitionId, ActivePartition>,
     summary: Summary,
 }
 
@@ -88,7 +89,7 @@ struct ActivePartition {
 }
 
 /// The reader sends nothing of a partition before its beginning.
-fn unknown(id: i32) -> Error {
+fn unknown(id: PartitionId) -> Error {
     Error::new(Kind::Io, format!("records of partition {id} before its beginning"))
 }
 
@@ -108,7 +109,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    fn take(&mut self, id: i32, records: Records, at: Instant) -> Result<()> {
+    fn take(&mut self, id: PartitionId, records: Records, at: Instant) -> Result<()> {
         let Worker { downstream, works, summary } = self;
         let work = works.get_mut(&id).ok_or_else(|| unknown(id))?;
         let partition = &mut work.partition;
@@ -126,7 +127,7 @@ impl Worker<'_> {
         }
         let windows = downstream.watch.worked(partition, count);
         if had_past && partition.past_end().is_none() {
-            tracing::info!(partition = id, windows, "live: the past is learned");
+            tracing::info!(partition = id.0, windows, "live: the past is learned");
         }
         let has_closed = std::mem::replace(&mut work.windows, windows) != windows;
         if has_closed && std::mem::take(&mut work.due) {
@@ -136,7 +137,7 @@ impl Worker<'_> {
     }
 
     /// The input has ended.
-    fn finish(&mut self, id: i32) -> Result<()> {
+    fn finish(&mut self, id: PartitionId) -> Result<()> {
         let Worker { downstream, works, summary } = self;
         let work = works.get_mut(&id).ok_or_else(|| unknown(id))?;
         let at = Instant::now();
@@ -146,7 +147,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    fn drop_partition(&mut self, id: i32, departure: Departure) -> Result<()> {
+    fn drop_partition(&mut self, id: PartitionId, departure: Departure) -> Result<()> {
         self.downstream.watch.metrics.forget(id);
         if let Some(ActivePartition { partition, incarnation, .. }) = self.works.remove(&id)
             && departure == Departure::Returned
@@ -200,7 +201,7 @@ impl Downstream {
     /// Results to the sink; while its channel is full, the partition waits.
     fn hand_on(
         &self,
-        partition: i32,
+        partition: PartitionId,
         at: Instant,
         outcome: PartitionOutput,
         summary: &mut Summary,

@@ -8,9 +8,10 @@ use std::time::Duration;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::ledger::{Checkpoint, Commit, CommitBatch, CommitOutcome};
+use tickcast_stream::{Offset, PartitionId};
 
 use super::reports::{FIRST_CHUNK, NO_MARK, Reported, Reports};
 use super::state::Trimmer;
@@ -32,7 +33,7 @@ pub(super) struct KafkaCommit {
     reports: Reports,
     trimmer: Trimmer,
     /// Where the snapshots that are being written begin in the state topic, by partition.
-    firsts: BTreeMap<i32, i64>,
+    firsts: BTreeMap<PartitionId, Offset>,
 }
 
 /// Why a step of a transaction failed, and what is to be done about it.
@@ -195,12 +196,12 @@ impl KafkaCommit {
         &self,
         producer: &Transactions,
         topic: &str,
-        partition: i32,
+        partition: PartitionId,
         from: Outgoing<'_>,
         mark: usize,
     ) -> Step {
         let mut record: BaseRecord<'_, [u8], [u8], usize> =
-            BaseRecord::with_opaque_to(topic, mark).partition(partition).payload(from.value);
+            BaseRecord::with_opaque_to(topic, mark).partition(partition.0).payload(from.value);
         record.key = from.key;
         record.headers = from.headers;
         let mut next = Some(record);
@@ -252,8 +253,8 @@ impl KafkaCommit {
         for (&partition, &entry) in &epoch.entries {
             let note = OffsetMetadata { version: NOTE_VERSION, writer: self.ledger.id.clone(), entry };
             let note = serde_json::to_string(&note).or_fail(Kind::State, fail)?;
-            let mut element = list.add_partition(&self.ledger.offsets, partition);
-            element.set_offset(Offset::Offset(entry.progress.position)).or_fail(Kind::State, fail)?;
+            let mut element = list.add_partition(&self.ledger.offsets, partition.0);
+            element.set_offset(KafkaOffset::Offset(entry.progress.position.0)).or_fail(Kind::State, fail)?;
             element.set_metadata(note);
         }
         Ok(list)
@@ -312,7 +313,7 @@ impl KafkaCommit {
 }
 
 impl Commit for KafkaCommit {
-    fn begin(&mut self, _: i32, _: Option<&Checkpoint>) -> Result<()> {
+    fn begin(&mut self, _: PartitionId, _: Option<&Checkpoint>) -> Result<()> {
         Ok(())
     }
 
@@ -333,7 +334,7 @@ impl Commit for KafkaCommit {
         self.after(trouble)
     }
 
-    fn settle(&mut self, partitions: &[i32]) -> Result<BTreeMap<i32, Checkpoint>> {
+    fn settle(&mut self, partitions: &[PartitionId]) -> Result<BTreeMap<PartitionId, Checkpoint>> {
         // A new producer of the same name ends the open transaction: it is committed or aborted.
         if self.producer.is_none() {
             self.open_producer()?;
@@ -346,7 +347,7 @@ impl Commit for KafkaCommit {
         Ok(ours.map(|(partition, note)| (partition, note.entry)).collect())
     }
 
-    fn release(&mut self, _: i32) -> Result<()> {
+    fn release(&mut self, _: PartitionId) -> Result<()> {
         Ok(())
     }
 }

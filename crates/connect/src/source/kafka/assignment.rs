@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use tickcast_stream::error::{Kind, OrFail, Result};
 use tickcast_stream::source::Event;
+use tickcast_stream::{Offset, PartitionId};
 
 use super::context::{Context, Rebalance};
 
@@ -22,15 +23,15 @@ pub(super) struct Assignment {
     context: Context,
     topic: String,
     /// Assigned partitions that are not started yet, and where those that are begin.
-    starting: BTreeMap<i32, Option<Offset>>,
-    owned: BTreeSet<i32>,
+    starting: BTreeMap<PartitionId, Option<KafkaOffset>>,
+    owned: BTreeSet<PartitionId>,
     /// Our new name, while what we owned under the old one is being let go of.
     renamed: Option<String>,
     /// Revoked partitions, those that are not released yet first: they go back together.
-    releasing: BTreeSet<i32>,
-    released: BTreeSet<i32>,
+    releasing: BTreeSet<PartitionId>,
+    released: BTreeSet<PartitionId>,
     /// The newest position told of each partition that is ours.
-    committed: BTreeMap<i32, i64>,
+    committed: BTreeMap<PartitionId, Offset>,
 }
 
 impl Assignment {
@@ -50,17 +51,17 @@ impl Assignment {
     }
 
     /// Whether a partition is ours, and started.
-    pub fn owns(&self, partition: i32) -> bool {
+    pub fn owns(&self, partition: PartitionId) -> bool {
         self.owned.contains(&partition)
     }
 
     /// Keeps a position of a partition that is ours, for [`Assignment::committed`].
-    pub fn note_committed(&mut self, partition: i32, position: i64) {
+    pub fn note_committed(&mut self, partition: PartitionId, position: Offset) {
         self.committed.insert(partition, position);
     }
 
     /// The newest position told of each partition that is ours.
-    pub fn committed(&self) -> Vec<(i32, i64)> {
+    pub fn committed(&self) -> Vec<(PartitionId, Offset)> {
         let owned = self.committed.iter().filter(|(partition, _)| self.owned.contains(partition));
         owned.map(|(&partition, &position)| (partition, position)).collect()
     }
@@ -80,14 +81,14 @@ impl Assignment {
 
     fn take_assigned(
         &mut self,
-        mut partitions: Vec<i32>,
+        mut partitions: Vec<PartitionId>,
         member: String,
         events: &mut VecDeque<Event>,
     ) -> Result<()> {
         let is_other = self.context.inbox(|inbox| inbox.member != member);
         if is_other && !self.owned.is_empty() {
             tracing::warn!(partitions = ?self.owned, "the group had shut us out: what we had is claimed anew");
-            let stale: Vec<i32> = self.owned.iter().copied().collect();
+            let stale: Vec<PartitionId> = self.owned.iter().copied().collect();
             self.take_revoked(stale.clone(), true, events);
             self.renamed = Some(member);
             partitions.extend(stale);
@@ -103,7 +104,7 @@ impl Assignment {
         Ok(())
     }
 
-    fn take_revoked(&mut self, partitions: Vec<i32>, lost: bool, events: &mut VecDeque<Event>) {
+    fn take_revoked(&mut self, partitions: Vec<PartitionId>, lost: bool, events: &mut VecDeque<Event>) {
         for id in &partitions {
             self.owned.remove(id);
             self.starting.remove(id);
@@ -114,7 +115,7 @@ impl Assignment {
     }
 
     /// Says where an assigned partition starts.
-    pub fn start(&mut self, partition: i32, offset: Offset) -> Result<()> {
+    pub fn start(&mut self, partition: PartitionId, offset: KafkaOffset) -> Result<()> {
         self.starting.insert(partition, Some(offset));
         self.assign_started()
     }
@@ -128,8 +129,8 @@ impl Assignment {
 
         let mut list = TopicPartitionList::new();
         for (partition, offset) in std::mem::take(&mut self.starting) {
-            let offset = offset.unwrap_or(Offset::Invalid);
-            list.add_partition_offset(&self.topic, partition, offset).or_fail(Kind::Source, fail)?;
+            let offset = offset.unwrap_or(KafkaOffset::Invalid);
+            list.add_partition_offset(&self.topic, partition.0, offset).or_fail(Kind::Source, fail)?;
             self.owned.insert(partition);
         }
 
@@ -139,7 +140,7 @@ impl Assignment {
     }
 
     /// Lets go of a revoked partition.
-    pub fn release(&mut self, partition: i32) -> Result<()> {
+    pub fn release(&mut self, partition: PartitionId) -> Result<()> {
         if self.releasing.remove(&partition) {
             self.released.insert(partition);
         }
@@ -160,7 +161,7 @@ impl Assignment {
 
         let mut list = TopicPartitionList::new();
         for partition in std::mem::take(&mut self.released) {
-            list.add_partition(&self.topic, partition);
+            list.add_partition(&self.topic, partition.0);
         }
         self.consumer.incremental_unassign(&list).or_fail(Kind::Source, || "cannot give partitions back")
     }
@@ -170,7 +171,7 @@ impl Assignment {
         self.take_rebalances(events)?;
         self.released.append(&mut self.releasing);
         self.unassign_released()?;
-        self.starting.values_mut().for_each(|start| _ = start.get_or_insert(Offset::End));
+        self.starting.values_mut().for_each(|start| _ = start.get_or_insert(KafkaOffset::End));
         if self.starting.is_empty() { Ok(()) } else { self.assign_started() }
     }
 }

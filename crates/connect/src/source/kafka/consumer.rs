@@ -12,10 +12,11 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::{RawRecord, Records};
 use tickcast_stream::source::{Event, Source};
+use tickcast_stream::{Offset, PartitionId};
 
 use super::assignment::Assignment;
 use super::beyond_end::PositionBeyondEnd;
@@ -139,11 +140,17 @@ impl KafkaSource {
     /// A restored position against what the broker still has. Left alone, librdkafka would go where
     /// `start` says, and with `latest` pass over all records there are. Errors: `Source`, because
     /// of [`PositionBeyondEnd`], when the topic is another one than it was.
-    fn within_log(&self, partition: i32, position: i64) -> Result<i64> {
-        match self.consumer.fetch_watermarks(&self.topic, partition, METADATA_TIMEOUT) {
+    fn within_log(&self, partition: PartitionId, position: Offset) -> Result<Offset> {
+        let marks = self.consumer.fetch_watermarks(&self.topic, partition.0, METADATA_TIMEOUT);
+        match marks.map(|(low, end)| (Offset(low), Offset(end))) {
             Ok((low, _)) if position < low => {
-                let lost = low - position;
-                tracing::warn!(partition, position, lost, "the broker dropped records before they were read");
+                let (partition, lost) = (partition.0, low.since(position));
+                tracing::warn!(
+                    partition,
+                    position = position.0,
+                    lost,
+                    "the broker dropped records before they were read"
+                );
                 Ok(low)
             }
             Ok((_, end)) if position > end => {
@@ -152,16 +159,16 @@ impl KafkaSource {
             }
             Ok(_) => Ok(position),
             Err(error) => {
-                tracing::warn!(%error, partition, "cannot ask where the log begins; reading on from the saved position");
+                tracing::warn!(%error, partition = partition.0, "cannot ask where the log begins; reading on from the saved position");
                 Ok(position)
             }
         }
     }
 
-    fn commit_group(&self, positions: &[(i32, i64)], mode: CommitMode) -> Result<()> {
+    fn commit_group(&self, positions: &[(PartitionId, Offset)], mode: CommitMode) -> Result<()> {
         let mut list = TopicPartitionList::new();
         for &(partition, position) in positions {
-            list.add_partition_offset(&self.topic, partition, Offset::Offset(position))
+            list.add_partition_offset(&self.topic, partition.0, KafkaOffset::Offset(position.0))
                 .or_fail(Kind::Source, || {
                     format!("cannot commit position {position} of partition {partition}")
                 })?;
@@ -220,8 +227,8 @@ impl KafkaSource {
     }
 
     /// The records of one batch by partition.
-    fn read_batch(&self, timeout: Duration) -> Result<BTreeMap<i32, Vec<RawRecord>>> {
-        let mut by_partition: BTreeMap<i32, Vec<RawRecord>> = BTreeMap::new();
+    fn read_batch(&self, timeout: Duration) -> Result<BTreeMap<PartitionId, Vec<RawRecord>>> {
+        let mut by_partition: BTreeMap<PartitionId, Vec<RawRecord>> = BTreeMap::new();
         let (mut wait, mut bytes) = (timeout, 0);
         for _ in 0..self.batch_records {
             if bytes >= BATCH_BYTES {
@@ -232,7 +239,10 @@ impl KafkaSource {
                 None => break,
                 Some(Ok(message)) => {
                     bytes += message.payload_len();
-                    by_partition.entry(message.partition()).or_default().push(raw_record(&message));
+                    by_partition
+                        .entry(PartitionId(message.partition()))
+                        .or_default()
+                        .push(raw_record(&message));
                     wait = Duration::ZERO;
                 }
                 Some(Err(KafkaError::MessageConsumptionFatal(code))) => return Err(self.fatal(code)),
@@ -255,40 +265,40 @@ impl Source for KafkaSource {
         Ok(event.unwrap_or_else(|| Event::Idle { problem: self.context.inbox(|inbox| inbox.problem()) }))
     }
 
-    fn start(&mut self, partition: i32, position: Option<i64>) -> Result<()> {
+    fn start(&mut self, partition: PartitionId, position: Option<Offset>) -> Result<()> {
         let offset = match (position, self.from) {
-            (Some(position), _) => Offset::Offset(self.within_log(partition, position)?),
+            (Some(position), _) => KafkaOffset::Offset(self.within_log(partition, position)?.0),
             // The group may have committed more, but what was learned of it is not here: its
             // windows would be torn.
-            (None, StartFrom::Earliest | StartFrom::Warm) => Offset::Beginning,
-            (None, StartFrom::Latest) => Offset::Invalid,
+            (None, StartFrom::Earliest | StartFrom::Warm) => KafkaOffset::Beginning,
+            (None, StartFrom::Latest) => KafkaOffset::Invalid,
         };
         self.assignment.start(partition, offset)
     }
 
-    fn release(&mut self, partition: i32) -> Result<()> {
+    fn release(&mut self, partition: PartitionId) -> Result<()> {
         self.assignment.release(partition)
     }
 
-    fn offset_range(&mut self, partition: i32) -> Result<Option<Range<i64>>> {
+    fn offset_range(&mut self, partition: PartitionId) -> Result<Option<Range<Offset>>> {
         let fail = || format!("cannot ask where topic {} partition {partition} begins and ends", self.topic);
-        let marks = self.consumer.fetch_watermarks(&self.topic, partition, METADATA_TIMEOUT);
+        let marks = self.consumer.fetch_watermarks(&self.topic, partition.0, METADATA_TIMEOUT);
         marks
-            .map(|(first, end)| Some(first..end))
+            .map(|(first, end)| Some(Offset(first)..Offset(end)))
             .map_err(|error| Error::transient(Kind::Source, fail()).because(error))
     }
 
-    fn set_paused(&mut self, partition: i32, paused: bool) -> Result<()> {
+    fn set_paused(&mut self, partition: PartitionId, paused: bool) -> Result<()> {
         if !self.assignment.owns(partition) {
             return Ok(());
         }
         let mut list = TopicPartitionList::new();
-        list.add_partition(&self.topic, partition);
+        list.add_partition(&self.topic, partition.0);
         let done = if paused { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
         done.or_fail(Kind::Source, || format!("cannot pause or resume partition {partition}"))
     }
 
-    fn commit(&mut self, partition: i32, position: i64) -> Result<()> {
+    fn commit(&mut self, partition: PartitionId, position: Offset) -> Result<()> {
         if !self.assignment.owns(partition) {
             return Ok(());
         }
@@ -296,7 +306,7 @@ impl Source for KafkaSource {
         self.commit_group(&[(partition, position)], CommitMode::Async)
     }
 
-    fn lag(&mut self, partition: i32) -> Option<i64> {
+    fn lag(&mut self, partition: PartitionId) -> Option<i64> {
         self.context.inbox(|inbox| inbox.lag.get(&partition).copied())
     }
 
