@@ -113,7 +113,11 @@ async fn metrics(State(shown): State<Shown>) -> impl IntoResponse {
 
 async fn ready(State(shown): State<Shown>) -> impl IntoResponse {
     match shown.health.status() {
-        Readiness::Ready => (StatusCode::OK, "ready\n".to_owned()),
+        Readiness::Ready => {
+            let notes = shown.health.notes();
+            let notes = notes.iter().map(|note| format!("{note}\n"));
+            (StatusCode::OK, std::iter::once("ready\n".to_owned()).chain(notes).collect())
+        }
         Readiness::Waiting(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
     }
 }

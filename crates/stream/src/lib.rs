@@ -33,6 +33,7 @@ pub mod evaluate;
 pub mod forecast;
 pub mod ledger;
 pub mod lock;
+mod log_id;
 pub mod message;
 pub mod operator;
 pub mod place;
@@ -45,6 +46,7 @@ pub mod telemetry;
 pub mod testing;
 
 pub use error::{Error, Kind, OrFail, Result, Retry};
+pub use log_id::{LogChanged, LogId};
 pub use message::Stream;
 pub use place::{Offset, PartitionId};
 pub use tickcast_forecast::{EventTime, Mean};

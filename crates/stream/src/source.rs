@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::error::Result;
+use crate::log_id::LogId;
 use crate::message::Records;
 use crate::place::{Offset, PartitionId};
 
@@ -27,6 +28,13 @@ pub enum Event {
         partition: PartitionId,
         /// In order of their positions.
         records: Records,
+    },
+    /// Records of a partition were gone before they were read; the next ones come after them.
+    Lost {
+        /// Whose they were.
+        partition: PartitionId,
+        /// From the first that is gone to the first that is still there.
+        offsets: Range<Offset>,
     },
     /// A bounded partition has no more records.
     End {
@@ -68,6 +76,12 @@ pub trait Source: Send {
     /// The records of a partition that can be read now, from the first to the one after the last,
     /// where the source can tell.
     fn offset_range(&mut self, _partition: PartitionId) -> Result<Option<Range<Offset>>> {
+        Ok(None)
+    }
+
+    /// The log that the positions are of, where the source can tell: a topic that is deleted and
+    /// made anew is another one. Errors: `Retry::Later` while that is not known.
+    fn log_id(&mut self) -> Result<Option<LogId>> {
         Ok(None)
     }
 

@@ -161,12 +161,8 @@ fn lines(to: u64) -> Vec<String> {
 }
 
 fn progress(position: Offset, forecasts: u64, scores: u64) -> Position {
-    Position {
-        begun: Offset(3),
-        position,
-        counts: OutputPosition { forecasts, scores, rejects: 0 },
-        live: None,
-    }
+    let counts = OutputPosition { forecasts, scores, rejects: 0 };
+    Position { position, counts, ..Position::begin(Offset(3)) }
 }
 
 fn entry(position: Offset, forecasts: u64, scores: u64) -> Checkpoint {

@@ -5,17 +5,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde_json::Value;
 use tickcast_connect::kafka::partition_count;
-use tickcast_stream::{Offset, PartitionId};
+use tickcast_stream::PartitionId;
 
 use super::rejects::{broken, good};
 use crate::support::broker::{brokers_or_skip, private_or_skip};
-use crate::support::kafka::{committed, count, create_topic, delete_records, delete_topic, produce, values};
+use crate::support::kafka::{committed, count, create_topic, delete_topic, produce, values};
 use crate::support::pipeline::{self, Runner, TestPipeline};
 use crate::support::process::{Instance, StartFrom, get, is_ready, is_waiting_for, text, tickcast};
 use crate::support::readings::{
-    AN_HOUR, PARTITIONS, bench, closed, from_file, from_records, make_topics, readings, run_until,
+    AN_HOUR, PARTITIONS, bench, closed, from_file, make_topics, readings, run_until,
 };
 use crate::support::wait::wait_till;
 
@@ -143,41 +142,6 @@ fn a_killed_consumer_goes_on_from_its_snapshot_and_loses_nothing() {
     run_until(&bench, || distinct().len() >= closed(200));
     let expected: BTreeSet<String> = from_file(PartitionId(0), 200)["forecasts"].iter().cloned().collect();
     assert!(distinct() == expected, "{} forecasts, undisturbed {}", distinct().len(), expected.len());
-}
-
-#[test]
-fn records_that_the_broker_dropped_are_passed_over_and_the_rest_is_read() {
-    let Some(addr) = brokers_or_skip() else { return };
-    let id = "dropped";
-    make_topics(addr, id, 1);
-    let bench = bench(addr, id);
-    let forecasts = || count(addr, &format!("{id}.forecasts"), 1);
-    feed(addr, id, 1, 0..20);
-    run_until(&bench, || forecasts() >= closed(20));
-    feed(addr, id, 1, 20..60);
-    delete_records(addr, &format!("{id}.in"), PartitionId(0), Offset(30 * AN_HOUR as i64));
-    run_until(&bench, || forecasts() >= closed(60));
-
-    // As if the hours 20 to 29 had never been: the series are carried over them.
-    let mut left = readings(PartitionId(0), 60);
-    left.drain(20 * AN_HOUR..30 * AN_HOUR);
-    let expected = from_records(&left);
-    for stream in ["forecasts", "scores"] {
-        assert_eq!(values(addr, &format!("{id}.{stream}"), PartitionId(0)), expected[stream], "{stream}");
-    }
-    // No forecast is scored against a carried value, and scores go on where there are values again.
-    let start: jiff::Timestamp = "2024-01-01T00:00:00Z".parse().unwrap();
-    let target_hour = |score: &String| {
-        let score: Value = serde_json::from_str(score).unwrap();
-        let target: jiff::Timestamp = score["target_time"].as_str().unwrap().parse().unwrap();
-        (target.as_second() - start.as_second()) / 3600
-    };
-    let scored: BTreeSet<i64> =
-        values(addr, &format!("{id}.scores"), PartitionId(0)).iter().map(target_hour).collect();
-    // A window's value is known at its end.
-    let is_known = |hour: &i64| !(21..=30).contains(hour);
-    assert!(scored.iter().all(is_known), "{scored:?}");
-    assert!((31..60).all(|hour| scored.contains(&hour)), "{scored:?}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::Producer;
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
+use serde_json::Value;
 use tempfile::TempDir;
 use tickcast::config::plan::Plan;
 use tickcast::factory::factory;
@@ -124,6 +125,15 @@ impl TestCluster {
             _ => 0,
         });
         Some(offsets.sum())
+    }
+
+    /// What the newest commit says of a partition.
+    pub fn entry(&self, partition: PartitionId) -> Value {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.topic("in"), partition.0);
+        let list = self.onlooker.committed_offsets(list, PATIENCE).unwrap();
+        let note: Value = serde_json::from_str(list.elements()[0].metadata()).unwrap();
+        note["entry"].clone()
     }
 
     /// Whether members are on their way into or out of the group.

@@ -44,6 +44,17 @@ pub fn create_topic(addr: &str, topic: &str, partitions: i32) {
     await_leaders(addr, topic, partitions);
 }
 
+/// Makes a topic, unless one of its name is still being deleted.
+pub fn try_create_topic(addr: &str, topic: &str, partitions: i32) -> bool {
+    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    let made = block_on(admin(addr).create_topics([&new], &AdminOptions::new())).unwrap();
+    let is_made = made[0].is_ok();
+    if is_made {
+        await_leaders(addr, topic, partitions);
+    }
+    is_made
+}
+
 /// Adds partitions to a topic, up to this number, and waits until they have leaders.
 pub fn grow_topic(addr: &str, topic: &str, partitions: i32) {
     let wanted = NewPartitions::new(topic, partitions as usize);

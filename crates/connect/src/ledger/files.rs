@@ -186,6 +186,10 @@ impl Recover for FilesRecover {
         Ok(Claim { entry: None, snapshot })
     }
 
+    fn may_begin_anew(&self) -> bool {
+        self.ledger.bootstrap
+    }
+
     fn initial_weights(&self) -> Result<Option<Vec<u8>>> {
         self.ledger.state.initial_weights()
     }

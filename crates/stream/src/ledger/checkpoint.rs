@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::log_id::LogId;
 use crate::message::Stream;
 use crate::place::Offset;
 
@@ -57,6 +58,24 @@ pub struct Position {
     /// and scores that records before it cause are put out nowhere. It is the one thing that a
     /// clock decides, so it is part of every commit.
     pub live: Option<Offset>,
+    /// The log that its records are of, where the source can tell: a topic that is made anew is
+    /// another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogId>,
+    /// How many records the source had dropped before they were read.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lost: u64,
+}
+
+impl Position {
+    /// Before the first record, which is at `begun`.
+    pub fn begin(begun: Offset) -> Self {
+        Position { begun, position: begun, counts: OutputPosition::default(), live: None, log: None, lost: 0 }
+    }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Names a whole snapshot: the one after all records before `position`.

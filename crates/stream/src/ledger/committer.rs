@@ -263,7 +263,6 @@ impl Committer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::checkpoint::OutputPosition;
     use super::*;
     use crate::place::Offset;
     use crate::testing::{Fate, World};
@@ -274,7 +273,7 @@ mod tests {
         let (_, commit) = world.open(1, Box::new(|_| Fate::Go));
         world.rebalance(&[1]);
         let mut committer = Committer::new(commit);
-        let progress = Position { begun: Offset(0), position, counts: OutputPosition::default(), live: None };
+        let progress = Position { position, ..Position::begin(Offset(0)) };
         committer.begin(PartitionId(0), Some(Checkpoint { progress, snapshot: None })).unwrap();
         (committer, world)
     }

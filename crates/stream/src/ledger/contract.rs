@@ -32,6 +32,12 @@ pub trait Recover: Send {
     /// says how far they go; never a silent reset.
     fn claim(&mut self, partition: PartitionId) -> Result<Claim>;
 
+    /// Whether a partition whose input is another one than its state was learned from begins anew,
+    /// as somebody has asked for.
+    fn may_begin_anew(&self) -> bool {
+        false
+    }
+
     /// What trained weights partitions without a snapshot begin with, if any were imported.
     fn initial_weights(&self) -> Result<Option<Vec<u8>>> {
         Ok(None)

@@ -8,7 +8,7 @@ use arrow::record_batch::RecordBatch;
 
 use super::partition_output::{Deliver, PartitionOutput};
 use crate::error::Result;
-use crate::ledger::{OutputPosition, Position};
+use crate::ledger::Position;
 use crate::message::{Reject, Stream};
 use crate::operator::{Operator, Output};
 use crate::place::Offset;
@@ -40,13 +40,8 @@ impl<'a, 'b> Pending<'a, 'b> {
         }
         self.rows = 0;
         let outcome = std::mem::take(&mut self.outcome);
-        (self.deliver)(PartitionOutput { reached: self.position.map(at), ..outcome })
+        (self.deliver)(PartitionOutput { reached: self.position.map(Position::begin), ..outcome })
     }
-}
-
-/// A position whose counts are filled in when it is delivered.
-pub(super) fn at(position: Offset) -> Position {
-    Position { begun: position, position, counts: OutputPosition::default(), live: None }
 }
 
 /// The operators after one of them, as its output.

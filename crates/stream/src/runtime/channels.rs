@@ -9,6 +9,7 @@
 //! [`LostPartitions`](super::LostPartitions), which end a commit that can never be made while the
 //! writer is in it.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use arrow::record_batch::RecordBatch;
@@ -39,6 +40,8 @@ pub(super) enum ToWorker {
         /// When they were read.
         at: Instant,
     },
+    /// Records of it were gone before they were read.
+    Lost { partition: PartitionId, offsets: Range<Offset> },
     /// It has no more.
     End(PartitionId),
     /// It is ours no more.

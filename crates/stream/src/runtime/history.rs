@@ -12,7 +12,7 @@ use super::context::RunContext;
 use super::factory::PipelineFactory;
 use super::partition::Partition;
 use super::partition_output::PartitionOutput;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::message::Records;
 use crate::place::{Offset, PartitionId};
 use crate::source::{Event, Source};
@@ -58,6 +58,12 @@ pub fn read_to_end(
                 reader.records(partition, records)?;
                 read += count;
                 (watch.progress)(count);
+            }
+            Event::Lost { partition, offsets } => {
+                let (from, to) = (offsets.start, offsets.end.0 - 1);
+                let what =
+                    format!("records {from} to {to} of partition {partition} were dropped while it was read");
+                return Err(Error::new(Kind::Source, what));
             }
             Event::End { partition } => {
                 reader.end(partition)?;

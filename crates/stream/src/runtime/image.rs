@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Kind, OrFail, Result};
 use crate::ledger::{OutputPosition, Snapshot};
+use crate::log_id::LogId;
 use crate::operator::SnapshotWriter;
 use crate::place::{Offset, PartitionId};
 
@@ -23,6 +24,10 @@ struct Trailer {
     emitted: OutputPosition,
     /// Where its past ended.
     live: Option<Offset>,
+    /// The log that its records are of.
+    log: Option<LogId>,
+    /// How many records were gone before they were read.
+    lost: u64,
     /// Of the parts, in their order.
     lengths: Vec<usize>,
 }
@@ -37,6 +42,8 @@ pub struct PendingSnapshot {
     pub(super) begun: Offset,
     pub(super) emitted: OutputPosition,
     pub(super) live: Option<Offset>,
+    pub(super) log: Option<LogId>,
+    pub(super) lost: u64,
     /// In the operators' order.
     pub(super) states: Vec<SnapshotWriter>,
 }
@@ -44,8 +51,9 @@ pub struct PendingSnapshot {
 impl PendingSnapshot {
     /// Writes it out; what the partition has done since cannot be seen.
     pub fn write(self) -> Result<Snapshot> {
-        let PendingSnapshot { partition, position, fingerprint, begun, emitted, live, states } = self;
-        let trailer = Trailer { fingerprint, begun, emitted, live, lengths: Vec::new() };
+        let PendingSnapshot { partition, position, fingerprint, begun, emitted, live, log, lost, states } =
+            self;
+        let trailer = Trailer { fingerprint, begun, emitted, live, log, lost, lengths: Vec::new() };
         let parts = states.into_iter().rev().map(|state| state());
         Ok(Snapshot::new(partition, position, write(trailer, parts)?))
     }
@@ -132,6 +140,16 @@ impl<'a> SnapshotImage<'a> {
         self.trailer.live
     }
 
+    /// The log that the partition's records are of.
+    pub fn log(&self) -> Option<LogId> {
+        self.trailer.log
+    }
+
+    /// How many records were gone before they were read.
+    pub fn lost(&self) -> u64 {
+        self.trailer.lost
+    }
+
     /// Of the settings under which it was made.
     pub fn fingerprint(&self) -> &str {
         &self.trailer.fingerprint
@@ -153,6 +171,8 @@ mod tests {
             begun: Offset(2),
             emitted,
             live: None,
+            log: Some(LogId(7)),
+            lost: 5,
             states,
         }
     }
@@ -170,6 +190,7 @@ mod tests {
         assert_eq!(image.last_part(), Some(&b"the last"[..]));
         assert_eq!(image.fingerprint(), r#"{"a":1}"#);
         assert_eq!((image.begun(), image.emitted()), (Offset(2), OutputPosition::default()));
+        assert_eq!((image.log(), image.lost()), (Some(LogId(7)), 5));
         let other = image.with_last_part(b"".to_vec()).unwrap();
         assert_eq!(parts(&other).unwrap(), [&b"first"[..], b"", b""]);
     }

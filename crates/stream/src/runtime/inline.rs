@@ -91,6 +91,12 @@ impl InlineRun {
                 let Some(partition) = partitions.get_mut(&id) else { return Ok(()) };
                 writing.take(partition, records)?;
             }
+            Event::Lost { partition: id, offsets } => {
+                let Some(partition) = partitions.get_mut(&id) else { return Ok(()) };
+                writing.job.watch.lost(writing.job.factory.topic(), id, &offsets);
+                partition.lose(&offsets, &mut |outcome| writing.write(id, outcome))?;
+                writing.save(partition)?;
+            }
             Event::End { partition: id } => {
                 let Some(partition) = partitions.get_mut(&id) else { return Ok(()) };
                 partition.finish(&mut |outcome| writing.write(id, outcome))?;
@@ -128,8 +134,7 @@ impl Writing {
 
     fn begin(&mut self, id: PartitionId) -> Result<Partition> {
         let Job { factory, source, ends, watch, .. } = &mut self.job;
-        let offset_range = || source.offset_range(id);
-        let opened = open_partition(factory, ends.recover.as_mut(), id, offset_range, watch)?;
+        let opened = open_partition(factory, ends.recover.as_mut(), id, source.as_mut(), watch)?;
         watch.metrics.begin(id, &opened.partition.stats());
         ends.outputs.begin(id, opened.entry, opened.resume)?;
         if opened.partition.is_fresh() {

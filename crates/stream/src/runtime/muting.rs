@@ -26,10 +26,8 @@ pub(super) enum Tense {
 /// The rule for the pieces that one batch of records makes.
 #[derive(Debug, Clone)]
 pub(super) struct Muting {
-    /// The partition's first record.
-    pub begun: Offset,
-    /// Where its past ends.
-    pub live: Option<Offset>,
+    /// What is told of the partition with every piece; the position and the counts are the piece's.
+    pub base: Position,
     /// What is committed already; none: nothing.
     pub committed: Option<Position>,
     /// Which records the pieces come from.
@@ -70,9 +68,9 @@ impl Muting {
     /// batch names the position before the batch: what the batch's records have put out so far is
     /// among the counts.
     fn reached(&self, position: Offset) -> Option<Position> {
-        let Muting { begun, live, emitted: counts, .. } = *self;
+        let counts = self.emitted;
         let Some(committed) = self.committed else {
-            return Some(Position { begun, position, counts, live });
+            return Some(Position { position, counts, ..self.base });
         };
 
         let is_behind = !counts.reach(&committed.counts);
@@ -80,7 +78,7 @@ impl Muting {
         if is_behind || is_there {
             return None;
         }
-        Some(Position { begun, position: position.max(committed.position), counts, live })
+        Some(Position { position: position.max(committed.position), counts, ..self.base })
     }
 }
 
@@ -98,12 +96,12 @@ mod tests {
     /// Begun at 100, committed up to 200 with three forecasts and two rejects.
     fn committed() -> Position {
         let counts = OutputPosition { forecasts: 3, scores: 0, rejects: 2 };
-        Position { begun: Offset(100), position: Offset(200), counts, live: None }
+        Position { position: Offset(200), counts, ..Position::begin(Offset(100)) }
     }
 
     fn muting(committed: Option<Position>) -> Muting {
-        let emitted = OutputPosition::default();
-        Muting { begun: Offset(100), live: None, committed, tense: Tense::Present, emitted }
+        let (base, emitted) = (Position::begin(Offset(100)), OutputPosition::default());
+        Muting { base, committed, tense: Tense::Present, emitted }
     }
 
     fn rows(numbers: std::ops::Range<i64>) -> RecordBatch {
@@ -115,12 +113,11 @@ mod tests {
     fn piece(position: Offset, results: Vec<(Stream, std::ops::Range<i64>)>) -> PartitionOutput {
         let rejects = results.iter().filter(|(stream, _)| *stream == Stream::Rejects);
         let rejected = rejects.flat_map(|(_, numbers)| numbers.clone());
-        let reached = Position { begun: Offset(0), position, counts: OutputPosition::default(), live: None };
         PartitionOutput {
             rejected: rejected.map(|n| (Reason::Late, n.to_string())).collect(),
             results: results.into_iter().map(|(stream, numbers)| (stream, rows(numbers))).collect(),
             rows: Vec::new(),
-            reached: Some(reached),
+            reached: Some(Position::begin(position)),
         }
     }
 
@@ -140,7 +137,7 @@ mod tests {
         let counts = OutputPosition { forecasts: 2, ..OutputPosition::default() };
         assert_eq!(
             out.reached,
-            Some(Position { begun: Offset(100), position: Offset(150), counts, live: None })
+            Some(Position { position: Offset(150), counts, ..Position::begin(Offset(100)) })
         );
     }
 
@@ -194,14 +191,12 @@ mod tests {
 
     #[test]
     fn of_the_past_only_rejects_are_told_and_counted() {
-        let mut muting = Muting { tense: Tense::Past, live: Some(Offset(180)), ..muting(None) };
+        let base = Position { live: Some(Offset(180)), lost: 7, ..Position::begin(Offset(100)) };
+        let mut muting = Muting { tense: Tense::Past, base, ..muting(None) };
         let all = vec![(Stream::Forecasts, 0..3), (Stream::Scores, 0..3), (Stream::Rejects, 0..1)];
         let out = muting.apply(piece(Offset(150), all));
         assert_eq!(told(&out), [(Stream::Rejects, vec![0])]);
         let counts = OutputPosition { rejects: 1, ..OutputPosition::default() };
-        assert_eq!(
-            out.reached,
-            Some(Position { begun: Offset(100), position: Offset(150), counts, live: Some(Offset(180)) })
-        );
+        assert_eq!(out.reached, Some(Position { position: Offset(150), counts, ..base }));
     }
 }

@@ -160,6 +160,11 @@ impl SourceReader {
                 partitions.into_iter().try_for_each(|id| self.revoke(id, departure))
             }
             Event::Records { partition, records } => self.forward(partition, records),
+            Event::Lost { partition, offsets } => {
+                let ReaderParts { factory, watch, .. } = &self.parts;
+                watch.lost(factory.topic(), partition, &offsets);
+                self.send(partition, ToWorker::Lost { partition, offsets })
+            }
             Event::End { partition } => {
                 self.phases.end(partition);
                 self.send(partition, ToWorker::End(partition))
@@ -258,8 +263,7 @@ impl SourceReader {
 
     fn begin(&mut self, id: PartitionId) -> Result<()> {
         let ReaderParts { factory, recover, source, watch, .. } = &mut self.parts;
-        let offset_range = || source.offset_range(id);
-        let opened = open_partition(factory, recover.as_mut(), id, offset_range, watch)?;
+        let opened = open_partition(factory, recover.as_mut(), id, source.as_mut(), watch)?;
         let Opened { partition, position, entry, resume } = opened;
 
         let incarnation = self.phases.begin(id);

@@ -13,6 +13,7 @@ use super::history::{Reader, read_to_end};
 use super::partition::Partition;
 use crate::error::{Error, Kind, Result, Retry};
 use crate::ledger::{Checkpoint, Commit, Committed, Committer, Recover};
+use crate::log_id::LogId;
 use crate::message::Records;
 use crate::place::{Offset, PartitionId};
 use crate::source::Source;
@@ -30,7 +31,8 @@ pub fn rebuild(
     watch: &RunContext,
 ) -> Result<Option<usize>> {
     let committer = Committer::new(commit);
-    let mut learner = Learner { factory, recover, committer, partitions: BTreeMap::new(), done: 0 };
+    let log = source.log_id()?;
+    let mut learner = Learner { factory, recover, committer, log, partitions: BTreeMap::new(), done: 0 };
     let read = read_to_end(source, watch, &mut learner)?;
     Ok(read.map(|_| learner.done))
 }
@@ -39,6 +41,8 @@ struct Learner<'a> {
     factory: &'a PipelineFactory,
     recover: Box<dyn Recover>,
     committer: Committer,
+    /// The log that is read.
+    log: Option<LogId>,
     partitions: BTreeMap<PartitionId, Learning>,
     done: usize,
 }
@@ -60,6 +64,21 @@ impl Learner<'_> {
                 taken => return taken,
             }
         }
+    }
+
+    /// What is committed, as it is of the log that was read. One that was made anew may end before
+    /// the old one's position: then results go on from where it ends now.
+    fn of_this_log(&self, entry: Checkpoint, end: Option<Offset>) -> Checkpoint {
+        let mut progress = entry.progress;
+        if self.log.is_some() && progress.log != self.log {
+            let is_other = progress.log.is_some();
+            progress.log = self.log;
+            if is_other {
+                progress.position = progress.position.min(end.unwrap_or(Offset(0)));
+                progress.begun = progress.begun.min(progress.position);
+            }
+        }
+        Checkpoint { progress, ..entry }
     }
 
     /// Commits the new state under the old progress.
@@ -117,6 +136,7 @@ impl Reader for Learner<'_> {
             partition.finish(&mut |_| Ok(()))?;
         }
 
+        let entry = self.of_this_log(entry, partition.position());
         partition.continue_from(entry.progress);
         self.save(&partition, entry)?;
         tracing::info!(partition = id.0, position = entry.progress.position.0, "rebuilt");

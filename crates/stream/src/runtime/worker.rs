@@ -3,6 +3,7 @@
 //! It must not know which source or sink there is, nor wait for anything but a full channel.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -59,6 +60,7 @@ pub(super) fn worker_loop(from_reader: &Receiver<ToWorker>, downstream: &Downstr
             ToWorker::Records { .. } | ToWorker::End(_) if downstream.watch.is_stopped() => {}
             ToWorker::Begin(partition, start) => worker.begin(*partition, start)?,
             ToWorker::Records { partition, records, at } => worker.take(partition, records, at)?,
+            ToWorker::Lost { partition, offsets } => worker.lose(partition, &offsets)?,
             ToWorker::End(partition) => worker.finish(partition)?,
             ToWorker::Drop { partition, departure } => worker.drop_partition(partition, departure)?,
             ToWorker::Snapshot(occasion) => worker.snapshot(occasion)?,
@@ -134,6 +136,16 @@ impl Worker<'_> {
             save(work, Occasion::Regular, downstream)?;
         }
         Ok(())
+    }
+
+    /// Records were gone before they were read. The state is saved at once: it can never be made
+    /// again from one that lies before them.
+    fn lose(&mut self, id: PartitionId, offsets: &Range<Offset>) -> Result<()> {
+        let Worker { downstream, works, summary } = self;
+        let work = works.get_mut(&id).ok_or_else(|| unknown(id))?;
+        let at = Instant::now();
+        work.partition.lose(offsets, &mut |outcome| downstream.hand_on(id, at, outcome, summary))?;
+        save(work, Occasion::Regular, downstream)
     }
 
     /// The input has ended.

@@ -81,6 +81,12 @@ impl Metrics {
         self.input.received.with_label_values(&[topic, &partition.to_string()]).inc_by(records);
     }
 
+    /// Records of a partition that were gone before they were read; with 0, that none is known to
+    /// be.
+    pub fn records_lost(&self, topic: &str, partition: PartitionId, records: u64) {
+        self.input.lost.with_label_values(&[topic, &partition.to_string()]).inc_by(records);
+    }
+
     /// What was rejected, by reason, on one line for a person.
     pub fn rejects(&self) -> String {
         let count = |reason: &Reason| self.input.rejected.with_label_values(&[reason.word()]).get();
@@ -320,6 +326,8 @@ mod tests {
     fn names_and_labels_are_those_of_the_contract() {
         let metrics = Metrics::new("weather").unwrap();
         metrics.records_received("observations", PartitionId(3), 5);
+        metrics.records_lost("observations", PartitionId(3), 0);
+        metrics.records_lost("observations", PartitionId(3), 4);
         metrics.rejected(Reason::Late, 2);
         metrics.rejected(Reason::BadTime, 1);
         metrics.lag("observations", PartitionId(3), 7);
@@ -347,6 +355,7 @@ mod tests {
         let text = metrics.text();
         let expected = [
             ("records_received_total{partition=\"3\",topic=\"observations\",P}", 5.0),
+            ("records_lost_total{partition=\"3\",topic=\"observations\",P}", 4.0),
             ("records_rejected_total{reason=\"late\",P}", 2.0),
             ("records_rejected_total{reason=\"bad_time\",P}", 1.0),
             ("records_rejected_total{reason=\"too_large\",P}", 0.0),

@@ -3,12 +3,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::ops::Range;
+use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use tickcast_stream::error::Result;
 use tickcast_stream::ledger::{Checkpoint, Committed, Committer, Position, Recover, Snapshot};
 use tickcast_stream::message::{Records, Stream};
 use tickcast_stream::runtime::{Partition, PartitionOutput, RunContext, open_partition};
+use tickcast_stream::source::{Event, Source};
 use tickcast_stream::testing::{InstanceId, World};
 use tickcast_stream::{Offset, PartitionId};
 
@@ -71,6 +74,30 @@ impl fmt::Display for Instance {
     }
 }
 
+/// A source that only says which records there are.
+struct Log {
+    first: Option<Offset>,
+    end: Offset,
+}
+
+impl Source for Log {
+    fn poll(&mut self, _: Duration) -> Result<Event> {
+        Ok(Event::Idle { problem: None })
+    }
+
+    fn start(&mut self, _: PartitionId, _: Option<Offset>) -> Result<()> {
+        Ok(())
+    }
+
+    fn set_paused(&mut self, _: PartitionId, _: bool) -> Result<()> {
+        Ok(())
+    }
+
+    fn offset_range(&mut self, _: PartitionId) -> Result<Option<Range<Offset>>> {
+        Ok(self.first.map(|first| first..self.end))
+    }
+}
+
 impl Instance {
     pub fn start(world: &World, chance: &Chance, id: usize, member: InstanceId) -> Self {
         let (recover, commit) = world.open(member, chance.fates(world, member));
@@ -106,8 +133,8 @@ impl Instance {
         (id, end): (PartitionId, Offset),
         watch: &RunContext,
     ) -> Result<bool> {
-        let offset_range = || Ok(input.records(id).first().map(|record| record.offset..end));
-        let opened = open_partition(&input.factory, self.recover.as_mut(), id, offset_range, watch)?;
+        let mut log = Log { first: input.records(id).first().map(|record| record.offset), end };
+        let opened = open_partition(&input.factory, self.recover.as_mut(), id, &mut log, watch)?;
         let replays = opened.partition.is_replaying();
         let next = opened.position.map_or(0, |position| input.index(id, position));
         self.lives += 1;

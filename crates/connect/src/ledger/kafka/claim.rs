@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, DefaultConsumerContext};
 use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer};
-use tickcast_stream::PartitionId;
 use tickcast_stream::error::{Error, Kind, OrFail, Result, Retry};
 use tickcast_stream::ledger::{Checkpoint, Claim, Recover};
+use tickcast_stream::{LogChanged, LogId, PartitionId};
 
 use super::state::StateTopic;
-use super::transactions::{CALL, KafkaLedger};
+use super::transactions::{CALL, KafkaLedger, OffsetMetadata};
 use crate::kafka::{Group, client_config, create, grow_topic, partitions_of};
 use crate::retry::retry;
 
@@ -30,18 +30,21 @@ pub(super) struct KafkaRecover {
     ended: BTreeSet<PartitionId>,
     /// How many partitions each topic had when it was last asked for.
     counts: BTreeMap<String, i32>,
+    /// The topics that are written, as they are now.
+    topics: BTreeMap<String, LogId>,
 }
 
 impl KafkaRecover {
-    /// No broker is asked yet.
-    pub fn new(ledger: &KafkaLedger) -> Self {
+    /// `topics`: those that are written, as they are now. No broker is asked yet.
+    pub fn new(ledger: &KafkaLedger, topics: BTreeMap<String, LogId>) -> Self {
         let state = StateTopic::new(&ledger.client, &ledger.state);
-        KafkaRecover { state, ledger: ledger.clone(), ended: BTreeSet::new(), counts: BTreeMap::new() }
+        let (ended, counts) = (BTreeSet::new(), BTreeMap::new());
+        KafkaRecover { state, ledger: ledger.clone(), ended, counts, topics }
     }
 
     /// What is committed, once nobody's transaction is open on the partition any more. Errors:
     /// `Retry::Later` until then.
-    fn committed(&mut self, partition: PartitionId) -> Result<Option<Checkpoint>> {
+    fn committed(&mut self, partition: PartitionId) -> Result<Option<OffsetMetadata>> {
         let ask = || self.ledger.group.committed(&self.ledger.offsets, &[partition], UNSTABLE);
         let committed = retry(CLAIM, Duration::ZERO, ask, |error| {
             tracing::debug!(%error, partition = partition.0, "what is committed is not known yet");
@@ -58,7 +61,23 @@ impl KafkaRecover {
             Error::transient(Kind::State, what).because(error)
         })?;
         self.ended.remove(&partition);
-        Ok(self.ledger.notes(&list)?.remove(&partition).map(|note| note.entry))
+        Ok(self.ledger.notes(&list)?.remove(&partition))
+    }
+
+    /// Errors: `State`, when a topic that a commit was made to has been made anew since, and nobody
+    /// has said to go on without what is gone.
+    fn check_topics(&self, note: &OffsetMetadata) -> Result<()> {
+        let changed = note.topics.iter().find_map(|(topic, &was)| {
+            let &is = self.topics.get(topic).filter(|is| **is != was)?;
+            Some(LogChanged { topic: topic.clone(), was, is })
+        });
+        let Some(changed) = changed.filter(|_| !self.ledger.bootstrap) else { return Ok(()) };
+        let way = if changed.topic == self.ledger.state {
+            "The states are gone with it: `run --rebuild` makes them again from the input"
+        } else {
+            "The results that were committed to it are gone: `run --bootstrap` goes on without them"
+        };
+        Err(Error::new(Kind::State, format!("{changed} {way}")))
     }
 
     /// Partitions may have been added to the source since the topics were made.
@@ -100,7 +119,7 @@ impl KafkaRecover {
 impl Recover for KafkaRecover {
     fn take_over(&mut self, partition: PartitionId) -> Result<Option<Checkpoint>> {
         self.grow_topics(partition)?;
-        self.committed(partition)
+        Ok(self.committed(partition)?.map(|note| note.entry))
     }
 
     fn claim(&mut self, partition: PartitionId) -> Result<Claim> {
@@ -112,12 +131,18 @@ impl Recover for KafkaRecover {
         }
         claimed
     }
+
+    fn may_begin_anew(&self) -> bool {
+        self.ledger.bootstrap
+    }
 }
 
 impl KafkaRecover {
     fn claim_now(&mut self, partition: PartitionId) -> Result<Claim> {
-        let entry = self.take_over(partition)?;
-        if let Some(entry) = entry {
+        self.grow_topics(partition)?;
+        if let Some(note) = self.committed(partition)? {
+            self.check_topics(&note)?;
+            let entry = note.entry;
             let snapshot = entry.snapshot.map(|named| self.state.load(partition, Some(named))).transpose()?;
             return Ok(Claim { entry: Some(entry), snapshot: snapshot.flatten() });
         }
@@ -129,7 +154,7 @@ impl KafkaRecover {
                 Kind::State,
                 format!(
                     "topic {topic} has results of partition {partition}, but group {group} does not say how far they go \
-                     (its offsets may have expired, or it is another group): `run --bootstrap` goes on from {} and may \
+                     (its offsets may have expired, the source's topic may have been made anew, or it is another group): `run --bootstrap` goes on from {} and may \
                      write some of them again",
                     match &snapshot {
                         Some(snapshot) => format!("the newest snapshot, at position {}", snapshot.position),

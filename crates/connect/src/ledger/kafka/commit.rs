@@ -3,20 +3,24 @@
 
 use std::collections::BTreeMap;
 use std::result;
+use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::ledger::{Checkpoint, Commit, CommitBatch, CommitOutcome};
-use tickcast_stream::{Offset, PartitionId};
+use tickcast_stream::{LogId, Offset, PartitionId};
 
 use super::reports::{FIRST_CHUNK, NO_MARK, Reported, Reports};
 use super::state::Trimmer;
 use super::transactions::{CALL, KafkaLedger, NOTE_VERSION, OffsetMetadata, STEP};
-use crate::kafka::{client_config, create};
+use crate::kafka::{
+    BrokerLog, METADATA_TIMEOUT, Purpose, TopicNews, TopicWatch, Visible, client_config, create,
+    reading_consumer, topic_ids,
+};
 use crate::retry::retry;
 use crate::sink::{Outgoing, for_each_record};
 
@@ -32,6 +36,10 @@ pub(super) struct KafkaCommit {
     producer: Option<Transactions>,
     reports: Reports,
     trimmer: Trimmer,
+    /// Looks whether the topics are still the same ones.
+    watch: TopicWatch<BrokerLog>,
+    /// A topic that is not there.
+    missing: Option<String>,
     /// Where the snapshots that are being written begin in the state topic, by partition.
     firsts: BTreeMap<PartitionId, Offset>,
 }
@@ -94,12 +102,26 @@ fn is_queue_full(error: &KafkaError) -> bool {
     matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull))
 }
 
+/// A watch over the topics that a ledger writes, which knows their ids. Errors: `Retry::Later`
+/// while no broker answers.
+fn watch(ledger: &KafkaLedger) -> Result<TopicWatch<BrokerLog>> {
+    let consumer = Arc::new(reading_consumer(&ledger.client, Purpose::State, Visible::Committed)?);
+    let topics: Vec<&str> = ledger.written().collect();
+    let ids = topic_ids(consumer.client(), &topics, METADATA_TIMEOUT)
+        .map_err(|error| Error::transient(Kind::Sink, "cannot ask for the ids of topics").because(error))?;
+    let mut watch = TopicWatch::new(consumer, topics.into_iter().map(str::to_owned).collect());
+    watch.learn(&ids);
+    Ok(watch)
+}
+
 impl KafkaCommit {
     /// Ends whatever an earlier life of this instance had left open. Errors: `Retry::Later` while
     /// no broker answers.
     pub fn open(ledger: &KafkaLedger) -> Result<Self> {
         let mut writer = KafkaCommit {
             trimmer: Trimmer::new(&ledger.client, &ledger.state)?,
+            watch: watch(ledger)?,
+            missing: None,
             ledger: ledger.clone(),
             producer: None,
             reports: Reports::default(),
@@ -107,6 +129,11 @@ impl KafkaCommit {
         };
         writer.open_producer()?;
         Ok(writer)
+    }
+
+    /// The topics that are written, and the id of each, as they are now.
+    pub fn topics(&self) -> &BTreeMap<String, LogId> {
+        self.watch.known()
     }
 
     fn open_producer(&mut self) -> Result<()> {
@@ -251,7 +278,8 @@ impl KafkaCommit {
         let fail = || "cannot write an entry";
         let mut list = TopicPartitionList::new();
         for (&partition, &entry) in &epoch.entries {
-            let note = OffsetMetadata { version: NOTE_VERSION, writer: self.ledger.id.clone(), entry };
+            let (writer, topics) = (self.ledger.id.clone(), self.topics().clone());
+            let note = OffsetMetadata { version: NOTE_VERSION, writer, entry, topics };
             let note = serde_json::to_string(&note).or_fail(Kind::State, fail)?;
             let mut element = list.add_partition(&self.ledger.offsets, partition.0);
             element.set_offset(KafkaOffset::Offset(entry.progress.position.0)).or_fail(Kind::State, fail)?;
@@ -318,6 +346,17 @@ impl Commit for KafkaCommit {
     }
 
     fn attempt(&mut self, epoch: &CommitBatch) -> Result<CommitOutcome> {
+        match self.watch.look() {
+            Some(TopicNews::Changed(changed)) => {
+                return Err(Error::new(Kind::Sink, "cannot commit").because(changed));
+            }
+            Some(TopicNews::Missing(topic)) => self.missing = Some(topic),
+            Some(TopicNews::Same) => self.missing = None,
+            None => {}
+        }
+        if let Some(topic) = &self.missing {
+            return Ok(CommitOutcome::Aborted(format!("topic {topic} does not exist")));
+        }
         if self.producer.is_none()
             && let Err(error) = self.open_producer()
         {

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use serde::{Deserialize, Serialize};
-use tickcast_stream::PartitionId;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::ledger::Checkpoint;
 use tickcast_stream::message::Stream;
+use tickcast_stream::{LogId, PartitionId};
 
 use crate::kafka::{Group, KafkaClientSpec};
 
@@ -53,6 +53,10 @@ pub(super) struct OffsetMetadata {
     pub version: u32,
     pub writer: String,
     pub entry: Checkpoint,
+    /// The topics that were written, where the broker has ids: what was committed to one that is
+    /// made anew is gone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub topics: BTreeMap<String, LogId>,
 }
 
 pub(super) const NOTE_VERSION: u32 = 1;

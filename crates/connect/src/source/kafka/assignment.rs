@@ -120,6 +120,17 @@ impl Assignment {
         self.assign_started()
     }
 
+    /// Reads a partition that is ours on from another place. librdkafka has stopped fetching it,
+    /// and does not seek in what it does not fetch.
+    pub fn restart(&mut self, partition: PartitionId, offset: Offset) -> Result<()> {
+        let fail = || format!("cannot read partition {partition} on from {offset}");
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.topic, partition.0, KafkaOffset::Offset(offset.0))
+            .or_fail(Kind::Source, fail)?;
+        self.consumer.incremental_unassign(&list).or_fail(Kind::Source, fail)?;
+        self.consumer.incremental_assign(&list).or_fail(Kind::Source, fail)
+    }
+
     /// Tells librdkafka what it may fetch, once every assigned partition has its start.
     fn assign_started(&mut self) -> Result<()> {
         if self.starting.values().any(Option::is_none) {

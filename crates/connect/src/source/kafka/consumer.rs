@@ -16,77 +16,42 @@ use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::{RawRecord, Records};
 use tickcast_stream::source::{Event, Source};
-use tickcast_stream::{Offset, PartitionId};
+use tickcast_stream::{LogId, Offset, PartitionId};
 
 use super::assignment::Assignment;
-use super::beyond_end::PositionBeyondEnd;
 use super::context::{Context, GroupMember};
-use super::history::KafkaHistory;
+use super::losses::Positions;
 use super::record::{BATCH_BYTES, BATCH_RECORDS, raw_record};
 use super::spec::{KafkaSourceSpec, StartFrom};
-use crate::kafka::{Group, METADATA_TIMEOUT, client_config, create, no_topic, partition_count};
-use crate::source::kind::{
-    OpenOptions, OpenSource, SourceGroup, SourceKind, SourceSchema, SourceTraits, Span,
+use crate::kafka::{
+    Group, METADATA_TIMEOUT, TopicNews, TopicWatch, client_config, create, no_topic, partition_count,
+    topic_ids,
 };
 
 /// How long leaving the group may take.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 
-impl SourceKind for KafkaSourceSpec {
-    fn traits(&self) -> SourceTraits {
-        SourceTraits {
-            is_bounded: false,
-            is_shared: true,
-            is_replayable: true,
-            has_past: self.start == StartFrom::Warm,
-            label: self.topic.clone(),
-            identity: format!("topic {}", self.topic),
-            format: None,
-        }
-    }
-
-    fn partitions(&self) -> Result<i32> {
-        partition_count(&self.client, &self.topic)?.ok_or_else(|| no_topic(&self.client, &self.topic))
-    }
-
-    fn open(&self, options: OpenOptions) -> Result<OpenSource> {
-        let mut source = KafkaSource::open(self)?;
-        if let Some(records) = options.batch_records {
-            source = source.with_batch_records(records);
-        }
-
-        let group = Some(source.group());
-        Ok(OpenSource { source: Box::new(source), known: SourceSchema::default(), group })
-    }
-
-    fn open_history(&self, span: Span) -> Result<OpenSource> {
-        Ok(OpenSource::of(KafkaHistory::open(self, span)?))
-    }
-
-    fn group(&self) -> Option<SourceGroup<'_>> {
-        Some(SourceGroup { client: &self.client, topic: &self.topic, name: &self.group })
-    }
-}
-
 /// Reads a topic as a member of a consumer group.
 pub struct KafkaSource {
+    // Before the consumer that it asks with: fields go in their order.
+    watch: TopicWatch<Context>,
     consumer: Arc<BaseConsumer<Context>>,
     context: Context,
     topic: String,
     from: StartFrom,
     assignment: Assignment,
+    positions: Positions,
+    /// Whether the broker has refused a position: which one it was, it does not say.
+    is_refused: bool,
     ready: VecDeque<Event>,
     batch_records: usize,
 }
 
 fn consumer_config(spec: &KafkaSourceSpec) -> ClientConfig {
-    let reset = match spec.start {
-        StartFrom::Warm | StartFrom::Earliest => "earliest",
-        StartFrom::Latest => "latest",
-    };
     let mut defaults = vec![
         ("group.id", spec.group.as_str()),
-        ("auto.offset.reset", reset),
+        // A position that is not in the log is looked at, not left to the library.
+        ("auto.offset.reset", "error"),
         ("enable.auto.commit", "false"),
         ("enable.auto.offset.store", "false"),
         ("isolation.level", "read_committed"),
@@ -116,7 +81,10 @@ impl KafkaSource {
 
         let consumer = Arc::new(consumer);
         Ok(KafkaSource {
+            watch: TopicWatch::new(Arc::clone(&consumer), vec![spec.topic.clone()]),
             assignment: Assignment::new(&consumer, &context, &spec.topic),
+            positions: Positions::new(&spec.topic, spec.on_loss),
+            is_refused: false,
             consumer,
             context,
             topic: spec.topic.clone(),
@@ -137,31 +105,59 @@ impl KafkaSource {
         Arc::new(GroupMember { consumer: Arc::clone(&self.consumer), context: self.context.clone() })
     }
 
-    /// A restored position against what the broker still has. Left alone, librdkafka would go where
-    /// `start` says, and with `latest` pass over all records there are. Errors: `Source`, because
-    /// of [`PositionBeyondEnd`], when the topic is another one than it was.
-    fn within_log(&self, partition: PartitionId, position: Offset) -> Result<Offset> {
+    /// The records of a partition that the broker has now. Errors: `Retry::Later` while it does not
+    /// say.
+    fn log(&self, partition: PartitionId) -> Result<Range<Offset>> {
+        let fail = || format!("cannot ask where topic {} partition {partition} begins and ends", self.topic);
         let marks = self.consumer.fetch_watermarks(&self.topic, partition.0, METADATA_TIMEOUT);
-        match marks.map(|(low, end)| (Offset(low), Offset(end))) {
-            Ok((low, _)) if position < low => {
-                let (partition, lost) = (partition.0, low.since(position));
-                tracing::warn!(
-                    partition,
-                    position = position.0,
-                    lost,
-                    "the broker dropped records before they were read"
-                );
-                Ok(low)
+        marks
+            .map(|(first, end)| Offset(first)..Offset(end))
+            .map_err(|error| Error::transient(Kind::Source, fail()).because(error))
+    }
+
+    /// Where the group has come to, for a run that remembers nothing itself.
+    fn of_group(&self, partition: PartitionId) -> Result<Option<Offset>> {
+        let fail = || format!("cannot ask how far the group has read partition {partition}");
+        let committed = Group::committed(&*self.consumer, &self.topic, &[partition], METADATA_TIMEOUT);
+        let list = committed.map_err(|error| Error::transient(Kind::Source, fail()).because(error))?;
+        Ok(list.elements().first().and_then(|element| match element.offset() {
+            KafkaOffset::Offset(offset) => Some(Offset(offset)),
+            _ => None,
+        }))
+    }
+
+    /// The broker has refused a position: looks which partitions' records are gone, and goes on
+    /// behind them. Errors: as [`Positions::within`]; `Retry::Later` while the broker does not say.
+    fn look_for_losses(&mut self) -> Result<()> {
+        let all = self.positions.all().into_iter();
+        for (partition, next) in
+            all.filter(|(partition, _)| self.assignment.owns(*partition)).collect::<Vec<_>>()
+        {
+            let (from, lost) = self.positions.within(partition, next, &self.log(partition)?)?;
+            let Some(lost) = lost else { continue };
+            self.assignment.restart(partition, from)?;
+            self.positions.set(partition, from);
+            self.ready.push_back(lost);
+        }
+        self.is_refused = false;
+        Ok(())
+    }
+
+    /// Errors: because of `LogChanged`, when the topic is another one than it was.
+    fn look_at_topic(&mut self) -> Result<()> {
+        match self.watch.look() {
+            Some(TopicNews::Changed(changed)) => {
+                Err(Error::new(Kind::Source, "cannot go on reading").because(changed))
             }
-            Ok((_, end)) if position > end => {
-                let cause = PositionBeyondEnd { topic: self.topic.clone(), partition, end, position };
-                Err(Error::new(Kind::Source, "cannot go on reading").because(cause))
+            Some(TopicNews::Missing(topic)) => {
+                self.context.inbox(|inbox| inbox.missing = Some(missing(&topic)));
+                Ok(())
             }
-            Ok(_) => Ok(position),
-            Err(error) => {
-                tracing::warn!(%error, partition = partition.0, "cannot ask where the log begins; reading on from the saved position");
-                Ok(position)
+            Some(TopicNews::Same) => {
+                self.context.inbox(|inbox| inbox.missing = None);
+                Ok(())
             }
+            None => Ok(()),
         }
     }
 
@@ -201,7 +197,7 @@ impl KafkaSource {
         let is_missing = error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition);
         self.context.inbox(|inbox| {
             if is_missing {
-                inbox.missing = Some(format!("topic {} does not exist (waiting for it)", self.topic));
+                inbox.missing = Some(missing(&self.topic));
             } else {
                 inbox.complaint = Some(format!("kafka: {error}"));
             }
@@ -210,6 +206,7 @@ impl KafkaSource {
 
     /// Reads what is there, at most one batch, and turns it into events.
     fn read(&mut self, timeout: Duration) -> Result<()> {
+        self.look_at_topic()?;
         let by_partition = self.read_batch(timeout)?;
         if !by_partition.is_empty() {
             self.context.inbox(|inbox| inbox.clear_troubles());
@@ -219,15 +216,19 @@ impl KafkaSource {
         // not ours.
         self.assignment.take_rebalances(&mut self.ready)?;
         for (partition, records) in by_partition {
-            if self.assignment.owns(partition) {
-                self.ready.push_back(Event::Records { partition, records: Records::Raw(records) });
+            if !self.assignment.owns(partition) {
+                continue;
             }
+            if let Some(last) = records.last() {
+                self.positions.set(partition, last.offset.next());
+            }
+            self.ready.push_back(Event::Records { partition, records: Records::Raw(records) });
         }
-        Ok(())
+        if self.is_refused { self.look_for_losses() } else { Ok(()) }
     }
 
     /// The records of one batch by partition.
-    fn read_batch(&self, timeout: Duration) -> Result<BTreeMap<PartitionId, Vec<RawRecord>>> {
+    fn read_batch(&mut self, timeout: Duration) -> Result<BTreeMap<PartitionId, Vec<RawRecord>>> {
         let mut by_partition: BTreeMap<PartitionId, Vec<RawRecord>> = BTreeMap::new();
         let (mut wait, mut bytes) = (timeout, 0);
         for _ in 0..self.batch_records {
@@ -246,6 +247,10 @@ impl KafkaSource {
                     wait = Duration::ZERO;
                 }
                 Some(Err(KafkaError::MessageConsumptionFatal(code))) => return Err(self.fatal(code)),
+                Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset))) => {
+                    self.is_refused = true;
+                    break;
+                }
                 Some(Err(error)) => {
                     self.complain(&error);
                     break;
@@ -254,6 +259,10 @@ impl KafkaSource {
         }
         Ok(by_partition)
     }
+}
+
+fn missing(topic: &str) -> String {
+    format!("topic {topic} does not exist (waiting for it)")
 }
 
 impl Source for KafkaSource {
@@ -266,26 +275,38 @@ impl Source for KafkaSource {
     }
 
     fn start(&mut self, partition: PartitionId, position: Option<Offset>) -> Result<()> {
-        let offset = match (position, self.from) {
-            (Some(position), _) => KafkaOffset::Offset(self.within_log(partition, position)?.0),
+        let log = self.log(partition)?;
+        let known = match (position, self.from) {
+            (Some(position), _) => Some(position),
             // The group may have committed more, but what was learned of it is not here: its
             // windows would be torn.
-            (None, StartFrom::Earliest | StartFrom::Warm) => KafkaOffset::Beginning,
-            (None, StartFrom::Latest) => KafkaOffset::Invalid,
+            (None, StartFrom::Earliest | StartFrom::Warm) => Some(log.start),
+            (None, StartFrom::Latest) => self.of_group(partition)?,
         };
-        self.assignment.start(partition, offset)
+
+        let (from, lost) = self.positions.within(partition, known.unwrap_or(log.end), &log)?;
+        self.positions.set(partition, from);
+        self.ready.extend(lost);
+        self.assignment.start(partition, KafkaOffset::Offset(from.0))
     }
 
     fn release(&mut self, partition: PartitionId) -> Result<()> {
+        self.positions.forget(partition);
         self.assignment.release(partition)
     }
 
     fn offset_range(&mut self, partition: PartitionId) -> Result<Option<Range<Offset>>> {
-        let fail = || format!("cannot ask where topic {} partition {partition} begins and ends", self.topic);
-        let marks = self.consumer.fetch_watermarks(&self.topic, partition.0, METADATA_TIMEOUT);
-        marks
-            .map(|(first, end)| Some(Offset(first)..Offset(end)))
-            .map_err(|error| Error::transient(Kind::Source, fail()).because(error))
+        self.log(partition).map(Some)
+    }
+
+    fn log_id(&mut self) -> Result<Option<LogId>> {
+        if self.watch.known().is_empty() {
+            let ids = topic_ids(self.consumer.client(), &[&self.topic], METADATA_TIMEOUT);
+            let fail = || format!("cannot ask for the id of topic {}", self.topic);
+            let ids = ids.map_err(|error| Error::transient(Kind::Source, fail()).because(error))?;
+            self.watch.learn(&ids);
+        }
+        Ok(self.watch.known().get(&self.topic).copied())
     }
 
     fn set_paused(&mut self, partition: PartitionId, paused: bool) -> Result<()> {

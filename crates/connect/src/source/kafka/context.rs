@@ -68,6 +68,10 @@ impl Context {
 
 impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset) {
+            // The source looks itself which records are gone.
+            return tracing::debug!(%error, reason, "kafka source");
+        }
         let why =
             BrokerTrouble::read(reason).map_or(format!("kafka: {reason}"), |trouble| trouble.to_string());
         let is_all_down = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
