@@ -23,10 +23,7 @@ use super::context::{Context, GroupMember};
 use super::losses::Positions;
 use super::record::{BATCH_BYTES, BATCH_RECORDS, raw_record};
 use super::spec::{KafkaSourceSpec, StartFrom};
-use crate::kafka::{
-    Group, METADATA_TIMEOUT, TopicNews, TopicWatch, client_config, create, no_topic, partition_count,
-    topic_ids,
-};
+use crate::kafka::{Group, METADATA_TIMEOUT, TopicNews, TopicWatch, client_config, create, topic_ids};
 
 /// How long leaving the group may take.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
