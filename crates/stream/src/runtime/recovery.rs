@@ -12,6 +12,7 @@ use super::partition::Partition;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{Checkpoint, Claim, Position, Recover, Snapshot};
 use crate::place::{Offset, PartitionId};
+use crate::sink::Begin;
 
 /// A partition as it goes on: restored from a snapshot, or new.
 pub struct Opened {
@@ -21,8 +22,8 @@ pub struct Opened {
     pub position: Option<Offset>,
     /// What is committed of it.
     pub entry: Option<Checkpoint>,
-    /// Whether earlier results stay.
-    pub resume: bool,
+    /// What becomes of earlier results.
+    pub begin: Begin,
 }
 
 /// Claims a partition, and builds it as the ledger remembers it. `offset_range`: the records that
@@ -59,8 +60,8 @@ pub fn open_partition(
     }
     // A file read from its beginning writes its results anew; a topic may have been read before by
     // this group.
-    let resume = is_known || factory.is_shared();
-    Ok(Opened { partition, position, entry: claim.entry, resume })
+    let begin = if is_known || factory.is_shared() { Begin::Resume } else { Begin::Fresh };
+    Ok(Opened { partition, position, entry: claim.entry, begin })
 }
 
 /// A partition of which nothing is known: it has a past, where the pipeline is to learn that first.
