@@ -9,18 +9,27 @@ use crate::log_id::LogId;
 use crate::message::Records;
 use crate::place::{Offset, PartitionId};
 
+/// How a partition leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Departure {
+    /// It is to be given back: the group waits for its last commit.
+    Returned,
+    /// The group has taken it away without asking: what is not committed of it never will be.
+    Lost,
+}
+
 /// What a source says when it is polled.
 #[derive(Debug)]
 pub enum Event {
     /// These partitions are ours now; nothing of them is read before [`Source::start`].
     Assigned(Vec<PartitionId>),
     /// These partitions are to be given back: they stay ours until [`Source::release`], unless they
-    /// are `lost`; then somebody may have them already.
+    /// are lost; then somebody may have them already.
     Revoked {
         /// Which.
         partitions: Vec<PartitionId>,
-        /// Whether the group has taken them away without asking.
-        lost: bool,
+        /// How they leave.
+        departure: Departure,
     },
     /// The next records of a partition, in order.
     Records {

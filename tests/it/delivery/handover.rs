@@ -11,7 +11,7 @@ use tickcast_connect::SourceSchema;
 use tickcast_stream::error::{Error, Kind, Result};
 use tickcast_stream::message::{RawRecord, Records};
 use tickcast_stream::runtime::{Job, RunOptions, run_threads};
-use tickcast_stream::source::{Event, Source};
+use tickcast_stream::source::{Departure, Event, Source};
 use tickcast_stream::{Offset, PartitionId};
 
 use crate::support::pipeline::{TestPipeline, watch};
@@ -62,7 +62,7 @@ impl Source for Scripted {
             Some(Step::Assign) => Event::Assigned(vec![PartitionId(0)]),
             Some(Step::Revoke) => {
                 (self.owned, self.paused, self.releasing) = (false, false, true);
-                Event::Revoked { partitions: vec![PartitionId(0)], lost: false }
+                Event::Revoked { partitions: vec![PartitionId(0)], departure: Departure::Returned }
             }
             Some(Step::Fail) => return Err(Error::new(Kind::Source, "the script says so")),
             Some(Step::Read(count)) => {

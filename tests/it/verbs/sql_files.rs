@@ -15,6 +15,7 @@ use tickcast_stream::PartitionId;
 use tickcast_stream::error::{Kind, Result};
 use tickcast_stream::message::{Stream, reject_schema};
 use tickcast_stream::record::{forecast_schema, score_schema};
+use tickcast_stream::sink::Begin;
 
 use crate::support::pipeline::watch;
 
@@ -79,7 +80,7 @@ fn filled(dir: &Path, format: SinkFileFormat) -> Plan {
     let patience = watch(Default::default(), std::sync::Arc::new(|_| ())).patience();
     let write = |stream: Stream, partition: PartitionId, rows: RecordBatch| {
         let mut sink = plan.sinks.of(stream).unwrap().open(stream, &patience).unwrap();
-        sink.begin(partition, true).unwrap();
+        sink.begin(partition, Begin::Resume).unwrap();
         sink.write(partition, &rows).unwrap();
         sink.sync().unwrap();
     };

@@ -21,7 +21,7 @@ use tickcast_stream::ledger::{
     Checkpoint, Chunk, Claim, Commit, CommitBatch, CommitOutcome, Recover, SnapshotRef, SnapshotStore,
 };
 use tickcast_stream::message::Stream;
-use tickcast_stream::sink::Sink;
+use tickcast_stream::sink::{Begin, Sink};
 use tickcast_stream::{Offset, PartitionId};
 
 use super::dir::SnapshotDir;
@@ -307,13 +307,14 @@ impl Commit for FilesCommit {
     fn begin(&mut self, partition: PartitionId, entry: Option<&Checkpoint>) -> Result<()> {
         // A file that is read from its beginning writes its results anew. A topic may have been
         // read before, so its results are kept.
-        let resume = entry.is_some() || self.shared || self.state.has(partition)?;
+        let is_kept = entry.is_some() || self.shared || self.state.has(partition)?;
+        let begin = if is_kept { Begin::Resume } else { Begin::Fresh };
         for (_, sink) in &mut self.sinks {
-            sink.begin(partition, resume)?;
+            sink.begin(partition, begin)?;
         }
 
         let manifest = read_manifest(self.state.dir(), partition)?;
-        if let (Some(manifest), true) = (&manifest, resume) {
+        if let (Some(manifest), Begin::Resume) = (&manifest, begin) {
             for (stream, sink) in &mut self.sinks {
                 // A stream that was not written before begins with what is there.
                 if let Some(&committed) = manifest.outputs.get(stream.name()) {

@@ -21,7 +21,7 @@ use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::Stream;
 use tickcast_stream::record::json_lines;
 use tickcast_stream::runtime::RetryPolicy;
-use tickcast_stream::sink::Sink;
+use tickcast_stream::sink::{Begin, Sink};
 use tickcast_stream::table::Table;
 
 use super::file_spec::{FileSinkSpec, SinkFileFormat};
@@ -98,14 +98,14 @@ impl FileSink {
         })
     }
 
-    fn ndjson(&self, partition: PartitionId, resume: bool) -> Result<Output> {
+    fn ndjson(&self, partition: PartitionId, begin: Begin) -> Result<Output> {
         let path = self.dir.join(format!("{}-{partition}.ndjson", self.stream.name()));
         let fail = || format!("cannot open {}", path.display());
         let mut file = OpenOptions::new()
             .create(true)
             .read(true)
             .write(true)
-            .truncate(!resume)
+            .truncate(begin == Begin::Fresh)
             .open(&path)
             .or_fail(Kind::Sink, fail)?;
 
@@ -181,14 +181,15 @@ impl FileSink {
         Ok(entries.flatten().filter_map(|entry| Some((number(&entry.path())?, entry.path()))).collect())
     }
 
-    fn parquet(&self, partition: PartitionId, resume: bool) -> Result<Output> {
+    fn parquet(&self, partition: PartitionId, begin: Begin) -> Result<Output> {
         let parts = self.parts(partition)?;
-        if !resume {
+        if begin == Begin::Fresh {
             for path in parts.values() {
                 fs::remove_file(path).or_fail(Kind::Sink, || format!("cannot remove {}", path.display()))?;
             }
         }
-        let next_part = parts.last_key_value().filter(|_| resume).map_or(0, |(&number, _)| number + 1);
+        let next_part =
+            parts.last_key_value().filter(|_| begin == Begin::Resume).map_or(0, |(&number, _)| number + 1);
         Ok(Output::Parquet { next_part, open: None })
     }
 }
@@ -283,14 +284,14 @@ fn tmp(whole: &Path) -> PathBuf {
 }
 
 impl Sink for FileSink {
-    fn begin(&mut self, partition: PartitionId, resume: bool) -> Result<()> {
+    fn begin(&mut self, partition: PartitionId, begin: Begin) -> Result<()> {
         // It may have been ours before: what it wrote then is finished first.
         if let Some(before) = self.partitions.remove(&partition) {
             before.finish(partition)?;
         }
         let output = match self.format {
-            SinkFileFormat::Ndjson => self.ndjson(partition, resume)?,
-            SinkFileFormat::Parquet => self.parquet(partition, resume)?,
+            SinkFileFormat::Ndjson => self.ndjson(partition, begin)?,
+            SinkFileFormat::Parquet => self.parquet(partition, begin)?,
         };
         self.partitions.insert(partition, output);
         Ok(())
@@ -365,9 +366,9 @@ mod tests {
         RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(values.to_vec()))]).unwrap()
     }
 
-    fn write(dir: &Path, format: SinkFileFormat, resume: bool, values: &[i64]) {
+    fn write(dir: &Path, format: SinkFileFormat, begin: Begin, values: &[i64]) {
         let mut sink = FileSink::open(dir, format, Stream::Scores).unwrap();
-        sink.begin(PartitionId(3), resume).unwrap();
+        sink.begin(PartitionId(3), begin).unwrap();
         sink.write(PartitionId(3), &rows(values)).unwrap();
         sink.sync().unwrap();
     }
@@ -376,27 +377,27 @@ mod tests {
     fn half_a_line_goes_and_whole_ones_stay() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("scores-3.ndjson");
-        write(dir.path(), SinkFileFormat::Ndjson, true, &[1, 2]);
+        write(dir.path(), SinkFileFormat::Ndjson, Begin::Resume, &[1, 2]);
         let mut file = OpenOptions::new().append(true).open(&path).unwrap();
         file.write_all(b"{\"n\":").unwrap();
-        write(dir.path(), SinkFileFormat::Ndjson, true, &[3]);
+        write(dir.path(), SinkFileFormat::Ndjson, Begin::Resume, &[3]);
         assert_eq!(fs::read_to_string(&path).unwrap(), "{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n");
-        write(dir.path(), SinkFileFormat::Ndjson, false, &[4]);
+        write(dir.path(), SinkFileFormat::Ndjson, Begin::Fresh, &[4]);
         assert_eq!(fs::read_to_string(&path).unwrap(), "{\"n\":4}\n");
     }
 
     #[test]
     fn parquet_parts_are_whole_and_numbered_on() {
         let dir = tempfile::tempdir().unwrap();
-        write(dir.path(), SinkFileFormat::Parquet, true, &[1, 2]);
-        write(dir.path(), SinkFileFormat::Parquet, true, &[3]);
+        write(dir.path(), SinkFileFormat::Parquet, Begin::Resume, &[1, 2]);
+        write(dir.path(), SinkFileFormat::Parquet, Begin::Resume, &[3]);
         let mut names: Vec<String> = fs::read_dir(dir.path())
             .unwrap()
             .map(|e| e.unwrap().file_name().into_string().unwrap())
             .collect();
         names.sort();
         assert_eq!(names, ["scores-3-00000.parquet", "scores-3-00001.parquet"]);
-        write(dir.path(), SinkFileFormat::Parquet, false, &[4]);
+        write(dir.path(), SinkFileFormat::Parquet, Begin::Fresh, &[4]);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }

@@ -15,7 +15,7 @@ use tickcast_stream::PartitionId;
 use tickcast_stream::error::{Error, Kind, Result};
 use tickcast_stream::message::Stream;
 use tickcast_stream::runtime::RetryPolicy;
-use tickcast_stream::sink::Sink;
+use tickcast_stream::sink::{Begin, Sink};
 use tickcast_stream::table::Table;
 
 use super::kafka_records::{Outgoing, for_each_record};
@@ -133,7 +133,7 @@ impl KafkaSink {
 }
 
 impl Sink for KafkaSink {
-    fn begin(&mut self, _: PartitionId, _: bool) -> Result<()> {
+    fn begin(&mut self, _: PartitionId, _: Begin) -> Result<()> {
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use arrow::record_batch::RecordBatch;
 use tickcast_stream::error::{Kind, OrFail, Result};
 use tickcast_stream::record::json_lines;
 use tickcast_stream::runtime::RetryPolicy;
-use tickcast_stream::sink::Sink;
+use tickcast_stream::sink::{Begin, Sink};
 use tickcast_stream::table::Table;
 use tickcast_stream::{PartitionId, Stream};
 
@@ -43,7 +43,7 @@ impl StdoutSink {
 }
 
 impl Sink for StdoutSink {
-    fn begin(&mut self, _: PartitionId, _: bool) -> Result<()> {
+    fn begin(&mut self, _: PartitionId, _: Begin) -> Result<()> {
         Ok(())
     }
 

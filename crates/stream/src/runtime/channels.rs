@@ -15,12 +15,14 @@ use std::time::{Duration, Instant};
 use arrow::record_batch::RecordBatch;
 
 use super::image::PendingSnapshot;
-use super::outputs::{Departure, Ticket};
+use super::outputs::Ticket;
 use super::partition::Partition;
 use crate::error::{Error, Kind};
 use crate::ledger::{Checkpoint, Position, Snapshot};
 use crate::message::{Records, Stream};
 use crate::place::{Offset, PartitionId};
+use crate::sink::Begin;
+use crate::source::Departure;
 
 /// Messages that may wait before a worker.
 pub(super) const WORKER_DEPTH: usize = 8;
@@ -64,8 +66,8 @@ pub(super) enum Occasion {
 pub(super) struct PartitionStart {
     /// What is committed of it.
     pub entry: Option<Checkpoint>,
-    /// Whether earlier results stay.
-    pub resume: bool,
+    /// What becomes of earlier results.
+    pub begin: Begin,
     /// Counts the times that a partition began: a state that is written out late may be of an
     /// earlier one.
     pub incarnation: u64,

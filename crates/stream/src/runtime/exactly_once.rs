@@ -9,13 +9,15 @@ use std::time::{Duration, Instant};
 use arrow::record_batch::RecordBatch;
 
 use super::backoff::Backoff;
-use super::outputs::{Departure, Outputs, Ticket};
+use super::outputs::{Outputs, Ticket};
 use super::retry_policy::RetryPolicy;
 use crate::error::Result;
 use crate::ledger::{Checkpoint, Committed, Committer, Position, Snapshot};
 use crate::lock::lock;
 use crate::message::Stream;
 use crate::place::{Offset, PartitionId};
+use crate::sink::Begin;
+use crate::source::Departure;
 use crate::telemetry::Metrics;
 
 /// Between two attempts to commit.
@@ -112,7 +114,7 @@ impl ExactlyOnce {
 }
 
 impl Outputs for ExactlyOnce {
-    fn begin(&mut self, partition: PartitionId, entry: Option<Checkpoint>, _: bool) -> Result<()> {
+    fn begin(&mut self, partition: PartitionId, entry: Option<Checkpoint>, _: Begin) -> Result<()> {
         self.committer.begin(partition, entry)
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::job::{Job, Summary};
-use super::outputs::{Departure, Ticket};
+use super::outputs::Ticket;
 use super::partition::Partition;
 use super::partition_output::PartitionOutput;
 use super::recovery::open_partition;
@@ -78,8 +78,7 @@ impl InlineRun {
                 }
                 writing.job.watch.health.set_ready(HealthPart::Source);
             }
-            Event::Revoked { partitions: ids, lost } => {
-                let departure = if lost { Departure::Lost } else { Departure::Returned };
+            Event::Revoked { partitions: ids, departure } => {
                 for id in ids {
                     partitions.remove(&id);
                     self.ended.remove(&id);
@@ -136,7 +135,7 @@ impl Writing {
         let Job { factory, source, ends, watch, .. } = &mut self.job;
         let opened = open_partition(factory, ends.recover.as_mut(), id, source.as_mut(), watch)?;
         watch.metrics.begin(id, &opened.partition.stats());
-        ends.outputs.begin(id, opened.entry, opened.resume)?;
+        ends.outputs.begin(id, opened.entry, opened.begin)?;
         if opened.partition.is_fresh() {
             self.save(&opened.partition)?;
         }

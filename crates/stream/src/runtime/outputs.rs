@@ -10,26 +10,18 @@ use crate::error::Result;
 use crate::ledger::{Checkpoint, Position, Snapshot, SnapshotStore};
 use crate::message::Stream;
 use crate::place::{Offset, PartitionId};
-use crate::sink::Sink;
+use crate::sink::{Begin, Sink};
+use crate::source::Departure;
 use crate::telemetry::Metrics;
 
 /// Held for a state that is on its way; its worker, which keeps a weak one, makes no other of that
 /// partition meanwhile.
 pub type Ticket = Arc<()>;
 
-/// How a partition leaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Departure {
-    /// It is to be given back: the group waits for its last commit.
-    Returned,
-    /// The group has taken it away without asking: what is not committed of it never will be.
-    Lost,
-}
-
 /// How results become visible. Both kinds of delivery are one.
 pub trait Outputs: Send {
-    /// A partition begins where its claim said. `resume`: what is there of earlier results stays.
-    fn begin(&mut self, partition: PartitionId, entry: Option<Checkpoint>, resume: bool) -> Result<()>;
+    /// A partition begins where its claim said.
+    fn begin(&mut self, partition: PartitionId, entry: Option<Checkpoint>, begin: Begin) -> Result<()>;
 
     /// Takes results, and how far the partition has come with them; none while it replays.
     fn results(
@@ -73,8 +65,8 @@ impl AtLeastOnce {
 }
 
 impl Outputs for AtLeastOnce {
-    fn begin(&mut self, partition: PartitionId, _: Option<Checkpoint>, resume: bool) -> Result<()> {
-        self.sinks.iter_mut().try_for_each(|(_, sink)| sink.begin(partition, resume))
+    fn begin(&mut self, partition: PartitionId, _: Option<Checkpoint>, begin: Begin) -> Result<()> {
+        self.sinks.iter_mut().try_for_each(|(_, sink)| sink.begin(partition, begin))
     }
 
     fn results(

@@ -14,7 +14,6 @@ use super::channels::{Occasion, PartitionStart, ToReader, ToWorker};
 use super::context::RunContext;
 use super::exactly_once::LostPartitions;
 use super::factory::PipelineFactory;
-use super::outputs::Departure;
 use super::phases::{OnRevoke, Phases};
 use super::queue::WorkerQueue;
 use super::recovery::{Opened, open_partition};
@@ -23,7 +22,7 @@ use crate::error::{Error, Kind, Result, Retry};
 use crate::ledger::Recover;
 use crate::message::Records;
 use crate::place::{Offset, PartitionId};
-use crate::source::{Event, Source};
+use crate::source::{Departure, Event, Source};
 use crate::telemetry::HealthPart;
 
 /// How long a poll waits for records.
@@ -155,8 +154,7 @@ impl SourceReader {
                 ids.into_iter().for_each(|id| self.phases.assign(id));
                 self.begin_waiting()
             }
-            Event::Revoked { partitions, lost } => {
-                let departure = if lost { Departure::Lost } else { Departure::Returned };
+            Event::Revoked { partitions, departure } => {
                 partitions.into_iter().try_for_each(|id| self.revoke(id, departure))
             }
             Event::Records { partition, records } => self.forward(partition, records),
@@ -264,7 +262,7 @@ impl SourceReader {
     fn begin(&mut self, id: PartitionId) -> Result<()> {
         let ReaderParts { factory, recover, source, watch, .. } = &mut self.parts;
         let opened = open_partition(factory, recover.as_mut(), id, source.as_mut(), watch)?;
-        let Opened { partition, position, entry, resume } = opened;
+        let Opened { partition, position, entry, begin } = opened;
 
         let incarnation = self.phases.begin(id);
         if partition.is_replaying() {
@@ -272,7 +270,7 @@ impl SourceReader {
         }
         // The sink hears of it from the worker, after what the worker still does for an earlier
         // time of the partition.
-        let start = PartitionStart { entry, resume, incarnation };
+        let start = PartitionStart { entry, begin, incarnation };
         self.send(id, ToWorker::Begin(Box::new(partition), start))?;
         self.parts.source.start(id, position)
     }

@@ -14,6 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::ledger::{Checkpoint, Claim, Position, Recover, Snapshot};
 use crate::log_id::{LogChanged, LogId};
 use crate::place::{Offset, PartitionId};
+use crate::sink::Begin;
 use crate::source::Source;
 
 /// A partition as it goes on: restored from a snapshot, or new.
@@ -24,8 +25,8 @@ pub struct Opened {
     pub position: Option<Offset>,
     /// What is committed of it.
     pub entry: Option<Checkpoint>,
-    /// Whether earlier results stay.
-    pub resume: bool,
+    /// What becomes of earlier results.
+    pub begin: Begin,
 }
 
 /// Claims a partition of the source, and builds it as the ledger remembers it. Errors: those of the
@@ -68,8 +69,8 @@ pub fn open_partition(
     }
     // A file read from its beginning writes its results anew; a topic may have been read before by
     // this group.
-    let resume = is_known || factory.is_shared();
-    Ok(Opened { partition, position, entry: claim.entry, resume })
+    let begin = if is_known || factory.is_shared() { Begin::Resume } else { Begin::Fresh };
+    Ok(Opened { partition, position, entry: claim.entry, begin })
 }
 
 /// What is claimed, if it was learned from the log that is there now; nothing, where that is

@@ -17,7 +17,7 @@ use super::factory::{PipelineFactory, PipelineParts};
 use super::heartbeat::Heartbeat;
 use super::inline::run_inline;
 use super::job::{Job, RunOptions, Summary};
-use super::outputs::{Departure, Outputs, Ticket};
+use super::outputs::{Outputs, Ticket};
 use super::threads::{run_threads, run_watched};
 use crate::decode::{Decode, Decoded};
 use crate::error::{Error, Kind, Result};
@@ -25,7 +25,8 @@ use crate::ledger::{Checkpoint, Claim, Position, Recover, Snapshot};
 use crate::message::{EventTime, RawRecord, Reason, Records, Reject, Stream, reject_schema};
 use crate::operator::{Operator, OperatorStats, Output, SnapshotWriter};
 use crate::place::{Offset, PartitionId};
-use crate::source::{Event, Source};
+use crate::sink::Begin;
+use crate::source::{Departure, Event, Source};
 use crate::telemetry::{Health, Metrics, Readiness};
 use crate::testing::{Fate, World};
 
@@ -67,11 +68,11 @@ impl Source for Scripted {
             Some(Step::Assign) => Event::Assigned(vec![PartitionId(0)]),
             Some(Step::Revoke) => {
                 (self.is_owned, self.is_paused, self.is_releasing) = (false, false, true);
-                Event::Revoked { partitions: vec![PartitionId(0)], lost: false }
+                Event::Revoked { partitions: vec![PartitionId(0)], departure: Departure::Returned }
             }
             Some(Step::Lose) => {
                 (self.is_owned, self.is_paused) = (false, false);
-                Event::Revoked { partitions: vec![PartitionId(0)], lost: true }
+                Event::Revoked { partitions: vec![PartitionId(0)], departure: Departure::Lost }
             }
             Some(Step::Fail) => return Err(Error::new(Kind::Source, "the script says so")),
             Some(Step::Read(count)) => {
@@ -281,7 +282,7 @@ fn a_broken_source_ends_the_run_with_its_error_and_what_was_read_is_committed() 
 struct Broken(Box<dyn FnMut() -> Result<()> + Send>);
 
 impl Outputs for Broken {
-    fn begin(&mut self, _: PartitionId, _: Option<Checkpoint>, _: bool) -> Result<()> {
+    fn begin(&mut self, _: PartitionId, _: Option<Checkpoint>, _: Begin) -> Result<()> {
         Ok(())
     }
 

@@ -12,12 +12,13 @@ use crossbeam_channel::{Receiver, Sender};
 use super::channels::{Occasion, PartitionStart, ToReader, ToSink, ToSnapshots, ToWorker, closed};
 use super::context::RunContext;
 use super::job::Summary;
-use super::outputs::{Departure, Ticket};
+use super::outputs::Ticket;
 use super::partition::Partition;
 use super::partition_output::PartitionOutput;
 use crate::error::{Error, Kind, Result};
 use crate::message::Records;
 use crate::place::{Offset, PartitionId};
+use crate::source::Departure;
 
 /// A state of more series is too large to be committed while the group waits for its partition.
 const HANDOVER_SERIES: u64 = 1000;

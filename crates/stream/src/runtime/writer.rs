@@ -61,7 +61,7 @@ impl Writer {
         match message {
             ToSink::Begin { partition, start } => {
                 self.incarnations.insert(partition, start.incarnation);
-                self.outputs.begin(partition, start.entry, start.resume)?;
+                self.outputs.begin(partition, start.entry, start.begin)?;
             }
             ToSink::Results { partition, results, reached, at } => {
                 self.watch.wrote(&results);

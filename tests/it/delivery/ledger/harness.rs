@@ -21,7 +21,7 @@ use tickcast_stream::PartitionId;
 use tickcast_stream::ledger::{Commit, CommitBatch, Recover};
 use tickcast_stream::message::Stream;
 use tickcast_stream::record::json_lines;
-use tickcast_stream::sink::Sink;
+use tickcast_stream::sink::{Begin, Sink};
 use tickcast_stream::testing::{Fate, InstanceId, Step, World};
 
 use crate::support::kafka::{client, create_topic, delete_records, end_of, read_visible};
@@ -186,7 +186,7 @@ impl Harness for Files {
         let claim = recover.claim(partition).unwrap();
         commit.begin(partition, claim.entry.as_ref()).unwrap();
         let mut sink = FileSink::open(&self.out(), self.format, stream).unwrap();
-        sink.begin(partition, true).unwrap();
+        sink.begin(partition, Begin::Resume).unwrap();
         sink.write(partition, rows).unwrap();
         sink.sync().unwrap();
     }

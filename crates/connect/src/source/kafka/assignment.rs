@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use tickcast_stream::error::{Kind, OrFail, Result};
-use tickcast_stream::source::Event;
+use tickcast_stream::source::{Departure, Event};
 use tickcast_stream::{Offset, PartitionId};
 
 use super::context::{Context, Rebalance};
@@ -73,7 +73,9 @@ impl Assignment {
                 Rebalance::Assigned { partitions, member } => {
                     self.take_assigned(partitions, member, events)?;
                 }
-                Rebalance::Revoked { partitions, lost } => self.take_revoked(partitions, lost, events),
+                Rebalance::Revoked { partitions, departure } => {
+                    self.take_revoked(partitions, departure, events)
+                }
             }
         }
         Ok(())
@@ -89,7 +91,7 @@ impl Assignment {
         if is_other && !self.owned.is_empty() {
             tracing::warn!(partitions = ?self.owned, "the group had shut us out: what we had is claimed anew");
             let stale: Vec<PartitionId> = self.owned.iter().copied().collect();
-            self.take_revoked(stale.clone(), true, events);
+            self.take_revoked(stale.clone(), Departure::Lost, events);
             self.renamed = Some(member);
             partitions.extend(stale);
         } else if is_other {
@@ -104,14 +106,19 @@ impl Assignment {
         Ok(())
     }
 
-    fn take_revoked(&mut self, partitions: Vec<PartitionId>, lost: bool, events: &mut VecDeque<Event>) {
+    fn take_revoked(
+        &mut self,
+        partitions: Vec<PartitionId>,
+        departure: Departure,
+        events: &mut VecDeque<Event>,
+    ) {
         for id in &partitions {
             self.owned.remove(id);
             self.starting.remove(id);
             self.committed.remove(id);
             self.releasing.insert(*id);
         }
-        events.push_back(Event::Revoked { partitions, lost });
+        events.push_back(Event::Revoked { partitions, departure });
     }
 
     /// Says where an assigned partition starts.

@@ -12,6 +12,7 @@ use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 use tickcast_stream::PartitionId;
+use tickcast_stream::source::Departure;
 
 use crate::kafka::{BrokerTrouble, Group, member_id};
 use tickcast_stream::lock::lock;
@@ -50,7 +51,7 @@ impl CallbackInbox {
 /// What the group has decided.
 pub(super) enum Rebalance {
     Assigned { partitions: Vec<PartitionId>, member: String },
-    Revoked { partitions: Vec<PartitionId>, lost: bool },
+    Revoked { partitions: Vec<PartitionId>, departure: Departure },
 }
 
 /// The consumer's context.
@@ -128,7 +129,8 @@ impl ConsumerContext for Context {
         } else {
             let lost = consumer.assignment_lost() || self.inbox(|inbox| inbox.member != member);
             tracing::info!(partitions = ?ids, lost, "revoked");
-            self.inbox(|inbox| inbox.rebalances.push_back(Rebalance::Revoked { partitions: ids, lost }));
+            let departure = if lost { Departure::Lost } else { Departure::Returned };
+            self.inbox(|inbox| inbox.rebalances.push_back(Rebalance::Revoked { partitions: ids, departure }));
         }
     }
 }
