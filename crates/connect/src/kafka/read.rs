@@ -12,7 +12,7 @@ use std::ops::{ControlFlow, Range};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use tickcast_stream::error::Result;
@@ -80,8 +80,9 @@ pub fn reading_consumer(
     };
     config.set("group.id", purpose.group()).set("enable.auto.commit", "false");
     config.set("isolation.level", isolation).set("enable.partition.eof", "true");
-    // Records may be dropped before us while we read.
-    config.set("auto.offset.reset", "earliest");
+    // Records may be dropped before us while we read: a query goes on behind them, a history has a
+    // hole then.
+    config.set("auto.offset.reset", if purpose == Purpose::History { "error" } else { "earliest" });
     // At the end the broker would wait half a second for more.
     config.set("fetch.wait.max.ms", "10");
     create(&config, BrokerLog::default())
@@ -102,6 +103,8 @@ pub enum Polled<'a> {
     Record(BorrowedMessage<'a>),
     /// A partition has no records any more that can be seen.
     End(PartitionId),
+    /// Records of a partition of a history were dropped before they were read.
+    Gone,
     /// Nothing, for now.
     Nothing,
 }
@@ -125,6 +128,7 @@ impl Silence {
         match consumer.poll(wait) {
             None => Polled::Nothing,
             Some(Err(KafkaError::PartitionEOF(partition))) => Polled::End(PartitionId(partition)),
+            Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset))) => Polled::Gone,
             Some(Err(error)) => {
                 self.trouble = Some(consumer.context().explain(&error));
                 Polled::Nothing
@@ -207,6 +211,7 @@ fn read_assigned(
                     return Ok(());
                 }
             }
+            Polled::Gone => return Err("records were dropped before they were read".to_owned()),
             Polled::Record(_) | Polled::End(_) | Polled::Nothing => {}
         }
         silence.check()?;

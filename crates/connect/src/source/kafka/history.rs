@@ -99,7 +99,7 @@ impl KafkaHistory {
 
     /// Reads what is there, at most one batch, and turns it into events.
     fn read(&mut self, timeout: Duration) -> Result<()> {
-        let (by_partition, ended) = self.read_batch(timeout);
+        let (by_partition, ended) = self.read_batch(timeout)?;
         let records = |(partition, records)| Event::Records { partition, records: Records::Raw(records) };
         self.ready.extend(by_partition.into_iter().map(records));
 
@@ -117,7 +117,7 @@ impl KafkaHistory {
     fn read_batch(
         &mut self,
         timeout: Duration,
-    ) -> (BTreeMap<PartitionId, Vec<RawRecord>>, BTreeSet<PartitionId>) {
+    ) -> Result<(BTreeMap<PartitionId, Vec<RawRecord>>, BTreeSet<PartitionId>)> {
         let mut by_partition: BTreeMap<PartitionId, Vec<RawRecord>> = BTreeMap::new();
         let mut ended = BTreeSet::new();
         let (mut wait, mut bytes) = (timeout, 0);
@@ -127,6 +127,12 @@ impl KafkaHistory {
             }
             let message = match self.silence.poll(&self.consumer, wait) {
                 Polled::Nothing => break,
+                Polled::Gone => {
+                    let what = format!("records of topic {} were dropped before they were read", self.topic);
+                    return Err(
+                        Error::new(Kind::Source, what).because("its retention is shorter than this reading")
+                    );
+                }
                 Polled::End(partition) => {
                     ended.insert(partition);
                     continue;
@@ -146,7 +152,7 @@ impl KafkaHistory {
                 ended.insert(partition);
             }
         }
-        (by_partition, ended)
+        Ok((by_partition, ended))
     }
 }
 
