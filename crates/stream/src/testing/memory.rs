@@ -1,7 +1,7 @@
 //! A ledger in memory, with a broker's rules and a broker's faults: what simulations commit to.
 //! It must not be kinder than the real ones: one conformance suite holds all of them to the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::error::{Error, Kind, OrFail, Result};
@@ -69,6 +69,8 @@ struct Kept {
     lives: BTreeMap<InstanceId, u64>,
     /// How often a producer of this name was opened: only the newest may write.
     opened: BTreeMap<InstanceId, u64>,
+    /// Members whose network is down: nothing that they send arrives.
+    away: BTreeSet<InstanceId>,
 }
 
 impl World {
@@ -83,6 +85,29 @@ impl World {
         let generation = kept.generation;
         let life = |member| kept.lives.get(member).copied().unwrap_or_default();
         kept.known = members.iter().map(|member| (*member, (generation, life(member)))).collect();
+    }
+
+    /// From now on nothing that a member sends arrives; the group may not have noticed.
+    pub fn part(&self, member: InstanceId) {
+        self.kept().away.insert(member);
+    }
+
+    /// A member's network is whole again.
+    pub fn mend(&self, member: InstanceId) {
+        self.kept().away.remove(&member);
+    }
+
+    /// Whether a member's network is down.
+    pub fn is_away(&self, member: InstanceId) -> bool {
+        self.kept().away.contains(&member)
+    }
+
+    /// Errors: `Retry::Later` while a member's network is down.
+    fn reach(&self, member: InstanceId) -> Result<()> {
+        if self.is_away(member) {
+            return Err(Error::transient(Kind::State, "no broker answers"));
+        }
+        Ok(())
     }
 
     /// The committed records of a partition's stream, as JSON.
@@ -114,7 +139,7 @@ impl World {
         let life = self.join(member);
         let mut writer = MemoryLedger { world: self.clone(), member, life, opened: 0, fates };
         writer.open_producer();
-        (Box::new(Reader { world: self.clone() }), Box::new(writer))
+        (Box::new(Reader { world: self.clone(), member }), Box::new(writer))
     }
 
     fn join(&self, member: InstanceId) -> u64 {
@@ -131,14 +156,17 @@ impl World {
 
 struct Reader {
     world: World,
+    member: InstanceId,
 }
 
 impl Recover for Reader {
     fn take_over(&mut self, partition: PartitionId) -> Result<Option<Checkpoint>> {
+        self.world.reach(self.member)?;
         Ok(self.world.entry(partition))
     }
 
     fn claim(&mut self, partition: PartitionId) -> Result<Claim> {
+        self.world.reach(self.member)?;
         let kept = self.world.kept();
         let mut assembly = Assembly::default();
         let mut damage = None;
@@ -232,6 +260,9 @@ impl Commit for MemoryLedger {
     }
 
     fn attempt(&mut self, epoch: &CommitBatch) -> Result<CommitOutcome> {
+        if let Err(error) = self.world.reach(self.member) {
+            return Ok(CommitOutcome::Aborted(error.to_string()));
+        }
         if let Some(verdict) = self.refused(epoch) {
             return Ok(verdict);
         }
@@ -249,6 +280,9 @@ impl Commit for MemoryLedger {
                 Fate::Tear => torn = true,
             }
         }
+        if let Err(error) = self.world.reach(self.member) {
+            return Ok(CommitOutcome::Unknown(error.to_string()));
+        }
         if let Some(verdict) = self.refused(epoch) {
             return Ok(verdict);
         }
@@ -265,6 +299,7 @@ impl Commit for MemoryLedger {
     }
 
     fn settle(&mut self, partitions: &[PartitionId]) -> Result<BTreeMap<PartitionId, Checkpoint>> {
+        self.world.reach(self.member)?;
         self.open_producer();
         let kept = self.world.kept();
         let ours = partitions.iter().filter_map(|partition| {

@@ -2,7 +2,7 @@
 //! deployments, and the check of all that becomes visible. It must not know how a commit is made:
 //! it sees what the ledger holds.
 
-use tickcast_stream::error::{Error, Kind};
+use tickcast_stream::error::{Error, Kind, Retry};
 use tickcast_stream::ledger::{CHUNK_BYTES, Committed};
 use tickcast_stream::message::Stream;
 use tickcast_stream::runtime::RunContext;
@@ -100,7 +100,7 @@ impl Deployment<'_> {
     }
 
     fn step(&mut self) -> PartitionOutput {
-        match self.chance.pick(0..100) {
+        match self.chance.pick(0..108) {
             0..40 => self.any(Self::work),
             40..58 => self.any(Self::hear),
             58..76 => self.any(|it, at| it.commit(at).map(drop)),
@@ -116,6 +116,8 @@ impl Deployment<'_> {
             93..95 => self.cut_off(),
             95 => self.replace(),
             96..98 => self.be_late(),
+            100..104 => self.part(),
+            104..108 => self.mend(),
             _ => self.tell_zombie(),
         }
     }
@@ -318,6 +320,11 @@ impl Deployment<'_> {
                 self.check()?;
                 Err(Stop::Torn)
             }
+            // It stays idle: the next rebalance, or the network's return, claims it again.
+            Err(error) if error.retry == Retry::Later && self.world.is_away(instance.member) => {
+                self.chance.count("claims without an answer", 1);
+                Ok(())
+            }
             Err(error) => failed(format!("partition {id} cannot be claimed: {error}")),
         }
     }
@@ -335,6 +342,56 @@ impl Deployment<'_> {
         self.instances[at].place = Place::Zombie;
         self.regroup();
         self.claim_idle()
+    }
+
+    /// The network of one that runs goes down: nothing it sends arrives. Its session may time out.
+    fn part(&mut self) -> PartitionOutput {
+        let reached = |&at: &usize| !self.world.is_away(self.instances[at].member);
+        let reached: Vec<usize> = self.with(Place::is_in_group).into_iter().filter(reached).collect();
+        let Some(at) = self.choose(&reached) else { return Ok(()) };
+        self.chance.count("network partitions", 1);
+        self.chance.say(|| format!("the network of {} goes down", self.instances[at]));
+        self.world.part(self.instances[at].member);
+        let is_alone = self.with(|place| place == Place::InstanceId).len() < 2;
+        let times_out = self.instances[at].place == Place::InstanceId && self.chance.one_in(2);
+        if times_out && !is_alone { self.become_zombie(at) } else { Ok(()) }
+    }
+
+    /// The network of one is whole again. What the group has given it is claimed, and it gets on:
+    /// with nothing else going wrong, its commits are made.
+    fn mend(&mut self) -> PartitionOutput {
+        let away = |&at: &usize| self.world.is_away(self.instances[at].member);
+        let away: Vec<usize> = self.with(|_| true).into_iter().filter(away).collect();
+        let Some(at) = self.choose(&away) else { return Ok(()) };
+        let (id, member) = (self.instances[at].id, self.instances[at].member);
+        self.chance.say(|| format!("the network of {} is whole again", self.instances[at]));
+        self.world.mend(member);
+        self.claim_idle()?;
+
+        let Some(at) = self.find(id).filter(|&at| self.instances[at].place == Place::InstanceId) else {
+            return Ok(());
+        };
+        self.chance.heal();
+        self.settle_down(at)?;
+        self.chance.worsen();
+        self.chance.count("commits after a network partition", 1);
+        Ok(())
+    }
+
+    /// Liveness: while nothing goes wrong, all that an instance has is committed within a few
+    /// attempts.
+    fn settle_down(&mut self, at: usize) -> PartitionOutput {
+        let mut tries = 0;
+        while !self.instances[at].is_clean() {
+            let instance = &mut self.instances[at];
+            instance.hear(instance.queued())?;
+            // The first may tell only what became of the one before, or that somebody had its name.
+            tries += usize::from(self.commit(at)? != Some(true));
+            if tries > 1 {
+                return failed("commits are not made though nothing goes wrong");
+            }
+        }
+        Ok(())
     }
 
     /// Somebody starts an instance under the name of one that still runs.
@@ -429,6 +486,7 @@ impl Deployment<'_> {
     fn end(&mut self) -> PartitionOutput {
         self.chance.say(|| "the faults are over".to_owned());
         self.chance.heal();
+        self.instances.iter().for_each(|instance| self.world.mend(instance.member));
         match self.choose(&self.with(|place| place == Place::InstanceId)) {
             Some(at) if self.chance.one_in(2) => {
                 let healthy = self.instances.swap_remove(at);
@@ -448,16 +506,7 @@ impl Deployment<'_> {
             }
             self.instances[0].save(id, 0)?;
         }
-        let mut tries = 0;
-        while !self.instances[0].is_clean() {
-            let instance = &mut self.instances[0];
-            instance.hear(instance.queued())?;
-            // The first may tell only that somebody had its name.
-            tries += usize::from(self.commit(0)? != Some(true));
-            if tries > 1 {
-                return failed("commits are not made though nothing goes wrong");
-            }
-        }
+        self.settle_down(0)?;
         self.input.ids().try_for_each(|id| self.compare(id))
     }
 
@@ -483,6 +532,7 @@ impl Deployment<'_> {
     /// claim has to stop.
     fn forget(&mut self) -> PartitionOutput {
         self.chance.heal();
+        self.instances.iter().for_each(|instance| self.world.mend(instance.member));
         self.instances.clear();
         self.world.expire_offsets();
         self.chance.count("offsets forgotten", 1);

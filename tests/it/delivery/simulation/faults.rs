@@ -13,7 +13,7 @@ use tickcast_stream::testing::{Fate, Fates, InstanceId, Step, World};
 pub type Tally = BTreeMap<&'static str, u64>;
 
 /// What has to happen in a run of many seeds, or it has shown nothing.
-pub const KINDS: [&str; 21] = [
+pub const KINDS: [&str; 25] = [
     "records worked on",
     "commits",
     "checks of partitions with a past",
@@ -31,6 +31,10 @@ pub const KINDS: [&str; 21] = [
     "rejoined late",
     "commits refused",
     "commits aborted",
+    "network partitions",
+    "network partitions within a commit",
+    "claims without an answer",
+    "commits after a network partition",
     "replies lost",
     "requests lost",
     "torn chunks that stopped a claim",
@@ -44,6 +48,7 @@ struct Odds {
     lose_reply: u32,
     lose_request: u32,
     cut: u32,
+    part: u32,
     tear: u32,
 }
 
@@ -75,6 +80,7 @@ impl Chance {
             lose_reply: draw(&[0, 30, 150]),
             lose_request: draw(&[0, 30, 100]),
             cut: draw(&[0, 5, 30]),
+            part: draw(&[0, 5, 20]),
             tear: if torn { 150 } else { 0 },
         };
         let (group, cut, tally, trace) = (Vec::new(), Vec::new(), Tally::new(), trace.then(Vec::new));
@@ -106,6 +112,11 @@ impl Chance {
     /// Nothing goes wrong from here on.
     pub fn heal(&self) {
         self.drawn().faulty = false;
+    }
+
+    /// Things go wrong again.
+    pub fn worsen(&self) {
+        self.drawn().faulty = true;
     }
 
     /// The group's members of a new generation.
@@ -147,7 +158,7 @@ impl Chance {
             }
             falls
         };
-        let Odds { crash, abort, lose_reply, lose_request, cut, tear } = drawn.odds;
+        let Odds { crash, abort, lose_reply, lose_request, cut, part, tear } = drawn.odds;
         let within = step != Step::Committed;
         let (fate, what) = if falls(crash) {
             (Fate::Crash, "deaths within a commit")
@@ -157,6 +168,9 @@ impl Chance {
             (Fate::Abort, "commits aborted")
         } else if within && falls(lose_request) {
             (Fate::LoseRequest, "requests lost")
+        } else if within && falls(part) {
+            world.part(member);
+            (Fate::Go, "network partitions within a commit")
         } else if within && falls(tear) {
             (Fate::Tear, "chunks torn")
         } else if within && falls(cut) && drawn.group.len() > 1 && drawn.group.contains(&member) {
