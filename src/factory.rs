@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use arrow::datatypes::Schema;
 use serde_json::json;
-use tickcast_connect::{DecodeSpec, Decoder, OpenSource, SourceSchema, avro_fields, columns};
+use tickcast_connect::{
+    DecodeSpec, Decoder, OpenSource, SourceSchema, avro_fields, columns, read_whole_text,
+};
 use tickcast_sql::window::{Aggregation, WindowOperator, referenced_columns};
 use tickcast_stream::decode::Decode;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
@@ -14,6 +16,9 @@ use tickcast_stream::message::system_fields;
 use tickcast_stream::runtime::{PipelineFactory, PipelineParts};
 
 use crate::config::Plan;
+
+/// Far longer than the schema of any record.
+const SCHEMA_BYTES_MAX: u64 = 1 << 20;
 
 /// A factory for an open source, which from now on reads no column that nobody needs. Errors: as
 /// [`factory`].
@@ -78,7 +83,7 @@ fn planned(plan: &Plan, known: SourceSchema) -> Result<(PipelineFactory, Vec<Str
 fn decode_spec(plan: &Plan, known: SourceSchema) -> Result<DecodeSpec> {
     let fields = match &plan.schema {
         Some(path) => {
-            let text = std::fs::read_to_string(path)
+            let text = read_whole_text(path, SCHEMA_BYTES_MAX)
                 .or_fail(Kind::Config, || format!("cannot read the schema {}", path.display()))?;
             Some(avro_fields(&text).map_err(|cause| {
                 Error::new(Kind::Config, format!("schema {}", path.display())).because(cause)

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::backtest::BacktestArgs;
 use super::model::ModelVerb;
 use super::run::Beginning;
+use super::sql::SqlArgs;
 use super::train::TrainArgs;
 
 /// The whole command line.
@@ -84,15 +85,7 @@ pub enum Verb {
         pipeline: PathBuf,
     },
     /// Queries the forecasts, scores and rejects of a pipeline with SQL, read-only.
-    Sql {
-        /// The pipeline file.
-        pipeline: PathBuf,
-        /// Such as "SELECT horizon, avg(abs(error)) FROM scores GROUP BY horizon".
-        query: String,
-        /// How the answer is written.
-        #[arg(long, value_enum, default_value = "table")]
-        format: SqlFormat,
-    },
+    Sql(SqlArgs),
     /// Trains the network on the pipeline's history until it gets no better, and writes its
     /// weights.
     Train(TrainArgs),
@@ -105,15 +98,4 @@ pub enum Verb {
         #[arg(long, hide = true)]
         markdown: bool,
     },
-}
-
-/// How an answer is written.
-#[derive(Clone, Copy, ValueEnum)]
-pub enum SqlFormat {
-    /// A frame of lines around all rows.
-    Table,
-    /// One object a line.
-    Json,
-    /// A line of names, then one a row.
-    Csv,
 }

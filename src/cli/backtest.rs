@@ -16,8 +16,8 @@ use tickcast_stream::telemetry::Metrics;
 
 use super::outcome::{Failed, VerbResult};
 use super::progress::reading;
-use super::say::say;
-use super::{run, weights};
+use super::say::{say, tell};
+use super::{output_file, run};
 use crate::backtest::assertion::Assertion;
 use crate::backtest::sweep::{Setting, Sweep, combinations};
 use crate::backtest::table::{self, Trial};
@@ -62,7 +62,7 @@ pub struct BacktestArgs {
 pub fn backtest(sets: &[String], args: &BacktestArgs) -> VerbResult {
     let pipelines = load(sets, args)?;
     if let Some(page) = &args.report {
-        weights::can_be_written(page)?;
+        output_file::can_be_written(page)?;
     }
     let Some((_, first)) = pipelines.first() else { return Ok(()) };
 
@@ -75,7 +75,7 @@ pub fn backtest(sets: &[String], args: &BacktestArgs) -> VerbResult {
     print(args, &trials)?;
     if let (Some(page), Some((number, judged))) = (&args.report, &best) {
         let html = report::page(judged, &trials, *number);
-        weights::write(page, html.as_bytes())?;
+        output_file::write(page, html.as_bytes())?;
     }
     if trials.len() < pipelines.len() {
         let (done, all) = (trials.len(), pipelines.len());
@@ -160,7 +160,7 @@ fn one(
     bar.finish_and_clear();
     let judged = judged?;
     if judged.as_ref().is_some_and(|judged| judged.measured.rejected > 0) {
-        eprintln!("{}", watch.metrics.rejects());
+        tell(&watch.metrics.rejects());
     }
     Ok(judged)
 }
@@ -173,7 +173,7 @@ fn print(args: &BacktestArgs, trials: &[Trial]) -> Outcome {
         [trial] if !is_sweep => table::one(&trial.measured),
         _ => table::sweep(trials),
     };
-    say(&text);
+    say(&text)?;
     Ok(())
 }
 
@@ -191,7 +191,7 @@ fn check_assertions(assertions: &[Assertion], trials: &[Trial]) -> VerbResult {
             let word = if holds { "holds" } else { "does not hold" };
             let value =
                 value.map_or_else(|| "there is no value".to_owned(), |value| format!("it is {value}"));
-            eprintln!("{settings}{assertion} {word}: {value}");
+            tell(&format!("{settings}{assertion} {word}: {value}"));
             broken += usize::from(!holds);
         }
     }

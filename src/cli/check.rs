@@ -3,9 +3,9 @@
 
 use tickcast_connect::kafka::mismatch;
 use tickcast_connect::{Reached, reach_topics};
-use tickcast_stream::error::{Error, Kind};
+use tickcast_stream::error::{Error, Kind, Result};
 
-use super::say::say;
+use super::say::{say, tell};
 use crate::config::Pipeline;
 use crate::config::plan::Plan;
 use crate::factory::factory_unread;
@@ -17,23 +17,23 @@ pub fn check(pipeline: &Pipeline, connect: bool) -> Outcome {
     let plan = &pipeline.plan;
     check_clients(pipeline)?;
     placed(pipeline, factory_unread(plan))?;
-    say(&format!("{}: the pipeline file is good", plan.name));
+    say(&format!("{}: the pipeline file is good", plan.name))?;
     if !connect {
         return Ok(());
     }
-    let problems = connect_all(plan);
+    let problems = connect_all(plan)?;
     if problems.is_empty() {
         return Ok(());
     }
     for problem in &problems {
-        eprintln!("{problem}");
+        tell(problem);
     }
     let count = problems.len();
     Err(Failure::Runtime(Error::new(Kind::Source, format!("{count} of the pipeline's ends cannot be used"))))
 }
 
 /// What is wrong with the topics; what is right is said.
-fn connect_all(plan: &Plan) -> Vec<String> {
+fn connect_all(plan: &Plan) -> Result<Vec<String>> {
     let mut problems = Vec::new();
     let mut wanted = None;
     for Reached { end, topic, found } in reach_topics(plan.ends()) {
@@ -41,7 +41,7 @@ fn connect_all(plan: &Plan) -> Vec<String> {
         let is_source = end == "source";
         match found {
             Ok(Some(count)) => {
-                say(&format!("{end}: topic {name} at {brokers}: {count} partitions"));
+                say(&format!("{end}: topic {name} at {brokers}: {count} partitions"))?;
                 match wanted {
                     None if is_source => wanted = Some(count),
                     Some(wanted) if wanted != count => {
@@ -54,10 +54,10 @@ fn connect_all(plan: &Plan) -> Vec<String> {
                 problems.push(format!("{end}: topic {name} does not exist at {brokers}"));
             }
             Ok(None) => {
-                say(&format!("{end}: topic {name} at {brokers} does not exist yet: run makes it"));
+                say(&format!("{end}: topic {name} at {brokers} does not exist yet: run makes it"))?;
             }
             Err(why) => problems.push(format!("{end}: {why}")),
         }
     }
-    problems
+    Ok(problems)
 }

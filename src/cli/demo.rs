@@ -13,7 +13,7 @@ use indicatif::ProgressBar;
 use tickcast_stream::error::{Kind, OrFail, Result};
 
 use super::progress::styled;
-use super::say::say;
+use super::say::{say, tell};
 use super::signals::on_signal;
 use crate::config;
 use crate::failure::Outcome;
@@ -54,10 +54,10 @@ pub fn demo(sets: &[String], keep_serving: bool) -> Outcome {
     let summary = running.finish()?.unwrap_or_default();
     bar.finish_and_clear();
 
-    say("New York's hourly weather of 2013, three airports: temperature in °F, forecast as it came in\n");
-    say(&running.metrics().scoreboard().render(summary.windows, summary.records, started.elapsed()));
+    say("New York's hourly weather of 2013, three airports: temperature in °F, forecast as it came in\n")?;
+    say(&running.metrics().scoreboard().render(summary.windows, summary.records, started.elapsed()))?;
     if let Some(address) = running.http_addr() {
-        eprintln!("serving http://{address} until Ctrl-C");
+        tell(&format!("serving http://{address} until Ctrl-C"));
         while !stop.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(50));
         }

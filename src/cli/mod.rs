@@ -7,27 +7,30 @@ mod check;
 mod demo;
 mod model;
 mod outcome;
+mod output_file;
 mod progress;
 mod run;
 mod say;
 mod signals;
+mod sql;
 mod train;
 mod verify;
-mod weights;
 
 use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use tickcast_sql::query::{OutputFormat, Session};
 use tracing_subscriber::EnvFilter;
 
-use self::args::{Cli, Global, LogFormat, SqlFormat, Verb};
+use self::args::{Cli, Global, LogFormat, Verb};
 use self::model::ModelVerb;
 use self::outcome::{VerbResult, usage};
 use self::say::say;
 use crate::config;
+
+/// More than the partitions of any source need.
+const FILES_WANTED: u64 = 65_536;
 
 /// Runs the command line of this process. Exit code: 0 done, 1 failed, 2 usage, 78 bad pipeline
 /// file.
@@ -42,6 +45,7 @@ pub fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     start_logs(&cli.global);
+    raise_file_limit();
     match dispatch(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => failed.report(&mut Cli::command()),
@@ -58,25 +62,21 @@ fn dispatch(cli: &Cli) -> VerbResult {
         Verb::Backtest(args) => backtest::backtest(sets, args)?,
         Verb::Verify { pipeline } => verify::verify(&load(pipeline)?)?,
         Verb::Demo { no_serve } => demo::demo(sets, !no_serve)?,
-        Verb::Sql { pipeline, query, format } => {
-            let tables = load(pipeline)?.plan.tables()?;
-            let answers = &mut std::io::stdout().lock();
-            Session::open(tables)?.answer(query, output_format(*format), answers)?;
-        }
+        Verb::Sql(args) => sql::sql(&load(&args.pipeline)?, args)?,
         Verb::Train(args) => train::train(&load(&args.pipeline)?, args)?,
         Verb::Model(ModelVerb::Export(args)) => model::export(&load(&args.pipeline)?, args)?,
         Verb::Model(ModelVerb::Import { pipeline, file }) => model::import(&load(pipeline)?, file)?,
-        Verb::Schema { markdown: true } => say(config::reference().trim_end()),
-        Verb::Schema { markdown: false } => say(&format!("{:#}", config::schema())),
+        Verb::Schema { markdown: true } => say(config::reference().trim_end())?,
+        Verb::Schema { markdown: false } => say(&format!("{:#}", config::schema()))?,
     }
     Ok(())
 }
 
-fn output_format(format: SqlFormat) -> OutputFormat {
-    match format {
-        SqlFormat::Table => OutputFormat::Table,
-        SqlFormat::Json => OutputFormat::Json,
-        SqlFormat::Csv => OutputFormat::Csv,
+/// Takes as many descriptors as the system gives: a soft limit of 1024 is for programs that use
+/// `select`.
+fn raise_file_limit() {
+    if let Err(cause) = rlimit::increase_nofile_limit(FILES_WANTED) {
+        tracing::debug!(%cause, "the limit of open files stays as it is");
     }
 }
 

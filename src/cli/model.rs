@@ -2,12 +2,11 @@
 //! PyTorch and back.
 //! It must not know how a state is built: the forecasters take weights in and give them out.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use tickcast_connect::ledger::{Hold, SnapshotDir};
-use tickcast_connect::{KafkaTopicSpec, StateSpec};
+use tickcast_connect::{KafkaTopicSpec, StateSpec, read_whole};
 use tickcast_forecast::{ExpertKind, Scope, WeightsKind};
 use tickcast_model::file::FILE_BYTES_MAX;
 use tickcast_stream::PartitionId;
@@ -15,8 +14,8 @@ use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::forecast::ForecastOperator;
 use tickcast_stream::runtime::PipelineFactory;
 
+use super::output_file;
 use super::say::say;
-use super::weights;
 use crate::config::{Faults, Pipeline};
 use crate::factory::factory_unread;
 use crate::failure::{Failure, Outcome, placed};
@@ -93,9 +92,9 @@ pub fn export(pipeline: &Pipeline, args: &ExportArgs) -> Outcome {
     let bytes = forecasters
         .export(args.series.as_deref(), which, &metadata)
         .or_fail(Kind::State, || "cannot export the weights")?;
-    weights::write(&args.file, &bytes)?;
+    output_file::write(&args.file, &bytes)?;
     let path = args.file.display();
-    say(&format!("{path}: the {word} weights of partition {partition}, {} bytes", bytes.len()));
+    say(&format!("{path}: the {word} weights of partition {partition}, {} bytes", bytes.len()))?;
     Ok(())
 }
 
@@ -123,7 +122,7 @@ pub fn import(pipeline: &Pipeline, path: &Path) -> Outcome {
         snapshots.push(factory.with_forecasters(&snapshot, &forecasters)?);
     }
     ledger.replace(&snapshots, &weights)?;
-    say(&format!("{}: {}; new networks begin with it", path.display(), imported(snapshots.len())));
+    say(&format!("{}: {}; new networks begin with it", path.display(), imported(snapshots.len())))?;
     Ok(())
 }
 
@@ -227,14 +226,7 @@ fn listed(ids: &[PartitionId]) -> String {
 /// The bytes of a weights file. Errors: `Io`; a file that is larger than any weights are is not
 /// read.
 fn read(path: &Path) -> Result<Vec<u8>> {
-    let fail = || format!("cannot read {}", path.display());
-    let length = fs::metadata(path).or_fail(Kind::Io, fail)?.len();
-    if length > FILE_BYTES_MAX as u64 {
-        return Err(
-            Error::new(Kind::Io, fail()).because(format!("{length} bytes are more than weights have"))
-        );
-    }
-    fs::read(path).or_fail(Kind::Io, fail)
+    read_whole(path, FILE_BYTES_MAX as u64).or_fail(Kind::Io, || format!("cannot read {}", path.display()))
 }
 
 fn failed(what: impl Into<String>) -> Failure {

@@ -1,10 +1,12 @@
 //! How a verb ends: done, or failed in one of the ways that have an exit code of their own.
 //! It must not end the process: `main` returns the code.
 
+use std::io;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 
+use super::say::tell;
 use crate::failure::Failure;
 
 /// Exit code of a bad pipeline file: sysexits' EX_CONFIG.
@@ -31,15 +33,15 @@ impl Failed {
         match self {
             Failed::Usage(error) => usage(&error.format(command)),
             Failed::Pipeline(Failure::Pipeline(faults)) => {
-                eprintln!("{faults}");
+                tell(&faults.to_string());
                 ExitCode::from(BAD_PIPELINE)
             }
             Failed::Pipeline(Failure::Runtime(error)) => {
-                eprintln!("error: {error}");
+                tell(&format!("error: {error}"));
                 ExitCode::FAILURE
             }
             Failed::Unmet(what) => {
-                eprintln!("{what}");
+                tell(&what);
                 ExitCode::FAILURE
             }
         }
@@ -56,9 +58,11 @@ impl<E: Into<Failure>> From<E> for Failed {
 pub type VerbResult<T = ()> = std::result::Result<T, Failed>;
 
 /// Prints what is wrong with the command line, or the help that was asked for. The exit code: 2, or
-/// 0 for help.
+/// 0 for help; 1, when the help cannot be printed.
 pub fn usage(error: &clap::Error) -> ExitCode {
-    // As with `say`: nobody may be reading.
-    let _ = error.print();
-    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+    match error.print() {
+        // As with `say`: nobody may be reading.
+        Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe && !error.use_stderr() => ExitCode::FAILURE,
+        _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)),
+    }
 }

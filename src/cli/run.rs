@@ -10,6 +10,7 @@ use tickcast_stream::error::Result;
 use tickcast_stream::runtime::{Heartbeat, RunContext};
 use tickcast_stream::telemetry::{Health, Metrics};
 
+use super::say::tell;
 use super::signals::on_signal;
 use crate::config::Pipeline;
 use crate::config::plan::Plan;
@@ -47,8 +48,8 @@ pub fn run(pipeline: Pipeline, beginning: &Beginning) -> Outcome {
     let summary = running.finish()?;
     if let (Some(summary), true) = (summary, bounded) {
         let metrics = running.metrics();
-        eprintln!("{}", metrics.rejects());
-        eprintln!("{}", metrics.scoreboard().render(summary.windows, summary.records, started.elapsed()));
+        tell(&metrics.rejects());
+        tell(&metrics.scoreboard().render(summary.windows, summary.records, started.elapsed()));
     }
     running.wait()?;
     Ok(())

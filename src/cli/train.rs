@@ -26,8 +26,8 @@ use tickcast_stream::runtime::{RunContext, read_history};
 
 use self::report::{Bar, table};
 use super::progress::reading;
-use super::say::say;
-use super::{run, weights};
+use super::say::{say, tell};
+use super::{output_file, run};
 use crate::config::Pipeline;
 use crate::config::plan::Plan;
 use crate::factory::factory_for;
@@ -85,14 +85,14 @@ pub fn train(pipeline: &Pipeline, args: &TrainArgs) -> Outcome {
         return Err(Failure::Pipeline(crate::config::Faults(vec![fault])));
     }
 
-    weights::can_be_written(&args.file)?;
+    output_file::can_be_written(&args.file)?;
     let bar = reading();
     let counted = bar.clone();
     let watch = run::watch(plan, Arc::new(move |records| counted.inc(records)))?;
 
     let sequences = record(pipeline, args, &watch, &bar)?;
     if plan.forecast.model.scope == Scope::Series {
-        eprintln!("scope: series: one network is trained on all series; each of them starts from it");
+        tell("scope: series: one network is trained on all series; each of them starts from it");
     }
 
     let training = training(&plan.forecast, args);
@@ -107,8 +107,8 @@ pub fn train(pipeline: &Pipeline, args: &TrainArgs) -> Outcome {
 
     let trained = trained.or_fail(Kind::Source, || "cannot train on this history")?;
     let bytes = file::write(&spec, &trained.params, &metadata(plan, &trained));
-    weights::write(&args.file, &bytes.or_fail(Kind::Io, || "the weights cannot be written")?)?;
-    say(&table(&trained, started.elapsed(), &args.file));
+    output_file::write(&args.file, &bytes.or_fail(Kind::Io, || "the weights cannot be written")?)?;
+    say(&table(&trained, started.elapsed(), &args.file))?;
     Ok(())
 }
 
@@ -175,7 +175,7 @@ fn record(
     };
 
     let (series, windows) = (recorder.series(), recorder.windows());
-    eprintln!("{records} records, {series} series, {windows} windows; {}", watch.metrics.rejects());
+    tell(&format!("{records} records, {series} series, {windows} windows; {}", watch.metrics.rejects()));
     if series == 0 {
         return Err(failed(&format!("no series: {}", what_is_missing(plan, records))));
     }

@@ -11,7 +11,7 @@ use tickcast_stream::source::Source;
 use tickcast_stream::{Offset, PartitionId};
 
 use super::run;
-use super::say::say;
+use super::say::{say, tell};
 use crate::config::Pipeline;
 use crate::config::plan::{Delivery, Plan};
 use crate::factory::factory_for;
@@ -37,15 +37,18 @@ pub fn verify(pipeline: &Pipeline) -> Outcome {
         return Err(Failure::Runtime(Error::new(Kind::Io, "stopped before everything was compared")));
     };
 
-    say(&table(&verified));
+    say(&table(&verified))?;
     if verified.is_good() {
-        say(&format!("verified: {} records read, all results are as the input makes them", verified.records));
+        say(&format!(
+            "verified: {} records read, all results are as the input makes them",
+            verified.records
+        ))?;
         return Ok(());
     }
 
     for finding in verified.findings.iter().filter(|finding| finding.differing > 0) {
         let (partition, stream) = (finding.partition, finding.stream.name());
-        eprintln!("partition {partition} {stream}: {}", finding.first.as_deref().unwrap_or_default());
+        tell(&format!("partition {partition} {stream}: {}", finding.first.as_deref().unwrap_or_default()));
     }
     Err(Failure::Runtime(Error::new(Kind::Sink, "the sinks do not hold what the input makes")))
 }

@@ -20,6 +20,7 @@ use std::path::Path;
 
 pub use fault::{Fault, Faults};
 pub use plan::Plan;
+use tickcast_connect::read_whole_text;
 
 /// A pipeline file is a page; what is larger is another file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -60,11 +61,7 @@ pub fn load(path: &Path, sets: &[String]) -> Result<Pipeline, Faults> {
 }
 
 fn read_text(path: &Path) -> Result<String, String> {
-    let cannot = |error: std::io::Error| format!("cannot be read: {error}");
-    if std::fs::metadata(path).map_err(cannot)?.len() > FILE_BYTES_MAX {
-        return Err("too large for a pipeline file".into());
-    }
-    std::fs::read_to_string(path).map_err(cannot)
+    read_whole_text(path, FILE_BYTES_MAX).map_err(|error| format!("cannot be read: {error}"))
 }
 
 /// Parses a pipeline. Its relative paths begin at `base_dir`; `env` looks environment variables up.

@@ -1,7 +1,6 @@
 //! The HTTP server: `/metrics`, `/health`, `/ready` and the page at `/`.
 //! It must not know the pipeline: it shows what metrics and health were told.
 
-use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -18,6 +17,7 @@ use tickcast_stream::telemetry::{Health, Metrics, Readiness};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
+use super::connections::{ConnectionLimits, serve};
 use super::page::page;
 
 /// How long `stop` waits for answers under way.
@@ -40,32 +40,33 @@ struct Shown {
 }
 
 impl HttpServer {
-    /// Serves at `addr` (port 0: any free one) under the pipeline's name. Errors: `Io`, when the
-    /// address cannot be had.
+    /// Serves at `addr` (port 0: any free one) under the pipeline's name, within the limits of this
+    /// process. Errors: `Io`, when the address cannot be had.
     pub fn start(
         addr: SocketAddr,
         metrics: Arc<Metrics>,
         health: Arc<Health>,
         pipeline: &str,
     ) -> Result<Self> {
+        let shown = Shown { pipeline: pipeline.into(), metrics, health };
+        Self::start_within(ConnectionLimits::of_this_process(), addr, shown)
+    }
+
+    fn start_within(limits: ConnectionLimits, addr: SocketAddr, shown: Shown) -> Result<Self> {
         let runtime = one_thread().or_fail(Kind::Io, || "cannot start the HTTP server's thread")?;
         let listener = runtime
             .block_on(tokio::net::TcpListener::bind(addr))
             .map_err(|cause| Error::new(Kind::Io, format!("cannot serve HTTP at {addr}")).because(cause))?;
         let local_addr = listener.local_addr().or_fail(Kind::Io, || format!("no address for {addr}"))?;
 
-        let shown = Shown { pipeline: pipeline.into(), metrics, health };
         let (stop, asked) = oneshot::channel();
         let (done, stopped) = mpsc::channel();
-        let serving = axum::serve(listener, router(shown)).with_graceful_shutdown(async {
+        let asked = async {
             // A dropped sender ends the server too.
             let _ = asked.await;
-        });
-
+        };
         runtime.spawn(async move {
-            if let Err(cause) = serving.into_future().await {
-                tracing::error!(%cause, "the HTTP server ended");
-            }
+            serve(listener, router(shown), limits, asked).await;
             // Nobody listens when the server was dropped instead of stopped.
             let _ = done.send(());
         });
@@ -132,11 +133,28 @@ mod tests {
 
     use super::*;
 
+    const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+    /// Longer than any test takes: who waits for it hangs.
+    const NEVER: Duration = Duration::from_secs(600);
+
     fn server() -> (HttpServer, Arc<Metrics>, Arc<Health>) {
         let (metrics, health) = (Arc::new(Metrics::new("weather").unwrap()), Arc::new(Health::default()));
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let server = HttpServer::start(any, Arc::clone(&metrics), Arc::clone(&health), "weather").unwrap();
+        let server = HttpServer::start(ANY, Arc::clone(&metrics), Arc::clone(&health), "weather").unwrap();
         (server, metrics, health)
+    }
+
+    fn server_within(limits: ConnectionLimits) -> HttpServer {
+        let metrics = Arc::new(Metrics::new("weather").unwrap());
+        let shown = Shown { pipeline: "weather".into(), metrics, health: Arc::default() };
+        HttpServer::start_within(limits, ANY, shown).unwrap()
+    }
+
+    /// Reads until the server closes the connection.
+    fn is_closed(mut socket: &TcpStream) -> bool {
+        match socket.read_to_end(&mut Vec::new()) {
+            Ok(_) => true,
+            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+        }
     }
 
     /// The status, the head and the body of the answer.
@@ -179,6 +197,42 @@ mod tests {
         server.stop();
         assert!(TcpStream::connect(addr).is_err());
         HttpServer::start(addr, metrics, health, "weather").unwrap().stop();
+    }
+
+    /// F3: a thousand connections that say nothing took all descriptors of the process, and the
+    /// pipeline failed. Found by hostile testing.
+    #[test]
+    fn silent_connections_make_room_for_new_ones_and_not_for_each_other() {
+        let limits = ConnectionLimits { connections: 3, head: NEVER, life: NEVER, last_answer: NEVER };
+        let server = server_within(limits);
+        let silent = [(); 10].map(|()| TcpStream::connect(server.local_addr()).unwrap());
+        assert_eq!(ask(server.local_addr(), "GET /health").0, 200);
+        assert!(silent[..7].iter().all(is_closed));
+    }
+
+    /// F3: of 500 clients that sent a byte a second none was closed. Found by hostile testing.
+    #[test]
+    fn a_request_that_trickles_in_is_cut_off() {
+        let head = Duration::from_millis(200);
+        let limits = ConnectionLimits { connections: 3, head, life: NEVER, last_answer: NEVER };
+        let server = server_within(limits);
+        let mut slow = TcpStream::connect(server.local_addr()).unwrap();
+        let trickled = "GET /health HTTP/1.1\r\nX: ".bytes().chain(std::iter::repeat(b'a'));
+        let mut until = trickled.take_while(|byte| {
+            std::thread::sleep(Duration::from_millis(20));
+            slow.write_all(&[*byte]).is_ok()
+        });
+        assert!(until.nth(1000).is_none(), "it was let on");
+    }
+
+    /// F3, the same kind: a client that asks well and again and again had its connection for ever.
+    #[test]
+    fn a_connection_ends_with_its_life_also_between_good_requests() {
+        let limits = ConnectionLimits { connections: 3, head: NEVER, life: GRACE / 10, last_answer: NEVER };
+        let server = server_within(limits);
+        let mut talkative = TcpStream::connect(server.local_addr()).unwrap();
+        talkative.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        assert!(is_closed(&talkative));
     }
 
     #[test]

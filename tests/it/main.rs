@@ -33,9 +33,11 @@ mod sources {
 mod verbs {
     mod backtest;
     mod cli;
+    mod doors;
     mod model;
     mod sql;
     mod sql_files;
+    mod sql_limits;
     mod train;
     mod verify;
 }

@@ -38,11 +38,13 @@ mod ends;
 pub mod kafka;
 pub mod ledger;
 mod retry;
+mod scarce;
 mod sink;
 mod source;
 mod spec;
 mod table;
 mod topics;
+mod whole_file;
 
 pub use decode::{DecodeSpec, Decoder, MAX_RECORD_BYTES, WireFormat, avro_fields, columns};
 pub use ends::PipelineEnds;
@@ -57,3 +59,4 @@ pub use source::{
 };
 pub use spec::{SinkSpec, SinkSpecs, SourceSpec, StateSpec};
 pub use topics::{Reached, reach_topics};
+pub use whole_file::{read_whole, read_whole_text};

@@ -21,6 +21,7 @@
 //! # Ok::<(), tickcast_stream::Error>(())
 //! ```
 
+mod depth;
 pub mod query;
 pub mod window;
 

@@ -3,10 +3,7 @@
 //! It must not know which properties librdkafka has; only which are secrets, and which tickcast
 //! sets itself.
 
-use std::fs::File;
-use std::io::Read;
-
-use tickcast_connect::{KafkaClientSpec, SourceSpec};
+use tickcast_connect::{KafkaClientSpec, SourceSpec, read_whole_text};
 
 use super::Checker;
 use super::source::BROKERS;
@@ -124,12 +121,12 @@ impl Checker<'_> {
 
     /// The error names neither path nor contents: somebody may have put the password itself here.
     fn read_secret(&self, path: &str) -> Result<String, String> {
-        let mut secret = String::new();
-        let read = File::open(self.file_path(path))
-            .and_then(|file| file.take(SECRET_BYTES_MAX).read_to_string(&mut secret));
-        match read {
-            Ok(_) => Ok(secret.trim_end_matches(['\n', '\r']).to_string()),
-            Err(error) => Err(format!("its file cannot be read: {}", error.kind())),
+        match read_whole_text(&self.file_path(path), SECRET_BYTES_MAX) {
+            Ok(secret) => Ok(secret.trim_end_matches(['\n', '\r']).to_string()),
+            Err(error) if error.raw_os_error().is_some() => {
+                Err(format!("its file cannot be read: {}", error.kind()))
+            }
+            Err(error) => Err(format!("its file cannot be read: {error}")),
         }
     }
 }

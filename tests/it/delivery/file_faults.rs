@@ -3,12 +3,13 @@
 //! how exactly once is made: it sees files and exit codes.
 
 use std::collections::BTreeMap;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::support::broker::skip;
 use crate::support::pipeline::{Runner, TestPipeline, read_dir};
-use crate::support::process::{Instance, StartFrom, is_waiting_for};
+use crate::support::process::{Instance, StartFrom, get, is_waiting_for, text, tickcast};
 use crate::support::wait::wait_till;
 
 fn pipeline(rate: u32) -> String {
@@ -103,6 +104,69 @@ fn faults_a_full_disk_is_waited_for_and_said() {
     std::fs::remove_file(&filler).unwrap();
     instance.finishes();
     assert_same(&bench);
+}
+
+/// F3: connections that said nothing had taken the descriptors, and the run ended where on a full
+/// disk it waits. Found by hostile testing.
+#[test]
+fn faults_a_want_of_descriptors_is_waited_for_and_said() {
+    for format in ["ndjson", "parquet"] {
+        let yaml =
+            pipeline(4000).replace("path: disk/out }", &format!("path: disk/out }}, format: {format}"));
+        let bench = TestPipeline::new(&yaml);
+        let mut instance = start(&bench, &StartFrom::default());
+        let begun =
+            |partition: u32| bench.path(&format!("disk/state/partition-{partition}.manifest")).exists();
+        wait_till("that both partitions have begun", || begun(0) && begun(1));
+        // Those that it has stay; there is no further one.
+        instance.limit_files(0);
+        wait_till("that it says why it waits", || {
+            instance.lives();
+            instance.said().contains("Too many open files")
+        });
+        instance.limit_files(1024);
+        instance.finishes();
+        let verified = tickcast("verify", &bench.file(), &[]);
+        assert_eq!(verified.status.code(), Some(0), "{}", text(&verified.stderr));
+    }
+}
+
+/// F3, the same kind: at least once, a state that could not be kept ended the run.
+#[test]
+fn faults_a_state_that_finds_no_descriptor_is_kept_the_next_time() {
+    let once = "delivery: exactly_once";
+    let bench = TestPipeline::new(&pipeline(4000).replace(once, "delivery: at_least_once"));
+    let mut instance = start(&bench, &StartFrom::default());
+    let begun = |partition: u32| bench.path(&format!("disk/out/scores-{partition}.ndjson")).exists();
+    wait_till("that both partitions have begun", || begun(0) && begun(1));
+    instance.limit_files(0);
+    wait_till("that it says what it could not do", || {
+        instance.lives();
+        instance.said().contains("Too many open files")
+    });
+    instance.limit_files(1024);
+    instance.finishes();
+    assert_same(&bench);
+}
+
+/// F3: a thousand connections that said nothing ended the run: `cannot replace the manifest of
+/// partition 0: Too many open files`. Found by hostile testing.
+#[test]
+fn faults_silent_connections_take_nothing_from_the_pipeline() {
+    let bench = TestPipeline::new(&pipeline(1000));
+    let mut instance = start(&bench, &StartFrom { files: Some(128), ..StartFrom::serving() });
+    let http = instance.http();
+    let mut silent = Vec::new();
+    for nth in 0..400 {
+        silent.push(TcpStream::connect(&http).unwrap());
+        if nth % 100 == 0 {
+            assert!(get(&http, "/health").starts_with("HTTP/1.1 200"));
+        }
+    }
+    instance.lives();
+    instance.finishes();
+    assert_same(&bench);
+    drop(silent);
 }
 
 #[test]

@@ -18,6 +18,14 @@ pub fn binary() -> Command {
     command
 }
 
+/// The binary with so many files open at most.
+pub fn binary_with_files(most: u32) -> Command {
+    let mut command = Command::new("sh");
+    let limited = format!("ulimit -n {most} && exec \"$0\" \"$@\"");
+    command.args(["-c", &limited]).arg(env!("CARGO_BIN_EXE_tickcast")).env_remove("FAILPOINTS");
+    command
+}
+
 /// `tickcast VERB PIPELINE MORE…`, to its end.
 pub fn tickcast(verb: &str, pipeline: &Path, more: &[&str]) -> Output {
     binary().arg(verb).arg(pipeline).args(more).output().unwrap()
@@ -42,6 +50,8 @@ pub struct StartFrom {
     pub fail_points: Option<String>,
     /// Arguments of `run` after the file.
     pub args: Vec<&'static str>,
+    /// How many files it may have open.
+    pub files: Option<u32>,
 }
 
 impl StartFrom {
@@ -72,7 +82,7 @@ impl Instance {
     pub fn start(pipeline: &Path, log: &Path, start: &StartFrom) -> Instance {
         let file = File::options().create(true).append(true).open(log).unwrap();
         let from = file.metadata().unwrap().len();
-        let mut command = binary();
+        let mut command = start.files.map_or_else(binary, binary_with_files);
         command.arg("run").arg(pipeline).args(&start.args);
         start.sets.iter().for_each(|set| _ = command.args(["--set", set]));
         if let Some(points) = &start.fail_points {
@@ -85,6 +95,15 @@ impl Instance {
     /// `TERM`, `STOP` or `CONT`.
     pub fn signal(&self, name: &str) {
         signal(&self.child, name);
+    }
+
+    /// Changes how many files it may have open; those beyond stay open.
+    pub fn limit_files(&self, most: u64) {
+        let pid = i32::try_from(self.child.id()).unwrap();
+        let mut old = (0, 0);
+        let resource = rlimit::Resource::NOFILE;
+        rlimit::prlimit(pid, resource, None, Some((&mut old.0, &mut old.1))).unwrap();
+        rlimit::prlimit(pid, resource, Some((most, old.1)), None).unwrap();
     }
 
     /// `kill -9`, and waits until it is gone.

@@ -15,8 +15,9 @@ const COUNT: &str = "SELECT count(*) AS n, count(DISTINCT forecast) AS d FROM fo
 
 fn ask(plan: &Plan, sql: &str) -> Result<String, String> {
     let mut out = Vec::new();
-    let answered =
-        plan.tables().and_then(|tables| Session::open(tables)?.answer(sql, OutputFormat::Json, &mut out));
+    let answered = plan
+        .tables()
+        .and_then(|tables| Session::open(tables, 1 << 28)?.answer(sql, OutputFormat::Json, &mut out));
     answered.map_err(|error| error.to_string())?;
     Ok(String::from_utf8(out).unwrap())
 }

@@ -19,8 +19,8 @@ use tickcast_stream::sink::Begin;
 
 use crate::support::pipeline::watch;
 
-fn run(plan: &Plan, sql: &str, format: OutputFormat, out: &mut dyn Write) -> Result<()> {
-    Session::open(plan.tables()?)?.answer(sql, format, out)
+fn run(plan: &Plan, sql: &str, format: OutputFormat, out: &mut (dyn Write + Send)) -> Result<()> {
+    Session::open(plan.tables()?, 1 << 28)?.answer(sql, format, out)
 }
 
 fn plan(sinks: SinkSpecs) -> Plan {

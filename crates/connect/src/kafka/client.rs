@@ -34,9 +34,16 @@ where
     C: ClientContext,
 {
     config.create_with_context(context).map_err(|error| match error {
-        KafkaError::ClientConfig(_, what, name, _) => Error::new(Kind::Config, format!("{what} ({name})")),
+        KafkaError::ClientConfig(_, what, name, value) => {
+            Error::new(Kind::Config, format!("{} ({name})", hidden(&what, &value)))
+        }
         other => Error::new(Kind::Config, "cannot make a Kafka client").because(other),
     })
+}
+
+/// librdkafka's words without the value: it quotes those of properties that have a list of values.
+fn hidden(what: &str, value: &str) -> String {
+    if value.is_empty() { what.to_owned() } else { what.replace(value, "…") }
 }
 
 /// Whether librdkafka takes the properties; no broker is asked. Errors: `Config`, without the

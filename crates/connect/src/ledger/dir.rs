@@ -12,13 +12,14 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tickcast_stream::error::{Error, Kind, OrFail, Result};
+use tickcast_stream::error::{Error, Kind, OrFail, Result, Retry};
 use tickcast_stream::ledger::chunk::{self, Assembly, Chunk, chunks_of};
 use tickcast_stream::ledger::{Snapshot, SnapshotStore};
 use tickcast_stream::{Offset, PartitionId};
 
 use super::lock::{Hold, Lock};
 use super::staged::Staged;
+use crate::scarce::is_scarce;
 
 /// Whole snapshots kept of a partition: the newest, and one to fall back on.
 const KEEP: usize = 2;
@@ -34,8 +35,15 @@ impl SnapshotStore for SnapshotDir {
     fn save(&self, snapshot: &Snapshot) -> Result<()> {
         let path = self.dir.join(file_name(snapshot.partition, snapshot.position));
         let fail = || format!("cannot write {}", path.display());
-        Staged::write(&path, &encode(snapshot)).and_then(Staged::publish).or_fail(Kind::State, fail)?;
-        self.forget_replaced(snapshot.partition, snapshot.position)
+        let saved = Staged::write(&path, &encode(snapshot)).and_then(Staged::publish);
+        let saved = saved.or_fail(Kind::State, fail);
+        let done = saved.and_then(|()| self.forget_replaced(snapshot.partition, snapshot.position));
+        done.map_err(|mut error| {
+            if is_scarce(&error) {
+                error.retry = Retry::Later;
+            }
+            error
+        })
     }
 
     fn newest(&self, partition: PartitionId) -> Result<Option<Snapshot>> {

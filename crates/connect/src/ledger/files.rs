@@ -7,7 +7,7 @@
 //! `partition-3.manifest` is a line of JSON and a line with its CRC-32. `partition-3.lock` is held
 //! by the instance that has the partition.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -28,10 +28,13 @@ use super::dir::SnapshotDir;
 use super::lock::Lock;
 use super::staged::Staged;
 use crate::retry::retry;
+use crate::scarce::is_scarce;
 use crate::sink::{CommittedLen, FileSink, SinkFileFormat};
+use crate::whole_file::read_whole_text;
 use tickcast_stream::lock::lock;
 
 const MANIFEST_VERSION: u32 = 1;
+const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 /// How long the instance that had a partition before may take to let go of it.
 const HANDOVER: Duration = Duration::from_secs(20);
 
@@ -85,7 +88,10 @@ impl FilesLedger {
             sinks: sinks.collect::<Result<_>>()?,
             state: self.state.clone(),
             shared: self.shared,
+            state_dir: File::open(self.state.dir())
+                .or_fail(Kind::State, || format!("cannot open {}", self.state.dir().display()))?,
             committed: BTreeMap::new(),
+            spoiled: BTreeSet::new(),
             locks: Arc::clone(&locks),
         };
         Ok((Box::new(FilesRecover { ledger: self, locks }), Box::new(writer)))
@@ -100,7 +106,7 @@ fn manifest_path(dir: &Path, partition: PartitionId) -> PathBuf {
 pub(super) fn read_manifest(dir: &Path, partition: PartitionId) -> Result<Option<Manifest>> {
     let path = manifest_path(dir, partition);
     let fail = || format!("cannot read {}", path.display());
-    let text = match fs::read_to_string(&path) {
+    let text = match read_whole_text(&path, MANIFEST_BYTES_MAX) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error).or_fail(Kind::State, fail),
@@ -199,8 +205,12 @@ struct FilesCommit {
     sinks: Vec<(Stream, FileSink)>,
     state: SnapshotDir,
     shared: bool,
+    /// Open from the beginning: its entries are made durable also when no descriptor is left.
+    state_dir: File,
     /// What the manifests say is there.
     committed: BTreeMap<PartitionId, BTreeMap<String, CommittedLen>>,
+    /// Partitions with output of an attempt that failed, still to be taken back.
+    spoiled: BTreeSet<PartitionId>,
     locks: Locks,
 }
 
@@ -230,7 +240,8 @@ impl FilesCommit {
         }
         fail::fail_point!("ledger.commit", |_| std::process::abort());
 
-        // All data is on the disk, only renames are left: a full disk has failed before this.
+        // All data is on the disk and every directory is open, only renames are left: a want of
+        // room or descriptors has failed before this.
         epoch
             .chunks
             .iter()
@@ -272,7 +283,25 @@ impl FilesCommit {
         let path = self.state.path(chunk.snapshot.partition, chunk.snapshot.position);
         let fail = || format!("cannot write {}", path.display());
         fs::rename(path.with_extension("snapshot.tmp"), &path).or_fail(Kind::State, fail)?;
-        File::open(self.state.dir()).and_then(|dir| dir.sync_all()).or_fail(Kind::State, fail)
+        self.state_dir.sync_all().or_fail(Kind::State, fail)
+    }
+
+    /// Takes back what attempts that failed have left.
+    fn clean_up(&mut self) -> Result<()> {
+        while let Some(&partition) = self.spoiled.first() {
+            self.roll_back(&[partition])?;
+            self.spoiled.remove(&partition);
+        }
+        Ok(())
+    }
+
+    /// Drops the snapshots that a commit has replaced. Where the machine has run out of what that
+    /// needs, the next commit does it.
+    fn forget_replaced(&self, chunk: &Chunk) -> Result<()> {
+        match self.state.forget_replaced(chunk.snapshot.partition, chunk.snapshot.position) {
+            Err(error) if is_scarce(&error) => Ok(()),
+            done => done,
+        }
     }
 
     /// Takes all outputs back to what is committed.
@@ -288,19 +317,6 @@ impl FilesCommit {
         }
         Ok(())
     }
-}
-
-/// Whether the disk is full: somebody may make room.
-fn is_full(error: &Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-        if matches!(kind, Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded)) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }
 
 impl Commit for FilesCommit {
@@ -343,21 +359,18 @@ impl Commit for FilesCommit {
     }
 
     fn attempt(&mut self, epoch: &CommitBatch) -> Result<CommitOutcome> {
-        let written = self.write(epoch);
-        match written {
+        match self.clean_up().and_then(|()| self.write(epoch)) {
             Ok(()) => {
-                for chunk in epoch.chunks.iter().filter(|chunk| chunk.is_last()) {
-                    self.state.forget_replaced(chunk.snapshot.partition, chunk.snapshot.position)?;
-                }
+                let snapshots = epoch.chunks.iter().filter(|chunk| chunk.is_last());
+                snapshots.into_iter().try_for_each(|chunk| self.forget_replaced(chunk))?;
                 Ok(CommitOutcome::Committed)
             }
-            Err(error) if is_full(&error) => {
-                let mut touched: Vec<PartitionId> =
-                    epoch.results.iter().map(|(partition, ..)| *partition).collect();
-                touched.sort_unstable();
-                touched.dedup();
-                self.roll_back(&touched)?;
-                Ok(CommitOutcome::Aborted(error.to_string()))
+            Err(error) if is_scarce(&error) => {
+                self.spoiled.extend(epoch.results.iter().map(|(partition, ..)| *partition));
+                match self.clean_up() {
+                    Err(worse) if !is_scarce(&worse) => Err(worse),
+                    _ => Ok(CommitOutcome::Aborted(error.to_string())),
+                }
             }
             Err(error) => Err(error),
         }
@@ -378,6 +391,7 @@ impl Commit for FilesCommit {
             self.roll_back(&[partition])?;
         }
         self.committed.remove(&partition);
+        self.spoiled.remove(&partition);
         self.sinks.iter_mut().for_each(|(_, sink)| sink.release(partition));
         lock(&self.locks).remove(&partition);
         Ok(())

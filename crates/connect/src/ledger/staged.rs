@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 pub struct Staged {
     beside: PathBuf,
     path: PathBuf,
+    /// Open from the beginning: once the file is written, no want of descriptors can stop it.
+    dir: File,
     published: bool,
 }
 
@@ -17,7 +19,9 @@ impl Staged {
     pub fn write(path: &Path, bytes: &[u8]) -> Result<Staged> {
         let mut beside = path.as_os_str().to_owned();
         beside.push(".tmp");
-        let staged = Staged { beside: beside.into(), path: path.to_owned(), published: false };
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let dir = File::open(dir)?;
+        let staged = Staged { beside: beside.into(), path: path.to_owned(), dir, published: false };
         let mut file = File::create(&staged.beside)?;
         file.write_all(bytes)?;
         file.sync_all()?;
@@ -29,8 +33,7 @@ impl Staged {
         fs::rename(&self.beside, &self.path)?;
         self.published = true;
         // The rename itself must survive a power cut before anything relies on it.
-        let dir = self.path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(dir)?.sync_all()
+        self.dir.sync_all()
     }
 }
 

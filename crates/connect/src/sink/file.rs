@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -26,10 +27,13 @@ use tickcast_stream::table::Table;
 
 use super::file_spec::{FileSinkSpec, SinkFileFormat};
 use super::kind::{Home, SinkKind};
+use crate::scarce::is_scarce;
 use crate::table::file_table;
 
 /// Rows in a Parquet row group.
 const ROW_GROUP: usize = 65_536;
+/// Between two attempts to open a file.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// How much of a partition's output is there: what a commit names, and what a restart goes back to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,8 +54,9 @@ impl SinkKind for FileSinkSpec {
         file_table(self, stream, schema)
     }
 
-    fn open(&self, stream: Stream, _: &RetryPolicy) -> Result<Box<dyn Sink>> {
-        Ok(Box::new(FileSink::open(&self.dir, self.format, stream)?))
+    fn open(&self, stream: Stream, patience: &RetryPolicy) -> Result<Box<dyn Sink>> {
+        let sink = FileSink::open(&self.dir, self.format, stream)?;
+        Ok(Box::new(FileSink { patience: Some(patience.clone()), ..sink }))
     }
 
     fn directory(&self) -> Option<&FileSinkSpec> {
@@ -64,6 +69,10 @@ pub struct FileSink {
     dir: PathBuf,
     format: SinkFileFormat,
     stream: Stream,
+    /// Open from the beginning: new names are made durable also when no descriptor is left.
+    synced: File,
+    /// How it waits for what the machine has run out of; none: whoever asks it to write does.
+    patience: Option<RetryPolicy>,
     partitions: BTreeMap<PartitionId, Output>,
     /// Partitions written to since the last `sync`.
     written: BTreeSet<PartitionId>,
@@ -89,10 +98,13 @@ impl FileSink {
     pub fn open(dir: &Path, format: SinkFileFormat, stream: Stream) -> Result<Self> {
         fs::create_dir_all(dir)
             .or_fail(Kind::Sink, || format!("cannot make the directory {}", dir.display()))?;
+        let synced = File::open(dir).or_fail(Kind::Sink, || format!("cannot open {}", dir.display()))?;
         Ok(FileSink {
             dir: dir.to_owned(),
             format,
             stream,
+            synced,
+            patience: None,
             partitions: BTreeMap::new(),
             written: BTreeSet::new(),
         })
@@ -133,7 +145,10 @@ impl FileSink {
     pub fn rewind(&mut self, partition: PartitionId, to: CommittedLen) -> Result<()> {
         let stream = self.stream.name();
         let fail = || format!("cannot take {stream} of partition {partition} back to the last commit");
-        let parts = self.parts(partition)?;
+        let parts = match self.format {
+            SinkFileFormat::Ndjson => BTreeMap::new(),
+            SinkFileFormat::Parquet => self.parts(partition)?,
+        };
         let output = self.partitions.remove(&partition).ok_or_else(|| not_begun(partition))?;
 
         let rewound = match (output, to) {
@@ -260,6 +275,25 @@ fn whole_lines(file: &mut File) -> std::io::Result<u64> {
 }
 
 impl Part {
+    /// As `open`, and waits for room and descriptors.
+    fn open_patiently(whole: &Path, rows: &RecordBatch, patience: Option<&RetryPolicy>) -> Result<Self> {
+        let Some(patience) = patience else { return Part::open(whole.to_owned(), rows) };
+        let mut part = None;
+        let what = || format!("no room or no descriptor for {}", whole.display());
+        patience.until(&what, &mut || match Part::open(whole.to_owned(), rows) {
+            Ok(open) => {
+                part = Some(open);
+                Ok(true)
+            }
+            Err(error) if is_scarce(&error) => {
+                std::thread::sleep(PAUSE);
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        })?;
+        part.ok_or_else(|| Error::new(Kind::Sink, what()))
+    }
+
     fn open(whole: PathBuf, rows: &RecordBatch) -> Result<Self> {
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
@@ -308,7 +342,7 @@ impl Sink for FileSink {
             Output::Parquet { next_part, open } => {
                 if open.is_none() {
                     let path = dir.join(format!("{stream}-{partition}-{next_part:05}.parquet"));
-                    *open = Some(Box::new(Part::open(path, rows)?));
+                    *open = Some(Box::new(Part::open_patiently(&path, rows, self.patience.as_ref())?));
                     *next_part += 1;
                 }
                 match open {
@@ -346,9 +380,7 @@ impl Sink for FileSink {
         }
 
         // New names are in the directory: they must be as durable as what they name.
-        File::open(&self.dir)
-            .and_then(|dir| dir.sync_all())
-            .or_fail(Kind::Sink, || format!("cannot sync {}", self.dir.display()))
+        self.synced.sync_all().or_fail(Kind::Sink, || format!("cannot sync {}", self.dir.display()))
     }
 }
 

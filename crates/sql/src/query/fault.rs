@@ -13,6 +13,10 @@ pub fn failure(cause: DataFusionError) -> Error {
 pub fn failure_text(cause: &DataFusionError) -> String {
     let root = cause.find_root();
     let text = match root {
+        // Its own text lists every consumer.
+        DataFusionError::ResourcesExhausted(_) => {
+            "it needs more memory than it may use: filter or group more, or give it more with --memory".into()
+        }
         DataFusionError::SQL(cause, _) => cause.to_string(),
         DataFusionError::Plan(text) | DataFusionError::Execution(text) => text.clone(),
         _ => root.to_string(),

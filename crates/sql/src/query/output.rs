@@ -4,17 +4,18 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, StringBuilder};
+use arrow::array::{Array, ArrayRef, RecordBatchOptions, StringBuilder};
 use arrow::csv;
-use arrow::datatypes::{Field, FieldRef, Schema};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use arrow::error::ArrowError;
 use arrow::json::writer::{EncoderOptions, LineDelimited, WriterBuilder, make_encoder};
 use arrow::record_batch::RecordBatch;
-use arrow::util::display::FormatOptions;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use arrow::util::pretty::pretty_format_batches_with_options;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
+use tickcast_stream::record::printable;
 
 use super::fault::failure;
 
@@ -28,6 +29,8 @@ pub enum OutputFormat {
     Json,
     /// A line of names, then one a row; absent values are empty, maps and lists are JSON.
     Csv,
+    /// The same for a terminal: what would steer it is escaped.
+    CsvForTerminal,
 }
 
 /// Writes the answer as it comes. A reader that closes its end early (`| head`) is satisfied, not a
@@ -39,7 +42,8 @@ pub async fn write(
 ) -> Result<()> {
     // A first batch without rows: the names are said even when there is nothing else.
     let mut batches = vec![RecordBatch::new_empty(answer.schema())];
-    if format == OutputFormat::Csv && !put(out, &csv(&batches[0], Header::Names)?)? {
+    let is_csv = matches!(format, OutputFormat::Csv | OutputFormat::CsvForTerminal);
+    if is_csv && !put(out, &fit(csv(&batches[0], Header::Names)?, format))? {
         return Ok(());
     }
 
@@ -51,9 +55,9 @@ pub async fn write(
                 continue;
             }
             OutputFormat::Json => json(&batch)?,
-            OutputFormat::Csv => csv(&batch, Header::Absent)?,
+            OutputFormat::Csv | OutputFormat::CsvForTerminal => csv(&batch, Header::Absent)?,
         };
-        if !put(out, &text)? {
+        if !put(out, &fit(text, format))? {
             return Ok(());
         }
     }
@@ -62,6 +66,14 @@ pub async fn write(
         put(out, &table(&batches)?)?;
     }
     Ok(())
+}
+
+/// CSV for a terminal without what would steer it. A line's end stays, also one in a cell.
+fn fit(text: Vec<u8>, format: OutputFormat) -> Vec<u8> {
+    if format != OutputFormat::CsvForTerminal {
+        return text;
+    }
+    printable(&String::from_utf8_lossy(&text), &['\n']).into_owned().into_bytes()
 }
 
 /// False when nobody reads any more.
@@ -79,8 +91,34 @@ fn unwritable() -> &'static str {
 
 fn table(batches: &[RecordBatch]) -> Result<Vec<u8>> {
     let options = FormatOptions::default().with_null("NULL");
-    let table = pretty_format_batches_with_options(batches, &options).or_fail(Kind::Query, unwritable)?;
-    Ok(format!("{table}\n").into_bytes())
+    let shown: std::result::Result<Vec<_>, _> = batches.iter().map(|batch| shown(batch, &options)).collect();
+    let table = pretty_format_batches_with_options(&shown.or_fail(Kind::Query, unwritable)?, &options);
+    Ok(format!("{}\n", table.or_fail(Kind::Query, unwritable)?).into_bytes())
+}
+
+/// The cells as text that steers no terminal, names too: they may be anybody's.
+fn shown(batch: &RecordBatch, options: &FormatOptions<'_>) -> std::result::Result<RecordBatch, ArrowError> {
+    let mut fields: Vec<FieldRef> = Vec::new();
+    let mut columns: Vec<ArrayRef> = Vec::new();
+    for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        let cells = ArrayFormatter::try_new(column, options)?;
+        let mut texts = StringBuilder::new();
+        for row in 0..column.len() {
+            texts.append_value(printable(&cells.value(row).try_to_string()?, &[]));
+        }
+        columns.push(Arc::new(texts.finish()));
+        fields.push(Arc::new(Field::new(printable(field.name(), &[]), DataType::Utf8, true)));
+    }
+    with_rows_of(batch, fields, columns)
+}
+
+fn with_rows_of(
+    batch: &RecordBatch,
+    fields: Vec<FieldRef>,
+    columns: Vec<ArrayRef>,
+) -> std::result::Result<RecordBatch, ArrowError> {
+    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &rows)
 }
 
 fn json(batch: &RecordBatch) -> Result<Vec<u8>> {
@@ -129,9 +167,8 @@ fn flat(batch: &RecordBatch) -> std::result::Result<RecordBatch, ArrowError> {
         }
 
         columns.push(Arc::new(cells.finish()));
-        fields.push(Arc::new(Field::new(field.name(), arrow::datatypes::DataType::Utf8, true)));
+        fields.push(Arc::new(Field::new(field.name(), DataType::Utf8, true)));
     }
 
-    let rows = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &rows)
+    with_rows_of(batch, fields, columns)
 }

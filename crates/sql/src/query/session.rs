@@ -7,6 +7,8 @@ use arrow::datatypes::SchemaRef;
 use datafusion::common::TableReference;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::SQLOptions;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::Stream;
@@ -16,6 +18,7 @@ use tokio::runtime::Runtime;
 use super::fault::{failure, failure_text};
 use super::output::{self, OutputFormat};
 use super::{parquet, scan};
+use crate::depth::{self, STACK_BYTES, WORDS_MAX, on_a_deep_stack};
 
 /// A stream's results: where they are, and the columns they have.
 #[derive(Debug, Clone)]
@@ -40,16 +43,26 @@ pub struct Session {
 impl Session {
     /// Names the tables; their bytes are read by queries only. Errors: `Io`, when no threads can be
     /// started; `Query`, when the place of a table cannot be read.
-    pub fn open(tables: Vec<StreamTable>) -> Result<Self> {
+    ///
+    /// Queries share `memory_bytes`. That counts what DataFusion asks its pool for: sorts, groups
+    /// and joins, not the value of a single row. Nothing is written to the disk in its place.
+    pub fn open(tables: Vec<StreamTable>, memory_bytes: usize) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .thread_name("sql")
+            .thread_stack_size(STACK_BYTES)
             .enable_all()
             .build()
             .or_fail(Kind::Io, || "cannot start threads for the query")?;
         let config = SessionConfig::new().with_information_schema(true);
+        let no_spill = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
+        let memory = RuntimeEnvBuilder::new()
+            .with_memory_limit(memory_bytes, 1.0)
+            .with_disk_manager_builder(no_spill)
+            .build_arc()
+            .map_err(failure)?;
         let mut session = Session {
             runtime,
-            context: SessionContext::new_with_config(config),
+            context: SessionContext::new_with_config_rt(config, memory),
             tables: Vec::new(),
             absent: Vec::new(),
         };
@@ -76,8 +89,11 @@ impl Session {
 
     /// Answers one query and writes the answer to `out`. Errors: `Query` for what is wrong with the
     /// query or its data, `Io` when `out` cannot be written.
-    pub fn answer(&self, sql: &str, format: OutputFormat, out: &mut dyn Write) -> Result<()> {
-        self.runtime.block_on(async { output::write(self.plan(sql).await?, format, out).await })
+    pub fn answer(&self, sql: &str, format: OutputFormat, out: &mut (dyn Write + Send)) -> Result<()> {
+        depth::check(sql, WORDS_MAX)?;
+        on_a_deep_stack(|| {
+            self.runtime.block_on(async { output::write(self.plan(sql).await?, format, out).await })
+        })
     }
 
     async fn plan(&self, sql: &str) -> Result<SendableRecordBatchStream> {

@@ -23,6 +23,11 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 
+use crate::depth::{self, on_a_deep_stack};
+
+/// The words of an expression, at most: workers run it on stacks of the usual size.
+const WORDS_MAX: usize = 500;
+
 /// The group column of the planned query.
 const GROUP: &str = "__group";
 
@@ -85,6 +90,10 @@ impl Aggregation {
     /// when an expression does not parse, names an unknown column, is no aggregate, or could differ
     /// from run to run.
     pub fn plan(select: &Select, input: &SchemaRef) -> Result<Self> {
+        on_a_deep_stack(|| Self::planned(select, input))
+    }
+
+    fn planned(select: &Select, input: &SchemaRef) -> Result<Self> {
         for (name, sql) in select {
             parse(name, sql)?;
         }
@@ -290,6 +299,7 @@ fn in_column(name: &str, cause: datafusion::error::DataFusionError) -> Error {
 
 fn parse(name: &str, sql: &str) -> Result<SqlExpr> {
     let fail = || format!("window.select.{name}");
+    depth::check(sql, WORDS_MAX).or_fail(Kind::Query, fail)?;
     let mut parser = Parser::new(&GenericDialect {}).try_with_sql(sql).or_fail(Kind::Query, fail)?;
     let expr = parser.parse_expr().or_fail(Kind::Query, fail)?;
     match parser.peek_token().token {
@@ -329,6 +339,15 @@ pub fn output_column(error: &Error) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// F11, the same kind: a pipeline file with 20,000 terms ended every verb with SIGABRT.
+    #[test]
+    fn an_expression_that_could_overflow_the_stack_is_refused_and_the_longest_is_planned() {
+        let sum = |terms: usize| select(&format!("max(n{})", " + n".repeat(terms)));
+        let refused = Aggregation::plan(&sum(20_000), &input()).err().unwrap().to_string();
+        assert!(refused.contains("window.select.out") && refused.contains("nested too deeply"), "{refused}");
+        Aggregation::plan(&sum(WORDS_MAX / 2 - 2), &input()).unwrap();
+    }
 
     fn input() -> SchemaRef {
         Arc::new(Schema::new(vec![

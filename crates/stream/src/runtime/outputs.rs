@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use arrow::record_batch::RecordBatch;
 
-use crate::error::Result;
+use crate::error::{Result, Retry};
 use crate::ledger::{Checkpoint, Position, Snapshot, SnapshotStore};
 use crate::message::Stream;
 use crate::place::{Offset, PartitionId};
@@ -85,12 +85,18 @@ impl Outputs for AtLeastOnce {
 
     fn snapshot(&mut self, snapshot: Snapshot, _: Ticket) -> Result<Option<Offset>> {
         let from = Instant::now();
-        let saved = self.sync().and_then(|()| match &self.store {
-            Some(store) => store.save(&snapshot),
-            None => Ok(()),
-        });
+        self.sync()?;
+        let saved = self.store.as_ref().map_or(Ok(()), |store| store.save(&snapshot));
         self.metrics.commit(if saved.is_ok() { "committed" } else { "failed" }, from.elapsed());
-        saved.map(|()| Some(snapshot.position))
+        match saved {
+            Ok(()) => Ok(Some(snapshot.position)),
+            // The next one may be kept; until then a restart says more again.
+            Err(error) if error.retry == Retry::Later => {
+                tracing::warn!(%error, "a state was not kept; the one before still is");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn commit(&mut self) -> Result<()> {
