@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tickcast_model::{Activation, BETAS, CellKind, HUBER_DELTA, Loss, LrSchedule, Optimizer, OptimizerRule};
 
+use crate::bounds::Bounds;
 use crate::experts::kind::ExpertKind;
 
 /// What a forecaster is asked for. The names and the order of the fields are part of a pipeline's
@@ -35,6 +36,8 @@ pub struct ForecastSpec {
     pub mixture: MixtureRule,
     /// How intervals are corrected.
     pub correction: Correction,
+    /// Between what forecasts and intervals lie.
+    pub bounds: Bounds,
     /// Whether the network also gives the probability of a rise.
     pub direction: bool,
 }
@@ -60,6 +63,7 @@ impl ForecastSpec {
             experts: ExpertKind::ALL.to_vec(),
             mixture: MixtureRule::Boa,
             correction: Correction::PTracker,
+            bounds: Bounds::default(),
             direction: false,
         }
     }
@@ -158,7 +162,7 @@ pub const BPTT_MARGIN: usize = 8;
 
 impl LearnerSpec {
     /// Adam's learning rate.
-    pub const LR: f64 = 3e-4;
+    pub const LR: f64 = 1e-3;
 
     /// Steps of truncated backpropagation that this horizon and stride ask for at least, and never
     /// less than 32.
