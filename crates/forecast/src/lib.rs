@@ -121,7 +121,8 @@ pub use mean::Mean;
 pub use network::network_spec;
 pub use recorder::Recorder;
 pub use spec::{
-    BPTT_MARGIN, Calendar, Correction, ForecastSpec, LearnerSpec, MixtureRule, Scope, level_label, week_of,
+    BPTT_MARGIN, Calendar, Correction, ForecastSpec, LearnerSpec, MixtureRule, Scope, level_label,
+    usual_seasons, week_of,
 };
 /// The networks: their types are in [`LearnerSpec`].
 pub use tickcast_model as model;
