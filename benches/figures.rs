@@ -26,6 +26,7 @@ use support::kafka::{create_topic, produce, producer, send};
 use support::pipeline::{Runner, TestPipeline, start};
 use support::process::{StartFrom, get, is_ready};
 use support::wait::{PATIENCE, wait_till};
+use tickcast_stream::PartitionId;
 
 const RECORDS: u64 = 60_000;
 const PARTITIONS: i32 = 2;
@@ -113,7 +114,7 @@ fn exactly_once_beside_at_least_once() {
     let Some(broker) = private_or_skip() else { return };
     let addr = broker.addr();
     create_topic(addr, "figures.in", PARTITIONS);
-    for partition in 0..PARTITIONS {
+    for partition in (0..PARTITIONS).map(PartitionId) {
         let per = RECORDS as i64 / i64::from(PARTITIONS);
         let record = |i: i64| {
             let us = 1_704_067_200_000_000 + i * 5_000_000;
@@ -147,7 +148,7 @@ fn small_commits_and_a_restart() {
     let mut instance = rig.start("first", &StartFrom::serving());
     let writer = producer(broker.addr());
     for n in 0..500 {
-        (0..PARTITIONS).for_each(|partition| {
+        (0..PARTITIONS).map(PartitionId).for_each(|partition| {
             send(&writer, &rig.topic("in"), partition, record(partition, n).as_bytes())
         });
         sleep(Duration::from_millis(20));

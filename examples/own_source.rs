@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use tickcast::config::Pipeline;
 use tickcast::{LaunchOptions, launch};
 use tickcast_connect::{OpenOptions, OpenSource, SourceKind, SourceSpec, SourceTraits, Span, WireFormat};
-use tickcast_stream::Result;
 use tickcast_stream::message::{RawRecord, Records};
 use tickcast_stream::source::{Event, Source};
+use tickcast_stream::{Offset, PartitionId, Result};
 
 /// Windows of ten minutes over the temperature of one machine; every path is below the directory.
 const PIPELINE: &str = "
@@ -30,8 +30,8 @@ state: { dir: state/ }
 ";
 
 /// A reading a minute, for two weeks.
-const READINGS: i64 = 14 * 24 * 60;
-const BATCH: i64 = 1000;
+const READINGS: Offset = Offset(14 * 24 * 60);
+const BATCH: usize = 1000;
 
 /// What the source is. A run asks before it opens it.
 #[derive(Debug)]
@@ -63,32 +63,35 @@ impl SourceKind for Machines {
     }
 }
 
-/// The source as it is read: one partition, numbered 0.
+/// The number of its one partition.
+const ONLY: PartitionId = PartitionId(0);
+
+/// The source as it is read.
 #[derive(Default)]
 struct Readings {
     is_assigned: bool,
     is_paused: bool,
     /// The next record; none before the start and after the end.
-    next: Option<i64>,
+    next: Option<Offset>,
 }
 
 impl Source for Readings {
     fn poll(&mut self, timeout: Duration) -> Result<Event> {
         if !self.is_assigned {
             self.is_assigned = true;
-            return Ok(Event::Assigned(vec![0]));
+            return Ok(Event::Assigned(vec![ONLY]));
         }
 
         match self.next {
             Some(first) if !self.is_paused && first < READINGS => {
-                let next = (first + BATCH).min(READINGS);
+                let next = first.plus(BATCH).min(READINGS);
                 self.next = Some(next);
-                let records = Records::Raw((first..next).map(reading).collect());
-                Ok(Event::Records { partition: 0, records })
+                let records = Records::Raw((first.0..next.0).map(reading).collect());
+                Ok(Event::Records { partition: ONLY, records })
             }
             Some(READINGS) if !self.is_paused => {
                 self.next = None;
-                Ok(Event::End { partition: 0 })
+                Ok(Event::End { partition: ONLY })
             }
             _ => {
                 std::thread::sleep(timeout);
@@ -98,12 +101,12 @@ impl Source for Readings {
     }
 
     /// Where the last run's commit ended, or at the beginning.
-    fn start(&mut self, _partition: i32, position: Option<i64>) -> Result<()> {
-        self.next = Some(position.unwrap_or(0));
+    fn start(&mut self, _partition: PartitionId, position: Option<Offset>) -> Result<()> {
+        self.next = Some(position.unwrap_or(Offset(0)));
         Ok(())
     }
 
-    fn set_paused(&mut self, _partition: i32, is_paused: bool) -> Result<()> {
+    fn set_paused(&mut self, _partition: PartitionId, is_paused: bool) -> Result<()> {
         self.is_paused = is_paused;
         Ok(())
     }
@@ -117,7 +120,7 @@ fn reading(minute: i64) -> RawRecord {
     let json = format!(
         r#"{{"machine": "press", "at": "2026-01-{days:02}T{hours:02}:{minutes:02}:00Z", "temperature": {temperature}}}"#
     );
-    RawRecord { offset: minute, timestamp: None, payload: Some(json.into_bytes()) }
+    RawRecord { offset: Offset(minute), timestamp: None, payload: Some(json.into_bytes()) }
 }
 
 fn main() -> std::result::Result<(), Box<dyn Error>> {

@@ -19,6 +19,7 @@ use tickcast::factory::factory;
 use tickcast_connect::SourceSchema;
 use tickcast_stream::message::Records;
 use tickcast_stream::runtime::Partition;
+use tickcast_stream::{Offset, PartitionId};
 
 const SERIES: usize = 100_000;
 /// Records handed to the partition at once.
@@ -60,7 +61,7 @@ struct Took {
 struct Feed {
     partition: Partition,
     series: usize,
-    offset: i64,
+    offset: Offset,
 }
 
 impl Feed {
@@ -79,11 +80,11 @@ impl Feed {
                 writer = Some(self.save());
                 took.freeze = from.elapsed();
             }
-            let (first_offset, count) = (self.offset, rows.num_rows() as i64);
+            let (first_offset, count) = (self.offset, rows.num_rows());
             let from = Instant::now();
             self.partition.take(Records::Rows { first_offset, rows }, &mut |_| Ok(())).expect("good records");
             took.longest = took.longest.max(from.elapsed());
-            self.offset += count;
+            self.offset = self.offset.plus(count);
         }
         took.whole = from.elapsed();
         if let Some(writer) = writer {
@@ -126,7 +127,11 @@ fn full(forecast: &str, windows: i64, series: usize) -> Feed {
     let pipeline = config::parse(&text, "p.yaml", Path::new(""), &[], &|_| None);
     let plan = pipeline.unwrap_or_else(|faults| panic!("{faults}")).plan;
     let factory = factory(&plan, SourceSchema::default()).expect("a plan that can be run");
-    let mut feed = Feed { partition: factory.partition(0).expect("a partition"), series, offset: 0 };
+    let mut feed = Feed {
+        partition: factory.partition(PartitionId(0)).expect("a partition"),
+        series,
+        offset: Offset(0),
+    };
     feed.window(0, series, Freeze::Never);
     feed.window(1, series, Freeze::Never);
     // Silent series are carried through the windows in between.

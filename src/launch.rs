@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use tickcast_connect::kafka::{idle_member, member_count};
 use tickcast_connect::{OpenOptions, PositionBeyondEnd, SourceGroup, Span};
+use tickcast_stream::LogChanged;
 use tickcast_stream::error::{Error, Kind, OrFail, Result, Retry};
 use tickcast_stream::runtime::{
     Backoff, Endpoints, Heartbeat, Job, RunContext, RunOptions, Summary, run_inline, run_threads,
@@ -198,7 +199,9 @@ fn run(pipeline: &Pipeline, options: &LaunchOptions, watch: RunContext) -> Outco
 fn advised(error: Error) -> Error {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(inner) = cause {
-        if let Some(fact) = inner.downcast_ref::<PositionBeyondEnd>() {
+        let beyond = inner.downcast_ref::<PositionBeyondEnd>().map(ToString::to_string);
+        let fact = beyond.or(inner.downcast_ref::<LogChanged>().map(ToString::to_string));
+        if let Some(fact) = fact {
             let what = format!(
                 "{fact} The state was learned from records that are not there. Look at the topic first; then `run \
                  --rebuild` learns the state from what is there, or, without the old state, `run --bootstrap` begins \

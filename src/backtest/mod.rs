@@ -22,6 +22,7 @@ use tickcast_stream::runtime::{
     Deliver, Partition, PartitionOutput, PipelineFactory, Reader, RunContext, read_to_end,
 };
 use tickcast_stream::source::Source;
+use tickcast_stream::{Offset, PartitionId};
 
 use self::chart_data::Samples;
 use self::partition_eval::PartitionEval;
@@ -47,7 +48,7 @@ pub struct Backtest {
     /// What is printed.
     pub measured: Measured,
     /// By partition.
-    evals: BTreeMap<i32, PartitionEval>,
+    evals: BTreeMap<PartitionId, PartitionEval>,
     samples: Samples,
     size_us: i64,
 }
@@ -86,8 +87,8 @@ struct Run<'a> {
     factory: &'a PipelineFactory,
     watch: &'a RunContext,
     settings: BacktestSettings,
-    partitions: BTreeMap<i32, Partition>,
-    evals: BTreeMap<i32, PartitionEval>,
+    partitions: BTreeMap<PartitionId, Partition>,
+    evals: BTreeMap<PartitionId, PartitionEval>,
     /// Of the first partition that learns.
     samples: Samples,
     windows: u64,
@@ -98,7 +99,7 @@ impl Run<'_> {
     /// Lets a partition work, and evaluates what comes of it.
     fn work(
         &mut self,
-        id: i32,
+        id: PartitionId,
         work: impl FnOnce(&mut Partition, &mut Deliver<'_>) -> Result<()>,
     ) -> Result<()> {
         let (Some(partition), Some(eval)) = (self.partitions.get_mut(&id), self.evals.get_mut(&id)) else {
@@ -151,7 +152,7 @@ fn evaluate(eval: &mut PartitionEval, output: &PartitionOutput) -> Result<Option
 }
 
 impl Reader for Run<'_> {
-    fn begin(&mut self, id: i32) -> Result<Option<i64>> {
+    fn begin(&mut self, id: PartitionId) -> Result<Option<Offset>> {
         let BacktestSettings { skip, is_drawn } = self.settings;
         let plan = self.plan;
         let (levels, horizons) = (&plan.forecast.levels, &plan.forecast.horizons);
@@ -161,7 +162,7 @@ impl Reader for Run<'_> {
         Ok(None)
     }
 
-    fn records(&mut self, id: i32, records: Records) -> Result<()> {
+    fn records(&mut self, id: PartitionId, records: Records) -> Result<()> {
         if !self.settings.is_drawn {
             return self.work(id, |partition, deliver| partition.take(records, deliver));
         }
@@ -170,7 +171,7 @@ impl Reader for Run<'_> {
             .try_for_each(|records| self.work(id, |partition, deliver| partition.take(records, deliver)))
     }
 
-    fn end(&mut self, id: i32) -> Result<()> {
+    fn end(&mut self, id: PartitionId) -> Result<()> {
         self.work(id, |partition, deliver| partition.finish(deliver))?;
         let partition = self.partitions.remove(&id);
         self.windows += partition.map_or(0, |partition| partition.stats().windows_closed);
@@ -192,7 +193,7 @@ fn pieces(records: Records) -> Vec<Records> {
         Records::Rows { first_offset, rows } => (0..rows.num_rows())
             .step_by(SAMPLE_RECORDS)
             .map(|from| Records::Rows {
-                first_offset: first_offset + from as i64,
+                first_offset: first_offset.plus(from),
                 rows: rows.slice(from, SAMPLE_RECORDS.min(rows.num_rows() - from)),
             })
             .collect(),
@@ -207,10 +208,13 @@ mod tests {
 
     #[test]
     fn pieces_are_the_records_in_order() {
-        let record = |offset| RawRecord { offset, timestamp: None, payload: None };
+        let record = |n| RawRecord { offset: Offset(n), timestamp: None, payload: None };
         let pieces = pieces(Records::Raw((5..155).map(record).collect()));
         let lengths: Vec<usize> = pieces.iter().map(Records::len).collect();
         assert_eq!(lengths, [64, 64, 22]);
-        assert_eq!((pieces[1].first_offset(), pieces[2].next_offset()), (Some(69), Some(155)));
+        assert_eq!(
+            (pieces[1].first_offset(), pieces[2].next_offset()),
+            (Some(Offset(69)), Some(Offset(155)))
+        );
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tickcast_forecast::{ForecastSpec, Horizon};
+use tickcast_stream::PartitionId;
 use tickcast_stream::evaluate::{CoverageTimeline, ErrorSums, HorizonMeasures, RollingCoverage};
 
 use super::partition_eval::{HorizonEval, PartitionEval, SeriesEval};
@@ -48,7 +49,7 @@ pub struct SeriesMeasures {
     /// Its name.
     pub series: String,
     /// The partition that it came from.
-    pub partition: i32,
+    pub partition: PartitionId,
     /// A row a horizon.
     pub horizons: Vec<HorizonMeasures>,
 }
@@ -56,7 +57,7 @@ pub struct SeriesMeasures {
 impl Measured {
     /// What the evaluations of the partitions say; the pipeline, what was read and the time are
     /// left to the caller.
-    pub(super) fn of(plan: &ForecastSpec, evals: &BTreeMap<i32, PartitionEval>) -> Self {
+    pub(super) fn of(plan: &ForecastSpec, evals: &BTreeMap<PartitionId, PartitionEval>) -> Self {
         let mut measured = Measured::default();
         evals.values().for_each(|eval| measured.count(eval));
 
@@ -97,7 +98,7 @@ fn alone(plan: &ForecastSpec, series: &SeriesEval, eval: &HorizonEval, horizon: 
 /// series.
 fn together(
     plan: &ForecastSpec,
-    evals: &BTreeMap<i32, PartitionEval>,
+    evals: &BTreeMap<PartitionId, PartitionEval>,
     index: usize,
     horizon: Horizon,
 ) -> HorizonMeasures {

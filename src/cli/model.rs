@@ -10,6 +10,7 @@ use tickcast_connect::ledger::{Hold, SnapshotDir};
 use tickcast_connect::{KafkaTopicSpec, StateSpec};
 use tickcast_forecast::{ExpertKind, Scope, WeightsKind};
 use tickcast_model::file::FILE_BYTES_MAX;
+use tickcast_stream::PartitionId;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::forecast::ForecastOperator;
 use tickcast_stream::runtime::PipelineFactory;
@@ -161,17 +162,18 @@ fn chosen(
     scope: Scope,
     ledger: &SnapshotDir,
     args: &ExportArgs,
-) -> Outcome<(i32, ForecastOperator)> {
+) -> Outcome<(PartitionId, ForecastOperator)> {
     let is_own = scope == Scope::Series;
     if !is_own && args.series.is_some() {
         return Err(failed("--series is for scope: series; here all series share one network"));
     }
 
-    let all: Vec<i32> = ledger.partitions()?.into_iter().collect();
-    let wanted: Vec<i32> =
-        all.iter().copied().filter(|id| args.partition.is_none_or(|wanted| wanted == *id)).collect();
+    let named = args.partition.map(PartitionId);
+    let all: Vec<PartitionId> = ledger.partitions()?.into_iter().collect();
+    let wanted: Vec<PartitionId> =
+        all.iter().copied().filter(|id| named.is_none_or(|wanted| wanted == *id)).collect();
     if wanted.is_empty() {
-        return Err(failed(nothing_there(&all, args.partition)));
+        return Err(failed(nothing_there(&all, named)));
     }
     if wanted.len() > 1 && !is_own {
         let which = listed(&all);
@@ -208,7 +210,7 @@ fn nobody_meant(mut known: Vec<String>, is_own: bool, wanted: Option<&str>) -> S
     }
 }
 
-fn nothing_there(all: &[i32], wanted: Option<i32>) -> String {
+fn nothing_there(all: &[PartitionId], wanted: Option<PartitionId>) -> String {
     match wanted {
         Some(partition) if !all.is_empty() => {
             format!("partition {partition} has no state; there are {}", listed(all))
@@ -217,8 +219,8 @@ fn nothing_there(all: &[i32], wanted: Option<i32>) -> String {
     }
 }
 
-fn listed(ids: &[i32]) -> String {
-    let ids: Vec<String> = ids.iter().map(i32::to_string).collect();
+fn listed(ids: &[PartitionId]) -> String {
+    let ids: Vec<String> = ids.iter().map(PartitionId::to_string).collect();
     ids.join(", ")
 }
 

@@ -166,7 +166,7 @@ fn record(
     let read = read_history(&factory, open.source.as_mut(), watch, &mut |partition, batch| {
         let Some(window) = closed_window::window(batch)? else { return Ok(()) };
         let rows = closed_window::rows(batch, &plan.forecast.features)?;
-        recorder.take(partition, window, &rows).or_fail(Kind::Source, || "cannot record the history")
+        recorder.take(partition.0, window, &rows).or_fail(Kind::Source, || "cannot record the history")
     });
 
     bar.finish_and_clear();

@@ -8,6 +8,7 @@ use tickcast_connect::Span;
 use tickcast_stream::error::{Error, Kind, Result};
 use tickcast_stream::runtime::{Verified, verify as make_again};
 use tickcast_stream::source::Source;
+use tickcast_stream::{Offset, PartitionId};
 
 use super::run;
 use super::say::say;
@@ -50,11 +51,12 @@ pub fn verify(pipeline: &Pipeline) -> Outcome {
 }
 
 /// The first record of every partition that can still be read.
-fn firsts(plan: &Plan, source: &mut dyn Source) -> Result<BTreeMap<i32, i64>> {
+fn firsts(plan: &Plan, source: &mut dyn Source) -> Result<BTreeMap<PartitionId, Offset>> {
     if plan.source.traits().is_bounded {
         return Ok(BTreeMap::new());
     }
     let firsts = (0..plan.source.partitions()?)
+        .map(PartitionId)
         .map(|id| Ok(source.offset_range(id)?.map(|offset_range| (id, offset_range.start))));
     Ok(firsts.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }

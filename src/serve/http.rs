@@ -113,7 +113,11 @@ async fn metrics(State(shown): State<Shown>) -> impl IntoResponse {
 
 async fn ready(State(shown): State<Shown>) -> impl IntoResponse {
     match shown.health.status() {
-        Readiness::Ready => (StatusCode::OK, "ready\n".to_owned()),
+        Readiness::Ready => {
+            let notes = shown.health.notes();
+            let notes = notes.iter().map(|note| format!("{note}\n"));
+            (StatusCode::OK, std::iter::once("ready\n".to_owned()).chain(notes).collect())
+        }
         Readiness::Waiting(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
     }
 }
@@ -123,6 +127,7 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::TcpStream;
 
+    use tickcast_stream::PartitionId;
     use tickcast_stream::telemetry::HealthPart;
 
     use super::*;
@@ -154,7 +159,7 @@ mod tests {
         assert_eq!(get("/ready").2, "no broker answers at localhost:9092\n");
         health.set_ready(HealthPart::Source);
         assert_eq!((get("/ready").0, get("/ready").2), (200, "ready\n".to_owned()));
-        metrics.records_received("observations", 0, 3);
+        metrics.records_received("observations", PartitionId(0), 3);
         let (status, head, body) = get("/metrics");
         assert_eq!(status, 200);
         assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");

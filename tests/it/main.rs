@@ -24,6 +24,7 @@ mod delivery {
 /// What goes in: topics, files, broken records, and their way into windows.
 mod sources {
     mod kafka;
+    mod losses;
     mod rejects;
     mod windows;
 }

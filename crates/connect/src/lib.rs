@@ -52,7 +52,7 @@ pub use sink::{
 };
 pub use source::{
     FileFormat, FileSource, FileSourceSpec, GeneratedSource, GeneratorSpec, KafkaHistory, KafkaSource,
-    KafkaSourceSpec, OpenOptions, OpenSource, PositionBeyondEnd, Process, SourceGroup, SourceKind,
+    KafkaSourceSpec, OnLoss, OpenOptions, OpenSource, PositionBeyondEnd, Process, SourceGroup, SourceKind,
     SourceSchema, SourceTraits, Span, StartFrom,
 };
 pub use spec::{SinkSpec, SinkSpecs, SourceSpec, StateSpec};

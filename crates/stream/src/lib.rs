@@ -7,19 +7,20 @@
 //!
 //! ```
 //! use tickcast_stream::message::{Reason, Reject};
+//! use tickcast_stream::place::{Offset, PartitionId};
 //! use tickcast_stream::record::{RejectRows, json_lines, reject_batch};
 //!
 //! let late = Reject {
-//!     offset: 7,
+//!     offset: Offset(7),
 //!     reason: Reason::Late,
 //!     detail: "its window has closed".to_owned(),
 //!     value: br#"{"station": "JFK"}"#.to_vec(),
 //! };
-//! let batch = reject_batch(&[late], "observations", 3)?;
+//! let batch = reject_batch(&[late], "observations", PartitionId(3))?;
 //!
 //! for row in RejectRows::of(&batch)?.iter() {
 //!     println!("{} partition {} offset {}: {}", row.topic, row.partition, row.offset, row.reason);
-//!     assert_eq!((row.reason, row.offset), ("late", 7));
+//!     assert_eq!((row.reason, row.offset), ("late", Offset(7)));
 //! }
 //! assert!(json_lines(&batch)?.ends_with(b"\n"));
 //! # Ok::<(), tickcast_stream::Error>(())
@@ -32,8 +33,10 @@ pub mod evaluate;
 pub mod forecast;
 pub mod ledger;
 pub mod lock;
+mod log_id;
 pub mod message;
 pub mod operator;
+pub mod place;
 pub mod record;
 pub mod runtime;
 pub mod sink;
@@ -43,5 +46,7 @@ pub mod telemetry;
 pub mod testing;
 
 pub use error::{Error, Kind, OrFail, Result, Retry};
+pub use log_id::{LogChanged, LogId};
 pub use message::Stream;
+pub use place::{Offset, PartitionId};
 pub use tickcast_forecast::{EventTime, Mean};

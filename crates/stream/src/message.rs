@@ -9,6 +9,7 @@ use arrow::json::LineDelimitedWriter;
 use arrow::record_batch::RecordBatch;
 
 use crate::error::{Kind, OrFail, Result};
+use crate::place::Offset;
 
 pub use crate::record::reject_schema;
 pub use tickcast_forecast::EventTime;
@@ -45,7 +46,7 @@ pub fn system_fields() -> Vec<Field> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct RawRecord {
     /// Position in the partition: Kafka's offset, or the record's ordinal in a file.
-    pub offset: i64,
+    pub offset: Offset,
     /// The source's own time of the record (Kafka's timestamp), where it has one.
     pub timestamp: Option<EventTime>,
     /// The record's bytes; none for a Kafka tombstone.
@@ -60,7 +61,7 @@ pub enum Records {
     /// Rows of a columnar source; row i has position `first_offset + i`.
     Rows {
         /// The position of the first row.
-        first_offset: i64,
+        first_offset: Offset,
         /// A record each.
         rows: RecordBatch,
     },
@@ -81,7 +82,7 @@ impl Records {
     }
 
     /// The position of the first record; none for no records.
-    pub fn first_offset(&self) -> Option<i64> {
+    pub fn first_offset(&self) -> Option<Offset> {
         match self {
             Records::Raw(records) => records.first().map(|record| record.offset),
             Records::Rows { first_offset, rows } => (rows.num_rows() > 0).then_some(*first_offset),
@@ -89,16 +90,16 @@ impl Records {
     }
 
     /// Those before a position, and those from it on.
-    pub fn split(self, position: i64) -> (Records, Records) {
+    pub fn split(self, position: Offset) -> (Records, Records) {
         match self {
             Records::Raw(mut records) => {
                 let rest = records.split_off(records.partition_point(|record| record.offset < position));
                 (Records::Raw(records), Records::Raw(rest))
             }
             Records::Rows { first_offset, rows } => {
-                let count = (position - first_offset).clamp(0, rows.num_rows() as i64) as usize;
+                let count = position.since(first_offset).clamp(0, rows.num_rows() as i64) as usize;
                 let rest = rows.slice(count, rows.num_rows() - count);
-                let from = first_offset + count as i64;
+                let from = first_offset.plus(count);
                 (
                     Records::Rows { first_offset, rows: rows.slice(0, count) },
                     Records::Rows { first_offset: from, rows: rest },
@@ -108,11 +109,11 @@ impl Records {
     }
 
     /// The position after the last record; none for no records.
-    pub fn next_offset(&self) -> Option<i64> {
+    pub fn next_offset(&self) -> Option<Offset> {
         match self {
-            Records::Raw(records) => records.last().map(|record| record.offset + 1),
+            Records::Raw(records) => records.last().map(|record| record.offset.next()),
             Records::Rows { rows, .. } if rows.num_rows() == 0 => None,
-            Records::Rows { first_offset, rows } => Some(first_offset + rows.num_rows() as i64),
+            Records::Rows { first_offset, rows } => Some(first_offset.plus(rows.num_rows())),
         }
     }
 }
@@ -172,7 +173,7 @@ impl fmt::Display for Reason {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reject {
     /// Its position in the partition.
-    pub offset: i64,
+    pub offset: Offset,
     /// Why it was not taken in.
     pub reason: Reason,
     /// One line for a person.

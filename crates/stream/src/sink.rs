@@ -4,15 +4,24 @@
 use arrow::record_batch::RecordBatch;
 
 use crate::error::Result;
+use crate::place::PartitionId;
+
+/// What becomes of earlier records of a partition that begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    /// They go: the partition is written anew from its first record.
+    Fresh,
+    /// They stay, and new ones follow them.
+    Resume,
+}
 
 /// One stream's destination.
 pub trait Sink: Send {
-    /// Gets ready for a partition. `resume`: earlier records of it stay and new ones follow them;
-    /// otherwise the partition is written anew from its first record.
-    fn begin(&mut self, partition: i32, resume: bool) -> Result<()>;
+    /// Gets ready for a partition.
+    fn begin(&mut self, partition: PartitionId, begin: Begin) -> Result<()>;
 
     /// Takes records of a partition, in order.
-    fn write(&mut self, partition: i32, rows: &RecordBatch) -> Result<()>;
+    fn write(&mut self, partition: PartitionId, rows: &RecordBatch) -> Result<()>;
 
     /// Makes what was written visible to readers, as far as that is cheap.
     fn flush(&mut self) -> Result<()>;

@@ -5,32 +5,50 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::error::Result;
+use crate::log_id::LogId;
 use crate::message::Records;
+use crate::place::{Offset, PartitionId};
+
+/// How a partition leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Departure {
+    /// It is to be given back: the group waits for its last commit.
+    Returned,
+    /// The group has taken it away without asking: what is not committed of it never will be.
+    Lost,
+}
 
 /// What a source says when it is polled.
 #[derive(Debug)]
 pub enum Event {
     /// These partitions are ours now; nothing of them is read before [`Source::start`].
-    Assigned(Vec<i32>),
+    Assigned(Vec<PartitionId>),
     /// These partitions are to be given back: they stay ours until [`Source::release`], unless they
-    /// are `lost`; then somebody may have them already.
+    /// are lost; then somebody may have them already.
     Revoked {
         /// Which.
-        partitions: Vec<i32>,
-        /// Whether the group has taken them away without asking.
-        lost: bool,
+        partitions: Vec<PartitionId>,
+        /// How they leave.
+        departure: Departure,
     },
     /// The next records of a partition, in order.
     Records {
         /// Whose they are.
-        partition: i32,
+        partition: PartitionId,
         /// In order of their positions.
         records: Records,
+    },
+    /// Records of a partition were gone before they were read; the next ones come after them.
+    Lost {
+        /// Whose they were.
+        partition: PartitionId,
+        /// From the first that is gone to the first that is still there.
+        offsets: Range<Offset>,
     },
     /// A bounded partition has no more records.
     End {
         /// Which.
-        partition: i32,
+        partition: PartitionId,
     },
     /// Nothing new within the time-out; `problem` says what keeps the source from reading, if
     /// anything does.
@@ -48,7 +66,7 @@ pub trait Source: Send {
 
     /// Begins to read an assigned partition at `position`; none: where the source itself remembers,
     /// or its start.
-    fn start(&mut self, partition: i32, position: Option<i64>) -> Result<()>;
+    fn start(&mut self, partition: PartitionId, position: Option<Offset>) -> Result<()>;
 
     /// From now on no column but these is needed, where the source can leave columns out. Errors:
     /// `Config`, when it has no such column.
@@ -57,26 +75,32 @@ pub trait Source: Send {
     }
 
     /// Stops or resumes the reading of a partition; while it is paused, no records of it come.
-    fn set_paused(&mut self, partition: i32, paused: bool) -> Result<()>;
+    fn set_paused(&mut self, partition: PartitionId, paused: bool) -> Result<()>;
 
     /// Gives a revoked partition back: all that was worked on of it is committed, or never will be.
-    fn release(&mut self, _partition: i32) -> Result<()> {
+    fn release(&mut self, _partition: PartitionId) -> Result<()> {
         Ok(())
     }
 
     /// The records of a partition that can be read now, from the first to the one after the last,
     /// where the source can tell.
-    fn offset_range(&mut self, _partition: i32) -> Result<Option<Range<i64>>> {
+    fn offset_range(&mut self, _partition: PartitionId) -> Result<Option<Range<Offset>>> {
+        Ok(None)
+    }
+
+    /// The log that the positions are of, where the source can tell: a topic that is deleted and
+    /// made anew is another one. Errors: `Retry::Later` while that is not known.
+    fn log_id(&mut self) -> Result<Option<LogId>> {
         Ok(None)
     }
 
     /// Tells the source's own memory that everything before `position` is done and durable.
-    fn commit(&mut self, _partition: i32, _position: i64) -> Result<()> {
+    fn commit(&mut self, _partition: PartitionId, _position: Offset) -> Result<()> {
         Ok(())
     }
 
     /// Records known to wait behind what was read of the partition, where the source can tell.
-    fn lag(&mut self, _partition: i32) -> Option<i64> {
+    fn lag(&mut self, _partition: PartitionId) -> Option<i64> {
         None
     }
 

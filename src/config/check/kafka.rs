@@ -56,7 +56,12 @@ impl Checker<'_> {
         source: &SourceSpec,
     ) -> (KafkaClientSpec, String) {
         let path = format!("{path}.kafka");
-        for (key, is_given) in [("group", raw.group.is_some()), ("start", raw.start.is_some())] {
+        let only_read = [
+            ("group", raw.group.is_some()),
+            ("start", raw.start.is_some()),
+            ("on_loss", raw.on_loss.is_some()),
+        ];
+        for (key, is_given) in only_read {
             if is_given {
                 self.fault(&format!("{path}.{key}"), format!("belongs to a source, not to {what}"));
             }

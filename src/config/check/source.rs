@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use tickcast_connect::{
-    FileFormat, FileSourceSpec, GeneratorSpec, KafkaClientSpec, KafkaSourceSpec, Process, SourceSpec,
+    FileFormat, FileSourceSpec, GeneratorSpec, KafkaClientSpec, KafkaSourceSpec, OnLoss, Process, SourceSpec,
     StartFrom, WireFormat,
 };
 
@@ -69,6 +69,7 @@ impl Checker<'_> {
             topic: self.topic(raw.topic, "source.kafka.topic"),
             group: raw.group.unwrap_or_else(|| name.to_string()),
             start: raw.start.unwrap_or(StartFrom::Warm),
+            on_loss: raw.on_loss.unwrap_or(OnLoss::Stop),
             client: KafkaClientSpec {
                 brokers: self.required_text(Some(brokers), "source.kafka.brokers", "write it like host:9092"),
                 properties: self.properties(properties, "source.kafka.properties"),

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 
 use super::super::scalar::{Ordered, Whole};
-use tickcast_connect::{Process, StartFrom};
+use tickcast_connect::{OnLoss, Process, StartFrom};
 
 /// Exactly one of `kafka`, `file` and `generate`.
 #[derive(Deserialize, JsonSchema)]
@@ -28,7 +28,7 @@ pub(in super::super) struct RawSource {
     pub schema: Option<RawSchema>,
 }
 
-/// A topic and how to reach it; `group` and `start` belong to a source only.
+/// A topic and how to reach it; `group`, `start` and `on_loss` belong to a source only.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct RawKafka {
@@ -41,6 +41,9 @@ pub(in super::super) struct RawKafka {
     pub group: Option<String>,
     /// Where a group without a committed offset begins. Default: warm.
     pub start: Option<StartFrom>,
+    /// What happens when records are gone before they were read, by the topic's retention or
+    /// because they were deleted. Default: stop.
+    pub on_loss: Option<OnLoss>,
     /// librdkafka properties. `<property>_file` reads the value, such as a secret, from a file.
     /// `group.instance.id` makes an instance a static member of its group: when it comes back after
     /// a crash, it gets its partitions at once. It must be another one for each instance.

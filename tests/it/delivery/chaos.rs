@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 use rdkafka::producer::Producer;
+use tickcast_stream::PartitionId;
 
 use crate::support::audit::audit;
 use crate::support::broker::{Broker, private_or_skip};
@@ -59,7 +60,7 @@ impl Feeder {
             while n < total {
                 let now = until.load(Ordering::Relaxed).min(total).min(n + Self::SENDS);
                 for n in n..now {
-                    let partition = (n % PARTITIONS as u64) as i32;
+                    let partition = PartitionId((n % PARTITIONS as u64) as i32);
                     let value = record(partition, n / PARTITIONS as u64);
                     send(&producer, "chaos.in", partition, value.as_bytes());
                 }

@@ -10,6 +10,7 @@ use rdkafka::producer::Producer;
 use tickcast_connect::StateSpec;
 use tickcast_connect::ledger::StateTopic;
 use tickcast_stream::message::Stream;
+use tickcast_stream::{Offset, PartitionId};
 
 use crate::support::broker::{brokers_or_skip, private_or_skip};
 use crate::support::cluster::{SHORT_SESSION, TestCluster};
@@ -76,7 +77,7 @@ fn faults_a_torn_snapshot_stops_the_run_and_says_what_is_torn() {
     let topic = rig.topic("state");
     let writer = producer(addr);
     let put = |bytes: &[u8]| {
-        send(&writer, &topic, 0, bytes);
+        send(&writer, &topic, PartitionId(0), bytes);
         writer.flush(PATIENCE).unwrap();
     };
 
@@ -86,9 +87,11 @@ fn faults_a_torn_snapshot_stops_the_run_and_says_what_is_torn() {
     finish(&rig, 2100);
     rig.audit().insist(true);
 
-    let records = read_all(addr, &topic, 0, |record| (record.offset(), record.payload().unwrap().to_vec()));
+    let records = read_all(addr, &topic, PartitionId(0), |record| {
+        (record.offset(), record.payload().unwrap().to_vec())
+    });
     let (last, mut chunk) = records.last().expect("a snapshot").clone();
-    delete_records(addr, &topic, 0, last + 1);
+    delete_records(addr, &topic, PartitionId(0), Offset(last).next());
     let said = rig.start("gone", &StartFrom::default()).fails();
     assert!(said.contains("error: state") && said.contains("is not whole"), "{said}");
     *chunk.last_mut().unwrap() ^= 1;
@@ -98,8 +101,8 @@ fn faults_a_torn_snapshot_stops_the_run_and_says_what_is_torn() {
 
     // What is committed stays as it was.
     assert_eq!(rig.position(), Some(2100));
-    for (stream, expected) in &rig.undisturbed(0, None).results {
-        assert!(committed(addr, &rig.topic(stream.name()), 0) == *expected, "{}", stream.name());
+    for (stream, expected) in &rig.undisturbed(PartitionId(0), None).results {
+        assert!(committed(addr, &rig.topic(stream.name()), PartitionId(0)) == *expected, "{}", stream.name());
     }
 }
 
@@ -138,11 +141,11 @@ fn faults_commits_of_a_record_or_two_and_a_restart_change_no_byte() {
 
 /// Waits until the newest committed state of every partition is the one at its end: then there is
 /// nothing left to commit, and no transaction is under way.
-fn await_last_states(rig: &TestCluster, position: i64) {
+fn await_last_states(rig: &TestCluster, position: Offset) {
     let plan = rig.plan();
     let Some(StateSpec::Kafka(spec)) = &plan.state else { panic!("no state in a topic") };
     let topic = StateTopic::new(&spec.client, &spec.topic);
-    for partition in 0..rig.partitions {
+    for partition in (0..rig.partitions).map(PartitionId) {
         wait_till(&format!("the state of partition {partition} at {position}"), || {
             // An open transaction hides it for a while.
             let newest = topic.load(partition, None).ok().flatten();
@@ -169,7 +172,7 @@ fn faults_a_broker_that_is_away_for_a_while_changes_no_byte() {
 
     // Death, with none under way: a lone node may leave those half ended
     // (docs/design/exactly-once.md).
-    await_last_states(&rig, 10_000);
+    await_last_states(&rig, Offset(10_000));
     broker.kill();
     wait_till("503 without a broker", || is_waiting_for(&http, ""));
     broker.restart();
@@ -202,9 +205,9 @@ fn faults_a_deleted_sink_topic_is_waited_for_and_said() {
     instance.stop();
 
     // What was in the topic is gone; all else, and all scores since, are as they should be.
-    let undisturbed = rig.undisturbed(0, None);
+    let undisturbed = rig.undisturbed(PartitionId(0), None);
     for (stream, expected) in &undisturbed.results {
-        let found = committed(addr, &rig.topic(stream.name()), 0);
+        let found = committed(addr, &rig.topic(stream.name()), PartitionId(0));
         match stream {
             Stream::Scores => {
                 assert!(!found.is_empty() && expected.ends_with(&found), "{} scores", found.len())
@@ -265,7 +268,7 @@ fn faults_partitions_that_are_added_are_forecast_too() {
     instance.stop();
     let audit = rig.audit();
     audit.insist(true);
-    assert!(!committed(addr, &rig.topic("forecasts"), 2).is_empty());
+    assert!(!committed(addr, &rig.topic("forecasts"), PartitionId(2)).is_empty());
 }
 
 /// One is started, another beside it, and the first one is stopped, while records come.

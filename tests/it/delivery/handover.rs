@@ -11,7 +11,8 @@ use tickcast_connect::SourceSchema;
 use tickcast_stream::error::{Error, Kind, Result};
 use tickcast_stream::message::{RawRecord, Records};
 use tickcast_stream::runtime::{Job, RunOptions, run_threads};
-use tickcast_stream::source::{Event, Source};
+use tickcast_stream::source::{Departure, Event, Source};
+use tickcast_stream::{Offset, PartitionId};
 
 use crate::support::pipeline::{TestPipeline, watch};
 
@@ -58,41 +59,41 @@ impl Source for Scripted {
             return Ok(Event::Idle { problem: None });
         }
         Ok(match self.steps.pop_front() {
-            Some(Step::Assign) => Event::Assigned(vec![0]),
+            Some(Step::Assign) => Event::Assigned(vec![PartitionId(0)]),
             Some(Step::Revoke) => {
                 (self.owned, self.paused, self.releasing) = (false, false, true);
-                Event::Revoked { partitions: vec![0], lost: false }
+                Event::Revoked { partitions: vec![PartitionId(0)], departure: Departure::Returned }
             }
             Some(Step::Fail) => return Err(Error::new(Kind::Source, "the script says so")),
             Some(Step::Read(count)) => {
                 let from = self.position;
                 self.position = (from + count).min(self.records.len());
                 let raw = |at: usize| RawRecord {
-                    offset: at as i64,
+                    offset: Offset(at as i64),
                     timestamp: None,
                     payload: Some(self.records[at].clone().into_bytes()),
                 };
                 Event::Records {
-                    partition: 0,
+                    partition: PartitionId(0),
                     records: Records::Raw((from..self.position).map(raw).collect()),
                 }
             }
-            None => Event::End { partition: 0 },
+            None => Event::End { partition: PartitionId(0) },
         })
     }
 
-    fn start(&mut self, _: i32, position: Option<i64>) -> Result<()> {
+    fn start(&mut self, _: PartitionId, position: Option<Offset>) -> Result<()> {
         self.owned = true;
-        self.position = position.unwrap_or(0) as usize;
+        self.position = position.map_or(0, |position| position.0 as usize);
         Ok(())
     }
 
-    fn release(&mut self, _: i32) -> Result<()> {
+    fn release(&mut self, _: PartitionId) -> Result<()> {
         self.releasing = false;
         Ok(())
     }
 
-    fn set_paused(&mut self, _: i32, paused: bool) -> Result<()> {
+    fn set_paused(&mut self, _: PartitionId, paused: bool) -> Result<()> {
         self.paused = paused;
         Ok(())
     }

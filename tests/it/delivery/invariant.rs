@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 use tickcast::factory::factory_for;
 use tickcast_connect::OpenOptions;
+use tickcast_stream::PartitionId;
 use tickcast_stream::message::{Records, Stream};
 use tickcast_stream::runtime::{Partition, PartitionOutput, PendingSnapshot, PipelineFactory, RestorePoint};
 use tickcast_stream::source::Event;
@@ -133,7 +134,7 @@ fn records_of(bench: &TestPipeline) -> (PipelineFactory, Records) {
     let factory = factory_for(&plan, &mut open).unwrap();
     let mut source = open.source;
     assert!(matches!(source.poll(std::time::Duration::ZERO).unwrap(), Event::Assigned(_)));
-    source.start(0, None).unwrap();
+    source.start(PartitionId(0), None).unwrap();
     loop {
         match source.poll(std::time::Duration::ZERO).unwrap() {
             Event::Records { records, .. } => return (factory, records),
@@ -147,7 +148,7 @@ fn part(records: &Records, from: usize, to: usize) -> Records {
     match records {
         Records::Raw(records) => Records::Raw(records[from..to].to_vec()),
         Records::Rows { first_offset, rows } => {
-            Records::Rows { first_offset: first_offset + from as i64, rows: rows.slice(from, to - from) }
+            Records::Rows { first_offset: first_offset.plus(from), rows: rows.slice(from, to - from) }
         }
     }
 }
@@ -159,7 +160,7 @@ fn bytes_with_restores(
     records: &Records,
     cuts: &[usize],
 ) -> Vec<(Stream, Vec<u8>)> {
-    let mut partition = factory.partition(0).unwrap();
+    let mut partition = factory.partition(PartitionId(0)).unwrap();
     let mut bytes: Vec<(Stream, Vec<u8>)> = Stream::ALL.map(|stream| (stream, Vec::new())).to_vec();
     let mut keep = |outcome: PartitionOutput| {
         for (stream, rows) in outcome.results {
@@ -183,7 +184,7 @@ fn bytes_with_restores(
 }
 
 fn restored(factory: &PipelineFactory, partition: &Partition) -> Partition {
-    let mut again = factory.partition(0).unwrap();
+    let mut again = factory.partition(PartitionId(0)).unwrap();
     if let Some(snapshot) = partition.snapshot().unwrap() {
         again.restore(&snapshot, RestorePoint::AtEnd).unwrap();
         assert!(again.snapshot().unwrap().as_ref() == Some(&snapshot), "a restored state is another state");
@@ -258,7 +259,7 @@ proptest! {
         let (factory, records) = records_of(&bench);
         cuts.retain(|&cut| cut <= records.len());
         cuts.sort_unstable();
-        let (mut partition, mut undisturbed) = (factory.partition(0).unwrap(), factory.partition(0).unwrap());
+        let [mut partition, mut undisturbed] = [(); 2].map(|()| factory.partition(PartitionId(0)).unwrap());
         let (mut frozen, mut from) = (Vec::new(), 0);
         for &cut in &cuts {
             partition.take(part(&records, from, cut), &mut |_| Ok(())).unwrap();

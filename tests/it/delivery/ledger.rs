@@ -26,6 +26,7 @@ use tickcast_stream::ledger::{
 };
 use tickcast_stream::message::Stream;
 use tickcast_stream::testing::{Fate, Step, World};
+use tickcast_stream::{Offset, PartitionId};
 
 use crate::support::broker::brokers_or_skip;
 
@@ -96,23 +97,23 @@ fn the_ledger_of_topics_conforms() {
 fn a_full_disk_takes_nothing_with_it() {
     for format in [SinkFileFormat::Ndjson, SinkFileFormat::Parquet] {
         let files = Files::new(format, true);
-        let (mut recover, commit, _) = begin(&files, 1, 0);
+        let (mut recover, commit, _) = begin(&files, 1, PartitionId(0));
         let mut committer = Committer::new(commit);
-        committer.begin(0, None).unwrap();
-        let state = snapshot(0, 4711, 2 * CHUNK_BYTES);
-        committer.results(0, vec![(Forecasts, rows(0, 3))], Some(progress(10, 3, 0)));
+        committer.begin(PartitionId(0), None).unwrap();
+        let state = snapshot(PartitionId(0), Offset(4711), 2 * CHUNK_BYTES);
+        committer.results(PartitionId(0), vec![(Forecasts, rows(0, 3))], Some(progress(Offset(10), 3, 0)));
         assert_eq!(committer.commit().unwrap(), Committed::Done(true));
-        committer.results(0, vec![(Forecasts, rows(3, 7))], Some(progress(4711, 7, 0)));
+        committer.results(PartitionId(0), vec![(Forecasts, rows(3, 7))], Some(progress(Offset(4711), 7, 0)));
         committer.snapshot(state.clone());
         files.fill();
         assert!(matches!(committer.commit().unwrap(), Committed::Later { refused: false, .. }));
-        assert_eq!(files.committed(0, Forecasts), lines(3));
-        assert_eq!(recover.claim(0).unwrap().entry, Some(entry(10, 3, 0)));
+        assert_eq!(files.committed(PartitionId(0), Forecasts), lines(3));
+        assert_eq!(recover.claim(PartitionId(0)).unwrap().entry, Some(entry(Offset(10), 3, 0)));
         // The device is gone with the file that was to be written.
         assert_eq!(committer.commit().unwrap(), Committed::Done(true));
-        assert_eq!(files.committed(0, Forecasts), lines(7));
-        let claim = recover.claim(0).unwrap();
-        assert_eq!(claim.entry.map(|entry| entry.progress), Some(progress(4711, 7, 0)));
+        assert_eq!(files.committed(PartitionId(0), Forecasts), lines(7));
+        let claim = recover.claim(PartitionId(0)).unwrap();
+        assert_eq!(claim.entry.map(|entry| entry.progress), Some(progress(Offset(4711), 7, 0)));
         assert!(claim.snapshot == Some(state));
     }
 }
@@ -129,20 +130,20 @@ fn what_comes_while_an_outcome_is_unknown_waits_its_turn() {
         let (_recover, commit) = world.open(1, Box::new(fate));
         world.rebalance(&[1]);
         let mut committer = Committer::new(commit);
-        for partition in [0, 1] {
+        for partition in [0, 1].map(PartitionId) {
             committer.begin(partition, None).unwrap();
-            committer.results(partition, vec![(Forecasts, rows(0, 3))], Some(progress(10, 3, 0)));
+            committer.results(partition, vec![(Forecasts, rows(0, 3))], Some(progress(Offset(10), 3, 0)));
         }
         assert!(matches!(committer.commit().unwrap(), Committed::Later { refused: false, .. }));
-        assert_eq!(world.results(0, Forecasts).is_empty(), !is_made);
-        committer.results(0, vec![(Forecasts, rows(3, 5))], Some(progress(20, 5, 0)));
-        committer.release(1).unwrap();
+        assert_eq!(world.results(PartitionId(0), Forecasts).is_empty(), !is_made);
+        committer.results(PartitionId(0), vec![(Forecasts, rows(3, 5))], Some(progress(Offset(20), 5, 0)));
+        committer.release(PartitionId(1)).unwrap();
         assert!(!committer.is_clean());
         assert_eq!(committer.commit().unwrap(), Committed::Done(true));
         assert!(committer.is_clean());
-        assert_eq!(world.results(0, Forecasts), lines(5));
-        assert_eq!(world.entry(0), Some(entry(20, 5, 0)));
-        assert_eq!(world.results(1, Forecasts), lines(if is_made { 3 } else { 0 }));
+        assert_eq!(world.results(PartitionId(0), Forecasts), lines(5));
+        assert_eq!(world.entry(PartitionId(0)), Some(entry(Offset(20), 5, 0)));
+        assert_eq!(world.results(PartitionId(1), Forecasts), lines(if is_made { 3 } else { 0 }));
     }
 }
 
@@ -159,15 +160,19 @@ fn lines(to: u64) -> Vec<String> {
     (0..to).map(|n| format!(r#"{{"series":"s{}","n":{n}}}"#, n % 3)).collect()
 }
 
-fn progress(position: i64, forecasts: u64, scores: u64) -> Position {
-    Position { begun: 3, position, counts: OutputPosition { forecasts, scores, rejects: 0 }, live: None }
+fn progress(position: Offset, forecasts: u64, scores: u64) -> Position {
+    let counts = OutputPosition { forecasts, scores, rejects: 0 };
+    Position { position, counts, ..Position::begin(Offset(3)) }
 }
 
-fn entry(position: i64, forecasts: u64, scores: u64) -> Checkpoint {
+fn entry(position: Offset, forecasts: u64, scores: u64) -> Checkpoint {
     Checkpoint { progress: progress(position, forecasts, scores), snapshot: None }
 }
 
-fn epoch(results: Vec<(i32, Stream, RecordBatch)>, entries: &[(i32, Checkpoint)]) -> CommitBatch {
+fn epoch(
+    results: Vec<(PartitionId, Stream, RecordBatch)>,
+    entries: &[(PartitionId, Checkpoint)],
+) -> CommitBatch {
     CommitBatch { results, chunks: Vec::new(), entries: entries.iter().copied().collect() }
 }
 
@@ -177,169 +182,191 @@ fn state(seed: u64, bytes: usize) -> Vec<u8> {
     state
 }
 
-fn snapshot(partition: i32, position: i64, bytes: usize) -> Snapshot {
-    Snapshot::new(partition, position, state(position as u64, bytes))
+fn snapshot(partition: PartitionId, position: Offset, bytes: usize) -> Snapshot {
+    Snapshot::new(partition, position, state(position.0 as u64, bytes))
 }
 
 /// A life that has claimed a partition.
-fn begin(ledger: &dyn Harness, member: u64, partition: i32) -> (Box<dyn Recover>, Box<dyn Commit>, Claim) {
+fn begin(
+    ledger: &dyn Harness,
+    member: u64,
+    partition: PartitionId,
+) -> (Box<dyn Recover>, Box<dyn Commit>, Claim) {
     let (mut recover, mut commit) = ledger.open(member, false);
     let claim = recover.claim(partition).unwrap();
     commit.begin(partition, claim.entry.as_ref()).unwrap();
     (recover, commit, claim)
 }
 
-fn commit_forecasts(commit: &mut dyn Commit, partition: i32, from: u64, to: u64) -> Checkpoint {
-    let entry = entry(to as i64, to, 0);
+fn commit_forecasts(commit: &mut dyn Commit, partition: PartitionId, from: u64, to: u64) -> Checkpoint {
+    let entry = entry(Offset(to as i64), to, 0);
     let epoch = epoch(vec![(partition, Forecasts, rows(from, to))], &[(partition, entry)]);
     assert_eq!(commit.attempt(&epoch).unwrap(), CommitOutcome::Committed);
     entry
 }
 
 fn nothing_is_claimed_from_an_empty_ledger(ledger: &dyn Harness) {
-    let (mut recover, mut commit, claim) = begin(ledger, 1, 0);
+    let (mut recover, mut commit, claim) = begin(ledger, 1, PartitionId(0));
     assert_eq!(claim, Claim::default());
-    assert_eq!(recover.claim(1).unwrap(), Claim::default());
-    assert_eq!(commit.settle(&[0]).unwrap(), BTreeMap::new());
+    assert_eq!(recover.claim(PartitionId(1)).unwrap(), Claim::default());
+    assert_eq!(commit.settle(&[PartitionId(0)]).unwrap(), BTreeMap::new());
     assert_eq!(commit.settle(&[]).unwrap(), BTreeMap::new());
-    assert!(STREAMS.iter().all(|&stream| ledger.committed(0, stream).is_empty()));
+    assert!(STREAMS.iter().all(|&stream| ledger.committed(PartitionId(0), stream).is_empty()));
 }
 
 fn an_epoch_is_claimed_and_read_in_its_order(ledger: &dyn Harness) {
-    let (mut recover, mut commit, _) = begin(ledger, 1, 0);
-    recover.claim(2).unwrap();
-    commit.begin(2, None).unwrap();
+    let (mut recover, mut commit, _) = begin(ledger, 1, PartitionId(0));
+    recover.claim(PartitionId(2)).unwrap();
+    commit.begin(PartitionId(2), None).unwrap();
     let results = vec![
-        (0, Forecasts, rows(0, 2)),
-        (2, Scores, rows(0, 4)),
-        (0, Scores, rows(0, 1)),
-        (0, Forecasts, rows(2, 5)),
+        (PartitionId(0), Forecasts, rows(0, 2)),
+        (PartitionId(2), Scores, rows(0, 4)),
+        (PartitionId(0), Scores, rows(0, 1)),
+        (PartitionId(0), Forecasts, rows(2, 5)),
     ];
-    let entries = [(0, entry(40, 5, 1)), (2, entry(70, 0, 4))];
+    let entries = [(PartitionId(0), entry(Offset(40), 5, 1)), (PartitionId(2), entry(Offset(70), 0, 4))];
     assert_eq!(commit.attempt(&epoch(results, &entries)).unwrap(), CommitOutcome::Committed);
-    commit_forecasts(commit.as_mut(), 0, 5, 300);
+    commit_forecasts(commit.as_mut(), PartitionId(0), 5, 300);
     drop((recover, commit));
     let (mut recover, _commit) = ledger.open(1, false);
-    assert_eq!(recover.claim(0).unwrap(), Claim { entry: Some(entry(300, 300, 0)), snapshot: None });
-    assert_eq!(recover.take_over(2).unwrap(), Some(entry(70, 0, 4)));
-    assert_eq!(recover.claim(2).unwrap(), Claim { entry: Some(entry(70, 0, 4)), snapshot: None });
-    assert_eq!(ledger.committed(0, Forecasts), lines(300));
-    assert_eq!(ledger.committed(0, Scores), lines(1));
-    assert_eq!(ledger.committed(2, Forecasts), lines(0));
-    assert_eq!(ledger.committed(2, Scores), lines(4));
+    assert_eq!(
+        recover.claim(PartitionId(0)).unwrap(),
+        Claim { entry: Some(entry(Offset(300), 300, 0)), snapshot: None }
+    );
+    assert_eq!(recover.take_over(PartitionId(2)).unwrap(), Some(entry(Offset(70), 0, 4)));
+    assert_eq!(
+        recover.claim(PartitionId(2)).unwrap(),
+        Claim { entry: Some(entry(Offset(70), 0, 4)), snapshot: None }
+    );
+    assert_eq!(ledger.committed(PartitionId(0), Forecasts), lines(300));
+    assert_eq!(ledger.committed(PartitionId(0), Scores), lines(1));
+    assert_eq!(ledger.committed(PartitionId(2), Forecasts), lines(0));
+    assert_eq!(ledger.committed(PartitionId(2), Scores), lines(4));
 }
 
 fn results_show_with_their_commit_only(ledger: &dyn Harness) {
-    let (mut recover, commit, claim) = begin(ledger, 1, 0);
+    let (mut recover, commit, claim) = begin(ledger, 1, PartitionId(0));
     let mut committer = Committer::new(commit);
-    committer.begin(0, claim.entry).unwrap();
+    committer.begin(PartitionId(0), claim.entry).unwrap();
     assert_eq!(committer.commit().unwrap(), Committed::Done(false));
-    committer.results(0, vec![(Forecasts, rows(0, 3)), (Scores, rows(0, 2))], Some(progress(9, 3, 2)));
+    committer.results(
+        PartitionId(0),
+        vec![(Forecasts, rows(0, 3)), (Scores, rows(0, 2))],
+        Some(progress(Offset(9), 3, 2)),
+    );
     assert!(!committer.is_clean());
-    assert!(STREAMS.iter().all(|&stream| ledger.committed(0, stream).is_empty()));
-    assert_eq!(recover.claim(0).unwrap(), Claim::default());
+    assert!(STREAMS.iter().all(|&stream| ledger.committed(PartitionId(0), stream).is_empty()));
+    assert_eq!(recover.claim(PartitionId(0)).unwrap(), Claim::default());
     assert_eq!(committer.commit().unwrap(), Committed::Done(true));
     assert!(committer.is_clean());
-    assert_eq!(ledger.committed(0, Forecasts), lines(3));
-    assert_eq!(ledger.committed(0, Scores), lines(2));
+    assert_eq!(ledger.committed(PartitionId(0), Forecasts), lines(3));
+    assert_eq!(ledger.committed(PartitionId(0), Scores), lines(2));
     // What is dropped is never seen.
-    committer.results(0, vec![(Forecasts, rows(3, 7))], Some(progress(20, 7, 2)));
-    committer.release(0).unwrap();
+    committer.results(PartitionId(0), vec![(Forecasts, rows(3, 7))], Some(progress(Offset(20), 7, 2)));
+    committer.release(PartitionId(0)).unwrap();
     assert_eq!(committer.commit().unwrap(), Committed::Done(false));
-    assert_eq!(ledger.committed(0, Forecasts), lines(3));
-    assert_eq!(recover.claim(0).unwrap().entry, Some(entry(9, 3, 2)));
+    assert_eq!(ledger.committed(PartitionId(0), Forecasts), lines(3));
+    assert_eq!(recover.claim(PartitionId(0)).unwrap().entry, Some(entry(Offset(9), 3, 2)));
 }
 
 /// A partition that replays may hand over new results before it can say how far they go; a commit
 /// for another partition's sake must leave them out.
 fn results_wait_for_their_entry(ledger: &dyn Harness) {
-    let (mut recover, mut commit, _) = begin(ledger, 1, 0);
-    commit_forecasts(commit.as_mut(), 0, 0, 2);
-    recover.claim(1).unwrap();
+    let (mut recover, mut commit, _) = begin(ledger, 1, PartitionId(0));
+    commit_forecasts(commit.as_mut(), PartitionId(0), 0, 2);
+    recover.claim(PartitionId(1)).unwrap();
     let mut committer = Committer::new(commit);
-    committer.begin(0, Some(entry(2, 2, 0))).unwrap();
-    committer.begin(1, None).unwrap();
-    committer.results(0, vec![(Forecasts, rows(2, 5))], None);
-    committer.results(1, vec![(Scores, rows(0, 1))], Some(progress(8, 0, 1)));
+    committer.begin(PartitionId(0), Some(entry(Offset(2), 2, 0))).unwrap();
+    committer.begin(PartitionId(1), None).unwrap();
+    committer.results(PartitionId(0), vec![(Forecasts, rows(2, 5))], None);
+    committer.results(PartitionId(1), vec![(Scores, rows(0, 1))], Some(progress(Offset(8), 0, 1)));
     assert_eq!(committer.commit().unwrap(), Committed::Done(true));
-    assert_eq!(ledger.committed(1, Scores), lines(1));
-    assert_eq!(ledger.committed(0, Forecasts), lines(2));
-    committer.results(0, vec![(Forecasts, rows(5, 6))], Some(progress(6, 6, 0)));
+    assert_eq!(ledger.committed(PartitionId(1), Scores), lines(1));
+    assert_eq!(ledger.committed(PartitionId(0), Forecasts), lines(2));
+    committer.results(PartitionId(0), vec![(Forecasts, rows(5, 6))], Some(progress(Offset(6), 6, 0)));
     assert_eq!(committer.commit().unwrap(), Committed::Done(true));
-    assert_eq!(ledger.committed(0, Forecasts), lines(6));
+    assert_eq!(ledger.committed(PartitionId(0), Forecasts), lines(6));
 }
 
 /// A partition may begin with a state that somebody else has left, and end before anything comes.
 fn a_state_without_results_is_kept_as_it_is(ledger: &dyn Harness) {
-    let (mut recover, commit, _) = begin(ledger, 1, 0);
+    let (mut recover, commit, _) = begin(ledger, 1, PartitionId(0));
     let mut committer = Committer::new(commit);
-    committer.begin(0, None).unwrap();
-    committer.snapshot(snapshot(0, 10, 100));
+    committer.begin(PartitionId(0), None).unwrap();
+    committer.snapshot(snapshot(PartitionId(0), Offset(10), 100));
     for _ in 0..3 {
         committer.commit().unwrap();
     }
     assert!(committer.is_clean());
-    assert_eq!(recover.claim(0).unwrap().entry, None);
+    assert_eq!(recover.claim(PartitionId(0)).unwrap().entry, None);
 }
 
 fn a_death_within_the_first_epoch_leaves_nothing(ledger: &dyn Harness) {
-    ledger.die_writing(1, 0, Forecasts, &rows(0, 5));
-    let (_recover, mut commit, claim) = begin(ledger, 1, 0);
+    ledger.die_writing(1, PartitionId(0), Forecasts, &rows(0, 5));
+    let (_recover, mut commit, claim) = begin(ledger, 1, PartitionId(0));
     assert_eq!(claim, Claim::default());
-    assert_eq!(ledger.committed(0, Forecasts), lines(0));
-    commit_forecasts(commit.as_mut(), 0, 0, 3);
-    assert_eq!(ledger.committed(0, Forecasts), lines(3));
+    assert_eq!(ledger.committed(PartitionId(0), Forecasts), lines(0));
+    commit_forecasts(commit.as_mut(), PartitionId(0), 0, 3);
+    assert_eq!(ledger.committed(PartitionId(0), Forecasts), lines(3));
 }
 
 fn a_death_within_a_later_epoch_leaves_what_was_there(ledger: &dyn Harness) {
-    let (recover, mut commit, _) = begin(ledger, 1, 0);
-    let last = commit_forecasts(commit.as_mut(), 0, 0, 4);
+    let (recover, mut commit, _) = begin(ledger, 1, PartitionId(0));
+    let last = commit_forecasts(commit.as_mut(), PartitionId(0), 0, 4);
     drop((recover, commit));
-    ledger.die_writing(1, 0, Forecasts, &rows(4, 9));
-    assert_eq!(ledger.committed(0, Forecasts), lines(4));
-    let (_recover, mut commit, claim) = begin(ledger, 1, 0);
+    ledger.die_writing(1, PartitionId(0), Forecasts, &rows(4, 9));
+    assert_eq!(ledger.committed(PartitionId(0), Forecasts), lines(4));
+    let (_recover, mut commit, claim) = begin(ledger, 1, PartitionId(0));
     assert_eq!(claim.entry, Some(last));
-    commit_forecasts(commit.as_mut(), 0, 4, 6);
-    assert_eq!(ledger.committed(0, Forecasts), lines(6));
+    commit_forecasts(commit.as_mut(), PartitionId(0), 4, 6);
+    assert_eq!(ledger.committed(PartitionId(0), Forecasts), lines(6));
 }
 
 /// More than the committer puts into one epoch.
 const LARGE: usize = 9 * CHUNK_BYTES + 1;
 
 fn a_snapshot_is_named_with_its_last_chunk(ledger: &dyn Harness) {
-    let (mut recover, commit, _) = begin(ledger, 1, 0);
+    let (mut recover, commit, _) = begin(ledger, 1, PartitionId(0));
     let mut committer = Committer::new(commit);
-    committer.begin(0, None).unwrap();
-    let (small, large) = (snapshot(0, 10, 100), snapshot(0, 4711, LARGE));
-    committer.results(0, vec![(Forecasts, rows(0, 3))], Some(progress(10, 3, 0)));
+    committer.begin(PartitionId(0), None).unwrap();
+    let (small, large) =
+        (snapshot(PartitionId(0), Offset(10), 100), snapshot(PartitionId(0), Offset(4711), LARGE));
+    committer.results(PartitionId(0), vec![(Forecasts, rows(0, 3))], Some(progress(Offset(10), 3, 0)));
     committer.snapshot(small.clone());
     assert_eq!(committer.commit().unwrap(), Committed::Done(true));
-    assert_eq!(recover.claim(0).unwrap().snapshot.as_ref(), Some(&small));
-    committer.results(0, vec![(Forecasts, rows(3, 5))], Some(progress(4711, 5, 0)));
+    assert_eq!(recover.claim(PartitionId(0)).unwrap().snapshot.as_ref(), Some(&small));
+    committer.results(PartitionId(0), vec![(Forecasts, rows(3, 5))], Some(progress(Offset(4711), 5, 0)));
     committer.snapshot(large.clone());
     assert_eq!(committer.commit().unwrap(), Committed::Done(true));
-    let claim = recover.claim(0).unwrap();
-    assert_eq!(claim.entry.map(|entry| entry.progress), Some(progress(4711, 5, 0)));
+    let claim = recover.claim(PartitionId(0)).unwrap();
+    assert_eq!(claim.entry.map(|entry| entry.progress), Some(progress(Offset(4711), 5, 0)));
     assert!(claim.snapshot.as_ref() == Some(&small) && !committer.is_clean());
     assert_eq!(committer.commit().unwrap(), Committed::Done(true));
-    let claim = recover.claim(0).unwrap();
-    let named = SnapshotRef { position: 4711, chunks: 10, digest: large.digest };
-    assert_eq!(claim.entry, Some(Checkpoint { progress: progress(4711, 5, 0), snapshot: Some(named) }));
+    let claim = recover.claim(PartitionId(0)).unwrap();
+    let named = SnapshotRef { position: Offset(4711), chunks: 10, digest: large.digest };
+    assert_eq!(
+        claim.entry,
+        Some(Checkpoint { progress: progress(Offset(4711), 5, 0), snapshot: Some(named) })
+    );
     assert!(claim.snapshot == Some(large.clone()) && committer.is_clean());
     drop((recover, committer));
-    let (_recover, _commit, again) = begin(ledger, 1, 0);
+    let (_recover, _commit, again) = begin(ledger, 1, PartitionId(0));
     assert!(again == claim, "another life claims something else");
 }
 
 fn a_snapshot_left_half_written_is_no_obstacle(ledger: &dyn Harness) {
-    let large = snapshot(0, 4711, LARGE);
+    let large = snapshot(PartitionId(0), Offset(4711), LARGE);
     for life in 0..3 {
-        let (_recover, commit, claim) = begin(ledger, 1, 0);
+        let (_recover, commit, claim) = begin(ledger, 1, PartitionId(0));
         let mut committer = Committer::new(commit);
-        committer.begin(0, claim.entry).unwrap();
+        committer.begin(PartitionId(0), claim.entry).unwrap();
         match claim.entry {
-            None => committer.results(0, vec![(Forecasts, rows(0, 3))], Some(progress(4711, 3, 0))),
-            Some(entry) => assert_eq!(entry.progress, progress(4711, 3, 0)),
+            None => committer.results(
+                PartitionId(0),
+                vec![(Forecasts, rows(0, 3))],
+                Some(progress(Offset(4711), 3, 0)),
+            ),
+            Some(entry) => assert_eq!(entry.progress, progress(Offset(4711), 3, 0)),
         }
         committer.snapshot(large.clone());
         // The first life dies before the last chunk, the second one writes all of them again.
@@ -351,13 +378,13 @@ fn a_snapshot_left_half_written_is_no_obstacle(ledger: &dyn Harness) {
         }
         assert_eq!(claim.snapshot.is_some(), life == 2);
     }
-    let (_recover, _commit, claim) = begin(ledger, 1, 0);
+    let (_recover, _commit, claim) = begin(ledger, 1, PartitionId(0));
     assert!(claim.snapshot == Some(large));
-    assert_eq!(ledger.committed(0, Forecasts), lines(3));
+    assert_eq!(ledger.committed(PartitionId(0), Forecasts), lines(3));
 }
 
 fn a_partition_given_back_goes_on_elsewhere(ledger: &dyn Harness) {
-    let (mut ours, mut our_commit, _) = begin(ledger, 1, 0);
+    let (mut ours, mut our_commit, _) = begin(ledger, 1, PartitionId(0));
     let (mut theirs, mut their_commit) = ledger.open(2, false);
     let mut last = None;
     for turn in 0..4 {
@@ -365,100 +392,108 @@ fn a_partition_given_back_goes_on_elsewhere(ledger: &dyn Harness) {
             0 => (&mut ours, &mut our_commit),
             _ => (&mut theirs, &mut their_commit),
         };
-        let claim = recover.claim(0).unwrap();
+        let claim = recover.claim(PartitionId(0)).unwrap();
         assert_eq!(claim.entry, last);
-        commit.begin(0, claim.entry.as_ref()).unwrap();
-        last = Some(commit_forecasts(commit.as_mut(), 0, turn * 5, turn * 5 + 5));
-        commit.release(0).unwrap();
+        commit.begin(PartitionId(0), claim.entry.as_ref()).unwrap();
+        last = Some(commit_forecasts(commit.as_mut(), PartitionId(0), turn * 5, turn * 5 + 5));
+        commit.release(PartitionId(0)).unwrap();
     }
-    assert_eq!(ledger.committed(0, Forecasts), lines(20));
+    assert_eq!(ledger.committed(PartitionId(0), Forecasts), lines(20));
 }
 
 fn settling_tells_of_our_own_commits(ledger: &dyn Harness) {
-    let (_ours, mut our_commit, _) = begin(ledger, 1, 0);
-    let (mut theirs, mut their_commit, _) = begin(ledger, 2, 1);
-    let first = commit_forecasts(our_commit.as_mut(), 0, 0, 2);
-    let other = commit_forecasts(their_commit.as_mut(), 1, 0, 3);
-    assert_eq!(our_commit.settle(&[0]).unwrap(), BTreeMap::from([(0, first)]));
-    assert_eq!(their_commit.settle(&[1]).unwrap(), BTreeMap::from([(1, other)]));
+    let (_ours, mut our_commit, _) = begin(ledger, 1, PartitionId(0));
+    let (mut theirs, mut their_commit, _) = begin(ledger, 2, PartitionId(1));
+    let first = commit_forecasts(our_commit.as_mut(), PartitionId(0), 0, 2);
+    let other = commit_forecasts(their_commit.as_mut(), PartitionId(1), 0, 3);
+    assert_eq!(our_commit.settle(&[PartitionId(0)]).unwrap(), BTreeMap::from([(PartitionId(0), first)]));
+    assert_eq!(their_commit.settle(&[PartitionId(1)]).unwrap(), BTreeMap::from([(PartitionId(1), other)]));
     // After it one goes on.
-    let second = commit_forecasts(our_commit.as_mut(), 0, 2, 4);
-    assert_eq!(our_commit.settle(&[0]).unwrap(), BTreeMap::from([(0, second)]));
+    let second = commit_forecasts(our_commit.as_mut(), PartitionId(0), 2, 4);
+    assert_eq!(our_commit.settle(&[PartitionId(0)]).unwrap(), BTreeMap::from([(PartitionId(0), second)]));
     if ledger.is_exclusive() {
         return;
     }
-    our_commit.release(0).unwrap();
-    let claim = theirs.claim(0).unwrap();
-    their_commit.begin(0, claim.entry.as_ref()).unwrap();
-    let third = commit_forecasts(their_commit.as_mut(), 0, 4, 5);
-    assert_eq!(our_commit.settle(&[0, 1]).unwrap(), BTreeMap::new());
-    assert_eq!(their_commit.settle(&[0, 1]).unwrap(), BTreeMap::from([(0, third), (1, other)]));
+    our_commit.release(PartitionId(0)).unwrap();
+    let claim = theirs.claim(PartitionId(0)).unwrap();
+    their_commit.begin(PartitionId(0), claim.entry.as_ref()).unwrap();
+    let third = commit_forecasts(their_commit.as_mut(), PartitionId(0), 4, 5);
+    assert_eq!(our_commit.settle(&[PartitionId(0), PartitionId(1)]).unwrap(), BTreeMap::new());
+    assert_eq!(
+        their_commit.settle(&[PartitionId(0), PartitionId(1)]).unwrap(),
+        BTreeMap::from([(PartitionId(0), third), (PartitionId(1), other)])
+    );
 }
 
 fn a_damaged_snapshot_stops_the_claim(ledger: &dyn Harness) {
-    let (recover, commit, _) = begin(ledger, 1, 0);
+    let (recover, commit, _) = begin(ledger, 1, PartitionId(0));
     let mut committer = Committer::new(commit);
-    committer.begin(0, None).unwrap();
+    committer.begin(PartitionId(0), None).unwrap();
     for (position, count) in [(10, 1), (4711, 2)] {
         let rows = rows(count - 1, count);
-        committer.results(0, vec![(Forecasts, rows)], Some(progress(position, count, 0)));
-        committer.snapshot(snapshot(0, position, 1000));
+        committer.results(
+            PartitionId(0),
+            vec![(Forecasts, rows)],
+            Some(progress(Offset(position), count, 0)),
+        );
+        committer.snapshot(snapshot(PartitionId(0), Offset(position), 1000));
         assert_eq!(committer.commit().unwrap(), Committed::Done(true));
     }
     drop((recover, committer));
-    ledger.damage(0);
+    ledger.damage(PartitionId(0));
     let (mut recover, _commit) = ledger.open(1, false);
     for _ in 0..2 {
-        let error = recover.claim(0).unwrap_err();
+        let error = recover.claim(PartitionId(0)).unwrap_err();
         assert!(error.kind == Kind::State && error.to_string().contains("4711"), "{error}");
     }
     // What is committed can be taken over without what was learned.
-    let entry = recover.take_over(0).unwrap().unwrap();
-    assert_eq!(entry.progress, progress(4711, 2, 0));
-    assert_eq!(recover.claim(1).unwrap(), Claim::default());
+    let entry = recover.take_over(PartitionId(0)).unwrap().unwrap();
+    assert_eq!(entry.progress, progress(Offset(4711), 2, 0));
+    assert_eq!(recover.claim(PartitionId(1)).unwrap(), Claim::default());
 }
 
 fn results_that_nobody_remembers_stop_the_claim(ledger: &dyn Harness) {
-    let (recover, mut commit, _) = begin(ledger, 1, 0);
-    commit_forecasts(commit.as_mut(), 0, 0, 2);
+    let (recover, mut commit, _) = begin(ledger, 1, PartitionId(0));
+    commit_forecasts(commit.as_mut(), PartitionId(0), 0, 2);
     drop((recover, commit));
     ledger.forget();
     let (mut recover, commit) = ledger.open(1, false);
-    let error = recover.claim(0).unwrap_err();
+    let error = recover.claim(PartitionId(0)).unwrap_err();
     assert!(error.kind == Kind::State && error.to_string().contains("results"), "{error}");
-    assert_eq!(recover.claim(1).unwrap(), Claim::default());
+    assert_eq!(recover.claim(PartitionId(1)).unwrap(), Claim::default());
     drop((recover, commit));
     let (mut recover, mut commit) = ledger.open(1, true);
-    let Ok(claim) = recover.claim(0) else { return };
+    let Ok(claim) = recover.claim(PartitionId(0)) else { return };
     assert_eq!(claim, Claim::default());
-    commit.begin(0, None).unwrap();
-    commit_forecasts(commit.as_mut(), 0, 2, 4);
+    commit.begin(PartitionId(0), None).unwrap();
+    commit_forecasts(commit.as_mut(), PartitionId(0), 2, 4);
     // What was there stays.
-    assert_eq!(ledger.committed(0, Forecasts), lines(4));
+    assert_eq!(ledger.committed(PartitionId(0), Forecasts), lines(4));
 }
 
 fn never_two_writers(ledger: &dyn Harness) {
-    let (_first, mut former, _) = begin(ledger, 1, 0);
-    commit_forecasts(former.as_mut(), 0, 0, 2);
+    let (_first, mut former, _) = begin(ledger, 1, PartitionId(0));
+    commit_forecasts(former.as_mut(), PartitionId(0), 0, 2);
     let (mut second, mut later) = ledger.open(1, false);
-    let claim = second.claim(0);
-    let attempt = epoch(vec![(0, Forecasts, rows(2, 4))], &[(0, entry(4, 4, 0))]);
+    let claim = second.claim(PartitionId(0));
+    let attempt =
+        epoch(vec![(PartitionId(0), Forecasts, rows(2, 4))], &[(PartitionId(0), entry(Offset(4), 4, 0))]);
     match claim {
         // It is refused while the first lives: that one goes on.
         Err(error) => {
             assert!(ledger.is_exclusive() && error.kind == Kind::State, "{error}");
             assert_eq!(former.attempt(&attempt).unwrap(), CommitOutcome::Committed);
-            assert_eq!(ledger.committed(0, Forecasts), lines(4));
+            assert_eq!(ledger.committed(PartitionId(0), Forecasts), lines(4));
         }
         Ok(claim) => {
-            assert_eq!(claim.entry, Some(entry(2, 2, 0)));
-            later.begin(0, claim.entry.as_ref()).unwrap();
+            assert_eq!(claim.entry, Some(entry(Offset(2), 2, 0)));
+            later.begin(PartitionId(0), claim.entry.as_ref()).unwrap();
             let verdict = former.attempt(&attempt);
             assert!(!matches!(verdict, Ok(CommitOutcome::Committed)), "two write: {verdict:?}");
-            assert_eq!(ledger.committed(0, Forecasts), lines(2));
-            commit_forecasts(later.as_mut(), 0, 2, 3);
-            assert_eq!(ledger.committed(0, Forecasts), lines(3));
-            assert_eq!(second.claim(0).unwrap().entry, Some(entry(3, 3, 0)));
+            assert_eq!(ledger.committed(PartitionId(0), Forecasts), lines(2));
+            commit_forecasts(later.as_mut(), PartitionId(0), 2, 3);
+            assert_eq!(ledger.committed(PartitionId(0), Forecasts), lines(3));
+            assert_eq!(second.claim(PartitionId(0)).unwrap().entry, Some(entry(Offset(3), 3, 0)));
         }
     }
 }

@@ -3,6 +3,7 @@
 //! border between both. The oracle is an undisturbed run that is told the border.
 
 use tickcast_stream::message::Stream;
+use tickcast_stream::{Offset, PartitionId};
 
 use crate::support::broker::brokers_or_skip;
 use crate::support::cluster::{SHORT_SESSION, TestCluster};
@@ -14,14 +15,14 @@ fn warm(more: &[&str]) -> StartFrom {
     StartFrom::sets(&[&["source.kafka.start=warm"], more].concat())
 }
 
-fn sent(rig: &TestCluster, stream: Stream, partition: i32) -> Vec<Sent> {
+fn sent(rig: &TestCluster, stream: Stream, partition: PartitionId) -> Vec<Sent> {
     committed(&rig.addr, &rig.topic(stream.name()), partition)
 }
 
 /// All streams of all partitions are what an undisturbed life makes that knows where the past
 /// ended.
-fn insist(rig: &TestCluster, live: i64) {
-    for partition in 0..rig.partitions {
+fn insist(rig: &TestCluster, live: Offset) {
+    for partition in (0..rig.partitions).map(PartitionId) {
         let whole = rig.undisturbed(partition, None);
         for (at, (stream, expected)) in rig.undisturbed(partition, Some(live)).results.iter().enumerate() {
             assert!(sent(rig, *stream, partition) == *expected, "{} {partition}", stream.name());
@@ -55,7 +56,7 @@ fn a_past_is_learned_in_silence_and_no_window_is_missed_after_it() {
     rig.feed(PAST + 300, ALL);
     rig.await_position(ALL * 2, &mut [&mut second]);
     second.stop();
-    insist(&rig, PAST as i64);
+    insist(&rig, Offset(PAST as i64));
     let verified = tickcast("verify", &rig.yaml(), &[]);
     assert!(verified.status.success(), "{}", text(&verified.stderr));
     // A rebuilt state knows the border too. `--reset-state` is the former name of `--rebuild`.
@@ -63,7 +64,7 @@ fn a_past_is_learned_in_silence_and_no_window_is_missed_after_it() {
     rig.feed(ALL, ALL + 100);
     rig.await_position((ALL + 100) * 2, &mut [&mut anew]);
     anew.stop();
-    insist(&rig, PAST as i64);
+    insist(&rig, Offset(PAST as i64));
 }
 
 #[test]
@@ -81,16 +82,16 @@ fn without_transactions_the_end_of_the_past_is_kept_before_anything_is_told() {
     first.kill();
     rig.feed(900, 1200);
     let mut second = rig.start("second", &start);
-    let expected = rig.undisturbed(0, Some(600)).results;
+    let expected = rig.undisturbed(PartitionId(0), Some(Offset(600))).results;
     let of = |stream| expected.iter().find(|(of, _)| *of == stream).map(|(_, sent)| sent.clone()).unwrap();
     let last = of(Stream::Scores).pop().unwrap();
     wait_till("the last score", || {
         second.lives();
-        sent(&rig, Stream::Scores, 0).last() == Some(&last)
+        sent(&rig, Stream::Scores, PartitionId(0)).last() == Some(&last)
     });
     second.stop();
     for stream in Stream::ALL {
-        let (told, expected) = (sent(&rig, stream, 0), of(stream));
+        let (told, expected) = (sent(&rig, stream, PartitionId(0)), of(stream));
         // Perhaps twice, but nothing else and nothing less.
         assert!(told.iter().all(|sent| expected.contains(sent)), "{}", stream.name());
         assert!(expected.iter().all(|sent| told.contains(sent)), "{}", stream.name());

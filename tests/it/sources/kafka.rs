@@ -5,22 +5,22 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde_json::Value;
 use tickcast_connect::kafka::partition_count;
+use tickcast_stream::PartitionId;
 
 use super::rejects::{broken, good};
 use crate::support::broker::{brokers_or_skip, private_or_skip};
-use crate::support::kafka::{committed, count, create_topic, delete_records, delete_topic, produce, values};
+use crate::support::kafka::{committed, count, create_topic, delete_topic, produce, values};
 use crate::support::pipeline::{self, Runner, TestPipeline};
 use crate::support::process::{Instance, StartFrom, get, is_ready, is_waiting_for, text, tickcast};
 use crate::support::readings::{
-    AN_HOUR, PARTITIONS, bench, closed, from_file, from_records, make_topics, readings, run_until,
+    AN_HOUR, PARTITIONS, bench, closed, from_file, make_topics, readings, run_until,
 };
 use crate::support::wait::wait_till;
 
 /// Sends the readings of these hours to every partition of the pipeline's topic.
 fn feed(addr: &str, id: &str, partitions: i32, hours: std::ops::Range<usize>) {
-    for partition in 0..partitions {
+    for partition in (0..partitions).map(PartitionId) {
         let readings = readings(partition, hours.end as i64);
         let new = readings[hours.start * AN_HOUR..].iter().map(String::as_bytes);
         produce(addr, &format!("{id}.in"), partition, new);
@@ -49,7 +49,7 @@ fn every_record_gives_its_windows_forecasts_on_its_own_partition_across_a_restar
     run_until(&bench, || count(addr, &topic("forecasts"), PARTITIONS) >= all_of(60));
 
     for stream in ["forecasts", "scores"] {
-        for partition in 0..PARTITIONS {
+        for partition in (0..PARTITIONS).map(PartitionId) {
             let sent = committed(addr, &topic(stream), partition);
             assert!(
                 sent.iter().map(|sent| sent.text()).eq(&from_file(partition, 60)[stream]),
@@ -82,11 +82,11 @@ fn broken_records_come_out_with_reason_and_offset_in_their_headers() {
         value.truncate(980_000);
     }
     bad.push((br#"{"k":"a","t":"2199-01-01T00:00:00Z","v":1}"#.to_vec(), "future"));
-    produce(addr, &topic, 0, goods.iter().map(Vec::as_slice));
-    produce(addr, &topic, 0, bad.iter().map(|(value, _)| value.as_slice()));
-    produce(addr, &topic, 0, [good(3).as_slice()]);
+    produce(addr, &topic, PartitionId(0), goods.iter().map(Vec::as_slice));
+    produce(addr, &topic, PartitionId(0), bad.iter().map(|(value, _)| value.as_slice()));
+    produce(addr, &topic, PartitionId(0), [good(3).as_slice()]);
 
-    let rejects = || committed(addr, &format!("{id}.rejects"), 0);
+    let rejects = || committed(addr, &format!("{id}.rejects"), PartitionId(0));
     let forecasts = || count(addr, &format!("{id}.forecasts"), 1);
     run_until(&bench, || rejects().len() >= bad.len() && forecasts() >= 6);
     let rejects = rejects();
@@ -138,44 +138,10 @@ fn a_killed_consumer_goes_on_from_its_snapshot_and_loses_nothing() {
     }
 
     // At least once: what came after the last snapshot came twice.
-    let distinct = || values(addr, &topic, 0).into_iter().collect::<BTreeSet<String>>();
+    let distinct = || values(addr, &topic, PartitionId(0)).into_iter().collect::<BTreeSet<String>>();
     run_until(&bench, || distinct().len() >= closed(200));
-    let expected: BTreeSet<String> = from_file(0, 200)["forecasts"].iter().cloned().collect();
+    let expected: BTreeSet<String> = from_file(PartitionId(0), 200)["forecasts"].iter().cloned().collect();
     assert!(distinct() == expected, "{} forecasts, undisturbed {}", distinct().len(), expected.len());
-}
-
-#[test]
-fn records_that_the_broker_dropped_are_passed_over_and_the_rest_is_read() {
-    let Some(addr) = brokers_or_skip() else { return };
-    let id = "dropped";
-    make_topics(addr, id, 1);
-    let bench = bench(addr, id);
-    let forecasts = || count(addr, &format!("{id}.forecasts"), 1);
-    feed(addr, id, 1, 0..20);
-    run_until(&bench, || forecasts() >= closed(20));
-    feed(addr, id, 1, 20..60);
-    delete_records(addr, &format!("{id}.in"), 0, 30 * AN_HOUR as i64);
-    run_until(&bench, || forecasts() >= closed(60));
-
-    // As if the hours 20 to 29 had never been: the series are carried over them.
-    let mut left = readings(0, 60);
-    left.drain(20 * AN_HOUR..30 * AN_HOUR);
-    let expected = from_records(&left);
-    for stream in ["forecasts", "scores"] {
-        assert_eq!(values(addr, &format!("{id}.{stream}"), 0), expected[stream], "{stream}");
-    }
-    // No forecast is scored against a carried value, and scores go on where there are values again.
-    let start: jiff::Timestamp = "2024-01-01T00:00:00Z".parse().unwrap();
-    let target_hour = |score: &String| {
-        let score: Value = serde_json::from_str(score).unwrap();
-        let target: jiff::Timestamp = score["target_time"].as_str().unwrap().parse().unwrap();
-        (target.as_second() - start.as_second()) / 3600
-    };
-    let scored: BTreeSet<i64> = values(addr, &format!("{id}.scores"), 0).iter().map(target_hour).collect();
-    // A window's value is known at its end.
-    let is_known = |hour: &i64| !(21..=30).contains(hour);
-    assert!(scored.iter().all(is_known), "{scored:?}");
-    assert!((31..60).all(|hour| scored.contains(&hour)), "{scored:?}");
 }
 
 #[test]
@@ -205,7 +171,10 @@ fn two_instances_share_the_partitions_and_one_goes_on_when_the_other_is_killed()
     let bench = bench(addr, id);
     // A rebalance may write some twice: without transactions nothing keeps it.
     let distinct = || -> BTreeSet<String> {
-        (0..PARTITIONS).flat_map(|partition| values(addr, &format!("{id}.forecasts"), partition)).collect()
+        (0..PARTITIONS)
+            .map(PartitionId)
+            .flat_map(|partition| values(addr, &format!("{id}.forecasts"), partition))
+            .collect()
     };
     let all_of = |hours: usize| closed(hours) * PARTITIONS as usize;
 
@@ -222,8 +191,10 @@ fn two_instances_share_the_partitions_and_one_goes_on_when_the_other_is_killed()
     drop(second);
     feed(addr, id, PARTITIONS, 40..60);
     wait_till("the rest", || distinct().len() >= all_of(60));
-    let expected: BTreeSet<String> =
-        (0..PARTITIONS).flat_map(|partition| from_file(partition, 60)["forecasts"].clone()).collect();
+    let expected: BTreeSet<String> = (0..PARTITIONS)
+        .map(PartitionId)
+        .flat_map(|partition| from_file(partition, 60)["forecasts"].clone())
+        .collect();
     assert!(distinct() == expected, "{} forecasts, undisturbed {}", distinct().len(), expected.len());
 }
 
@@ -248,7 +219,7 @@ fn an_outage_in_mid_run_is_waited_out_and_ready_says_so() {
     wait_till("200", || is_ready(&http));
     feed(&addr, id, 1, 20..40);
     wait_till("the other forecasts", || forecasts() >= closed(40));
-    assert_eq!(values(&addr, "outage.forecasts", 0), from_file(0, 40)["forecasts"]);
+    assert_eq!(values(&addr, "outage.forecasts", PartitionId(0)), from_file(PartitionId(0), 40)["forecasts"]);
 }
 
 #[test]
@@ -264,7 +235,7 @@ fn sink_topics_are_made_with_the_sources_partitions_and_a_mismatch_is_named() {
     };
     let made = run(2);
     assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
-    assert!((0..2).all(|partition| !values(addr, "made.forecasts", partition).is_empty()));
+    assert!((0..2).all(|partition| !values(addr, "made.forecasts", PartitionId(partition)).is_empty()));
 
     let refused = run(3);
     assert_eq!(refused.status.code(), Some(1));

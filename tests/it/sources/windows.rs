@@ -164,7 +164,7 @@ proptest! {
         let batches: Vec<RecordBatch> =
             rows.chunks(37).enumerate().map(|(i, chunk)| batch(chunk, i * 37)).collect();
         let out = close_all(&mut operator(Gaps::Skip, lateness_us), &batches);
-        let late: Vec<i64> = out.rejects.iter().map(|reject| reject.offset).collect();
+        let late: Vec<i64> = out.rejects.iter().map(|reject| reject.offset.0).collect();
         prop_assert_eq!(&late, &late_by_definition(&rows, lateness_us));
         let all = arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap();
         let kept: arrow::array::BooleanArray = (0..rows.len()).map(|i| Some(!late.contains(&(i as i64)))).collect();

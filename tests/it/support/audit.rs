@@ -12,6 +12,7 @@ use tickcast_connect::{KafkaTopicSpec, SourceSchema, SourceSpec, StateSpec, for_
 use tickcast_stream::ledger::Snapshot;
 use tickcast_stream::message::{RawRecord, Records, Stream};
 use tickcast_stream::runtime::{PartitionOutput, PipelineFactory};
+use tickcast_stream::{Offset, PartitionId};
 
 use super::kafka::{Sent, committed, headers_of, input};
 
@@ -28,9 +29,9 @@ pub struct Undisturbed {
 /// `live`: where its past ends.
 pub fn undisturbed(
     factory: &PipelineFactory,
-    id: i32,
+    id: PartitionId,
     records: Vec<RawRecord>,
-    live: Option<i64>,
+    live: Option<Offset>,
 ) -> Undisturbed {
     let mut results: Vec<(Stream, Vec<Sent>)> = Stream::ALL.map(|stream| (stream, Vec::new())).to_vec();
     let mut keep = |outcome: PartitionOutput| {
@@ -98,7 +99,7 @@ pub struct Audit {
     /// Of every partition's state, and of those it should be.
     pub hashes: (u32, u32),
     /// Partitions whose newest state is not that of the undisturbed run at its end.
-    pub states_differing: Vec<i32>,
+    pub states_differing: Vec<PartitionId>,
     /// The first difference, for a person.
     pub first: Option<String>,
 }
@@ -145,7 +146,7 @@ pub fn audit(plan: &Plan, partitions: i32) -> Audit {
     let factory = factory(plan, SourceSchema::default()).unwrap();
     let mut audit = Audit::default();
     let (mut ours, mut theirs) = (crc32fast::Hasher::new(), crc32fast::Hasher::new());
-    for partition in 0..partitions {
+    for partition in (0..partitions).map(PartitionId) {
         let expected = undisturbed(&factory, partition, input(addr, &kafka.topic, partition), None);
         audit.records += expected.records;
         for (stream, expected) in &expected.results {
@@ -169,7 +170,7 @@ pub fn audit(plan: &Plan, partitions: i32) -> Audit {
 }
 
 impl Audit {
-    fn compare(&mut self, stream: Stream, partition: i32, expected: &[Sent], found: &[Sent]) {
+    fn compare(&mut self, stream: Stream, partition: PartitionId, expected: &[Sent], found: &[Sent]) {
         match stream {
             Stream::Forecasts => self.forecasts += found.len(),
             Stream::Scores => self.scores += found.len(),

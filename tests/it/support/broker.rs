@@ -19,6 +19,7 @@ use std::thread;
 use std::time::Duration;
 
 use rdkafka::consumer::Consumer;
+use tickcast_stream::PartitionId;
 
 use super::kafka::consumer;
 use super::wait::{PATIENCE, wait_until};
@@ -426,7 +427,7 @@ mod tests {
     use super::*;
 
     fn put(addr: &str, topic: &str, payload: &str) {
-        produce(addr, topic, 0, [payload.as_bytes()]);
+        produce(addr, topic, PartitionId(0), [payload.as_bytes()]);
     }
 
     #[test]
@@ -434,7 +435,7 @@ mod tests {
         let Some(addr) = brokers_or_skip() else { return };
         create_topic(addr, "broker-round-trip", 2);
         put(addr, "broker-round-trip", "one");
-        assert_eq!(values(addr, "broker-round-trip", 0), ["one"]);
+        assert_eq!(values(addr, "broker-round-trip", PartitionId(0)), ["one"]);
     }
 
     #[test]
@@ -449,12 +450,12 @@ mod tests {
         assert!(probe.fetch_metadata(None, Duration::from_millis(500)).is_err(), "a killed broker answers");
         broker.restart();
         put(&addr, "kept", "after");
-        assert_eq!(values(&addr, "kept", 0), ["before", "after"]);
+        assert_eq!(values(&addr, "kept", PartitionId(0)), ["before", "after"]);
 
         broker.pause();
         assert!(probe.fetch_metadata(None, Duration::from_millis(500)).is_err(), "a paused broker answers");
         broker.resume();
-        assert_eq!(values(&addr, "kept", 0), ["before", "after"]);
+        assert_eq!(values(&addr, "kept", PartitionId(0)), ["before", "after"]);
 
         let folder = broker.folder.clone();
         drop(broker);

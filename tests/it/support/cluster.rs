@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::Producer;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
+use serde_json::Value;
 use tempfile::TempDir;
 use tickcast::config::plan::Plan;
 use tickcast::factory::factory;
 use tickcast_connect::SourceSchema;
+use tickcast_stream::{Offset, PartitionId};
 
 use super::audit::{Audit, Undisturbed, audit, undisturbed};
 use super::kafka::{client, create_topic, input, producer, send};
@@ -45,7 +47,7 @@ sinks:
 }
 
 /// The n-th record of a partition: one a second of three series, some of them late, some broken.
-pub fn record(partition: i32, n: u64) -> String {
+pub fn record(partition: PartitionId, n: u64) -> String {
     let series = n % 3;
     let late = if n % 41 == 40 { 120 } else { (n % 7) % 2 };
     let t = (1_704_067_200 + n - late.min(n)) * 1_000_000;
@@ -105,7 +107,7 @@ impl TestCluster {
     pub fn feed(&self, from: u64, to: u64) {
         let producer = producer(&self.addr);
         for n in from..to {
-            for partition in 0..self.partitions {
+            for partition in (0..self.partitions).map(PartitionId) {
                 send(&producer, &self.topic("in"), partition, record(partition, n).as_bytes());
             }
         }
@@ -119,10 +121,19 @@ impl TestCluster {
         let list = self.onlooker.committed_offsets(list, Duration::from_secs(1)).ok()?;
         let elements = list.elements();
         let offsets = elements.iter().map(|element| match element.offset() {
-            Offset::Offset(offset) => offset,
+            KafkaOffset::Offset(offset) => offset,
             _ => 0,
         });
         Some(offsets.sum())
+    }
+
+    /// What the newest commit says of a partition.
+    pub fn entry(&self, partition: PartitionId) -> Value {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.topic("in"), partition.0);
+        let list = self.onlooker.committed_offsets(list, PATIENCE).unwrap();
+        let note: Value = serde_json::from_str(list.elements()[0].metadata()).unwrap();
+        note["entry"].clone()
     }
 
     /// Whether members are on their way into or out of the group.
@@ -142,7 +153,7 @@ impl TestCluster {
 
     /// What one life without any fault makes of what a partition has been sent. `live`: where its
     /// past ends, if it has one.
-    pub fn undisturbed(&self, partition: i32, live: Option<i64>) -> Undisturbed {
+    pub fn undisturbed(&self, partition: PartitionId, live: Option<Offset>) -> Undisturbed {
         let factory = factory(&self.plan(), SourceSchema::default()).unwrap();
         undisturbed(&factory, partition, input(&self.addr, &self.topic("in"), partition), live)
     }

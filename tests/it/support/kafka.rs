@@ -13,8 +13,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use tickcast_stream::message::{EventTime, RawRecord};
+use tickcast_stream::{Offset, PartitionId};
 
 use super::wait::{PATIENCE, wait_for, wait_till};
 
@@ -43,6 +44,17 @@ pub fn create_topic(addr: &str, topic: &str, partitions: i32) {
     await_leaders(addr, topic, partitions);
 }
 
+/// Makes a topic, unless one of its name is still being deleted.
+pub fn try_create_topic(addr: &str, topic: &str, partitions: i32) -> bool {
+    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    let made = block_on(admin(addr).create_topics([&new], &AdminOptions::new())).unwrap();
+    let is_made = made[0].is_ok();
+    if is_made {
+        await_leaders(addr, topic, partitions);
+    }
+    is_made
+}
+
 /// Adds partitions to a topic, up to this number, and waits until they have leaders.
 pub fn grow_topic(addr: &str, topic: &str, partitions: i32) {
     let wanted = NewPartitions::new(topic, partitions as usize);
@@ -64,9 +76,9 @@ pub fn delete_topic(addr: &str, topic: &str) {
 }
 
 /// Deletes the records of a partition before `offset`, as retention does.
-pub fn delete_records(addr: &str, topic: &str, partition: i32, offset: i64) {
+pub fn delete_records(addr: &str, topic: &str, partition: PartitionId, offset: Offset) {
     let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, partition, Offset::Offset(offset)).unwrap();
+    list.add_partition_offset(topic, partition.0, KafkaOffset::Offset(offset.0)).unwrap();
     block_on(admin(addr).delete_records(&list, &AdminOptions::new())).unwrap();
 }
 
@@ -83,8 +95,8 @@ pub fn producer(addr: &str) -> TestProducer {
     client(addr).set("linger.ms", "2").set("enable.idempotence", "true").create().unwrap()
 }
 
-pub fn send(producer: &TestProducer, topic: &str, partition: i32, value: &[u8]) {
-    send_record(producer, BaseRecord::to(topic).partition(partition).payload(value));
+pub fn send(producer: &TestProducer, topic: &str, partition: PartitionId, value: &[u8]) {
+    send_record(producer, BaseRecord::to(topic).partition(partition.0).payload(value));
 }
 
 pub fn send_record(producer: &TestProducer, record: BaseRecord<'_, [u8], [u8]>) {
@@ -92,7 +104,12 @@ pub fn send_record(producer: &TestProducer, record: BaseRecord<'_, [u8], [u8]>) 
 }
 
 /// Sends all of it, and waits until the broker has it.
-pub fn produce<'a>(addr: &str, topic: &str, partition: i32, values: impl IntoIterator<Item = &'a [u8]>) {
+pub fn produce<'a>(
+    addr: &str,
+    topic: &str,
+    partition: PartitionId,
+    values: impl IntoIterator<Item = &'a [u8]>,
+) {
     let producer = producer(addr);
     values.into_iter().for_each(|value| send(&producer, topic, partition, value));
     producer.flush(PATIENCE).unwrap();
@@ -138,12 +155,12 @@ fn reader(addr: &str, isolation: &str) -> BaseConsumer {
     config.set("isolation.level", isolation).create().unwrap()
 }
 
-fn end(reader: &BaseConsumer, topic: &str, partition: i32) -> i64 {
-    reader.fetch_watermarks(topic, partition, PATIENCE).unwrap().1
+fn end(reader: &BaseConsumer, topic: &str, partition: PartitionId) -> Offset {
+    Offset(reader.fetch_watermarks(topic, partition.0, PATIENCE).unwrap().1)
 }
 
 /// Where a partition ends, open transactions included.
-pub fn end_of(addr: &str, topic: &str, partition: i32) -> i64 {
+pub fn end_of(addr: &str, topic: &str, partition: PartitionId) -> Offset {
     end(&reader(addr, "read_uncommitted"), topic, partition)
 }
 
@@ -152,7 +169,7 @@ pub fn end_of(addr: &str, topic: &str, partition: i32) -> i64 {
 pub fn read_all<T>(
     addr: &str,
     topic: &str,
-    partition: i32,
+    partition: PartitionId,
     take: impl Fn(&BorrowedMessage<'_>) -> T,
 ) -> Vec<T> {
     let reader = reader(addr, "read_committed");
@@ -167,7 +184,7 @@ pub fn read_all<T>(
 pub fn read_visible<T>(
     addr: &str,
     topic: &str,
-    partition: i32,
+    partition: PartitionId,
     take: impl Fn(&BorrowedMessage<'_>) -> T,
 ) -> Vec<T> {
     read_to_end(&reader(addr, "read_committed"), topic, partition, take)
@@ -176,11 +193,11 @@ pub fn read_visible<T>(
 fn read_to_end<T>(
     reader: &BaseConsumer,
     topic: &str,
-    partition: i32,
+    partition: PartitionId,
     take: impl Fn(&BorrowedMessage<'_>) -> T,
 ) -> Vec<T> {
     let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
+    list.add_partition_offset(topic, partition.0, KafkaOffset::Beginning).unwrap();
     reader.assign(&list).unwrap();
 
     let mut read = Vec::new();
@@ -207,24 +224,24 @@ fn sent(message: &BorrowedMessage<'_>) -> Sent {
 }
 
 /// What is committed of a stream.
-pub fn committed(addr: &str, topic: &str, partition: i32) -> Vec<Sent> {
+pub fn committed(addr: &str, topic: &str, partition: PartitionId) -> Vec<Sent> {
     read_all(addr, topic, partition, sent)
 }
 
 /// The committed values of a partition as text.
-pub fn values(addr: &str, topic: &str, partition: i32) -> Vec<String> {
+pub fn values(addr: &str, topic: &str, partition: PartitionId) -> Vec<String> {
     committed(addr, topic, partition).iter().map(|sent| sent.text().to_owned()).collect()
 }
 
 /// How many committed records a topic has.
 pub fn count(addr: &str, topic: &str, partitions: i32) -> usize {
-    (0..partitions).map(|partition| committed(addr, topic, partition).len()).sum()
+    (0..partitions).map(PartitionId).map(|partition| committed(addr, topic, partition).len()).sum()
 }
 
 /// A partition's records as its source reads them.
-pub fn input(addr: &str, topic: &str, partition: i32) -> Vec<RawRecord> {
+pub fn input(addr: &str, topic: &str, partition: PartitionId) -> Vec<RawRecord> {
     read_all(addr, topic, partition, |message| RawRecord {
-        offset: message.offset(),
+        offset: Offset(message.offset()),
         timestamp: message.timestamp().to_millis().map(|ms| EventTime(ms * 1000)),
         payload: message.payload().map(<[u8]>::to_vec),
     })

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tickcast_stream::PartitionId;
+
 use super::kafka::create_topic;
 use super::pipeline::{self, Runner, TestPipeline};
 use super::wait::{PATIENCE, wait_until};
@@ -52,7 +54,7 @@ pub fn make_topics(addr: &str, id: &str, partitions: i32) {
 }
 
 /// Two readings an hour of two series a partition.
-pub fn readings(partition: i32, hours: i64) -> Vec<String> {
+pub fn readings(partition: PartitionId, hours: i64) -> Vec<String> {
     let mut readings = Vec::new();
     for half in 0..hours * 2 {
         for series in 0..2 {
@@ -73,7 +75,7 @@ pub fn closed(hours: usize) -> usize {
 
 /// What the same records from a file give, by stream: the lines but those of the last window, which
 /// a topic keeps open.
-pub fn from_file(partition: i32, hours: i64) -> BTreeMap<String, Vec<String>> {
+pub fn from_file(partition: PartitionId, hours: i64) -> BTreeMap<String, Vec<String>> {
     from_records(&readings(partition, hours))
 }
 

@@ -6,6 +6,7 @@ use std::process::{Output, Stdio};
 
 use rdkafka::producer::{BaseRecord, Producer};
 use serde_json::Value;
+use tickcast_stream::PartitionId;
 
 use crate::support::broker::brokers_or_skip;
 use crate::support::kafka::{create_topic, groups, producer, send_record};
@@ -224,7 +225,7 @@ fn a_topic_is_judged_between_two_times_and_no_group_is_left() {
     // Kafka gets 20 hours of readings three hours ago, 20 two hours ago, 20 one hour ago.
     let now = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second()).unwrap();
     let hours_ago = |hours: i64| now - jiff::SignedDuration::from_hours(hours);
-    for (number, reading) in readings(0, 60).iter().enumerate() {
+    for (number, reading) in readings(PartitionId(0), 60).iter().enumerate() {
         let got = hours_ago(3 - number as i64 / 80).as_millisecond();
         let record = BaseRecord::to("judged.in").partition(0).payload(reading.as_bytes());
         send_record(&producer, record.timestamp(got));

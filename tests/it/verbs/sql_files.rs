@@ -11,9 +11,11 @@ use arrow::record_batch::RecordBatch;
 use tickcast::config::{self, Plan};
 use tickcast_connect::{FileSinkSpec, SinkFileFormat, SinkSpec, SinkSpecs, StdoutSpec};
 use tickcast_sql::query::{OutputFormat, Session};
+use tickcast_stream::PartitionId;
 use tickcast_stream::error::{Kind, Result};
 use tickcast_stream::message::{Stream, reject_schema};
 use tickcast_stream::record::{forecast_schema, score_schema};
+use tickcast_stream::sink::Begin;
 
 use crate::support::pipeline::watch;
 
@@ -76,17 +78,17 @@ fn in_files(dir: &Path, format: SinkFileFormat) -> Plan {
 fn filled(dir: &Path, format: SinkFileFormat) -> Plan {
     let plan = in_files(dir, format);
     let patience = watch(Default::default(), std::sync::Arc::new(|_| ())).patience();
-    let write = |stream: Stream, partition: i32, rows: RecordBatch| {
+    let write = |stream: Stream, partition: PartitionId, rows: RecordBatch| {
         let mut sink = plan.sinks.of(stream).unwrap().open(stream, &patience).unwrap();
-        sink.begin(partition, true).unwrap();
+        sink.begin(partition, Begin::Resume).unwrap();
         sink.write(partition, &rows).unwrap();
         sink.sync().unwrap();
     };
-    write(Stream::Forecasts, 0, forecasts("JFK"));
-    write(Stream::Forecasts, 11, forecasts("LGA"));
-    write(Stream::Forecasts, 11, forecasts("EWR"));
-    write(Stream::Scores, 0, scores());
-    write(Stream::Rejects, 0, rejects());
+    write(Stream::Forecasts, PartitionId(0), forecasts("JFK"));
+    write(Stream::Forecasts, PartitionId(11), forecasts("LGA"));
+    write(Stream::Forecasts, PartitionId(11), forecasts("EWR"));
+    write(Stream::Scores, PartitionId(0), scores());
+    write(Stream::Rejects, PartitionId(0), rejects());
     plan
 }
 

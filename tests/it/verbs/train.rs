@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 
 use serde_json::Value;
+use tickcast_stream::PartitionId;
 
 use crate::support::broker::brokers_or_skip;
 use crate::support::kafka::{create_topic, groups, produce};
@@ -193,7 +194,7 @@ fn a_topic_is_read_to_its_end_and_no_group_is_left() {
     let bench = readings::bench(addr, "trained");
     create_topic(addr, "trained.in", PARTITIONS);
     // The last partition stays empty.
-    for partition in 0..PARTITIONS - 1 {
+    for partition in (0..PARTITIONS - 1).map(PartitionId) {
         produce(addr, "trained.in", partition, readings(partition, 60).iter().map(|text| text.as_bytes()));
     }
     let file = bench.path("w.safetensors");

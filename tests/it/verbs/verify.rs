@@ -3,6 +3,8 @@
 use std::fs;
 use std::process::Output;
 
+use tickcast_stream::PartitionId;
+
 use crate::support::broker::brokers_or_skip;
 use crate::support::kafka::{count, create_topic, produce};
 use crate::support::pipeline::{Runner, TestPipeline};
@@ -128,16 +130,17 @@ fn topics_are_as_the_input_makes_them_and_results_of_a_forgotten_group_stop_the_
         .iter()
         .for_each(|s| create_topic(addr, &format!("{id}.{s}"), 1));
     let bench = topics(addr, id);
-    let mut records: Vec<Vec<u8>> = readings(0, 30).into_iter().map(String::into_bytes).collect();
+    let mut records: Vec<Vec<u8>> =
+        readings(PartitionId(0), 30).into_iter().map(String::into_bytes).collect();
     records.insert(40, b"broken".to_vec());
-    produce(addr, &format!("{id}.in"), 0, records.iter().map(Vec::as_slice));
+    produce(addr, &format!("{id}.in"), PartitionId(0), records.iter().map(Vec::as_slice));
     run_until(&bench, || count(addr, &format!("{id}.forecasts"), 1) >= closed(30));
     let good = verify(&bench);
     assert_eq!(good.status.code(), Some(0), "{}{}", text(&good.stdout), text(&good.stderr));
     let table = text(&good.stdout);
     assert!(table.contains("rejects             1           1          0"), "{table}");
     // A record that no commit knows.
-    produce(addr, &format!("{id}.forecasts"), 0, [b"{}".as_slice()]);
+    produce(addr, &format!("{id}.forecasts"), PartitionId(0), [b"{}".as_slice()]);
     let bad = verify(&bench);
     assert_eq!(bad.status.code(), Some(1), "{}", text(&bad.stdout));
     assert!(text(&bad.stderr).contains("1 records that no commit knows"), "{}", text(&bad.stderr));

@@ -23,6 +23,7 @@ use arrow::array::{TimestampMicrosecondArray, new_null_array};
 use arrow::compute;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
+use tickcast_stream::Offset;
 use tickcast_stream::decode::{Decode, Decoded};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::{EventTime, RawRecord, Reason, Records, Reject, row_as_json, system_fields};
@@ -129,7 +130,7 @@ impl Decoder {
         let input = Input {
             column_of: &|name| texts.column_by_name(name).map(Arc::clone),
             timestamps: Some(records.iter().map(|record| record.timestamp).collect()),
-            offsets: records.iter().map(|record| record.offset).collect(),
+            offsets: records.iter().map(|record| record.offset.0).collect(),
             raw: Arc::new(records.iter().map(|record| record.payload.as_deref()).collect::<BinaryArray>()),
         };
         let (rows, verdicts) = self.judge(input, verdicts)?;
@@ -144,12 +145,12 @@ impl Decoder {
         Ok(Decoded { rows, rejects })
     }
 
-    fn decode_rows(&self, first_offset: i64, batch: &RecordBatch) -> Result<Decoded> {
+    fn decode_rows(&self, first_offset: Offset, batch: &RecordBatch) -> Result<Decoded> {
         let count = batch.num_rows();
         let input = Input {
             column_of: &|name| batch.column_by_name(name).map(Arc::clone),
             timestamps: None,
-            offsets: (first_offset..first_offset + count as i64).collect(),
+            offsets: (first_offset.0..first_offset.plus(count).0).collect(),
             raw: new_null_array(&DataType::Binary, count),
         };
         let (rows, verdicts) = self.judge(input, Verdicts::new(count))?;
@@ -158,7 +159,7 @@ impl Decoder {
         for (row, verdict) in verdicts.into_iter().enumerate() {
             let Some((reason, detail)) = verdict else { continue };
             let value = row_as_json(&batch.slice(row, 1))?;
-            rejects.push(Reject { offset: first_offset + row as i64, reason, detail, value });
+            rejects.push(Reject { offset: first_offset.plus(row), reason, detail, value });
         }
         Ok(Decoded { rows, rejects })
     }

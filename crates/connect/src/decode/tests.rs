@@ -6,6 +6,7 @@ use arrow::array::{AsArray, Float64Array, Int64Array, StringArray, TimestampNano
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
 use proptest::prelude::*;
+use tickcast_stream::Offset;
 use tickcast_stream::message::{column, timestamp_type};
 
 use super::*;
@@ -29,7 +30,7 @@ fn decoder(format: WireFormat, wanted: &[&str]) -> Decoder {
 
 fn raw(payloads: &[&[u8]]) -> Records {
     let record = |(offset, payload): (usize, &&[u8])| RawRecord {
-        offset: offset as i64,
+        offset: Offset(offset as i64),
         timestamp: Some(EventTime(NOON_US)),
         payload: Some(payload.to_vec()),
     };
@@ -47,7 +48,7 @@ fn json_reject(payload: &str) -> (Reason, String) {
     assert_eq!(decoded.rows[column::OFFSET].as_primitive::<Int64Type>().values(), &[0, 2], "{payload}");
     assert_eq!(decoded.rejects.len(), 1, "{payload}");
     let reject = decoded.rejects.remove(0);
-    assert_eq!((reject.offset, reject.value), (1, payload.as_bytes().to_vec()));
+    assert_eq!((reject.offset, reject.value), (Offset(1), payload.as_bytes().to_vec()));
     assert!(reject.detail.len() < 250 && !reject.detail.contains('\n'), "{}", reject.detail);
     (reject.reason, reject.detail)
 }
@@ -131,7 +132,7 @@ fn tombstones_and_bytes_that_are_no_text_and_too_many_bytes() {
     let Records::Raw(raw) = &mut records else { unreachable!() };
     raw[3].payload = None;
     let decoded = decoder(WireFormat::Json, &[]).decode(records).unwrap();
-    let found: Vec<_> = decoded.rejects.iter().map(|reject| (reject.offset, reject.reason)).collect();
+    let found: Vec<_> = decoded.rejects.iter().map(|reject| (reject.offset.0, reject.reason)).collect();
     assert_eq!(found, [(0, Reason::Undecodable), (2, Reason::TooLarge), (3, Reason::Undecodable)]);
     assert_eq!(decoded.rejects[0].detail, "not UTF-8 at byte 0: `�{}`");
     assert_eq!(decoded.rejects[2].detail, "the record has no value (a tombstone)");
@@ -217,8 +218,8 @@ fn rows_of_a_columnar_source_are_judged_alike() {
     ])
     .unwrap();
     let decoder = decoder(WireFormat::Json, &["temp", "at"]);
-    let decoded = decoder.decode(Records::Rows { first_offset: 10, rows: batch.clone() }).unwrap();
-    let reasons: Vec<_> = decoded.rejects.iter().map(|reject| (reject.offset, reject.reason)).collect();
+    let decoded = decoder.decode(Records::Rows { first_offset: Offset(10), rows: batch.clone() }).unwrap();
+    let reasons: Vec<_> = decoded.rejects.iter().map(|reject| (reject.offset.0, reject.reason)).collect();
     assert_eq!(reasons, [(11, Reason::BadTime), (12, Reason::MissingKey), (13, Reason::NotFinite)]);
     assert_eq!(String::from_utf8(decoded.rejects[0].value.clone()).unwrap(), r#"{"station":2,"temp":2.0}"#);
     assert_eq!(decoded.rows.num_rows(), 1);
@@ -226,7 +227,7 @@ fn rows_of_a_columnar_source_are_judged_alike() {
     assert!(decoded.rows[column::RAW].is_null(0));
     let halves = [(0, 1), (1, 3)].map(|(start, rows)| {
         let rows = batch.slice(start, rows);
-        decoder.decode(Records::Rows { first_offset: 10 + start as i64, rows }).unwrap()
+        decoder.decode(Records::Rows { first_offset: Offset(10).plus(start), rows }).unwrap()
     });
     assert_eq!(joined(&decoder, halves), decoded);
 }

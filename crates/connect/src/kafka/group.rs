@@ -11,6 +11,7 @@ use rdkafka::consumer::{
 };
 use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::TopicPartitionList;
+use tickcast_stream::PartitionId;
 use tickcast_stream::error::{Kind, Result};
 
 use super::client::{client_config, create};
@@ -28,7 +29,7 @@ pub trait Group: Send + Sync {
     fn committed(
         &self,
         topic: &str,
-        partitions: &[i32],
+        partitions: &[PartitionId],
         timeout: Duration,
     ) -> KafkaResult<TopicPartitionList>;
 }
@@ -43,11 +44,11 @@ impl<C: ConsumerContext> Group for BaseConsumer<C> {
     fn committed(
         &self,
         topic: &str,
-        partitions: &[i32],
+        partitions: &[PartitionId],
         timeout: Duration,
     ) -> KafkaResult<TopicPartitionList> {
         let mut list = TopicPartitionList::new();
-        partitions.iter().for_each(|&partition| _ = list.add_partition(topic, partition));
+        partitions.iter().for_each(|&partition| _ = list.add_partition(topic, partition.0));
         let list = self.committed_offsets(list, timeout)?;
         list.elements().iter().try_for_each(|element| element.error())?;
         Ok(list)

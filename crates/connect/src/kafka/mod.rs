@@ -7,6 +7,8 @@ mod cluster;
 mod group;
 mod read;
 mod spec;
+mod topic_id;
+mod topic_watch;
 mod topics;
 mod trouble;
 
@@ -18,5 +20,7 @@ pub use read::{
     reading_consumer,
 };
 pub use spec::{KafkaClientSpec, KafkaTopicSpec};
+pub use topic_id::{TopicIds, topic_ids};
+pub use topic_watch::{TopicNews, TopicWatch};
 pub use topics::{ensure_topic, grow_topic, mismatch, no_topic, partition_count, partitions_of};
 pub use trouble::{BrokerLog, BrokerTrouble};

@@ -12,10 +12,11 @@ use std::ops::{ControlFlow, Range};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use tickcast_stream::error::Result;
+use tickcast_stream::{Offset, PartitionId};
 
 use super::client::{METADATA_TIMEOUT, client_config, create};
 use super::spec::KafkaClientSpec;
@@ -79,8 +80,9 @@ pub fn reading_consumer(
     };
     config.set("group.id", purpose.group()).set("enable.auto.commit", "false");
     config.set("isolation.level", isolation).set("enable.partition.eof", "true");
-    // Records may be dropped before us while we read.
-    config.set("auto.offset.reset", "earliest");
+    // Records may be dropped before us while we read: a query goes on behind them, a history has a
+    // hole then.
+    config.set("auto.offset.reset", if purpose == Purpose::History { "error" } else { "earliest" });
     // At the end the broker would wait half a second for more.
     config.set("fetch.wait.max.ms", "10");
     create(&config, BrokerLog::default())
@@ -92,7 +94,7 @@ pub struct TopicPartition<'a> {
     /// The topic's name.
     pub topic: &'a str,
     /// The partition's number.
-    pub partition: i32,
+    pub partition: PartitionId,
 }
 
 /// What a poll of a reading consumer has brought.
@@ -100,7 +102,9 @@ pub enum Polled<'a> {
     /// A record.
     Record(BorrowedMessage<'a>),
     /// A partition has no records any more that can be seen.
-    End(i32),
+    End(PartitionId),
+    /// Records of a partition of a history were dropped before they were read.
+    Gone,
     /// Nothing, for now.
     Nothing,
 }
@@ -123,7 +127,8 @@ impl Silence {
     pub fn poll<'a>(&mut self, consumer: &'a ReadingConsumer, wait: Duration) -> Polled<'a> {
         match consumer.poll(wait) {
             None => Polled::Nothing,
-            Some(Err(KafkaError::PartitionEOF(partition))) => Polled::End(partition),
+            Some(Err(KafkaError::PartitionEOF(partition))) => Polled::End(PartitionId(partition)),
+            Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset))) => Polled::Gone,
             Some(Err(error)) => {
                 self.trouble = Some(consumer.context().explain(&error));
                 Polled::Nothing
@@ -157,10 +162,10 @@ impl Silence {
 pub fn log_range(
     consumer: &ReadingConsumer,
     TopicPartition { topic, partition }: TopicPartition<'_>,
-) -> std::result::Result<Range<i64>, String> {
-    let marks = consumer.fetch_watermarks(topic, partition, METADATA_TIMEOUT);
+) -> std::result::Result<Range<Offset>, String> {
+    let marks = consumer.fetch_watermarks(topic, partition.0, METADATA_TIMEOUT);
     let (first, end) = marks.map_err(|error| consumer.context().explain(&error))?;
-    Ok(first..end)
+    Ok(Offset(first)..Offset(end))
 }
 
 /// Hands the records of a range to `take`, in order, for as long as it wants more. The consumer
@@ -169,7 +174,7 @@ pub fn log_range(
 pub fn read_to_end(
     consumer: &ReadingConsumer,
     from: TopicPartition<'_>,
-    range: Range<i64>,
+    range: Range<Offset>,
     silence: Duration,
     take: &mut dyn FnMut(&BorrowedMessage<'_>) -> ControlFlow<()>,
 ) -> std::result::Result<(), String> {
@@ -179,7 +184,8 @@ pub fn read_to_end(
     let said = |error: KafkaError| error.to_string();
 
     let mut list = TopicPartitionList::new();
-    list.add_partition_offset(from.topic, from.partition, Offset::Offset(range.start)).map_err(said)?;
+    list.add_partition_offset(from.topic, from.partition.0, KafkaOffset::Offset(range.start.0))
+        .map_err(said)?;
     consumer.assign(&list).map_err(said)?;
 
     let read = read_assigned(consumer, from, range.end, silence, take);
@@ -190,7 +196,7 @@ pub fn read_to_end(
 fn read_assigned(
     consumer: &ReadingConsumer,
     from: TopicPartition<'_>,
-    end: i64,
+    end: Offset,
     silence: Duration,
     take: &mut dyn FnMut(&BorrowedMessage<'_>) -> ControlFlow<()>,
 ) -> std::result::Result<(), String> {
@@ -200,11 +206,12 @@ fn read_assigned(
         match silence.poll(consumer, POLL) {
             Polled::End(partition) if partition == from.partition => return Ok(()),
             Polled::Record(message) if is_of(&message, from) => {
-                let offset = message.offset();
-                if offset >= end || take(&message).is_break() || offset + 1 == end {
+                let offset = Offset(message.offset());
+                if offset >= end || take(&message).is_break() || offset.next() == end {
                     return Ok(());
                 }
             }
+            Polled::Gone => return Err("records were dropped before they were read".to_owned()),
             Polled::Record(_) | Polled::End(_) | Polled::Nothing => {}
         }
         silence.check()?;
@@ -213,5 +220,5 @@ fn read_assigned(
 
 /// Whether a record is of this partition: one of what was assigned before may still be on its way.
 fn is_of(message: &BorrowedMessage<'_>, from: TopicPartition<'_>) -> bool {
-    message.topic() == from.topic && message.partition() == from.partition
+    message.topic() == from.topic && message.partition() == from.partition.0
 }

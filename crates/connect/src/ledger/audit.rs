@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use tickcast_stream::PartitionId;
 use tickcast_stream::error::{Kind, OrFail, Result};
 use tickcast_stream::ledger::{Audit, Checkpoint, Snapshot};
 use tickcast_stream::message::Stream;
@@ -49,15 +50,15 @@ impl FilesAudit {
 }
 
 impl Audit for FilesAudit {
-    fn entry(&self, partition: i32) -> Result<Option<Checkpoint>> {
+    fn entry(&self, partition: PartitionId) -> Result<Option<Checkpoint>> {
         Ok(read_manifest(self.state.dir(), partition)?.and_then(|manifest| manifest.entry))
     }
 
-    fn snapshot(&self, partition: i32, entry: &Checkpoint) -> Result<Option<Snapshot>> {
+    fn snapshot(&self, partition: PartitionId, entry: &Checkpoint) -> Result<Option<Snapshot>> {
         entry.snapshot.map(|named| self.state.load_at(partition, named.position)).transpose()
     }
 
-    fn kept(&self, partition: i32, stream: Stream) -> Result<Vec<(i64, u64)>> {
+    fn kept(&self, partition: PartitionId, stream: Stream) -> Result<Vec<(i64, u64)>> {
         let Some((_, dir, _)) = self.outputs.iter().find(|(of, ..)| *of == stream) else {
             return Ok(Vec::new());
         };

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::ledger::chunk::{self, Assembly, Chunk, chunks_of};
 use tickcast_stream::ledger::{Snapshot, SnapshotStore};
+use tickcast_stream::{Offset, PartitionId};
 
 use super::lock::{Hold, Lock};
 use super::staged::Staged;
@@ -37,7 +38,7 @@ impl SnapshotStore for SnapshotDir {
         self.forget_replaced(snapshot.partition, snapshot.position)
     }
 
-    fn newest(&self, partition: i32) -> Result<Option<Snapshot>> {
+    fn newest(&self, partition: PartitionId) -> Result<Option<Snapshot>> {
         self.load(partition)
     }
 
@@ -60,7 +61,7 @@ impl SnapshotDir {
     }
 
     /// Drops what the snapshot at `position` replaces.
-    pub(super) fn forget_replaced(&self, partition: i32, position: i64) -> Result<()> {
+    pub(super) fn forget_replaced(&self, partition: PartitionId, position: Offset) -> Result<()> {
         // One further on than this is of a time before the partition went back: it is not the
         // newest.
         let (mut kept, mut gone) = (Vec::new(), Vec::new());
@@ -96,16 +97,16 @@ impl SnapshotDir {
     }
 
     /// The partitions that have snapshots.
-    pub fn partitions(&self) -> Result<BTreeSet<i32>> {
+    pub fn partitions(&self) -> Result<BTreeSet<PartitionId>> {
         let partition = |name: &str| {
             name.strip_prefix("partition-")?.strip_suffix(".snapshot")?.rsplit_once('-')?.0.parse().ok()
         };
         let names = self.names()?;
-        Ok(names.iter().filter_map(|name| partition(name)).collect())
+        Ok(names.iter().filter_map(|name| partition(name).map(PartitionId)).collect())
     }
 
     /// The newest whole snapshot of a partition. Errors: `State`, when there are only broken ones.
-    pub fn load(&self, partition: i32) -> Result<Option<Snapshot>> {
+    pub fn load(&self, partition: PartitionId) -> Result<Option<Snapshot>> {
         let mut broken = None;
         for (_, path) in self.files(partition)?.into_iter().rev() {
             let bytes = fs::read(&path).or_fail(Kind::State, || format!("cannot read {}", path.display()))?;
@@ -130,7 +131,7 @@ impl SnapshotDir {
     }
 
     /// The snapshot at a position. Errors: `State`, when it is not there or not whole.
-    pub(super) fn load_at(&self, partition: i32, position: i64) -> Result<Snapshot> {
+    pub(super) fn load_at(&self, partition: PartitionId, position: Offset) -> Result<Snapshot> {
         let path = self.path(partition, position);
         let fail = || format!("cannot read {}, which the last commit names", path.display());
         let bytes = fs::read(&path).or_fail(Kind::State, fail)?;
@@ -138,7 +139,7 @@ impl SnapshotDir {
     }
 
     /// Where the snapshot at a position is.
-    pub(super) fn path(&self, partition: i32, position: i64) -> PathBuf {
+    pub(super) fn path(&self, partition: PartitionId, position: Offset) -> PathBuf {
         self.dir.join(file_name(partition, position))
     }
 
@@ -147,18 +148,18 @@ impl SnapshotDir {
     }
 
     /// Whether there is any snapshot of a partition.
-    pub(super) fn has(&self, partition: i32) -> Result<bool> {
+    pub(super) fn has(&self, partition: PartitionId) -> Result<bool> {
         Ok(!self.files(partition)?.is_empty())
     }
 
     /// Snapshot files of a partition, oldest first.
-    fn files(&self, partition: i32) -> Result<Vec<(i64, PathBuf)>> {
+    fn files(&self, partition: PartitionId) -> Result<Vec<(Offset, PathBuf)>> {
         let prefix = format!("partition-{partition}-");
         let position =
-            |name: &str| name.strip_prefix(&prefix)?.strip_suffix(".snapshot")?.parse::<i64>().ok();
+            |name: &str| name.strip_prefix(&prefix)?.strip_suffix(".snapshot")?.parse().ok().map(Offset);
         let names = self.names()?;
         let files = names.iter().filter_map(|name| Some((position(name)?, self.dir.join(name))));
-        let mut files: Vec<(i64, PathBuf)> = files.collect();
+        let mut files: Vec<(Offset, PathBuf)> = files.collect();
         files.sort();
         Ok(files)
     }
@@ -170,7 +171,7 @@ impl SnapshotDir {
     }
 }
 
-fn file_name(partition: i32, position: i64) -> String {
+fn file_name(partition: PartitionId, position: Offset) -> String {
     format!("partition-{partition}-{position:020}.snapshot")
 }
 
@@ -180,7 +181,7 @@ fn encode(snapshot: &Snapshot) -> Vec<u8> {
     (0..count).flat_map(|index| Chunk { snapshot: Arc::clone(&snapshot), index, count }.encode()).collect()
 }
 
-fn decode(partition: i32, bytes: &[u8]) -> std::result::Result<Snapshot, &'static str> {
+fn decode(partition: PartitionId, bytes: &[u8]) -> std::result::Result<Snapshot, &'static str> {
     let mut assembly = Assembly::default();
     for piece in chunk::pieces(bytes) {
         let piece = chunk::decode(piece)?;
@@ -196,28 +197,28 @@ fn decode(partition: i32, bytes: &[u8]) -> std::result::Result<Snapshot, &'stati
 mod tests {
     use super::*;
 
-    fn snapshot(position: i64) -> Snapshot {
-        Snapshot::new(1, position, position.to_string().into_bytes())
+    fn snapshot(position: Offset) -> Snapshot {
+        Snapshot::new(PartitionId(1), position, position.to_string().into_bytes())
     }
 
     #[test]
     fn a_damaged_newest_snapshot_falls_back_to_the_one_before() {
         let dir = tempfile::tempdir().unwrap();
         let ledger = SnapshotDir::open(dir.path()).unwrap();
-        assert_eq!(ledger.load(1).unwrap(), None);
+        assert_eq!(ledger.load(PartitionId(1)).unwrap(), None);
         for position in [5, 40, 300] {
-            ledger.save(&snapshot(position)).unwrap();
+            ledger.save(&snapshot(Offset(position))).unwrap();
         }
-        assert_eq!(ledger.load(1).unwrap(), Some(snapshot(300)));
-        assert_eq!(ledger.load(11).unwrap(), None);
+        assert_eq!(ledger.load(PartitionId(1)).unwrap(), Some(snapshot(Offset(300))));
+        assert_eq!(ledger.load(PartitionId(11)).unwrap(), None);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), KEEP);
-        let newest = dir.path().join(file_name(1, 300));
+        let newest = dir.path().join(file_name(PartitionId(1), Offset(300)));
         let mut bytes = fs::read(&newest).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         fs::write(&newest, bytes).unwrap();
-        assert_eq!(ledger.load(1).unwrap(), Some(snapshot(40)));
-        fs::write(dir.path().join(file_name(1, 40)), b"TICK").unwrap();
-        assert!(ledger.load(1).unwrap_err().to_string().contains("checksum"));
+        assert_eq!(ledger.load(PartitionId(1)).unwrap(), Some(snapshot(Offset(40))));
+        fs::write(dir.path().join(file_name(PartitionId(1), Offset(40))), b"TICK").unwrap();
+        assert!(ledger.load(PartitionId(1)).unwrap_err().to_string().contains("checksum"));
     }
 
     #[test]
@@ -225,9 +226,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let ledger = SnapshotDir::open(dir.path()).unwrap();
         for position in [4000, 5000, 50] {
-            ledger.save(&snapshot(position)).unwrap();
+            ledger.save(&snapshot(Offset(position))).unwrap();
         }
-        assert_eq!(ledger.load(1).unwrap(), Some(snapshot(50)));
+        assert_eq!(ledger.load(PartitionId(1)).unwrap(), Some(snapshot(Offset(50))));
     }
 
     #[test]
@@ -235,12 +236,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let ledger = SnapshotDir::open(dir.path()).unwrap();
         assert!(ledger.partitions().unwrap().is_empty() && ledger.initial_weights().unwrap().is_none());
-        ledger.save(&snapshot(7)).unwrap();
-        ledger.save(&Snapshot { partition: 12, ..snapshot(9) }).unwrap();
-        let other = Snapshot::new(1, 7, b"other".to_vec());
+        ledger.save(&snapshot(Offset(7))).unwrap();
+        ledger.save(&Snapshot { partition: PartitionId(12), ..snapshot(Offset(9)) }).unwrap();
+        let other = Snapshot::new(PartitionId(1), Offset(7), b"other".to_vec());
         ledger.replace(std::slice::from_ref(&other), b"weights").unwrap();
-        assert_eq!(ledger.load(1).unwrap(), Some(other));
-        assert_eq!(ledger.partitions().unwrap(), BTreeSet::from([1, 12]));
+        assert_eq!(ledger.load(PartitionId(1)).unwrap(), Some(other));
+        assert_eq!(ledger.partitions().unwrap(), BTreeSet::from([1, 12].map(PartitionId)));
         assert_eq!(ledger.initial_weights().unwrap().as_deref(), Some(&b"weights"[..]));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
     }

@@ -21,7 +21,8 @@ use tickcast_stream::ledger::{
     Checkpoint, Chunk, Claim, Commit, CommitBatch, CommitOutcome, Recover, SnapshotRef, SnapshotStore,
 };
 use tickcast_stream::message::Stream;
-use tickcast_stream::sink::Sink;
+use tickcast_stream::sink::{Begin, Sink};
+use tickcast_stream::{Offset, PartitionId};
 
 use super::dir::SnapshotDir;
 use super::lock::Lock;
@@ -54,13 +55,13 @@ pub(super) struct Manifest {
     pub entry: Option<Checkpoint>,
     /// Before the first commit: the position of the snapshot it began with, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    from: Option<i64>,
+    from: Option<Offset>,
     pub outputs: BTreeMap<String, CommittedLen>,
 }
 
 impl Manifest {
     /// Writes it beside its name, to the disk.
-    fn stage(&self, dir: &Path, partition: i32) -> Result<Staged> {
+    fn stage(&self, dir: &Path, partition: PartitionId) -> Result<Staged> {
         let json = serde_json::to_string(self).or_fail(Kind::State, || "cannot write a manifest")?;
 
         let text = format!("{json}\n{:08x}\n", crc32fast::hash(json.as_bytes()));
@@ -70,7 +71,7 @@ impl Manifest {
     }
 }
 
-type Locks = Arc<Mutex<BTreeMap<i32, Lock>>>;
+type Locks = Arc<Mutex<BTreeMap<PartitionId, Lock>>>;
 
 impl FilesLedger {
     /// Opens both halves. Errors: `Sink`, when a directory cannot be made.
@@ -91,12 +92,12 @@ impl FilesLedger {
     }
 }
 
-fn manifest_path(dir: &Path, partition: i32) -> PathBuf {
+fn manifest_path(dir: &Path, partition: PartitionId) -> PathBuf {
     dir.join(format!("partition-{partition}.manifest"))
 }
 
 /// Errors: `State`, when it is damaged.
-pub(super) fn read_manifest(dir: &Path, partition: i32) -> Result<Option<Manifest>> {
+pub(super) fn read_manifest(dir: &Path, partition: PartitionId) -> Result<Option<Manifest>> {
     let path = manifest_path(dir, partition);
     let fail = || format!("cannot read {}", path.display());
     let text = match fs::read_to_string(&path) {
@@ -130,7 +131,7 @@ struct FilesRecover {
 impl FilesRecover {
     /// Waits until the instance that had the partition before has let go of it. Errors: `State`,
     /// when it does not.
-    fn lock(&self, partition: i32) -> Result<()> {
+    fn lock(&self, partition: PartitionId) -> Result<()> {
         let dir = self.ledger.state.dir();
         let limit = if self.ledger.shared { HANDOVER } else { Duration::ZERO };
         let mut locks = lock(&self.locks);
@@ -142,7 +143,7 @@ impl FilesRecover {
         Ok(())
     }
 
-    fn has_results(&self, partition: i32) -> bool {
+    fn has_results(&self, partition: PartitionId) -> bool {
         self.ledger.outputs.iter().any(|(stream, dir, _)| {
             let ndjson = dir.join(format!("{}-{partition}.ndjson", stream.name()));
             let part = dir.join(format!("{}-{partition}-00000.parquet", stream.name()));
@@ -152,12 +153,12 @@ impl FilesRecover {
 }
 
 impl Recover for FilesRecover {
-    fn take_over(&mut self, partition: i32) -> Result<Option<Checkpoint>> {
+    fn take_over(&mut self, partition: PartitionId) -> Result<Option<Checkpoint>> {
         self.lock(partition)?;
         Ok(read_manifest(self.ledger.state.dir(), partition)?.and_then(|manifest| manifest.entry))
     }
 
-    fn claim(&mut self, partition: i32) -> Result<Claim> {
+    fn claim(&mut self, partition: PartitionId) -> Result<Claim> {
         self.lock(partition)?;
         let state = &self.ledger.state;
         match read_manifest(state.dir(), partition)? {
@@ -185,6 +186,10 @@ impl Recover for FilesRecover {
         Ok(Claim { entry: None, snapshot })
     }
 
+    fn may_begin_anew(&self) -> bool {
+        self.ledger.bootstrap
+    }
+
     fn initial_weights(&self) -> Result<Option<Vec<u8>>> {
         self.ledger.state.initial_weights()
     }
@@ -195,7 +200,7 @@ struct FilesCommit {
     state: SnapshotDir,
     shared: bool,
     /// What the manifests say is there.
-    committed: BTreeMap<i32, BTreeMap<String, CommittedLen>>,
+    committed: BTreeMap<PartitionId, BTreeMap<String, CommittedLen>>,
     locks: Locks,
 }
 
@@ -241,7 +246,7 @@ impl FilesCommit {
         Ok(())
     }
 
-    fn extents(&mut self, partition: i32) -> Result<BTreeMap<String, CommittedLen>> {
+    fn extents(&mut self, partition: PartitionId) -> Result<BTreeMap<String, CommittedLen>> {
         let extents = self.sinks.iter_mut();
         extents.map(|(stream, sink)| Ok((stream.name().to_owned(), sink.committed_len(partition)?))).collect()
     }
@@ -271,7 +276,7 @@ impl FilesCommit {
     }
 
     /// Takes all outputs back to what is committed.
-    fn roll_back(&mut self, partitions: &[i32]) -> Result<()> {
+    fn roll_back(&mut self, partitions: &[PartitionId]) -> Result<()> {
         for partition in partitions {
             let committed = self.committed.get(partition).cloned().unwrap_or_default();
             for (stream, sink) in &mut self.sinks {
@@ -299,16 +304,17 @@ fn is_full(error: &Error) -> bool {
 }
 
 impl Commit for FilesCommit {
-    fn begin(&mut self, partition: i32, entry: Option<&Checkpoint>) -> Result<()> {
+    fn begin(&mut self, partition: PartitionId, entry: Option<&Checkpoint>) -> Result<()> {
         // A file that is read from its beginning writes its results anew. A topic may have been
         // read before, so its results are kept.
-        let resume = entry.is_some() || self.shared || self.state.has(partition)?;
+        let is_kept = entry.is_some() || self.shared || self.state.has(partition)?;
+        let begin = if is_kept { Begin::Resume } else { Begin::Fresh };
         for (_, sink) in &mut self.sinks {
-            sink.begin(partition, resume)?;
+            sink.begin(partition, begin)?;
         }
 
         let manifest = read_manifest(self.state.dir(), partition)?;
-        if let (Some(manifest), true) = (&manifest, resume) {
+        if let (Some(manifest), Begin::Resume) = (&manifest, begin) {
             for (stream, sink) in &mut self.sinks {
                 // A stream that was not written before begins with what is there.
                 if let Some(&committed) = manifest.outputs.get(stream.name()) {
@@ -346,7 +352,8 @@ impl Commit for FilesCommit {
                 Ok(CommitOutcome::Committed)
             }
             Err(error) if is_full(&error) => {
-                let mut touched: Vec<i32> = epoch.results.iter().map(|(partition, ..)| *partition).collect();
+                let mut touched: Vec<PartitionId> =
+                    epoch.results.iter().map(|(partition, ..)| *partition).collect();
                 touched.sort_unstable();
                 touched.dedup();
                 self.roll_back(&touched)?;
@@ -356,7 +363,7 @@ impl Commit for FilesCommit {
         }
     }
 
-    fn settle(&mut self, partitions: &[i32]) -> Result<BTreeMap<i32, Checkpoint>> {
+    fn settle(&mut self, partitions: &[PartitionId]) -> Result<BTreeMap<PartitionId, Checkpoint>> {
         let mut entries = BTreeMap::new();
         for &partition in partitions {
             let manifest = read_manifest(self.state.dir(), partition)?;
@@ -365,7 +372,7 @@ impl Commit for FilesCommit {
         Ok(entries)
     }
 
-    fn release(&mut self, partition: i32) -> Result<()> {
+    fn release(&mut self, partition: PartitionId) -> Result<()> {
         // What is beyond the last commit is removed before another instance has the partition.
         if self.committed.contains_key(&partition) {
             self.roll_back(&[partition])?;

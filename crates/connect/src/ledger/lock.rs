@@ -5,6 +5,7 @@
 use std::fs::{File, TryLockError};
 use std::path::Path;
 
+use tickcast_stream::PartitionId;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 
 const FILE: &str = "lock";
@@ -56,7 +57,7 @@ impl Lock {
     }
 
     /// Holds one partition alone. Errors: `State`, when another run has it.
-    pub fn partition(dir: &Path, partition: i32) -> Result<Lock> {
+    pub fn partition(dir: &Path, partition: PartitionId) -> Result<Lock> {
         let path = dir.join(format!("partition-{partition}.lock"));
         let fail = || format!("cannot lock partition {partition} in the state directory {}", dir.display());
         let file = File::options().create(true).truncate(false).write(true).open(&path);

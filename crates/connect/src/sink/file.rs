@@ -16,11 +16,12 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use serde::{Deserialize, Serialize};
+use tickcast_stream::PartitionId;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::Stream;
 use tickcast_stream::record::json_lines;
 use tickcast_stream::runtime::RetryPolicy;
-use tickcast_stream::sink::Sink;
+use tickcast_stream::sink::{Begin, Sink};
 use tickcast_stream::table::Table;
 
 use super::file_spec::{FileSinkSpec, SinkFileFormat};
@@ -63,12 +64,12 @@ pub struct FileSink {
     dir: PathBuf,
     format: SinkFileFormat,
     stream: Stream,
-    partitions: BTreeMap<i32, Output>,
+    partitions: BTreeMap<PartitionId, Output>,
     /// Partitions written to since the last `sync`.
-    written: BTreeSet<i32>,
+    written: BTreeSet<PartitionId>,
 }
 
-fn not_begun(partition: i32) -> Error {
+fn not_begun(partition: PartitionId) -> Error {
     Error::new(Kind::Sink, format!("partition {partition} has not begun"))
 }
 
@@ -97,14 +98,14 @@ impl FileSink {
         })
     }
 
-    fn ndjson(&self, partition: i32, resume: bool) -> Result<Output> {
+    fn ndjson(&self, partition: PartitionId, begin: Begin) -> Result<Output> {
         let path = self.dir.join(format!("{}-{partition}.ndjson", self.stream.name()));
         let fail = || format!("cannot open {}", path.display());
         let mut file = OpenOptions::new()
             .create(true)
             .read(true)
             .write(true)
-            .truncate(!resume)
+            .truncate(begin == Begin::Fresh)
             .open(&path)
             .or_fail(Kind::Sink, fail)?;
 
@@ -116,7 +117,7 @@ impl FileSink {
     }
 
     /// How much of a partition is on the disk after `sync`.
-    pub fn committed_len(&mut self, partition: i32) -> Result<CommittedLen> {
+    pub fn committed_len(&mut self, partition: PartitionId) -> Result<CommittedLen> {
         let fail = || format!("cannot tell how long partition {partition}'s file is");
         match self.partitions.get_mut(&partition) {
             Some(Output::Ndjson(file)) => {
@@ -129,7 +130,7 @@ impl FileSink {
 
     /// Takes a partition's output back to a committed length; what was written since is gone.
     /// Errors: `State`, when there is less than that.
-    pub fn rewind(&mut self, partition: i32, to: CommittedLen) -> Result<()> {
+    pub fn rewind(&mut self, partition: PartitionId, to: CommittedLen) -> Result<()> {
         let stream = self.stream.name();
         let fail = || format!("cannot take {stream} of partition {partition} back to the last commit");
         let parts = self.parts(partition)?;
@@ -163,13 +164,13 @@ impl FileSink {
     }
 
     /// A partition goes to somebody else.
-    pub fn release(&mut self, partition: i32) {
+    pub fn release(&mut self, partition: PartitionId) {
         self.partitions.remove(&partition);
         self.written.remove(&partition);
     }
 
     /// Parts of a partition by their numbers, whole ones only.
-    fn parts(&self, partition: i32) -> Result<BTreeMap<u32, PathBuf>> {
+    fn parts(&self, partition: PartitionId) -> Result<BTreeMap<u32, PathBuf>> {
         let prefix = format!("{}-{partition}-", self.stream.name());
         let entries =
             fs::read_dir(&self.dir).or_fail(Kind::Sink, || format!("cannot read {}", self.dir.display()))?;
@@ -180,20 +181,21 @@ impl FileSink {
         Ok(entries.flatten().filter_map(|entry| Some((number(&entry.path())?, entry.path()))).collect())
     }
 
-    fn parquet(&self, partition: i32, resume: bool) -> Result<Output> {
+    fn parquet(&self, partition: PartitionId, begin: Begin) -> Result<Output> {
         let parts = self.parts(partition)?;
-        if !resume {
+        if begin == Begin::Fresh {
             for path in parts.values() {
                 fs::remove_file(path).or_fail(Kind::Sink, || format!("cannot remove {}", path.display()))?;
             }
         }
-        let next_part = parts.last_key_value().filter(|_| resume).map_or(0, |(&number, _)| number + 1);
+        let next_part =
+            parts.last_key_value().filter(|_| begin == Begin::Resume).map_or(0, |(&number, _)| number + 1);
         Ok(Output::Parquet { next_part, open: None })
     }
 }
 
 impl Output {
-    fn finish(self, partition: i32) -> Result<()> {
+    fn finish(self, partition: PartitionId) -> Result<()> {
         match self {
             Output::Ndjson(mut file) => {
                 file.flush().or_fail(Kind::Sink, || format!("cannot write to partition {partition}'s file"))
@@ -282,20 +284,20 @@ fn tmp(whole: &Path) -> PathBuf {
 }
 
 impl Sink for FileSink {
-    fn begin(&mut self, partition: i32, resume: bool) -> Result<()> {
+    fn begin(&mut self, partition: PartitionId, begin: Begin) -> Result<()> {
         // It may have been ours before: what it wrote then is finished first.
         if let Some(before) = self.partitions.remove(&partition) {
             before.finish(partition)?;
         }
         let output = match self.format {
-            SinkFileFormat::Ndjson => self.ndjson(partition, resume)?,
-            SinkFileFormat::Parquet => self.parquet(partition, resume)?,
+            SinkFileFormat::Ndjson => self.ndjson(partition, begin)?,
+            SinkFileFormat::Parquet => self.parquet(partition, begin)?,
         };
         self.partitions.insert(partition, output);
         Ok(())
     }
 
-    fn write(&mut self, partition: i32, rows: &RecordBatch) -> Result<()> {
+    fn write(&mut self, partition: PartitionId, rows: &RecordBatch) -> Result<()> {
         let (dir, stream) = (self.dir.clone(), self.stream.name());
         let fail = || format!("cannot write {stream} of partition {partition} to {}", dir.display());
 
@@ -364,10 +366,10 @@ mod tests {
         RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(values.to_vec()))]).unwrap()
     }
 
-    fn write(dir: &Path, format: SinkFileFormat, resume: bool, values: &[i64]) {
+    fn write(dir: &Path, format: SinkFileFormat, begin: Begin, values: &[i64]) {
         let mut sink = FileSink::open(dir, format, Stream::Scores).unwrap();
-        sink.begin(3, resume).unwrap();
-        sink.write(3, &rows(values)).unwrap();
+        sink.begin(PartitionId(3), begin).unwrap();
+        sink.write(PartitionId(3), &rows(values)).unwrap();
         sink.sync().unwrap();
     }
 
@@ -375,27 +377,27 @@ mod tests {
     fn half_a_line_goes_and_whole_ones_stay() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("scores-3.ndjson");
-        write(dir.path(), SinkFileFormat::Ndjson, true, &[1, 2]);
+        write(dir.path(), SinkFileFormat::Ndjson, Begin::Resume, &[1, 2]);
         let mut file = OpenOptions::new().append(true).open(&path).unwrap();
         file.write_all(b"{\"n\":").unwrap();
-        write(dir.path(), SinkFileFormat::Ndjson, true, &[3]);
+        write(dir.path(), SinkFileFormat::Ndjson, Begin::Resume, &[3]);
         assert_eq!(fs::read_to_string(&path).unwrap(), "{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n");
-        write(dir.path(), SinkFileFormat::Ndjson, false, &[4]);
+        write(dir.path(), SinkFileFormat::Ndjson, Begin::Fresh, &[4]);
         assert_eq!(fs::read_to_string(&path).unwrap(), "{\"n\":4}\n");
     }
 
     #[test]
     fn parquet_parts_are_whole_and_numbered_on() {
         let dir = tempfile::tempdir().unwrap();
-        write(dir.path(), SinkFileFormat::Parquet, true, &[1, 2]);
-        write(dir.path(), SinkFileFormat::Parquet, true, &[3]);
+        write(dir.path(), SinkFileFormat::Parquet, Begin::Resume, &[1, 2]);
+        write(dir.path(), SinkFileFormat::Parquet, Begin::Resume, &[3]);
         let mut names: Vec<String> = fs::read_dir(dir.path())
             .unwrap()
             .map(|e| e.unwrap().file_name().into_string().unwrap())
             .collect();
         names.sort();
         assert_eq!(names, ["scores-3-00000.parquet", "scores-3-00001.parquet"]);
-        write(dir.path(), SinkFileFormat::Parquet, false, &[4]);
+        write(dir.path(), SinkFileFormat::Parquet, Begin::Fresh, &[4]);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }

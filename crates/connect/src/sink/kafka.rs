@@ -11,10 +11,11 @@ use rdkafka::client::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use tickcast_stream::PartitionId;
 use tickcast_stream::error::{Error, Kind, Result};
 use tickcast_stream::message::Stream;
 use tickcast_stream::runtime::RetryPolicy;
-use tickcast_stream::sink::Sink;
+use tickcast_stream::sink::{Begin, Sink};
 use tickcast_stream::table::Table;
 
 use super::kafka_records::{Outgoing, for_each_record};
@@ -100,9 +101,9 @@ impl KafkaSink {
         Ok(KafkaSink { producer, deliveries, topic: topic.to_owned(), stream, patience })
     }
 
-    fn send(&self, partition: i32, from: Outgoing<'_>) -> Result<()> {
+    fn send(&self, partition: PartitionId, from: Outgoing<'_>) -> Result<()> {
         let mut record: BaseRecord<'_, [u8], [u8]> =
-            BaseRecord::to(&self.topic).partition(partition).payload(from.value);
+            BaseRecord::to(&self.topic).partition(partition.0).payload(from.value);
         record.key = from.key;
         record.headers = from.headers;
 
@@ -132,11 +133,11 @@ impl KafkaSink {
 }
 
 impl Sink for KafkaSink {
-    fn begin(&mut self, _: i32, _: bool) -> Result<()> {
+    fn begin(&mut self, _: PartitionId, _: Begin) -> Result<()> {
         Ok(())
     }
 
-    fn write(&mut self, partition: i32, rows: &RecordBatch) -> Result<()> {
+    fn write(&mut self, partition: PartitionId, rows: &RecordBatch) -> Result<()> {
         self.deliveries.check(&self.topic)?;
         for_each_record(self.stream, rows, &mut |record| self.send(partition, record))
     }

@@ -5,12 +5,12 @@ use std::io::{BufWriter, Stdout, Write, stdout};
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use tickcast_stream::Stream;
 use tickcast_stream::error::{Kind, OrFail, Result};
 use tickcast_stream::record::json_lines;
 use tickcast_stream::runtime::RetryPolicy;
-use tickcast_stream::sink::Sink;
+use tickcast_stream::sink::{Begin, Sink};
 use tickcast_stream::table::Table;
+use tickcast_stream::{PartitionId, Stream};
 
 use super::kind::{Home, SinkKind};
 
@@ -43,11 +43,11 @@ impl StdoutSink {
 }
 
 impl Sink for StdoutSink {
-    fn begin(&mut self, _: i32, _: bool) -> Result<()> {
+    fn begin(&mut self, _: PartitionId, _: Begin) -> Result<()> {
         Ok(())
     }
 
-    fn write(&mut self, _: i32, rows: &RecordBatch) -> Result<()> {
+    fn write(&mut self, _: PartitionId, rows: &RecordBatch) -> Result<()> {
         let bytes = json_lines(rows)?;
         self.out.write_all(&bytes).or_fail(Kind::Sink, || "cannot write to standard output")
     }

@@ -16,6 +16,7 @@ use flate2::bufread::MultiGzDecoder;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::{RawRecord, Records};
 use tickcast_stream::source::{Event, Source};
+use tickcast_stream::{Offset, PartitionId};
 
 use super::frames::{Frames, Framing};
 use super::kind::{OpenOptions, OpenSource, SourceKind, SourceSchema, SourceTraits, Span};
@@ -28,6 +29,9 @@ const BATCH_RECORDS: usize = 1024;
 /// A batch ends early when its records have so many bytes together.
 const BATCH_BYTES: usize = 16 << 20;
 const READ_BYTES: usize = 256 << 10;
+
+/// A file is one partition.
+const ONLY: PartitionId = PartitionId(0);
 
 /// The path that stands for standard input.
 const STDIN: &str = "-";
@@ -103,7 +107,7 @@ pub struct FileSource {
     paused: bool,
     batch_records: usize,
     /// The position of the next record.
-    next: i64,
+    next: Offset,
 }
 
 enum Input {
@@ -146,7 +150,7 @@ impl FileSource {
             state: State::New,
             paused: false,
             batch_records: BATCH_RECORDS,
-            next: 0,
+            next: Offset(0),
         })
     }
 
@@ -220,7 +224,7 @@ impl FileSource {
                 Ok(Some(frame)) => {
                     bytes += frame.len();
                     records.push(RawRecord { offset, timestamp: None, payload: Some(frame) });
-                    offset += 1;
+                    offset = offset.next();
                 }
                 Ok(None) => {
                     self.state = State::Ending;
@@ -240,22 +244,22 @@ impl FileSource {
     }
 
     /// Passes over the records before `position`.
-    fn skip_to(&mut self, position: i64) -> Result<()> {
+    fn skip_to(&mut self, position: Offset) -> Result<()> {
         let known = match &mut self.input {
             Input::Parquet(parquet) => {
                 parquet
                     .start(position, self.batch_records)
-                    .map_err(|error| unreadable(&self.name, 0, error))?;
-                parquet.rows.min(position)
+                    .map_err(|error| unreadable(&self.name, Offset(0), error))?;
+                Offset(parquet.rows).min(position)
             }
             Input::Text { frames, .. } => {
-                let mut known = 0;
+                let mut known = Offset(0);
                 while known < position {
                     let frame = frames.next_frame().map_err(|error| unreadable(&self.name, known, error))?;
                     if frame.is_none() {
                         break;
                     }
-                    known += 1;
+                    known = known.next();
                 }
                 known
             }
@@ -289,13 +293,13 @@ impl Source for FileSource {
             && !self.paused
             && let Some(records) = self.read()
         {
-            return Ok(Event::Records { partition: 0, records });
+            return Ok(Event::Records { partition: ONLY, records });
         }
 
         let idle = Event::Idle { problem: None };
         let (next, event) = match std::mem::replace(&mut self.state, State::Done) {
-            State::New => (State::Assigned, Ok(Event::Assigned(vec![0]))),
-            State::Ending if !self.paused => (State::Done, Ok(Event::End { partition: 0 })),
+            State::New => (State::Assigned, Ok(Event::Assigned(vec![ONLY]))),
+            State::Ending if !self.paused => (State::Done, Ok(Event::End { partition: ONLY })),
             State::Failing(error) if !self.paused => (State::Done, Err(error)),
             waiting => {
                 std::thread::sleep(timeout);
@@ -306,9 +310,9 @@ impl Source for FileSource {
         event
     }
 
-    fn start(&mut self, partition: i32, position: Option<i64>) -> Result<()> {
-        let position = position.unwrap_or(0);
-        if partition != 0 || position < 0 || !matches!(self.state, State::Assigned) {
+    fn start(&mut self, partition: PartitionId, position: Option<Offset>) -> Result<()> {
+        let position = position.unwrap_or(Offset(0));
+        if partition != ONLY || position < Offset(0) || !matches!(self.state, State::Assigned) {
             let what = format!("{}: partition {partition} cannot be started at {position} now", self.name);
             return Err(Error::new(Kind::Source, what));
         }
@@ -317,7 +321,7 @@ impl Source for FileSource {
         Ok(())
     }
 
-    fn set_paused(&mut self, _partition: i32, paused: bool) -> Result<()> {
+    fn set_paused(&mut self, _partition: PartitionId, paused: bool) -> Result<()> {
         self.paused = paused;
         Ok(())
     }
@@ -328,7 +332,11 @@ impl Source for FileSource {
     }
 }
 
-fn unreadable(name: &str, record: i64, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+fn unreadable(
+    name: &str,
+    record: Offset,
+    cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> Error {
     Error::new(Kind::Source, format!("cannot read {name} at record {record}")).because(cause)
 }
 
@@ -399,20 +407,20 @@ mod tests {
         FileSourceSpec { path, format }
     }
 
-    fn started(plan: &FileSourceSpec, position: i64, batch_records: usize) -> FileSource {
+    fn started(plan: &FileSourceSpec, position: Offset, batch_records: usize) -> FileSource {
         let mut source = FileSource::open(plan).unwrap().with_batch_records(batch_records);
-        assert!(matches!(source.poll(NO_WAIT).unwrap(), Event::Assigned(ids) if ids == [0]));
+        assert!(matches!(source.poll(NO_WAIT).unwrap(), Event::Assigned(ids) if ids == [ONLY]));
         assert!(matches!(source.poll(NO_WAIT).unwrap(), Event::Idle { .. }));
-        source.start(0, Some(position)).unwrap();
+        source.start(ONLY, Some(position)).unwrap();
         source
     }
 
     /// Reads to the end or the first error: offset and text of every record.
-    fn drain(source: &mut FileSource) -> (Vec<(i64, String)>, Option<Error>) {
+    fn drain(source: &mut FileSource) -> (Vec<(Offset, String)>, Option<Error>) {
         let mut seen = Vec::new();
         loop {
             match source.poll(NO_WAIT) {
-                Ok(Event::Records { partition: 0, records: Records::Raw(records) }) => {
+                Ok(Event::Records { partition: ONLY, records: Records::Raw(records) }) => {
                     assert!(!records.is_empty());
                     seen.extend(
                         records.into_iter().map(|record| {
@@ -420,7 +428,7 @@ mod tests {
                         }),
                     );
                 }
-                Ok(Event::End { partition: 0 }) => {
+                Ok(Event::End { partition: ONLY }) => {
                     assert!(matches!(source.poll(NO_WAIT).unwrap(), Event::Idle { .. }));
                     return (seen, None);
                 }
@@ -445,12 +453,12 @@ mod tests {
             [zstd::encode_all(&b"a\nb\n"[..], 1).unwrap(), zstd::encode_all(&b"c\nd"[..], 1).unwrap()]
                 .concat();
         let all = ["a", "b", "c", "d"].map(String::from);
-        let expected: Vec<(i64, String)> = (0..).zip(all).collect();
+        let expected: Vec<(Offset, String)> = (0..).map(Offset).zip(all).collect();
         for (name, bytes) in [("x.json", text.as_bytes()), ("x.json.gz", &members), ("x.json.zst", &frames)] {
             let plan = plan(&dir, name, bytes);
             for batch in 1..6 {
                 for position in 0..=4 {
-                    let (seen, error) = drain(&mut started(&plan, position, batch));
+                    let (seen, error) = drain(&mut started(&plan, Offset(position), batch));
                     assert!(error.is_none());
                     assert_eq!(seen, expected[position as usize..], "{name} {batch} {position}");
                 }
@@ -463,7 +471,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let plan =
             plan(&dir, "x.csv", "\u{feff}station,\"observed at\" , temp \r\nJFK,2013-01-01,1\n".as_bytes());
-        let mut source = started(&plan, 0, 10);
+        let mut source = started(&plan, Offset(0), 10);
         assert_eq!(source.header().unwrap(), ["station", "observed at", "temp"]);
         source.select(&["temp".into()]).unwrap();
         let message = source.select(&["tmep".into()]).unwrap_err().to_string();
@@ -471,7 +479,7 @@ mod tests {
             message.ends_with("no column `tmep`, did you mean `temp`? It has: station, observed at, temp"),
             "{message}"
         );
-        assert_eq!(drain(&mut source).0, [(0, "JFK,2013-01-01,1".to_owned())]);
+        assert_eq!(drain(&mut source).0, [(Offset(0), "JFK,2013-01-01,1".to_owned())]);
     }
 
     #[test]
@@ -480,7 +488,7 @@ mod tests {
         for name in ["x.csv", "x.json", "header.csv"] {
             let text = if name == "header.csv" { "a,b\n" } else { "" };
             let plan = plan(&dir, name, text.as_bytes());
-            let mut source = started(&plan, 0, 10);
+            let mut source = started(&plan, Offset(0), 10);
             assert_eq!(source.header().is_some(), name == "header.csv");
             assert!(drain(&mut source).0.is_empty());
         }
@@ -492,7 +500,7 @@ mod tests {
         let mut bytes = gz("a\nb\nc\n");
         bytes.extend(b"no gzip member");
         let plan = plan(&dir, "x.json.gz", &bytes);
-        let (seen, error) = drain(&mut started(&plan, 0, 10));
+        let (seen, error) = drain(&mut started(&plan, Offset(0), 10));
         assert_eq!(seen.len(), 3);
         let message = error.unwrap().to_string();
         assert!(message.contains("x.json.gz at record 3: "), "{message}");
@@ -507,7 +515,7 @@ mod tests {
         let plan = plan(&dir, "x.json", b"a\n");
         let mut source = FileSource::open(&plan).unwrap();
         source.poll(NO_WAIT).unwrap();
-        let message = source.start(0, Some(2)).unwrap_err().to_string();
+        let message = source.start(ONLY, Some(Offset(2))).unwrap_err().to_string();
         assert!(message.ends_with("x.json has 1 records, but is to be read from record 2 on"), "{message}");
     }
 
@@ -515,10 +523,10 @@ mod tests {
     fn a_paused_source_waits() {
         let dir = tempfile::tempdir().unwrap();
         let plan = plan(&dir, "x.json", b"a\nb\n");
-        let mut source = started(&plan, 0, 1);
-        source.set_paused(0, true).unwrap();
+        let mut source = started(&plan, Offset(0), 1);
+        source.set_paused(PartitionId(0), true).unwrap();
         assert!(matches!(source.poll(NO_WAIT).unwrap(), Event::Idle { .. }));
-        source.set_paused(0, false).unwrap();
+        source.set_paused(PartitionId(0), false).unwrap();
         assert_eq!(drain(&mut source).0.len(), 2);
     }
 
@@ -545,20 +553,20 @@ mod tests {
             assert_eq!(source.fields().unwrap().len(), 3);
             source.select(&["value".into(), "name".into()]).unwrap();
             source.poll(NO_WAIT).unwrap();
-            source.start(0, Some(position)).unwrap();
-            let mut next = position;
+            source.start(ONLY, Some(Offset(position))).unwrap();
+            let mut next = Offset(position);
             while let Event::Records { records, .. } = source.poll(NO_WAIT).unwrap() {
                 let Records::Rows { first_offset, rows } = &records else { panic!("rows are expected") };
                 assert_eq!((*first_offset, rows.num_columns()), (next, 2));
                 assert_eq!(
                     rows["name"].as_ref(),
                     &StringArray::from_iter_values(
-                        (next..next + rows.num_rows() as i64).map(|row| format!("s{row}"))
+                        (next.0..next.plus(rows.num_rows()).0).map(|row| format!("s{row}"))
                     )
                 );
                 next = records.next_offset().unwrap();
             }
-            assert_eq!(next, 10);
+            assert_eq!(next, Offset(10));
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tickcast_stream::error::{Error, Kind, Result};
 use tickcast_stream::message::Records;
 use tickcast_stream::source::{Event, Source};
+use tickcast_stream::{Offset, PartitionId};
 
 use super::kind::{OpenOptions, OpenSource, SourceKind, SourceTraits, Span};
 use super::ticks::{GeneratorSpec, Ticks};
@@ -90,8 +91,8 @@ impl GeneratedSource {
         self
     }
 
-    fn partition(&mut self, partition: i32) -> Result<&mut Partition> {
-        let known = usize::try_from(partition).ok().and_then(|index| self.partitions.get_mut(index));
+    fn partition(&mut self, partition: PartitionId) -> Result<&mut Partition> {
+        let known = usize::try_from(partition.0).ok().and_then(|index| self.partitions.get_mut(index));
         known.ok_or_else(|| Error::new(Kind::Source, format!("the generator has no partition {partition}")))
     }
 
@@ -107,10 +108,10 @@ impl GeneratedSource {
 
     /// The next ticks of a partition, or its end.
     fn read(&mut self, turn: usize, due: usize) -> Option<Event> {
-        let partition = turn as i32;
+        let partition = PartitionId(turn as i32);
         let state = &mut self.partitions[turn];
         let ticks = state.ticks.as_mut()?;
-        let first_offset = ticks.offset() as i64;
+        let first_offset = Offset(ticks.offset() as i64);
         let Some(rows) = ticks.next_batch(due) else {
             state.ticks = None;
             return Some(Event::End { partition });
@@ -128,7 +129,7 @@ impl Source for GeneratedSource {
         let idle = Event::Idle { problem: None };
         if !self.assigned {
             self.assigned = true;
-            return Ok(Event::Assigned((0..self.plan.partitions).collect()));
+            return Ok(Event::Assigned((0..self.plan.partitions).map(PartitionId).collect()));
         }
         let is_ready = self.partitions.iter().any(|partition| partition.ticks.is_some() && !partition.paused);
         if !is_ready {
@@ -144,8 +145,8 @@ impl Source for GeneratedSource {
         Ok(next.and_then(|turn| self.read(turn, due)).unwrap_or(idle))
     }
 
-    fn start(&mut self, partition: i32, position: Option<i64>) -> Result<()> {
-        let position = u64::try_from(position.unwrap_or(0))
+    fn start(&mut self, partition: PartitionId, position: Option<Offset>) -> Result<()> {
+        let position = u64::try_from(position.unwrap_or(Offset(0)).0)
             .map_err(|_| Error::new(Kind::Source, "the generator cannot start before its first tick"))?;
         self.partition(partition)?;
 
@@ -162,7 +163,7 @@ impl Source for GeneratedSource {
         Ok(())
     }
 
-    fn set_paused(&mut self, partition: i32, paused: bool) -> Result<()> {
+    fn set_paused(&mut self, partition: PartitionId, paused: bool) -> Result<()> {
         self.partition(partition)?.paused = paused;
         Ok(())
     }
@@ -218,24 +219,28 @@ mod tests {
         GeneratorSpec { series: 6, ticks, rate, seed: 7, process: Process::Market, partitions: 3 }
     }
 
-    fn started(plan: &GeneratorSpec, position: i64, batch_records: usize) -> GeneratedSource {
+    fn started(plan: &GeneratorSpec, position: Offset, batch_records: usize) -> GeneratedSource {
         let mut source = GeneratedSource::new(plan).with_batch_records(batch_records);
-        assert!(matches!(source.poll(Duration::ZERO).unwrap(), Event::Assigned(ids) if ids == [0, 1, 2]));
-        (0..3).for_each(|partition| source.start(partition, Some(position)).unwrap());
+        assert!(
+            matches!(source.poll(Duration::ZERO).unwrap(), Event::Assigned(ids) if ids == [0, 1, 2].map(PartitionId))
+        );
+        (0..3).map(PartitionId).for_each(|partition| source.start(partition, Some(position)).unwrap());
         source
     }
 
     /// Every partition's rows, and the partitions in the order they ended.
-    fn drain(source: &mut GeneratedSource) -> BTreeMap<i32, String> {
-        let mut rows_of: BTreeMap<i32, Vec<_>> = BTreeMap::new();
+    fn drain(source: &mut GeneratedSource) -> BTreeMap<PartitionId, String> {
+        let mut rows_of: BTreeMap<PartitionId, Vec<_>> = BTreeMap::new();
         let mut ended = 0;
         while ended < 3 {
             match source.poll(Duration::from_millis(50)).unwrap() {
                 Event::Records { partition, records: Records::Rows { first_offset, rows } } => {
                     let seen = rows_of.entry(partition).or_default();
-                    assert!(seen.last().is_none_or(|(offset, rows): &(i64, arrow::array::RecordBatch)| {
-                        offset + rows.num_rows() as i64 == first_offset
-                    }));
+                    assert!(seen.last().is_none_or(
+                        |(offset, rows): &(Offset, arrow::array::RecordBatch)| {
+                            offset.plus(rows.num_rows()) == first_offset
+                        }
+                    ));
                     seen.push((first_offset, rows));
                 }
                 Event::End { .. } => ended += 1,
@@ -244,7 +249,7 @@ mod tests {
             }
         }
         assert!(matches!(source.poll(Duration::ZERO).unwrap(), Event::Idle { .. }));
-        let text = |rows: Vec<(i64, arrow::array::RecordBatch)>| {
+        let text = |rows: Vec<(Offset, arrow::array::RecordBatch)>| {
             let batches: Vec<_> = rows.into_iter().map(|(_, rows)| rows).collect();
             let one = arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap();
             format!("{one:?}")
@@ -255,17 +260,17 @@ mod tests {
     #[test]
     fn any_batch_size_gives_the_same_ticks() {
         let plan = plan(100, None);
-        let whole = drain(&mut started(&plan, 0, 4096));
+        let whole = drain(&mut started(&plan, Offset(0), 4096));
         assert_eq!(whole.len(), 3);
         for batch in [1, 7] {
-            assert_eq!(drain(&mut started(&plan, 0, batch)), whole);
+            assert_eq!(drain(&mut started(&plan, Offset(0), batch)), whole);
         }
     }
 
     #[test]
     fn it_starts_at_a_position_but_not_behind_the_end() {
         let plan = plan(90, None);
-        let mut source = started(&plan, 29, 10);
+        let mut source = started(&plan, Offset(29), 10);
         let mut offsets = Vec::new();
         for _ in 0..3 {
             let Event::Records { records, .. } = source.poll(Duration::ZERO).unwrap() else {
@@ -273,17 +278,19 @@ mod tests {
             };
             offsets.push(records.next_offset());
         }
-        assert_eq!(offsets, [Some(30); 3]);
+        assert_eq!(offsets, [Some(Offset(30)); 3]);
         let mut source = GeneratedSource::new(&plan);
-        assert!(source.start(0, Some(31)).unwrap_err().to_string().contains("has 30 ticks"));
-        assert!(source.start(3, None).is_err());
+        assert!(
+            source.start(PartitionId(0), Some(Offset(31))).unwrap_err().to_string().contains("has 30 ticks")
+        );
+        assert!(source.start(PartitionId(3), None).is_err());
     }
 
     #[test]
     fn a_paused_partition_is_passed_over() {
-        let mut source = started(&plan(90, None), 0, 30);
-        source.set_paused(1, true).unwrap();
-        for expected in [0, 2, 0, 2] {
+        let mut source = started(&plan(90, None), Offset(0), 30);
+        source.set_paused(PartitionId(1), true).unwrap();
+        for expected in [0, 2, 0, 2].map(PartitionId) {
             let event = source.poll(Duration::ZERO).unwrap();
             assert!(
                 matches!(event, Event::Records { partition, .. } | Event::End { partition } if partition == expected)
@@ -295,9 +302,9 @@ mod tests {
     #[test]
     fn a_rate_takes_its_time() {
         let began = Instant::now();
-        let at_rate = drain(&mut started(&plan(300, Some(1500.0)), 0, 4096));
+        let at_rate = drain(&mut started(&plan(300, Some(1500.0)), Offset(0), 4096));
         let took = began.elapsed();
         assert!(took >= Duration::from_millis(180), "{took:?}");
-        assert_eq!(at_rate, drain(&mut started(&plan(300, None), 0, 4096)));
+        assert_eq!(at_rate, drain(&mut started(&plan(300, None), Offset(0), 4096)));
     }
 }

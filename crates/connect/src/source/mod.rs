@@ -13,6 +13,6 @@ mod ticks;
 
 pub use file::{FileFormat, FileSource, FileSourceSpec};
 pub use generator::GeneratedSource;
-pub use kafka::{KafkaHistory, KafkaSource, KafkaSourceSpec, PositionBeyondEnd, StartFrom};
+pub use kafka::{KafkaHistory, KafkaSource, KafkaSourceSpec, OnLoss, PositionBeyondEnd, StartFrom};
 pub use kind::{OpenOptions, OpenSource, SourceGroup, SourceKind, SourceSchema, SourceTraits, Span};
 pub use ticks::{GeneratorSpec, Process};

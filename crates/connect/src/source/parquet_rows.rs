@@ -8,6 +8,7 @@ use arrow::datatypes::Field;
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use tickcast_stream::Offset;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 
 use crate::decode::check_known;
@@ -56,9 +57,9 @@ impl ParquetRows {
     }
 
     /// Begins to read at a row.
-    pub fn start(&mut self, position: i64, batch_records: usize) -> parquet::errors::Result<()> {
+    pub fn start(&mut self, position: Offset, batch_records: usize) -> parquet::errors::Result<()> {
         if let Some(builder) = self.builder.take() {
-            let skipped = usize::try_from(position).unwrap_or(usize::MAX);
+            let skipped = usize::try_from(position.0).unwrap_or(usize::MAX);
             self.reader = Some(builder.with_offset(skipped).with_batch_size(batch_records).build()?);
         }
         Ok(())

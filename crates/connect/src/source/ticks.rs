@@ -20,6 +20,7 @@ use rand::RngCore;
 use rand_pcg::Pcg64;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tickcast_stream::PartitionId;
 
 /// Ticks that are made up: the same ones for the same spec.
 #[derive(Debug, Clone)]
@@ -97,9 +98,9 @@ impl Ticks {
     ///
     /// # Panics
     /// If `partition` is not one of the plan's.
-    pub fn new(plan: &GeneratorSpec, partition: i32) -> Self {
-        assert!((0..plan.partitions).contains(&partition), "partition {partition} of {}", plan.partitions);
-        let numbers = (partition as u32..plan.series).step_by(plan.partitions as usize);
+    pub fn new(plan: &GeneratorSpec, partition: PartitionId) -> Self {
+        assert!((0..plan.partitions).contains(&partition.0), "partition {partition} of {}", plan.partitions);
+        let numbers = (partition.0 as u32..plan.series).step_by(plan.partitions as usize);
         let series: Vec<Series> = numbers.map(|number| Series::new(plan, number)).collect();
         let live = series.iter().enumerate().filter(|(_, series)| series.ticks_left > 0);
         let next = live.map(|(slot, series)| Reverse((series.next_us, slot))).collect();
@@ -382,7 +383,7 @@ mod tests {
         concat_batches(&ticks.schema(), &batches).unwrap()
     }
 
-    fn read_all(plan: &GeneratorSpec, partition: i32) -> RecordBatch {
+    fn read_all(plan: &GeneratorSpec, partition: PartitionId) -> RecordBatch {
         read(&mut Ticks::new(plan, partition), || 1000)
     }
 
@@ -418,10 +419,10 @@ mod tests {
     fn batch_sizes_do_not_matter() {
         for process in BOTH {
             let plan = plan(process, 7, 3001, 2);
-            let whole = read_all(&plan, 1);
+            let whole = read_all(&plan, PartitionId(1));
             for seed in 0..50 {
                 let mut random = Random::new(seed, 0);
-                let batched = read(&mut Ticks::new(&plan, 1), || {
+                let batched = read(&mut Ticks::new(&plan, PartitionId(1)), || {
                     1 + (random.uniform() * f64::from(1 << (seed % 10))) as usize
                 });
                 assert_eq!(whole, batched, "sizes of seed {seed}");
@@ -433,12 +434,12 @@ mod tests {
     fn skipping_equals_reading() {
         for process in BOTH {
             let plan = plan(process, 5, 2003, 2);
-            let whole = read_all(&plan, 0);
+            let whole = read_all(&plan, PartitionId(0));
             let mut random = Random::new(1, 0);
             for _ in 0..50 {
                 let rows = (random.uniform() * whole.num_rows() as f64) as usize;
                 let first = 1 + (random.uniform() * 100.0) as usize;
-                let mut ticks = Ticks::new(&plan, 0);
+                let mut ticks = Ticks::new(&plan, PartitionId(0));
                 let read_first = ticks.next_batch(first).map_or(0, |batch| batch.num_rows());
                 ticks.skip(rows as u64);
                 let at = (read_first + rows).min(whole.num_rows());
@@ -451,7 +452,7 @@ mod tests {
 
     #[test]
     fn skipping_stops_at_the_end() {
-        let mut ticks = Ticks::new(&plan(Process::Market, 3, 10, 1), 0);
+        let mut ticks = Ticks::new(&plan(Process::Market, 3, 10, 1), PartitionId(0));
         ticks.skip(u64::MAX);
         assert_eq!(ticks.offset(), 10);
         assert!(ticks.next_batch(1).is_none());
@@ -464,8 +465,8 @@ mod tests {
             let seven = plan(process, 3, 300, 1);
             let eight = GeneratorSpec { seed: 8, ..seven.clone() };
             let paced = GeneratorSpec { rate: Some(10.0), ..seven.clone() };
-            assert_eq!(read_all(&seven, 0), read_all(&paced, 0));
-            let (a, b) = (read_all(&seven, 0), read_all(&eight, 0));
+            assert_eq!(read_all(&seven, PartitionId(0)), read_all(&paced, PartitionId(0)));
+            let (a, b) = (read_all(&seven, PartitionId(0)), read_all(&eight, PartitionId(0)));
             let column = value_names(process)[0];
             assert!(values(&a, column).iter().zip(values(&b, column)).all(|(a, b)| a != b));
         }
@@ -476,7 +477,7 @@ mod tests {
     #[test]
     fn the_bits_are_pinned() {
         let digest = |process| {
-            let rows = rows(&read_all(&plan(process, 5, 20_000, 1), 0));
+            let rows = rows(&read_all(&plan(process, 5, 20_000, 1), PartitionId(0)));
             rows.iter().fold(0, |hash, (time_us, _, bits)| {
                 bits.iter().fold(split_mix(hash ^ *time_us as u64), |hash, bits| split_mix(hash ^ bits))
             })
@@ -487,7 +488,7 @@ mod tests {
     #[test]
     fn time_never_goes_back() {
         for process in BOTH {
-            for partition in 0..3 {
+            for partition in (0..3).map(PartitionId) {
                 let batch = read_all(&plan(process, 10, 5000, 3), partition);
                 assert!(times(&batch).is_sorted());
                 assert!(times(&batch)[0] >= START_US);
@@ -497,7 +498,7 @@ mod tests {
 
     #[test]
     fn market_gaps_are_irregular_and_a_second_long() {
-        let batch = read_all(&plan(Process::Market, 1, 50_000, 1), 0);
+        let batch = read_all(&plan(Process::Market, 1, 50_000, 1), PartitionId(0));
         let gaps: Vec<f64> = times(&batch).windows(2).map(|pair| (pair[1] - pair[0]) as f64 / 1e6).collect();
         assert!(gaps.iter().all(|gap_s| *gap_s > 0.0));
         let gap_s = mean(gaps.iter().copied());
@@ -508,7 +509,7 @@ mod tests {
 
     #[test]
     fn weather_comes_every_ten_minutes() {
-        let batch = read_all(&plan(Process::Weather, 2, 100, 1), 0);
+        let batch = read_all(&plan(Process::Weather, 2, 100, 1), PartitionId(0));
         let expected: Vec<i64> = (0..100).map(|row| START_US + row / 2 * 600_000_000).collect();
         assert_eq!(times(&batch), expected);
     }
@@ -518,14 +519,14 @@ mod tests {
         for process in BOTH {
             // 2 of the 5 partitions have no series when there are 3.
             for (series, ticks) in [(10, 1009), (3, 100), (10, 7), (4, 0)] {
-                let alone = rows(&read_all(&plan(process, series, ticks, 1), 0));
+                let alone = rows(&read_all(&plan(process, series, ticks, 1), PartitionId(0)));
                 assert_eq!(alone.len() as u64, ticks);
                 let shared = plan(process, series, ticks, 5);
                 let mut dealt = Vec::new();
-                for partition in 0..5 {
+                for partition in (0..5).map(PartitionId) {
                     let part = rows(&read_all(&shared, partition));
                     let number = |name: &str| name[1..].parse::<i32>().unwrap();
-                    assert!(part.iter().all(|(_, name, _)| number(name) % 5 == partition));
+                    assert!(part.iter().all(|(_, name, _)| number(name) % 5 == partition.0));
                     dealt.extend(part);
                 }
                 // Stable, and the series of one time stand in the order of their numbers.
@@ -537,7 +538,7 @@ mod tests {
 
     #[test]
     fn every_series_is_its_own() {
-        let batch = read_all(&plan(Process::Market, 2, 20_000, 1), 0);
+        let batch = read_all(&plan(Process::Market, 2, 20_000, 1), PartitionId(0));
         let names = batch["series"].as_string::<i32>();
         let returns = [0, 1].map(|number| {
             let wanted = format!("s{number:05}");
@@ -552,7 +553,7 @@ mod tests {
 
     #[test]
     fn the_market_has_regimes() {
-        let batch = read_all(&plan(Process::Market, 1, 100_000, 1), 0);
+        let batch = read_all(&plan(Process::Market, 1, 100_000, 1), PartitionId(0));
         let returns = log_returns(values(&batch, "price"));
         let squares: Vec<f64> = returns.iter().map(|r| r * r).collect();
         let variance = mean(squares.iter().copied());
@@ -573,7 +574,7 @@ mod tests {
     #[test]
     fn the_weather_has_years_and_days() {
         // Two years of one place.
-        let batch = read_all(&plan(Process::Weather, 1, 2 * 52_596, 1), 0);
+        let batch = read_all(&plan(Process::Weather, 1, 2 * 52_596, 1), PartitionId(0));
         let ticks = || times(&batch).iter().map(|t| t - START_US).zip(values(&batch, "temp").iter().copied());
         let in_days = |from: i64, to: i64| {
             let days = from * DAY_US..to * DAY_US;
@@ -589,7 +590,7 @@ mod tests {
     #[test]
     fn values_are_finite_and_in_range() {
         for process in BOTH {
-            let batch = read_all(&plan(process, 50, 200_000, 1), 0);
+            let batch = read_all(&plan(process, 50, 200_000, 1), PartitionId(0));
             for name in value_names(process) {
                 let column = values(&batch, name);
                 let range = match *name {

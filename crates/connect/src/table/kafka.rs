@@ -9,6 +9,7 @@ use arrow::datatypes::SchemaRef;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::Message;
+use tickcast_stream::PartitionId;
 use tickcast_stream::message::Stream;
 use tickcast_stream::table::{Rows, Table, TableScan};
 
@@ -63,11 +64,11 @@ impl TableScan for Topic {
     }
 
     fn read(&self, part: i32, rows: &mut dyn Rows) -> std::result::Result<(), String> {
-        read(self, part, rows).map_err(|why| format!("{self}, partition {part}: {why}"))
+        read(self, PartitionId(part), rows).map_err(|why| format!("{self}, partition {part}: {why}"))
     }
 }
 
-fn read(source: &Topic, partition: i32, batches: &mut dyn Rows) -> std::result::Result<(), String> {
+fn read(source: &Topic, partition: PartitionId, batches: &mut dyn Rows) -> std::result::Result<(), String> {
     let consumer = source.consumer()?;
     let from = TopicPartition { topic: &source.name, partition };
     let range = log_range(&consumer, from)?;

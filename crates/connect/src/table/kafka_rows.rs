@@ -9,6 +9,7 @@ use arrow::record_batch::RecordBatch;
 use rdkafka::message::{Headers, Message};
 use tickcast_stream::message::Stream;
 use tickcast_stream::record::{JsonRows, RejectBatch, RejectRow};
+use tickcast_stream::{Offset, PartitionId};
 
 /// Rejects in a batch, at most.
 const BATCH_REJECTS: usize = 1024;
@@ -77,8 +78,8 @@ fn push_reject(rows: &mut RejectBatch, message: &impl Message) -> Result<(), Str
         reason: header(message, "reason")?,
         detail: header(message, "detail")?,
         topic: header(message, "topic")?,
-        partition: number(message, "partition")?,
-        offset: number(message, "offset")?,
+        partition: PartitionId(number(message, "partition")?),
+        offset: Offset(number(message, "offset")?),
     });
     Ok(())
 }

@@ -5,6 +5,7 @@ use arrow::array::{Array, BinaryArray, Int64Array, RecordBatchOptions, UInt32Arr
 use arrow::compute::{interleave, take};
 use arrow::record_batch::RecordBatch;
 use indexmap::IndexSet;
+use tickcast_stream::Offset;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::{EventTime, Reason, Reject, column, row_as_json};
 
@@ -16,7 +17,7 @@ pub fn rejected(rows: &RecordBatch, row: usize, reason: Reason, detail: String) 
     let offset = system::<Int64Array>(rows, column::OFFSET)?.value(row);
     let raw = system::<BinaryArray>(rows, column::RAW)?;
     let value = if raw.is_valid(row) { raw.value(row).to_vec() } else { bytes_of(rows, row)? };
-    Ok(Reject { offset, reason, detail, value })
+    Ok(Reject { offset: Offset(offset), reason, detail, value })
 }
 
 /// Rows by their ascending indices. They are copied unless they are most of the batch: a few rows

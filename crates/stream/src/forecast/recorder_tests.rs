@@ -12,11 +12,12 @@ use super::fixture::{SIZE_US, spec_with, window};
 use crate::closed_window;
 use crate::message::Stream;
 use crate::operator::{Collected, Operator};
+use crate::place::PartitionId;
 
-fn record(recorder: &mut Recorder, partition: i32, plan: &ForecastSpec, batch: &RecordBatch) {
+fn record(recorder: &mut Recorder, partition: PartitionId, plan: &ForecastSpec, batch: &RecordBatch) {
     if let Some(window) = closed_window::window(batch).unwrap() {
         let rows = closed_window::rows(batch, &plan.features).unwrap();
-        recorder.take(partition, window, &rows).unwrap();
+        recorder.take(partition.0, window, &rows).unwrap();
     }
 }
 
@@ -52,7 +53,7 @@ fn labels_are_the_truths_that_the_operator_scores() {
     let mut out = Collected::default();
     for rows in history() {
         operator.on_batch(&rows, &mut out).unwrap();
-        record(&mut recorder, 0, &plan, &rows);
+        record(&mut recorder, PartitionId(0), &plan, &rows);
     }
     assert_eq!((recorder.series(), recorder.windows(), recorder.moves()), (2, 60, true));
     let sequences = recorder.finish();
@@ -87,10 +88,10 @@ fn a_label_is_the_move_in_units_of_the_scale_at_its_origin() {
     let plan = plan();
     let mut recorder = Recorder::new(&plan, SIZE_US);
     for (number, x) in [1.0, 3.0, 7.0, 4.0].into_iter().enumerate() {
-        record(&mut recorder, 0, &plan, &window(number as i64, &[("a", Some(x), 0.0, false)]));
+        record(&mut recorder, PartitionId(0), &plan, &window(number as i64, &[("a", Some(x), 0.0, false)]));
     }
     // The same name in another partition is another series.
-    record(&mut recorder, 1, &plan, &window(9, &[("a", Some(1.0), 0.0, false)]));
+    record(&mut recorder, PartitionId(1), &plan, &window(9, &[("a", Some(1.0), 0.0, false)]));
     let sequences = recorder.finish();
     assert_eq!((sequences.len(), sequences[0].times()), (2, &[0, 1, 2, 3][..]));
     let labels: Vec<Vec<(usize, f32)>> = (0..4).map(|step| sequences[0].labels(step).collect()).collect();

@@ -3,7 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::log_id::LogId;
 use crate::message::Stream;
+use crate::place::Offset;
 
 /// How many records of each stream a partition has put out since its first record. A partition's
 /// output is a pure function of its input, so these counts are a position in the output, whatever
@@ -47,22 +49,40 @@ impl OutputPosition {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     /// Its first record: from there it is made again where there is no snapshot.
-    pub begun: i64,
+    pub begun: Offset,
     /// All that records before it put out is among `counts`.
-    pub position: i64,
+    pub position: Offset,
     /// What it has put out.
     pub counts: OutputPosition,
     /// Where the past ended when the partition was first looked at, with `start: warm`: forecasts
     /// and scores that records before it cause are put out nowhere. It is the one thing that a
     /// clock decides, so it is part of every commit.
-    pub live: Option<i64>,
+    pub live: Option<Offset>,
+    /// The log that its records are of, where the source can tell: a topic that is made anew is
+    /// another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogId>,
+    /// How many records the source had dropped before they were read.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lost: u64,
+}
+
+impl Position {
+    /// Before the first record, which is at `begun`.
+    pub fn begin(begun: Offset) -> Self {
+        Position { begun, position: begun, counts: OutputPosition::default(), live: None, log: None, lost: 0 }
+    }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Names a whole snapshot: the one after all records before `position`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotRef {
     /// The next record to read after it.
-    pub position: i64,
+    pub position: Offset,
     /// The pieces it is written in.
     pub chunks: u32,
     /// CRC-32 of the state.

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Snapshot, SnapshotRef};
+use crate::place::{Offset, PartitionId};
 
 const MAGIC: &[u8; 8] = b"TICKCAST";
 /// Of the chunk and of the state within.
@@ -61,9 +62,9 @@ impl Chunk {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
     /// Whose state it is of.
-    pub partition: i32,
+    pub partition: PartitionId,
     /// The next record to read after the state.
-    pub position: i64,
+    pub position: Offset,
     /// Its number among the pieces, from 0 on.
     pub index: u32,
     /// The number of all pieces.
@@ -96,8 +97,8 @@ fn encode(head: &Head, state: &[u8]) -> Vec<u8> {
     bytes.extend(MAGIC);
     bytes.extend(VERSION.to_le_bytes());
     bytes.extend([0; 4]);
-    bytes.extend(head.partition.to_le_bytes());
-    bytes.extend(head.position.to_le_bytes());
+    bytes.extend(head.partition.0.to_le_bytes());
+    bytes.extend(head.position.0.to_le_bytes());
     bytes.extend(head.index.to_le_bytes());
     bytes.extend(head.count.to_le_bytes());
     bytes.extend(head.digest.to_le_bytes());
@@ -125,7 +126,8 @@ pub fn decode(bytes: &[u8]) -> Result<Piece, &'static str> {
         return Err("has chunk numbers that no snapshot has");
     }
     let position = i64::from(number(18)) | (i64::from(number(22) as i32) << 32);
-    let head = Head { partition: number(14) as i32, position, index, count, digest: number(34) };
+    let (partition, position) = (PartitionId(number(14) as i32), Offset(position));
+    let head = Head { partition, position, index, count, digest: number(34) };
     Ok(Piece { head, state: state.to_vec() })
 }
 
@@ -165,7 +167,7 @@ impl Assembly {
     }
 
     /// The newest whole snapshot, or the one that is named.
-    pub fn whole(self, partition: i32, named: Option<SnapshotRef>) -> Option<Snapshot> {
+    pub fn whole(self, partition: PartitionId, named: Option<SnapshotRef>) -> Option<Snapshot> {
         let is_wanted = |of: &Head| {
             named.is_none_or(|named| {
                 (named.position, named.digest, named.chunks) == (of.position, of.digest, of.count)
@@ -191,6 +193,7 @@ mod tests {
         fn what_is_encoded_is_decoded_and_nothing_panics(
             partition: i32, position: i64, digest: u32, state: Vec<u8>, cut in 0usize..64, flip in 0usize..64,
         ) {
+            let (partition, position) = (PartitionId(partition), Offset(position));
             let head = Head { partition, position, index: 2, count: 5, digest };
             let bytes = encode(&head, &state);
             prop_assert_eq!(decode(&bytes), Ok(Piece { head, state }));
@@ -210,7 +213,7 @@ mod tests {
     #[test]
     fn pieces_make_the_newest_whole_snapshot() {
         let state: Vec<u8> = (0..CHUNK_BYTES * 2 + 5).map(|i| (i % 251) as u8).collect();
-        let snapshot = |position| Arc::new(Snapshot::new(3, position, state.clone()));
+        let snapshot = |position| Arc::new(Snapshot::new(PartitionId(3), position, state.clone()));
         let count = chunks_of(&state);
         assert_eq!((count, chunks_of(&[])), (3, 1));
         let pieces = |position| {
@@ -218,25 +221,25 @@ mod tests {
             (0..count).map(move |index| Chunk { snapshot: Arc::clone(&snapshot), index, count }.encode())
         };
         let mut assembly = Assembly::default();
-        pieces(10).for_each(|bytes| assembly.add(decode(&bytes).unwrap()));
+        pieces(Offset(10)).for_each(|bytes| assembly.add(decode(&bytes).unwrap()));
         // The newer one was not finished.
-        pieces(20).take(2).for_each(|bytes| assembly.add(decode(&bytes).unwrap()));
+        pieces(Offset(20)).take(2).for_each(|bytes| assembly.add(decode(&bytes).unwrap()));
         // A state learned anew is another one of its position, though some of its pieces are there
         // twice or not at all.
-        let anew = Arc::new(Snapshot::new(3, 20, vec![7; state.len()]));
+        let anew = Arc::new(Snapshot::new(PartitionId(3), Offset(20), vec![7; state.len()]));
         let of_anew = |index| Chunk { snapshot: Arc::clone(&anew), index, count }.encode();
         let mut again = Assembly::default();
         [of_anew(0), of_anew(1)].iter().for_each(|bytes| again.add(decode(bytes).unwrap()));
-        pieces(20).for_each(|bytes| again.add(decode(&bytes).unwrap()));
+        pieces(Offset(20)).for_each(|bytes| again.add(decode(&bytes).unwrap()));
         let named = |snapshot: &Snapshot| {
             Some(SnapshotRef { position: snapshot.position, chunks: count, digest: snapshot.digest })
         };
-        assert_eq!(again.whole(3, None), Some((*snapshot(20)).clone()));
+        assert_eq!(again.whole(PartitionId(3), None), Some((*snapshot(Offset(20))).clone()));
         let mut again = Assembly::default();
-        pieces(20).for_each(|bytes| again.add(decode(&bytes).unwrap()));
+        pieces(Offset(20)).for_each(|bytes| again.add(decode(&bytes).unwrap()));
         (0..count).for_each(|index| again.add(decode(&of_anew(index)).unwrap()));
-        assert_eq!(again.whole(3, named(&anew)).as_ref(), Some(&*anew));
-        assert_eq!(assembly.whole(3, None), Some((*snapshot(10)).clone()));
-        assert_eq!(Assembly::default().whole(3, None), None);
+        assert_eq!(again.whole(PartitionId(3), named(&anew)).as_ref(), Some(&*anew));
+        assert_eq!(assembly.whole(PartitionId(3), None), Some((*snapshot(Offset(10))).clone()));
+        assert_eq!(Assembly::default().whole(PartitionId(3), None), None);
     }
 }

@@ -18,6 +18,7 @@ use super::contract::{Commit, CommitBatch, CommitOutcome};
 use super::snapshot::Snapshot;
 use crate::error::{Result, Retry};
 use crate::message::Stream;
+use crate::place::PartitionId;
 
 /// Bytes of results after which an epoch is full, and bytes of chunks that one epoch takes at most.
 const EPOCH_BYTES: usize = 16 << 20;
@@ -44,7 +45,7 @@ fn later(why: String) -> Committed {
 /// Gathers what partitions put out, and commits it.
 pub struct Committer {
     ledger: Box<dyn Commit>,
-    owned: BTreeMap<i32, Owned>,
+    owned: BTreeMap<PartitionId, Owned>,
     epoch: CommitBatch,
     bytes: usize,
     /// The epoch of the last attempt, while its outcome is not known. What comes meanwhile is of
@@ -85,7 +86,7 @@ impl Committer {
     }
 
     /// A partition begins with what its claim said; saying it again names us as the last who wrote.
-    pub fn begin(&mut self, partition: i32, entry: Option<Checkpoint>) -> Result<()> {
+    pub fn begin(&mut self, partition: PartitionId, entry: Option<Checkpoint>) -> Result<()> {
         self.ledger.begin(partition, entry.as_ref())?;
         self.owned.insert(partition, Owned { entry, committed: entry, ..Owned::default() });
         if let Some(entry) = entry {
@@ -97,7 +98,7 @@ impl Committer {
     /// Takes results of a partition, and how far it has come with them; none while it replays.
     pub fn results(
         &mut self,
-        partition: i32,
+        partition: PartitionId,
         results: Vec<(Stream, RecordBatch)>,
         reached: Option<Position>,
     ) {
@@ -144,7 +145,7 @@ impl Committer {
     }
 
     /// Whether a snapshot of a partition is not written to its end.
-    pub fn is_writing(&self, partition: i32) -> bool {
+    pub fn is_writing(&self, partition: PartitionId) -> bool {
         self.owned.get(&partition).is_some_and(|owned| owned.writing.is_some())
     }
 
@@ -196,14 +197,14 @@ impl Committer {
     }
 
     /// Drops all of a partition that is not committed. Whoever has it next makes it again.
-    pub fn discard(&mut self, partition: i32) {
+    pub fn discard(&mut self, partition: PartitionId) {
         self.owned.remove(&partition);
         self.doubtful.iter_mut().chain([&mut self.epoch]).for_each(|epoch| epoch.discard(partition));
         self.weigh();
     }
 
     /// A partition is ours no more; what is not committed of it is dropped.
-    pub fn release(&mut self, partition: i32) -> Result<()> {
+    pub fn release(&mut self, partition: PartitionId) -> Result<()> {
         self.discard(partition);
         self.ledger.release(partition)
     }
@@ -211,10 +212,11 @@ impl Committer {
     /// Whether an epoch whose reply was lost is committed: its entries became visible together, so
     /// one tells of all.
     fn is_committed(&mut self, epoch: &CommitBatch) -> Result<bool> {
-        let committed = |partition: &i32| self.owned.get(partition).and_then(|owned| owned.committed);
+        let committed = |partition: &PartitionId| self.owned.get(partition).and_then(|owned| owned.committed);
         let news = epoch.entries.iter().filter(|&(partition, entry)| committed(partition) != Some(*entry));
-        let news: BTreeMap<i32, Checkpoint> = news.map(|(&partition, &entry)| (partition, entry)).collect();
-        let partitions: Vec<i32> = news.keys().copied().collect();
+        let news: BTreeMap<PartitionId, Checkpoint> =
+            news.map(|(&partition, &entry)| (partition, entry)).collect();
+        let partitions: Vec<PartitionId> = news.keys().copied().collect();
         let found = self.ledger.settle(&partitions)?;
         Ok(news.iter().any(|(partition, entry)| found.get(partition) == Some(entry)))
     }
@@ -261,58 +263,63 @@ impl Committer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::checkpoint::OutputPosition;
     use super::*;
+    use crate::place::Offset;
     use crate::testing::{Fate, World};
 
     /// A committer whose partition 0 has come to `position`, and the world it commits to.
-    fn at(position: i64) -> (Committer, World) {
+    fn at(position: Offset) -> (Committer, World) {
         let world = World::default();
         let (_, commit) = world.open(1, Box::new(|_| Fate::Go));
         world.rebalance(&[1]);
         let mut committer = Committer::new(commit);
-        let progress = Position { begun: 0, position, counts: OutputPosition::default(), live: None };
-        committer.begin(0, Some(Checkpoint { progress, snapshot: None })).unwrap();
+        let progress = Position { position, ..Position::begin(Offset(0)) };
+        committer.begin(PartitionId(0), Some(Checkpoint { progress, snapshot: None })).unwrap();
         (committer, world)
     }
 
     /// The position and the length of the snapshot that is named.
-    fn named(world: &World) -> Option<(i64, u32)> {
-        world.entry(0).unwrap().snapshot.map(|pointer| (pointer.position, pointer.chunks))
+    fn named(world: &World) -> Option<(Offset, u32)> {
+        world.entry(PartitionId(0)).unwrap().snapshot.map(|pointer| (pointer.position, pointer.chunks))
     }
 
     #[test]
     fn a_snapshot_of_what_is_not_here_is_not_named() {
-        let (mut committer, world) = at(400);
-        committer.snapshot(Snapshot::new(0, 500, vec![1]));
+        let (mut committer, world) = at(Offset(400));
+        committer.snapshot(Snapshot::new(PartitionId(0), Offset(500), vec![1]));
         assert_eq!(committer.commit().unwrap(), Committed::Done(true));
         assert_eq!(named(&world), None);
-        committer.snapshot(Snapshot::new(0, 400, vec![1]));
+        committer.snapshot(Snapshot::new(PartitionId(0), Offset(400), vec![1]));
         assert_eq!(committer.commit().unwrap(), Committed::Done(true));
-        assert_eq!(named(&world), Some((400, 1)));
+        assert_eq!(named(&world), Some((Offset(400), 1)));
     }
 
     #[test]
     fn the_newest_of_the_snapshots_that_come_between_two_commits_is_named() {
-        let (mut committer, world) = at(400);
+        let (mut committer, world) = at(Offset(400));
         // A sink that waits for its broker finds several at once.
-        (1..4).for_each(|n| committer.snapshot(Snapshot::new(0, n * 100, vec![n as u8])));
+        (1..4)
+            .for_each(|n| committer.snapshot(Snapshot::new(PartitionId(0), Offset(n * 100), vec![n as u8])));
         assert_eq!(committer.commit().unwrap(), Committed::Done(true));
-        assert_eq!((named(&world), committer.is_clean()), (Some((300, 1)), true));
+        assert_eq!((named(&world), committer.is_clean()), (Some((Offset(300), 1)), true));
     }
 
     #[test]
     fn one_that_comes_while_another_is_half_written_follows_it() {
-        let (mut committer, world) = at(400);
-        committer.snapshot(Snapshot::new(0, 100, vec![1; CHUNK_BYTES * (EPOCH_CHUNKS + 1)]));
+        let (mut committer, world) = at(Offset(400));
+        committer.snapshot(Snapshot::new(
+            PartitionId(0),
+            Offset(100),
+            vec![1; CHUNK_BYTES * (EPOCH_CHUNKS + 1)],
+        ));
         assert_eq!(committer.commit().unwrap(), Committed::Done(true));
-        committer.snapshot(Snapshot::new(0, 300, vec![2]));
-        committer.snapshot(Snapshot::new(0, 400, vec![3]));
+        committer.snapshot(Snapshot::new(PartitionId(0), Offset(300), vec![2]));
+        committer.snapshot(Snapshot::new(PartitionId(0), Offset(400), vec![3]));
         let mut seen = Vec::new();
         while !committer.is_clean() {
             committer.commit().unwrap();
             seen.push(named(&world));
         }
-        assert_eq!(seen, [Some((100, EPOCH_CHUNKS as u32 + 1)), Some((400, 1))]);
+        assert_eq!(seen, [Some((Offset(100), EPOCH_CHUNKS as u32 + 1)), Some((Offset(400), 1))]);
     }
 }

@@ -11,6 +11,7 @@ use super::chunk::Chunk;
 use super::snapshot::Snapshot;
 use crate::error::Result;
 use crate::message::Stream;
+use crate::place::PartitionId;
 
 /// What a partition goes on from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,12 +25,18 @@ pub struct Claim {
 /// The reading half of a ledger.
 pub trait Recover: Send {
     /// As `claim`, without looking at what was learned.
-    fn take_over(&mut self, partition: i32) -> Result<Option<Checkpoint>>;
+    fn take_over(&mut self, partition: PartitionId) -> Result<Option<Checkpoint>>;
 
     /// Takes a partition over: whoever had it can commit nothing of it any more. Errors: `State`,
     /// when what the ledger names is not there or damaged, or when results are there and nothing
     /// says how far they go; never a silent reset.
-    fn claim(&mut self, partition: i32) -> Result<Claim>;
+    fn claim(&mut self, partition: PartitionId) -> Result<Claim>;
+
+    /// Whether a partition whose input is another one than its state was learned from begins anew,
+    /// as somebody has asked for.
+    fn may_begin_anew(&self) -> bool {
+        false
+    }
 
     /// What trained weights partitions without a snapshot begin with, if any were imported.
     fn initial_weights(&self) -> Result<Option<Vec<u8>>> {
@@ -40,14 +47,14 @@ pub trait Recover: Send {
 /// A ledger as its reader sees it: nothing is taken over, nothing changed.
 pub trait Audit {
     /// What is committed of a partition.
-    fn entry(&self, partition: i32) -> Result<Option<Checkpoint>>;
+    fn entry(&self, partition: PartitionId) -> Result<Option<Checkpoint>>;
 
     /// The snapshot that an entry names.
-    fn snapshot(&self, partition: i32, entry: &Checkpoint) -> Result<Option<Snapshot>>;
+    fn snapshot(&self, partition: PartitionId, entry: &Checkpoint) -> Result<Option<Snapshot>>;
 
     /// Every committed record of a stream: its place (an offset, a line) and the digest of its
     /// bytes.
-    fn kept(&self, partition: i32, stream: Stream) -> Result<Vec<(i64, u64)>>;
+    fn kept(&self, partition: PartitionId, stream: Stream) -> Result<Vec<(i64, u64)>>;
 
     /// The digests that these rows have where they are written, and their text for a person.
     fn digests(&self, stream: Stream, rows: &RecordBatch) -> Result<Vec<(u64, String)>>;
@@ -58,11 +65,11 @@ pub trait Audit {
 #[derive(Debug, Default)]
 pub struct CommitBatch {
     /// In the order in which they came.
-    pub results: Vec<(i32, Stream, RecordBatch)>,
+    pub results: Vec<(PartitionId, Stream, RecordBatch)>,
     /// Pieces of snapshots.
     pub chunks: Vec<Chunk>,
     /// What is committed of each partition, once the rest is visible.
-    pub entries: BTreeMap<i32, Checkpoint>,
+    pub entries: BTreeMap<PartitionId, Checkpoint>,
 }
 
 impl CommitBatch {
@@ -79,7 +86,7 @@ impl CommitBatch {
     }
 
     /// Without anything of a partition.
-    pub(super) fn discard(&mut self, partition: i32) {
+    pub(super) fn discard(&mut self, partition: PartitionId) {
         self.results.retain(|(of, ..)| *of != partition);
         self.chunks.retain(|chunk| chunk.snapshot.partition != partition);
         self.entries.remove(&partition);
@@ -103,7 +110,7 @@ pub enum CommitOutcome {
 /// The writing half of a ledger.
 pub trait Commit: Send {
     /// A partition begins: `entry` is what its claim said.
-    fn begin(&mut self, partition: i32, entry: Option<&Checkpoint>) -> Result<()>;
+    fn begin(&mut self, partition: PartitionId, entry: Option<&Checkpoint>) -> Result<()>;
 
     /// One attempt to make an epoch visible, whole or not at all. Errors: what no further attempt
     /// can mend.
@@ -111,10 +118,10 @@ pub trait Commit: Send {
 
     /// After an unknown outcome: ends whatever is open, and says what we ourselves have committed
     /// last of these partitions.
-    fn settle(&mut self, partitions: &[i32]) -> Result<BTreeMap<i32, Checkpoint>>;
+    fn settle(&mut self, partitions: &[PartitionId]) -> Result<BTreeMap<PartitionId, Checkpoint>>;
 
     /// A partition is ours no more.
-    fn release(&mut self, partition: i32) -> Result<()>;
+    fn release(&mut self, partition: PartitionId) -> Result<()>;
 }
 
 /// Where states go that are part of no commit.
@@ -123,7 +130,7 @@ pub trait SnapshotStore: Send + Sync {
     fn save(&self, snapshot: &Snapshot) -> Result<()>;
 
     /// The newest whole snapshot of a partition. Errors: `State`, when there are only damaged ones.
-    fn newest(&self, partition: i32) -> Result<Option<Snapshot>>;
+    fn newest(&self, partition: PartitionId) -> Result<Option<Snapshot>>;
 
     /// The weights that partitions without a snapshot begin with, if any were imported.
     fn initial_weights(&self) -> Result<Option<Vec<u8>>> {

@@ -13,6 +13,7 @@ use arrow::record_batch::RecordBatch;
 use super::columns::column;
 use crate::error::{Kind, OrFail, Result};
 use crate::message::Reject;
+use crate::place::{Offset, PartitionId};
 
 /// The schema of rejects: value, reason, detail, topic, partition, offset.
 pub fn reject_schema() -> SchemaRef {
@@ -38,9 +39,9 @@ pub struct RejectRow<'a> {
     /// What the input is called.
     pub topic: &'a str,
     /// The partition of the input.
-    pub partition: i32,
+    pub partition: PartitionId,
     /// The record's position in it.
-    pub offset: i64,
+    pub offset: Offset,
 }
 
 /// Collects reject records.
@@ -62,8 +63,8 @@ impl RejectBatch {
         self.reason.append_value(row.reason);
         self.detail.append_value(row.detail);
         self.topic.append_value(row.topic);
-        self.partition.append_value(row.partition);
-        self.offset.append_value(row.offset);
+        self.partition.append_value(row.partition.0);
+        self.offset.append_value(row.offset.0);
         self.len += 1;
     }
 
@@ -95,7 +96,7 @@ impl RejectBatch {
 
 /// The records of what a partition of `topic` did not take in. Errors: those of
 /// [`RejectBatch::take`].
-pub fn reject_batch(rejects: &[Reject], topic: &str, partition: i32) -> Result<RecordBatch> {
+pub fn reject_batch(rejects: &[Reject], topic: &str, partition: PartitionId) -> Result<RecordBatch> {
     let mut batch = RejectBatch::default();
     for Reject { offset, reason, detail, value } in rejects {
         let (reason, offset) = (reason.word(), *offset);
@@ -137,8 +138,8 @@ impl<'a> RejectRows<'a> {
             reason: self.reason.value(row),
             detail: self.detail.value(row),
             topic: self.topic.value(row),
-            partition: self.partition.value(row),
-            offset: self.offset.value(row),
+            partition: PartitionId(self.partition.value(row)),
+            offset: Offset(self.offset.value(row)),
         })
     }
 }
@@ -156,7 +157,12 @@ mod tests {
             detail: "no time".to_owned(),
             value: value.to_vec(),
         };
-        let records = reject_batch(&[reject(5, b"\0raw"), reject(9, b"")], "observations", 3).unwrap();
+        let records = reject_batch(
+            &[reject(Offset(5), b"\0raw"), reject(Offset(9), b"")],
+            "observations",
+            PartitionId(3),
+        )
+        .unwrap();
         assert_eq!(records.schema(), reject_schema());
 
         let rows = RejectRows::of(&records).unwrap();
@@ -165,10 +171,10 @@ mod tests {
             reason: "bad_time",
             detail: "no time",
             topic: "observations",
-            partition: 3,
+            partition: PartitionId(3),
             offset,
         };
-        assert_eq!(rows.iter().collect::<Vec<_>>(), [row(5, &b"\0raw"[..]), row(9, b"")]);
+        assert_eq!(rows.iter().collect::<Vec<_>>(), [row(Offset(5), &b"\0raw"[..]), row(Offset(9), b"")]);
 
         // What was read can be written again, batch by batch.
         let mut batch = RejectBatch::default();

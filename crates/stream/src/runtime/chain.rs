@@ -8,9 +8,10 @@ use arrow::record_batch::RecordBatch;
 
 use super::partition_output::{Deliver, PartitionOutput};
 use crate::error::Result;
-use crate::ledger::{OutputPosition, Position};
+use crate::ledger::Position;
 use crate::message::{Reject, Stream};
 use crate::operator::{Operator, Output};
+use crate::place::Offset;
 
 /// Results are delivered when so many rows have come together.
 const DELIVER_ROWS: usize = 4096;
@@ -21,13 +22,13 @@ pub(super) struct Pending<'a, 'b> {
     rows: usize,
     pub rejects: Vec<Reject>,
     /// What is complete with every piece but the last.
-    position: Option<i64>,
+    position: Option<Offset>,
     pub deliver: &'a mut Deliver<'b>,
 }
 
 impl<'a, 'b> Pending<'a, 'b> {
     /// Nothing yet, but for what decoding rejected.
-    pub fn new(rejects: Vec<Reject>, position: Option<i64>, deliver: &'a mut Deliver<'b>) -> Self {
+    pub fn new(rejects: Vec<Reject>, position: Option<Offset>, deliver: &'a mut Deliver<'b>) -> Self {
         Pending { outcome: PartitionOutput::default(), rows: 0, rejects, position, deliver }
     }
 
@@ -39,13 +40,8 @@ impl<'a, 'b> Pending<'a, 'b> {
         }
         self.rows = 0;
         let outcome = std::mem::take(&mut self.outcome);
-        (self.deliver)(PartitionOutput { reached: self.position.map(at), ..outcome })
+        (self.deliver)(PartitionOutput { reached: self.position.map(Position::begin), ..outcome })
     }
-}
-
-/// A position whose counts are filled in when it is delivered.
-pub(super) fn at(position: i64) -> Position {
-    Position { begun: position, position, counts: OutputPosition::default(), live: None }
 }
 
 /// The operators after one of them, as its output.

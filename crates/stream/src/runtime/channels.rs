@@ -9,16 +9,20 @@
 //! [`LostPartitions`](super::LostPartitions), which end a commit that can never be made while the
 //! writer is in it.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use arrow::record_batch::RecordBatch;
 
 use super::image::PendingSnapshot;
-use super::outputs::{Departure, Ticket};
+use super::outputs::Ticket;
 use super::partition::Partition;
 use crate::error::{Error, Kind};
 use crate::ledger::{Checkpoint, Position, Snapshot};
 use crate::message::{Records, Stream};
+use crate::place::{Offset, PartitionId};
+use crate::sink::Begin;
+use crate::source::Departure;
 
 /// Messages that may wait before a worker.
 pub(super) const WORKER_DEPTH: usize = 8;
@@ -33,15 +37,17 @@ pub(super) enum ToWorker {
     Begin(Box<Partition>, PartitionStart),
     /// Its next records.
     Records {
-        partition: i32,
+        partition: PartitionId,
         records: Records,
         /// When they were read.
         at: Instant,
     },
+    /// Records of it were gone before they were read.
+    Lost { partition: PartitionId, offsets: Range<Offset> },
     /// It has no more.
-    End(i32),
+    End(PartitionId),
     /// It is ours no more.
-    Drop { partition: i32, departure: Departure },
+    Drop { partition: PartitionId, departure: Departure },
     /// The states of all of the worker's partitions are to be saved.
     Snapshot(Occasion),
 }
@@ -60,8 +66,8 @@ pub(super) enum Occasion {
 pub(super) struct PartitionStart {
     /// What is committed of it.
     pub entry: Option<Checkpoint>,
-    /// Whether earlier results stay.
-    pub resume: bool,
+    /// What becomes of earlier results.
+    pub begin: Begin,
     /// Counts the times that a partition began: a state that is written out late may be of an
     /// earlier one.
     pub incarnation: u64,
@@ -78,10 +84,10 @@ pub(super) enum ToSnapshots {
 /// From a worker, or from the thread that writes states out, to the writer.
 pub(super) enum ToSink {
     /// A partition begins; what the worker still did for an earlier time of it is already here.
-    Begin { partition: i32, start: PartitionStart },
+    Begin { partition: PartitionId, start: PartitionStart },
     /// Some of what it made, and how far it has come with that.
     Results {
-        partition: i32,
+        partition: PartitionId,
         results: Vec<(Stream, RecordBatch)>,
         reached: Option<Position>,
         /// When the records were read.
@@ -90,17 +96,17 @@ pub(super) enum ToSink {
     /// A state that was written out.
     Save { snapshot: Snapshot, incarnation: u64, took: Duration, ticket: Ticket },
     /// The partition is ours no more; all that was made of it is already here.
-    Release { partition: i32, departure: Departure },
+    Release { partition: PartitionId, departure: Departure },
 }
 
 /// Back to the reader, from whoever works for it.
 pub(super) enum ToReader {
     /// The writer has let go of a revoked partition.
-    Released(i32),
+    Released(PartitionId),
     /// All before this position of a partition is durable, and the source is to remember that.
-    Durable { partition: i32, position: i64 },
+    Durable { partition: PartitionId, position: Offset },
     /// A partition has made again all that is committed of it.
-    CaughtUp { partition: i32, at: Instant },
+    CaughtUp { partition: PartitionId, at: Instant },
     /// The states that this worker was asked for are written out.
     SnapshotsFrozen(usize),
     /// A thread has failed: all others are to end too.

@@ -6,6 +6,7 @@
 use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
+use crate::place::PartitionId;
 
 /// Settings that shape what comes, but no state: a change of them holds from the position where it
 /// was made.
@@ -30,7 +31,12 @@ pub enum RestorePoint {
 
 /// Checks that a partition's state, made under the fingerprint `was`, can go on under `is`. Errors:
 /// `State`, with what differs and what to do.
-pub(super) fn check_fingerprint(partition: i32, was: &str, is: &str, point: RestorePoint) -> Result<()> {
+pub(super) fn check_fingerprint(
+    partition: PartitionId,
+    was: &str,
+    is: &str,
+    point: RestorePoint,
+) -> Result<()> {
     let differences = differences(was, is);
     if differences.is_empty() {
         return Ok(());
@@ -50,7 +56,7 @@ pub(super) fn check_fingerprint(partition: i32, was: &str, is: &str, point: Rest
              then change the file"
         )
     } else {
-        tracing::info!(partition, changed = all, "the state is kept");
+        tracing::info!(partition = partition.0, changed = all, "the state is kept");
         return Ok(());
     };
     Err(Error::new(Kind::State, what))
@@ -107,7 +113,7 @@ mod tests {
     use super::*;
 
     fn said(was: &str, is: &str, point: RestorePoint) -> Option<String> {
-        check_fingerprint(3, was, is, point).err().map(|error| error.to_string())
+        check_fingerprint(PartitionId(3), was, is, point).err().map(|error| error.to_string())
     }
 
     #[test]

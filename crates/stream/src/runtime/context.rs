@@ -1,6 +1,7 @@
 //! Who looks on at a run: metrics, health, progress; both runners tell the same.
 //! It must not change what the run does, but for the flag that ends it.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,6 +13,7 @@ use super::partition_output::PartitionOutput;
 use super::retry_policy::RetryPolicy;
 use crate::error::{Error, Result, Retry};
 use crate::message::Stream;
+use crate::place::{Offset, PartitionId};
 use crate::source::Event;
 use crate::telemetry::{Health, HealthPart, Metrics};
 
@@ -65,6 +67,25 @@ impl RunContext {
         })
     }
 
+    /// Records of a partition of `topic` were gone before they were read.
+    pub(super) fn lost(&self, topic: &str, partition: PartitionId, offsets: &Range<Offset>) {
+        let lost = u64::try_from(offsets.end.since(offsets.start)).unwrap_or(0);
+        self.metrics.records_lost(topic, partition, lost);
+        let (from, to) = (offsets.start.0, offsets.end.0 - 1);
+        tracing::error!(
+            topic,
+            partition = partition.0,
+            from,
+            to,
+            lost,
+            "records were gone before they were read"
+        );
+        let what = format!(
+            "{lost} records of {topic} partition {partition}, from {from} to {to}, were gone before they were read"
+        );
+        self.health.note(format!("{topic}-{partition}-{from}"), what);
+    }
+
     /// A partition has worked on `records` that it was given. The windows that it has closed since
     /// its first record.
     pub(super) fn worked(&self, partition: &mut Partition, records: u64) -> u64 {
@@ -72,7 +93,7 @@ impl RunContext {
         let stats = partition.stats();
         for horizon in self.metrics.stats(partition.id(), &stats) {
             tracing::info!(
-                partition = partition.id(),
+                partition = partition.id().0,
                 horizon = horizon.0,
                 "drift: the forecasts' errors have changed"
             );

@@ -10,6 +10,7 @@ use super::outputs::{AtLeastOnce, Outputs};
 use crate::error::Result;
 use crate::ledger::{Checkpoint, Claim, Commit, Committer, Recover, Snapshot, SnapshotStore};
 use crate::message::Stream;
+use crate::place::PartitionId;
 use crate::sink::Sink;
 
 /// Where a pipeline's results and states go, and come back from.
@@ -54,11 +55,11 @@ impl Endpoints {
 struct Newest(Option<Arc<dyn SnapshotStore>>);
 
 impl Recover for Newest {
-    fn take_over(&mut self, _: i32) -> Result<Option<Checkpoint>> {
+    fn take_over(&mut self, _: PartitionId) -> Result<Option<Checkpoint>> {
         Ok(None)
     }
 
-    fn claim(&mut self, partition: i32) -> Result<Claim> {
+    fn claim(&mut self, partition: PartitionId) -> Result<Claim> {
         let snapshot: Option<Snapshot> = match &self.0 {
             Some(store) => store.newest(partition)?,
             None => None,

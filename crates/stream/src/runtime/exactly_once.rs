@@ -9,12 +9,15 @@ use std::time::{Duration, Instant};
 use arrow::record_batch::RecordBatch;
 
 use super::backoff::Backoff;
-use super::outputs::{Departure, Outputs, Ticket};
+use super::outputs::{Outputs, Ticket};
 use super::retry_policy::RetryPolicy;
 use crate::error::Result;
 use crate::ledger::{Checkpoint, Committed, Committer, Position, Snapshot};
 use crate::lock::lock;
 use crate::message::Stream;
+use crate::place::{Offset, PartitionId};
+use crate::sink::Begin;
+use crate::source::Departure;
 use crate::telemetry::Metrics;
 
 /// Between two attempts to commit.
@@ -27,15 +30,15 @@ const RELEASE: Duration = Duration::from_secs(20);
 /// refused for as long as they are part of it, and would come to a message that waits behind it too
 /// late.
 #[derive(Clone, Default)]
-pub struct LostPartitions(Arc<Mutex<BTreeSet<i32>>>);
+pub struct LostPartitions(Arc<Mutex<BTreeSet<PartitionId>>>);
 
 impl LostPartitions {
     /// A partition is lost.
-    pub fn add(&self, partition: i32) {
+    pub fn add(&self, partition: PartitionId) {
         lock(&self.0).insert(partition);
     }
 
-    fn take(&self) -> BTreeSet<i32> {
+    fn take(&self) -> BTreeSet<PartitionId> {
         std::mem::take(&mut *lock(&self.0))
     }
 }
@@ -47,7 +50,7 @@ pub struct ExactlyOnce {
     metrics: Arc<Metrics>,
     lost: LostPartitions,
     /// Of the states that are not committed to their ends.
-    tickets: BTreeMap<i32, Ticket>,
+    tickets: BTreeMap<PartitionId, Ticket>,
 }
 
 /// Whether a wait has to end.
@@ -111,13 +114,13 @@ impl ExactlyOnce {
 }
 
 impl Outputs for ExactlyOnce {
-    fn begin(&mut self, partition: i32, entry: Option<Checkpoint>, _: bool) -> Result<()> {
+    fn begin(&mut self, partition: PartitionId, entry: Option<Checkpoint>, _: Begin) -> Result<()> {
         self.committer.begin(partition, entry)
     }
 
     fn results(
         &mut self,
-        partition: i32,
+        partition: PartitionId,
         results: Vec<(Stream, RecordBatch)>,
         reached: Option<Position>,
     ) -> Result<()> {
@@ -128,7 +131,7 @@ impl Outputs for ExactlyOnce {
         Ok(())
     }
 
-    fn snapshot(&mut self, snapshot: Snapshot, ticket: Ticket) -> Result<Option<i64>> {
+    fn snapshot(&mut self, snapshot: Snapshot, ticket: Ticket) -> Result<Option<Offset>> {
         self.tickets.insert(snapshot.partition, ticket);
         self.committer.snapshot(snapshot);
         Ok(None)
@@ -138,11 +141,11 @@ impl Outputs for ExactlyOnce {
         self.commit_for(&Wait::ForSource).map(drop)
     }
 
-    fn release(&mut self, partition: i32, departure: Departure) -> Result<()> {
+    fn release(&mut self, partition: PartitionId, departure: Departure) -> Result<()> {
         let waits = departure == Departure::Returned;
         if waits && !self.commit_for(&Wait::Until(Instant::now() + RELEASE))? {
             tracing::warn!(
-                partition,
+                partition = partition.0,
                 "given back before its last results were committed: they are made again"
             );
         }

@@ -11,6 +11,7 @@ use crate::forecast::ForecastOperator;
 use crate::ledger::Snapshot;
 use crate::message::Stream;
 use crate::operator::Operator;
+use crate::place::PartitionId;
 
 /// Makes a decoder with no memory.
 pub type NewDecoder = Box<dyn Fn() -> Result<Box<dyn Decode>> + Send + Sync>;
@@ -77,13 +78,13 @@ impl PipelineFactory {
     }
 
     /// A partition with no memory.
-    pub fn partition(&self, id: i32) -> Result<Partition> {
+    pub fn partition(&self, id: PartitionId) -> Result<Partition> {
         self.partition_from(id, self.forecasters())
     }
 
     /// A partition with no memory, whose networks begin with the weights of a file. Errors:
     /// `State`, when they do not fit.
-    pub fn partition_with_weights(&self, id: i32, weights: &[u8]) -> Result<Partition> {
+    pub fn partition_with_weights(&self, id: PartitionId, weights: &[u8]) -> Result<Partition> {
         let mut forecasters = self.forecasters();
         forecasters.begin_with(weights).or_fail(Kind::State, || "cannot begin with the imported weights")?;
         self.partition_from(id, forecasters)
@@ -110,15 +111,15 @@ impl PipelineFactory {
 
     /// A partition with no memory that hands its closed windows on instead of forecasting from
     /// them.
-    pub fn windows(&self, id: i32) -> Result<Partition> {
+    pub fn windows(&self, id: PartitionId) -> Result<Partition> {
         self.chain(id, vec![(self.0.new_window)()])
     }
 
-    fn partition_from(&self, id: i32, forecast: ForecastOperator) -> Result<Partition> {
+    fn partition_from(&self, id: PartitionId, forecast: ForecastOperator) -> Result<Partition> {
         self.chain(id, vec![(self.0.new_window)(), Box::new(forecast)])
     }
 
-    fn chain(&self, id: i32, operators: Vec<Box<dyn Operator>>) -> Result<Partition> {
+    fn chain(&self, id: PartitionId, operators: Vec<Box<dyn Operator>>) -> Result<Partition> {
         let decoder = (self.0.new_decoder)()?;
         Ok(Partition::new(id, self.0.topic.clone(), self.0.fingerprint.clone(), decoder, operators))
     }

@@ -12,8 +12,9 @@ use super::context::RunContext;
 use super::factory::PipelineFactory;
 use super::partition::Partition;
 use super::partition_output::PartitionOutput;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::message::Records;
+use crate::place::{Offset, PartitionId};
 use crate::source::{Event, Source};
 
 const POLL: Duration = Duration::from_millis(50);
@@ -21,13 +22,13 @@ const POLL: Duration = Duration::from_millis(50);
 /// What is done with a bounded input.
 pub trait Reader {
     /// A partition comes: from where it is read; none: from its beginning.
-    fn begin(&mut self, partition: i32) -> Result<Option<i64>>;
+    fn begin(&mut self, partition: PartitionId) -> Result<Option<Offset>>;
 
     /// Its next records.
-    fn records(&mut self, partition: i32, records: Records) -> Result<()>;
+    fn records(&mut self, partition: PartitionId, records: Records) -> Result<()>;
 
     /// It has no more.
-    fn end(&mut self, partition: i32) -> Result<()>;
+    fn end(&mut self, partition: PartitionId) -> Result<()>;
 }
 
 /// Reads until every partition has ended. The number of records read; none, when the watch's stop
@@ -58,6 +59,12 @@ pub fn read_to_end(
                 read += count;
                 (watch.progress)(count);
             }
+            Event::Lost { partition, offsets } => {
+                let (from, to) = (offsets.start, offsets.end.0 - 1);
+                let what =
+                    format!("records {from} to {to} of partition {partition} were dropped while it was read");
+                return Err(Error::new(Kind::Source, what));
+            }
             Event::End { partition } => {
                 reader.end(partition)?;
                 ended += 1;
@@ -71,7 +78,7 @@ pub fn read_to_end(
 }
 
 /// Takes a partition's closed windows.
-type Take<'a> = dyn FnMut(i32, &RecordBatch) -> Result<()> + 'a;
+type Take<'a> = dyn FnMut(PartitionId, &RecordBatch) -> Result<()> + 'a;
 
 /// Hands the closed windows of every partition on. Otherwise as [`read_to_end`].
 pub fn read_history(
@@ -87,27 +94,32 @@ struct Windows<'a, 'b> {
     factory: &'a PipelineFactory,
     watch: &'a RunContext,
     take: &'a mut Take<'b>,
-    partitions: BTreeMap<i32, Partition>,
+    partitions: BTreeMap<PartitionId, Partition>,
 }
 
 impl Reader for Windows<'_, '_> {
-    fn begin(&mut self, id: i32) -> Result<Option<i64>> {
+    fn begin(&mut self, id: PartitionId) -> Result<Option<Offset>> {
         self.partitions.insert(id, self.factory.windows(id)?);
         Ok(None)
     }
 
-    fn records(&mut self, id: i32, records: Records) -> Result<()> {
+    fn records(&mut self, id: PartitionId, records: Records) -> Result<()> {
         let Some(partition) = self.partitions.get_mut(&id) else { return Ok(()) };
         partition.take(records, &mut |outcome| hand_on(id, &outcome, self.watch, self.take))
     }
 
-    fn end(&mut self, id: i32) -> Result<()> {
+    fn end(&mut self, id: PartitionId) -> Result<()> {
         let Some(mut partition) = self.partitions.remove(&id) else { return Ok(()) };
         partition.finish(&mut |outcome| hand_on(id, &outcome, self.watch, self.take))
     }
 }
 
-fn hand_on(id: i32, outcome: &PartitionOutput, watch: &RunContext, take: &mut Take<'_>) -> Result<()> {
+fn hand_on(
+    id: PartitionId,
+    outcome: &PartitionOutput,
+    watch: &RunContext,
+    take: &mut Take<'_>,
+) -> Result<()> {
     watch.rejected(outcome);
     outcome.rows.iter().try_for_each(|rows| take(id, rows))
 }

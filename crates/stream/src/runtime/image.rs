@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Kind, OrFail, Result};
 use crate::ledger::{OutputPosition, Snapshot};
+use crate::log_id::LogId;
 use crate::operator::SnapshotWriter;
+use crate::place::{Offset, PartitionId};
 
 const LENGTH: usize = size_of::<u32>();
 
@@ -17,11 +19,15 @@ const LENGTH: usize = size_of::<u32>();
 struct Trailer {
     fingerprint: String,
     /// The partition's first record.
-    begun: i64,
+    begun: Offset,
     /// What it had put out.
     emitted: OutputPosition,
     /// Where its past ended.
-    live: Option<i64>,
+    live: Option<Offset>,
+    /// The log that its records are of.
+    log: Option<LogId>,
+    /// How many records were gone before they were read.
+    lost: u64,
     /// Of the parts, in their order.
     lengths: Vec<usize>,
 }
@@ -29,13 +35,15 @@ struct Trailer {
 /// A partition's state at a position, not written out yet.
 pub struct PendingSnapshot {
     /// Whose state it is.
-    pub partition: i32,
+    pub partition: PartitionId,
     /// The next record to read.
-    pub position: i64,
+    pub position: Offset,
     pub(super) fingerprint: String,
-    pub(super) begun: i64,
+    pub(super) begun: Offset,
     pub(super) emitted: OutputPosition,
-    pub(super) live: Option<i64>,
+    pub(super) live: Option<Offset>,
+    pub(super) log: Option<LogId>,
+    pub(super) lost: u64,
     /// In the operators' order.
     pub(super) states: Vec<SnapshotWriter>,
 }
@@ -43,8 +51,9 @@ pub struct PendingSnapshot {
 impl PendingSnapshot {
     /// Writes it out; what the partition has done since cannot be seen.
     pub fn write(self) -> Result<Snapshot> {
-        let PendingSnapshot { partition, position, fingerprint, begun, emitted, live, states } = self;
-        let trailer = Trailer { fingerprint, begun, emitted, live, lengths: Vec::new() };
+        let PendingSnapshot { partition, position, fingerprint, begun, emitted, live, log, lost, states } =
+            self;
+        let trailer = Trailer { fingerprint, begun, emitted, live, log, lost, lengths: Vec::new() };
         let parts = states.into_iter().rev().map(|state| state());
         Ok(Snapshot::new(partition, position, write(trailer, parts)?))
     }
@@ -117,7 +126,7 @@ impl<'a> SnapshotImage<'a> {
     }
 
     /// The partition's first record.
-    pub fn begun(&self) -> i64 {
+    pub fn begun(&self) -> Offset {
         self.trailer.begun
     }
 
@@ -127,8 +136,18 @@ impl<'a> SnapshotImage<'a> {
     }
 
     /// Where the partition's past ended.
-    pub fn live(&self) -> Option<i64> {
+    pub fn live(&self) -> Option<Offset> {
         self.trailer.live
+    }
+
+    /// The log that the partition's records are of.
+    pub fn log(&self) -> Option<LogId> {
+        self.trailer.log
+    }
+
+    /// How many records were gone before they were read.
+    pub fn lost(&self) -> u64 {
+        self.trailer.lost
     }
 
     /// Of the settings under which it was made.
@@ -145,7 +164,17 @@ mod tests {
         let state = |part: &'static [u8]| Box::new(move || Ok(part.to_vec())) as SnapshotWriter;
         let states = vec![state(b"first"), state(b""), state(b"the last")];
         let (fingerprint, emitted) = (r#"{"a":1}"#.to_owned(), OutputPosition::default());
-        PendingSnapshot { partition: 3, position: 9, fingerprint, begun: 2, emitted, live: None, states }
+        PendingSnapshot {
+            partition: PartitionId(3),
+            position: Offset(9),
+            fingerprint,
+            begun: Offset(2),
+            emitted,
+            live: None,
+            log: Some(LogId(7)),
+            lost: 5,
+            states,
+        }
     }
 
     fn parts(bytes: &[u8]) -> Option<Vec<&[u8]>> {
@@ -155,12 +184,13 @@ mod tests {
     #[test]
     fn parts_come_back_in_their_order_and_the_last_can_be_replaced() {
         let snapshot = frozen().write().unwrap();
-        assert_eq!((snapshot.partition, snapshot.position), (3, 9));
+        assert_eq!((snapshot.partition, snapshot.position), (PartitionId(3), Offset(9)));
         let image = SnapshotImage::read(&snapshot.state).unwrap();
         assert_eq!(image.parts().collect::<Vec<_>>(), [&b"first"[..], b"", b"the last"]);
         assert_eq!(image.last_part(), Some(&b"the last"[..]));
         assert_eq!(image.fingerprint(), r#"{"a":1}"#);
-        assert_eq!((image.begun(), image.emitted()), (2, OutputPosition::default()));
+        assert_eq!((image.begun(), image.emitted()), (Offset(2), OutputPosition::default()));
+        assert_eq!((image.log(), image.lost()), (Some(LogId(7)), 5));
         let other = image.with_last_part(b"".to_vec()).unwrap();
         assert_eq!(parts(&other).unwrap(), [&b"first"[..], b"", b""]);
     }

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::job::{Job, Summary};
-use super::outputs::{Departure, Ticket};
+use super::outputs::Ticket;
 use super::partition::Partition;
 use super::partition_output::PartitionOutput;
 use super::recovery::open_partition;
 use crate::error::Result;
 use crate::message::Records;
+use crate::place::{Offset, PartitionId};
 use crate::source::Event;
 use crate::telemetry::HealthPart;
 
@@ -47,9 +48,9 @@ pub fn run_inline(job: Job) -> Result<Summary> {
 /// A run in one loop.
 struct InlineRun {
     writing: Writing,
-    partitions: BTreeMap<i32, Partition>,
+    partitions: BTreeMap<PartitionId, Partition>,
     /// Those of them that have no more records.
-    ended: BTreeSet<i32>,
+    ended: BTreeSet<PartitionId>,
     assigned: bool,
 }
 
@@ -57,7 +58,7 @@ struct InlineRun {
 struct Writing {
     job: Job,
     /// What is durable, and not told to the source yet.
-    durable: BTreeMap<i32, i64>,
+    durable: BTreeMap<PartitionId, Offset>,
     summary: Summary,
 }
 
@@ -77,8 +78,7 @@ impl InlineRun {
                 }
                 writing.job.watch.health.set_ready(HealthPart::Source);
             }
-            Event::Revoked { partitions: ids, lost } => {
-                let departure = if lost { Departure::Lost } else { Departure::Returned };
+            Event::Revoked { partitions: ids, departure } => {
                 for id in ids {
                     partitions.remove(&id);
                     self.ended.remove(&id);
@@ -89,6 +89,12 @@ impl InlineRun {
             Event::Records { partition: id, records } => {
                 let Some(partition) = partitions.get_mut(&id) else { return Ok(()) };
                 writing.take(partition, records)?;
+            }
+            Event::Lost { partition: id, offsets } => {
+                let Some(partition) = partitions.get_mut(&id) else { return Ok(()) };
+                writing.job.watch.lost(writing.job.factory.topic(), id, &offsets);
+                partition.lose(&offsets, &mut |outcome| writing.write(id, outcome))?;
+                writing.save(partition)?;
             }
             Event::End { partition: id } => {
                 let Some(partition) = partitions.get_mut(&id) else { return Ok(()) };
@@ -125,12 +131,11 @@ impl Writing {
         Writing { job, durable: BTreeMap::new(), summary: Summary::default() }
     }
 
-    fn begin(&mut self, id: i32) -> Result<Partition> {
+    fn begin(&mut self, id: PartitionId) -> Result<Partition> {
         let Job { factory, source, ends, watch, .. } = &mut self.job;
-        let offset_range = || source.offset_range(id);
-        let opened = open_partition(factory, ends.recover.as_mut(), id, offset_range, watch)?;
+        let opened = open_partition(factory, ends.recover.as_mut(), id, source.as_mut(), watch)?;
         watch.metrics.begin(id, &opened.partition.stats());
-        ends.outputs.begin(id, opened.entry, opened.resume)?;
+        ends.outputs.begin(id, opened.entry, opened.begin)?;
         if opened.partition.is_fresh() {
             self.save(&opened.partition)?;
         }
@@ -147,7 +152,7 @@ impl Writing {
         Ok(())
     }
 
-    fn write(&mut self, id: i32, outcome: PartitionOutput) -> Result<()> {
+    fn write(&mut self, id: PartitionId, outcome: PartitionOutput) -> Result<()> {
         self.job.watch.rejected(&outcome);
         self.job.watch.wrote(&outcome.results);
         self.summary.count(&outcome);

@@ -44,7 +44,7 @@ pub use history::{Reader, read_history, read_to_end};
 pub use image::PendingSnapshot;
 pub use inline::run_inline;
 pub use job::{Job, RunOptions, Summary};
-pub use outputs::{AtLeastOnce, Departure, Outputs, Ticket};
+pub use outputs::{AtLeastOnce, Outputs, Ticket};
 pub use partition::Partition;
 pub use partition_output::{Deliver, PartitionOutput};
 pub use rebuild::rebuild;

@@ -11,6 +11,7 @@
 use super::partition_output::PartitionOutput;
 use crate::ledger::{OutputPosition, Position};
 use crate::message::Stream;
+use crate::place::Offset;
 
 /// Which records an output comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,10 +26,8 @@ pub(super) enum Tense {
 /// The rule for the pieces that one batch of records makes.
 #[derive(Debug, Clone)]
 pub(super) struct Muting {
-    /// The partition's first record.
-    pub begun: i64,
-    /// Where its past ends.
-    pub live: Option<i64>,
+    /// What is told of the partition with every piece; the position and the counts are the piece's.
+    pub base: Position,
     /// What is committed already; none: nothing.
     pub committed: Option<Position>,
     /// Which records the pieces come from.
@@ -68,10 +67,10 @@ impl Muting {
     /// How far the partition has come; none while it makes again what is committed. A piece of a
     /// batch names the position before the batch: what the batch's records have put out so far is
     /// among the counts.
-    fn reached(&self, position: i64) -> Option<Position> {
-        let Muting { begun, live, emitted: counts, .. } = *self;
+    fn reached(&self, position: Offset) -> Option<Position> {
+        let counts = self.emitted;
         let Some(committed) = self.committed else {
-            return Some(Position { begun, position, counts, live });
+            return Some(Position { position, counts, ..self.base });
         };
 
         let is_behind = !counts.reach(&committed.counts);
@@ -79,7 +78,7 @@ impl Muting {
         if is_behind || is_there {
             return None;
         }
-        Some(Position { begun, position: position.max(committed.position), counts, live })
+        Some(Position { position: position.max(committed.position), counts, ..self.base })
     }
 }
 
@@ -97,12 +96,12 @@ mod tests {
     /// Begun at 100, committed up to 200 with three forecasts and two rejects.
     fn committed() -> Position {
         let counts = OutputPosition { forecasts: 3, scores: 0, rejects: 2 };
-        Position { begun: 100, position: 200, counts, live: None }
+        Position { position: Offset(200), counts, ..Position::begin(Offset(100)) }
     }
 
     fn muting(committed: Option<Position>) -> Muting {
-        let emitted = OutputPosition::default();
-        Muting { begun: 100, live: None, committed, tense: Tense::Present, emitted }
+        let (base, emitted) = (Position::begin(Offset(100)), OutputPosition::default());
+        Muting { base, committed, tense: Tense::Present, emitted }
     }
 
     fn rows(numbers: std::ops::Range<i64>) -> RecordBatch {
@@ -111,15 +110,14 @@ mod tests {
     }
 
     /// A piece with these records that names this position.
-    fn piece(position: i64, results: Vec<(Stream, std::ops::Range<i64>)>) -> PartitionOutput {
+    fn piece(position: Offset, results: Vec<(Stream, std::ops::Range<i64>)>) -> PartitionOutput {
         let rejects = results.iter().filter(|(stream, _)| *stream == Stream::Rejects);
         let rejected = rejects.flat_map(|(_, numbers)| numbers.clone());
-        let reached = Position { begun: 0, position, counts: OutputPosition::default(), live: None };
         PartitionOutput {
             rejected: rejected.map(|n| (Reason::Late, n.to_string())).collect(),
             results: results.into_iter().map(|(stream, numbers)| (stream, rows(numbers))).collect(),
             rows: Vec::new(),
-            reached: Some(reached),
+            reached: Some(Position::begin(position)),
         }
     }
 
@@ -128,67 +126,77 @@ mod tests {
         piece.results.iter().map(|(stream, rows)| (*stream, numbers(rows))).collect()
     }
 
-    fn position(piece: &PartitionOutput) -> Option<(i64, u64)> {
+    fn position(piece: &PartitionOutput) -> Option<(Offset, u64)> {
         piece.reached.map(|reached| (reached.position, reached.counts.forecasts))
     }
 
     #[test]
     fn where_nothing_is_committed_all_is_told() {
-        let out = muting(None).apply(piece(150, vec![(Stream::Forecasts, 0..2)]));
+        let out = muting(None).apply(piece(Offset(150), vec![(Stream::Forecasts, 0..2)]));
         assert_eq!(told(&out), [(Stream::Forecasts, vec![0, 1])]);
         let counts = OutputPosition { forecasts: 2, ..OutputPosition::default() };
-        assert_eq!(out.reached, Some(Position { begun: 100, position: 150, counts, live: None }));
+        assert_eq!(
+            out.reached,
+            Some(Position { position: Offset(150), counts, ..Position::begin(Offset(100)) })
+        );
     }
 
     #[test]
     fn before_the_commit_nothing_is_told_and_the_rest_of_a_piece_across_it_is() {
         let mut muting = muting(Some(committed()));
-        let out = muting.apply(piece(150, vec![(Stream::Forecasts, 0..2)]));
+        let out = muting.apply(piece(Offset(150), vec![(Stream::Forecasts, 0..2)]));
         assert_eq!((told(&out), position(&out)), (vec![], None));
-        let out = muting.apply(piece(210, vec![(Stream::Forecasts, 2..5), (Stream::Rejects, 0..2)]));
-        assert_eq!((told(&out), position(&out)), (vec![(Stream::Forecasts, vec![3, 4])], Some((210, 5))));
+        let out = muting.apply(piece(Offset(210), vec![(Stream::Forecasts, 2..5), (Stream::Rejects, 0..2)]));
+        assert_eq!(
+            (told(&out), position(&out)),
+            (vec![(Stream::Forecasts, vec![3, 4])], Some((Offset(210), 5)))
+        );
     }
 
     #[test]
     fn with_the_counts_of_the_commit_its_position_has_to_be_reached_too() {
         let mut muting = muting(Some(committed()));
         let all = vec![(Stream::Forecasts, 0..3), (Stream::Rejects, 0..2)];
-        assert_eq!(position(&muting.apply(piece(190, all))), None);
-        assert_eq!(position(&muting.apply(piece(199, vec![]))), None);
-        assert_eq!(position(&muting.apply(piece(200, vec![]))), Some((200, 3)));
-        assert_eq!(position(&muting.apply(piece(201, vec![]))), Some((201, 3)));
+        assert_eq!(position(&muting.apply(piece(Offset(190), all))), None);
+        assert_eq!(position(&muting.apply(piece(Offset(199), vec![]))), None);
+        assert_eq!(position(&muting.apply(piece(Offset(200), vec![]))), Some((Offset(200), 3)));
+        assert_eq!(position(&muting.apply(piece(Offset(201), vec![]))), Some((Offset(201), 3)));
     }
 
     #[test]
     fn a_piece_of_a_batch_that_was_committed_in_part_does_not_go_back() {
         // The batch began at 180, and more than is committed came out before it was taken in whole.
         let mut muting = muting(Some(committed()));
-        let out = muting.apply(piece(180, vec![(Stream::Rejects, 0..2), (Stream::Forecasts, 0..4)]));
-        assert_eq!((told(&out), position(&out)), (vec![(Stream::Forecasts, vec![3])], Some((200, 4))));
+        let out = muting.apply(piece(Offset(180), vec![(Stream::Rejects, 0..2), (Stream::Forecasts, 0..4)]));
+        assert_eq!(
+            (told(&out), position(&out)),
+            (vec![(Stream::Forecasts, vec![3])], Some((Offset(200), 4)))
+        );
     }
 
     #[test]
     fn as_long_as_one_stream_is_behind_no_position_is_told() {
         let mut muting = muting(Some(committed()));
-        let out = muting.apply(piece(250, vec![(Stream::Forecasts, 0..9), (Stream::Rejects, 0..1)]));
+        let out = muting.apply(piece(Offset(250), vec![(Stream::Forecasts, 0..9), (Stream::Rejects, 0..1)]));
         assert_eq!(told(&out), [(Stream::Forecasts, (3..9).collect())]);
         assert_eq!(position(&out), None);
     }
 
     #[test]
     fn rejects_take_their_reasons_with_them() {
-        let out = muting(Some(committed())).apply(piece(150, vec![(Stream::Rejects, 0..3)]));
+        let out = muting(Some(committed())).apply(piece(Offset(150), vec![(Stream::Rejects, 0..3)]));
         assert_eq!(told(&out), [(Stream::Rejects, vec![2])]);
         assert_eq!(out.rejected, [(Reason::Late, "2".to_owned())]);
     }
 
     #[test]
     fn of_the_past_only_rejects_are_told_and_counted() {
-        let mut muting = Muting { tense: Tense::Past, live: Some(180), ..muting(None) };
+        let base = Position { live: Some(Offset(180)), lost: 7, ..Position::begin(Offset(100)) };
+        let mut muting = Muting { tense: Tense::Past, base, ..muting(None) };
         let all = vec![(Stream::Forecasts, 0..3), (Stream::Scores, 0..3), (Stream::Rejects, 0..1)];
-        let out = muting.apply(piece(150, all));
+        let out = muting.apply(piece(Offset(150), all));
         assert_eq!(told(&out), [(Stream::Rejects, vec![0])]);
         let counts = OutputPosition { rejects: 1, ..OutputPosition::default() };
-        assert_eq!(out.reached, Some(Position { begun: 100, position: 150, counts, live: Some(180) }));
+        assert_eq!(out.reached, Some(Position { position: Offset(150), counts, ..base }));
     }
 }

@@ -9,38 +9,31 @@ use arrow::record_batch::RecordBatch;
 use crate::error::Result;
 use crate::ledger::{Checkpoint, Position, Snapshot, SnapshotStore};
 use crate::message::Stream;
-use crate::sink::Sink;
+use crate::place::{Offset, PartitionId};
+use crate::sink::{Begin, Sink};
+use crate::source::Departure;
 use crate::telemetry::Metrics;
 
 /// Held for a state that is on its way; its worker, which keeps a weak one, makes no other of that
 /// partition meanwhile.
 pub type Ticket = Arc<()>;
 
-/// How a partition leaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Departure {
-    /// It is to be given back: the group waits for its last commit.
-    Returned,
-    /// The group has taken it away without asking: what is not committed of it never will be.
-    Lost,
-}
-
 /// How results become visible. Both kinds of delivery are one.
 pub trait Outputs: Send {
-    /// A partition begins where its claim said. `resume`: what is there of earlier results stays.
-    fn begin(&mut self, partition: i32, entry: Option<Checkpoint>, resume: bool) -> Result<()>;
+    /// A partition begins where its claim said.
+    fn begin(&mut self, partition: PartitionId, entry: Option<Checkpoint>, begin: Begin) -> Result<()>;
 
     /// Takes results, and how far the partition has come with them; none while it replays.
     fn results(
         &mut self,
-        partition: i32,
+        partition: PartitionId,
         results: Vec<(Stream, RecordBatch)>,
         reached: Option<Position>,
     ) -> Result<()>;
 
     /// Takes a state to keep, and holds its ticket until it is kept. The position before which the
     /// source need remember nothing from now on; none where a commit tells that the ledger.
-    fn snapshot(&mut self, snapshot: Snapshot, ticket: Ticket) -> Result<Option<i64>>;
+    fn snapshot(&mut self, snapshot: Snapshot, ticket: Ticket) -> Result<Option<Offset>>;
 
     /// Makes visible what was taken. It returns with some of it left only where the source has to
     /// speak first.
@@ -48,7 +41,7 @@ pub trait Outputs: Send {
 
     /// A partition leaves: all of it is durable when this returns, unless it is lost; then what is
     /// not yet committed is dropped.
-    fn release(&mut self, partition: i32, departure: Departure) -> Result<()>;
+    fn release(&mut self, partition: PartitionId, departure: Departure) -> Result<()>;
 
     /// Makes all that was taken durable.
     fn finish(&mut self) -> Result<()>;
@@ -72,13 +65,13 @@ impl AtLeastOnce {
 }
 
 impl Outputs for AtLeastOnce {
-    fn begin(&mut self, partition: i32, _: Option<Checkpoint>, resume: bool) -> Result<()> {
-        self.sinks.iter_mut().try_for_each(|(_, sink)| sink.begin(partition, resume))
+    fn begin(&mut self, partition: PartitionId, _: Option<Checkpoint>, begin: Begin) -> Result<()> {
+        self.sinks.iter_mut().try_for_each(|(_, sink)| sink.begin(partition, begin))
     }
 
     fn results(
         &mut self,
-        partition: i32,
+        partition: PartitionId,
         results: Vec<(Stream, RecordBatch)>,
         _: Option<Position>,
     ) -> Result<()> {
@@ -90,7 +83,7 @@ impl Outputs for AtLeastOnce {
         Ok(())
     }
 
-    fn snapshot(&mut self, snapshot: Snapshot, _: Ticket) -> Result<Option<i64>> {
+    fn snapshot(&mut self, snapshot: Snapshot, _: Ticket) -> Result<Option<Offset>> {
         let from = Instant::now();
         let saved = self.sync().and_then(|()| match &self.store {
             Some(store) => store.save(&snapshot),
@@ -104,7 +97,7 @@ impl Outputs for AtLeastOnce {
         self.sinks.iter_mut().try_for_each(|(_, sink)| sink.flush())
     }
 
-    fn release(&mut self, _: i32, _: Departure) -> Result<()> {
+    fn release(&mut self, _: PartitionId, _: Departure) -> Result<()> {
         self.sync()
     }
 

@@ -2,23 +2,26 @@
 //! It must not know threads or time: records in, results out, a pure function of both runners'
 //! input.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use super::chain::{Chain, Pending, at};
+use super::chain::{Chain, Pending};
 use super::compat::{RestorePoint, check_fingerprint};
 use super::image::{PendingSnapshot, SnapshotImage};
 use super::muting::{Muting, Tense};
-use super::partition_output::Deliver;
+use super::partition_output::{Deliver, PartitionOutput};
 use crate::decode::Decode;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{OutputPosition, Position, Snapshot};
+use crate::log_id::LogId;
 use crate::message::{EventTime, Records, Stream};
 use crate::operator::{Operator, OperatorStats, Output as _};
+use crate::place::{Offset, PartitionId};
 use crate::record::reject_batch;
 
 /// A partition at some position.
 pub struct Partition {
-    id: i32,
+    id: PartitionId,
     /// What the rejects call the input.
     topic: String,
     /// Of the parts of the plan that shape the state.
@@ -26,13 +29,17 @@ pub struct Partition {
     decoder: Box<dyn Decode>,
     operators: Vec<Box<dyn Operator>>,
     /// Its first record.
-    begun: Option<i64>,
-    position: Option<i64>,
+    begun: Option<Offset>,
+    position: Option<Offset>,
     /// What it has put out since its first record.
     emitted: OutputPosition,
     /// Where its past ends, if it has one: what earlier records make of forecasts and scores is put
     /// out nowhere.
-    live: Option<i64>,
+    live: Option<Offset>,
+    /// The log that its records are of, where the source can tell.
+    log: Option<LogId>,
+    /// Records that were gone before they were read.
+    lost: u64,
     /// What is committed already: it is made again in silence, until it is reached.
     committed: Option<Position>,
     /// Time spent in decoding and in each operator since it was last asked for.
@@ -43,7 +50,7 @@ impl Partition {
     /// A partition with no memory. `topic`: what rejects call the input; `fingerprint`: the
     /// settings that shape its state.
     pub fn new(
-        id: i32,
+        id: PartitionId,
         topic: String,
         fingerprint: String,
         decoder: Box<dyn Decode>,
@@ -62,18 +69,20 @@ impl Partition {
             position: None,
             emitted: OutputPosition::default(),
             live: None,
+            log: None,
+            lost: 0,
             committed: None,
             busy,
         }
     }
 
     /// Its number.
-    pub fn id(&self) -> i32 {
+    pub fn id(&self) -> PartitionId {
         self.id
     }
 
     /// The next record to read; none before the first.
-    pub fn position(&self) -> Option<i64> {
+    pub fn position(&self) -> Option<Offset> {
         self.position
     }
 
@@ -82,18 +91,28 @@ impl Partition {
         self.emitted
     }
 
+    /// The log that its records are of, where the source can tell.
+    pub fn log(&self) -> Option<LogId> {
+        self.log
+    }
+
+    /// Its records are of this log from now on.
+    pub fn read_from(&mut self, log: Option<LogId>) {
+        self.log = log.or(self.log);
+    }
+
     /// It begins at `begun`, with a past that ends at `live`.
-    pub fn begin_with_past(&mut self, begun: i64, live: i64) {
+    pub fn begin_with_past(&mut self, begun: Offset, live: Offset) {
         (self.begun, self.position, self.live) = (Some(begun), Some(begun), Some(live));
     }
 
     /// Its past ends there, as was decided when it began.
-    pub fn go_live_at(&mut self, live: Option<i64>) {
+    pub fn go_live_at(&mut self, live: Option<Offset>) {
         self.live = live;
     }
 
     /// Where the past ends that it has not read to its end.
-    pub fn past_end(&self) -> Option<i64> {
+    pub fn past_end(&self) -> Option<Offset> {
         self.live.filter(|&live| self.position.is_none_or(|position| position < live))
     }
 
@@ -107,6 +126,7 @@ impl Partition {
     pub fn continue_from(&mut self, progress: Position) {
         self.emitted = progress.counts;
         self.live = progress.live;
+        (self.log, self.lost) = (progress.log.or(self.log), progress.lost);
         self.begun = Some(progress.begun);
         self.position = Some(progress.position);
     }
@@ -114,6 +134,7 @@ impl Partition {
     /// What is committed already is made again in silence.
     pub fn mute_until(&mut self, committed: Position) {
         self.live = committed.live;
+        (self.log, self.lost) = (committed.log.or(self.log), committed.lost);
         self.committed = Some(committed);
     }
 
@@ -141,6 +162,19 @@ impl Partition {
         Ok(())
     }
 
+    /// Records were gone before they were read: it goes on after them, and says so in its position.
+    pub fn lose(&mut self, gone: &Range<Offset>, deliver: &mut Deliver<'_>) -> Result<()> {
+        self.begun = self.begun.or(Some(gone.start));
+        self.position = self.position.max(Some(gone.end));
+        self.lost += u64::try_from(gone.end.since(gone.start)).unwrap_or(0);
+
+        let reached = self.position.map(Position::begin);
+        let tell = |_: &mut Self, deliver: &mut Deliver<'_>| {
+            deliver(PartitionOutput { reached, ..PartitionOutput::default() })
+        };
+        self.muted(Tense::Present, deliver, tell)
+    }
+
     /// Runs `work` with what it delivers counted, and without what is committed already; with
     /// nothing but rejects of what is the past.
     fn muted(
@@ -149,13 +183,9 @@ impl Partition {
         deliver: &mut Deliver<'_>,
         work: impl FnOnce(&mut Self, &mut Deliver<'_>) -> Result<()>,
     ) -> Result<()> {
-        let mut muting = Muting {
-            begun: self.begun.unwrap_or_default(),
-            live: self.live,
-            committed: self.committed,
-            tense,
-            emitted: self.emitted,
-        };
+        let begun = self.begun.unwrap_or(Offset(0));
+        let base = Position { live: self.live, log: self.log, lost: self.lost, ..Position::begin(begun) };
+        let mut muting = Muting { base, committed: self.committed, tense, emitted: self.emitted };
 
         let done = work(self, &mut |outcome| deliver(muting.apply(outcome)));
         self.emitted = muting.emitted;
@@ -209,7 +239,7 @@ impl Partition {
             outcome.results.push((Stream::Rejects, reject_batch(&rejects, &self.topic, self.id)?));
             outcome.rejected = rejects.into_iter().map(|reject| (reject.reason, reject.detail)).collect();
         }
-        outcome.reached = self.position.map(at);
+        outcome.reached = self.position.map(Position::begin);
         deliver(outcome)
     }
 
@@ -224,6 +254,8 @@ impl Partition {
             begun: self.begun.unwrap_or(position),
             emitted: self.emitted,
             live: self.live,
+            log: self.log,
+            lost: self.lost,
             states: self.operators.iter().map(|operator| operator.snapshot()).collect(),
         })
     }
@@ -244,6 +276,7 @@ impl Partition {
         self.begun = Some(image.begun());
         self.emitted = image.emitted();
         self.live = image.live();
+        (self.log, self.lost) = (image.log(), image.lost());
         Ok(())
     }
 

@@ -95,9 +95,10 @@ mod tests {
 
     use super::*;
     use crate::error::{Error, Kind};
+    use crate::place::PartitionId;
 
     fn ends(from_reader: &Receiver<ToWorker>) -> Vec<i32> {
-        let id = |command| if let ToWorker::End(id) = command { id } else { -1 };
+        let id = |command| if let ToWorker::End(id) = command { id.0 } else { -1 };
         from_reader.try_iter().map(id).collect()
     }
 
@@ -105,11 +106,11 @@ mod tests {
     fn what_a_full_channel_cannot_take_follows_in_order() {
         let (to_worker, from_reader) = bounded(2);
         let mut queue = WorkerQueue::new(to_worker);
-        (0..4).for_each(|id| queue.push(ToWorker::End(id)).unwrap());
+        (0..4).for_each(|id| queue.push(ToWorker::End(PartitionId(id))).unwrap());
         assert!(queue.is_full() && queue.depth() == 2);
         assert_eq!(ends(&from_reader), [0, 1]);
         // There is room, but what waits goes first.
-        queue.push(ToWorker::End(4)).unwrap();
+        queue.push(ToWorker::End(PartitionId(4))).unwrap();
         queue.drain().unwrap();
         assert!(queue.is_full());
         assert_eq!(ends(&from_reader), [2, 3]);
@@ -130,13 +131,14 @@ mod tests {
     fn the_end_of_a_worker_and_the_callers_own_error_end_the_waiting() {
         let (to_worker, from_reader) = bounded(1);
         let mut queue = WorkerQueue::new(to_worker);
-        queue.push(ToWorker::End(0)).unwrap();
+        queue.push(ToWorker::End(PartitionId(0))).unwrap();
         let mut alive = || Err(Error::new(Kind::Sink, "it hangs"));
         let error = queue.finish(Duration::from_millis(1), &mut alive).unwrap_err();
         assert!(error.to_string().contains("it hangs"));
         drop(from_reader);
         assert!(
-            queue.push(ToWorker::End(1)).is_err() && queue.finish(Duration::ZERO, &mut || Ok(())).is_err()
+            queue.push(ToWorker::End(PartitionId(1))).is_err()
+                && queue.finish(Duration::ZERO, &mut || Ok(())).is_err()
         );
     }
 }

@@ -14,7 +14,6 @@ use super::channels::{Occasion, PartitionStart, ToReader, ToWorker};
 use super::context::RunContext;
 use super::exactly_once::LostPartitions;
 use super::factory::PipelineFactory;
-use super::outputs::Departure;
 use super::phases::{OnRevoke, Phases};
 use super::queue::WorkerQueue;
 use super::recovery::{Opened, open_partition};
@@ -22,7 +21,8 @@ use super::replays::Replays;
 use crate::error::{Error, Kind, Result, Retry};
 use crate::ledger::Recover;
 use crate::message::Records;
-use crate::source::{Event, Source};
+use crate::place::{Offset, PartitionId};
+use crate::source::{Departure, Event, Source};
 use crate::telemetry::HealthPart;
 
 /// How long a poll waits for records.
@@ -62,9 +62,9 @@ pub(super) struct SourceReader {
     /// When a claim that could not be made is tried again.
     claim_at: Option<Instant>,
     /// Partitions that the sink has let go of, not given back yet.
-    released: BTreeSet<i32>,
+    released: BTreeSet<PartitionId>,
     /// What is durable, and not told to the source yet.
-    durable: BTreeMap<i32, i64>,
+    durable: BTreeMap<PartitionId, Offset>,
     /// Whether another thread has failed.
     failed: bool,
     /// Records read so far.
@@ -154,11 +154,15 @@ impl SourceReader {
                 ids.into_iter().for_each(|id| self.phases.assign(id));
                 self.begin_waiting()
             }
-            Event::Revoked { partitions, lost } => {
-                let departure = if lost { Departure::Lost } else { Departure::Returned };
+            Event::Revoked { partitions, departure } => {
                 partitions.into_iter().try_for_each(|id| self.revoke(id, departure))
             }
             Event::Records { partition, records } => self.forward(partition, records),
+            Event::Lost { partition, offsets } => {
+                let ReaderParts { factory, watch, .. } = &self.parts;
+                watch.lost(factory.topic(), partition, &offsets);
+                self.send(partition, ToWorker::Lost { partition, offsets })
+            }
             Event::End { partition } => {
                 self.phases.end(partition);
                 self.send(partition, ToWorker::End(partition))
@@ -248,18 +252,17 @@ impl SourceReader {
         Ok(())
     }
 
-    fn claim_later(&mut self, id: i32, error: &Error) {
+    fn claim_later(&mut self, id: PartitionId, error: &Error) {
         if self.claim_at.replace(Instant::now() + CLAIM_AGAIN).is_none() {
-            tracing::warn!(%error, partition = id, "waiting");
+            tracing::warn!(%error, partition = id.0, "waiting");
         }
         self.parts.watch.health.set_waiting(HealthPart::Claim, error.to_string());
     }
 
-    fn begin(&mut self, id: i32) -> Result<()> {
+    fn begin(&mut self, id: PartitionId) -> Result<()> {
         let ReaderParts { factory, recover, source, watch, .. } = &mut self.parts;
-        let offset_range = || source.offset_range(id);
-        let opened = open_partition(factory, recover.as_mut(), id, offset_range, watch)?;
-        let Opened { partition, position, entry, resume } = opened;
+        let opened = open_partition(factory, recover.as_mut(), id, source.as_mut(), watch)?;
+        let Opened { partition, position, entry, begin } = opened;
 
         let incarnation = self.phases.begin(id);
         if partition.is_replaying() {
@@ -267,12 +270,12 @@ impl SourceReader {
         }
         // The sink hears of it from the worker, after what the worker still does for an earlier
         // time of the partition.
-        let start = PartitionStart { entry, resume, incarnation };
+        let start = PartitionStart { entry, begin, incarnation };
         self.send(id, ToWorker::Begin(Box::new(partition), start))?;
         self.parts.source.start(id, position)
     }
 
-    fn revoke(&mut self, id: i32, departure: Departure) -> Result<()> {
+    fn revoke(&mut self, id: PartitionId, departure: Departure) -> Result<()> {
         let todo = self.phases.revoke(id);
         if !self.phases.has_waiting() {
             self.parts.watch.health.set_ready(HealthPart::Claim);
@@ -292,7 +295,7 @@ impl SourceReader {
         }
     }
 
-    fn forward(&mut self, partition: i32, records: Records) -> Result<()> {
+    fn forward(&mut self, partition: PartitionId, records: Records) -> Result<()> {
         let count = records.len() as u64;
         self.records += count;
         let ReaderParts { factory, source, watch, .. } = &mut self.parts;
@@ -303,8 +306,8 @@ impl SourceReader {
         self.send(partition, ToWorker::Records { partition, records, at: Instant::now() })
     }
 
-    fn worker_of(&self, partition: i32) -> usize {
-        partition.rem_euclid(self.parts.queues.len() as i32) as usize
+    fn worker_of(&self, partition: PartitionId) -> usize {
+        partition.0.rem_euclid(self.parts.queues.len() as i32) as usize
     }
 
     fn snapshot_all(&mut self) -> Result<()> {
@@ -316,7 +319,7 @@ impl SourceReader {
         Ok(())
     }
 
-    fn send(&mut self, partition: i32, command: ToWorker) -> Result<()> {
+    fn send(&mut self, partition: PartitionId, command: ToWorker) -> Result<()> {
         self.send_to(self.worker_of(partition), command)
     }
 
@@ -352,7 +355,8 @@ impl SourceReader {
     }
 
     fn set_paused(&mut self, worker: usize, paused: bool) -> Result<()> {
-        let of_worker: Vec<i32> = self.phases.reading().filter(|&id| self.worker_of(id) == worker).collect();
+        let of_worker: Vec<PartitionId> =
+            self.phases.reading().filter(|&id| self.worker_of(id) == worker).collect();
         of_worker.into_iter().try_for_each(|id| self.parts.source.set_paused(id, paused))
     }
 }

@@ -13,7 +13,9 @@ use super::history::{Reader, read_to_end};
 use super::partition::Partition;
 use crate::error::{Error, Kind, Result, Retry};
 use crate::ledger::{Checkpoint, Commit, Committed, Committer, Recover};
+use crate::log_id::LogId;
 use crate::message::Records;
+use crate::place::{Offset, PartitionId};
 use crate::source::Source;
 
 /// Between two attempts to claim or to commit: half a minute together.
@@ -29,7 +31,8 @@ pub fn rebuild(
     watch: &RunContext,
 ) -> Result<Option<usize>> {
     let committer = Committer::new(commit);
-    let mut learner = Learner { factory, recover, committer, partitions: BTreeMap::new(), done: 0 };
+    let log = source.log_id()?;
+    let mut learner = Learner { factory, recover, committer, log, partitions: BTreeMap::new(), done: 0 };
     let read = read_to_end(source, watch, &mut learner)?;
     Ok(read.map(|_| learner.done))
 }
@@ -38,7 +41,9 @@ struct Learner<'a> {
     factory: &'a PipelineFactory,
     recover: Box<dyn Recover>,
     committer: Committer,
-    partitions: BTreeMap<i32, Learning>,
+    /// The log that is read.
+    log: Option<LogId>,
+    partitions: BTreeMap<PartitionId, Learning>,
     done: usize,
 }
 
@@ -51,7 +56,7 @@ struct Learning {
 
 impl Learner<'_> {
     /// Takes a partition over: what is committed of it.
-    fn take_over(&mut self, id: i32) -> Result<Option<Checkpoint>> {
+    fn take_over(&mut self, id: PartitionId) -> Result<Option<Checkpoint>> {
         let mut pauses = PAUSES;
         loop {
             match self.recover.take_over(id) {
@@ -59,6 +64,21 @@ impl Learner<'_> {
                 taken => return taken,
             }
         }
+    }
+
+    /// What is committed, as it is of the log that was read. One that was made anew may end before
+    /// the old one's position: then results go on from where it ends now.
+    fn of_this_log(&self, entry: Checkpoint, end: Option<Offset>) -> Checkpoint {
+        let mut progress = entry.progress;
+        if self.log.is_some() && progress.log != self.log {
+            let is_other = progress.log.is_some();
+            progress.log = self.log;
+            if is_other {
+                progress.position = progress.position.min(end.unwrap_or(Offset(0)));
+                progress.begun = progress.begun.min(progress.position);
+            }
+        }
+        Checkpoint { progress, ..entry }
     }
 
     /// Commits the new state under the old progress.
@@ -84,7 +104,7 @@ impl Learner<'_> {
 }
 
 impl Reader for Learner<'_> {
-    fn begin(&mut self, id: i32) -> Result<Option<i64>> {
+    fn begin(&mut self, id: PartitionId) -> Result<Option<Offset>> {
         if let Some(entry) = self.take_over(id)? {
             let mut partition = self.factory.partition(id)?;
             partition.go_live_at(entry.progress.live);
@@ -93,7 +113,7 @@ impl Reader for Learner<'_> {
         Ok(None)
     }
 
-    fn records(&mut self, id: i32, records: Records) -> Result<()> {
+    fn records(&mut self, id: PartitionId, records: Records) -> Result<()> {
         let Some(Learning { partition, entry, goes_on }) = self.partitions.get_mut(&id) else {
             return Ok(());
         };
@@ -106,7 +126,7 @@ impl Reader for Learner<'_> {
         partition.take(records, &mut |_| Ok(()))
     }
 
-    fn end(&mut self, id: i32) -> Result<()> {
+    fn end(&mut self, id: PartitionId) -> Result<()> {
         let Some(Learning { mut partition, entry, goes_on }) = self.partitions.remove(&id) else {
             return Ok(());
         };
@@ -116,9 +136,10 @@ impl Reader for Learner<'_> {
             partition.finish(&mut |_| Ok(()))?;
         }
 
+        let entry = self.of_this_log(entry, partition.position());
         partition.continue_from(entry.progress);
         self.save(&partition, entry)?;
-        tracing::info!(partition = id, position = entry.progress.position, "rebuilt");
+        tracing::info!(partition = id.0, position = entry.progress.position.0, "rebuilt");
         self.done += 1;
         Ok(())
     }

@@ -8,78 +8,100 @@ use std::time::Instant;
 use super::compat::RestorePoint;
 use super::context::RunContext;
 use super::factory::PipelineFactory;
+use super::image::SnapshotImage;
 use super::partition::Partition;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{Checkpoint, Claim, Position, Recover, Snapshot};
+use crate::log_id::{LogChanged, LogId};
+use crate::place::{Offset, PartitionId};
+use crate::sink::Begin;
+use crate::source::Source;
 
 /// A partition as it goes on: restored from a snapshot, or new.
 pub struct Opened {
     /// The partition, ready for records.
     pub partition: Partition,
     /// Where to read from; none: where the source remembers, or its start.
-    pub position: Option<i64>,
+    pub position: Option<Offset>,
     /// What is committed of it.
     pub entry: Option<Checkpoint>,
-    /// Whether earlier results stay.
-    pub resume: bool,
+    /// What becomes of earlier results.
+    pub begin: Begin,
 }
 
-/// Claims a partition, and builds it as the ledger remembers it. `offset_range`: the records that
-/// can be read now. Errors: those of the ledger, and `State`, when records that have to be read
-/// again are gone.
+/// Claims a partition of the source, and builds it as the ledger remembers it. Errors: those of the
+/// ledger and the source, and `State`, when records that have to be read again are gone, or because
+/// of [`LogChanged`].
 pub fn open_partition(
     factory: &PipelineFactory,
     recover: &mut dyn Recover,
-    id: i32,
-    offset_range: impl FnOnce() -> Result<Option<Range<i64>>>,
+    id: PartitionId,
+    source: &mut dyn Source,
     watch: &RunContext,
 ) -> Result<Opened> {
     let from = Instant::now();
-    let claim = recover.claim(id)?;
+    watch.metrics.records_lost(factory.topic(), id, 0);
+    let log = source.log_id()?;
+    let claim = match (recover.claim(id)?, log) {
+        (claim, Some(is)) => of_this_log(claim, factory.topic(), is, recover.may_begin_anew())?,
+        (claim, None) => claim,
+    };
     let mut partition = match recover.initial_weights()? {
         // Once there is a state, series that are still to come begin with these weights.
         Some(weights) => factory.partition_with_weights(id, &weights)?,
         None => factory.partition(id)?,
     };
+    partition.read_from(log);
     let is_known = claim.entry.is_some() || claim.snapshot.is_some();
     let position = if is_known {
-        go_on(&mut partition, &claim, offset_range)?
+        go_on(&mut partition, &claim, source)?
     } else {
-        begin(&mut partition, factory, offset_range)?;
+        begin(&mut partition, factory, source)?;
         None
     };
 
     if let Some(position) = position {
-        let to = claim.entry.map(|entry| entry.progress.position);
-        tracing::info!(partition = id, from = position, to, took = ?from.elapsed(), "restored");
+        let to = claim.entry.map(|entry| entry.progress.position.0);
+        tracing::info!(partition = id.0, from = position.0, to, took = ?from.elapsed(), "restored");
         if !partition.is_replaying() {
             watch.metrics.restored(from.elapsed());
         }
     }
     // A file read from its beginning writes its results anew; a topic may have been read before by
     // this group.
-    let resume = is_known || factory.is_shared();
-    Ok(Opened { partition, position, entry: claim.entry, resume })
+    let begin = if is_known || factory.is_shared() { Begin::Resume } else { Begin::Fresh };
+    Ok(Opened { partition, position, entry: claim.entry, begin })
+}
+
+/// What is claimed, if it was learned from the log that is there now; nothing, where that is
+/// another one and somebody has asked to begin anew. Errors: `State`, because of [`LogChanged`].
+fn of_this_log(claim: Claim, topic: &str, is: LogId, may_begin_anew: bool) -> Result<Claim> {
+    let of_state = || SnapshotImage::read(&claim.snapshot.as_ref()?.state)?.log();
+    let learned_from = claim.entry.and_then(|entry| entry.progress.log).or_else(of_state);
+    let Some(was) = learned_from.filter(|was| *was != is) else { return Ok(claim) };
+
+    let changed = LogChanged { topic: topic.to_owned(), was, is };
+    if may_begin_anew {
+        tracing::warn!(%changed, "beginning anew, as was asked for");
+        return Ok(Claim::default());
+    }
+    Err(Error::new(Kind::State, "cannot go on").because(changed))
 }
 
 /// A partition of which nothing is known: it has a past, where the pipeline is to learn that first.
-fn begin(
-    partition: &mut Partition,
-    factory: &PipelineFactory,
-    offset_range: impl FnOnce() -> Result<Option<Range<i64>>>,
-) -> Result<()> {
+fn begin(partition: &mut Partition, factory: &PipelineFactory, source: &mut dyn Source) -> Result<()> {
     if !factory.has_past() {
         return Ok(());
     }
-    let Some(Range { start, end }) = offset_range()? else { return Ok(()) };
+    let Some(Range { start, end }) = source.offset_range(partition.id())? else { return Ok(()) };
 
     partition.begin_with_past(start, end);
     if start < end {
-        let (id, records) = (partition.id(), end - start);
+        let (id, records) = (partition.id(), end.since(start));
         tracing::info!(
-            partition = id,
+            partition = id.0,
             records,
-            live = end,
+            live = end.0,
             "learning the past; forecasts begin where it ends"
         );
     }
@@ -96,18 +118,15 @@ pub(super) fn restore_point(snapshot: &Snapshot, committed: Option<&Position>) -
 }
 
 /// Brings a partition to where its claim says: where to read from.
-fn go_on(
-    partition: &mut Partition,
-    claim: &Claim,
-    offset_range: impl FnOnce() -> Result<Option<Range<i64>>>,
-) -> Result<Option<i64>> {
-    let id = partition.id();
+fn go_on(partition: &mut Partition, claim: &Claim, source: &mut dyn Source) -> Result<Option<Offset>> {
+    let (id, log) = (partition.id(), partition.log());
     let progress = claim.entry.map(|entry| entry.progress);
     if let Some(snapshot) = &claim.snapshot {
         partition.restore(snapshot, restore_point(snapshot, progress.as_ref()))?;
     }
 
     let at = claim.snapshot.as_ref().map(|snapshot| snapshot.position);
+    partition.read_from(log);
     let Some(progress) = progress else { return Ok(at) };
     let committed = progress.position;
     let position = at.unwrap_or(progress.begun);
@@ -117,9 +136,9 @@ fn go_on(
         return Err(Error::new(Kind::State, what));
     }
 
-    partition.mute_until(progress);
+    partition.mute_until(Position { log: log.or(progress.log), ..progress });
     if position < committed
-        && let Some(Range { start: first, .. }) = offset_range()?
+        && let Some(Range { start: first, .. }) = source.offset_range(id)?
         && first > position
     {
         return Err(gone(id, position..committed, first));
@@ -128,8 +147,8 @@ fn go_on(
 }
 
 /// Why a partition cannot be restored whose records from `first` on only are still there.
-fn gone(id: i32, needed: Range<i64>, first: i64) -> Error {
-    let (from, to) = (needed.start, needed.end - 1);
+fn gone(id: PartitionId, needed: Range<Offset>, first: Offset) -> Error {
+    let (from, to) = (needed.start, needed.end.0 - 1);
     let what = format!(
         "partition {id}: records {from} to {to} have to be read again to restore its state, but the first that is still \
          there is {first}; `run --rebuild` rebuilds it from what is left"

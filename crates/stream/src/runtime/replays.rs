@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::place::PartitionId;
 use crate::telemetry::{Health, HealthPart, Metrics};
 
 /// Which partitions replay, and since when.
 pub(super) struct Replays {
-    since: BTreeMap<i32, Instant>,
+    since: BTreeMap<PartitionId, Instant>,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
 }
@@ -22,22 +23,22 @@ impl Replays {
     }
 
     /// A partition begins to replay.
-    pub fn begin(&mut self, partition: i32) {
+    pub fn begin(&mut self, partition: PartitionId) {
         self.since.insert(partition, Instant::now());
         self.health.set_waiting(HealthPart::Replay, "replaying to where the last commit was");
     }
 
     /// A partition has caught up with what is committed of it.
-    pub fn caught_up(&mut self, partition: i32, at: Instant) {
+    pub fn caught_up(&mut self, partition: PartitionId, at: Instant) {
         let Some(since) = self.since.remove(&partition) else { return };
         let took = at.saturating_duration_since(since);
         self.metrics.restored(took);
-        tracing::info!(partition, ?took, "caught up with what was committed");
+        tracing::info!(partition = partition.0, ?took, "caught up with what was committed");
         self.tell();
     }
 
     /// A partition is gone; whether it replayed matters no more.
-    pub fn forget(&mut self, partition: i32) {
+    pub fn forget(&mut self, partition: PartitionId) {
         if self.since.remove(&partition).is_some() {
             self.tell();
         }
@@ -61,14 +62,14 @@ mod tests {
         health.set_ready(HealthPart::Source);
         let metrics = Arc::new(Metrics::new("replays").unwrap());
         let mut replays = Replays::new(&health, &metrics);
-        replays.begin(0);
-        replays.begin(1);
-        replays.caught_up(0, Instant::now());
+        replays.begin(PartitionId(0));
+        replays.begin(PartitionId(1));
+        replays.caught_up(PartitionId(0), Instant::now());
         assert!(matches!(health.status(), Readiness::Waiting(why) if why.contains("replaying")));
-        replays.caught_up(7, Instant::now());
-        replays.forget(7);
+        replays.caught_up(PartitionId(7), Instant::now());
+        replays.forget(PartitionId(7));
         assert!(matches!(health.status(), Readiness::Waiting(_)));
-        replays.forget(1);
+        replays.forget(PartitionId(1));
         assert_eq!(health.status(), Readiness::Ready);
     }
 }

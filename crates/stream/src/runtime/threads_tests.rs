@@ -17,14 +17,16 @@ use super::factory::{PipelineFactory, PipelineParts};
 use super::heartbeat::Heartbeat;
 use super::inline::run_inline;
 use super::job::{Job, RunOptions, Summary};
-use super::outputs::{Departure, Outputs, Ticket};
+use super::outputs::{Outputs, Ticket};
 use super::threads::{run_threads, run_watched};
 use crate::decode::{Decode, Decoded};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{Checkpoint, Claim, Position, Recover, Snapshot};
 use crate::message::{EventTime, RawRecord, Reason, Records, Reject, Stream, reject_schema};
 use crate::operator::{Operator, OperatorStats, Output, SnapshotWriter};
-use crate::source::{Event, Source};
+use crate::place::{Offset, PartitionId};
+use crate::sink::Begin;
+use crate::source::{Departure, Event, Source};
 use crate::telemetry::{Health, Metrics, Readiness};
 use crate::testing::{Fate, World};
 
@@ -36,13 +38,13 @@ enum Step {
     /// Revokes it without asking: it may come back before it is given back.
     Lose,
     /// As many records, from where the partition is.
-    Read(i64),
+    Read(usize),
     Fail,
 }
 
 struct Scripted {
     steps: VecDeque<Step>,
-    position: i64,
+    position: Offset,
     is_releasing: bool,
     is_owned: bool,
     is_paused: bool,
@@ -51,7 +53,7 @@ struct Scripted {
 impl Scripted {
     fn of(steps: &[Step]) -> Self {
         let steps = steps.iter().copied().collect();
-        Scripted { steps, position: 0, is_releasing: false, is_owned: false, is_paused: false }
+        Scripted { steps, position: Offset(0), is_releasing: false, is_owned: false, is_paused: false }
     }
 }
 
@@ -63,37 +65,37 @@ impl Source for Scripted {
             return Ok(Event::Idle { problem: None });
         }
         Ok(match self.steps.pop_front() {
-            Some(Step::Assign) => Event::Assigned(vec![0]),
+            Some(Step::Assign) => Event::Assigned(vec![PartitionId(0)]),
             Some(Step::Revoke) => {
                 (self.is_owned, self.is_paused, self.is_releasing) = (false, false, true);
-                Event::Revoked { partitions: vec![0], lost: false }
+                Event::Revoked { partitions: vec![PartitionId(0)], departure: Departure::Returned }
             }
             Some(Step::Lose) => {
                 (self.is_owned, self.is_paused) = (false, false);
-                Event::Revoked { partitions: vec![0], lost: true }
+                Event::Revoked { partitions: vec![PartitionId(0)], departure: Departure::Lost }
             }
             Some(Step::Fail) => return Err(Error::new(Kind::Source, "the script says so")),
             Some(Step::Read(count)) => {
-                let offsets = self.position..self.position + count;
-                self.position += count;
-                let record = |offset| RawRecord { offset, timestamp: None, payload: None };
-                Event::Records { partition: 0, records: Records::Raw(offsets.map(record).collect()) }
+                let record = |n| RawRecord { offset: self.position.plus(n), timestamp: None, payload: None };
+                let records = Records::Raw((0..count).map(record).collect());
+                self.position = self.position.plus(count);
+                Event::Records { partition: PartitionId(0), records }
             }
-            None => Event::End { partition: 0 },
+            None => Event::End { partition: PartitionId(0) },
         })
     }
 
-    fn start(&mut self, _: i32, position: Option<i64>) -> Result<()> {
-        (self.is_owned, self.position) = (true, position.unwrap_or(0));
+    fn start(&mut self, _: PartitionId, position: Option<Offset>) -> Result<()> {
+        (self.is_owned, self.position) = (true, position.unwrap_or(Offset(0)));
         Ok(())
     }
 
-    fn release(&mut self, _: i32) -> Result<()> {
+    fn release(&mut self, _: PartitionId) -> Result<()> {
         self.is_releasing = false;
         Ok(())
     }
 
-    fn set_paused(&mut self, _: i32, paused: bool) -> Result<()> {
+    fn set_paused(&mut self, _: PartitionId, paused: bool) -> Result<()> {
         self.is_paused = paused;
         Ok(())
     }
@@ -108,9 +110,10 @@ impl Decode for RejectAll {
     }
 
     fn decode(&self, records: Records) -> Result<Decoded> {
-        let offsets = records.first_offset().unwrap_or(0)..records.next_offset().unwrap_or(0);
-        let reject = |offset| Reject { offset, reason: Reason::Late, detail: String::new(), value: vec![] };
-        let rejects = offsets.map(reject).collect();
+        let first = records.first_offset().unwrap_or(Offset(0));
+        let reject =
+            |n| Reject { offset: first.plus(n), reason: Reason::Late, detail: String::new(), value: vec![] };
+        let rejects = (0..records.len()).map(reject).collect();
         Ok(Decoded { rows: RecordBatch::new_empty(reject_schema()), rejects })
     }
 }
@@ -186,7 +189,7 @@ fn offsets(world: &World) -> Vec<i64> {
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         value["offset"].as_i64().unwrap()
     };
-    world.results(0, Stream::Rejects).into_iter().map(offset).collect()
+    world.results(PartitionId(0), Stream::Rejects).into_iter().map(offset).collect()
 }
 
 fn reads(count: usize) -> Vec<Step> {
@@ -200,7 +203,7 @@ fn both_runners_commit_every_record_once_and_in_order() {
         let summary = run(job(&reads(40), ends(&world, &watch), watch)).unwrap();
         assert_eq!(summary, Summary { records: 2000, rejects: 2000, ..Summary::default() });
         assert_eq!(offsets(&world), (0..2000).collect::<Vec<_>>());
-        assert_eq!(world.entry(0).unwrap().progress.position, 2000);
+        assert_eq!(world.entry(PartitionId(0)).unwrap().progress.position, Offset(2000));
     }
 }
 
@@ -232,7 +235,7 @@ fn a_lost_partition_that_comes_back_at_once_leaves_no_gap_and_tells_nothing_twic
         let committed = offsets(&world);
         assert!(committed.len() >= 1000);
         assert_eq!(committed, (0..committed.len() as i64).collect::<Vec<_>>());
-        assert_eq!(world.entry(0).unwrap().progress.position, committed.len() as i64);
+        assert_eq!(world.entry(PartitionId(0)).unwrap().progress.position, Offset(committed.len() as i64));
     }
 }
 
@@ -243,7 +246,7 @@ fn a_run_that_replays_is_ready_when_it_has_caught_up_and_tells_nothing_twice() {
     let second = watch();
     // Without its snapshot, everything is made again.
     let mut ends = ends(&world, &second);
-    let progress = world.entry(0).unwrap().progress;
+    let progress = world.entry(PartitionId(0)).unwrap().progress;
     ends.recover = Box::new(Forgetful(Checkpoint { progress, snapshot: None }));
     let health = Arc::clone(&second.health);
     run_threads(job(&reads(20), ends, second)).unwrap();
@@ -255,11 +258,11 @@ fn a_run_that_replays_is_ready_when_it_has_caught_up_and_tells_nothing_twice() {
 struct Forgetful(Checkpoint);
 
 impl Recover for Forgetful {
-    fn take_over(&mut self, _: i32) -> Result<Option<Checkpoint>> {
+    fn take_over(&mut self, _: PartitionId) -> Result<Option<Checkpoint>> {
         Ok(Some(self.0))
     }
 
-    fn claim(&mut self, _: i32) -> Result<Claim> {
+    fn claim(&mut self, _: PartitionId) -> Result<Claim> {
         Ok(Claim { entry: Some(self.0), snapshot: None })
     }
 }
@@ -279,15 +282,15 @@ fn a_broken_source_ends_the_run_with_its_error_and_what_was_read_is_committed() 
 struct Broken(Box<dyn FnMut() -> Result<()> + Send>);
 
 impl Outputs for Broken {
-    fn begin(&mut self, _: i32, _: Option<Checkpoint>, _: bool) -> Result<()> {
+    fn begin(&mut self, _: PartitionId, _: Option<Checkpoint>, _: Begin) -> Result<()> {
         Ok(())
     }
 
-    fn results(&mut self, _: i32, _: Vec<(Stream, RecordBatch)>, _: Option<Position>) -> Result<()> {
+    fn results(&mut self, _: PartitionId, _: Vec<(Stream, RecordBatch)>, _: Option<Position>) -> Result<()> {
         (self.0)()
     }
 
-    fn snapshot(&mut self, _: Snapshot, _: Ticket) -> Result<Option<i64>> {
+    fn snapshot(&mut self, _: Snapshot, _: Ticket) -> Result<Option<Offset>> {
         Ok(None)
     }
 
@@ -295,7 +298,7 @@ impl Outputs for Broken {
         Ok(())
     }
 
-    fn release(&mut self, _: i32, _: Departure) -> Result<()> {
+    fn release(&mut self, _: PartitionId, _: Departure) -> Result<()> {
         Ok(())
     }
 

@@ -13,13 +13,14 @@ use super::recovery::restore_point;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{Audit, Checkpoint};
 use crate::message::{Records, Stream};
+use crate::place::{Offset, PartitionId};
 use crate::source::Source;
 
 /// What was compared of one stream of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// The partition.
-    pub partition: i32,
+    pub partition: PartitionId,
     /// The stream.
     pub stream: Stream,
     /// Records that the last commit says were put out.
@@ -56,7 +57,7 @@ pub fn verify(
     factory: &PipelineFactory,
     source: &mut dyn Source,
     audit: &dyn Audit,
-    firsts: &BTreeMap<i32, i64>,
+    firsts: &BTreeMap<PartitionId, Offset>,
     watch: &RunContext,
 ) -> Result<Option<Verified>> {
     let mut auditor = Auditor { factory, audit, firsts, partitions: BTreeMap::new(), findings: Vec::new() };
@@ -73,8 +74,8 @@ struct Auditor<'a> {
     factory: &'a PipelineFactory,
     audit: &'a dyn Audit,
     /// The first record of each partition that is still there, where the source can tell.
-    firsts: &'a BTreeMap<i32, i64>,
-    partitions: BTreeMap<i32, Audited>,
+    firsts: &'a BTreeMap<PartitionId, Offset>,
+    partitions: BTreeMap<PartitionId, Audited>,
     findings: Vec<Finding>,
 }
 
@@ -95,7 +96,13 @@ struct Comparison {
 }
 
 impl Comparison {
-    fn of(audit: &dyn Audit, partition: i32, stream: Stream, committed: u64, from: u64) -> Result<Self> {
+    fn of(
+        audit: &dyn Audit,
+        partition: PartitionId,
+        stream: Stream,
+        committed: u64,
+        from: u64,
+    ) -> Result<Self> {
         let kept = audit.kept(partition, stream)?;
         let base = committed.saturating_sub(kept.len() as u64);
         let finding = Finding { partition, stream, committed, compared: 0, differing: 0, first: None };
@@ -146,7 +153,7 @@ fn compare(streams: &mut [Comparison], audit: &dyn Audit, outcome: &PartitionOut
 }
 
 impl Reader for Auditor<'_> {
-    fn begin(&mut self, id: i32) -> Result<Option<i64>> {
+    fn begin(&mut self, id: PartitionId) -> Result<Option<Offset>> {
         let Some(entry) = self.audit.entry(id)? else { return Ok(None) };
         let mut partition = self.factory.partition(id)?;
         partition.go_live_at(entry.progress.live);
@@ -172,7 +179,7 @@ impl Reader for Auditor<'_> {
         Ok(Some(from))
     }
 
-    fn records(&mut self, id: i32, records: Records) -> Result<()> {
+    fn records(&mut self, id: PartitionId, records: Records) -> Result<()> {
         let Some(audited) = self.partitions.get_mut(&id) else { return Ok(()) };
         let Checkpoint { progress, .. } = audited.entry;
         // What is committed may reach into the records after its position: a piece of a batch was
@@ -186,7 +193,7 @@ impl Reader for Auditor<'_> {
         partition.take(records, &mut |outcome| compare(streams, self.audit, &outcome))
     }
 
-    fn end(&mut self, id: i32) -> Result<()> {
+    fn end(&mut self, id: PartitionId) -> Result<()> {
         let Some(mut audited) = self.partitions.remove(&id) else { return Ok(()) };
         if !audited.partition.emitted().reach(&audited.entry.progress.counts) {
             // A bounded input closes its windows at its end; of a topic that is still read, this

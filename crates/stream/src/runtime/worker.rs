@@ -3,6 +3,7 @@
 //! It must not know which source or sink there is, nor wait for anything but a full channel.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -11,25 +12,27 @@ use crossbeam_channel::{Receiver, Sender};
 use super::channels::{Occasion, PartitionStart, ToReader, ToSink, ToSnapshots, ToWorker, closed};
 use super::context::RunContext;
 use super::job::Summary;
-use super::outputs::{Departure, Ticket};
+use super::outputs::Ticket;
 use super::partition::Partition;
 use super::partition_output::PartitionOutput;
 use crate::error::{Error, Kind, Result};
 use crate::message::Records;
+use crate::place::{Offset, PartitionId};
+use crate::source::Departure;
 
 /// A state of more series is too large to be committed while the group waits for its partition.
 const HANDOVER_SERIES: u64 = 1000;
 
 /// The state of a partition that was made last.
 struct Saved {
-    position: i64,
+    position: Offset,
     ticket: Weak<()>,
 }
 
 impl Saved {
     /// Whether no other is needed: the partition has not moved, or this one is still on its way and
     /// not the last.
-    fn serves(&self, position: i64, occasion: Occasion) -> bool {
+    fn serves(&self, position: Offset, occasion: Occasion) -> bool {
         self.position == position || (occasion == Occasion::Regular && self.ticket.strong_count() > 0)
     }
 }
@@ -58,6 +61,7 @@ pub(super) fn worker_loop(from_reader: &Receiver<ToWorker>, downstream: &Downstr
             ToWorker::Records { .. } | ToWorker::End(_) if downstream.watch.is_stopped() => {}
             ToWorker::Begin(partition, start) => worker.begin(*partition, start)?,
             ToWorker::Records { partition, records, at } => worker.take(partition, records, at)?,
+            ToWorker::Lost { partition, offsets } => worker.lose(partition, &offsets)?,
             ToWorker::End(partition) => worker.finish(partition)?,
             ToWorker::Drop { partition, departure } => worker.drop_partition(partition, departure)?,
             ToWorker::Snapshot(occasion) => worker.snapshot(occasion)?,
@@ -70,7 +74,7 @@ pub(super) fn worker_loop(from_reader: &Receiver<ToWorker>, downstream: &Downstr
 
 struct Worker<'a> {
     downstream: &'a Downstream,
-    works: BTreeMap<i32, ActivePartition>,
+    works: BTreeMap<PartitionId, ActivePartition>,
     summary: Summary,
 }
 
@@ -88,7 +92,7 @@ struct ActivePartition {
 }
 
 /// The reader sends nothing of a partition before its beginning.
-fn unknown(id: i32) -> Error {
+fn unknown(id: PartitionId) -> Error {
     Error::new(Kind::Io, format!("records of partition {id} before its beginning"))
 }
 
@@ -108,7 +112,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    fn take(&mut self, id: i32, records: Records, at: Instant) -> Result<()> {
+    fn take(&mut self, id: PartitionId, records: Records, at: Instant) -> Result<()> {
         let Worker { downstream, works, summary } = self;
         let work = works.get_mut(&id).ok_or_else(|| unknown(id))?;
         let partition = &mut work.partition;
@@ -126,7 +130,7 @@ impl Worker<'_> {
         }
         let windows = downstream.watch.worked(partition, count);
         if had_past && partition.past_end().is_none() {
-            tracing::info!(partition = id, windows, "live: the past is learned");
+            tracing::info!(partition = id.0, windows, "live: the past is learned");
         }
         let has_closed = std::mem::replace(&mut work.windows, windows) != windows;
         if has_closed && std::mem::take(&mut work.due) {
@@ -135,8 +139,18 @@ impl Worker<'_> {
         Ok(())
     }
 
+    /// Records were gone before they were read. The state is saved at once: it can never be made
+    /// again from one that lies before them.
+    fn lose(&mut self, id: PartitionId, offsets: &Range<Offset>) -> Result<()> {
+        let Worker { downstream, works, summary } = self;
+        let work = works.get_mut(&id).ok_or_else(|| unknown(id))?;
+        let at = Instant::now();
+        work.partition.lose(offsets, &mut |outcome| downstream.hand_on(id, at, outcome, summary))?;
+        save(work, Occasion::Regular, downstream)
+    }
+
     /// The input has ended.
-    fn finish(&mut self, id: i32) -> Result<()> {
+    fn finish(&mut self, id: PartitionId) -> Result<()> {
         let Worker { downstream, works, summary } = self;
         let work = works.get_mut(&id).ok_or_else(|| unknown(id))?;
         let at = Instant::now();
@@ -146,7 +160,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    fn drop_partition(&mut self, id: i32, departure: Departure) -> Result<()> {
+    fn drop_partition(&mut self, id: PartitionId, departure: Departure) -> Result<()> {
         self.downstream.watch.metrics.forget(id);
         if let Some(ActivePartition { partition, incarnation, .. }) = self.works.remove(&id)
             && departure == Departure::Returned
@@ -200,7 +214,7 @@ impl Downstream {
     /// Results to the sink; while its channel is full, the partition waits.
     fn hand_on(
         &self,
-        partition: i32,
+        partition: PartitionId,
         at: Instant,
         outcome: PartitionOutput,
         summary: &mut Summary,

@@ -14,6 +14,7 @@ use super::outputs::{Outputs, Ticket};
 use crate::error::Result;
 use crate::ledger::Snapshot;
 use crate::message::Stream;
+use crate::place::PartitionId;
 
 /// The writer's side of a run.
 pub(super) struct Writer {
@@ -21,7 +22,7 @@ pub(super) struct Writer {
     watch: RunContext,
     to_reader: Sender<ToReader>,
     /// The newest beginning of each partition that is ours.
-    incarnations: BTreeMap<i32, u64>,
+    incarnations: BTreeMap<PartitionId, u64>,
 }
 
 impl Writer {
@@ -60,7 +61,7 @@ impl Writer {
         match message {
             ToSink::Begin { partition, start } => {
                 self.incarnations.insert(partition, start.incarnation);
-                self.outputs.begin(partition, start.entry, start.resume)?;
+                self.outputs.begin(partition, start.entry, start.begin)?;
             }
             ToSink::Results { partition, results, reached, at } => {
                 self.watch.wrote(&results);

@@ -32,11 +32,13 @@ pub enum HealthPart {
 #[derive(Debug)]
 pub struct Health {
     waiting: Mutex<BTreeMap<HealthPart, String>>,
+    notes: Mutex<BTreeMap<String, String>>,
 }
 
 impl Default for Health {
     fn default() -> Self {
-        Health { waiting: Mutex::new(BTreeMap::from([(HealthPart::Source, "starting".into())])) }
+        let waiting = Mutex::new(BTreeMap::from([(HealthPart::Source, "starting".into())]));
+        Health { waiting, notes: Mutex::default() }
     }
 }
 
@@ -49,6 +51,17 @@ impl Health {
     /// A part need not be waited for any more.
     pub fn set_ready(&self, part: HealthPart) {
         self.with(|waiting| _ = waiting.remove(&part));
+    }
+
+    /// Something that a person should know though nothing waits for it; a later note about the same
+    /// takes its place.
+    pub fn note(&self, about: impl Into<String>, what: impl Into<String>) {
+        lock(&self.notes).insert(about.into(), what.into());
+    }
+
+    /// What is noted, in order of what it is about.
+    pub fn notes(&self) -> Vec<String> {
+        lock(&self.notes).values().cloned().collect()
     }
 
     /// Whether any part waits.
@@ -72,6 +85,12 @@ mod tests {
         assert_eq!(health.status(), Readiness::Waiting("starting".into()));
         health.set_ready(HealthPart::Source);
         assert_eq!(health.status(), Readiness::Ready);
+        health.note("partition 0", "1 record was lost");
+        health.note("partition 0", "2 records were lost");
+        assert_eq!(
+            (health.status(), health.notes()),
+            (Readiness::Ready, vec!["2 records were lost".to_owned()])
+        );
         health.set_waiting(HealthPart::Sink, "no broker");
         health.set_ready(HealthPart::Source);
         assert_eq!(health.status(), Readiness::Waiting("no broker".into()));

@@ -19,6 +19,7 @@ use crate::evaluate::{HorizonScore, Scoreboard};
 use crate::lock::lock;
 use crate::message::{Reason, Stream};
 use crate::operator::OperatorStats;
+use crate::place::PartitionId;
 use crate::record::ForecastRows;
 
 /// How a commit can end.
@@ -36,8 +37,8 @@ pub struct Metrics {
     commits: CommitMetrics,
     stages: StageMetrics,
     /// What every partition said last.
-    partitions: Mutex<BTreeMap<i32, OperatorStats>>,
-    lags: Mutex<BTreeMap<(String, i32), i64>>,
+    partitions: Mutex<BTreeMap<PartitionId, OperatorStats>>,
+    lags: Mutex<BTreeMap<(String, PartitionId), i64>>,
     scoreboard: Mutex<Scoreboard>,
 }
 
@@ -76,8 +77,14 @@ impl Metrics {
     }
 
     /// Records that were read from a partition.
-    pub fn records_received(&self, topic: &str, partition: i32, records: u64) {
+    pub fn records_received(&self, topic: &str, partition: PartitionId, records: u64) {
         self.input.received.with_label_values(&[topic, &partition.to_string()]).inc_by(records);
+    }
+
+    /// Records of a partition that were gone before they were read; with 0, that none is known to
+    /// be.
+    pub fn records_lost(&self, topic: &str, partition: PartitionId, records: u64) {
+        self.input.lost.with_label_values(&[topic, &partition.to_string()]).inc_by(records);
     }
 
     /// What was rejected, by reason, on one line for a person.
@@ -112,13 +119,13 @@ impl Metrics {
 
     /// A partition is ours, new or restored: what it says now was counted before, growth counts
     /// from here.
-    pub fn begin(&self, partition: i32, stats: &OperatorStats) {
+    pub fn begin(&self, partition: PartitionId, stats: &OperatorStats) {
         lock(&self.partitions).insert(partition, stats.clone());
     }
 
     /// Takes in what a partition says of itself; the horizons whose drift detectors have rung
     /// since. Without [`Metrics::begin`] its first word is where counting begins.
-    pub fn stats(&self, partition: i32, stats: &OperatorStats) -> Vec<Horizon> {
+    pub fn stats(&self, partition: PartitionId, stats: &OperatorStats) -> Vec<Horizon> {
         let Some(before) = lock(&self.partitions).insert(partition, stats.clone()) else { return Vec::new() };
         self.windows.closed.inc_by(stats.windows_closed.saturating_sub(before.windows_closed));
         self.training.steps.inc_by(stats.train_steps.saturating_sub(before.train_steps));
@@ -136,7 +143,7 @@ impl Metrics {
 
     /// Forgets a partition that is no longer ours: its windows, series and lag. What was counted
     /// stays.
-    pub fn forget(&self, partition: i32) {
+    pub fn forget(&self, partition: PartitionId) {
         lock(&self.partitions).remove(&partition);
         lock(&self.lags).retain(|(_, known), _| *known != partition);
     }
@@ -203,7 +210,7 @@ impl Metrics {
     }
 
     /// How far a partition's reading is behind its topic's end; the metric is the sum.
-    pub fn lag(&self, topic: &str, partition: i32, records: i64) {
+    pub fn lag(&self, topic: &str, partition: PartitionId, records: i64) {
         lock(&self.lags).insert((topic.to_owned(), partition), records.max(0));
     }
 
@@ -239,7 +246,7 @@ impl Metrics {
         }
     }
 
-    fn show_training(&self, partitions: &BTreeMap<i32, OperatorStats>) {
+    fn show_training(&self, partitions: &BTreeMap<PartitionId, OperatorStats>) {
         let trained: Vec<&OperatorStats> =
             partitions.values().filter(|stats| stats.train_steps > 0).collect();
         if trained.is_empty() {
@@ -252,7 +259,7 @@ impl Metrics {
         set(&self.training.gradient_norm, mean(|stats| stats.gradient_norm));
     }
 
-    fn show_weights(&self, partitions: &BTreeMap<i32, OperatorStats>) {
+    fn show_weights(&self, partitions: &BTreeMap<PartitionId, OperatorStats>) {
         let mut weights: BTreeMap<(Horizon, &str), Mean> = BTreeMap::new();
         for weight in partitions.values().flat_map(|stats| &stats.weights) {
             weights.entry((weight.horizon, weight.expert)).or_default().add(weight.weight);
@@ -318,11 +325,13 @@ mod tests {
     #[test]
     fn names_and_labels_are_those_of_the_contract() {
         let metrics = Metrics::new("weather").unwrap();
-        metrics.records_received("observations", 3, 5);
+        metrics.records_received("observations", PartitionId(3), 5);
+        metrics.records_lost("observations", PartitionId(3), 0);
+        metrics.records_lost("observations", PartitionId(3), 4);
         metrics.rejected(Reason::Late, 2);
         metrics.rejected(Reason::BadTime, 1);
-        metrics.lag("observations", 3, 7);
-        metrics.lag("observations", 4, 8);
+        metrics.lag("observations", PartitionId(3), 7);
+        metrics.lag("observations", PartitionId(4), 8);
         metrics.latency(Duration::from_millis(3));
         metrics.commit("committed", Duration::from_millis(16));
         metrics.snapshot(4096, Duration::from_millis(2));
@@ -335,9 +344,9 @@ mod tests {
         let weights = vec![Weight { horizon: Horizon(6), expert: "rls", weight: 0.75 }];
         let said =
             OperatorStats { watermark_us: Some(0), weights, drift_alarms: vec![(Horizon(6), 1)], ..trained };
-        assert!(metrics.stats(3, &said).is_empty());
+        assert!(metrics.stats(PartitionId(3), &said).is_empty());
         assert_eq!(
-            metrics.stats(3, &OperatorStats { drift_alarms: vec![(Horizon(6), 3)], ..said }),
+            metrics.stats(PartitionId(3), &OperatorStats { drift_alarms: vec![(Horizon(6), 3)], ..said }),
             [Horizon(6)]
         );
         let row = Scored { horizon: Horizon(6), ..Scored::default() };
@@ -346,6 +355,7 @@ mod tests {
         let text = metrics.text();
         let expected = [
             ("records_received_total{partition=\"3\",topic=\"observations\",P}", 5.0),
+            ("records_lost_total{partition=\"3\",topic=\"observations\",P}", 4.0),
             ("records_rejected_total{reason=\"late\",P}", 2.0),
             ("records_rejected_total{reason=\"bad_time\",P}", 1.0),
             ("records_rejected_total{reason=\"too_large\",P}", 0.0),
@@ -409,20 +419,20 @@ mod tests {
             let sample = |name: &str| value(&text, &format!("tickcast_{name}{{pipeline=\"p\"}}")).unwrap();
             (sample("windows_closed_total"), sample("windows_open"))
         };
-        metrics.begin(0, &said(100, 2));
-        metrics.stats(1, &said(0, 1));
+        metrics.begin(PartitionId(0), &said(100, 2));
+        metrics.stats(PartitionId(1), &said(0, 1));
         assert_eq!(seen(), (0.0, 3.0));
-        metrics.stats(0, &said(105, 2));
-        metrics.stats(1, &said(1, 0));
+        metrics.stats(PartitionId(0), &said(105, 2));
+        metrics.stats(PartitionId(1), &said(1, 0));
         assert_eq!(seen(), (6.0, 2.0));
         // Revoked, then assigned again and restored from an older snapshot.
-        metrics.forget(0);
+        metrics.forget(PartitionId(0));
         assert_eq!(seen(), (6.0, 0.0));
-        metrics.stats(0, &said(90, 4));
-        metrics.stats(0, &said(91, 4));
+        metrics.stats(PartitionId(0), &said(90, 4));
+        metrics.stats(PartitionId(0), &said(91, 4));
         assert_eq!(seen(), (7.0, 4.0));
         // Restored without being revoked.
-        metrics.stats(0, &said(80, 1));
+        metrics.stats(PartitionId(0), &said(80, 1));
         assert_eq!(seen(), (7.0, 1.0));
     }
 }

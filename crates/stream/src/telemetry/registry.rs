@@ -18,6 +18,8 @@ pub struct InputMetrics {
     pub rejected: IntCounterVec,
     /// `records_late_total`
     pub late: IntCounter,
+    /// `records_lost_total`
+    pub lost: IntCounterVec,
     /// `consumer_lag_records`
     pub lag: GaugeVec,
 }
@@ -30,6 +32,7 @@ impl InputMetrics {
             received: make.counters("records_received_total", "Records read from the source.", topic)?,
             rejected: make.counters("records_rejected_total", "Records not taken in.", &["reason"])?,
             late: make.counter("records_late_total", "Records whose window had closed.")?,
+            lost: make.counters("records_lost_total", "Records gone before they were read.", topic)?,
             lag: make.gauges("consumer_lag_records", "Records in the topic not read yet.", &[])?,
         })
     }

@@ -9,6 +9,7 @@ use crate::ledger::chunk::{Assembly, decode};
 use crate::ledger::{Checkpoint, Claim, Commit, CommitBatch, CommitOutcome, Recover};
 use crate::lock::lock;
 use crate::message::Stream;
+use crate::place::PartitionId;
 use crate::record::json_lines;
 
 /// An instance, as its transactions are named.
@@ -56,10 +57,10 @@ pub struct World(Arc<Mutex<Kept>>);
 
 #[derive(Default)]
 struct Kept {
-    entries: BTreeMap<i32, (InstanceId, Checkpoint)>,
-    results: BTreeMap<(i32, Stream), Vec<String>>,
+    entries: BTreeMap<PartitionId, (InstanceId, Checkpoint)>,
+    results: BTreeMap<(PartitionId, Stream), Vec<String>>,
     /// The state topic, by partition.
-    chunks: BTreeMap<i32, Vec<Vec<u8>>>,
+    chunks: BTreeMap<PartitionId, Vec<Vec<u8>>>,
     /// The group's generation; the one that each member knows, and which of its lives knows it.
     generation: u64,
     known: BTreeMap<InstanceId, (u64, u64)>,
@@ -85,12 +86,12 @@ impl World {
     }
 
     /// The committed records of a partition's stream, as JSON.
-    pub fn results(&self, partition: i32, stream: Stream) -> Vec<String> {
+    pub fn results(&self, partition: PartitionId, stream: Stream) -> Vec<String> {
         self.kept().results.get(&(partition, stream)).cloned().unwrap_or_default()
     }
 
     /// What is committed of a partition.
-    pub fn entry(&self, partition: i32) -> Option<Checkpoint> {
+    pub fn entry(&self, partition: PartitionId) -> Option<Checkpoint> {
         self.kept().entries.get(&partition).map(|(_, entry)| *entry)
     }
 
@@ -100,7 +101,7 @@ impl World {
     }
 
     /// Damages the newest chunk of a partition where it is kept, as a disk may.
-    pub fn tear(&self, partition: i32) {
+    pub fn tear(&self, partition: PartitionId) {
         if let Some(byte) =
             self.kept().chunks.get_mut(&partition).and_then(|kept| kept.last_mut()?.last_mut())
         {
@@ -133,11 +134,11 @@ struct Reader {
 }
 
 impl Recover for Reader {
-    fn take_over(&mut self, partition: i32) -> Result<Option<Checkpoint>> {
+    fn take_over(&mut self, partition: PartitionId) -> Result<Option<Checkpoint>> {
         Ok(self.world.entry(partition))
     }
 
-    fn claim(&mut self, partition: i32) -> Result<Claim> {
+    fn claim(&mut self, partition: PartitionId) -> Result<Claim> {
         let kept = self.world.kept();
         let mut assembly = Assembly::default();
         let mut damage = None;
@@ -226,7 +227,7 @@ impl MemoryLedger {
 }
 
 impl Commit for MemoryLedger {
-    fn begin(&mut self, _: i32, _: Option<&Checkpoint>) -> Result<()> {
+    fn begin(&mut self, _: PartitionId, _: Option<&Checkpoint>) -> Result<()> {
         Ok(())
     }
 
@@ -263,7 +264,7 @@ impl Commit for MemoryLedger {
         }
     }
 
-    fn settle(&mut self, partitions: &[i32]) -> Result<BTreeMap<i32, Checkpoint>> {
+    fn settle(&mut self, partitions: &[PartitionId]) -> Result<BTreeMap<PartitionId, Checkpoint>> {
         self.open_producer();
         let kept = self.world.kept();
         let ours = partitions.iter().filter_map(|partition| {
@@ -273,7 +274,7 @@ impl Commit for MemoryLedger {
         Ok(ours.collect())
     }
 
-    fn release(&mut self, _: i32) -> Result<()> {
+    fn release(&mut self, _: PartitionId) -> Result<()> {
         Ok(())
     }
 }

@@ -17,10 +17,11 @@ use tickcast_connect::FileSink;
 use tickcast_connect::kafka::idle_member;
 use tickcast_connect::ledger::{FilesLedger, KafkaLedger, SnapshotDir};
 use tickcast_connect::{KafkaClientSpec, SinkFileFormat};
+use tickcast_stream::PartitionId;
 use tickcast_stream::ledger::{Commit, CommitBatch, Recover};
 use tickcast_stream::message::Stream;
 use tickcast_stream::record::json_lines;
-use tickcast_stream::sink::Sink;
+use tickcast_stream::sink::{Begin, Sink};
 use tickcast_stream::testing::{Fate, InstanceId, Step, World};
 
 use crate::support::kafka::{client, create_topic, delete_records, end_of, read_visible};
@@ -39,14 +40,14 @@ pub trait Harness {
     fn open(&self, member: InstanceId, anyway: bool) -> Halves;
 
     /// The committed records of a stream, as a reader sees them.
-    fn committed(&self, partition: i32, stream: Stream) -> Vec<String>;
+    fn committed(&self, partition: PartitionId, stream: Stream) -> Vec<String>;
 
     /// Damages the newest snapshot of a partition where it is kept.
-    fn damage(&self, partition: i32);
+    fn damage(&self, partition: PartitionId);
 
     /// Leaves what a life of a member leaves that dies when it has written these rows and committed
     /// nothing of them.
-    fn die_writing(&self, member: InstanceId, partition: i32, stream: Stream, rows: &RecordBatch);
+    fn die_writing(&self, member: InstanceId, partition: PartitionId, stream: Stream, rows: &RecordBatch);
 
     /// Forgets what is committed of every partition, and how it was saved, but no results.
     fn forget(&self);
@@ -77,15 +78,15 @@ impl Harness for Memory {
         self.halves(member, Fate::Go)
     }
 
-    fn committed(&self, partition: i32, stream: Stream) -> Vec<String> {
+    fn committed(&self, partition: PartitionId, stream: Stream) -> Vec<String> {
         self.world.results(partition, stream)
     }
 
-    fn damage(&self, partition: i32) {
+    fn damage(&self, partition: PartitionId) {
         self.world.tear(partition);
     }
 
-    fn die_writing(&self, member: InstanceId, partition: i32, stream: Stream, rows: &RecordBatch) {
+    fn die_writing(&self, member: InstanceId, partition: PartitionId, stream: Stream, rows: &RecordBatch) {
         let (_, mut commit) = self.halves(member, Fate::Crash);
         let epoch =
             CommitBatch { results: vec![(partition, stream, rows.clone())], ..CommitBatch::default() };
@@ -127,7 +128,7 @@ impl Files {
     }
 
     /// Files of a partition's state whose names end so, oldest first.
-    fn kept(&self, partition: i32, end: &str) -> Vec<PathBuf> {
+    fn kept(&self, partition: PartitionId, end: &str) -> Vec<PathBuf> {
         let prefix = format!("partition-{partition}");
         let is = |path: &PathBuf| {
             let name = path.file_name().unwrap().to_string_lossy();
@@ -155,7 +156,7 @@ impl Harness for Files {
     }
 
     /// What the manifest names is there for a reader, and nothing else.
-    fn committed(&self, partition: i32, stream: Stream) -> Vec<String> {
+    fn committed(&self, partition: PartitionId, stream: Stream) -> Vec<String> {
         let Some(manifest) = self.kept(partition, ".manifest").pop() else { return Vec::new() };
         let text = fs::read_to_string(manifest).unwrap();
         let manifest: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
@@ -173,19 +174,19 @@ impl Harness for Files {
         }
     }
 
-    fn damage(&self, partition: i32) {
+    fn damage(&self, partition: PartitionId) {
         let path = self.kept(partition, ".snapshot").pop().unwrap();
         let mut bytes = fs::read(&path).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         fs::write(path, bytes).unwrap();
     }
 
-    fn die_writing(&self, member: InstanceId, partition: i32, stream: Stream, rows: &RecordBatch) {
+    fn die_writing(&self, member: InstanceId, partition: PartitionId, stream: Stream, rows: &RecordBatch) {
         let (mut recover, mut commit) = self.open(member, false);
         let claim = recover.claim(partition).unwrap();
         commit.begin(partition, claim.entry.as_ref()).unwrap();
         let mut sink = FileSink::open(&self.out(), self.format, stream).unwrap();
-        sink.begin(partition, true).unwrap();
+        sink.begin(partition, Begin::Resume).unwrap();
         sink.write(partition, rows).unwrap();
         sink.sync().unwrap();
     }
@@ -247,7 +248,7 @@ impl Harness for Topics {
         ledger.open().unwrap()
     }
 
-    fn committed(&self, partition: i32, stream: Stream) -> Vec<String> {
+    fn committed(&self, partition: PartitionId, stream: Stream) -> Vec<String> {
         // A case may have left a transaction open.
         read_visible(&self.addr, &self.topic(stream.name()), partition, |message| {
             String::from_utf8(message.payload().unwrap().to_vec()).unwrap()
@@ -255,13 +256,13 @@ impl Harness for Topics {
     }
 
     /// A broker checks its records itself; what it can do is lose them.
-    fn damage(&self, partition: i32) {
+    fn damage(&self, partition: PartitionId) {
         let topic = self.topic("state");
         delete_records(&self.addr, &topic, partition, end_of(&self.addr, &topic, partition));
     }
 
     /// Its transaction stays open until somebody ends it.
-    fn die_writing(&self, member: InstanceId, partition: i32, stream: Stream, rows: &RecordBatch) {
+    fn die_writing(&self, member: InstanceId, partition: PartitionId, stream: Stream, rows: &RecordBatch) {
         let producer: BaseProducer =
             client(&self.addr).set("transactional.id", self.id(member)).create().unwrap();
         producer.init_transactions(PATIENCE).unwrap();
@@ -269,7 +270,7 @@ impl Harness for Topics {
         let topic = self.topic(stream.name());
         for line in json_lines(rows).unwrap().split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let record: BaseRecord<'_, [u8], [u8]> =
-                BaseRecord::to(&topic).partition(partition).payload(line);
+                BaseRecord::to(&topic).partition(partition.0).payload(line);
             producer.send(record).map_err(|(error, _)| error).unwrap();
         }
         producer.flush(PATIENCE).unwrap();
@@ -277,7 +278,7 @@ impl Harness for Topics {
 
     fn forget(&self) {
         self.group.set(self.group.get() + 1);
-        (0..PARTITIONS).for_each(|partition| self.damage(partition));
+        (0..PARTITIONS).map(PartitionId).for_each(|partition| self.damage(partition));
     }
 
     fn is_exclusive(&self) -> bool {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use tickcast_stream::ledger::{CHUNK_BYTES, Committed, Committer, Position, Recover};
+use tickcast_stream::{Offset, PartitionId};
 
 use super::harness::{Harness, Memory, PARTITIONS, STREAMS};
 use super::{progress, rows, snapshot};
@@ -30,7 +31,7 @@ pub fn any_sequence_ends_as_in_memory(ledger: &dyn Harness) {
 struct Life {
     recover: Box<dyn Recover>,
     committer: Committer,
-    reached: BTreeMap<i32, Position>,
+    reached: BTreeMap<PartitionId, Position>,
 }
 
 impl Life {
@@ -39,7 +40,7 @@ impl Life {
         Life { recover, committer: Committer::new(commit), reached: BTreeMap::new() }
     }
 
-    fn any_of(&self, rng: &mut Pcg64Mcg) -> Option<i32> {
+    fn any_of(&self, rng: &mut Pcg64Mcg) -> Option<PartitionId> {
         let draw = rng.random_range(0..PARTITIONS as usize);
         self.reached.keys().nth(draw % self.reached.len().max(1)).copied()
     }
@@ -54,10 +55,10 @@ impl Life {
         epochs
     }
 
-    fn claim(&mut self, partition: i32) -> String {
+    fn claim(&mut self, partition: PartitionId) -> String {
         let claim = self.recover.claim(partition).unwrap();
         self.committer.begin(partition, claim.entry).unwrap();
-        self.reached.insert(partition, claim.entry.map_or(progress(3, 0, 0), |entry| entry.progress));
+        self.reached.insert(partition, claim.entry.map_or(progress(Offset(3), 0, 0), |entry| entry.progress));
         let state = claim.snapshot.map(|found| {
             assert!(found == snapshot(partition, found.position, size(found.position)), "another state");
             (found.position, found.state.len())
@@ -65,9 +66,9 @@ impl Life {
         format!("{partition}: {:?}, {state:?}", claim.entry)
     }
 
-    fn results(&mut self, partition: i32, rng: &mut Pcg64Mcg) {
+    fn results(&mut self, partition: PartitionId, rng: &mut Pcg64Mcg) {
         let Some(at) = self.reached.get_mut(&partition) else { return };
-        at.position += rng.random_range(1..20);
+        at.position = Offset(at.position.0 + rng.random_range(1..20));
         let mut results = Vec::new();
         for _ in 0..rng.random_range(0..3) {
             let stream = STREAMS[rng.random_range(0..STREAMS.len())];
@@ -80,8 +81,8 @@ impl Life {
 }
 
 /// Bytes of the state at a position: most fit into a chunk, few into no epoch.
-fn size(position: i64) -> usize {
-    match position % 16 {
+fn size(position: Offset) -> usize {
+    match position.0 % 16 {
         0 => 9 * CHUNK_BYTES + 5,
         1..4 => 2 * CHUNK_BYTES,
         other => other as usize * 1000,
@@ -95,8 +96,10 @@ fn play(ledger: &dyn Harness, seed: u64) -> Vec<String> {
     let mut told = Vec::new();
     for _ in 0..STEPS {
         let at = rng.random_range(0..lives.len());
-        let idle: Vec<i32> =
-            (0..PARTITIONS).filter(|id| !lives.iter().any(|life| life.reached.contains_key(id))).collect();
+        let idle: Vec<PartitionId> = (0..PARTITIONS)
+            .map(PartitionId)
+            .filter(|id| !lives.iter().any(|life| life.reached.contains_key(id)))
+            .collect();
         let life = &mut lives[at];
         let owned = life.any_of(&mut rng);
         match (rng.random_range(0..20), owned) {
@@ -129,7 +132,7 @@ fn play(ledger: &dyn Harness, seed: u64) -> Vec<String> {
     lives.iter_mut().for_each(|life| told.push(format!("{} epochs", life.commit_all())));
     drop(lives);
     let mut life = Life::new(ledger, 1);
-    for id in 0..PARTITIONS {
+    for id in (0..PARTITIONS).map(PartitionId) {
         told.extend(STREAMS.map(|stream| format!("{id} {stream:?} {:?}", ledger.committed(id, stream))));
         told.push(life.claim(id));
     }

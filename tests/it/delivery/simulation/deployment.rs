@@ -7,6 +7,7 @@ use tickcast_stream::ledger::{CHUNK_BYTES, Committed};
 use tickcast_stream::message::Stream;
 use tickcast_stream::runtime::RunContext;
 use tickcast_stream::testing::{CRASHED, InstanceId, World};
+use tickcast_stream::{Offset, PartitionId};
 
 use super::faults::{Chance, Tally};
 use super::input::Input;
@@ -256,7 +257,7 @@ impl Deployment<'_> {
     }
 
     /// A partition's state, its last results, and it is given back, committed or not.
-    fn give_back(&mut self, who: usize, id: i32) -> PartitionOutput {
+    fn give_back(&mut self, who: usize, id: PartitionId) -> PartitionOutput {
         let Some(at) = self.find(who) else { return Ok(()) };
         let instance = &mut self.instances[at];
         self.chance.say(|| format!("{instance} gives partition {id} back"));
@@ -291,13 +292,13 @@ impl Deployment<'_> {
     }
 
     /// Where a partition ends at this moment: the rest of its records come later.
-    fn end_of(&self, id: i32) -> i64 {
+    fn end_of(&self, id: PartitionId) -> Offset {
         let records = self.input.records(id);
         let come = self.chance.pick(0..records.len() + 1);
-        records[..come].last().map_or(records[0].offset, |record| record.offset + 1)
+        records[..come].last().map_or(records[0].offset, |record| record.offset.next())
     }
 
-    fn claim(&mut self, at: usize, id: i32) -> PartitionOutput {
+    fn claim(&mut self, at: usize, id: PartitionId) -> PartitionOutput {
         let end = self.end_of(id);
         let instance = &mut self.instances[at];
         let claimed = instance.claim(self.input, (id, end), self.watch);
@@ -461,7 +462,7 @@ impl Deployment<'_> {
     }
 
     /// A partition at its end, with the undisturbed one.
-    fn compare(&self, id: i32) -> PartitionOutput {
+    fn compare(&self, id: PartitionId) -> PartitionOutput {
         let live = self.world.entry(id).and_then(|entry| entry.progress.live);
         let undisturbed = self.input.undisturbed(id, live);
         let state = self.instances[0].state(id)?.map(|snapshot| snapshot.state);

@@ -15,6 +15,7 @@ use tickcast_stream::ledger::OutputPosition;
 use tickcast_stream::message::{RawRecord, Records, Stream};
 use tickcast_stream::record::json_lines;
 use tickcast_stream::runtime::{PartitionOutput, PipelineFactory};
+use tickcast_stream::{Offset, PartitionId};
 
 use crate::support::pipeline::TestPipeline;
 
@@ -55,13 +56,13 @@ pub struct Input {
 }
 
 /// By the partition, and where its past was taken to end.
-type ByEnd = BTreeMap<(i32, Option<i64>), Rc<Undisturbed>>;
+type ByEnd = BTreeMap<(PartitionId, Option<Offset>), Rc<Undisturbed>>;
 
 /// A partition on which nothing happens.
 pub struct Undisturbed {
     pub results: BTreeMap<Stream, Vec<String>>,
     /// What it has put out before the record at each position that it comes to.
-    pub counts: BTreeMap<i64, OutputPosition>,
+    pub counts: BTreeMap<Offset, OutputPosition>,
     /// Its state at the end.
     pub state: Vec<u8>,
 }
@@ -75,21 +76,21 @@ impl Input {
         Input { factory, partitions, undisturbed: RefCell::default() }
     }
 
-    pub fn ids(&self) -> impl Iterator<Item = i32> + use<> {
-        0..self.partitions.len() as i32
+    pub fn ids(&self) -> impl Iterator<Item = PartitionId> + use<> {
+        (0..self.partitions.len() as i32).map(PartitionId)
     }
 
-    pub fn records(&self, id: i32) -> &[RawRecord] {
-        &self.partitions[id as usize]
+    pub fn records(&self, id: PartitionId) -> &[RawRecord] {
+        &self.partitions[id.0 as usize]
     }
 
     /// The place of the first record at a position or after it.
-    pub fn index(&self, id: i32, position: i64) -> usize {
+    pub fn index(&self, id: PartitionId, position: Offset) -> usize {
         self.records(id).partition_point(|record| record.offset < position)
     }
 
     /// What comes of a partition whose past ends at `live`.
-    pub fn undisturbed(&self, id: i32, live: Option<i64>) -> Rc<Undisturbed> {
+    pub fn undisturbed(&self, id: PartitionId, live: Option<Offset>) -> Rc<Undisturbed> {
         let made = || Rc::new(Undisturbed::new(&self.factory, id, self.records(id), live));
         Rc::clone(self.undisturbed.borrow_mut().entry((id, live)).or_insert_with(made))
     }
@@ -111,15 +112,15 @@ fn records(rng: &mut Pcg64Mcg) -> Vec<RawRecord> {
             _ => format!(r#""v":{value}"#),
         };
         let payload = format!(r#"{{"k":"s{series}","t":{now}000000,{fields}}}"#);
-        RawRecord { offset, timestamp: None, payload: Some(payload.into_bytes()) }
+        RawRecord { offset: Offset(offset), timestamp: None, payload: Some(payload.into_bytes()) }
     };
-    let count = record().offset as usize * 7 % 91 + 60;
+    let count = record().offset.0 as usize * 7 % 91 + 60;
     (0..count).map(|_| record()).collect()
 }
 
 impl Undisturbed {
     /// One record after the other.
-    fn new(factory: &PipelineFactory, id: i32, records: &[RawRecord], live: Option<i64>) -> Self {
+    fn new(factory: &PipelineFactory, id: PartitionId, records: &[RawRecord], live: Option<Offset>) -> Self {
         let mut partition = factory.partition(id).unwrap();
         if let Some(live) = live {
             partition.begin_with_past(records[0].offset, live);
@@ -134,7 +135,7 @@ impl Undisturbed {
         };
         let mut counts = BTreeMap::new();
         for record in records {
-            let position = record.offset + 1;
+            let position = record.offset.next();
             partition.take(Records::Raw(vec![record.clone()]), &mut keep).unwrap();
             counts.insert(position, partition.emitted());
         }

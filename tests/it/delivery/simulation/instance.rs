@@ -3,13 +3,17 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::ops::Range;
+use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use tickcast_stream::error::Result;
 use tickcast_stream::ledger::{Checkpoint, Committed, Committer, Position, Recover, Snapshot};
 use tickcast_stream::message::{Records, Stream};
 use tickcast_stream::runtime::{Partition, PartitionOutput, RunContext, open_partition};
+use tickcast_stream::source::{Event, Source};
 use tickcast_stream::testing::{InstanceId, World};
+use tickcast_stream::{Offset, PartitionId};
 
 use super::faults::Chance;
 use super::input::Input;
@@ -40,7 +44,7 @@ pub struct Instance {
     pub place: Place,
     recover: Box<dyn Recover>,
     committer: Committer,
-    works: BTreeMap<i32, Work>,
+    works: BTreeMap<PartitionId, Work>,
     /// What workers have handed over and the sink has not taken yet.
     queue: VecDeque<ToSink>,
     /// States handed over so far, and one that is still being written out.
@@ -48,7 +52,7 @@ pub struct Instance {
     late: Option<(u64, Snapshot)>,
     /// Partitions begun so far, and the newest beginning of each that the sink has heard of.
     lives: u64,
-    heard: BTreeMap<i32, u64>,
+    heard: BTreeMap<PartitionId, u64>,
 }
 
 struct Work {
@@ -59,14 +63,38 @@ struct Work {
 }
 
 enum ToSink {
-    Begin(i32, Option<Checkpoint>, u64),
-    Results { partition: i32, results: Vec<(Stream, RecordBatch)>, reached: Option<Position> },
+    Begin(PartitionId, Option<Checkpoint>, u64),
+    Results { partition: PartitionId, results: Vec<(Stream, RecordBatch)>, reached: Option<Position> },
     Save(Snapshot),
 }
 
 impl fmt::Display for Instance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (member {}, {:?})", self.id, self.member, self.place)
+    }
+}
+
+/// A source that only says which records there are.
+struct Log {
+    first: Option<Offset>,
+    end: Offset,
+}
+
+impl Source for Log {
+    fn poll(&mut self, _: Duration) -> Result<Event> {
+        Ok(Event::Idle { problem: None })
+    }
+
+    fn start(&mut self, _: PartitionId, _: Option<Offset>) -> Result<()> {
+        Ok(())
+    }
+
+    fn set_paused(&mut self, _: PartitionId, _: bool) -> Result<()> {
+        Ok(())
+    }
+
+    fn offset_range(&mut self, _: PartitionId) -> Result<Option<Range<Offset>>> {
+        Ok(self.first.map(|first| first..self.end))
     }
 }
 
@@ -89,19 +117,24 @@ impl Instance {
         }
     }
 
-    pub fn partitions(&self) -> Vec<i32> {
+    pub fn partitions(&self) -> Vec<PartitionId> {
         self.works.keys().copied().collect()
     }
 
-    pub fn has(&self, id: i32) -> bool {
+    pub fn has(&self, id: PartitionId) -> bool {
         self.works.contains_key(&id)
     }
 
     /// Takes a partition over, which ends at `end` now; true when it has to make again what is
     /// committed.
-    pub fn claim(&mut self, input: &Input, (id, end): (i32, i64), watch: &RunContext) -> Result<bool> {
-        let offset_range = || Ok(input.records(id).first().map(|record| record.offset..end));
-        let opened = open_partition(&input.factory, self.recover.as_mut(), id, offset_range, watch)?;
+    pub fn claim(
+        &mut self,
+        input: &Input,
+        (id, end): (PartitionId, Offset),
+        watch: &RunContext,
+    ) -> Result<bool> {
+        let mut log = Log { first: input.records(id).first().map(|record| record.offset), end };
+        let opened = open_partition(&input.factory, self.recover.as_mut(), id, &mut log, watch)?;
         let replays = opened.partition.is_replaying();
         let next = opened.position.map_or(0, |position| input.index(id, position));
         self.lives += 1;
@@ -111,7 +144,7 @@ impl Instance {
     }
 
     /// Works on the next records of a partition, or closes it at their end; how many they were.
-    pub fn work(&mut self, input: &Input, id: i32, count: usize) -> Result<usize> {
+    pub fn work(&mut self, input: &Input, id: PartitionId, count: usize) -> Result<usize> {
         let Some(Work { partition, next, ended, .. }) = self.works.get_mut(&id) else { return Ok(0) };
         let records = input.records(id);
         let to = (*next + count).min(records.len());
@@ -133,12 +166,12 @@ impl Instance {
     }
 
     /// Whether a partition has come to the end of its records.
-    pub fn is_done(&self, id: i32) -> bool {
+    pub fn is_done(&self, id: PartitionId) -> bool {
         self.works.get(&id).is_some_and(|work| work.ended)
     }
 
     /// A partition's state; none while it replays.
-    pub fn state(&self, id: i32) -> Result<Option<Snapshot>> {
+    pub fn state(&self, id: PartitionId) -> Result<Option<Snapshot>> {
         match self.works.get(&id) {
             Some(work) if !work.partition.is_replaying() => work.partition.snapshot(),
             _ => Ok(None),
@@ -148,7 +181,7 @@ impl Instance {
     /// Hands the state of a partition to the sink, with `padding` in it that nobody reads. Every
     /// other one is written out late: the sink gets it when it has heard other things, perhaps that
     /// the partition has gone and come back.
-    pub fn save(&mut self, id: i32, padding: usize) -> Result<bool> {
+    pub fn save(&mut self, id: PartitionId, padding: usize) -> Result<bool> {
         let Some(snapshot) = self.state(id)? else { return Ok(false) };
         let Some(Work { partition, .. }) = self.works.get(&id) else { return Ok(false) };
         let mut last = partition.last_state(&snapshot)?.to_vec();
@@ -199,7 +232,7 @@ impl Instance {
     }
 
     /// Lets go of a partition; what is not committed of it is dropped.
-    pub fn release(&mut self, id: i32) -> Result<()> {
+    pub fn release(&mut self, id: PartitionId) -> Result<()> {
         self.works.remove(&id);
         self.committer.release(id)
     }

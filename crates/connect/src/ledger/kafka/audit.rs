@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 
 use arrow::record_batch::RecordBatch;
 use rdkafka::message::{Headers, Message};
+use tickcast_stream::PartitionId;
 use tickcast_stream::error::{Kind, OrFail, Result};
 use tickcast_stream::ledger::{Audit, Checkpoint, Snapshot};
 use tickcast_stream::message::Stream;
@@ -25,15 +26,15 @@ fn header_list<H: Headers>(headers: Option<&H>) -> Vec<(String, Vec<u8>)> {
 }
 
 impl Audit for KafkaAudit {
-    fn entry(&self, partition: i32) -> Result<Option<Checkpoint>> {
+    fn entry(&self, partition: PartitionId) -> Result<Option<Checkpoint>> {
         self.0.entry(partition)
     }
 
-    fn snapshot(&self, partition: i32, entry: &Checkpoint) -> Result<Option<Snapshot>> {
+    fn snapshot(&self, partition: PartitionId, entry: &Checkpoint) -> Result<Option<Snapshot>> {
         StateTopic::new(&self.0.client, &self.0.state).load(partition, entry.snapshot)
     }
 
-    fn kept(&self, partition: i32, stream: Stream) -> Result<Vec<(i64, u64)>> {
+    fn kept(&self, partition: PartitionId, stream: Stream) -> Result<Vec<(i64, u64)>> {
         let Some((_, topic)) = self.0.topics.iter().find(|(of, _)| *of == stream) else {
             return Ok(Vec::new());
         };

@@ -9,9 +9,10 @@ use rdkafka::consumer::{BaseConsumer, DefaultConsumerContext};
 use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer};
 use tickcast_stream::error::{Error, Kind, OrFail, Result, Retry};
 use tickcast_stream::ledger::{Checkpoint, Claim, Recover};
+use tickcast_stream::{LogChanged, LogId, PartitionId};
 
 use super::state::StateTopic;
-use super::transactions::{CALL, KafkaLedger};
+use super::transactions::{CALL, KafkaLedger, OffsetMetadata};
 use crate::kafka::{Group, client_config, create, grow_topic, partitions_of};
 use crate::retry::retry;
 
@@ -26,24 +27,27 @@ pub(super) struct KafkaRecover {
     state: StateTopic,
     /// Partitions whose claim is not through yet, and whose last writer's transactions it has
     /// ended.
-    ended: BTreeSet<i32>,
+    ended: BTreeSet<PartitionId>,
     /// How many partitions each topic had when it was last asked for.
     counts: BTreeMap<String, i32>,
+    /// The topics that are written, as they are now.
+    topics: BTreeMap<String, LogId>,
 }
 
 impl KafkaRecover {
-    /// No broker is asked yet.
-    pub fn new(ledger: &KafkaLedger) -> Self {
+    /// `topics`: those that are written, as they are now. No broker is asked yet.
+    pub fn new(ledger: &KafkaLedger, topics: BTreeMap<String, LogId>) -> Self {
         let state = StateTopic::new(&ledger.client, &ledger.state);
-        KafkaRecover { state, ledger: ledger.clone(), ended: BTreeSet::new(), counts: BTreeMap::new() }
+        let (ended, counts) = (BTreeSet::new(), BTreeMap::new());
+        KafkaRecover { state, ledger: ledger.clone(), ended, counts, topics }
     }
 
     /// What is committed, once nobody's transaction is open on the partition any more. Errors:
     /// `Retry::Later` until then.
-    fn committed(&mut self, partition: i32) -> Result<Option<Checkpoint>> {
+    fn committed(&mut self, partition: PartitionId) -> Result<Option<OffsetMetadata>> {
         let ask = || self.ledger.group.committed(&self.ledger.offsets, &[partition], UNSTABLE);
         let committed = retry(CLAIM, Duration::ZERO, ask, |error| {
-            tracing::debug!(%error, partition, "what is committed is not known yet");
+            tracing::debug!(%error, partition = partition.0, "what is committed is not known yet");
             // Once in a claim: it may take a while until that shows.
             if self.ended.insert(partition) {
                 end_predecessor(&self.ledger, partition);
@@ -57,22 +61,42 @@ impl KafkaRecover {
             Error::transient(Kind::State, what).because(error)
         })?;
         self.ended.remove(&partition);
-        Ok(self.ledger.notes(&list)?.remove(&partition).map(|note| note.entry))
+        Ok(self.ledger.notes(&list)?.remove(&partition))
+    }
+
+    /// Errors: `State`, when a topic that a commit was made to has been made anew since, and nobody
+    /// has said to go on without what is gone.
+    fn check_topics(&self, note: &OffsetMetadata) -> Result<()> {
+        let changed = note.topics.iter().find_map(|(topic, &was)| {
+            let &is = self.topics.get(topic).filter(|is| **is != was)?;
+            Some(LogChanged { topic: topic.clone(), was, is })
+        });
+        let Some(changed) = changed.filter(|_| !self.ledger.bootstrap) else { return Ok(()) };
+        let way = if changed.topic == self.ledger.state {
+            "The states are gone with it: `run --rebuild` makes them again from the input"
+        } else {
+            "The results that were committed to it are gone: `run --bootstrap` goes on without them"
+        };
+        Err(Error::new(Kind::State, format!("{changed} {way}")))
     }
 
     /// Partitions may have been added to the source since the topics were made.
-    fn grow_topics(&mut self, partition: i32) -> Result<()> {
+    fn grow_topics(&mut self, partition: PartitionId) -> Result<()> {
         let topics: Vec<String> = self.ledger.written().map(str::to_owned).collect();
         for topic in topics {
-            if self.counts.get(&topic).is_some_and(|count| *count > partition) {
+            if self.counts.get(&topic).is_some_and(|count| *count > partition.0) {
                 continue;
             }
             let Some(count) = partitions_of(self.state.consumer()?, &topic)? else {
                 continue;
             };
-            if count <= partition {
-                tracing::info!(topic, partitions = partition + 1, "the source has grown: adding partitions");
-                grow_topic(&self.ledger.client, &topic, partition + 1)?;
+            if count <= partition.0 {
+                tracing::info!(
+                    topic,
+                    partitions = partition.0 + 1,
+                    "the source has grown: adding partitions"
+                );
+                grow_topic(&self.ledger.client, &topic, partition.0 + 1)?;
             } else {
                 self.counts.insert(topic, count);
             }
@@ -82,7 +106,7 @@ impl KafkaRecover {
 
     /// The first topic in which a reader finds results of a partition. Those of a transaction that
     /// was never committed are in the log too, and no results.
-    fn with_results(&self, partition: i32) -> Result<Option<&str>> {
+    fn with_results(&self, partition: PartitionId) -> Result<Option<&str>> {
         for (_, topic) in &self.ledger.topics {
             if self.state.has_records(topic, partition)? {
                 return Ok(Some(topic));
@@ -93,12 +117,12 @@ impl KafkaRecover {
 }
 
 impl Recover for KafkaRecover {
-    fn take_over(&mut self, partition: i32) -> Result<Option<Checkpoint>> {
+    fn take_over(&mut self, partition: PartitionId) -> Result<Option<Checkpoint>> {
         self.grow_topics(partition)?;
-        self.committed(partition)
+        Ok(self.committed(partition)?.map(|note| note.entry))
     }
 
-    fn claim(&mut self, partition: i32) -> Result<Claim> {
+    fn claim(&mut self, partition: PartitionId) -> Result<Claim> {
         let claimed = self.claim_now(partition);
         if claimed.as_ref().is_err_and(|error| error.retry == Retry::Later) {
             // A consumer does not see partitions that were added since it looked first; a new one
@@ -107,12 +131,18 @@ impl Recover for KafkaRecover {
         }
         claimed
     }
+
+    fn may_begin_anew(&self) -> bool {
+        self.ledger.bootstrap
+    }
 }
 
 impl KafkaRecover {
-    fn claim_now(&mut self, partition: i32) -> Result<Claim> {
-        let entry = self.take_over(partition)?;
-        if let Some(entry) = entry {
+    fn claim_now(&mut self, partition: PartitionId) -> Result<Claim> {
+        self.grow_topics(partition)?;
+        if let Some(note) = self.committed(partition)? {
+            self.check_topics(&note)?;
+            let entry = note.entry;
             let snapshot = entry.snapshot.map(|named| self.state.load(partition, Some(named))).transpose()?;
             return Ok(Claim { entry: Some(entry), snapshot: snapshot.flatten() });
         }
@@ -124,7 +154,7 @@ impl KafkaRecover {
                 Kind::State,
                 format!(
                     "topic {topic} has results of partition {partition}, but group {group} does not say how far they go \
-                     (its offsets may have expired, or it is another group): `run --bootstrap` goes on from {} and may \
+                     (its offsets may have expired, the source's topic may have been made anew, or it is another group): `run --bootstrap` goes on from {} and may \
                      write some of them again",
                     match &snapshot {
                         Some(snapshot) => format!("the newest snapshot, at position {}", snapshot.position),
@@ -139,21 +169,25 @@ impl KafkaRecover {
 
 /// Ends the open transaction of the instance that wrote last of this partition: it has died, or has
 /// been cut off. Otherwise the broker would wait for the transaction's time-out.
-fn end_predecessor(ledger: &KafkaLedger, partition: i32) {
+fn end_predecessor(ledger: &KafkaLedger, partition: PartitionId) {
     match last_writer(ledger, partition) {
         Ok(Some(id)) if id != ledger.id => {
-            tracing::info!(partition, writer = id, "ending the open transaction of who had the partition");
+            tracing::info!(
+                partition = partition.0,
+                writer = id,
+                "ending the open transaction of who had the partition"
+            );
             if let Err(error) = take_over_transactions(ledger, &id) {
-                tracing::warn!(%error, partition, "cannot end it; waiting for its time-out");
+                tracing::warn!(%error, partition = partition.0, "cannot end it; waiting for its time-out");
             }
         }
         Ok(_) => {}
-        Err(error) => tracing::warn!(%error, partition, "cannot tell who had the partition"),
+        Err(error) => tracing::warn!(%error, partition = partition.0, "cannot tell who had the partition"),
     }
 }
 
 /// Who made the last commit of a partition, though a transaction may be open on it.
-fn last_writer(ledger: &KafkaLedger, partition: i32) -> Result<Option<String>> {
+fn last_writer(ledger: &KafkaLedger, partition: PartitionId) -> Result<Option<String>> {
     let mut config = client_config(&ledger.client, &[("group.id", &ledger.group_id)]);
     config.set("isolation.level", "read_uncommitted").set("enable.auto.commit", "false");
     let consumer: BaseConsumer = create(&config, DefaultConsumerContext)?;

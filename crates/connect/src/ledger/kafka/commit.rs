@@ -3,19 +3,24 @@
 
 use std::collections::BTreeMap;
 use std::result;
+use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::ledger::{Checkpoint, Commit, CommitBatch, CommitOutcome};
+use tickcast_stream::{LogId, Offset, PartitionId};
 
 use super::reports::{FIRST_CHUNK, NO_MARK, Reported, Reports};
 use super::state::Trimmer;
 use super::transactions::{CALL, KafkaLedger, NOTE_VERSION, OffsetMetadata, STEP};
-use crate::kafka::{client_config, create};
+use crate::kafka::{
+    BrokerLog, METADATA_TIMEOUT, Purpose, TopicNews, TopicWatch, Visible, client_config, create,
+    reading_consumer, topic_ids,
+};
 use crate::retry::retry;
 use crate::sink::{Outgoing, for_each_record};
 
@@ -31,8 +36,12 @@ pub(super) struct KafkaCommit {
     producer: Option<Transactions>,
     reports: Reports,
     trimmer: Trimmer,
+    /// Looks whether the topics are still the same ones.
+    watch: TopicWatch<BrokerLog>,
+    /// A topic that is not there.
+    missing: Option<String>,
     /// Where the snapshots that are being written begin in the state topic, by partition.
-    firsts: BTreeMap<i32, i64>,
+    firsts: BTreeMap<PartitionId, Offset>,
 }
 
 /// Why a step of a transaction failed, and what is to be done about it.
@@ -93,12 +102,26 @@ fn is_queue_full(error: &KafkaError) -> bool {
     matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull))
 }
 
+/// A watch over the topics that a ledger writes, which knows their ids. Errors: `Retry::Later`
+/// while no broker answers.
+fn watch(ledger: &KafkaLedger) -> Result<TopicWatch<BrokerLog>> {
+    let consumer = Arc::new(reading_consumer(&ledger.client, Purpose::State, Visible::Committed)?);
+    let topics: Vec<&str> = ledger.written().collect();
+    let ids = topic_ids(consumer.client(), &topics, METADATA_TIMEOUT)
+        .map_err(|error| Error::transient(Kind::Sink, "cannot ask for the ids of topics").because(error))?;
+    let mut watch = TopicWatch::new(consumer, topics.into_iter().map(str::to_owned).collect());
+    watch.learn(&ids);
+    Ok(watch)
+}
+
 impl KafkaCommit {
     /// Ends whatever an earlier life of this instance had left open. Errors: `Retry::Later` while
     /// no broker answers.
     pub fn open(ledger: &KafkaLedger) -> Result<Self> {
         let mut writer = KafkaCommit {
             trimmer: Trimmer::new(&ledger.client, &ledger.state)?,
+            watch: watch(ledger)?,
+            missing: None,
             ledger: ledger.clone(),
             producer: None,
             reports: Reports::default(),
@@ -106,6 +129,11 @@ impl KafkaCommit {
         };
         writer.open_producer()?;
         Ok(writer)
+    }
+
+    /// The topics that are written, and the id of each, as they are now.
+    pub fn topics(&self) -> &BTreeMap<String, LogId> {
+        self.watch.known()
     }
 
     fn open_producer(&mut self) -> Result<()> {
@@ -195,12 +223,12 @@ impl KafkaCommit {
         &self,
         producer: &Transactions,
         topic: &str,
-        partition: i32,
+        partition: PartitionId,
         from: Outgoing<'_>,
         mark: usize,
     ) -> Step {
         let mut record: BaseRecord<'_, [u8], [u8], usize> =
-            BaseRecord::with_opaque_to(topic, mark).partition(partition).payload(from.value);
+            BaseRecord::with_opaque_to(topic, mark).partition(partition.0).payload(from.value);
         record.key = from.key;
         record.headers = from.headers;
         let mut next = Some(record);
@@ -250,10 +278,11 @@ impl KafkaCommit {
         let fail = || "cannot write an entry";
         let mut list = TopicPartitionList::new();
         for (&partition, &entry) in &epoch.entries {
-            let note = OffsetMetadata { version: NOTE_VERSION, writer: self.ledger.id.clone(), entry };
+            let (writer, topics) = (self.ledger.id.clone(), self.topics().clone());
+            let note = OffsetMetadata { version: NOTE_VERSION, writer, entry, topics };
             let note = serde_json::to_string(&note).or_fail(Kind::State, fail)?;
-            let mut element = list.add_partition(&self.ledger.offsets, partition);
-            element.set_offset(Offset::Offset(entry.progress.position)).or_fail(Kind::State, fail)?;
+            let mut element = list.add_partition(&self.ledger.offsets, partition.0);
+            element.set_offset(KafkaOffset::Offset(entry.progress.position.0)).or_fail(Kind::State, fail)?;
             element.set_metadata(note);
         }
         Ok(list)
@@ -312,11 +341,22 @@ impl KafkaCommit {
 }
 
 impl Commit for KafkaCommit {
-    fn begin(&mut self, _: i32, _: Option<&Checkpoint>) -> Result<()> {
+    fn begin(&mut self, _: PartitionId, _: Option<&Checkpoint>) -> Result<()> {
         Ok(())
     }
 
     fn attempt(&mut self, epoch: &CommitBatch) -> Result<CommitOutcome> {
+        match self.watch.look() {
+            Some(TopicNews::Changed(changed)) => {
+                return Err(Error::new(Kind::Sink, "cannot commit").because(changed));
+            }
+            Some(TopicNews::Missing(topic)) => self.missing = Some(topic),
+            Some(TopicNews::Same) => self.missing = None,
+            None => {}
+        }
+        if let Some(topic) = &self.missing {
+            return Ok(CommitOutcome::Aborted(format!("topic {topic} does not exist")));
+        }
         if self.producer.is_none()
             && let Err(error) = self.open_producer()
         {
@@ -333,7 +373,7 @@ impl Commit for KafkaCommit {
         self.after(trouble)
     }
 
-    fn settle(&mut self, partitions: &[i32]) -> Result<BTreeMap<i32, Checkpoint>> {
+    fn settle(&mut self, partitions: &[PartitionId]) -> Result<BTreeMap<PartitionId, Checkpoint>> {
         // A new producer of the same name ends the open transaction: it is committed or aborted.
         if self.producer.is_none() {
             self.open_producer()?;
@@ -346,7 +386,7 @@ impl Commit for KafkaCommit {
         Ok(ours.map(|(partition, note)| (partition, note.entry)).collect())
     }
 
-    fn release(&mut self, _: i32) -> Result<()> {
+    fn release(&mut self, _: PartitionId) -> Result<()> {
         Ok(())
     }
 }

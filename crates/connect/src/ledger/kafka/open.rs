@@ -13,7 +13,7 @@ impl KafkaLedger {
     /// aborted. Errors: `Retry::Later` while no broker answers.
     pub fn open(&self) -> Result<(Box<dyn Recover>, Box<dyn Commit>)> {
         let writer = KafkaCommit::open(self)?;
-        let reader = KafkaRecover::new(self);
+        let reader = KafkaRecover::new(self, writer.topics().clone());
         Ok((Box::new(reader), Box::new(writer)))
     }
 }

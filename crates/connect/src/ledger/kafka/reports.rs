@@ -10,6 +10,7 @@ use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::ProducerContext;
 
 use tickcast_stream::lock::lock;
+use tickcast_stream::{Offset, PartitionId};
 
 /// What librdkafka reports of the records of the open transaction.
 #[derive(Clone, Default)]
@@ -21,7 +22,7 @@ pub(super) struct Reported {
     /// The first record that the broker did not take, and why.
     pub failed: Option<String>,
     /// Offsets of first chunks, by partition.
-    pub firsts: BTreeMap<i32, i64>,
+    pub firsts: BTreeMap<PartitionId, Offset>,
 }
 
 impl Reports {
@@ -48,7 +49,9 @@ impl ProducerContext for Reports {
     fn delivery(&self, result: &DeliveryResult<'_>, mark: usize) {
         match result {
             Ok(message) if mark == FIRST_CHUNK => {
-                self.with(|reported| _ = reported.firsts.insert(message.partition(), message.offset()));
+                self.with(|reported| {
+                    _ = reported.firsts.insert(PartitionId(message.partition()), Offset(message.offset()))
+                });
             }
             Ok(_) => {}
             Err((error, message)) => self.with(|reported| {

@@ -9,10 +9,11 @@ use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::ledger::chunk::{Assembly, chunks_of, decode};
 use tickcast_stream::ledger::{Chunk, Snapshot, SnapshotRef};
+use tickcast_stream::{Offset, PartitionId};
 
 use crate::kafka::{
     KafkaClientSpec, METADATA_TIMEOUT, Purpose, ReadingConsumer, TopicPartition, Visible, client_config,
@@ -50,7 +51,7 @@ impl StateTopic {
     /// The snapshot that `named` names, or the newest whole one there is. Errors: `State`, when the
     /// named one is not whole, or when there are only damaged ones; `Retry::Later` while an open
     /// transaction hides what comes after its beginning.
-    pub fn load(&self, partition: i32, named: Option<SnapshotRef>) -> Result<Option<Snapshot>> {
+    pub fn load(&self, partition: PartitionId, named: Option<SnapshotRef>) -> Result<Option<Snapshot>> {
         let (found, _) = self.look(partition, named)?;
         if found.is_some() && named.is_some() {
             return Ok(found);
@@ -82,7 +83,11 @@ impl StateTopic {
     }
 
     /// What is there to be seen: the wanted snapshot, and what is damaged.
-    fn look(&self, partition: i32, named: Option<SnapshotRef>) -> Result<(Option<Snapshot>, Option<String>)> {
+    fn look(
+        &self,
+        partition: PartitionId,
+        named: Option<SnapshotRef>,
+    ) -> Result<(Option<Snapshot>, Option<String>)> {
         let mut assembly = Assembly::default();
         let mut damage: Option<String> = None;
         self.read(TopicPartition { topic: &self.topic, partition }, &mut |offset, value| {
@@ -119,7 +124,7 @@ impl StateTopic {
 
     /// Whether a reader finds anything in a partition of a topic of this cluster. Records of a
     /// transaction that was never committed are in its log too, and are not there for a reader.
-    pub(super) fn has_records(&self, topic: &str, partition: i32) -> Result<bool> {
+    pub(super) fn has_records(&self, topic: &str, partition: PartitionId) -> Result<bool> {
         let mut found = false;
         self.read(TopicPartition { topic, partition }, &mut |_, _| {
             found = true;
@@ -130,7 +135,7 @@ impl StateTopic {
 
     /// Whether somebody's open transaction keeps committed records after its beginning from being
     /// seen.
-    fn is_hidden(&self, partition: i32) -> Result<bool> {
+    fn is_hidden(&self, partition: PartitionId) -> Result<bool> {
         let of = TopicPartition { topic: &self.topic, partition };
         // In this order: what is written meanwhile does not look hidden.
         let all = range_of(self.consumer_of(&self.all, Visible::All)?, of)?;
@@ -143,18 +148,18 @@ impl StateTopic {
     fn read(
         &self,
         from: TopicPartition<'_>,
-        take: &mut dyn FnMut(i64, &[u8]) -> ControlFlow<()>,
+        take: &mut dyn FnMut(Offset, &[u8]) -> ControlFlow<()>,
     ) -> Result<()> {
         let consumer = self.consumer()?;
         let range = range_of(consumer, from)?;
         read_to_end(consumer, from, range, SILENCE, &mut |message| {
-            take(message.offset(), message.payload().unwrap_or_default())
+            take(Offset(message.offset()), message.payload().unwrap_or_default())
         })
         .map_err(|why| away(from, why))
     }
 }
 
-fn range_of(consumer: &ReadingConsumer, of: TopicPartition<'_>) -> Result<Range<i64>> {
+fn range_of(consumer: &ReadingConsumer, of: TopicPartition<'_>) -> Result<Range<Offset>> {
     log_range(consumer, of).map_err(|why| away(of, why))
 }
 
@@ -177,9 +182,9 @@ impl Trimmer {
 
     /// Asks the broker to drop the records of a partition before an offset, and does not wait. What
     /// stays is dropped with the next snapshot.
-    pub fn trim(&self, partition: i32, before: i64) {
+    pub fn trim(&self, partition: PartitionId, before: Offset) {
         let mut list = TopicPartitionList::new();
-        if list.add_partition_offset(&self.topic, partition, Offset::Offset(before)).is_ok() {
+        if list.add_partition_offset(&self.topic, partition.0, KafkaOffset::Offset(before.0)).is_ok() {
             drop(self.admin.delete_records(&list, &AdminOptions::new()));
         }
     }
@@ -210,7 +215,7 @@ impl StateWriter {
             let chunk = Chunk { snapshot: Arc::clone(&snapshot), index, count };
             let bytes = chunk.encode();
             let record: BaseRecord<'_, [u8], [u8]> =
-                BaseRecord::to(&self.topic).partition(snapshot.partition).payload(&bytes);
+                BaseRecord::to(&self.topic).partition(snapshot.partition.0).payload(&bytes);
             self.producer.send(record).map_err(|(error, _)| error).or_fail(Kind::State, fail)?;
         }
 
@@ -222,8 +227,8 @@ impl StateWriter {
         Ok(())
     }
 
-    fn end(&self, partition: i32) -> Option<i64> {
-        let marks = self.producer.client().fetch_watermarks(&self.topic, partition, METADATA_TIMEOUT);
-        marks.ok().map(|(_, end)| end)
+    fn end(&self, partition: PartitionId) -> Option<Offset> {
+        let marks = self.producer.client().fetch_watermarks(&self.topic, partition.0, METADATA_TIMEOUT);
+        marks.ok().map(|(_, end)| Offset(end))
     }
 }

@@ -2,6 +2,7 @@
 //! on from its newest one.
 //! It must not know what is committed.
 
+use tickcast_stream::PartitionId;
 use tickcast_stream::error::Result;
 use tickcast_stream::ledger::{Snapshot, SnapshotStore};
 
@@ -30,7 +31,7 @@ impl SnapshotStore for StateTopicStore {
         self.writer.save(snapshot)
     }
 
-    fn newest(&self, partition: i32) -> Result<Option<Snapshot>> {
+    fn newest(&self, partition: PartitionId) -> Result<Option<Snapshot>> {
         self.reader.load(partition, None)
     }
 }

@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use serde::{Deserialize, Serialize};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::ledger::Checkpoint;
 use tickcast_stream::message::Stream;
+use tickcast_stream::{LogId, PartitionId};
 
 use crate::kafka::{Group, KafkaClientSpec};
 
@@ -52,6 +53,10 @@ pub(super) struct OffsetMetadata {
     pub version: u32,
     pub writer: String,
     pub entry: Checkpoint,
+    /// The topics that were written, where the broker has ids: what was committed to one that is
+    /// made anew is gone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub topics: BTreeMap<String, LogId>,
 }
 
 pub(super) const NOTE_VERSION: u32 = 1;
@@ -59,10 +64,10 @@ pub(super) const NOTE_VERSION: u32 = 1;
 impl KafkaLedger {
     /// What is committed of each partition, read from the metadata of its offset. An offset without
     /// our metadata says nothing.
-    pub(super) fn notes(&self, list: &TopicPartitionList) -> Result<BTreeMap<i32, OffsetMetadata>> {
+    pub(super) fn notes(&self, list: &TopicPartitionList) -> Result<BTreeMap<PartitionId, OffsetMetadata>> {
         let mut notes = BTreeMap::new();
         for element in list.elements() {
-            if !matches!(element.offset(), Offset::Offset(_)) || element.metadata().is_empty() {
+            if !matches!(element.offset(), KafkaOffset::Offset(_)) || element.metadata().is_empty() {
                 continue;
             }
             let Ok(note) = serde_json::from_str::<OffsetMetadata>(element.metadata()) else { continue };
@@ -73,13 +78,13 @@ impl KafkaLedger {
                 );
                 return Err(Error::new(Kind::State, what));
             }
-            notes.insert(element.partition(), note);
+            notes.insert(PartitionId(element.partition()), note);
         }
         Ok(notes)
     }
 
     /// What is committed of a partition now.
-    pub fn entry(&self, partition: i32) -> Result<Option<Checkpoint>> {
+    pub fn entry(&self, partition: PartitionId) -> Result<Option<Checkpoint>> {
         let list = self.group.committed(&self.offsets, &[partition], STEP);
         let list = list.or_fail(Kind::State, || {
             format!("cannot read what group {} has committed of partition {partition}", self.group_id)

@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use tickcast_stream::error::{Kind, OrFail, Result};
-use tickcast_stream::source::Event;
+use tickcast_stream::source::{Departure, Event};
+use tickcast_stream::{Offset, PartitionId};
 
 use super::context::{Context, Rebalance};
 
@@ -22,15 +23,15 @@ pub(super) struct Assignment {
     context: Context,
     topic: String,
     /// Assigned partitions that are not started yet, and where those that are begin.
-    starting: BTreeMap<i32, Option<Offset>>,
-    owned: BTreeSet<i32>,
+    starting: BTreeMap<PartitionId, Option<KafkaOffset>>,
+    owned: BTreeSet<PartitionId>,
     /// Our new name, while what we owned under the old one is being let go of.
     renamed: Option<String>,
     /// Revoked partitions, those that are not released yet first: they go back together.
-    releasing: BTreeSet<i32>,
-    released: BTreeSet<i32>,
+    releasing: BTreeSet<PartitionId>,
+    released: BTreeSet<PartitionId>,
     /// The newest position told of each partition that is ours.
-    committed: BTreeMap<i32, i64>,
+    committed: BTreeMap<PartitionId, Offset>,
 }
 
 impl Assignment {
@@ -50,17 +51,17 @@ impl Assignment {
     }
 
     /// Whether a partition is ours, and started.
-    pub fn owns(&self, partition: i32) -> bool {
+    pub fn owns(&self, partition: PartitionId) -> bool {
         self.owned.contains(&partition)
     }
 
     /// Keeps a position of a partition that is ours, for [`Assignment::committed`].
-    pub fn note_committed(&mut self, partition: i32, position: i64) {
+    pub fn note_committed(&mut self, partition: PartitionId, position: Offset) {
         self.committed.insert(partition, position);
     }
 
     /// The newest position told of each partition that is ours.
-    pub fn committed(&self) -> Vec<(i32, i64)> {
+    pub fn committed(&self) -> Vec<(PartitionId, Offset)> {
         let owned = self.committed.iter().filter(|(partition, _)| self.owned.contains(partition));
         owned.map(|(&partition, &position)| (partition, position)).collect()
     }
@@ -72,7 +73,9 @@ impl Assignment {
                 Rebalance::Assigned { partitions, member } => {
                     self.take_assigned(partitions, member, events)?;
                 }
-                Rebalance::Revoked { partitions, lost } => self.take_revoked(partitions, lost, events),
+                Rebalance::Revoked { partitions, departure } => {
+                    self.take_revoked(partitions, departure, events)
+                }
             }
         }
         Ok(())
@@ -80,15 +83,15 @@ impl Assignment {
 
     fn take_assigned(
         &mut self,
-        mut partitions: Vec<i32>,
+        mut partitions: Vec<PartitionId>,
         member: String,
         events: &mut VecDeque<Event>,
     ) -> Result<()> {
         let is_other = self.context.inbox(|inbox| inbox.member != member);
         if is_other && !self.owned.is_empty() {
             tracing::warn!(partitions = ?self.owned, "the group had shut us out: what we had is claimed anew");
-            let stale: Vec<i32> = self.owned.iter().copied().collect();
-            self.take_revoked(stale.clone(), true, events);
+            let stale: Vec<PartitionId> = self.owned.iter().copied().collect();
+            self.take_revoked(stale.clone(), Departure::Lost, events);
             self.renamed = Some(member);
             partitions.extend(stale);
         } else if is_other {
@@ -103,20 +106,36 @@ impl Assignment {
         Ok(())
     }
 
-    fn take_revoked(&mut self, partitions: Vec<i32>, lost: bool, events: &mut VecDeque<Event>) {
+    fn take_revoked(
+        &mut self,
+        partitions: Vec<PartitionId>,
+        departure: Departure,
+        events: &mut VecDeque<Event>,
+    ) {
         for id in &partitions {
             self.owned.remove(id);
             self.starting.remove(id);
             self.committed.remove(id);
             self.releasing.insert(*id);
         }
-        events.push_back(Event::Revoked { partitions, lost });
+        events.push_back(Event::Revoked { partitions, departure });
     }
 
     /// Says where an assigned partition starts.
-    pub fn start(&mut self, partition: i32, offset: Offset) -> Result<()> {
+    pub fn start(&mut self, partition: PartitionId, offset: KafkaOffset) -> Result<()> {
         self.starting.insert(partition, Some(offset));
         self.assign_started()
+    }
+
+    /// Reads a partition that is ours on from another place. librdkafka has stopped fetching it,
+    /// and does not seek in what it does not fetch.
+    pub fn restart(&mut self, partition: PartitionId, offset: Offset) -> Result<()> {
+        let fail = || format!("cannot read partition {partition} on from {offset}");
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.topic, partition.0, KafkaOffset::Offset(offset.0))
+            .or_fail(Kind::Source, fail)?;
+        self.consumer.incremental_unassign(&list).or_fail(Kind::Source, fail)?;
+        self.consumer.incremental_assign(&list).or_fail(Kind::Source, fail)
     }
 
     /// Tells librdkafka what it may fetch, once every assigned partition has its start.
@@ -128,8 +147,8 @@ impl Assignment {
 
         let mut list = TopicPartitionList::new();
         for (partition, offset) in std::mem::take(&mut self.starting) {
-            let offset = offset.unwrap_or(Offset::Invalid);
-            list.add_partition_offset(&self.topic, partition, offset).or_fail(Kind::Source, fail)?;
+            let offset = offset.unwrap_or(KafkaOffset::Invalid);
+            list.add_partition_offset(&self.topic, partition.0, offset).or_fail(Kind::Source, fail)?;
             self.owned.insert(partition);
         }
 
@@ -139,7 +158,7 @@ impl Assignment {
     }
 
     /// Lets go of a revoked partition.
-    pub fn release(&mut self, partition: i32) -> Result<()> {
+    pub fn release(&mut self, partition: PartitionId) -> Result<()> {
         if self.releasing.remove(&partition) {
             self.released.insert(partition);
         }
@@ -160,7 +179,7 @@ impl Assignment {
 
         let mut list = TopicPartitionList::new();
         for partition in std::mem::take(&mut self.released) {
-            list.add_partition(&self.topic, partition);
+            list.add_partition(&self.topic, partition.0);
         }
         self.consumer.incremental_unassign(&list).or_fail(Kind::Source, || "cannot give partitions back")
     }
@@ -170,7 +189,7 @@ impl Assignment {
         self.take_rebalances(events)?;
         self.released.append(&mut self.releasing);
         self.unassign_released()?;
-        self.starting.values_mut().for_each(|start| _ = start.get_or_insert(Offset::End));
+        self.starting.values_mut().for_each(|start| _ = start.get_or_insert(KafkaOffset::End));
         if self.starting.is_empty() { Ok(()) } else { self.assign_started() }
     }
 }

@@ -4,6 +4,8 @@
 use std::error::Error;
 use std::fmt;
 
+use tickcast_stream::{Offset, PartitionId};
+
 /// A topic's partition ends before a saved position. It is the cause of the error with which
 /// [`KafkaSource`](super::consumer::KafkaSource) refuses to start there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,11 +13,11 @@ pub struct PositionBeyondEnd {
     /// The topic's name.
     pub topic: String,
     /// The partition's number.
-    pub partition: i32,
+    pub partition: PartitionId,
     /// The offset after its last record.
-    pub end: i64,
+    pub end: Offset,
     /// The offset of the record that should come next.
-    pub position: i64,
+    pub position: Offset,
 }
 
 impl fmt::Display for PositionBeyondEnd {

@@ -12,80 +12,43 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::{RawRecord, Records};
 use tickcast_stream::source::{Event, Source};
+use tickcast_stream::{LogId, Offset, PartitionId};
 
 use super::assignment::Assignment;
-use super::beyond_end::PositionBeyondEnd;
 use super::context::{Context, GroupMember};
-use super::history::KafkaHistory;
+use super::losses::Positions;
 use super::record::{BATCH_BYTES, BATCH_RECORDS, raw_record};
 use super::spec::{KafkaSourceSpec, StartFrom};
-use crate::kafka::{Group, METADATA_TIMEOUT, client_config, create, no_topic, partition_count};
-use crate::source::kind::{
-    OpenOptions, OpenSource, SourceGroup, SourceKind, SourceSchema, SourceTraits, Span,
-};
+use crate::kafka::{Group, METADATA_TIMEOUT, TopicNews, TopicWatch, client_config, create, topic_ids};
 
 /// How long leaving the group may take.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 
-impl SourceKind for KafkaSourceSpec {
-    fn traits(&self) -> SourceTraits {
-        SourceTraits {
-            is_bounded: false,
-            is_shared: true,
-            is_replayable: true,
-            has_past: self.start == StartFrom::Warm,
-            label: self.topic.clone(),
-            identity: format!("topic {}", self.topic),
-            format: None,
-        }
-    }
-
-    fn partitions(&self) -> Result<i32> {
-        partition_count(&self.client, &self.topic)?.ok_or_else(|| no_topic(&self.client, &self.topic))
-    }
-
-    fn open(&self, options: OpenOptions) -> Result<OpenSource> {
-        let mut source = KafkaSource::open(self)?;
-        if let Some(records) = options.batch_records {
-            source = source.with_batch_records(records);
-        }
-
-        let group = Some(source.group());
-        Ok(OpenSource { source: Box::new(source), known: SourceSchema::default(), group })
-    }
-
-    fn open_history(&self, span: Span) -> Result<OpenSource> {
-        Ok(OpenSource::of(KafkaHistory::open(self, span)?))
-    }
-
-    fn group(&self) -> Option<SourceGroup<'_>> {
-        Some(SourceGroup { client: &self.client, topic: &self.topic, name: &self.group })
-    }
-}
-
 /// Reads a topic as a member of a consumer group.
 pub struct KafkaSource {
+    // Before the consumer that it asks with: fields go in their order.
+    watch: TopicWatch<Context>,
     consumer: Arc<BaseConsumer<Context>>,
     context: Context,
     topic: String,
     from: StartFrom,
     assignment: Assignment,
+    positions: Positions,
+    /// Whether the broker has refused a position: which one it was, it does not say.
+    is_refused: bool,
     ready: VecDeque<Event>,
     batch_records: usize,
 }
 
 fn consumer_config(spec: &KafkaSourceSpec) -> ClientConfig {
-    let reset = match spec.start {
-        StartFrom::Warm | StartFrom::Earliest => "earliest",
-        StartFrom::Latest => "latest",
-    };
     let mut defaults = vec![
         ("group.id", spec.group.as_str()),
-        ("auto.offset.reset", reset),
+        // A position that is not in the log is looked at, not left to the library.
+        ("auto.offset.reset", "error"),
         ("enable.auto.commit", "false"),
         ("enable.auto.offset.store", "false"),
         ("isolation.level", "read_committed"),
@@ -115,7 +78,10 @@ impl KafkaSource {
 
         let consumer = Arc::new(consumer);
         Ok(KafkaSource {
+            watch: TopicWatch::new(Arc::clone(&consumer), vec![spec.topic.clone()]),
             assignment: Assignment::new(&consumer, &context, &spec.topic),
+            positions: Positions::new(&spec.topic, spec.on_loss),
+            is_refused: false,
             consumer,
             context,
             topic: spec.topic.clone(),
@@ -136,32 +102,66 @@ impl KafkaSource {
         Arc::new(GroupMember { consumer: Arc::clone(&self.consumer), context: self.context.clone() })
     }
 
-    /// A restored position against what the broker still has. Left alone, librdkafka would go where
-    /// `start` says, and with `latest` pass over all records there are. Errors: `Source`, because
-    /// of [`PositionBeyondEnd`], when the topic is another one than it was.
-    fn within_log(&self, partition: i32, position: i64) -> Result<i64> {
-        match self.consumer.fetch_watermarks(&self.topic, partition, METADATA_TIMEOUT) {
-            Ok((low, _)) if position < low => {
-                let lost = low - position;
-                tracing::warn!(partition, position, lost, "the broker dropped records before they were read");
-                Ok(low)
+    /// The records of a partition that the broker has now. Errors: `Retry::Later` while it does not
+    /// say.
+    fn log(&self, partition: PartitionId) -> Result<Range<Offset>> {
+        let fail = || format!("cannot ask where topic {} partition {partition} begins and ends", self.topic);
+        let marks = self.consumer.fetch_watermarks(&self.topic, partition.0, METADATA_TIMEOUT);
+        marks
+            .map(|(first, end)| Offset(first)..Offset(end))
+            .map_err(|error| Error::transient(Kind::Source, fail()).because(error))
+    }
+
+    /// Where the group has come to, for a run that remembers nothing itself.
+    fn of_group(&self, partition: PartitionId) -> Result<Option<Offset>> {
+        let fail = || format!("cannot ask how far the group has read partition {partition}");
+        let committed = Group::committed(&*self.consumer, &self.topic, &[partition], METADATA_TIMEOUT);
+        let list = committed.map_err(|error| Error::transient(Kind::Source, fail()).because(error))?;
+        Ok(list.elements().first().and_then(|element| match element.offset() {
+            KafkaOffset::Offset(offset) => Some(Offset(offset)),
+            _ => None,
+        }))
+    }
+
+    /// The broker has refused a position: looks which partitions' records are gone, and goes on
+    /// behind them. Errors: as [`Positions::within`]; `Retry::Later` while the broker does not say.
+    fn look_for_losses(&mut self) -> Result<()> {
+        let all = self.positions.all().into_iter();
+        for (partition, next) in
+            all.filter(|(partition, _)| self.assignment.owns(*partition)).collect::<Vec<_>>()
+        {
+            let (from, lost) = self.positions.within(partition, next, &self.log(partition)?)?;
+            let Some(lost) = lost else { continue };
+            self.assignment.restart(partition, from)?;
+            self.positions.set(partition, from);
+            self.ready.push_back(lost);
+        }
+        self.is_refused = false;
+        Ok(())
+    }
+
+    /// Errors: because of `LogChanged`, when the topic is another one than it was.
+    fn look_at_topic(&mut self) -> Result<()> {
+        match self.watch.look() {
+            Some(TopicNews::Changed(changed)) => {
+                Err(Error::new(Kind::Source, "cannot go on reading").because(changed))
             }
-            Ok((_, end)) if position > end => {
-                let cause = PositionBeyondEnd { topic: self.topic.clone(), partition, end, position };
-                Err(Error::new(Kind::Source, "cannot go on reading").because(cause))
+            Some(TopicNews::Missing(topic)) => {
+                self.context.inbox(|inbox| inbox.missing = Some(missing(&topic)));
+                Ok(())
             }
-            Ok(_) => Ok(position),
-            Err(error) => {
-                tracing::warn!(%error, partition, "cannot ask where the log begins; reading on from the saved position");
-                Ok(position)
+            Some(TopicNews::Same) => {
+                self.context.inbox(|inbox| inbox.missing = None);
+                Ok(())
             }
+            None => Ok(()),
         }
     }
 
-    fn commit_group(&self, positions: &[(i32, i64)], mode: CommitMode) -> Result<()> {
+    fn commit_group(&self, positions: &[(PartitionId, Offset)], mode: CommitMode) -> Result<()> {
         let mut list = TopicPartitionList::new();
         for &(partition, position) in positions {
-            list.add_partition_offset(&self.topic, partition, Offset::Offset(position))
+            list.add_partition_offset(&self.topic, partition.0, KafkaOffset::Offset(position.0))
                 .or_fail(Kind::Source, || {
                     format!("cannot commit position {position} of partition {partition}")
                 })?;
@@ -194,7 +194,7 @@ impl KafkaSource {
         let is_missing = error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition);
         self.context.inbox(|inbox| {
             if is_missing {
-                inbox.missing = Some(format!("topic {} does not exist (waiting for it)", self.topic));
+                inbox.missing = Some(missing(&self.topic));
             } else {
                 inbox.complaint = Some(format!("kafka: {error}"));
             }
@@ -203,6 +203,7 @@ impl KafkaSource {
 
     /// Reads what is there, at most one batch, and turns it into events.
     fn read(&mut self, timeout: Duration) -> Result<()> {
+        self.look_at_topic()?;
         let by_partition = self.read_batch(timeout)?;
         if !by_partition.is_empty() {
             self.context.inbox(|inbox| inbox.clear_troubles());
@@ -212,16 +213,20 @@ impl KafkaSource {
         // not ours.
         self.assignment.take_rebalances(&mut self.ready)?;
         for (partition, records) in by_partition {
-            if self.assignment.owns(partition) {
-                self.ready.push_back(Event::Records { partition, records: Records::Raw(records) });
+            if !self.assignment.owns(partition) {
+                continue;
             }
+            if let Some(last) = records.last() {
+                self.positions.set(partition, last.offset.next());
+            }
+            self.ready.push_back(Event::Records { partition, records: Records::Raw(records) });
         }
-        Ok(())
+        if self.is_refused { self.look_for_losses() } else { Ok(()) }
     }
 
     /// The records of one batch by partition.
-    fn read_batch(&self, timeout: Duration) -> Result<BTreeMap<i32, Vec<RawRecord>>> {
-        let mut by_partition: BTreeMap<i32, Vec<RawRecord>> = BTreeMap::new();
+    fn read_batch(&mut self, timeout: Duration) -> Result<BTreeMap<PartitionId, Vec<RawRecord>>> {
+        let mut by_partition: BTreeMap<PartitionId, Vec<RawRecord>> = BTreeMap::new();
         let (mut wait, mut bytes) = (timeout, 0);
         for _ in 0..self.batch_records {
             if bytes >= BATCH_BYTES {
@@ -232,10 +237,17 @@ impl KafkaSource {
                 None => break,
                 Some(Ok(message)) => {
                     bytes += message.payload_len();
-                    by_partition.entry(message.partition()).or_default().push(raw_record(&message));
+                    by_partition
+                        .entry(PartitionId(message.partition()))
+                        .or_default()
+                        .push(raw_record(&message));
                     wait = Duration::ZERO;
                 }
                 Some(Err(KafkaError::MessageConsumptionFatal(code))) => return Err(self.fatal(code)),
+                Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset))) => {
+                    self.is_refused = true;
+                    break;
+                }
                 Some(Err(error)) => {
                     self.complain(&error);
                     break;
@@ -244,6 +256,10 @@ impl KafkaSource {
         }
         Ok(by_partition)
     }
+}
+
+fn missing(topic: &str) -> String {
+    format!("topic {topic} does not exist (waiting for it)")
 }
 
 impl Source for KafkaSource {
@@ -255,40 +271,52 @@ impl Source for KafkaSource {
         Ok(event.unwrap_or_else(|| Event::Idle { problem: self.context.inbox(|inbox| inbox.problem()) }))
     }
 
-    fn start(&mut self, partition: i32, position: Option<i64>) -> Result<()> {
-        let offset = match (position, self.from) {
-            (Some(position), _) => Offset::Offset(self.within_log(partition, position)?),
+    fn start(&mut self, partition: PartitionId, position: Option<Offset>) -> Result<()> {
+        let log = self.log(partition)?;
+        let known = match (position, self.from) {
+            (Some(position), _) => Some(position),
             // The group may have committed more, but what was learned of it is not here: its
             // windows would be torn.
-            (None, StartFrom::Earliest | StartFrom::Warm) => Offset::Beginning,
-            (None, StartFrom::Latest) => Offset::Invalid,
+            (None, StartFrom::Earliest | StartFrom::Warm) => Some(log.start),
+            (None, StartFrom::Latest) => self.of_group(partition)?,
         };
-        self.assignment.start(partition, offset)
+
+        let (from, lost) = self.positions.within(partition, known.unwrap_or(log.end), &log)?;
+        self.positions.set(partition, from);
+        self.ready.extend(lost);
+        self.assignment.start(partition, KafkaOffset::Offset(from.0))
     }
 
-    fn release(&mut self, partition: i32) -> Result<()> {
+    fn release(&mut self, partition: PartitionId) -> Result<()> {
+        self.positions.forget(partition);
         self.assignment.release(partition)
     }
 
-    fn offset_range(&mut self, partition: i32) -> Result<Option<Range<i64>>> {
-        let fail = || format!("cannot ask where topic {} partition {partition} begins and ends", self.topic);
-        let marks = self.consumer.fetch_watermarks(&self.topic, partition, METADATA_TIMEOUT);
-        marks
-            .map(|(first, end)| Some(first..end))
-            .map_err(|error| Error::transient(Kind::Source, fail()).because(error))
+    fn offset_range(&mut self, partition: PartitionId) -> Result<Option<Range<Offset>>> {
+        self.log(partition).map(Some)
     }
 
-    fn set_paused(&mut self, partition: i32, paused: bool) -> Result<()> {
+    fn log_id(&mut self) -> Result<Option<LogId>> {
+        if self.watch.known().is_empty() {
+            let ids = topic_ids(self.consumer.client(), &[&self.topic], METADATA_TIMEOUT);
+            let fail = || format!("cannot ask for the id of topic {}", self.topic);
+            let ids = ids.map_err(|error| Error::transient(Kind::Source, fail()).because(error))?;
+            self.watch.learn(&ids);
+        }
+        Ok(self.watch.known().get(&self.topic).copied())
+    }
+
+    fn set_paused(&mut self, partition: PartitionId, paused: bool) -> Result<()> {
         if !self.assignment.owns(partition) {
             return Ok(());
         }
         let mut list = TopicPartitionList::new();
-        list.add_partition(&self.topic, partition);
+        list.add_partition(&self.topic, partition.0);
         let done = if paused { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
         done.or_fail(Kind::Source, || format!("cannot pause or resume partition {partition}"))
     }
 
-    fn commit(&mut self, partition: i32, position: i64) -> Result<()> {
+    fn commit(&mut self, partition: PartitionId, position: Offset) -> Result<()> {
         if !self.assignment.owns(partition) {
             return Ok(());
         }
@@ -296,7 +324,7 @@ impl Source for KafkaSource {
         self.commit_group(&[(partition, position)], CommitMode::Async)
     }
 
-    fn lag(&mut self, partition: i32) -> Option<i64> {
+    fn lag(&mut self, partition: PartitionId) -> Option<i64> {
         self.context.inbox(|inbox| inbox.lag.get(&partition).copied())
     }
 

@@ -11,6 +11,8 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
+use tickcast_stream::PartitionId;
+use tickcast_stream::source::Departure;
 
 use crate::kafka::{BrokerTrouble, Group, member_id};
 use tickcast_stream::lock::lock;
@@ -27,7 +29,7 @@ pub(super) struct CallbackInbox {
     /// That there is no such topic; over when partitions of it come.
     pub missing: Option<String>,
     /// Records that are not read yet, by partition.
-    pub lag: BTreeMap<i32, i64>,
+    pub lag: BTreeMap<PartitionId, i64>,
     /// The name under which the group gave us what we own.
     pub member: String,
     /// Nobody polls any more: the group gets everything back at once.
@@ -48,8 +50,8 @@ impl CallbackInbox {
 
 /// What the group has decided.
 pub(super) enum Rebalance {
-    Assigned { partitions: Vec<i32>, member: String },
-    Revoked { partitions: Vec<i32>, lost: bool },
+    Assigned { partitions: Vec<PartitionId>, member: String },
+    Revoked { partitions: Vec<PartitionId>, departure: Departure },
 }
 
 /// The consumer's context.
@@ -67,6 +69,10 @@ impl Context {
 
 impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset) {
+            // The source looks itself which records are gone.
+            return tracing::debug!(%error, reason, "kafka source");
+        }
         let why =
             BrokerTrouble::read(reason).map_or(format!("kafka: {reason}"), |trouble| trouble.to_string());
         let is_all_down = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
@@ -96,7 +102,7 @@ impl ClientContext for Context {
             if answers {
                 inbox.clear_troubles();
             }
-            lags.for_each(|p| _ = inbox.lag.insert(p.partition, p.consumer_lag));
+            lags.for_each(|p| _ = inbox.lag.insert(PartitionId(p.partition), p.consumer_lag));
         });
     }
 }
@@ -111,7 +117,8 @@ impl ConsumerContext for Context {
             return;
         }
 
-        let ids: Vec<i32> = list.elements().iter().map(|element| element.partition()).collect();
+        let ids: Vec<PartitionId> =
+            list.elements().iter().map(|element| PartitionId(element.partition())).collect();
         let member = member_id(consumer);
         if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             tracing::info!(partitions = ?ids, "assigned");
@@ -122,7 +129,8 @@ impl ConsumerContext for Context {
         } else {
             let lost = consumer.assignment_lost() || self.inbox(|inbox| inbox.member != member);
             tracing::info!(partitions = ?ids, lost, "revoked");
-            self.inbox(|inbox| inbox.rebalances.push_back(Rebalance::Revoked { partitions: ids, lost }));
+            let departure = if lost { Departure::Lost } else { Departure::Returned };
+            self.inbox(|inbox| inbox.rebalances.push_back(Rebalance::Revoked { partitions: ids, departure }));
         }
     }
 }
@@ -145,7 +153,7 @@ impl Group for GroupMember {
     fn committed(
         &self,
         topic: &str,
-        partitions: &[i32],
+        partitions: &[PartitionId],
         timeout: Duration,
     ) -> KafkaResult<TopicPartitionList> {
         Group::committed(&*self.consumer, topic, partitions, timeout)

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use rdkafka::consumer::Consumer;
 use rdkafka::message::Message;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::{EventTime, RawRecord, Records};
 use tickcast_stream::source::{Event, Source};
+use tickcast_stream::{Offset, PartitionId};
 
 use super::record::{BATCH_BYTES, BATCH_RECORDS, raw_record};
 use super::spec::KafkaSourceSpec;
@@ -27,7 +28,7 @@ pub struct KafkaHistory {
     consumer: ReadingConsumer,
     topic: String,
     /// Partitions that are not read to their ends yet, and the offsets after their last records.
-    ends: BTreeMap<i32, i64>,
+    ends: BTreeMap<PartitionId, Offset>,
     ready: VecDeque<Event>,
     silence: Silence,
 }
@@ -45,7 +46,7 @@ impl KafkaHistory {
             consumer: reading_consumer(&spec.client, Purpose::History, Visible::Committed)?,
             topic: topic.clone(),
             ends: BTreeMap::new(),
-            ready: VecDeque::from([Event::Assigned((0..count).collect())]),
+            ready: VecDeque::from([Event::Assigned((0..count).map(PartitionId).collect())]),
             silence: Silence::new(SILENCE),
         };
         history.assign(count, span)?;
@@ -54,13 +55,13 @@ impl KafkaHistory {
 
     fn assign(&mut self, partitions: i32, span: Span) -> Result<()> {
         let mut list = TopicPartitionList::new();
-        for partition in 0..partitions {
+        for partition in (0..partitions).map(PartitionId) {
             let fail = || format!("cannot read topic {} partition {partition}", self.topic);
             let range = self.range_of(partition, span)?;
             if range.is_empty() {
                 self.ready.push_back(Event::End { partition });
             } else {
-                list.add_partition_offset(&self.topic, partition, Offset::Offset(range.start))
+                list.add_partition_offset(&self.topic, partition.0, KafkaOffset::Offset(range.start.0))
                     .or_fail(Kind::Source, fail)?;
                 self.ends.insert(partition, range.end);
             }
@@ -70,34 +71,35 @@ impl KafkaHistory {
     }
 
     /// The part of a partition that is in the span.
-    fn range_of(&self, partition: i32, span: Span) -> Result<Range<i64>> {
+    fn range_of(&self, partition: PartitionId, span: Span) -> Result<Range<Offset>> {
         let whole = log_range(&self.consumer, TopicPartition { topic: &self.topic, partition });
         let fail = || format!("cannot read topic {} partition {partition}", self.topic);
         let Range { start, end } = whole.or_fail(Kind::Source, fail)?;
 
-        let within = |at: Option<i64>, otherwise: i64| at.map_or(otherwise, |at| at.clamp(start, end));
+        let within = |at: Option<Offset>, otherwise: Offset| at.map_or(otherwise, |at| at.clamp(start, end));
         let from = within(self.offset_at(partition, span.from)?, start);
         let to = within(self.offset_at(partition, span.to)?, end);
         Ok(from..to)
     }
 
     /// The first offset of a time or later, beyond every record where there is none yet.
-    fn offset_at(&self, partition: i32, time: Option<EventTime>) -> Result<Option<i64>> {
+    fn offset_at(&self, partition: PartitionId, time: Option<EventTime>) -> Result<Option<Offset>> {
         let Some(EventTime(us)) = time else { return Ok(None) };
         let fail = || format!("cannot ask for a time in topic {} partition {partition}", self.topic);
         // Kafka has milliseconds: the first one that is not before.
         let ms = us.div_euclid(1000) + i64::from(us.rem_euclid(1000) > 0);
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&self.topic, partition, Offset::Offset(ms)).or_fail(Kind::Source, fail)?;
+        list.add_partition_offset(&self.topic, partition.0, KafkaOffset::Offset(ms))
+            .or_fail(Kind::Source, fail)?;
 
         let found = self.consumer.offsets_for_times(list, METADATA_TIMEOUT).or_fail(Kind::Source, fail)?;
-        let at = found.find_partition(&self.topic, partition).map(|found| found.offset());
-        Ok(Some(if let Some(Offset::Offset(at)) = at { at } else { i64::MAX }))
+        let at = found.find_partition(&self.topic, partition.0).map(|found| found.offset());
+        Ok(Some(Offset(if let Some(KafkaOffset::Offset(at)) = at { at } else { i64::MAX })))
     }
 
     /// Reads what is there, at most one batch, and turns it into events.
     fn read(&mut self, timeout: Duration) -> Result<()> {
-        let (by_partition, ended) = self.read_batch(timeout);
+        let (by_partition, ended) = self.read_batch(timeout)?;
         let records = |(partition, records)| Event::Records { partition, records: Records::Raw(records) };
         self.ready.extend(by_partition.into_iter().map(records));
 
@@ -112,8 +114,11 @@ impl KafkaHistory {
     }
 
     /// The records of one batch by partition, and the partitions that end with it.
-    fn read_batch(&mut self, timeout: Duration) -> (BTreeMap<i32, Vec<RawRecord>>, BTreeSet<i32>) {
-        let mut by_partition: BTreeMap<i32, Vec<RawRecord>> = BTreeMap::new();
+    fn read_batch(
+        &mut self,
+        timeout: Duration,
+    ) -> Result<(BTreeMap<PartitionId, Vec<RawRecord>>, BTreeSet<PartitionId>)> {
+        let mut by_partition: BTreeMap<PartitionId, Vec<RawRecord>> = BTreeMap::new();
         let mut ended = BTreeSet::new();
         let (mut wait, mut bytes) = (timeout, 0);
         for _ in 0..BATCH_RECORDS {
@@ -122,6 +127,12 @@ impl KafkaHistory {
             }
             let message = match self.silence.poll(&self.consumer, wait) {
                 Polled::Nothing => break,
+                Polled::Gone => {
+                    let what = format!("records of topic {} were dropped before they were read", self.topic);
+                    return Err(
+                        Error::new(Kind::Source, what).because("its retention is shorter than this reading")
+                    );
+                }
                 Polled::End(partition) => {
                     ended.insert(partition);
                     continue;
@@ -130,18 +141,18 @@ impl KafkaHistory {
             };
 
             wait = Duration::ZERO;
-            let (partition, offset) = (message.partition(), message.offset());
+            let (partition, offset) = (PartitionId(message.partition()), Offset(message.offset()));
             let Some(&end) = self.ends.get(&partition) else { continue };
             if offset < end {
                 bytes += message.payload_len();
                 by_partition.entry(partition).or_default().push(raw_record(&message));
             }
 
-            if offset + 1 >= end {
+            if offset.next() >= end {
                 ended.insert(partition);
             }
         }
-        (by_partition, ended)
+        Ok((by_partition, ended))
     }
 }
 
@@ -158,24 +169,24 @@ impl Source for KafkaHistory {
     }
 
     /// Errors: `Source`, when the topic cannot be read from there.
-    fn start(&mut self, partition: i32, position: Option<i64>) -> Result<()> {
+    fn start(&mut self, partition: PartitionId, position: Option<Offset>) -> Result<()> {
         let Some(position) = position.filter(|_| self.ends.contains_key(&partition)) else { return Ok(()) };
         let fail = || format!("cannot read topic {} partition {partition} from {position}", self.topic);
         self.consumer
-            .seek(&self.topic, partition, Offset::Offset(position), METADATA_TIMEOUT)
+            .seek(&self.topic, partition.0, KafkaOffset::Offset(position.0), METADATA_TIMEOUT)
             .or_fail(Kind::Source, fail)
     }
 
-    fn offset_range(&mut self, partition: i32) -> Result<Option<Range<i64>>> {
+    fn offset_range(&mut self, partition: PartitionId) -> Result<Option<Range<Offset>>> {
         let fail = || format!("cannot ask where topic {} partition {partition} begins and ends", self.topic);
         log_range(&self.consumer, TopicPartition { topic: &self.topic, partition })
             .map(Some)
             .or_fail(Kind::Source, fail)
     }
 
-    fn set_paused(&mut self, partition: i32, paused: bool) -> Result<()> {
+    fn set_paused(&mut self, partition: PartitionId, paused: bool) -> Result<()> {
         let mut list = TopicPartitionList::new();
-        list.add_partition(&self.topic, partition);
+        list.add_partition(&self.topic, partition.0);
         let done = if paused { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
         done.or_fail(Kind::Source, || format!("cannot pause or resume partition {partition}"))
     }

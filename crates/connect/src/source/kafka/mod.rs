@@ -6,10 +6,12 @@ mod beyond_end;
 mod consumer;
 mod context;
 mod history;
+mod kind;
+mod losses;
 mod record;
 mod spec;
 
 pub use beyond_end::PositionBeyondEnd;
 pub use consumer::KafkaSource;
 pub use history::KafkaHistory;
-pub use spec::{KafkaSourceSpec, StartFrom};
+pub use spec::{KafkaSourceSpec, OnLoss, StartFrom};

@@ -2,6 +2,7 @@
 //! It must not look into a payload.
 
 use rdkafka::message::{BorrowedMessage, Message};
+use tickcast_stream::Offset;
 use tickcast_stream::message::{EventTime, RawRecord};
 
 /// Records of one poll, over all partitions.
@@ -13,5 +14,5 @@ pub(super) const BATCH_BYTES: usize = 16 << 20;
 pub(super) fn raw_record(message: &BorrowedMessage<'_>) -> RawRecord {
     let timestamp = message.timestamp().to_millis().map(|ms| EventTime(ms.saturating_mul(1000)));
     let payload = message.payload().map(<[u8]>::to_vec);
-    RawRecord { offset: message.offset(), timestamp, payload }
+    RawRecord { offset: Offset(message.offset()), timestamp, payload }
 }

@@ -17,6 +17,19 @@ pub struct KafkaSourceSpec {
     pub group: String,
     /// Where a run begins.
     pub start: StartFrom,
+    /// What happens when records are gone before they were read.
+    pub on_loss: OnLoss,
+}
+
+/// What a run does when the broker has dropped records before they were read: by the topic's
+/// retention, or because somebody deleted them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all(deserialize = "snake_case"))]
+pub enum OnLoss {
+    /// It stops with an error that names the records.
+    Stop,
+    /// It goes on after them; they are counted in `records_lost_total`.
+    Continue,
 }
 
 /// Where a pipeline begins in a topic of which it has committed nothing.

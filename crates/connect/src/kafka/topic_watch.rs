@@ -1,0 +1,94 @@
+//! Looks from time to time whether topics are still the same ones: a topic keeps its name when it
+//! is deleted and made anew, not its id.
+//! It must not wait for a broker.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use tickcast_stream::{LogChanged, LogId};
+
+use super::topic_id::{TopicIdRequest, TopicIds};
+
+/// Between two looks.
+const EVERY: Duration = Duration::from_secs(3);
+/// How long a broker may take to answer.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// What a look has found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TopicNews {
+    /// All are there, and the same ones as before.
+    Same,
+    /// There is no such topic now.
+    Missing(String),
+    /// It is another one than it was.
+    Changed(LogChanged),
+}
+
+/// Watches topics through a client that is there for something else.
+pub struct TopicWatch<C: ConsumerContext> {
+    // Before the client that it is a request of: fields go in their order.
+    request: Option<TopicIdRequest>,
+    consumer: Arc<BaseConsumer<C>>,
+    topics: Vec<String>,
+    known: BTreeMap<String, LogId>,
+    next: Instant,
+}
+
+impl<C: ConsumerContext> TopicWatch<C> {
+    /// Knows no id yet.
+    pub fn new(consumer: Arc<BaseConsumer<C>>, topics: Vec<String>) -> Self {
+        TopicWatch { request: None, consumer, topics, known: BTreeMap::new(), next: Instant::now() }
+    }
+
+    /// The ids that are known.
+    pub fn known(&self) -> &BTreeMap<String, LogId> {
+        &self.known
+    }
+
+    /// Keeps the ids that somebody else has asked for.
+    pub fn learn(&mut self, ids: &TopicIds) {
+        for (topic, id) in ids {
+            if let Some(id) = id {
+                self.known.entry(topic.clone()).or_insert(*id);
+            }
+        }
+    }
+
+    /// What there is to say now; none, where nothing was asked or answered since the last call.
+    pub fn look(&mut self) -> Option<TopicNews> {
+        let Some(request) = &self.request else {
+            if Instant::now() >= self.next && !self.topics.is_empty() {
+                self.next = Instant::now() + EVERY;
+                let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
+                self.request = Some(TopicIdRequest::new(self.consumer.client(), &topics, ANSWER));
+            }
+            return None;
+        };
+
+        let answer = request.answer(Duration::ZERO)?;
+        self.request = None;
+        match answer {
+            Ok(ids) => Some(self.compare(&ids)),
+            Err(error) => {
+                tracing::debug!(%error, topics = ?self.topics, "cannot ask for the ids of topics");
+                None
+            }
+        }
+    }
+
+    fn compare(&mut self, ids: &TopicIds) -> TopicNews {
+        for topic in &self.topics {
+            let Some(id) = ids.get(topic) else { return TopicNews::Missing(topic.clone()) };
+            if let (Some(&was), Some(is)) = (self.known.get(topic), *id)
+                && was != is
+            {
+                return TopicNews::Changed(LogChanged { topic: topic.clone(), was, is });
+            }
+        }
+        self.learn(ids);
+        TopicNews::Same
+    }
+}

@@ -1,0 +1,48 @@
+//! What a Kafka topic is as a source, and how it is opened.
+//! It must not read it.
+
+use tickcast_stream::error::Result;
+
+use super::consumer::KafkaSource;
+use super::history::KafkaHistory;
+use super::spec::{KafkaSourceSpec, StartFrom};
+use crate::kafka::{no_topic, partition_count};
+use crate::source::kind::{
+    OpenOptions, OpenSource, SourceGroup, SourceKind, SourceSchema, SourceTraits, Span,
+};
+
+impl SourceKind for KafkaSourceSpec {
+    fn traits(&self) -> SourceTraits {
+        SourceTraits {
+            is_bounded: false,
+            is_shared: true,
+            is_replayable: true,
+            has_past: self.start == StartFrom::Warm,
+            label: self.topic.clone(),
+            identity: format!("topic {}", self.topic),
+            format: None,
+        }
+    }
+
+    fn partitions(&self) -> Result<i32> {
+        partition_count(&self.client, &self.topic)?.ok_or_else(|| no_topic(&self.client, &self.topic))
+    }
+
+    fn open(&self, options: OpenOptions) -> Result<OpenSource> {
+        let mut source = KafkaSource::open(self)?;
+        if let Some(records) = options.batch_records {
+            source = source.with_batch_records(records);
+        }
+
+        let group = Some(source.group());
+        Ok(OpenSource { source: Box::new(source), known: SourceSchema::default(), group })
+    }
+
+    fn open_history(&self, span: Span) -> Result<OpenSource> {
+        Ok(OpenSource::of(KafkaHistory::open(self, span)?))
+    }
+
+    fn group(&self) -> Option<SourceGroup<'_>> {
+        Some(SourceGroup { client: &self.client, topic: &self.topic, name: &self.group })
+    }
+}

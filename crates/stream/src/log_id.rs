@@ -1,0 +1,83 @@
+//! Which log a partition is: a topic that is deleted and made anew keeps its name, not its id.
+//! It must not know how a broker is asked for it.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The id of a topic. It prints as Kafka's own tools print it: base64 without padding.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LogId(pub u128);
+
+impl LogId {
+    /// The id that prints as `text`; none: nothing does.
+    pub fn parse(text: &str) -> Option<LogId> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        bytes.try_into().ok().map(|bytes| LogId(u128::from_be_bytes(bytes)))
+    }
+}
+
+impl fmt::Display for LogId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0.to_be_bytes()))
+    }
+}
+
+impl fmt::Debug for LogId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for LogId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for LogId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        LogId::parse(&text).ok_or_else(|| D::Error::custom(format!("{text} is no id of a topic")))
+    }
+}
+
+/// A topic is another one than it was, under the same name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogChanged {
+    /// Its name.
+    pub topic: String,
+    /// The id that was known of it.
+    pub was: LogId,
+    /// The id that it has now.
+    pub is: LogId,
+}
+
+impl fmt::Display for LogChanged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let LogChanged { topic, was, is } = self;
+        write!(f, "topic {topic} was deleted and made anew: its id was {was}, and it is {is} now.")
+    }
+}
+
+impl std::error::Error for LogChanged {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_read_as_it_is_printed() {
+        let id = LogId(0x0123_4567_89ab_cdef_fedc_ba98_7654_3210);
+        assert_eq!(id.to_string(), "ASNFZ4mrze_-3LqYdlQyEA");
+        assert_eq!(LogId::parse(&id.to_string()), Some(id));
+        let json = serde_json::to_string(&id).unwrap();
+        assert_eq!(serde_json::from_str::<LogId>(&json).unwrap(), id);
+        for text in ["", "ASNFZ4mrze_", "ASNFZ4mrze_-3LqYdlQyE!", "ASNFZ4mrze_-3LqYdlQyEAAA"] {
+            assert_eq!(LogId::parse(text), None, "{text}");
+        }
+    }
+}
