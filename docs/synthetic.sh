@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Prints the tables of docs/results/synthetic.md: random walks, on which nothing can be gained, and series that change their ways at once.
-# TICKCAST: the command to call, `cargo run` unless said. Needs python3. Half a minute.
+# Prints the tables of docs/results/synthetic.md: random walks, on which nothing can be gained, series that change their ways at once,
+# and series of which forecasts and intervals are known that cannot be.
+# TICKCAST: the command to call, `cargo run` unless said. Needs python3. A minute.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 read -ra tickcast <<< "${TICKCAST:-cargo run --locked --quiet --}"
@@ -20,7 +21,7 @@ def write(path, columns, start=0):
              for n in range(start, len(columns[0])) for k, values in enumerate(columns))
     path.write_text("k,t,v\n" + "".join(lines))
 
-def pipeline(folder, horizons):
+def pipeline(folder, horizons, stream="scores"):
     path = folder / "p.yaml"
     path.write_text(f"""
 name: synthetic
@@ -29,7 +30,7 @@ key: k
 time: t
 window: {{ tumbling: 1h, select: {{ v: avg(v) }} }}
 forecast: {{ target: v, horizons: {horizons}, season: 24, levels: [0.9] }}
-sinks: {{ scores: {{ file: {{ path: out }}, format: ndjson }} }}
+sinks: {{ {stream}: {{ file: {{ path: out }}, format: ndjson }} }}
 """)
     return path
 
@@ -112,9 +113,92 @@ def changes():
             ratios = [total(whole, *span) / total(new, *span) for span in SPANS]
             print(f"| {name} | {horizon} | " + " | ".join(f"{ratio:.2f}" for ratio in ratios) + " |")
 
+def still(seed, quiet=0.0):
+    gauss, x, values = noise(seed), 0.0, []
+    for n in range(HOURS):
+        step = gauss(0, 1)
+        x += step if n >= BREAK else 0
+        values.append(50 + x + (quiet * step if n < BREAK else 0))
+    return values
+
+def shift(seed):
+    gauss = noise(seed)
+    return [50 + (4 if n >= BREAK else 0) + gauss(0, 1) for n in range(HOURS)]
+
+def poisson(draw, mean):
+    count, product = 0, draw()
+    while product > math.exp(-mean):
+        count, product = count + 1, product * draw()
+    return float(count)
+
+def counts(seed):
+    draw = random.Random(seed).random
+    return [poisson(draw, 0.2) for _ in range(HOURS)]
+
+def inflated(seed):
+    draw = random.Random(seed).random
+    return [poisson(draw, 8) if draw() < 0.1 else 0.0 for _ in range(HOURS)]
+
+def sun(seed):
+    gauss, clear, values = noise(seed), 0.7, []
+    for n in range(HOURS):
+        clear = min(1.0, max(0.1, clear + gauss(0, 0.1)))
+        values.append(max(0.0, round(1000 * clear * math.sin(2 * math.pi * (n - 6) / 24), 1)))
+    return values
+
+def constant(seed):
+    return [float(seed)] * HOURS
+
+HOURS, BREAK, FROM = 900, 300, 400
+
+def forecasts(columns):
+    """Of each horizon, all forecasts of the hours from FROM on: forecast, bounds, what came."""
+    with tempfile.TemporaryDirectory() as out:
+        folder = pathlib.Path(out)
+        write(folder / "in.csv", columns)
+        call("run", pipeline(folder, [1, 24], "forecasts"))
+        found = collections.defaultdict(list)
+        for line in (folder / "out/forecasts-0.ndjson").read_text().splitlines():
+            made = json.loads(line)
+            target = datetime.datetime.fromisoformat(made["target_time"].rstrip("Z"))
+            hour = round((target - EPOCH).total_seconds() / 3600) - 1
+            if FROM <= hour < HOURS:
+                actual = columns[int(made["series"][1:])][hour]
+                found[made["horizon"]].append((made["forecast"], made["lower_90"], made["upper_90"], actual))
+        return found
+
+def possible():
+    kinds = {
+        "still, then a walk": (still, 3.3, 16.1),
+        "nearly still, then a walk": (lambda seed: still(seed, 1e-3), 3.3, 16.1),
+        "noise, its level shifts by 4 sd": (shift, 3.3, 3.3),
+        "rare counts (Poisson, 0.2)": (counts, None, None),
+        "nine in ten are 0, others Poisson, 8": (inflated, None, None),
+        "like the sun": (sun, None, None),
+        "constant": (constant, 0, 0),
+    }
+    print("| series | horizon | without interval | 90 % covers | mean width | right | interval score | forecasts < 0 | bounds < 0 |")
+    print("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
+    for name, (make, *rights) in kinds.items():
+        found = forecasts([make(200 + seed) for seed in range(SERIES)])
+        for horizon, right in zip((1, 24), rights):
+            all_made = found[horizon]
+            pairs = [bounds for _, *bounds in all_made if bounds[0] is not None]
+            share = lambda part, of: f"{100 * part / of:.0f} %" if of else "-"
+            mean = lambda values: f"{sum(values) / len(values):.3g}" if values else "-"
+            miss = lambda low, high, actual: max(low - actual, actual - high, 0)
+            print(f"| {name} | {horizon} | {share(len(all_made) - len(pairs), len(all_made))}"
+                  f" | {share(sum(miss(*pair) == 0 for pair in pairs), len(pairs))}"
+                  f" | {mean([high - low for low, high, _ in pairs])} | {'' if right is None else right}"
+                  f" | {mean([high - low + 20 * miss(low, high, actual) for low, high, actual in pairs])}"
+                  f" | {share(sum(forecast < 0 for forecast, *_ in all_made), len(all_made))}"
+                  f" | {share(sum(low < 0 for low, _, _ in pairs), len(pairs))} |")
+
 print(f"{SERIES} random walks, 2,000 steps, the first 100 not scored:\n")
 walks()
 print(f"\nSeries that change at hour {CHANGE:,} ({SERIES} a kind): the error so many hours after it, in units of the error of a pipeline"
       " that was started at the change:\n")
 changes()
+print(f"\nWhat cannot be ({SERIES} series a kind, {HOURS} hours, what changes does so at hour {BREAK}; scored from hour {FROM} on):\n")
+possible()
 PYTHON

@@ -104,7 +104,9 @@ impl<'a> Page<'a> {
         if !words.is_empty() {
             let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
             let block = if self.block_of(schema).is_some() { " or a block" } else { "" };
-            return format!("{}{block}", words.join(", "));
+            let number = others.iter().find(|other| type_word(other) == "integer");
+            let number = number.map_or_else(String::new, |number| format!(" or a {}", whole_number(number)));
+            return format!("{}{number}{block}", words.join(", "));
         }
         if others.len() > 1 {
             let types: Vec<String> = others.iter().map(|other| self.type_of(other)).collect();

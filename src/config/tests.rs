@@ -10,7 +10,7 @@ use tickcast_connect::{
     FileFormat, FileSinkSpec, KafkaClientSpec, KafkaTopicSpec, Process, SinkFileFormat, SinkSpec, SourceSpec,
     StartFrom, StateSpec, WireFormat,
 };
-use tickcast_forecast::{Correction, ExpertKind, Horizon, LearnerSpec, MixtureRule, Scope};
+use tickcast_forecast::{Bounds, Correction, ExpertKind, Horizon, LearnerSpec, MixtureRule, Scope};
 use tickcast_model::{Activation, CellKind, Loss, LrSchedule, Optimizer, OptimizerRule};
 use tickcast_sql::Gaps;
 
@@ -177,7 +177,7 @@ fn the_smallest_pipeline_has_every_default() {
         (&forecast.features[..], &forecast.horizons[..]),
         (&["temp".to_string()][..], &[Horizon(1)][..])
     );
-    assert_eq!((&forecast.levels[..], forecast.season), (&[0.9][..], None));
+    assert_eq!((&forecast.levels[..], forecast.season), (&[0.9][..], Some(24)));
     assert_eq!((&forecast.experts[..], forecast.mixture), (ExpertKind::ALL, MixtureRule::Boa));
     assert_eq!(forecast.correction, Correction::PTracker);
     assert!(!forecast.direction);
@@ -186,7 +186,7 @@ fn the_smallest_pipeline_has_every_default() {
     assert_eq!(model.loss, Loss::Huber { delta: 1.5 });
     assert_eq!((model.scope, model.replay, model.seed), (Scope::Shared, 2, 1));
     assert_eq!((model.stride, model.clip, model.ema, model.skip), (1, 1.0, 0.995, true));
-    assert_eq!(model.optimizer, Optimizer::adam(3e-4));
+    assert_eq!(model.optimizer, Optimizer::adam(1e-3));
     assert!(matches!(plan.sinks.forecasts, Some(SinkSpec::Stdout(_))));
     assert!(plan.sinks.scores.is_none() && plan.sinks.rejects.is_none() && plan.serve.http.is_none());
     assert!(matches!(plan.state, Some(StateSpec::Dir(dir)) if dir == Path::new("/base/state/weather")));
@@ -457,11 +457,41 @@ fn bptt_follows_the_longest_horizon() {
 }
 
 #[test]
+fn a_season_that_is_not_said_is_the_usual_one() {
+    let seasons = |more: &str| {
+        let forecast = plan(&forecasting(&format!("{{target: temp{more}}}"))).forecast;
+        (forecast.season, forecast.week)
+    };
+    assert_eq!(seasons(""), (Some(24), Some(168)));
+    assert_eq!(seasons(", calendar: [hour]"), (Some(24), None));
+    assert_eq!(seasons(", calendar: [day_of_week]"), (Some(24), Some(168)));
+    assert_eq!(seasons(", season: 12"), (Some(12), None));
+    assert_eq!(seasons(", season: none"), (None, None));
+    let unknown = faults(&forecasting("{target: temp, season: daily}"));
+    assert!(
+        unknown[0].ends_with("season: unknown word \"daily\" (the only word here is none)"),
+        "{unknown:?}"
+    );
+}
+
+#[test]
+fn bounds_are_given_learned_or_none() {
+    let bounds =
+        |bounds: &str| plan(&forecasting(&format!("{{target: temp, bounds: {bounds}}}"))).forecast.bounds;
+    assert_eq!(bounds("{min: 0, max: 100}"), Bounds { min: Some(0.0), max: Some(100.0), learned: true });
+    assert_eq!(bounds("{max: 1e3}"), Bounds { min: None, max: Some(1e3), learned: true });
+    assert_eq!(bounds("none"), Bounds { min: None, max: None, learned: false });
+    let crossed = faults(&forecasting("{target: temp, bounds: {min: 3, max: 3}}"));
+    let expected = "forecast.bounds: min 3 is not below max 3 (write it like { min: 0, max: 100 })";
+    assert!(crossed[0].ends_with(expected), "{crossed:?}");
+}
+
+#[test]
 fn experts_and_direction_say_what_they_need() {
     let direction = |more: &str| forecasting(&format!("{{target: temp, direction: true{more}}}"));
     let found = plan(&direction("")).forecast;
     assert_eq!(found.model.loss, Loss::Directed { point: Box::new(Loss::Huber { delta: 1.5 }) });
-    let none = faults(&direction(", experts: [naive, seasonal_naive]"));
+    let none = faults(&direction(", season: none, experts: [naive, seasonal_naive]"));
     let expected = [
         "5:40: forecast.direction: it is the network's (add rnn to forecast.experts)",
         "5:63: forecast.experts[1]: seasonal_naive needs a season (write forecast.season, in windows)",

@@ -3,6 +3,8 @@
 //! It must not reorder: for every window it predicts, scores what came true, then learns.
 
 mod admission;
+#[cfg(test)]
+mod limit_tests;
 mod row;
 mod state;
 mod stats;

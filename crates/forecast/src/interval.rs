@@ -22,6 +22,12 @@
 //!
 //! The other correction, DtACI (`dtaci.rs`), asks for other quantiles instead.
 //!
+//! **A scale that changes.** Residuals of a forecast that was made before the change are many
+//! spreads long, as many as the new spread has of the old. As quantiles they would multiply the new
+//! spread, too. So a residual counts as one of a spread at most 1.5 times smaller than that of now.
+//! And no bound is further from the forecast than 1.25 of the largest of the newest 512 residuals,
+//! in the target's unit: further away nothing has been.
+//!
 //! **Overlap.** Residuals h windows ahead overlap. So η shrinks with h^-1/4, and one residual in √h
 //! is kept: the quantiles are of as many independent residuals as that leaves. The golden ratio
 //! chooses them, so that they are never in step with a season.
@@ -29,6 +35,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::dtaci::Dtaci;
+use super::largest::LargestLately;
 use super::ring::Ring;
 use super::spread::{Spread, SpreadInputs, SpreadModel, SpreadTruth};
 use super::volatility::{JUMP, NORMAL_MEAN};
@@ -44,6 +51,10 @@ const PRIOR: [f32; 10] = [
 
 /// The most that |residual| may be, in sigmas.
 const RESIDUAL_CLIP: f64 = 40.0;
+/// How much smaller than the spread of now the spread of a residual counts at least.
+const OUTGROWN: f64 = 1.5;
+/// How far a bound may be from the forecast, in the largest of the newest residuals.
+const FURTHEST: f64 = 1.25;
 /// η at one window ahead.
 const STEP: f64 = 0.01;
 /// How much m widens at one window ahead.
@@ -81,6 +92,10 @@ pub struct IntervalShape<'a> {
 pub struct IntervalTruth<'a> {
     /// In sigmas.
     pub residual: f64,
+    /// sigma_h when the forecast was made.
+    pub sigma: f64,
+    /// sigma_h now.
+    pub sigma_now: f64,
     /// The spread that had been expected.
     pub spread: &'a Spread,
     /// The factors that the spread came from.
@@ -113,6 +128,8 @@ pub struct IntervalTracker {
     dtaci: Vec<Dtaci>,
     /// Of |u|.
     mean: f64,
+    /// |residuals| in the target's unit.
+    lately: LargestLately,
     spread: SpreadModel,
 }
 
@@ -133,6 +150,7 @@ impl IntervalTracker {
                 Correction::Dtaci => levels.iter().map(|&level| Dtaci::new(level)).collect(),
             },
             mean: NORMAL_MEAN,
+            lately: LargestLately::default(),
             spread: SpreadModel::new(shape.others, shape.phases, shape.horizon),
         }
     }
@@ -144,7 +162,14 @@ impl IntervalTracker {
 
     /// Bounds around the forecast for each of the ascending `levels`, in units of the spread; the
     /// outer hold the inner. `heads`: the network's own, in the same units; none where it has none.
-    pub fn bounds(&self, levels: &[f64], heads: &[(f64, f64)], horizon: Horizon) -> Vec<(f64, f64)> {
+    /// `unit`: the spread in the target's unit.
+    pub fn bounds(
+        &self,
+        levels: &[f64],
+        heads: &[(f64, f64)],
+        horizon: Horizon,
+        unit: f64,
+    ) -> Vec<(f64, f64)> {
         let widen = WIDEN * f64::from(horizon).sqrt();
         let mut bounds: Vec<(f64, f64)> = Vec::with_capacity(levels.len());
         for (at, &level) in levels.iter().enumerate().take(self.corrections.len()) {
@@ -154,12 +179,21 @@ impl IntervalTracker {
             let half = 0.5 * (upper - lower).max(0.0) * libm::exp(wider);
 
             let (mut lower, mut upper) = (middle - half, middle + half);
+            let most = self.furthest(level) / unit;
+            (lower, upper) = (lower.clamp(-most, most), upper.clamp(-most, most));
             if let Some(&(inner_lower, inner_upper)) = bounds.last() {
                 (lower, upper) = (inner_lower.min(lower), inner_upper.max(upper));
             }
             bounds.push((lower, upper));
         }
         bounds
+    }
+
+    /// How far from the forecast a bound of this level may be, in the target's unit. Before a miss
+    /// can be expected among the residuals there is no limit.
+    fn furthest(&self, level: f64) -> f64 {
+        let expects_miss = self.lately.count() as f64 * (1.0 - level) >= 1.0;
+        if expects_miss { FURTHEST * self.lately.largest() } else { f64::INFINITY }
     }
 
     /// The bounds of the level with index `at`, corrected by P or by DtACI.
@@ -179,24 +213,34 @@ impl IntervalTracker {
     pub fn learn(&mut self, truth: &IntervalTruth<'_>) {
         let IntervalTruth { spread, factors, phase, horizon, .. } = *truth;
         let residual = truth.residual.clamp(-RESIDUAL_CLIP, RESIDUAL_CLIP);
-        let u = residual / spread.scale;
+        let outgrown = self.outgrown(truth);
+        let u = outgrown * (residual / spread.scale);
+        self.lately.push((truth.residual * truth.sigma).abs());
         // Before this residual is among the others.
         if self.dtaci.is_empty() {
             self.follow_misses(truth);
         } else {
-            self.tune_dtaci(u, truth);
+            self.tune_dtaci(u, outgrown, truth);
         }
 
         let drawn = (self.spread.count() as u32).wrapping_add(1).wrapping_mul(GOLDEN);
         if f64::from(drawn) < f64::from(u32::MAX) / f64::from(horizon).sqrt() {
             self.residuals.push(u as f32);
             for (excesses, &head) in self.excesses.iter_mut().zip(truth.heads) {
-                excesses.push(excess(head, u));
+                excesses.push(excess(head, u, outgrown));
             }
         }
 
         self.mean += STEP * (u.abs().min(JUMP * NORMAL_MEAN) - self.mean);
         self.spread.learn(&SpreadTruth { residual, spread, factors, phase, horizon });
+    }
+
+    /// What a residual is multiplied by where the spread has outgrown the one that it was expected
+    /// with: 1, or as much as makes it one of a spread that is [`OUTGROWN`] times too small.
+    fn outgrown(&self, truth: &IntervalTruth<'_>) -> f64 {
+        let then = truth.sigma * truth.spread.usual();
+        let now = truth.sigma_now * self.spread.usual();
+        (OUTGROWN * then / now).min(1.0)
     }
 
     /// P and I.
@@ -212,13 +256,13 @@ impl IntervalTracker {
         }
     }
 
-    fn tune_dtaci(&mut self, u: f64, truth: &IntervalTruth<'_>) {
+    fn tune_dtaci(&mut self, u: f64, outgrown: f64, truth: &IntervalTruth<'_>) {
         let horizon = truth.horizon;
         // Among those that were known when the forecast was made: the newer ones overlap with it.
         let newer = (f64::from(horizon.0 - 1) / f64::from(horizon).sqrt()).ceil() as usize;
         for (at, dtaci) in self.dtaci.iter_mut().enumerate() {
             let held_at = match (self.excesses.get(at), truth.heads.get(at)) {
-                (Some(excesses), Some(&head)) => 1.0 - excesses.share_below(excess(head, u), newer),
+                (Some(excesses), Some(&head)) => 1.0 - excesses.share_below(excess(head, u, outgrown), newer),
                 _ => {
                     let below = self.residuals.share_below(u as f32, newer);
                     2.0 * below.min(1.0 - below)
@@ -229,9 +273,10 @@ impl IntervalTracker {
     }
 }
 
-/// By how much an interval of the network's missed; below zero where it held.
-fn excess((lower, upper): (f64, f64), u: f64) -> f32 {
-    (lower - u).max(u - upper) as f32
+/// By how much an interval of the network's missed; below zero where it held. `outgrown`: what u
+/// was multiplied by.
+fn excess((lower, upper): (f64, f64), u: f64, outgrown: f64) -> f32 {
+    (outgrown * lower - u).max(u - outgrown * upper) as f32
 }
 
 #[cfg(test)]
@@ -251,6 +296,8 @@ mod tests {
         interval: IntervalTracker,
         volatility: RecentVolatility,
         factors: Vec<f32>,
+        /// The newest spread.
+        unit: f64,
     }
 
     impl<'a> Fixture<'a> {
@@ -260,16 +307,19 @@ mod tests {
                 interval: IntervalTracker::new(&shape),
                 volatility: RecentVolatility::default(),
                 factors: vec![0.0; factors_of(shape.others, shape.phases)],
+                unit: 1.0,
             }
         }
 
         fn spread(&mut self, others: &[f64], phase: Option<usize>) -> Spread {
             let inputs = SpreadInputs { volatility: &self.volatility, others, phase };
-            self.interval.spread(inputs, &mut self.factors)
+            let spread = self.interval.spread(inputs, &mut self.factors);
+            self.unit = spread.scale;
+            spread
         }
 
         fn bounds(&self, heads: &[(f64, f64)]) -> Vec<(f64, f64)> {
-            self.interval.bounds(self.shape.levels, heads, self.shape.horizon)
+            self.interval.bounds(self.shape.levels, heads, self.shape.horizon, self.unit)
         }
 
         fn learn(&mut self, residual: f64, spread: &Spread, missed: &[bool]) {
@@ -288,6 +338,8 @@ mod tests {
             let factors = &self.factors;
             self.interval.learn(&IntervalTruth {
                 residual,
+                sigma: 1.0,
+                sigma_now: 1.0,
                 spread,
                 factors,
                 heads,

@@ -2,12 +2,14 @@
 //! where the numbers of a forecast lie.
 //! It must not know any series.
 
+use super::bounds::{Bounds, Limits};
 use super::experts::custom::CustomExpert;
 use super::experts::expert::ExpertShape;
 use super::experts::kind::ExpertKind;
 use super::experts::{AnyExpert, roster};
 use super::features::Features;
 use super::phases::phases_of;
+use super::series::SeriesHistory;
 use super::spread::factors_of;
 use crate::horizon::Horizon;
 use crate::spec::{Correction, ForecastSpec, MixtureRule};
@@ -25,6 +27,8 @@ pub struct ForecasterLayout {
     pub rule: MixtureRule,
     /// How their intervals are corrected.
     pub correction: Correction,
+    /// Between what forecasts and intervals lie.
+    pub bounds: Bounds,
     /// Ascending, in windows.
     pub horizons: Vec<Horizon>,
     /// In windows.
@@ -72,6 +76,7 @@ impl ForecasterLayout {
             experts,
             rule: spec.mixture,
             correction: spec.correction,
+            bounds: spec.bounds,
             horizons: spec.horizons.clone(),
             season: spec.season,
             levels: spec.levels.clone(),
@@ -80,6 +85,11 @@ impl ForecasterLayout {
             short,
             has_heads: has_heads(spec),
         }
+    }
+
+    /// Between what forecasts of this series and their intervals lie.
+    pub fn limits(&self, series: &SeriesHistory) -> Limits {
+        self.bounds.limits(&series.lowest)
     }
 
     /// The phase of the window numbered `n`, where the season has a table.

@@ -59,7 +59,8 @@
 //!   └▶ series_forecaster          one series: its experts, and for every horizon
 //!        ├─ experts               who forecasts; rls_filter, inverse_covariance below them
 //!        ├─ mixture               how much each counts
-//!        ├─ interval              bounds that hold what they claim; spread, dtaci, ring below it
+//!        ├─ interval              bounds that hold what they claim; spread, dtaci, ring,
+//!        │                        largest below it
 //!        └─ pending               forecasts that wait for their truth
 //! series, features, network       what the experts and the network see
 //!   └▶ scale, season_level, phases, lags
@@ -75,6 +76,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod bounds;
 mod collect;
 mod drift;
 mod dtaci;
@@ -86,6 +88,7 @@ mod horizon;
 mod interval;
 mod inverse_covariance;
 mod lags;
+mod largest;
 mod layout;
 mod matrix;
 mod mean;
@@ -106,6 +109,7 @@ mod time;
 mod volatility;
 mod window;
 
+pub use bounds::Bounds;
 pub use collect::{CollectedForecast, CollectedResults, CollectedScore};
 pub use error::{ForecastError, Result};
 pub use experts::custom::CustomExpert;
@@ -117,7 +121,8 @@ pub use mean::Mean;
 pub use network::network_spec;
 pub use recorder::Recorder;
 pub use spec::{
-    BPTT_MARGIN, Calendar, Correction, ForecastSpec, LearnerSpec, MixtureRule, Scope, level_label, week_of,
+    BPTT_MARGIN, Calendar, Correction, ForecastSpec, LearnerSpec, MixtureRule, Scope, level_label,
+    usual_seasons, week_of,
 };
 /// The networks: their types are in [`LearnerSpec`].
 pub use tickcast_model as model;

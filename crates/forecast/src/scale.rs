@@ -87,6 +87,11 @@ impl StepScale {
         self.mean_square += weight(self.n) * (difference * difference - self.mean_square);
     }
 
+    /// Differences so far.
+    pub fn count(&self) -> u64 {
+        self.n
+    }
+
     /// In the column's unit; 0 while no step has been seen or none moved.
     pub fn rms(&self) -> f64 {
         self.mean_square.sqrt()

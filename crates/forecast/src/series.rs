@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+use super::bounds::LowestValue;
 use super::scale::{Level, StepScale};
 use super::season_level::SeasonLevel;
 use crate::horizon::Horizon;
@@ -44,6 +45,8 @@ pub struct SeriesHistory {
     recent: VecDeque<(i64, f64)>,
     /// How many windows back a value may be asked for, less one.
     memory: i64,
+    /// Of the target, over its life.
+    pub lowest: LowestValue,
     /// Scales of the target's differences by their length in windows.
     steps: BTreeMap<u32, StepScale>,
     /// What is usual for the target in each season that is not too long for it.
@@ -52,6 +55,9 @@ pub struct SeriesHistory {
 
 /// A scale below this part of the value is rounding.
 const ROUNDING: f64 = 1e-12;
+/// Differences of nothing after which nothing is expected: as many as there are pseudo-residuals
+/// in the interval of a series that moves.
+const STILL: u64 = 20;
 
 impl SeriesHistory {
     /// A series without values. `memory`: windows that it remembers.
@@ -61,6 +67,7 @@ impl SeriesHistory {
             columns: vec![Column::default(); spec.features.len()],
             recent: VecDeque::new(),
             memory,
+            lowest: LowestValue::default(),
             steps: lengths.map(|length| (length, StepScale::default())).collect(),
             usual: seasons(spec)
                 .into_iter()
@@ -88,6 +95,7 @@ impl SeriesHistory {
         }
 
         if observed && values[0].is_some() {
+            self.lowest.update(value);
             for (&length, scale) in &mut self.steps {
                 if let Some(then) = back(&self.recent, length) {
                     scale.update(value - then);
@@ -135,8 +143,17 @@ impl SeriesHistory {
     /// moves.
     pub fn sigma(&self, horizon: Horizon) -> f64 {
         let rms = self.step_scale(horizon.0).rms();
-        let last = self.columns[0].value.unwrap_or_default();
-        if rms > ROUNDING * last.abs() { rms } else { 0.0 }
+        if rms > self.rounding() { rms } else { 0.0 }
+    }
+
+    /// Whether so many windows have never made a difference, however often there was one to see.
+    pub fn is_still(&self, horizon: Horizon) -> bool {
+        self.sigma(horizon) == 0.0 && self.step_scale(horizon.0).count() >= STILL
+    }
+
+    /// How far from the newest value another is that differs by its rounding.
+    pub fn rounding(&self) -> f64 {
+        ROUNDING * self.columns[0].value.unwrap_or_default().abs()
     }
 
     /// The newest step of the target in units of sigma_1, if it moves at all.

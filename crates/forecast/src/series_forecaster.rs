@@ -153,10 +153,11 @@ impl SeriesForecaster {
 
         let made = due.made;
         let moves = &due.details[..layout.names.len().min(due.details.len())];
+        let limits = layout.limits(window.series);
         let experts = if moves.is_empty() {
             vec![made.naive; layout.names.len()]
         } else {
-            let forecast = |&moved: &f32| finite(made.naive + made.sigma * f64::from(moved));
+            let forecast = |&moved: &f32| limits.clamp(made.naive + made.sigma * f64::from(moved));
             moves.iter().map(forecast).collect()
         };
 
@@ -186,6 +187,8 @@ impl SeriesForecaster {
         let missed: Vec<bool> = due.intervals.iter().map(is_miss).collect();
         interval.learn(&IntervalTruth {
             residual: raw - made.mixture.mixed,
+            sigma: made.sigma,
+            sigma_now: window.series.sigma(horizon),
             spread: &made.spread,
             factors,
             heads: &relative(heads, &made.mixture, &made.spread),
@@ -255,7 +258,8 @@ impl SeriesForecaster {
             let intervals = if made.sigma > 0.0 {
                 self.predict(layout, &observation, inputs, &mut made, &mut details)
             } else {
-                Intervals::new()
+                made.forecast = layout.limits(series).clamp(naive);
+                still(layout, series, horizon, made.forecast)
             };
 
             // A move of exactly 0 is the naive forecast, whichever expert made it.
@@ -313,12 +317,15 @@ impl SeriesForecaster {
 
         made.mixture = mixture.predict(moves);
         made.spread = interval.spread(spread, factors);
-        made.forecast = finite(made.naive + made.sigma * made.mixture.mixed);
+        let limits = layout.limits(observation.series);
+        let (naive, sigma) = (made.naive, made.sigma);
+        made.mixture.mixed = limits.clamp_move(made.mixture.mixed, naive, sigma);
+        made.forecast = limits.clamp(naive + sigma * made.mixture.mixed);
 
         let width = made.sigma * made.spread.scale;
-        let bound = |bound: f64| finite(made.forecast + width * bound);
+        let bound = |bound: f64| limits.clamp(made.forecast + width * bound);
         let heads = relative(heads, &made.mixture, &made.spread);
-        let bounds = interval.bounds(&layout.levels, &heads, layout.horizons[horizon_idx]);
+        let bounds = interval.bounds(&layout.levels, &heads, layout.horizons[horizon_idx], width);
         bounds.into_iter().map(|(lower, upper)| (bound(lower), bound(upper))).collect()
     }
 
@@ -351,6 +358,14 @@ fn unmixed(horizon: Horizon, naive: f64, window: &WindowContext<'_>) -> PendingF
         mixture: MixtureOutput::default(),
         spread: Spread::default(),
     }
+}
+
+/// Intervals of a series without a scale: they hold the value that has always come. None before
+/// that is long.
+fn still(layout: &ForecasterLayout, series: &SeriesHistory, horizon: Horizon, forecast: f64) -> Intervals {
+    let (limits, rounding) = (layout.limits(series), series.rounding());
+    let interval = (limits.clamp(forecast - rounding), limits.clamp(forecast + rounding));
+    if series.is_still(horizon) { vec![interval; layout.levels.len()] } else { Intervals::new() }
 }
 
 /// The network's own intervals around the forecast, in units of its spread. `heads`: the network's

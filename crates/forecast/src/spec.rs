@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tickcast_model::{Activation, BETAS, CellKind, HUBER_DELTA, Loss, LrSchedule, Optimizer, OptimizerRule};
 
+use crate::bounds::Bounds;
 use crate::experts::kind::ExpertKind;
 
 /// What a forecaster is asked for. The names and the order of the fields are part of a pipeline's
@@ -35,12 +36,17 @@ pub struct ForecastSpec {
     pub mixture: MixtureRule,
     /// How intervals are corrected.
     pub correction: Correction,
+    /// Between what forecasts and intervals lie.
+    pub bounds: Bounds,
     /// Whether the network also gives the probability of a rise.
     pub direction: bool,
 }
 
 const DAY_US: i64 = 86_400_000_000;
 const WEEK_US: i64 = 7 * DAY_US;
+/// The shortest windows that days are usual in: with shorter ones a series could not remember a
+/// week.
+const SHORTEST_US: i64 = 300_000_000;
 /// The longest week, in windows: of five minutes.
 const LONGEST_WEEK: u32 = 2016;
 
@@ -60,6 +66,7 @@ impl ForecastSpec {
             experts: ExpertKind::ALL.to_vec(),
             mixture: MixtureRule::Boa,
             correction: Correction::PTracker,
+            bounds: Bounds::default(),
             direction: false,
         }
     }
@@ -72,6 +79,22 @@ pub fn week_of(calendar: &[Calendar], size_us: i64) -> Option<u32> {
     let windows = u32::try_from(WEEK_US / size_us.max(1)).ok()?;
     let is_whole = size_us < DAY_US && WEEK_US % size_us.max(1) == 0;
     (calendar.contains(&Calendar::DayOfWeek) && is_whole && windows <= LONGEST_WEEK).then_some(windows)
+}
+
+/// The season of windows of this length, and the week beside it, both in windows, for a pipeline
+/// that does not say: a day and the week for windows of 5 minutes to less than a day that divide
+/// it, a week for windows of a day, a year for windows of a month. People live by them; where
+/// nothing does, they cost a percent or two.
+pub fn usual_seasons(size_us: i64) -> (Option<u32>, Option<u32>) {
+    let size_us = size_us.max(1);
+    let windows = |of_us: i64| u32::try_from(of_us / size_us).ok();
+    if (SHORTEST_US..DAY_US).contains(&size_us) && DAY_US % size_us == 0 {
+        return (windows(DAY_US), windows(WEEK_US));
+    }
+    if size_us == DAY_US {
+        return (Some(7), None);
+    }
+    ((28 * DAY_US..=31 * DAY_US).contains(&size_us).then_some(12), None)
 }
 
 /// The column suffix of a level, exact to its last digit: 0.9 -> `90`, 0.995 -> `99_5`, 0.05 ->
@@ -158,7 +181,7 @@ pub const BPTT_MARGIN: usize = 8;
 
 impl LearnerSpec {
     /// Adam's learning rate.
-    pub const LR: f64 = 3e-4;
+    pub const LR: f64 = 1e-3;
 
     /// Steps of truncated backpropagation that this horizon and stride ask for at least, and never
     /// less than 32.
@@ -236,5 +259,17 @@ mod tests {
         // A day or longer, no part of a week, too many to remember.
         assert_eq!([24 * 60, 48 * 60, 11, 1].map(minutes), [None; 4]);
         assert_eq!(week_of(&[Calendar::Hour], 3_600_000_000), None);
+    }
+    #[test]
+    fn days_weeks_and_years_are_usual_in_windows_that_have_them() {
+        let minutes = |minutes: i64| usual_seasons(minutes * 60_000_000);
+        let some = |season, week| (Some(season), Some(week));
+        assert_eq!([60, 5, 720].map(minutes), [some(24, 168), some(288, 2016), some(2, 14)]);
+        // Too many to remember, no part of a day.
+        assert_eq!([1, 7, 0].map(minutes), [(None, None); 3]);
+
+        let days = |days: i64| usual_seasons(days * DAY_US);
+        assert_eq!([1, 30, 31].map(days), [(Some(7), None), (Some(12), None), (Some(12), None)]);
+        assert_eq!([2, 7, 90].map(days), [(None, None); 3]);
     }
 }

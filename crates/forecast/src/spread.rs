@@ -86,6 +86,18 @@ pub fn factors_of(others: usize, phases: usize) -> usize {
     1 + RATES.len() + RecentVolatility::LEN + others + usize::from(phases > 0)
 }
 
+impl Spread {
+    /// The spread before its factors, in sigmas.
+    pub fn usual(&self) -> f64 {
+        libm::exp(self.base)
+    }
+}
+
+/// b of the means' logarithms.
+fn base(logs: &[f64; RATES.len()]) -> f64 {
+    logs.iter().zip(BASE).map(|(log, share)| log * share).sum()
+}
+
 impl SpreadModel {
     /// A model that expects the spread of a standard normal.
     pub fn new(others: usize, phases: usize, horizon: Horizon) -> Self {
@@ -102,6 +114,16 @@ impl SpreadModel {
         }
     }
 
+    /// The spread of now before its factors, in sigmas.
+    pub fn usual(&self) -> f64 {
+        libm::exp(base(&self.logs()).clamp(-BASE_CLIP, BASE_CLIP))
+    }
+
+    /// The logarithms of the means.
+    fn logs(&self) -> [f64; RATES.len()] {
+        self.means.map(|mean| libm::log(mean / NORMAL_MEAN))
+    }
+
     /// Truths so far.
     pub fn count(&self) -> u64 {
         self.count
@@ -109,8 +131,8 @@ impl SpreadModel {
 
     /// The spread to expect of the next forecast; writes the factors that it comes from.
     pub fn predict(&self, inputs: SpreadInputs<'_>, factors: &mut [f32]) -> Spread {
-        let logs = self.means.map(|mean| libm::log(mean / NORMAL_MEAN));
-        let base: f64 = logs.iter().zip(BASE).map(|(log, share)| log * share).sum();
+        let logs = self.logs();
+        let base = base(&logs);
         let clip = |value: f64| value.clamp(-FACTOR_CLIP, FACTOR_CLIP) as f32;
 
         let steps = inputs.volatility.means();

@@ -2,13 +2,16 @@
 //! experts.
 //! It must not know how any of them is computed.
 
-use tickcast_forecast::{ExpertKind, ForecastSpec, Horizon, level_label, week_of};
+use tickcast_forecast::{
+    Bounds, Calendar, ExpertKind, ForecastSpec, Horizon, level_label, usual_seasons, week_of,
+};
 use tickcast_model::Loss;
 use tickcast_sql::WindowSpec;
 
 use super::Checker;
 use crate::config::fault::{choice, quoted};
-use crate::config::raw::RawForecast;
+use crate::config::raw::{OrNone, RawBounds, RawForecast};
+use crate::config::scalar::Whole;
 
 const HORIZONS_MAX: usize = 64;
 const LEVELS_MAX: usize = 16;
@@ -35,22 +38,34 @@ impl Checker<'_> {
             model.loss = Loss::Directed { point: Box::new(model.loss) };
         }
 
-        let season = raw.season.map(|season| season.0 as u32);
-        let calendar = raw.calendar.unwrap_or_default();
+        let (season, week) = seasons(raw.season, raw.calendar.as_deref(), window.size_us);
         ForecastSpec {
             features: self.features(raw.features, &target, &columns),
             model,
-            experts: self.experts(raw.experts, raw.season.is_some(), direction),
+            experts: self.experts(raw.experts, season.is_some(), direction),
             mixture: raw.mixture.unwrap_or(default.mixture),
             correction: raw.correction.unwrap_or(default.correction),
+            bounds: self.bounds(raw.bounds),
             direction,
-            week: week_of(&calendar, window.size_us).filter(|&week| season != Some(week)),
             season,
-            calendar,
+            week,
+            calendar: raw.calendar.unwrap_or_default(),
             target,
             horizons,
             levels,
         }
+    }
+
+    fn bounds(&mut self, raw: Option<OrNone<RawBounds>>) -> Bounds {
+        let Some(OrNone(raw)) = raw else { return Bounds::default() };
+        let RawBounds { min, max } = raw.unwrap_or_default();
+        if let (Some(min), Some(max)) = (min, max)
+            && min >= max
+        {
+            let message = format!("min {min} is not below max {max}");
+            self.fault_with_help("forecast.bounds", message, "write it like { min: 0, max: 100 }");
+        }
+        Bounds { min, max, learned: raw.is_some() }
     }
 
     fn target(&mut self, raw: Option<String>, columns: &[&str]) -> String {
@@ -136,5 +151,25 @@ impl Checker<'_> {
             self.fault_with_help("forecast.direction", "it is the network's", "add rnn to forecast.experts");
         }
         experts
+    }
+}
+
+/// The season and the week beside it, in windows. Who says neither gets what is usual; who says
+/// only the calendar gets no week that is not in it.
+fn seasons(
+    raw: Option<OrNone<Whole<2, 1_000_000>>>,
+    calendar: Option<&[Calendar]>,
+    size_us: i64,
+) -> (Option<u32>, Option<u32>) {
+    let asked_week = week_of(calendar.unwrap_or_default(), size_us);
+    match raw {
+        None => {
+            let (season, week) = usual_seasons(size_us);
+            (season, if calendar.is_some() { asked_week } else { week })
+        }
+        Some(OrNone(season)) => {
+            let season = season.map(|season| season.0 as u32);
+            (season, asked_week.filter(|&week| season != Some(week)))
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 mod forecast;
 mod model;
+mod or_none;
 mod sinks;
 mod source;
 mod window;
@@ -15,8 +16,9 @@ use serde::Deserialize;
 use super::plan::Delivery;
 use super::scalar::{DAY_US, HOUR_US, Length, MS_US, Whole};
 
-pub(super) use forecast::RawForecast;
+pub(super) use forecast::{RawBounds, RawForecast};
 pub(super) use model::{RawLoss, RawModel, RawOptimizer, RawSchedule};
+pub(super) use or_none::OrNone;
 pub(super) use sinks::{RawSink, RawSinkFile, RawSinkFormat, RawSinks};
 pub(super) use source::{RawFile, RawFormat, RawGenerate, RawKafka, RawSchema, RawSource};
 pub(super) use window::RawWindow;

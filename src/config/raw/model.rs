@@ -89,7 +89,7 @@ pub(in super::super) struct RawSgd {
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct RawAdam {
-    /// Learning rate. Default: 3e-4.
+    /// Learning rate. Default: 1e-3.
     pub lr: Option<f64>,
     /// Course of the learning rate. Default: constant.
     pub schedule: Option<RawSchedule>,
@@ -98,7 +98,7 @@ pub(in super::super) struct RawAdam {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct RawAdamW {
-    /// Learning rate. Default: 3e-4.
+    /// Learning rate. Default: 1e-3.
     pub lr: Option<f64>,
     /// Share of each weight that a learning rate of 1 would take away, from 0 to below 1. Default:
     /// 0.01.
@@ -110,7 +110,7 @@ pub(in super::super) struct RawAdamW {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct RawRmsProp {
-    /// Learning rate. Default: 3e-4.
+    /// Learning rate. Default: 1e-3.
     pub lr: Option<f64>,
     /// Decay of the mean squared gradient, from 0 to below 1. Default: 0.99.
     pub alpha: Option<f64>,

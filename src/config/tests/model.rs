@@ -35,26 +35,26 @@ fn optimizers_have_pytorchs_defaults_and_a_schedule() {
     let cases = [
         ("{sgd: {}}", OptimizerRule::Sgd { momentum: 0.9 }, 1e-3, constant),
         ("{sgd: {momentum: 0, schedule: constant}}", OptimizerRule::Sgd { momentum: 0.0 }, 1e-3, constant),
-        ("{adam: {}}", OptimizerRule::Adam { betas }, 3e-4, constant),
+        ("{adam: {}}", OptimizerRule::Adam { betas }, 1e-3, constant),
         ("{adamw: {lr: 1e-2}}", OptimizerRule::AdamW { betas, weight_decay: 0.01 }, 1e-2, constant),
-        ("{adamw: {weight_decay: 0.1}}", OptimizerRule::AdamW { betas, weight_decay: 0.1 }, 3e-4, constant),
-        ("{rmsprop: {}}", OptimizerRule::RmsProp { alpha: 0.99 }, 3e-4, constant),
+        ("{adamw: {weight_decay: 0.1}}", OptimizerRule::AdamW { betas, weight_decay: 0.1 }, 1e-3, constant),
+        ("{rmsprop: {}}", OptimizerRule::RmsProp { alpha: 0.99 }, 1e-3, constant),
         (
             "{rmsprop: {alpha: 0.9, schedule: {warm_up: 50}}}",
             OptimizerRule::RmsProp { alpha: 0.9 },
-            3e-4,
+            1e-3,
             LrSchedule::WarmUp { updates: 50 },
         ),
         (
             "{adam: {schedule: {cosine: {updates: 900}}}}",
             OptimizerRule::Adam { betas },
-            3e-4,
+            1e-3,
             LrSchedule::Cosine { warm_up: 0, updates: 900, floor: 0.1 },
         ),
         (
             "{adam: {schedule: {cosine: {warm_up: 10, updates: 900, floor: 0}}}}",
             OptimizerRule::Adam { betas },
-            3e-4,
+            1e-3,
             LrSchedule::Cosine { warm_up: 10, updates: 900, floor: 0.0 },
         ),
     ];

@@ -5,8 +5,10 @@ use super::super::reference::defaults;
 use super::*;
 
 /// Defaults that are said in words.
-const IN_WORDS: [&str; 18] = [
+const IN_WORDS: [&str; 20] = [
     "delivery",
+    "forecast.bounds",
+    "forecast.bounds.min",
     "forecast.calendar",
     "forecast.experts",
     "forecast.features",
@@ -58,9 +60,13 @@ fn a_default_in_words_is_what_it_says() {
     assert_eq!(plan.serve.http, None);
     assert_eq!(plan.window.select, [("temp".to_owned(), "avg(\"temp\")".to_owned())]);
     assert_eq!(plan.forecast.features, ["temp"]);
-    assert_eq!((plan.forecast.season, plan.forecast.calendar.len()), (None, 0));
+    assert_eq!(
+        (plan.forecast.season, plan.forecast.week, plan.forecast.calendar.len()),
+        (Some(24), Some(168), 0)
+    );
+    assert_eq!(plan.forecast.bounds, Bounds::default());
     assert_eq!(plan.forecast.experts, ExpertKind::ALL);
-    assert_eq!(plan.forecast.model.optimizer, Optimizer::adam(3e-4));
+    assert_eq!(plan.forecast.model.optimizer, Optimizer::adam(1e-3));
     assert_eq!(plan.forecast.model.bptt, 32);
     assert!(plan.sinks.forecasts.is_some() && plan.sinks.scores.is_none() && plan.sinks.rejects.is_none());
     let SourceSpec::Kafka(kafka) = &plan.source else { panic!("{:?}", plan.source) };
