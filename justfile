@@ -30,6 +30,14 @@ demo:
 bench:
     cargo bench --locked
 
+# Known weaknesses of the dependencies; needs the network, as RustSec's database is there
+advisories:
+    cargo deny check advisories
+
+# What the binary is made of, as JSON: every crate with its version, source, licence and features
+sbom FILE='sbom.json':
+    cargo metadata --locked --format-version 1 --filter-platform x86_64-unknown-linux-gnu > {{ FILE }}
+
 # API documentation of our own crates
 docs:
     cargo doc --locked --workspace --no-deps
