@@ -23,6 +23,9 @@ use crate::kafka::{
 };
 use crate::source::kind::Span;
 
+/// The records of one batch by partition, and the partitions that end with it.
+type Batch = (BTreeMap<PartitionId, Vec<RawRecord>>, BTreeSet<PartitionId>);
+
 /// Reads all partitions of a topic, once.
 pub struct KafkaHistory {
     consumer: ReadingConsumer,
@@ -113,11 +116,8 @@ impl KafkaHistory {
         Ok(())
     }
 
-    /// The records of one batch by partition, and the partitions that end with it.
-    fn read_batch(
-        &mut self,
-        timeout: Duration,
-    ) -> Result<(BTreeMap<PartitionId, Vec<RawRecord>>, BTreeSet<PartitionId>)> {
+    /// Reads one batch. Errors: `Source`, when records were dropped before they were read.
+    fn read_batch(&mut self, timeout: Duration) -> Result<Batch> {
         let mut by_partition: BTreeMap<PartitionId, Vec<RawRecord>> = BTreeMap::new();
         let mut ended = BTreeSet::new();
         let (mut wait, mut bytes) = (timeout, 0);
