@@ -16,6 +16,7 @@ mod delivery {
     mod invariant;
     mod launch;
     mod ledger;
+    mod metrics;
     mod recovery;
     mod schemas;
     mod simulation;

@@ -8,7 +8,7 @@ use arrow::record_batch::RecordBatch;
 
 use crate::error::Result;
 use crate::ledger::{Checkpoint, Position, Snapshot, SnapshotStore};
-use crate::message::Stream;
+use crate::message::{EventTime, Stream};
 use crate::place::{Offset, PartitionId};
 use crate::sink::Sink;
 use crate::telemetry::Metrics;
@@ -30,6 +30,10 @@ pub enum Departure {
 pub trait Outputs: Send {
     /// A partition begins where its claim said. `resume`: what is there of earlier results stays.
     fn begin(&mut self, partition: PartitionId, entry: Option<Checkpoint>, resume: bool) -> Result<()>;
+
+    /// The forecasts that are given next come of records of this time and later, by the source's
+    /// own clock: how long it takes until they are visible is measured, where a commit tells.
+    fn recorded(&mut self, _partition: PartitionId, _at: EventTime) {}
 
     /// Takes results, and how far the partition has come with them; none while it replays.
     fn results(
@@ -98,7 +102,9 @@ impl Outputs for AtLeastOnce {
             None => Ok(()),
         });
         self.metrics.commit(if saved.is_ok() { "committed" } else { "failed" }, from.elapsed());
-        saved.map(|()| Some(snapshot.position))
+        saved?;
+        self.metrics.committed(snapshot.partition, snapshot.position);
+        Ok(Some(snapshot.position))
     }
 
     fn commit(&mut self) -> Result<()> {

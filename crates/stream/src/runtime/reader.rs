@@ -108,6 +108,7 @@ impl SourceReader {
             self.commit_durable()?;
             self.give_back_released()?;
             self.begin_waiting()?;
+            self.parts.watch.tell_unread(self.parts.source.as_mut());
             self.parts.sink.check(&self.parts.watch)?;
 
             let is_full = self.parts.queues.iter().any(WorkerQueue::is_full);
@@ -261,6 +262,7 @@ impl SourceReader {
         let ReaderParts { factory, recover, source, watch, .. } = &mut self.parts;
         let offset_range = || source.offset_range(id);
         let opened = open_partition(factory, recover.as_mut(), id, offset_range, watch)?;
+        watch.metrics.assigned(id, opened.committed());
         let Opened { partition, position, entry, resume } = opened;
 
         let incarnation = self.phases.begin(id);
@@ -275,6 +277,7 @@ impl SourceReader {
     }
 
     fn revoke(&mut self, id: PartitionId, departure: Departure) -> Result<()> {
+        self.parts.watch.metrics.revoked(id);
         let todo = self.phases.revoke(id);
         if !self.phases.has_waiting() {
             self.parts.watch.health.set_ready(HealthPart::Claim);
@@ -295,13 +298,9 @@ impl SourceReader {
     }
 
     fn forward(&mut self, partition: PartitionId, records: Records) -> Result<()> {
-        let count = records.len() as u64;
-        self.records += count;
-        let ReaderParts { factory, source, watch, .. } = &mut self.parts;
-        watch.metrics.records_received(factory.topic(), partition, count);
-        if let Some(lag) = source.lag(partition) {
-            watch.metrics.lag(factory.topic(), partition, lag);
-        }
+        self.records += records.len() as u64;
+        let ReaderParts { factory, watch, .. } = &self.parts;
+        watch.metrics.records_received(factory.topic(), partition, &records);
         self.send(partition, ToWorker::Records { partition, records, at: Instant::now() })
     }
 

@@ -25,6 +25,13 @@ pub struct Opened {
     pub resume: bool,
 }
 
+impl Opened {
+    /// The position before which all is committed; none, when nothing is.
+    pub fn committed(&self) -> Option<Offset> {
+        self.entry.map(|entry| entry.progress.position).or(self.position)
+    }
+}
+
 /// Claims a partition, and builds it as the ledger remembers it. `offset_range`: the records that
 /// can be read now. Errors: those of the ledger, and `State`, when records that have to be read
 /// again are gone.

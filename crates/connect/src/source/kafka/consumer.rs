@@ -22,6 +22,7 @@ use super::assignment::Assignment;
 use super::beyond_end::PositionBeyondEnd;
 use super::context::{Context, GroupMember};
 use super::history::KafkaHistory;
+use super::log_ends::PausedEnds;
 use super::record::{BATCH_BYTES, BATCH_RECORDS, raw_record};
 use super::spec::{KafkaSourceSpec, StartFrom};
 use crate::kafka::{Group, METADATA_TIMEOUT, client_config, create, no_topic, partition_count};
@@ -77,6 +78,9 @@ pub struct KafkaSource {
     assignment: Assignment,
     ready: VecDeque<Event>,
     batch_records: usize,
+    /// The next record of each partition, where it is known.
+    next: BTreeMap<PartitionId, Offset>,
+    paused: PausedEnds,
 }
 
 fn consumer_config(spec: &KafkaSourceSpec) -> ClientConfig {
@@ -95,10 +99,8 @@ fn consumer_config(spec: &KafkaSourceSpec) -> ClientConfig {
         ("topic.metadata.refresh.interval.ms", "30000"),
     ];
 
-    let is_new_protocol =
-        |(name, value): &(String, String)| name == "group.protocol" && value.eq_ignore_ascii_case("consumer");
     // In the new protocol the broker decides both.
-    if !spec.client.properties.iter().any(is_new_protocol) {
+    if !spec.has_new_protocol() {
         defaults.push(("partition.assignment.strategy", "cooperative-sticky"));
         defaults.push(("session.timeout.ms", "10000"));
     }
@@ -109,6 +111,7 @@ impl KafkaSource {
     /// Joins the group. Errors: `Source`, when librdkafka refuses the properties. The broker need
     /// not answer yet.
     pub fn open(spec: &KafkaSourceSpec) -> Result<Self> {
+        spec.tell_recovery();
         let context = Context::default();
         let consumer: BaseConsumer<Context> = create(&consumer_config(spec), context.clone())?;
         let fail = || format!("cannot make a consumer for topic {}", spec.topic);
@@ -123,6 +126,8 @@ impl KafkaSource {
             from: spec.start,
             ready: VecDeque::new(),
             batch_records: BATCH_RECORDS,
+            next: BTreeMap::new(),
+            paused: PausedEnds::default(),
         })
     }
 
@@ -220,6 +225,7 @@ impl KafkaSource {
         self.assignment.take_rebalances(&mut self.ready)?;
         for (partition, records) in by_partition {
             if self.assignment.owns(partition) {
+                self.next.extend(records.last().map(|last| (partition, last.offset.next())));
                 self.ready.push_back(Event::Records { partition, records: Records::Raw(records) });
             }
         }
@@ -273,6 +279,11 @@ impl Source for KafkaSource {
             (None, StartFrom::Earliest | StartFrom::Warm) => KafkaOffset::Beginning,
             (None, StartFrom::Latest) => KafkaOffset::Invalid,
         };
+        self.next.remove(&partition);
+        if let KafkaOffset::Offset(position) = offset {
+            self.next.insert(partition, Offset(position));
+        }
+        self.paused.set_paused(partition, false);
         self.assignment.start(partition, offset)
     }
 
@@ -292,6 +303,7 @@ impl Source for KafkaSource {
         if !self.assignment.owns(partition) {
             return Ok(());
         }
+        self.paused.set_paused(partition, paused);
         let mut list = TopicPartitionList::new();
         list.add_partition(&self.topic, partition.0);
         let done = if paused { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
@@ -306,8 +318,11 @@ impl Source for KafkaSource {
         self.commit_group(&[(partition, position)], CommitMode::Async)
     }
 
-    fn lag(&mut self, partition: PartitionId) -> Option<i64> {
-        self.context.inbox(|inbox| inbox.lag.get(&partition).copied())
+    fn unread(&mut self) -> Vec<(PartitionId, Range<Offset>)> {
+        let Some(mut ends) = self.context.inbox(|inbox| inbox.log_ends.take()) else { return Vec::new() };
+        self.paused.ask(&self.consumer, &self.topic, &mut ends);
+        let owned = ends.into_iter().filter(|(partition, _)| self.assignment.owns(*partition));
+        owned.map(|(partition, end)| (partition, end.unread(self.next.get(&partition).copied()))).collect()
     }
 
     fn close(&mut self) -> Result<()> {

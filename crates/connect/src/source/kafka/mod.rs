@@ -6,6 +6,7 @@ mod beyond_end;
 mod consumer;
 mod context;
 mod history;
+mod log_ends;
 mod record;
 mod spec;
 
