@@ -170,7 +170,8 @@ impl KafkaSource {
         }
     }
 
-    fn commit_group(&self, positions: &[(PartitionId, Offset)], mode: CommitMode) -> Result<()> {
+    /// Commits without waiting: nobody knows when the brokers will answer.
+    fn commit_group(&self, positions: &[(PartitionId, Offset)]) -> Result<()> {
         let mut list = TopicPartitionList::new();
         for &(partition, position) in positions {
             list.add_partition_offset(&self.topic, partition.0, KafkaOffset::Offset(position.0))
@@ -179,9 +180,9 @@ impl KafkaSource {
                 })?;
         }
 
-        // A commit that fails costs a longer replay, no record: the next one makes up for it.
-        if let Err(error) = self.consumer.commit(&list, mode) {
-            tracing::warn!(%error, ?positions, "cannot commit");
+        match self.consumer.commit(&list, CommitMode::Async) {
+            Ok(()) => self.context.inbox(|inbox| inbox.committing += 1),
+            Err(error) => tracing::warn!(%error, ?positions, "cannot commit"),
         }
         Ok(())
     }
@@ -211,6 +212,21 @@ impl KafkaSource {
                 inbox.complaint = Some(format!("kafka: {error}"));
             }
         });
+    }
+
+    /// Lets librdkafka work until something holds; false, when the time is up before. Nothing that is
+    /// read meanwhile is kept.
+    fn poll_until(&mut self, end: Instant, holds: impl Fn(&Self) -> bool) -> Result<bool> {
+        loop {
+            self.assignment.answer(&mut self.ready)?;
+            if holds(self) {
+                return Ok(true);
+            }
+            if Instant::now() > end {
+                return Ok(false);
+            }
+            _ = self.consumer.poll(Duration::from_millis(20));
+        }
     }
 
     /// Reads what is there, at most one batch, and turns it into events.
@@ -315,7 +331,7 @@ impl Source for KafkaSource {
             return Ok(());
         }
         self.assignment.note_committed(partition, position);
-        self.commit_group(&[(partition, position)], CommitMode::Async)
+        self.commit_group(&[(partition, position)])
     }
 
     fn unread(&mut self) -> Vec<(PartitionId, Range<Offset>)> {
@@ -328,21 +344,22 @@ impl Source for KafkaSource {
     fn close(&mut self) -> Result<()> {
         let last = self.assignment.committed();
         if !last.is_empty() {
-            self.commit_group(&last, CommitMode::Sync)?;
+            self.commit_group(&last)?;
         }
-        self.assignment.answer(&mut self.ready)?;
+        let until = Instant::now() + LEAVE_WITHIN;
+        let is_committed =
+            self.poll_until(until, |source| source.context.inbox(|inbox| inbox.committing == 0))?;
 
         // Leaving now, the group need not wait for our session to time out.
         self.consumer.unsubscribe();
-        let until = Instant::now() + LEAVE_WITHIN;
-        loop {
-            _ = self.consumer.poll(Duration::from_millis(20));
-            self.assignment.answer(&mut self.ready)?;
-            let is_left = self.consumer.assignment().is_ok_and(|list| list.count() == 0);
-            if is_left || Instant::now() > until {
-                return Ok(());
-            }
+        let has_left = |source: &Self| source.consumer.assignment().is_ok_and(|list| list.count() == 0);
+        let is_left = self.poll_until(until, has_left)?;
+        if !is_committed || !is_left {
+            tracing::warn!("the brokers do not answer: the group learns by its time-out that we have left");
+            // Its end would wait for their answers, in a call that has no limit: it is left behind.
+            std::mem::forget(Arc::clone(&self.consumer));
         }
+        Ok(())
     }
 }
 

@@ -30,6 +30,8 @@ pub(super) struct CallbackInbox {
     pub missing: Option<String>,
     /// The ends of the logs, until they are told.
     pub log_ends: Option<BTreeMap<PartitionId, LogEnd>>,
+    /// Commits that are not answered.
+    pub committing: usize,
     /// The name under which the group gave us what we own.
     pub member: String,
     /// Nobody polls any more: the group gets everything back at once.
@@ -105,6 +107,14 @@ impl ClientContext for Context {
 }
 
 impl ConsumerContext for Context {
+    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
+        // A commit that fails costs a longer replay, no record: the next one makes up for it.
+        if let Err(error) = result {
+            tracing::warn!(%error, ?offsets, "cannot commit");
+        }
+        self.inbox(|inbox| inbox.committing = inbox.committing.saturating_sub(1));
+    }
+
     /// Only notes it. An assigned partition waits until the runner says where to start. A revoked
     /// one waits until it is released, and the group waits with it.
     fn rebalance(&self, consumer: &BaseConsumer<Self>, code: RDKafkaRespErr, list: &mut TopicPartitionList) {
