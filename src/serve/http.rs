@@ -128,8 +128,9 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::TcpStream;
 
-    use tickcast_stream::PartitionId;
+    use tickcast_stream::message::{RawRecord, Records};
     use tickcast_stream::telemetry::HealthPart;
+    use tickcast_stream::{Offset, PartitionId};
 
     use super::*;
 
@@ -177,7 +178,8 @@ mod tests {
         assert_eq!(get("/ready").2, "no broker answers at localhost:9092\n");
         health.set_ready(HealthPart::Source);
         assert_eq!((get("/ready").0, get("/ready").2), (200, "ready\n".to_owned()));
-        metrics.records_received("observations", PartitionId(0), 3);
+        let record = RawRecord { offset: Offset(0), timestamp: None, payload: None };
+        metrics.records_received("observations", PartitionId(0), &Records::Raw(vec![record]));
         let (status, head, body) = get("/metrics");
         assert_eq!(status, 200);
         assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");

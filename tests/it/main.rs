@@ -9,12 +9,14 @@ mod support;
 /// What comes out, whatever happens: the same bytes, each of them once.
 mod delivery {
     mod chaos;
+    mod ending;
     mod faults;
     mod file_faults;
     mod handover;
     mod invariant;
     mod launch;
     mod ledger;
+    mod metrics;
     mod recovery;
     mod schemas;
     mod simulation;

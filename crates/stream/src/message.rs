@@ -89,22 +89,40 @@ impl Records {
         }
     }
 
+    /// How many of them are before a position.
+    pub fn before(&self, position: Offset) -> usize {
+        match self {
+            Records::Raw(records) => records.partition_point(|record| record.offset < position),
+            Records::Rows { first_offset, rows } => {
+                position.since(*first_offset).clamp(0, rows.num_rows() as i64) as usize
+            }
+        }
+    }
+
     /// Those before a position, and those from it on.
     pub fn split(self, position: Offset) -> (Records, Records) {
+        let before = self.before(position);
         match self {
             Records::Raw(mut records) => {
-                let rest = records.split_off(records.partition_point(|record| record.offset < position));
+                let rest = records.split_off(before);
                 (Records::Raw(records), Records::Raw(rest))
             }
             Records::Rows { first_offset, rows } => {
-                let count = position.since(first_offset).clamp(0, rows.num_rows() as i64) as usize;
-                let rest = rows.slice(count, rows.num_rows() - count);
-                let from = first_offset.plus(count);
+                let rest = rows.slice(before, rows.num_rows() - before);
+                let from = first_offset.plus(before);
                 (
-                    Records::Rows { first_offset, rows: rows.slice(0, count) },
+                    Records::Rows { first_offset, rows: rows.slice(0, before) },
                     Records::Rows { first_offset: from, rows: rest },
                 )
             }
+        }
+    }
+
+    /// The source's own time of the oldest record, where the source has times.
+    pub fn oldest(&self) -> Option<EventTime> {
+        match self {
+            Records::Raw(records) => records.iter().filter_map(|record| record.timestamp).min(),
+            Records::Rows { .. } => None,
         }
     }
 

@@ -99,9 +99,12 @@ pub trait Source: Send {
         Ok(())
     }
 
-    /// Records known to wait behind what was read of the partition, where the source can tell.
-    fn lag(&mut self, _partition: PartitionId) -> Option<i64> {
-        None
+    /// What it has learned, since the last call, of what is still to be read: a range from the next
+    /// record to the end of the partition's log. It is empty when all that can be read was read,
+    /// though the log may end with what is no record (the ends of transactions). Also while a
+    /// partition is paused; nothing, where the source cannot tell.
+    fn unread(&mut self) -> Vec<(PartitionId, Range<Offset>)> {
+        Vec::new()
     }
 
     /// Leaves: no further event is asked for.

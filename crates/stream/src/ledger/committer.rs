@@ -18,7 +18,7 @@ use super::contract::{Commit, CommitBatch, CommitOutcome};
 use super::snapshot::Snapshot;
 use crate::error::{Result, Retry};
 use crate::message::Stream;
-use crate::place::PartitionId;
+use crate::place::{Offset, PartitionId};
 
 /// Bytes of results after which an epoch is full, and bytes of chunks that one epoch takes at most.
 const EPOCH_BYTES: usize = 16 << 20;
@@ -144,6 +144,17 @@ impl Committer {
             && self.owned.values().all(|owned| owned.writing.is_none())
     }
 
+    /// Whether a partition is ours: what comes of another is dropped.
+    pub fn owns(&self, partition: PartitionId) -> bool {
+        self.owned.contains_key(&partition)
+    }
+
+    /// The partitions of which anything is committed, and how far.
+    pub fn committed(&self) -> impl Iterator<Item = (PartitionId, Offset)> {
+        let committed = |owned: &Owned| owned.committed.map(|entry| entry.progress.position);
+        self.owned.iter().filter_map(move |(&partition, owned)| Some((partition, committed(owned)?)))
+    }
+
     /// Whether a snapshot of a partition is not written to its end.
     pub fn is_writing(&self, partition: PartitionId) -> bool {
         self.owned.get(&partition).is_some_and(|owned| owned.writing.is_some())
@@ -264,7 +275,6 @@ impl Committer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::place::Offset;
     use crate::testing::{Fate, World};
 
     /// A committer whose partition 0 has come to `position`, and the world it commits to.

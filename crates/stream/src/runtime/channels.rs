@@ -19,7 +19,7 @@ use super::outputs::Ticket;
 use super::partition::Partition;
 use crate::error::{Error, Kind};
 use crate::ledger::{Checkpoint, Position, Snapshot};
-use crate::message::{Records, Stream};
+use crate::message::{EventTime, Records, Stream};
 use crate::place::{Offset, PartitionId};
 use crate::sink::Begin;
 use crate::source::Departure;
@@ -81,6 +81,16 @@ pub(super) enum ToSnapshots {
     Done(usize),
 }
 
+/// The times of the records that results come of.
+#[derive(Clone, Copy)]
+pub(super) struct RecordTimes {
+    /// When they were read.
+    pub read: Instant,
+    /// The source's own time of the oldest of them; none where it has none, or where they were read
+    /// to learn the past or to restore a state.
+    pub recorded: Option<EventTime>,
+}
+
 /// From a worker, or from the thread that writes states out, to the writer.
 pub(super) enum ToSink {
     /// A partition begins; what the worker still did for an earlier time of it is already here.
@@ -90,8 +100,7 @@ pub(super) enum ToSink {
         partition: PartitionId,
         results: Vec<(Stream, RecordBatch)>,
         reached: Option<Position>,
-        /// When the records were read.
-        at: Instant,
+        times: RecordTimes,
     },
     /// A state that was written out.
     Save { snapshot: Snapshot, incarnation: u64, took: Duration, ticket: Ticket },

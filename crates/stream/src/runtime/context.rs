@@ -14,7 +14,7 @@ use super::retry_policy::RetryPolicy;
 use crate::error::{Error, Result, Retry};
 use crate::message::Stream;
 use crate::place::{Offset, PartitionId};
-use crate::source::Event;
+use crate::source::{Event, Source};
 use crate::telemetry::{Health, HealthPart, Metrics};
 
 /// The onlookers of a run.
@@ -86,6 +86,11 @@ impl RunContext {
         self.health.note(format!("{topic}-{partition}-{from}"), what);
     }
 
+    /// What the source has learned of what is still to be read.
+    pub(super) fn tell_unread(&self, source: &mut dyn Source) {
+        source.unread().into_iter().for_each(|(partition, unread)| self.metrics.unread(partition, unread));
+    }
+
     /// A partition has worked on `records` that it was given. The windows that it has closed since
     /// its first record.
     pub(super) fn worked(&self, partition: &mut Partition, records: u64) -> u64 {
@@ -96,6 +101,14 @@ impl RunContext {
                 partition = partition.id().0,
                 horizon = horizon.0,
                 "drift: the forecasts' errors have changed"
+            );
+        }
+        let ahead = stats.watermark_us.and_then(|at| self.metrics.far_ahead(partition.id(), at));
+        if let Some(ahead) = ahead {
+            tracing::warn!(
+                partition = partition.id().0,
+                ahead_hours = ahead.as_secs_f64() / 3600.0,
+                "the watermark is ahead of the clock: a record's time is in the future, and whatever is older is late"
             );
         }
         for (stage, time) in partition.take_busy() {

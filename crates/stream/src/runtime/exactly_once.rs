@@ -14,7 +14,7 @@ use super::retry_policy::RetryPolicy;
 use crate::error::Result;
 use crate::ledger::{Checkpoint, Committed, Committer, Position, Snapshot};
 use crate::lock::lock;
-use crate::message::Stream;
+use crate::message::{EventTime, Stream};
 use crate::place::{Offset, PartitionId};
 use crate::sink::Begin;
 use crate::source::Departure;
@@ -51,6 +51,8 @@ pub struct ExactlyOnce {
     lost: LostPartitions,
     /// Of the states that are not committed to their ends.
     tickets: BTreeMap<PartitionId, Ticket>,
+    /// The times of the records of which the forecasts come that are not committed.
+    recorded: Vec<(PartitionId, EventTime)>,
 }
 
 /// Whether a wait has to end.
@@ -71,7 +73,7 @@ impl ExactlyOnce {
         metrics: Arc<Metrics>,
         lost: LostPartitions,
     ) -> Self {
-        ExactlyOnce { committer, patience, metrics, lost, tickets: BTreeMap::new() }
+        ExactlyOnce { committer, patience, metrics, lost, tickets: BTreeMap::new(), recorded: Vec::new() }
     }
 
     /// Commits what was gathered; false, when the wait ended before.
@@ -85,10 +87,10 @@ impl ExactlyOnce {
             let from = Instant::now();
             let (why, refused) = match self.committer.commit()? {
                 Committed::Done(any) => {
-                    self.tickets.retain(|partition, _| self.committer.is_writing(*partition));
                     if any {
                         self.metrics.commit("committed", from.elapsed());
                     }
+                    self.all_is_committed();
                     waiting.is_over();
                     return Ok(true);
                 }
@@ -108,14 +110,30 @@ impl ExactlyOnce {
         }
     }
 
+    fn all_is_committed(&mut self) {
+        self.tickets.retain(|partition, _| self.committer.is_writing(*partition));
+        let positions = self.committer.committed();
+        positions.for_each(|(partition, position)| self.metrics.committed(partition, position));
+        self.recorded.drain(..).for_each(|(_, at)| self.metrics.visible(at));
+    }
+
     fn discard_lost(&mut self) {
-        self.lost.take().into_iter().for_each(|partition| self.committer.discard(partition));
+        for partition in self.lost.take() {
+            self.committer.discard(partition);
+            self.recorded.retain(|(of, _)| *of != partition);
+        }
     }
 }
 
 impl Outputs for ExactlyOnce {
     fn begin(&mut self, partition: PartitionId, entry: Option<Checkpoint>, _: Begin) -> Result<()> {
         self.committer.begin(partition, entry)
+    }
+
+    fn recorded(&mut self, partition: PartitionId, at: EventTime) {
+        if self.committer.owns(partition) {
+            self.recorded.push((partition, at));
+        }
     }
 
     fn results(
@@ -150,6 +168,7 @@ impl Outputs for ExactlyOnce {
             );
         }
         self.discard_lost();
+        self.recorded.retain(|(of, _)| *of != partition);
         self.committer.release(partition)
     }
 

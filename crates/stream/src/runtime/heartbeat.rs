@@ -13,11 +13,14 @@ const RESTING: u64 = u64::MAX;
 pub struct Heartbeat {
     began: Instant,
     heard_ms: Arc<AtomicU64>,
+    /// When it began what has failed since, and has not succeeded yet.
+    failing_ms: Arc<AtomicU64>,
 }
 
 impl Default for Heartbeat {
     fn default() -> Self {
-        Heartbeat { began: Instant::now(), heard_ms: Arc::new(AtomicU64::new(RESTING)) }
+        let resting = || Arc::new(AtomicU64::new(RESTING));
+        Heartbeat { began: Instant::now(), heard_ms: resting(), failing_ms: resting() }
     }
 }
 
@@ -27,6 +30,17 @@ impl Heartbeat {
         self.heard_ms.store(self.began.elapsed().as_millis() as u64, Ordering::Relaxed);
     }
 
+    /// An attempt has failed, of which the first one began then.
+    pub fn failed(&self, first: Instant) {
+        let first_ms = first.saturating_duration_since(self.began).as_millis() as u64;
+        self.failing_ms.fetch_min(first_ms, Ordering::Relaxed);
+    }
+
+    /// An attempt has succeeded.
+    pub fn succeeded(&self) {
+        self.failing_ms.store(RESTING, Ordering::Relaxed);
+    }
+
     /// It has nothing to do.
     pub fn rest(&self) {
         self.heard_ms.store(RESTING, Ordering::Relaxed);
@@ -34,9 +48,19 @@ impl Heartbeat {
 
     /// How long a working writer has not been heard.
     pub fn silence(&self) -> Duration {
-        match self.heard_ms.load(Ordering::Relaxed) {
+        self.since(&self.heard_ms)
+    }
+
+    /// How long it has got no further: in one call, or in several attempts, though it rested
+    /// between them.
+    pub fn stuck(&self) -> Duration {
+        self.silence().max(self.since(&self.failing_ms))
+    }
+
+    fn since(&self, moment_ms: &AtomicU64) -> Duration {
+        match moment_ms.load(Ordering::Relaxed) {
             RESTING => Duration::ZERO,
-            heard => self.began.elapsed().saturating_sub(Duration::from_millis(heard)),
+            moment => self.began.elapsed().saturating_sub(Duration::from_millis(moment)),
         }
     }
 }
@@ -54,5 +78,19 @@ mod tests {
         assert!(pulse.silence() >= Duration::from_millis(3));
         pulse.rest();
         assert_eq!(pulse.silence(), Duration::ZERO);
+    }
+
+    #[test]
+    fn attempts_count_from_the_first_one_until_one_succeeds() {
+        let pulse = Heartbeat::default();
+        assert_eq!(pulse.stuck(), Duration::ZERO);
+        let first = Instant::now();
+        std::thread::sleep(Duration::from_millis(20));
+        pulse.failed(first);
+        pulse.rest();
+        pulse.failed(Instant::now());
+        assert!(pulse.stuck() >= Duration::from_millis(18));
+        pulse.succeeded();
+        assert_eq!(pulse.stuck(), Duration::ZERO);
     }
 }

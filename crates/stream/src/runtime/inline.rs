@@ -10,7 +10,7 @@ use super::partition::Partition;
 use super::partition_output::PartitionOutput;
 use super::recovery::open_partition;
 use crate::error::Result;
-use crate::message::Records;
+use crate::message::{EventTime, Records, Stream};
 use crate::place::{Offset, PartitionId};
 use crate::source::Event;
 use crate::telemetry::HealthPart;
@@ -32,6 +32,7 @@ pub fn run_inline(job: Job) -> Result<Summary> {
         let polled = run.writing.job.source.poll(POLL);
         let event = run.writing.job.watch.polled(polled, run.assigned)?;
         run.on_event(event)?;
+        run.writing.job.watch.tell_unread(run.writing.job.source.as_mut());
 
         if committed_at.elapsed() >= pace.commit_every {
             run.writing.commit()?;
@@ -82,6 +83,7 @@ impl InlineRun {
                 for id in ids {
                     partitions.remove(&id);
                     self.ended.remove(&id);
+                    writing.job.watch.metrics.revoked(id);
                     writing.job.ends.outputs.release(id, departure)?;
                     writing.job.source.release(id)?;
                 }
@@ -93,12 +95,12 @@ impl InlineRun {
             Event::Lost { partition: id, offsets } => {
                 let Some(partition) = partitions.get_mut(&id) else { return Ok(()) };
                 writing.job.watch.lost(writing.job.factory.topic(), id, &offsets);
-                partition.lose(&offsets, &mut |outcome| writing.write(id, outcome))?;
+                partition.lose(&offsets, &mut |outcome| writing.write(id, None, outcome))?;
                 writing.save(partition)?;
             }
             Event::End { partition: id } => {
                 let Some(partition) = partitions.get_mut(&id) else { return Ok(()) };
-                partition.finish(&mut |outcome| writing.write(id, outcome))?;
+                partition.finish(&mut |outcome| writing.write(id, None, outcome))?;
                 writing.job.watch.worked(partition, 0);
                 self.ended.insert(id);
             }
@@ -134,6 +136,7 @@ impl Writing {
     fn begin(&mut self, id: PartitionId) -> Result<Partition> {
         let Job { factory, source, ends, watch, .. } = &mut self.job;
         let opened = open_partition(factory, ends.recover.as_mut(), id, source.as_mut(), watch)?;
+        watch.metrics.assigned(id, opened.committed());
         watch.metrics.begin(id, &opened.partition.stats());
         ends.outputs.begin(id, opened.entry, opened.begin)?;
         if opened.partition.is_fresh() {
@@ -146,16 +149,27 @@ impl Writing {
     fn take(&mut self, partition: &mut Partition, records: Records) -> Result<()> {
         let (id, count) = (partition.id(), records.len() as u64);
         self.summary.records += count;
-        self.job.watch.metrics.records_received(self.job.factory.topic(), id, count);
-        partition.take(records, &mut |outcome| self.write(id, outcome))?;
+        self.job.watch.metrics.records_received(self.job.factory.topic(), id, &records);
+        let is_past = partition.past_end().is_some() || partition.is_replaying();
+        let recorded = if is_past { None } else { records.oldest() };
+        partition.take(records, &mut |outcome| self.write(id, recorded, outcome))?;
         self.job.watch.worked(partition, count);
         Ok(())
     }
 
-    fn write(&mut self, id: PartitionId, outcome: PartitionOutput) -> Result<()> {
+    /// `recorded`: when the records were made, where that is to be measured.
+    fn write(
+        &mut self,
+        id: PartitionId,
+        recorded: Option<EventTime>,
+        outcome: PartitionOutput,
+    ) -> Result<()> {
         self.job.watch.rejected(&outcome);
         self.job.watch.wrote(&outcome.results);
         self.summary.count(&outcome);
+        if outcome.results.iter().any(|(stream, _)| *stream == Stream::Forecasts) {
+            recorded.into_iter().for_each(|at| self.job.ends.outputs.recorded(id, at));
+        }
         self.job.ends.outputs.results(id, outcome.results, outcome.reached)
     }
 

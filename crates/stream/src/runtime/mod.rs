@@ -25,6 +25,7 @@ mod rebuild;
 mod recovery;
 mod replays;
 mod retry_policy;
+mod sink_watch;
 mod snapshots;
 mod threads;
 #[cfg(test)]

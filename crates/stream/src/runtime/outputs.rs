@@ -8,7 +8,7 @@ use arrow::record_batch::RecordBatch;
 
 use crate::error::{Result, Retry};
 use crate::ledger::{Checkpoint, Position, Snapshot, SnapshotStore};
-use crate::message::Stream;
+use crate::message::{EventTime, Stream};
 use crate::place::{Offset, PartitionId};
 use crate::sink::{Begin, Sink};
 use crate::source::Departure;
@@ -22,6 +22,10 @@ pub type Ticket = Arc<()>;
 pub trait Outputs: Send {
     /// A partition begins where its claim said.
     fn begin(&mut self, partition: PartitionId, entry: Option<Checkpoint>, begin: Begin) -> Result<()>;
+
+    /// The forecasts that are given next come of records of this time and later, by the source's
+    /// own clock: how long it takes until they are visible is measured, where a commit tells.
+    fn recorded(&mut self, _partition: PartitionId, _at: EventTime) {}
 
     /// Takes results, and how far the partition has come with them; none while it replays.
     fn results(
@@ -89,7 +93,10 @@ impl Outputs for AtLeastOnce {
         let saved = self.store.as_ref().map_or(Ok(()), |store| store.save(&snapshot));
         self.metrics.commit(if saved.is_ok() { "committed" } else { "failed" }, from.elapsed());
         match saved {
-            Ok(()) => Ok(Some(snapshot.position)),
+            Ok(()) => {
+                self.metrics.committed(snapshot.partition, snapshot.position);
+                Ok(Some(snapshot.position))
+            }
             // The next one may be kept; until then a restart says more again.
             Err(error) if error.retry == Retry::Later => {
                 tracing::warn!(%error, "a state was not kept; the one before still is");

@@ -145,6 +145,11 @@ impl Partition {
         })
     }
 
+    /// How many of the next records are read again: what they make is committed already.
+    pub fn replayed(&self, records: &Records) -> usize {
+        self.committed.map_or(0, |committed| records.before(committed.position))
+    }
+
     /// Takes in the next records and delivers what comes of them.
     pub fn take(&mut self, records: Records, deliver: &mut Deliver<'_>) -> Result<()> {
         self.begun = self.begun.or(records.first_offset());

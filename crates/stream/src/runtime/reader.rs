@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -18,7 +17,8 @@ use super::phases::{OnRevoke, Phases};
 use super::queue::WorkerQueue;
 use super::recovery::{Opened, open_partition};
 use super::replays::Replays;
-use crate::error::{Error, Kind, Result, Retry};
+use super::sink_watch::SinkWatch;
+use crate::error::{Error, Result, Retry};
 use crate::ledger::Recover;
 use crate::message::Records;
 use crate::place::{Offset, PartitionId};
@@ -48,8 +48,8 @@ pub(super) struct ReaderParts {
     pub from_threads: Receiver<ToReader>,
     /// The onlookers.
     pub watch: RunContext,
-    /// A call of the sink that takes longer never returns.
-    pub hangs: Duration,
+    /// Tells when the sink is not to be waited for any longer.
+    pub sink: SinkWatch,
 }
 
 /// The reading thread's state.
@@ -107,7 +107,8 @@ impl SourceReader {
             self.commit_durable()?;
             self.give_back_released()?;
             self.begin_waiting()?;
-            self.parts.check_the_sink()?;
+            self.parts.watch.tell_unread(self.parts.source.as_mut());
+            self.parts.sink.check(&self.parts.watch)?;
 
             let is_full = self.parts.queues.iter().any(WorkerQueue::is_full);
             let polled = self.parts.source.poll(if is_full { POLL_WHILE_FULL } else { POLL });
@@ -127,7 +128,7 @@ impl SourceReader {
     pub fn wait_for_threads(&mut self) -> Result<()> {
         self.parts.queues.clear();
         loop {
-            self.parts.check_the_sink()?;
+            self.parts.sink.check(&self.parts.watch)?;
             match self.parts.from_threads.recv_timeout(POLL) {
                 Ok(message) => self.note(message),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -199,8 +200,9 @@ impl SourceReader {
     /// Everything that was read is worked on, and its state is saved.
     fn finish(&mut self) -> Result<()> {
         let mut queues = std::mem::take(&mut self.parts.queues);
-        let done =
-            queues.iter_mut().try_for_each(|queue| queue.finish(POLL, &mut || self.parts.check_the_sink()));
+        let done = queues
+            .iter_mut()
+            .try_for_each(|queue| queue.finish(POLL, &mut || self.parts.sink.check(&self.parts.watch)));
         self.parts.queues = queues;
         done
     }
@@ -262,6 +264,7 @@ impl SourceReader {
     fn begin(&mut self, id: PartitionId) -> Result<()> {
         let ReaderParts { factory, recover, source, watch, .. } = &mut self.parts;
         let opened = open_partition(factory, recover.as_mut(), id, source.as_mut(), watch)?;
+        watch.metrics.assigned(id, opened.committed());
         let Opened { partition, position, entry, begin } = opened;
 
         let incarnation = self.phases.begin(id);
@@ -276,6 +279,7 @@ impl SourceReader {
     }
 
     fn revoke(&mut self, id: PartitionId, departure: Departure) -> Result<()> {
+        self.parts.watch.metrics.revoked(id);
         let todo = self.phases.revoke(id);
         if !self.phases.has_waiting() {
             self.parts.watch.health.set_ready(HealthPart::Claim);
@@ -296,13 +300,9 @@ impl SourceReader {
     }
 
     fn forward(&mut self, partition: PartitionId, records: Records) -> Result<()> {
-        let count = records.len() as u64;
-        self.records += count;
-        let ReaderParts { factory, source, watch, .. } = &mut self.parts;
-        watch.metrics.records_received(factory.topic(), partition, count);
-        if let Some(lag) = source.lag(partition) {
-            watch.metrics.lag(factory.topic(), partition, lag);
-        }
+        self.records += records.len() as u64;
+        let ReaderParts { factory, watch, .. } = &self.parts;
+        watch.metrics.records_received(factory.topic(), partition, &records);
         self.send(partition, ToWorker::Records { partition, records, at: Instant::now() })
     }
 
@@ -358,23 +358,5 @@ impl SourceReader {
         let of_worker: Vec<PartitionId> =
             self.phases.reading().filter(|&id| self.worker_of(id) == worker).collect();
         of_worker.into_iter().try_for_each(|id| self.parts.source.set_paused(id, paused))
-    }
-}
-
-impl ReaderParts {
-    /// A thread that hangs in a client library cannot be ended, and would be waited for without
-    /// end. Errors: `Sink`, when it hangs.
-    fn check_the_sink(&self) -> Result<()> {
-        let silence = self.watch.pulse.silence();
-        if silence <= self.hangs {
-            return Ok(());
-        }
-        // Should the call return after all, nothing new is begun.
-        self.watch.stop.store(true, Ordering::Relaxed);
-        let what = format!(
-            "a call of the sink has not returned for {} s; what it had not committed is made again by the next run",
-            silence.as_secs()
-        );
-        Err(Error::new(Kind::Sink, what))
     }
 }

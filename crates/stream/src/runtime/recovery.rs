@@ -29,6 +29,13 @@ pub struct Opened {
     pub begin: Begin,
 }
 
+impl Opened {
+    /// The position before which all is committed; none, when nothing is.
+    pub fn committed(&self) -> Option<Offset> {
+        self.entry.map(|entry| entry.progress.position).or(self.position)
+    }
+}
+
 /// Claims a partition of the source, and builds it as the ledger remembers it. Errors: those of the
 /// ledger and the source, and `State`, when records that have to be read again are gone, or because
 /// of [`LogChanged`].

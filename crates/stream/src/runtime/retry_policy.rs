@@ -12,8 +12,11 @@ use crate::telemetry::{Health, HealthPart};
 
 /// A shorter wait is back-pressure, nothing to tell.
 const SILENT: Duration = Duration::from_secs(2);
-/// What is left to do after a first signal.
-const GRACE: Duration = Duration::from_secs(20);
+/// What is left to do after a first signal is given up when it gets no further for so long.
+pub(super) const GRACE: Duration = Duration::from_secs(20);
+/// The same for one wait among several attempts: it knows best what it has waited for, so it is to
+/// say so before it is left behind.
+const WAIT_GRACE: Duration = Duration::from_secs(18);
 
 /// Waits, and says so.
 #[derive(Clone)]
@@ -60,6 +63,7 @@ impl Waiting<'_> {
     /// An attempt has failed: after a while this is said, and again when the reason changes, since
     /// the first reason may be only an echo of the one that lasts.
     pub fn say(&mut self, why: impl Fn() -> String) {
+        self.policy.pulse.failed(self.began);
         if self.began.elapsed() <= SILENT {
             return;
         }
@@ -75,7 +79,7 @@ impl Waiting<'_> {
     /// the time for its end is up.
     pub fn check_grace(&mut self, what: impl Fn() -> String) -> Result<()> {
         let is_stopped = self.policy.stop.load(Ordering::Relaxed);
-        if is_stopped && self.stopped.get_or_insert_with(Instant::now).elapsed() > GRACE {
+        if is_stopped && self.stopped.get_or_insert_with(Instant::now).elapsed() > WAIT_GRACE {
             return Err(Error::transient(Kind::Sink, what()));
         }
         Ok(())
@@ -83,6 +87,7 @@ impl Waiting<'_> {
 
     /// An attempt was made.
     pub fn is_over(&self) {
+        self.policy.pulse.succeeded();
         if self.told.is_some() {
             self.policy.health.set_ready(HealthPart::Sink);
         }

@@ -26,6 +26,7 @@ use super::job::{Job, RunOptions, Summary};
 use super::outputs::Outputs;
 use super::queue::WorkerQueue;
 use super::reader::{ReaderParts, SourceReader};
+use super::sink_watch::SinkWatch;
 use super::snapshots::snapshot_loop;
 use super::worker::{Downstream, worker_loop};
 use super::writer::Writer;
@@ -51,7 +52,8 @@ pub(super) fn run_watched(job: Job, hangs: Duration) -> Result<Summary> {
     drop(crew);
 
     let stop = Arc::clone(&watch.stop);
-    let parts = ReaderParts { source, factory, recover, lost, queues, from_threads, watch, hangs };
+    let sink = SinkWatch::new(hangs);
+    let parts = ReaderParts { source, factory, recover, lost, queues, from_threads, watch, sink };
     let mut reader = SourceReader::new(parts);
     let read = reader.run(pace.snapshot_every);
     let source_failed = read.is_err() && !reader.has_failed();

@@ -9,7 +9,9 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::channels::{Occasion, PartitionStart, ToReader, ToSink, ToSnapshots, ToWorker, closed};
+use super::channels::{
+    Occasion, PartitionStart, RecordTimes, ToReader, ToSink, ToSnapshots, ToWorker, closed,
+};
 use super::context::RunContext;
 use super::job::Summary;
 use super::outputs::Ticket;
@@ -119,11 +121,10 @@ impl Worker<'_> {
         let count = records.len() as u64;
         let had_past = partition.past_end().is_some();
         let was_replaying = partition.is_replaying();
-        if was_replaying {
-            downstream.watch.metrics.replayed(count);
-        }
-
-        partition.take(records, &mut |outcome| downstream.hand_on(id, at, outcome, summary))?;
+        downstream.watch.metrics.replayed(partition.replayed(&records) as u64);
+        let recorded = if had_past || was_replaying { None } else { records.oldest() };
+        let times = RecordTimes { read: at, recorded };
+        partition.take(records, &mut |outcome| downstream.hand_on(id, times, outcome, summary))?;
 
         if was_replaying && !partition.is_replaying() {
             downstream.tell_reader(ToReader::CaughtUp { partition: id, at: Instant::now() });
@@ -144,8 +145,8 @@ impl Worker<'_> {
     fn lose(&mut self, id: PartitionId, offsets: &Range<Offset>) -> Result<()> {
         let Worker { downstream, works, summary } = self;
         let work = works.get_mut(&id).ok_or_else(|| unknown(id))?;
-        let at = Instant::now();
-        work.partition.lose(offsets, &mut |outcome| downstream.hand_on(id, at, outcome, summary))?;
+        let times = RecordTimes { read: Instant::now(), recorded: None };
+        work.partition.lose(offsets, &mut |outcome| downstream.hand_on(id, times, outcome, summary))?;
         save(work, Occasion::Regular, downstream)
     }
 
@@ -153,9 +154,9 @@ impl Worker<'_> {
     fn finish(&mut self, id: PartitionId) -> Result<()> {
         let Worker { downstream, works, summary } = self;
         let work = works.get_mut(&id).ok_or_else(|| unknown(id))?;
-        let at = Instant::now();
+        let times = RecordTimes { read: Instant::now(), recorded: None };
         work.saved = None;
-        work.partition.finish(&mut |outcome| downstream.hand_on(id, at, outcome, summary))?;
+        work.partition.finish(&mut |outcome| downstream.hand_on(id, times, outcome, summary))?;
         downstream.watch.worked(&mut work.partition, 0);
         Ok(())
     }
@@ -215,7 +216,7 @@ impl Downstream {
     fn hand_on(
         &self,
         partition: PartitionId,
-        at: Instant,
+        times: RecordTimes,
         outcome: PartitionOutput,
         summary: &mut Summary,
     ) -> Result<()> {
@@ -225,7 +226,7 @@ impl Downstream {
         if results.is_empty() && reached.is_none() {
             return Ok(());
         }
-        self.tell_sink(ToSink::Results { partition, results, reached, at })
+        self.tell_sink(ToSink::Results { partition, results, reached, times })
     }
 }
 

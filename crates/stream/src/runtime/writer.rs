@@ -63,10 +63,11 @@ impl Writer {
                 self.incarnations.insert(partition, start.incarnation);
                 self.outputs.begin(partition, start.entry, start.begin)?;
             }
-            ToSink::Results { partition, results, reached, at } => {
+            ToSink::Results { partition, results, reached, times } => {
                 self.watch.wrote(&results);
                 if results.iter().any(|(stream, _)| *stream == Stream::Forecasts) {
-                    self.watch.metrics.latency(at.elapsed());
+                    self.watch.metrics.latency(times.read.elapsed());
+                    times.recorded.into_iter().for_each(|at| self.outputs.recorded(partition, at));
                 }
                 self.outputs.results(partition, results, reached)?;
             }

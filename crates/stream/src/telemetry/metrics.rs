@@ -3,25 +3,32 @@
 //! It must not read the pipeline: it counts what it is told, and reads the clock only to say how
 //! far behind it a watermark is.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arrow::record_batch::RecordBatch;
 use prometheus::{GaugeVec, Registry, TextEncoder};
-use tickcast_forecast::{Horizon, Mean};
+use tickcast_forecast::{EventTime, Horizon, Mean};
 
+use super::lag::Lags;
 use super::registry::{
     CommitMetrics, ForecastMetrics, InputMetrics, Maker, StageMetrics, TrainingMetrics, WindowMetrics,
 };
 use crate::error::{Kind, OrFail, Result};
 use crate::evaluate::{HorizonScore, Scoreboard};
 use crate::lock::lock;
-use crate::message::{Reason, Stream};
+use crate::message::{Reason, Records, Stream};
 use crate::operator::OperatorStats;
-use crate::place::PartitionId;
+use crate::place::{Offset, PartitionId};
 use crate::record::ForecastRows;
 
+/// What all names begin with.
+const PREFIX: &str = "tickcast";
+/// A watermark so far ahead of the clock is no matter of clocks that differ a little.
+const FAR_AHEAD: Duration = Duration::from_secs(300);
 /// How a commit can end.
 const OUTCOMES: [&str; 4] = ["committed", "aborted", "refused", "failed"];
 
@@ -30,6 +37,7 @@ const OUTCOMES: [&str; 4] = ["committed", "aborted", "refused", "failed"];
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    names: Vec<String>,
     input: InputMetrics,
     windows: WindowMetrics,
     training: TrainingMetrics,
@@ -38,7 +46,9 @@ pub struct Metrics {
     stages: StageMetrics,
     /// What every partition said last.
     partitions: Mutex<BTreeMap<PartitionId, OperatorStats>>,
-    lags: Mutex<BTreeMap<(String, PartitionId), i64>>,
+    lags: Mutex<Lags>,
+    /// Partitions whose watermark is far ahead of the clock.
+    ahead: Mutex<BTreeSet<PartitionId>>,
     scoreboard: Mutex<Scoreboard>,
 }
 
@@ -48,7 +58,7 @@ impl Metrics {
     pub fn new(pipeline: &str) -> Result<Self> {
         let labels = HashMap::from([("pipeline".to_owned(), pipeline.to_owned())]);
         let registry =
-            Registry::new_custom(Some("tickcast".into()), Some(labels)).or_fail(Kind::Io, || "no metrics")?;
+            Registry::new_custom(Some(PREFIX.into()), Some(labels)).or_fail(Kind::Io, || "no metrics")?;
         let metrics = Self::registered(registry).or_fail(Kind::Io, || "cannot register the metrics")?;
 
         for reason in Reason::ALL {
@@ -61,8 +71,9 @@ impl Metrics {
     }
 
     fn registered(registry: Registry) -> prometheus::Result<Self> {
-        let make = Maker(&registry);
-        Ok(Metrics {
+        let names = RefCell::default();
+        let make = Maker { registry: &registry, names: &names };
+        let metrics = Metrics {
             input: InputMetrics::new(make)?,
             windows: WindowMetrics::new(make)?,
             training: TrainingMetrics::new(make)?,
@@ -71,14 +82,26 @@ impl Metrics {
             stages: StageMetrics::new(make)?,
             partitions: Mutex::default(),
             lags: Mutex::default(),
+            ahead: Mutex::default(),
             scoreboard: Mutex::default(),
-            registry,
-        })
+            names: Vec::new(),
+            registry: registry.clone(),
+        };
+        Ok(Metrics { names: names.into_inner(), ..metrics })
+    }
+
+    /// The names of all metrics, also of those that have no value yet.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        self.names.iter().map(|name| format!("{PREFIX}_{name}"))
     }
 
     /// Records that were read from a partition.
-    pub fn records_received(&self, topic: &str, partition: PartitionId, records: u64) {
-        self.input.received.with_label_values(&[topic, &partition.to_string()]).inc_by(records);
+    pub fn records_received(&self, topic: &str, partition: PartitionId, records: &Records) {
+        let counter = self.input.received.with_label_values(&[topic, &partition.to_string()]);
+        counter.inc_by(records.len() as u64);
+        if let Some(first) = records.first_offset() {
+            lock(&self.lags).read(partition, first);
+        }
     }
 
     /// Records of a partition that were gone before they were read; with 0, that none is known to
@@ -141,11 +164,30 @@ impl Metrics {
         rung
     }
 
-    /// Forgets a partition that is no longer ours: its windows, series and lag. What was counted
-    /// stays.
+    /// Forgets a partition that is no longer ours: its windows and series. What was counted stays.
     pub fn forget(&self, partition: PartitionId) {
         lock(&self.partitions).remove(&partition);
-        lock(&self.lags).retain(|(_, known), _| *known != partition);
+    }
+
+    /// The source has given us a partition, of which all before `committed` is committed.
+    pub fn assigned(&self, partition: PartitionId, committed: Option<Offset>) {
+        lock(&self.lags).assign(partition, committed);
+    }
+
+    /// The source has taken a partition away: it has no lag here.
+    pub fn revoked(&self, partition: PartitionId) {
+        lock(&self.lags).revoke(partition);
+    }
+
+    /// All before this position of a partition is durable.
+    pub fn committed(&self, partition: PartitionId, position: Offset) {
+        lock(&self.lags).commit(partition, position);
+    }
+
+    /// What the source has still to hand on of a partition. The lag is from the committed position
+    /// to the end of that.
+    pub fn unread(&self, partition: PartitionId, unread: Range<Offset>) {
+        lock(&self.lags).unread(partition, unread);
     }
 
     /// Counts forecasts by horizon and takes scores into the scoreboard. Records that are none are
@@ -187,6 +229,28 @@ impl Metrics {
         self.forecasts.latency.observe(waited.as_secs_f64());
     }
 
+    /// A commit has made forecasts visible that come of a record of this time, which is the
+    /// source's. Where the clocks disagree so much that they came before it, they took no time.
+    pub fn visible(&self, recorded: EventTime) {
+        let waited_us = now_us() - recorded.0 as f64;
+        if waited_us < 0.0 {
+            self.forecasts.clamped.inc();
+        }
+        self.forecasts.end_to_end.observe(waited_us.max(0.0) / 1e6);
+    }
+
+    /// How far a partition's watermark is ahead of the clock, when it has just got far ahead.
+    pub fn far_ahead(&self, partition: PartitionId, watermark_us: i64) -> Option<Duration> {
+        let ahead_us = watermark_us as f64 - now_us();
+        let ahead = Duration::try_from_secs_f64(ahead_us / 1e6).unwrap_or_default();
+        if ahead > FAR_AHEAD {
+            lock(&self.ahead).insert(partition).then_some(ahead)
+        } else {
+            lock(&self.ahead).remove(&partition);
+            None
+        }
+    }
+
     /// A commit that ended as one of [`OUTCOMES`].
     pub fn commit(&self, outcome: &str, took: Duration) {
         self.commits.commits.with_label_values(&[outcome]).inc();
@@ -209,11 +273,6 @@ impl Metrics {
         self.commits.replayed.inc_by(records);
     }
 
-    /// How far a partition's reading is behind its topic's end; the metric is the sum.
-    pub fn lag(&self, topic: &str, partition: PartitionId, records: i64) {
-        lock(&self.lags).insert((topic.to_owned(), partition), records.max(0));
-    }
-
     /// The scores since the start of this process.
     pub fn scoreboard(&self) -> Scoreboard {
         lock(&self.scoreboard).clone()
@@ -222,7 +281,7 @@ impl Metrics {
     /// Everything in Prometheus' exposition format.
     pub fn text(&self) -> String {
         self.sum_partitions();
-        self.sum_lags();
+        self.show_lag();
         self.show_scores();
         // The encoder fails only for a metric without a name or a sample, and the registry yields
         // neither.
@@ -239,10 +298,15 @@ impl Metrics {
         self.show_training(&partitions);
         self.show_weights(&partitions);
 
+        let watermarks = partitions.values().filter_map(|stats| stats.watermark_us);
+        let behind_s = |watermark_us: i64| (now_us() - watermark_us as f64) / 1e6;
         // The partition that is furthest behind: its windows close last.
-        if let Some(watermark_us) = partitions.values().filter_map(|stats| stats.watermark_us).min() {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            set(&self.windows.watermark_lag, now.as_secs_f64() - watermark_us as f64 / 1e6);
+        if let Some(watermark_us) = watermarks.clone().min() {
+            set(&self.windows.watermark_lag, behind_s(watermark_us));
+        }
+        // What is before the one furthest ahead is late there.
+        if let Some(watermark_us) = watermarks.max() {
+            set(&self.windows.watermark_ahead, (-behind_s(watermark_us)).max(0.0));
         }
     }
 
@@ -271,10 +335,10 @@ impl Metrics {
         }
     }
 
-    fn sum_lags(&self) {
-        let lags = lock(&self.lags);
-        if !lags.is_empty() {
-            set(&self.input.lag, lags.values().sum::<i64>() as f64);
+    fn show_lag(&self) {
+        match lock(&self.lags).total() {
+            Some(records) => set(&self.input.lag, records as f64),
+            None => self.input.lag.reset(),
         }
     }
 
@@ -305,6 +369,11 @@ impl Metrics {
     }
 }
 
+/// The clock, in microseconds since the epoch.
+fn now_us() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64() * 1e6
+}
+
 /// Sets a gauge that has no labels of its own and is absent until now.
 fn set(gauge: &GaugeVec, value: f64) {
     gauge.with_label_values::<&str>(&[]).set(value);
@@ -316,23 +385,31 @@ mod tests {
 
     use super::*;
     use crate::evaluate::fixture::{Scored, forecasts, scores};
+    use crate::message::RawRecord;
 
     fn value(text: &str, sample: &str) -> Option<f64> {
         let line = text.lines().find(|line| line.rsplit_once(' ').is_some_and(|(name, _)| name == sample));
         line.map(|line| line.rsplit_once(' ').unwrap().1.parse().unwrap())
     }
 
+    fn records(offsets: Range<i64>) -> Records {
+        let record = |offset| RawRecord { offset: Offset(offset), timestamp: None, payload: None };
+        Records::Raw(offsets.map(record).collect())
+    }
+
     #[test]
     fn names_and_labels_are_those_of_the_contract() {
         let metrics = Metrics::new("weather").unwrap();
-        metrics.records_received("observations", PartitionId(3), 5);
+        metrics.assigned(PartitionId(3), None);
+        metrics.records_received("observations", PartitionId(3), &records(10..15));
         metrics.records_lost("observations", PartitionId(3), 0);
         metrics.records_lost("observations", PartitionId(3), 4);
+        metrics.unread(PartitionId(3), Offset(15)..Offset(25));
         metrics.rejected(Reason::Late, 2);
         metrics.rejected(Reason::BadTime, 1);
-        metrics.lag("observations", PartitionId(3), 7);
-        metrics.lag("observations", PartitionId(4), 8);
         metrics.latency(Duration::from_millis(3));
+        metrics.visible(EventTime(0));
+        metrics.visible(EventTime(i64::MAX));
         metrics.commit("committed", Duration::from_millis(16));
         metrics.snapshot(4096, Duration::from_millis(2));
         metrics.restored(Duration::from_secs(1));
@@ -361,6 +438,9 @@ mod tests {
             ("records_rejected_total{reason=\"too_large\",P}", 0.0),
             ("records_late_total{P}", 2.0),
             ("consumer_lag_records{P}", 15.0),
+            ("watermark_ahead_seconds{P}", 0.0),
+            ("end_to_end_latency_seconds_count{P}", 2.0),
+            ("end_to_end_clamped_total{P}", 1.0),
             ("windows_closed_total{P}", 0.0),
             ("windows_open{P}", 0.0),
             ("series_active{P}", 0.0),
@@ -393,6 +473,16 @@ mod tests {
         }
         // A watermark at the epoch is as far behind as the clock is on.
         assert!(value(&text, "tickcast_watermark_lag_seconds{pipeline=\"weather\"}").unwrap() > 1.7e9);
+    }
+
+    #[test]
+    fn a_watermark_far_ahead_is_told_once_and_again_after_it_was_near() {
+        let metrics = Metrics::new("p").unwrap();
+        let (far, near) = (now_us() as i64 + 3_600_000_000, now_us() as i64);
+        let told =
+            [far, far, near, far].map(|watermark| metrics.far_ahead(PartitionId(0), watermark).is_some());
+        assert_eq!(told, [true, false, false, true]);
+        assert!(metrics.far_ahead(PartitionId(1), far).is_some_and(|ahead| ahead > FAR_AHEAD));
     }
 
     #[test]

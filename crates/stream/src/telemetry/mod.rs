@@ -2,6 +2,7 @@
 //! It must not change what a run does, nor serve anything itself.
 
 mod health;
+mod lag;
 mod metrics;
 mod registry;
 

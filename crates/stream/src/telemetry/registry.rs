@@ -3,6 +3,8 @@
 //! It must not fill them, nor know what they are filled from. A metric nothing can fill is not
 //! registered.
 
+use std::cell::RefCell;
+
 use prometheus::core::Collector;
 use prometheus::{
     CounterVec, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
@@ -33,7 +35,11 @@ impl InputMetrics {
             rejected: make.counters("records_rejected_total", "Records not taken in.", &["reason"])?,
             late: make.counter("records_late_total", "Records whose window had closed.")?,
             lost: make.counters("records_lost_total", "Records gone before they were read.", topic)?,
-            lag: make.gauges("consumer_lag_records", "Records in the topic not read yet.", &[])?,
+            lag: make.gauges(
+                "consumer_lag_records",
+                "Offsets from the commit to the log's end, all partitions.",
+                &[],
+            )?,
         })
     }
 }
@@ -43,6 +49,8 @@ impl InputMetrics {
 pub struct WindowMetrics {
     /// `watermark_lag_seconds`
     pub watermark_lag: GaugeVec,
+    /// `watermark_ahead_seconds`
+    pub watermark_ahead: GaugeVec,
     /// `windows_closed_total`
     pub closed: IntCounter,
     /// `windows_open`
@@ -58,6 +66,11 @@ impl WindowMetrics {
             watermark_lag: make.gauges(
                 "watermark_lag_seconds",
                 "Wall time less the watermark of the partition furthest behind.",
+                &[],
+            )?,
+            watermark_ahead: make.gauges(
+                "watermark_ahead_seconds",
+                "The furthest watermark less wall time; 0 while none is in the future.",
                 &[],
             )?,
             closed: make.counter("windows_closed_total", "Windows closed.")?,
@@ -103,6 +116,10 @@ pub struct ForecastMetrics {
     pub emitted: IntCounterVec,
     /// `forecast_latency_seconds`
     pub latency: Histogram,
+    /// `end_to_end_latency_seconds`
+    pub end_to_end: Histogram,
+    /// `end_to_end_clamped_total`
+    pub clamped: IntCounter,
     /// `forecast_abs_error`
     pub abs_error: GaugeVec,
     /// `forecast_skill_ratio`
@@ -124,6 +141,14 @@ impl ForecastMetrics {
             emitted: make.counters("forecasts_emitted_total", "Forecasts made.", horizon)?,
             latency: make
                 .histogram("forecast_latency_seconds", "Record in to its forecast handed to the sink.")?,
+            end_to_end: make.histogram(
+                "end_to_end_latency_seconds",
+                "Kafka timestamp of a record to the commit that makes its forecasts visible.",
+            )?,
+            clamped: make.counter(
+                "end_to_end_clamped_total",
+                "Latencies below 0, observed as 0: the producer's clock is ahead of ours.",
+            )?,
             abs_error: make.gauges(
                 "forecast_abs_error",
                 "Mean absolute error since the start; expert=\"published\" is the forecast sent out.",
@@ -203,12 +228,18 @@ impl StageMetrics {
 /// Makes metrics and registers them. Errors: when the registry refuses one, which only a fault here
 /// can cause.
 #[derive(Clone, Copy)]
-pub struct Maker<'a>(pub &'a Registry);
+pub struct Maker<'a> {
+    /// Where they are registered.
+    pub registry: &'a Registry,
+    /// The name of each, without the prefix that all have.
+    pub names: &'a RefCell<Vec<String>>,
+}
 
 impl Maker<'_> {
     fn keep<M: Collector + Clone + 'static>(self, metric: Result<M>) -> Result<M> {
         let metric = metric?;
-        self.0.register(Box::new(metric.clone()))?;
+        self.registry.register(Box::new(metric.clone()))?;
+        self.names.borrow_mut().extend(metric.desc().iter().map(|desc| desc.fq_name.clone()));
         Ok(metric)
     }
 

@@ -20,6 +20,7 @@ use tickcast_stream::{LogId, Offset, PartitionId};
 
 use super::assignment::Assignment;
 use super::context::{Context, GroupMember};
+use super::log_ends::PausedEnds;
 use super::losses::Positions;
 use super::record::{BATCH_BYTES, BATCH_RECORDS, raw_record};
 use super::spec::{KafkaSourceSpec, StartFrom};
@@ -42,6 +43,7 @@ pub struct KafkaSource {
     is_refused: bool,
     ready: VecDeque<Event>,
     batch_records: usize,
+    paused: PausedEnds,
 }
 
 fn consumer_config(spec: &KafkaSourceSpec) -> ClientConfig {
@@ -57,10 +59,8 @@ fn consumer_config(spec: &KafkaSourceSpec) -> ClientConfig {
         ("topic.metadata.refresh.interval.ms", "30000"),
     ];
 
-    let is_new_protocol =
-        |(name, value): &(String, String)| name == "group.protocol" && value.eq_ignore_ascii_case("consumer");
     // In the new protocol the broker decides both.
-    if !spec.client.properties.iter().any(is_new_protocol) {
+    if !spec.has_new_protocol() {
         defaults.push(("partition.assignment.strategy", "cooperative-sticky"));
         defaults.push(("session.timeout.ms", "10000"));
     }
@@ -71,6 +71,7 @@ impl KafkaSource {
     /// Joins the group. Errors: `Source`, when librdkafka refuses the properties. The broker need
     /// not answer yet.
     pub fn open(spec: &KafkaSourceSpec) -> Result<Self> {
+        spec.tell_recovery();
         let context = Context::default();
         let consumer: BaseConsumer<Context> = create(&consumer_config(spec), context.clone())?;
         let fail = || format!("cannot make a consumer for topic {}", spec.topic);
@@ -88,6 +89,7 @@ impl KafkaSource {
             from: spec.start,
             ready: VecDeque::new(),
             batch_records: BATCH_RECORDS,
+            paused: PausedEnds::default(),
         })
     }
 
@@ -158,7 +160,8 @@ impl KafkaSource {
         }
     }
 
-    fn commit_group(&self, positions: &[(PartitionId, Offset)], mode: CommitMode) -> Result<()> {
+    /// Commits without waiting: nobody knows when the brokers will answer.
+    fn commit_group(&self, positions: &[(PartitionId, Offset)]) -> Result<()> {
         let mut list = TopicPartitionList::new();
         for &(partition, position) in positions {
             list.add_partition_offset(&self.topic, partition.0, KafkaOffset::Offset(position.0))
@@ -167,9 +170,9 @@ impl KafkaSource {
                 })?;
         }
 
-        // A commit that fails costs a longer replay, no record: the next one makes up for it.
-        if let Err(error) = self.consumer.commit(&list, mode) {
-            tracing::warn!(%error, ?positions, "cannot commit");
+        match self.consumer.commit(&list, CommitMode::Async) {
+            Ok(()) => self.context.inbox(|inbox| inbox.committing += 1),
+            Err(error) => tracing::warn!(%error, ?positions, "cannot commit"),
         }
         Ok(())
     }
@@ -199,6 +202,21 @@ impl KafkaSource {
                 inbox.complaint = Some(format!("kafka: {error}"));
             }
         });
+    }
+
+    /// Lets librdkafka work until something holds; false, when the time is up before. Nothing that is
+    /// read meanwhile is kept.
+    fn poll_until(&mut self, end: Instant, holds: impl Fn(&Self) -> bool) -> Result<bool> {
+        loop {
+            self.assignment.answer(&mut self.ready)?;
+            if holds(self) {
+                return Ok(true);
+            }
+            if Instant::now() > end {
+                return Ok(false);
+            }
+            _ = self.consumer.poll(Duration::from_millis(20));
+        }
     }
 
     /// Reads what is there, at most one batch, and turns it into events.
@@ -284,6 +302,7 @@ impl Source for KafkaSource {
         let (from, lost) = self.positions.within(partition, known.unwrap_or(log.end), &log)?;
         self.positions.set(partition, from);
         self.ready.extend(lost);
+        self.paused.set_paused(partition, false);
         self.assignment.start(partition, KafkaOffset::Offset(from.0))
     }
 
@@ -310,6 +329,7 @@ impl Source for KafkaSource {
         if !self.assignment.owns(partition) {
             return Ok(());
         }
+        self.paused.set_paused(partition, paused);
         let mut list = TopicPartitionList::new();
         list.add_partition(&self.topic, partition.0);
         let done = if paused { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
@@ -321,31 +341,35 @@ impl Source for KafkaSource {
             return Ok(());
         }
         self.assignment.note_committed(partition, position);
-        self.commit_group(&[(partition, position)], CommitMode::Async)
+        self.commit_group(&[(partition, position)])
     }
 
-    fn lag(&mut self, partition: PartitionId) -> Option<i64> {
-        self.context.inbox(|inbox| inbox.lag.get(&partition).copied())
+    fn unread(&mut self) -> Vec<(PartitionId, Range<Offset>)> {
+        let Some(mut ends) = self.context.inbox(|inbox| inbox.log_ends.take()) else { return Vec::new() };
+        self.paused.ask(&self.consumer, &self.topic, &mut ends);
+        let owned = ends.into_iter().filter(|(partition, _)| self.assignment.owns(*partition));
+        owned.map(|(partition, end)| (partition, end.unread(self.positions.get(partition)))).collect()
     }
 
     fn close(&mut self) -> Result<()> {
         let last = self.assignment.committed();
         if !last.is_empty() {
-            self.commit_group(&last, CommitMode::Sync)?;
+            self.commit_group(&last)?;
         }
-        self.assignment.answer(&mut self.ready)?;
+        let until = Instant::now() + LEAVE_WITHIN;
+        let is_committed =
+            self.poll_until(until, |source| source.context.inbox(|inbox| inbox.committing == 0))?;
 
         // Leaving now, the group need not wait for our session to time out.
         self.consumer.unsubscribe();
-        let until = Instant::now() + LEAVE_WITHIN;
-        loop {
-            _ = self.consumer.poll(Duration::from_millis(20));
-            self.assignment.answer(&mut self.ready)?;
-            let is_left = self.consumer.assignment().is_ok_and(|list| list.count() == 0);
-            if is_left || Instant::now() > until {
-                return Ok(());
-            }
+        let has_left = |source: &Self| source.consumer.assignment().is_ok_and(|list| list.count() == 0);
+        let is_left = self.poll_until(until, has_left)?;
+        if !is_committed || !is_left {
+            tracing::warn!("the brokers do not answer: the group learns by its time-out that we have left");
+            // Its end would wait for their answers, in a call that has no limit: it is left behind.
+            std::mem::forget(Arc::clone(&self.consumer));
         }
+        Ok(())
     }
 }
 

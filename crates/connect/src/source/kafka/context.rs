@@ -14,6 +14,7 @@ use rdkafka::types::RDKafkaRespErr;
 use tickcast_stream::PartitionId;
 use tickcast_stream::source::Departure;
 
+use super::log_ends::LogEnd;
 use crate::kafka::{BrokerTrouble, Group, member_id};
 use tickcast_stream::lock::lock;
 
@@ -28,8 +29,10 @@ pub(super) struct CallbackInbox {
     pub complaint: Option<String>,
     /// That there is no such topic; over when partitions of it come.
     pub missing: Option<String>,
-    /// Records that are not read yet, by partition.
-    pub lag: BTreeMap<PartitionId, i64>,
+    /// The ends of the logs, until they are told.
+    pub log_ends: Option<BTreeMap<PartitionId, LogEnd>>,
+    /// Commits that are not answered.
+    pub committing: usize,
     /// The name under which the group gave us what we own.
     pub member: String,
     /// Nobody polls any more: the group gets everything back at once.
@@ -93,21 +96,30 @@ impl ClientContext for Context {
         }
     }
 
-    /// Comes every second: the only word of a broker that is back while nothing is produced.
+    /// Comes every second: the only word of a broker that is back while nothing is produced, and of
+    /// the logs' ends.
     fn stats(&self, statistics: Statistics) {
         let answers = statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP");
         let partitions = statistics.topics.values().flat_map(|topic| topic.partitions.values());
-        let lags = partitions.filter(|partition| partition.partition >= 0 && partition.consumer_lag >= 0);
+        let log_ends = partitions.filter_map(LogEnd::of).collect();
         self.inbox(|inbox| {
             if answers {
                 inbox.clear_troubles();
             }
-            lags.for_each(|p| _ = inbox.lag.insert(PartitionId(p.partition), p.consumer_lag));
+            inbox.log_ends = Some(log_ends);
         });
     }
 }
 
 impl ConsumerContext for Context {
+    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
+        // A commit that fails costs a longer replay, no record: the next one makes up for it.
+        if let Err(error) = result {
+            tracing::warn!(%error, ?offsets, "cannot commit");
+        }
+        self.inbox(|inbox| inbox.committing = inbox.committing.saturating_sub(1));
+    }
+
     /// Only notes it. An assigned partition waits until the runner says where to start. A revoked
     /// one waits until it is released, and the group waits with it.
     fn rebalance(&self, consumer: &BaseConsumer<Self>, code: RDKafkaRespErr, list: &mut TopicPartitionList) {

@@ -29,6 +29,11 @@ impl Positions {
         self.next.insert(partition, next);
     }
 
+    /// The next record of a partition, while it is read.
+    pub fn get(&self, partition: PartitionId) -> Option<Offset> {
+        self.next.get(&partition).copied()
+    }
+
     /// A partition is not read any more.
     pub fn forget(&mut self, partition: PartitionId) {
         self.next.remove(&partition);

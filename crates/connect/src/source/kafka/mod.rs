@@ -7,6 +7,7 @@ mod consumer;
 mod context;
 mod history;
 mod kind;
+mod log_ends;
 mod losses;
 mod record;
 mod spec;

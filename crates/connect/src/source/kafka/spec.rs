@@ -32,6 +32,34 @@ pub enum OnLoss {
     Continue,
 }
 
+impl KafkaSourceSpec {
+    /// Whether the group speaks the new protocol, in which the broker decides what a session is.
+    pub(super) fn has_new_protocol(&self) -> bool {
+        self.property("group.protocol").is_some_and(|value| value.eq_ignore_ascii_case("consumer"))
+    }
+
+    /// Says in the log how long an instance that is killed keeps its partitions, where that is
+    /// longer than it has to be.
+    pub(super) fn tell_recovery(&self) {
+        if self.has_new_protocol() {
+            tracing::info!(
+                "group.protocol: consumer: the partitions of a killed instance are free when the broker's \
+                 group.consumer.session.timeout.ms has passed, 45 s by default"
+            );
+        } else if self.property("group.instance.id").is_none() {
+            tracing::info!(
+                "the partitions of a killed instance are free after session.timeout.ms, 10 s by default; with \
+                 group.instance.id it has them back at once"
+            );
+        }
+    }
+
+    fn property(&self, name: &str) -> Option<&str> {
+        let mut properties = self.client.properties.iter();
+        properties.find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
 /// Where a pipeline begins in a topic of which it has committed nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all(deserialize = "snake_case"))]
