@@ -201,7 +201,7 @@ fn a_bad_file_is_refused_and_the_state_is_as_it_was() {
         (b"PK".to_vec(), "not a safetensors file: shorter than 8 bytes"),
         (
             fs::read(wider.path("w.safetensors")).unwrap(),
-            "tensor weight_ih_l0 has the shape [21, 12], this network needs [18, 12]",
+            "tensor weight_ih_l0 has the shape [21, 16], this network needs [18, 16]",
         ),
     ];
     for (bytes, expected) in cases {
