@@ -204,8 +204,8 @@ impl KafkaSource {
         });
     }
 
-    /// Lets librdkafka work until something holds; false, when the time is up before. Nothing that is
-    /// read meanwhile is kept.
+    /// Lets librdkafka work until something holds; false, when the time is up before. What is read
+    /// meanwhile is not kept.
     fn poll_until(&mut self, end: Instant, holds: impl Fn(&Self) -> bool) -> Result<bool> {
         loop {
             self.assignment.answer(&mut self.ready)?;
