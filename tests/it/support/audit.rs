@@ -12,9 +12,9 @@ use tickcast_connect::{KafkaTopicSpec, SourceSchema, SourceSpec, StateSpec, for_
 use tickcast_stream::ledger::Snapshot;
 use tickcast_stream::message::{RawRecord, Records, Stream};
 use tickcast_stream::runtime::{PartitionOutput, PipelineFactory};
-use tickcast_stream::{Offset, PartitionId};
+use tickcast_stream::{LogId, Offset, PartitionId};
 
-use super::kafka::{Sent, committed, headers_of, input};
+use super::kafka::{Sent, committed, headers_of, log};
 
 /// Records that the undisturbed partition takes at once.
 const BATCH: usize = 1000;
@@ -26,11 +26,11 @@ pub struct Undisturbed {
     pub records: usize,
 }
 
-/// `live`: where its past ends.
+/// `log`: the topic's id and the partition's records; `live`: where its past ends.
 pub fn undisturbed(
     factory: &PipelineFactory,
     id: PartitionId,
-    records: Vec<RawRecord>,
+    (log, records): (Option<LogId>, Vec<RawRecord>),
     live: Option<Offset>,
 ) -> Undisturbed {
     let mut results: Vec<(Stream, Vec<Sent>)> = Stream::ALL.map(|stream| (stream, Vec::new())).to_vec();
@@ -47,6 +47,7 @@ pub fn undisturbed(
     };
     let count = records.len();
     let mut partition = factory.partition(id).unwrap();
+    partition.read_from(log);
     partition.go_live_at(live);
     for batch in records.chunks(BATCH) {
         partition.take(Records::Raw(batch.to_vec()), &mut keep).unwrap();
@@ -147,7 +148,7 @@ pub fn audit(plan: &Plan, partitions: i32) -> Audit {
     let mut audit = Audit::default();
     let (mut ours, mut theirs) = (crc32fast::Hasher::new(), crc32fast::Hasher::new());
     for partition in (0..partitions).map(PartitionId) {
-        let expected = undisturbed(&factory, partition, input(addr, &kafka.topic, partition), None);
+        let expected = undisturbed(&factory, partition, log(addr, &kafka.topic, partition), None);
         audit.records += expected.records;
         for (stream, expected) in &expected.results {
             let Some((_, spec)) = plan.sinks.topics().find(|(of, _)| of == stream) else { continue };

@@ -17,7 +17,7 @@ use tickcast_connect::SourceSchema;
 use tickcast_stream::{Offset, PartitionId};
 
 use super::audit::{Audit, Undisturbed, audit, undisturbed};
-use super::kafka::{client, create_topic, input, producer, send};
+use super::kafka::{client, create_topic, log, producer, send};
 use super::process::{Instance, StartFrom};
 use super::wait::{PATIENCE, wait_till};
 
@@ -155,7 +155,7 @@ impl TestCluster {
     /// past ends, if it has one.
     pub fn undisturbed(&self, partition: PartitionId, live: Option<Offset>) -> Undisturbed {
         let factory = factory(&self.plan(), SourceSchema::default()).unwrap();
-        undisturbed(&factory, partition, input(&self.addr, &self.topic("in"), partition), live)
+        undisturbed(&factory, partition, log(&self.addr, &self.topic("in"), partition), live)
     }
 
     pub fn audit(&self) -> Audit {

@@ -14,8 +14,9 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
+use tickcast_connect::kafka::topic_ids;
 use tickcast_stream::message::{EventTime, RawRecord};
-use tickcast_stream::{Offset, PartitionId};
+use tickcast_stream::{LogId, Offset, PartitionId};
 
 use super::wait::{PATIENCE, wait_for, wait_till};
 
@@ -245,4 +246,10 @@ pub fn input(addr: &str, topic: &str, partition: PartitionId) -> Vec<RawRecord> 
         timestamp: message.timestamp().to_millis().map(|ms| EventTime(ms * 1000)),
         payload: message.payload().map(<[u8]>::to_vec),
     })
+}
+
+/// The id of a topic, and all records of one of its partitions.
+pub fn log(addr: &str, topic: &str, partition: PartitionId) -> (Option<LogId>, Vec<RawRecord>) {
+    let ids = topic_ids(consumer(addr).client(), &[topic], Duration::from_secs(10)).unwrap();
+    (ids[topic], input(addr, topic, partition))
 }
