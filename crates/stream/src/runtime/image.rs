@@ -16,6 +16,8 @@ const LENGTH: usize = size_of::<u32>();
 
 #[derive(Clone, Serialize, Deserialize)]
 struct Trailer {
+    /// Whose state it is.
+    pipeline: String,
     fingerprint: String,
     /// The partition's first record.
     begun: Offset,
@@ -33,6 +35,7 @@ pub struct PendingSnapshot {
     pub partition: PartitionId,
     /// The next record to read.
     pub position: Offset,
+    pub(super) pipeline: String,
     pub(super) fingerprint: String,
     pub(super) begun: Offset,
     pub(super) emitted: OutputPosition,
@@ -44,8 +47,9 @@ pub struct PendingSnapshot {
 impl PendingSnapshot {
     /// Writes it out; what the partition has done since cannot be seen.
     pub fn write(self) -> Result<Snapshot> {
-        let PendingSnapshot { partition, position, fingerprint, begun, emitted, live, states } = self;
-        let trailer = Trailer { fingerprint, begun, emitted, live, lengths: Vec::new() };
+        let PendingSnapshot { partition, position, pipeline, fingerprint, begun, emitted, live, states } =
+            self;
+        let trailer = Trailer { pipeline, fingerprint, begun, emitted, live, lengths: Vec::new() };
         let parts = states.into_iter().rev().map(|state| state());
         Ok(Snapshot::new(partition, position, write(trailer, parts)?))
     }
@@ -132,6 +136,11 @@ impl<'a> SnapshotImage<'a> {
         self.trailer.live
     }
 
+    /// The name of the pipeline whose state it is.
+    pub fn pipeline(&self) -> &str {
+        &self.trailer.pipeline
+    }
+
     /// Of the settings under which it was made.
     pub fn fingerprint(&self) -> &str {
         &self.trailer.fingerprint
@@ -149,6 +158,7 @@ mod tests {
         PendingSnapshot {
             partition: PartitionId(3),
             position: Offset(9),
+            pipeline: "weather".to_owned(),
             fingerprint,
             begun: Offset(2),
             emitted,
@@ -168,7 +178,7 @@ mod tests {
         let image = SnapshotImage::read(&snapshot.state).unwrap();
         assert_eq!(image.parts().collect::<Vec<_>>(), [&b"first"[..], b"", b"the last"]);
         assert_eq!(image.last_part(), Some(&b"the last"[..]));
-        assert_eq!(image.fingerprint(), r#"{"a":1}"#);
+        assert_eq!((image.pipeline(), image.fingerprint()), ("weather", r#"{"a":1}"#));
         assert_eq!((image.begun(), image.emitted()), (Offset(2), OutputPosition::default()));
         let other = image.with_last_part(b"".to_vec()).unwrap();
         assert_eq!(parts(&other).unwrap(), [&b"first"[..], b"", b""]);
