@@ -29,8 +29,8 @@ use self::outcome::{VerbResult, usage};
 use self::say::say;
 use crate::config;
 
-/// Runs the command line of this process. Exit code: 0 done, 1 failed, 2 usage, 78 bad pipeline
-/// file.
+/// Runs the command line of this process. Exit code: 0 done, 1 failed, 2 usage, 3 not all was
+/// verified, 78 bad pipeline file.
 pub fn main() -> ExitCode {
     // Of a test: `FAILPOINTS="ledger.produced=3*off->return"` dies at that step of the fourth
     // commit.

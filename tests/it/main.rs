@@ -15,6 +15,7 @@ mod delivery {
     mod invariant;
     mod launch;
     mod ledger;
+    mod owner;
     mod recovery;
     mod schemas;
     mod simulation;

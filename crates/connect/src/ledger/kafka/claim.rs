@@ -9,8 +9,11 @@ use rdkafka::consumer::{BaseConsumer, DefaultConsumerContext};
 use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer};
 use tickcast_stream::PartitionId;
 use tickcast_stream::error::{Error, Kind, OrFail, Result, Retry};
-use tickcast_stream::ledger::{Checkpoint, Claim, Recover};
+use tickcast_stream::ledger::{Checkpoint, Claim, Recover, Snapshot, SnapshotRef};
+use tickcast_stream::lock::lock;
 
+use super::catalog::KeptInLog;
+use super::owner::TopicOwner;
 use super::state::StateTopic;
 use super::transactions::{CALL, KafkaLedger};
 use crate::kafka::{Group, client_config, create, grow_topic, partitions_of};
@@ -25,6 +28,8 @@ const CLAIM: Duration = Duration::from_secs(3);
 pub(super) struct KafkaRecover {
     ledger: KafkaLedger,
     state: StateTopic,
+    owner: TopicOwner,
+    kept: KeptInLog,
     /// Partitions whose claim is not through yet, and whose last writer's transactions it has
     /// ended.
     ended: BTreeSet<PartitionId>,
@@ -34,9 +39,15 @@ pub(super) struct KafkaRecover {
 
 impl KafkaRecover {
     /// No broker is asked yet.
-    pub fn new(ledger: &KafkaLedger) -> Self {
-        let state = StateTopic::new(&ledger.client, &ledger.state);
-        KafkaRecover { state, ledger: ledger.clone(), ended: BTreeSet::new(), counts: BTreeMap::new() }
+    pub fn new(ledger: &KafkaLedger, kept: KeptInLog) -> Self {
+        KafkaRecover {
+            state: StateTopic::new(&ledger.client, &ledger.state),
+            owner: TopicOwner::new(&ledger.pipeline),
+            kept,
+            ledger: ledger.clone(),
+            ended: BTreeSet::new(),
+            counts: BTreeMap::new(),
+        }
     }
 
     /// What is committed, once nobody's transaction is open on the partition any more. Errors:
@@ -100,7 +111,10 @@ impl KafkaRecover {
 impl Recover for KafkaRecover {
     fn take_over(&mut self, partition: PartitionId) -> Result<Option<Checkpoint>> {
         self.grow_topics(partition)?;
-        self.committed(partition)
+        // In this order: what a dead instance has left open is ended, and the owner can be seen.
+        let committed = self.committed(partition)?;
+        self.owner.claim(&self.state)?;
+        Ok(committed)
     }
 
     fn claim(&mut self, partition: PartitionId) -> Result<Claim> {
@@ -115,11 +129,22 @@ impl Recover for KafkaRecover {
 }
 
 impl KafkaRecover {
+    /// The snapshot that is named, and note of those before it.
+    fn load(&mut self, partition: PartitionId, named: SnapshotRef) -> Result<Option<Snapshot>> {
+        let (snapshot, kept) = self.state.load_last(partition, named)?;
+        lock(&self.kept).insert(partition, kept);
+        Ok(snapshot)
+    }
+
     fn claim_now(&mut self, partition: PartitionId) -> Result<Claim> {
         let entry = self.take_over(partition)?;
+        lock(&self.kept).remove(&partition);
         if let Some(entry) = entry {
-            let snapshot = entry.snapshot.map(|named| self.state.load(partition, Some(named))).transpose()?;
-            return Ok(Claim { entry: Some(entry), snapshot: snapshot.flatten() });
+            let snapshot = match entry.snapshot {
+                Some(named) => self.load(partition, named)?,
+                None => None,
+            };
+            return Ok(Claim { entry: Some(entry), snapshot });
         }
 
         let group = &self.ledger.group_id;
