@@ -67,6 +67,7 @@ fn planned(plan: &Plan, known: SourceSchema) -> Result<(PipelineFactory, Vec<Str
     let (aggregation, window) = (Arc::new(aggregation), plan.window.clone());
     let factory = PipelineFactory::new(PipelineParts {
         topic: source.label,
+        pipeline: plan.name.clone(),
         fingerprint: shape.to_string(),
         streams: plan.sinks.all().map(|(stream, _)| stream).collect(),
         is_bounded: source.is_bounded,

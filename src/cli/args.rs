@@ -79,7 +79,8 @@ pub enum Verb {
     /// Writes no results, keeps no state, joins no group.
     Backtest(BacktestArgs),
     /// Makes everything again from the input, and compares it with what the sinks hold, byte by
-    /// byte.
+    /// byte. Exit code: 0 all is equal, 1 something differs, 3 nothing differs, but not all could
+    /// be compared.
     Verify {
         /// The pipeline file.
         pipeline: PathBuf,

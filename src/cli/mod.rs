@@ -32,8 +32,8 @@ use crate::config;
 /// More than the partitions of any source need.
 const FILES_WANTED: u64 = 65_536;
 
-/// Runs the command line of this process. Exit code: 0 done, 1 failed, 2 usage, 78 bad pipeline
-/// file.
+/// Runs the command line of this process. Exit code: 0 done, 1 failed, 2 usage, 3 not all was
+/// verified, 78 bad pipeline file.
 pub fn main() -> ExitCode {
     // Of a test: `FAILPOINTS="ledger.produced=3*off->return"` dies at that step of the fourth
     // commit.

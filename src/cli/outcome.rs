@@ -12,6 +12,9 @@ use crate::failure::Failure;
 /// Exit code of a bad pipeline file: sysexits' EX_CONFIG.
 const BAD_PIPELINE: u8 = 78;
 
+/// Exit code of a verification in which nothing differs, but not all was compared.
+const INCOMPLETE: u8 = 3;
+
 /// How a verb failed.
 pub enum Failed {
     /// The arguments do not go together.
@@ -20,6 +23,8 @@ pub enum Failed {
     Pipeline(Failure),
     /// All went well, but what was asked for does not hold.
     Unmet(String),
+    /// Nothing is wrong, but not all of it could be looked at.
+    Incomplete(String),
 }
 
 impl Failed {
@@ -28,7 +33,8 @@ impl Failed {
         Failed::Usage(clap::Error::raw(ErrorKind::ArgumentConflict, what))
     }
 
-    /// Says on stderr what failed. The exit code: 1 failed, 2 usage, 78 bad pipeline file.
+    /// Says on stderr what failed. The exit code: 1 failed, 2 usage, 3 not all was verified, 78 bad
+    /// pipeline file.
     pub fn report(self, command: &mut clap::Command) -> ExitCode {
         match self {
             Failed::Usage(error) => usage(&error.format(command)),
@@ -43,6 +49,10 @@ impl Failed {
             Failed::Unmet(what) => {
                 tell(&what);
                 ExitCode::FAILURE
+            }
+            Failed::Incomplete(what) => {
+                eprintln!("{what}");
+                ExitCode::from(INCOMPLETE)
             }
         }
     }

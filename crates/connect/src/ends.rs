@@ -1,16 +1,19 @@
 //! Both ends of a pipeline together: what one commit spans, and how its ledger is opened.
 //! It must not write: what it opens does.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tickcast_stream::error::{Error, Kind, Result};
+use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::ledger::{Audit, Commit, Recover, SnapshotStore};
 use tickcast_stream::message::Stream;
 use tickcast_stream::runtime::{Endpoints, RunContext};
 
 use crate::kafka::{Group, KafkaClientSpec, KafkaTopicSpec, idle_member};
-use crate::ledger::{FilesAudit, FilesLedger, Hold, KafkaAudit, KafkaLedger, SnapshotDir, StateTopicStore};
+use crate::ledger::{
+    FilesAudit, FilesLedger, Hold, KafkaAudit, KafkaLedger, Owner, SnapshotDir, StateTopicStore, seen_from,
+};
 use crate::sink::SinkFileFormat;
 use crate::spec::{SinkSpecs, SourceSpec, StateSpec};
 
@@ -54,6 +57,7 @@ impl<'a> PipelineEnds<'a> {
     /// For delivery at least once. Errors: the sinks' and the state's.
     pub fn at_least_once(self, watch: &RunContext) -> Result<Endpoints> {
         let guard = self.guard()?;
+        self.own_directories()?;
         let patience = watch.patience();
         let sinks = self.sinks.all().map(|(stream, sink)| Ok((stream, sink.open(stream, &patience)?)));
         let sinks = sinks.collect::<Result<Vec<_>>>()?;
@@ -68,6 +72,7 @@ impl<'a> PipelineEnds<'a> {
         group: Option<Arc<dyn Group>>,
         bootstrap: bool,
     ) -> Result<(Box<dyn Recover>, Box<dyn Commit>)> {
+        self.own_directories()?;
         match self.state {
             Some(StateSpec::Dir(dir)) => {
                 let ledger = FilesLedger {
@@ -75,6 +80,7 @@ impl<'a> PipelineEnds<'a> {
                     outputs: self.directories(),
                     shared: self.source.traits().is_shared,
                     bootstrap,
+                    source: group.zip(self.source.group().map(|group| group.topic.to_owned())),
                 };
                 ledger.open()
             }
@@ -115,6 +121,7 @@ impl<'a> PipelineEnds<'a> {
         };
 
         Ok(KafkaLedger {
+            pipeline: self.name.to_owned(),
             client: state.client.clone(),
             topics: self.sinks.topics().map(|(stream, sink)| (stream, sink.topic.clone())).collect(),
             state: state.topic.clone(),
@@ -135,10 +142,38 @@ impl<'a> PipelineEnds<'a> {
         }
     }
 
+    /// Takes every directory that is written for this pipeline, or none. Errors: `State`, when one
+    /// is another pipeline's.
+    fn own_directories(self) -> Result<()> {
+        let state = match self.state {
+            Some(StateSpec::Dir(dir)) => Some(dir.as_path()),
+            _ => None,
+        };
+        let outputs = self.sinks.directories().map(|(_, sink)| sink.dir.as_path());
+        let mut owned = Vec::new();
+        for dir in state.into_iter().chain(outputs) {
+            fs::create_dir_all(dir)
+                .or_fail(Kind::Sink, || format!("cannot make the directory {}", dir.display()))?;
+            owned.push((dir, Owner { pipeline: self.name.to_owned(), state: self.state_seen_from(dir)? }));
+        }
+
+        owned.iter().try_for_each(|(dir, owner)| owner.check(dir))?;
+        owned.iter().try_for_each(|(dir, owner)| owner.take(dir))
+    }
+
+    /// Where the state is, for somebody in a directory.
+    fn state_seen_from(self, dir: &Path) -> Result<Option<String>> {
+        Ok(match self.state {
+            Some(StateSpec::Dir(state)) => Some(seen_from(dir, state)?),
+            Some(StateSpec::Kafka(state)) => Some(format!("topic {}", state.topic)),
+            None => None,
+        })
+    }
+
     fn snapshots(self) -> Result<Option<Arc<dyn SnapshotStore>>> {
         Ok(match self.state {
             Some(StateSpec::Dir(dir)) => Some(Arc::new(SnapshotDir::open(dir)?)),
-            Some(StateSpec::Kafka(topic)) => Some(Arc::new(StateTopicStore::open(topic)?)),
+            Some(StateSpec::Kafka(topic)) => Some(Arc::new(StateTopicStore::open(topic, self.name)?)),
             None => None,
         })
     }

@@ -33,6 +33,12 @@ impl TestPipeline {
         TestPipeline { dir: tempfile::tempdir().unwrap(), yaml: yaml.to_owned() }
     }
 
+    /// With another key at the end of the file.
+    pub fn with(mut self, line: &str) -> Self {
+        self.yaml.push_str(&format!("{line}\n"));
+        self
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -100,10 +106,12 @@ impl TestPipeline {
     }
 }
 
+/// The files of a directory but the hidden ones, as a query's glob sees them.
 pub fn read_dir(dir: &Path) -> BTreeMap<String, String> {
     fs::read_dir(dir)
         .unwrap()
         .map(|entry| entry.unwrap().path())
+        .filter(|path| !path.file_name().unwrap().to_str().unwrap().starts_with('.'))
         .map(|path| {
             (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(&path).unwrap())
         })

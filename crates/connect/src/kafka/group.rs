@@ -11,12 +11,15 @@ use rdkafka::consumer::{
 };
 use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::TopicPartitionList;
-use tickcast_stream::PartitionId;
 use tickcast_stream::error::{Kind, Result};
+use tickcast_stream::{Offset, PartitionId};
 
 use super::client::{client_config, create};
 use super::cluster::{Cluster, away};
 use super::spec::KafkaClientSpec;
+
+/// How long an answer may take without which one can do.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// A consumer's place in its group, for those who commit in its name.
 pub trait Group: Send + Sync {
@@ -32,6 +35,9 @@ pub trait Group: Send + Sync {
         partitions: &[PartitionId],
         timeout: Duration,
     ) -> KafkaResult<TopicPartitionList>;
+
+    /// The first record of a partition that is still there; none, where no broker says it at once.
+    fn first_readable(&self, topic: &str, partition: PartitionId) -> Option<Offset>;
 }
 
 impl<C: ConsumerContext> Group for BaseConsumer<C> {
@@ -52,6 +58,11 @@ impl<C: ConsumerContext> Group for BaseConsumer<C> {
         let list = self.committed_offsets(list, timeout)?;
         list.elements().iter().try_for_each(|element| element.error())?;
         Ok(list)
+    }
+
+    fn first_readable(&self, topic: &str, partition: PartitionId) -> Option<Offset> {
+        let marks = self.fetch_watermarks(topic, partition.0, AT_ONCE).ok()?;
+        Some(Offset(marks.0))
     }
 }
 

@@ -7,15 +7,15 @@ use std::path::PathBuf;
 
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use tickcast_stream::PartitionId;
 use tickcast_stream::error::{Kind, OrFail, Result};
-use tickcast_stream::ledger::{Audit, Checkpoint, Snapshot};
+use tickcast_stream::ledger::{Audit, Checkpoint, KeptRecords, Snapshot};
 use tickcast_stream::message::Stream;
 use tickcast_stream::record::json_lines;
+use tickcast_stream::{Offset, PartitionId};
 
 use super::digest::digest;
 use super::dir::SnapshotDir;
-use super::files::read_manifest;
+use super::manifest::read_manifest;
 use crate::sink::{CommittedLen, SinkFileFormat};
 
 /// Directories that a pipeline writes to.
@@ -54,11 +54,26 @@ impl Audit for FilesAudit {
         Ok(read_manifest(self.state.dir(), partition)?.and_then(|manifest| manifest.entry))
     }
 
-    fn snapshot(&self, partition: PartitionId, entry: &Checkpoint) -> Result<Option<Snapshot>> {
-        entry.snapshot.map(|named| self.state.load_at(partition, named.position)).transpose()
+    fn snapshots(&self, partition: PartitionId, entry: &Checkpoint) -> Result<Vec<Offset>> {
+        entry.snapshot.map_or(Ok(Vec::new()), |named| self.state.positions(partition, named.position))
     }
 
-    fn kept(&self, partition: PartitionId, stream: Stream) -> Result<Vec<(i64, u64)>> {
+    fn snapshot(&self, partition: PartitionId, _: &Checkpoint, at: Offset) -> Result<Option<Snapshot>> {
+        self.state.load_at(partition, at).map(Some)
+    }
+
+    fn kept(&self, partition: PartitionId, stream: Stream) -> Result<KeptRecords> {
+        Ok(KeptRecords { records: self.records(partition, stream)?, is_cut: false })
+    }
+
+    fn digests(&self, _: Stream, rows: &RecordBatch) -> Result<Vec<(u64, String)>> {
+        let text = String::from_utf8(json_lines(rows)?).or_fail(Kind::Sink, || "JSON is not UTF-8")?;
+        Ok(text.lines().map(|line| (digest(line), line.to_owned())).collect())
+    }
+}
+
+impl FilesAudit {
+    fn records(&self, partition: PartitionId, stream: Stream) -> Result<Vec<(i64, u64)>> {
         let Some((_, dir, _)) = self.outputs.iter().find(|(of, ..)| *of == stream) else {
             return Ok(Vec::new());
         };
@@ -79,10 +94,5 @@ impl Audit for FilesAudit {
                 Ok(kept)
             }
         }
-    }
-
-    fn digests(&self, _: Stream, rows: &RecordBatch) -> Result<Vec<(u64, String)>> {
-        let text = String::from_utf8(json_lines(rows)?).or_fail(Kind::Sink, || "JSON is not UTF-8")?;
-        Ok(text.lines().map(|line| (digest(line), line.to_owned())).collect())
     }
 }

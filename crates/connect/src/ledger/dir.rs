@@ -69,7 +69,7 @@ impl SnapshotDir {
     }
 
     /// Drops what the snapshot at `position` replaces.
-    pub(super) fn forget_replaced(&self, partition: PartitionId, position: Offset) -> Result<()> {
+    fn forget_replaced(&self, partition: PartitionId, position: Offset) -> Result<()> {
         // One further on than this is of a time before the partition went back: it is not the
         // newest.
         let (mut kept, mut gone) = (Vec::new(), Vec::new());
@@ -82,6 +82,23 @@ impl SnapshotDir {
             fs::remove_file(&path).or_fail(Kind::State, || format!("cannot remove {}", path.display()))?;
         }
         Ok(())
+    }
+
+    /// Drops every snapshot of a partition but those at these positions.
+    pub(super) fn keep_only(&self, partition: PartitionId, positions: &[Offset]) -> Result<()> {
+        for (at, path) in self.files(partition)? {
+            if !positions.contains(&at) {
+                fs::remove_file(&path)
+                    .or_fail(Kind::State, || format!("cannot remove {}", path.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The positions of a partition's snapshots up to one, in order.
+    pub(super) fn positions(&self, partition: PartitionId, up_to: Offset) -> Result<Vec<Offset>> {
+        let positions = self.files(partition)?.into_iter().map(|(at, _)| at);
+        Ok(positions.filter(|at| *at <= up_to).collect())
     }
 
     /// Holds the directory until the lock is dropped. Errors: `State`, when another process holds
@@ -101,7 +118,9 @@ impl SnapshotDir {
         });
         let staged = staged.chain([Staged::write(&self.dir.join(WARM_START), initial_weights)]);
         let staged = staged.collect::<std::io::Result<Vec<_>>>().or_fail(Kind::State, fail)?;
-        staged.into_iter().try_for_each(Staged::publish).or_fail(Kind::State, fail)
+        staged.into_iter().try_for_each(Staged::publish).or_fail(Kind::State, fail)?;
+        // From older ones the partition would not come to these.
+        snapshots.iter().try_for_each(|of| self.keep_only(of.partition, &[of.position]))
     }
 
     /// The partitions that have snapshots.
@@ -244,7 +263,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let ledger = SnapshotDir::open(dir.path()).unwrap();
         assert!(ledger.partitions().unwrap().is_empty() && ledger.initial_weights().unwrap().is_none());
-        ledger.save(&snapshot(Offset(7))).unwrap();
+        [3, 7].iter().for_each(|at| ledger.save(&snapshot(Offset(*at))).unwrap());
         ledger.save(&Snapshot { partition: PartitionId(12), ..snapshot(Offset(9)) }).unwrap();
         let other = Snapshot::new(PartitionId(1), Offset(7), b"other".to_vec());
         ledger.replace(std::slice::from_ref(&other), b"weights").unwrap();

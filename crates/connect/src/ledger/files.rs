@@ -4,17 +4,15 @@
 //! It must not decide what is in an epoch. What lies beyond the lengths in a manifest is
 //! removed.
 //!
-//! `partition-3.manifest` is a line of JSON and a line with its CRC-32. `partition-3.lock` is held
-//! by the instance that has the partition.
+//! `partition-3.lock` is held by the instance that has the partition.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{ErrorKind, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::ledger::chunk::place;
 use tickcast_stream::ledger::{
@@ -25,16 +23,15 @@ use tickcast_stream::sink::{Begin, Sink};
 use tickcast_stream::{Offset, PartitionId};
 
 use super::dir::SnapshotDir;
+use super::keep;
 use super::lock::Lock;
-use super::staged::Staged;
+use super::manifest::{Manifest, read_manifest};
+use crate::kafka::Group;
 use crate::retry::retry;
 use crate::scarce::is_scarce;
 use crate::sink::{CommittedLen, FileSink, SinkFileFormat};
-use crate::whole_file::read_whole_text;
 use tickcast_stream::lock::lock;
 
-const MANIFEST_VERSION: u32 = 1;
-const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 /// How long the instance that had a partition before may take to let go of it.
 const HANDOVER: Duration = Duration::from_secs(20);
 
@@ -49,32 +46,15 @@ pub struct FilesLedger {
     pub shared: bool,
     /// Whether to begin anew where there are results and no state says how far they go.
     pub bootstrap: bool,
-}
-
-#[derive(Serialize, Deserialize)]
-pub(super) struct Manifest {
-    version: u32,
-    /// None before the first commit.
-    pub entry: Option<Checkpoint>,
-    /// Before the first commit: the position of the snapshot it began with, where there was one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    from: Option<Offset>,
-    pub outputs: BTreeMap<String, CommittedLen>,
-}
-
-impl Manifest {
-    /// Writes it beside its name, to the disk.
-    fn stage(&self, dir: &Path, partition: PartitionId) -> Result<Staged> {
-        let json = serde_json::to_string(self).or_fail(Kind::State, || "cannot write a manifest")?;
-
-        let text = format!("{json}\n{:08x}\n", crc32fast::hash(json.as_bytes()));
-        let path = manifest_path(dir, partition);
-        let fail = || format!("cannot write {}", path.display());
-        Staged::write(&path, text.as_bytes()).or_fail(Kind::State, fail)
-    }
+    /// The topic that is read, and our place in its group, where the source is one.
+    pub source: Option<(Arc<dyn Group>, String)>,
 }
 
 type Locks = Arc<Mutex<BTreeMap<PartitionId, Lock>>>;
+
+/// The snapshots that may stay, by their positions in order: what a claim has found and what was
+/// committed since.
+type Kept = Arc<Mutex<BTreeMap<PartitionId, Vec<Offset>>>>;
 
 impl FilesLedger {
     /// Opens both halves. Errors: `Sink`, when a directory cannot be made.
@@ -83,7 +63,7 @@ impl FilesLedger {
             .outputs
             .iter()
             .map(|(stream, dir, format)| Ok((*stream, FileSink::open(dir, *format, *stream)?)));
-        let locks = Locks::default();
+        let (locks, kept) = (Locks::default(), Kept::default());
         let writer = FilesCommit {
             sinks: sinks.collect::<Result<_>>()?,
             state: self.state.clone(),
@@ -93,45 +73,17 @@ impl FilesLedger {
             committed: BTreeMap::new(),
             spoiled: BTreeSet::new(),
             locks: Arc::clone(&locks),
+            kept: Arc::clone(&kept),
+            source: self.source.clone(),
         };
-        Ok((Box::new(FilesRecover { ledger: self, locks }), Box::new(writer)))
+        Ok((Box::new(FilesRecover { ledger: self, locks, kept }), Box::new(writer)))
     }
-}
-
-fn manifest_path(dir: &Path, partition: PartitionId) -> PathBuf {
-    dir.join(format!("partition-{partition}.manifest"))
-}
-
-/// Errors: `State`, when it is damaged.
-pub(super) fn read_manifest(dir: &Path, partition: PartitionId) -> Result<Option<Manifest>> {
-    let path = manifest_path(dir, partition);
-    let fail = || format!("cannot read {}", path.display());
-    let text = match read_whole_text(&path, MANIFEST_BYTES_MAX) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).or_fail(Kind::State, fail),
-    };
-
-    let damaged = || {
-        Error::new(Kind::State, fail())
-            .because("it is damaged; `run --rebuild` learns anew, once the outputs are put right")
-    };
-    let (json, crc) = text.split_once('\n').ok_or_else(damaged)?;
-    if crc.trim_end() != format!("{:08x}", crc32fast::hash(json.as_bytes())) {
-        return Err(damaged());
-    }
-
-    let manifest: Manifest = serde_json::from_str(json).or_fail(Kind::State, fail)?;
-    if manifest.version != MANIFEST_VERSION {
-        let what = format!("it is of format version {}, which this tickcast does not read", manifest.version);
-        return Err(Error::new(Kind::State, fail()).because(what));
-    }
-    Ok(Some(manifest))
 }
 
 struct FilesRecover {
     ledger: FilesLedger,
     locks: Locks,
+    kept: Kept,
 }
 
 impl FilesRecover {
@@ -167,9 +119,13 @@ impl Recover for FilesRecover {
     fn claim(&mut self, partition: PartitionId) -> Result<Claim> {
         self.lock(partition)?;
         let state = &self.ledger.state;
+        lock(&self.kept).remove(&partition);
         match read_manifest(state.dir(), partition)? {
             Some(Manifest { entry: Some(entry), .. }) => {
-                let load = |pointer: SnapshotRef| state.load_at(partition, pointer.position);
+                let load = |named: SnapshotRef| {
+                    lock(&self.kept).insert(partition, state.positions(partition, named.position)?);
+                    state.load_at(partition, named.position)
+                };
                 return Ok(Claim { entry: Some(entry), snapshot: entry.snapshot.map(load).transpose()? });
             }
             // None of its first epochs was committed, so it begins where it began then.
@@ -181,10 +137,16 @@ impl Recover for FilesRecover {
         }
 
         let snapshot = state.load(partition)?;
-        if snapshot.is_none() && self.ledger.shared && !self.ledger.bootstrap && self.has_results(partition) {
+        // Every run puts a manifest before its first result, so one has been there. Only a file
+        // without any state is read anew, and writes its results anew.
+        let begins_anew = snapshot.is_none() && !self.ledger.shared;
+        if !begins_anew && !self.ledger.bootstrap && self.has_results(partition) {
+            let from = snapshot.map_or("the source's start".to_owned(), |snapshot| {
+                format!("the newest snapshot, at position {},", snapshot.position)
+            });
             let what = format!(
-                "there are results of partition {partition}, but the state directory {} does not say how far they go: \
-                 `run --bootstrap` goes on from the source's start and may write some of them again",
+                "there are results of partition {partition}, but the state directory {} does not say how far they go (it \
+                 has no manifest of it): `run --bootstrap` goes on from {from} and may write some of them again",
                 state.dir().display()
             );
             return Err(Error::new(Kind::State, what));
@@ -212,6 +174,8 @@ struct FilesCommit {
     /// Partitions with output of an attempt that failed, still to be taken back.
     spoiled: BTreeSet<PartitionId>,
     locks: Locks,
+    kept: Kept,
+    source: Option<(Arc<dyn Group>, String)>,
 }
 
 impl FilesCommit {
@@ -234,7 +198,7 @@ impl FilesCommit {
         let mut staged = Vec::new();
         for (&partition, &entry) in &epoch.entries {
             let outputs = self.extents(partition)?;
-            let manifest = Manifest { version: MANIFEST_VERSION, entry: Some(entry), from: None, outputs };
+            let manifest = Manifest::new(Some(entry), None, outputs);
             let file = manifest.stage(self.state.dir(), partition)?;
             staged.push((partition, manifest.outputs, file));
         }
@@ -298,10 +262,20 @@ impl FilesCommit {
     /// Drops the snapshots that a commit has replaced. Where the machine has run out of what that
     /// needs, the next commit does it.
     fn forget_replaced(&self, chunk: &Chunk) -> Result<()> {
-        match self.state.forget_replaced(chunk.snapshot.partition, chunk.snapshot.position) {
+        match self.keep_worthwhile(chunk.snapshot.partition, chunk.snapshot.position) {
             Err(error) if is_scarce(&error) => Ok(()),
             done => done,
         }
+    }
+
+    /// Drops the snapshots that are not worth keeping beside a newer one.
+    fn keep_worthwhile(&self, partition: PartitionId, newest: Offset) -> Result<()> {
+        let source = self.source.as_ref();
+        let readable = source.and_then(|(group, topic)| group.first_readable(topic, partition));
+        let mut all = lock(&self.kept);
+        let kept = all.entry(partition).or_default();
+        *kept = keep::in_directory(kept, newest, readable);
+        self.state.keep_only(partition, kept)
     }
 
     /// Takes all outputs back to what is committed.
@@ -348,8 +322,7 @@ impl Commit for FilesCommit {
                 None => self.state.load(partition)?.map(|snapshot| snapshot.position),
             };
 
-            let manifest =
-                Manifest { version: MANIFEST_VERSION, entry: None, from, outputs: outputs.clone() };
+            let manifest = Manifest::new(None, from, outputs.clone());
             let staged = manifest.stage(self.state.dir(), partition)?;
             staged.publish().or_fail(Kind::State, || format!("cannot begin partition {partition}"))?;
         }

@@ -6,7 +6,10 @@ mod digest;
 mod dir;
 mod files;
 mod kafka;
+mod keep;
 mod lock;
+mod manifest;
+mod owner;
 mod staged;
 
 pub use audit::FilesAudit;
@@ -14,4 +17,5 @@ pub use dir::SnapshotDir;
 pub use files::FilesLedger;
 pub use kafka::{KafkaAudit, KafkaLedger, StateTopic, StateTopicStore, StateWriter, TOPIC_SETTINGS};
 pub use lock::{Hold, Lock};
+pub use owner::{Owner, seen_from};
 pub use staged::Staged;

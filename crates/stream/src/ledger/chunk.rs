@@ -73,6 +73,13 @@ pub struct Head {
     pub digest: u32,
 }
 
+impl SnapshotRef {
+    /// Whether it names the snapshot that a chunk is of.
+    pub fn is_of(&self, head: &Head) -> bool {
+        (self.position, self.digest, self.chunks) == (head.position, head.digest, head.count)
+    }
+}
+
 /// A chunk as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
@@ -166,13 +173,16 @@ impl Assembly {
         self.parts[at].pieces.insert(head.index, state);
     }
 
+    /// Drops what is whole and older than the newest whole one: a log may hold many.
+    pub fn forget_older(&mut self) {
+        let whole = self.parts.iter().filter(|parts| parts.is_whole());
+        let Some(newest) = whole.map(|parts| parts.of.position).max() else { return };
+        self.parts.retain(|parts| !parts.is_whole() || parts.of.position >= newest);
+    }
+
     /// The newest whole snapshot, or the one that is named.
     pub fn whole(self, partition: PartitionId, named: Option<SnapshotRef>) -> Option<Snapshot> {
-        let is_wanted = |of: &Head| {
-            named.is_none_or(|named| {
-                (named.position, named.digest, named.chunks) == (of.position, of.digest, of.count)
-            })
-        };
+        let is_wanted = |of: &Head| named.is_none_or(|named| named.is_of(of));
         let whole = self.parts.into_iter().filter(|parts| parts.is_whole() && is_wanted(&parts.of));
         // The last one of those that are equally far.
         let Parts { of, pieces } = whole.max_by_key(|parts| parts.of.position)?;

@@ -11,7 +11,7 @@ use super::chunk::Chunk;
 use super::snapshot::Snapshot;
 use crate::error::Result;
 use crate::message::Stream;
-use crate::place::PartitionId;
+use crate::place::{Offset, PartitionId};
 
 /// What a partition goes on from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,17 +44,29 @@ pub trait Recover: Send {
     }
 }
 
+/// The committed records of a stream that are still there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeptRecords {
+    /// The place of each (an offset, a line) and the digest of its bytes.
+    pub records: Vec<(i64, u64)>,
+    /// Whether the first of them may be gone, as where a topic has a retention.
+    pub is_cut: bool,
+}
+
 /// A ledger as its reader sees it: nothing is taken over, nothing changed.
 pub trait Audit {
     /// What is committed of a partition.
     fn entry(&self, partition: PartitionId) -> Result<Option<Checkpoint>>;
 
-    /// The snapshot that an entry names.
-    fn snapshot(&self, partition: PartitionId, entry: &Checkpoint) -> Result<Option<Snapshot>>;
+    /// The positions of the snapshots that are kept: the one that an entry names, and those before
+    /// it, in order.
+    fn snapshots(&self, partition: PartitionId, entry: &Checkpoint) -> Result<Vec<Offset>>;
 
-    /// Every committed record of a stream: its place (an offset, a line) and the digest of its
-    /// bytes.
-    fn kept(&self, partition: PartitionId, stream: Stream) -> Result<Vec<(i64, u64)>>;
+    /// The snapshot at one of these positions.
+    fn snapshot(&self, partition: PartitionId, entry: &Checkpoint, at: Offset) -> Result<Option<Snapshot>>;
+
+    /// Every committed record of a stream that is still there.
+    fn kept(&self, partition: PartitionId, stream: Stream) -> Result<KeptRecords>;
 
     /// The digests that these rows have where they are written, and their text for a person.
     fn digests(&self, stream: Stream, rows: &RecordBatch) -> Result<Vec<(u64, String)>>;

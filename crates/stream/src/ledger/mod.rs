@@ -11,5 +11,5 @@ mod snapshot;
 pub use checkpoint::{Checkpoint, OutputPosition, Position, SnapshotRef};
 pub use chunk::{CHUNK_BYTES, Chunk, chunks_of};
 pub use committer::{Committed, Committer};
-pub use contract::{Audit, Claim, Commit, CommitBatch, CommitOutcome, Recover, SnapshotStore};
+pub use contract::{Audit, Claim, Commit, CommitBatch, CommitOutcome, KeptRecords, Recover, SnapshotStore};
 pub use snapshot::Snapshot;

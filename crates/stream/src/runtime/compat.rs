@@ -1,5 +1,5 @@
-//! Whether a state can be kept under a pipeline file that has changed since, and what to say where
-//! it cannot.
+//! Whether a state can be kept: under a pipeline file that has changed since, or by another
+//! pipeline; and what to say where it cannot.
 //! It must not know what the settings mean: it compares fingerprints, JSON objects of what shapes a
 //! state.
 
@@ -27,6 +27,19 @@ pub enum RestorePoint {
     AtEnd,
     /// What comes after it is committed, and has to be made again as it was.
     BeforeEnd,
+}
+
+/// Checks that a partition's state, which is of the pipeline `was`, can go on in the pipeline `is`.
+/// Errors: `State`, with both names.
+pub(super) fn check_pipeline(partition: PartitionId, was: &str, is: &str) -> Result<()> {
+    if was == is {
+        return Ok(());
+    }
+    let what = format!(
+        "the state of partition {partition} belongs to pipeline {was}, and this is pipeline {is}: give this one a state of \
+         its own. If the pipeline was only renamed, take its old name back or learn its state anew with `run --rebuild`"
+    );
+    Err(Error::new(Kind::State, what))
 }
 
 /// Checks that a partition's state, made under the fingerprint `was`, can go on under `is`. Errors:
@@ -139,6 +152,13 @@ mod tests {
         assert_eq!(said(was, is, RestorePoint::AtEnd), None);
         let said = said(was, is, RestorePoint::BeforeEnd).unwrap();
         assert!(said.contains("did not end in order"), "{said}");
+    }
+
+    #[test]
+    fn a_state_of_another_pipeline_is_refused_by_name() {
+        assert!(check_pipeline(PartitionId(3), "weather", "weather").is_ok());
+        let said = check_pipeline(PartitionId(3), "weather", "prices").unwrap_err().to_string();
+        assert!(said.contains("belongs to pipeline weather, and this is pipeline prices"), "{said}");
     }
 
     #[test]

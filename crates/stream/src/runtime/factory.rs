@@ -22,6 +22,8 @@ pub type NewWindow = Box<dyn Fn() -> Box<dyn Operator> + Send + Sync>;
 pub struct PipelineParts {
     /// What rejects call the input: the topic, the file, the generator.
     pub topic: String,
+    /// The pipeline's name: a state is only good for the pipeline that made it.
+    pub pipeline: String,
     /// The settings that shape a state, as JSON: a state is only good for what it was made with.
     pub fingerprint: String,
     /// The streams that have a sink.
@@ -121,6 +123,7 @@ impl PipelineFactory {
 
     fn chain(&self, id: PartitionId, operators: Vec<Box<dyn Operator>>) -> Result<Partition> {
         let decoder = (self.0.new_decoder)()?;
-        Ok(Partition::new(id, self.0.topic.clone(), self.0.fingerprint.clone(), decoder, operators))
+        let PipelineParts { topic, pipeline, fingerprint, .. } = &self.0;
+        Ok(Partition::new(id, topic.clone(), pipeline.clone(), fingerprint.clone(), decoder, operators))
     }
 }

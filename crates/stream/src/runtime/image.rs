@@ -17,6 +17,8 @@ const LENGTH: usize = size_of::<u32>();
 
 #[derive(Clone, Serialize, Deserialize)]
 struct Trailer {
+    /// Whose state it is.
+    pipeline: String,
     fingerprint: String,
     /// The partition's first record.
     begun: Offset,
@@ -38,6 +40,7 @@ pub struct PendingSnapshot {
     pub partition: PartitionId,
     /// The next record to read.
     pub position: Offset,
+    pub(super) pipeline: String,
     pub(super) fingerprint: String,
     pub(super) begun: Offset,
     pub(super) emitted: OutputPosition,
@@ -51,9 +54,19 @@ pub struct PendingSnapshot {
 impl PendingSnapshot {
     /// Writes it out; what the partition has done since cannot be seen.
     pub fn write(self) -> Result<Snapshot> {
-        let PendingSnapshot { partition, position, fingerprint, begun, emitted, live, log, lost, states } =
-            self;
-        let trailer = Trailer { fingerprint, begun, emitted, live, log, lost, lengths: Vec::new() };
+        let PendingSnapshot {
+            partition,
+            position,
+            pipeline,
+            fingerprint,
+            begun,
+            emitted,
+            live,
+            log,
+            lost,
+            states,
+        } = self;
+        let trailer = Trailer { pipeline, fingerprint, begun, emitted, live, log, lost, lengths: Vec::new() };
         let parts = states.into_iter().rev().map(|state| state());
         Ok(Snapshot::new(partition, position, write(trailer, parts)?))
     }
@@ -150,6 +163,11 @@ impl<'a> SnapshotImage<'a> {
         self.trailer.lost
     }
 
+    /// The name of the pipeline whose state it is.
+    pub fn pipeline(&self) -> &str {
+        &self.trailer.pipeline
+    }
+
     /// Of the settings under which it was made.
     pub fn fingerprint(&self) -> &str {
         &self.trailer.fingerprint
@@ -167,6 +185,7 @@ mod tests {
         PendingSnapshot {
             partition: PartitionId(3),
             position: Offset(9),
+            pipeline: "weather".to_owned(),
             fingerprint,
             begun: Offset(2),
             emitted,
@@ -188,7 +207,7 @@ mod tests {
         let image = SnapshotImage::read(&snapshot.state).unwrap();
         assert_eq!(image.parts().collect::<Vec<_>>(), [&b"first"[..], b"", b"the last"]);
         assert_eq!(image.last_part(), Some(&b"the last"[..]));
-        assert_eq!(image.fingerprint(), r#"{"a":1}"#);
+        assert_eq!((image.pipeline(), image.fingerprint()), ("weather", r#"{"a":1}"#));
         assert_eq!((image.begun(), image.emitted()), (Offset(2), OutputPosition::default()));
         assert_eq!((image.log(), image.lost()), (Some(LogId(7)), 5));
         let other = image.with_last_part(b"".to_vec()).unwrap();

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::chain::{Chain, Pending};
-use super::compat::{RestorePoint, check_fingerprint};
+use super::compat::{RestorePoint, check_fingerprint, check_pipeline};
 use super::image::{PendingSnapshot, SnapshotImage};
 use super::muting::{Muting, Tense};
 use super::partition_output::{Deliver, PartitionOutput};
@@ -24,6 +24,8 @@ pub struct Partition {
     id: PartitionId,
     /// What the rejects call the input.
     topic: String,
+    /// The pipeline that it is of.
+    pipeline: String,
     /// Of the parts of the plan that shape the state.
     fingerprint: String,
     decoder: Box<dyn Decode>,
@@ -47,11 +49,12 @@ pub struct Partition {
 }
 
 impl Partition {
-    /// A partition with no memory. `topic`: what rejects call the input; `fingerprint`: the
-    /// settings that shape its state.
+    /// A partition with no memory. `topic`: what rejects call the input; `pipeline`: whose it is;
+    /// `fingerprint`: the settings that shape its state.
     pub fn new(
         id: PartitionId,
         topic: String,
+        pipeline: String,
         fingerprint: String,
         decoder: Box<dyn Decode>,
         operators: Vec<Box<dyn Operator>>,
@@ -62,6 +65,7 @@ impl Partition {
         Partition {
             id,
             topic,
+            pipeline,
             fingerprint,
             decoder,
             operators,
@@ -255,6 +259,7 @@ impl Partition {
         Some(PendingSnapshot {
             partition: self.id,
             position,
+            pipeline: self.pipeline.clone(),
             fingerprint: self.fingerprint.clone(),
             begun: self.begun.unwrap_or(position),
             emitted: self.emitted,
@@ -270,8 +275,8 @@ impl Partition {
         self.freeze().map(PendingSnapshot::write).transpose()
     }
 
-    /// Goes back to a snapshot. Errors: `State`, when the pipeline file has changed in a way that
-    /// the state does not go with.
+    /// Goes back to a snapshot. Errors: `State`, when it is another pipeline's, or when the
+    /// pipeline file has changed in a way that the state does not go with.
     pub fn restore(&mut self, snapshot: &Snapshot, point: RestorePoint) -> Result<()> {
         let image = self.image(snapshot, point)?;
         for (operator, part) in self.operators.iter_mut().zip(image.parts()) {
@@ -305,6 +310,7 @@ impl Partition {
     fn image<'a>(&self, snapshot: &'a Snapshot, point: RestorePoint) -> Result<SnapshotImage<'a>> {
         let fail = || Error::new(Kind::State, format!("cannot read the state of partition {}", self.id));
         let image = SnapshotImage::read(&snapshot.state).ok_or_else(fail)?;
+        check_pipeline(self.id, image.pipeline(), &self.pipeline)?;
         check_fingerprint(self.id, image.fingerprint(), &self.fingerprint, point)?;
         if image.parts().len() != self.operators.len() {
             return Err(fail());

@@ -148,6 +148,7 @@ impl Operator for NoWindows {
 fn factory() -> PipelineFactory {
     PipelineFactory::new(PipelineParts {
         topic: "t".into(),
+        pipeline: "threads".into(),
         fingerprint: "{}".into(),
         streams: vec![Stream::Rejects],
         is_bounded: true,

@@ -11,7 +11,7 @@ use super::partition::Partition;
 use super::partition_output::PartitionOutput;
 use super::recovery::restore_point;
 use crate::error::{Error, Kind, Result};
-use crate::ledger::{Audit, Checkpoint};
+use crate::ledger::{Audit, Checkpoint, KeptRecords, Position};
 use crate::message::{Records, Stream};
 use crate::place::{Offset, PartitionId};
 use crate::source::Source;
@@ -25,12 +25,15 @@ pub struct Finding {
     pub stream: Stream,
     /// Records that the last commit says were put out.
     pub committed: u64,
-    /// Of them compared: retention may have dropped the first ones.
+    /// Of them, those that the sink still holds and that were made again.
     pub compared: u64,
     /// Records that are not as the input makes them, that are missing, or that nobody has
     /// committed.
     pub differing: u64,
-    /// The first of them, for a person.
+    /// Records that the sink holds and that were not made again: the input that made them is gone,
+    /// or there is no state of then to begin from.
+    pub not_comparable: u64,
+    /// The first that differs, for a person.
     pub first: Option<String>,
 }
 
@@ -44,15 +47,25 @@ pub struct Verified {
 }
 
 impl Verified {
-    /// Whether nothing differs.
-    pub fn is_good(&self) -> bool {
-        self.findings.iter().all(|finding| finding.differing == 0)
+    /// Records that were compared.
+    pub fn compared(&self) -> u64 {
+        self.findings.iter().map(|finding| finding.compared).sum()
+    }
+
+    /// Records that differ.
+    pub fn differing(&self) -> u64 {
+        self.findings.iter().map(|finding| finding.differing).sum()
+    }
+
+    /// Records that the sinks hold and that could not be compared.
+    pub fn not_comparable(&self) -> u64 {
+        self.findings.iter().map(|finding| finding.not_comparable).sum()
     }
 }
 
-/// Reads the input from its beginning, or, where that is gone, from the newest snapshot, up to the
-/// last commit. None, when it was told to stop. Errors: the source's and the sinks', and `State`,
-/// when nothing is committed.
+/// Reads the input up to the last commit: from its beginning or, where that is gone, from the
+/// oldest snapshot that it still reaches. None, when it was told to stop. Errors: the source's and
+/// the sinks', and `State`, when nothing is committed.
 pub fn verify(
     factory: &PipelineFactory,
     source: &mut dyn Source,
@@ -79,9 +92,10 @@ struct Auditor<'a> {
     findings: Vec<Finding>,
 }
 
-/// A partition that is made again.
+/// A partition that is looked at.
 struct Audited {
-    partition: Partition,
+    /// Made again from its beginning or a snapshot; none, where there is nothing to begin from.
+    partition: Option<Partition>,
     entry: Checkpoint,
     streams: Vec<Comparison>,
 }
@@ -96,6 +110,7 @@ struct Comparison {
 }
 
 impl Comparison {
+    /// `from`: the number of the first record that is made again.
     fn of(
         audit: &dyn Audit,
         partition: PartitionId,
@@ -103,9 +118,11 @@ impl Comparison {
         committed: u64,
         from: u64,
     ) -> Result<Self> {
-        let kept = audit.kept(partition, stream)?;
-        let base = committed.saturating_sub(kept.len() as u64);
-        let finding = Finding { partition, stream, committed, compared: 0, differing: 0, first: None };
+        let KeptRecords { records: kept, is_cut } = audit.kept(partition, stream)?;
+        let base = if is_cut { committed.saturating_sub(kept.len() as u64) } else { 0 };
+        let not_comparable = from.min(committed).saturating_sub(base);
+        let finding =
+            Finding { partition, stream, committed, compared: 0, differing: 0, not_comparable, first: None };
         Ok(Comparison { kept, base, made: from, finding })
     }
 
@@ -122,8 +139,10 @@ impl Comparison {
         if number >= self.finding.committed || number < self.base {
             return;
         }
+        let Some(&(place, digest)) = self.kept.get((number - self.base) as usize) else {
+            return self.differs(|| format!("record {number} is missing: {}", made.1));
+        };
         self.finding.compared += 1;
-        let (place, digest) = self.kept[(number - self.base) as usize];
         if digest != made.0 {
             self.differs(|| format!("record {number}, at {place}, is not what the input makes: {}", made.1));
         }
@@ -131,7 +150,7 @@ impl Comparison {
 
     fn finish(mut self) -> Finding {
         let committed = self.finding.committed;
-        let beyond = (self.kept.len() as u64).saturating_sub(committed);
+        let beyond = (self.base + self.kept.len() as u64).saturating_sub(committed);
         for _ in 0..beyond {
             self.differs(|| format!("{beyond} records that no commit knows"));
         }
@@ -152,54 +171,97 @@ fn compare(streams: &mut [Comparison], audit: &dyn Audit, outcome: &PartitionOut
     Ok(())
 }
 
-impl Reader for Auditor<'_> {
-    fn begin(&mut self, id: PartitionId) -> Result<Option<Offset>> {
-        let Some(entry) = self.audit.entry(id)? else { return Ok(None) };
-        let mut partition = self.factory.partition(id)?;
-        partition.go_live_at(entry.progress.live);
-        let mut from = entry.progress.begun;
-        if self.firsts.get(&id).is_some_and(|&first| first > from) {
-            let snapshot = self.audit.snapshot(id, &entry)?.ok_or_else(|| {
-                let what = format!(
-                    "partition {id}: the first records are gone, and there is no snapshot to go on from"
-                );
-                Error::new(Kind::State, what)
-            })?;
-            partition.restore(&snapshot, restore_point(&snapshot, Some(&entry.progress)))?;
-            from = snapshot.position;
+impl Auditor<'_> {
+    /// A partition that can be made again, and from where. None: there is nothing to begin from.
+    fn made_again(&self, id: PartitionId, entry: &Checkpoint) -> Result<Option<(Partition, Offset)>> {
+        let Position { begun, live, .. } = entry.progress;
+        let first = self.firsts.get(&id).copied().unwrap_or(begun);
+        if first <= begun {
+            let mut partition = self.factory.partition(id)?;
+            partition.go_live_at(live);
+            return Ok(Some((partition, begun)));
         }
 
-        let streams = self.factory.streams().iter();
-        let streams = streams.map(|&stream| {
-            let committed = entry.progress.counts.of(stream);
-            Comparison::of(self.audit, id, stream, committed, partition.emitted().of(stream))
-        });
-        let streams = streams.collect::<Result<_>>()?;
+        let mut refused = None;
+        for at in self.audit.snapshots(id, entry)?.into_iter().filter(|at| *at >= first) {
+            match self.restored(id, entry, at) {
+                Ok(Some(partition)) => {
+                    tracing::info!(
+                        partition = id.0,
+                        first = first.0,
+                        from = at.0,
+                        "its first records are gone"
+                    );
+                    return Ok(Some((partition, at)));
+                }
+                Ok(None) => {}
+                // It may be of settings that have changed since; a newer one is not.
+                Err(error) => {
+                    tracing::info!(partition = id.0, at = at.0, %error, "cannot begin at this snapshot");
+                    refused = Some(error);
+                }
+            }
+        }
+        refused.map_or(Ok(None), Err)
+    }
+
+    /// A partition of which nothing is committed: what the sinks hold of it nobody has committed.
+    fn unknown(&mut self, id: PartitionId) -> Result<Option<Offset>> {
+        for &stream in self.factory.streams() {
+            let finding = Comparison::of(self.audit, id, stream, 0, 0)?.finish();
+            self.findings.extend(Some(finding).filter(|finding| finding.differing > 0));
+        }
+        Ok(None)
+    }
+
+    fn restored(&self, id: PartitionId, entry: &Checkpoint, at: Offset) -> Result<Option<Partition>> {
+        let Some(snapshot) = self.audit.snapshot(id, entry, at)? else { return Ok(None) };
+        let mut partition = self.factory.partition(id)?;
+        partition.restore(&snapshot, restore_point(&snapshot, Some(&entry.progress)))?;
+        Ok(Some(partition))
+    }
+}
+
+impl Reader for Auditor<'_> {
+    fn begin(&mut self, id: PartitionId) -> Result<Option<Offset>> {
+        let Some(entry) = self.audit.entry(id)? else { return self.unknown(id) };
+        let Position { counts, position, .. } = entry.progress;
+        let (partition, from) = match self.made_again(id, &entry)? {
+            Some((partition, from)) => (Some(partition), from),
+            None => (None, position),
+        };
+
+        let made = partition.as_ref().map_or(counts, Partition::emitted);
+        let of =
+            |&stream: &Stream| Comparison::of(self.audit, id, stream, counts.of(stream), made.of(stream));
+        let streams = self.factory.streams().iter().map(of).collect::<Result<_>>()?;
         self.partitions.insert(id, Audited { partition, entry, streams });
         Ok(Some(from))
     }
 
     fn records(&mut self, id: PartitionId, records: Records) -> Result<()> {
-        let Some(audited) = self.partitions.get_mut(&id) else { return Ok(()) };
-        let Checkpoint { progress, .. } = audited.entry;
+        let Some(Audited { partition: Some(partition), entry, streams }) = self.partitions.get_mut(&id)
+        else {
+            return Ok(());
+        };
         // What is committed may reach into the records after its position: a piece of a batch was
         // committed.
-        let is_over = audited.partition.position().is_some_and(|at| at >= progress.position)
-            && audited.partition.emitted().reach(&progress.counts);
-        if is_over {
+        let Position { position, counts, .. } = entry.progress;
+        if partition.position().is_some_and(|at| at >= position) && partition.emitted().reach(&counts) {
             return Ok(());
         }
-        let Audited { partition, streams, .. } = audited;
         partition.take(records, &mut |outcome| compare(streams, self.audit, &outcome))
     }
 
     fn end(&mut self, id: PartitionId) -> Result<()> {
         let Some(mut audited) = self.partitions.remove(&id) else { return Ok(()) };
-        if !audited.partition.emitted().reach(&audited.entry.progress.counts) {
+        if let Some(partition) = &mut audited.partition
+            && !partition.emitted().reach(&audited.entry.progress.counts)
+        {
             // A bounded input closes its windows at its end; of a topic that is still read, this
             // makes more than is committed.
             let mut last = Vec::new();
-            audited.partition.finish(&mut |outcome| {
+            partition.finish(&mut |outcome| {
                 last.push(outcome);
                 Ok(())
             })?;

@@ -152,7 +152,7 @@ impl Harness for Files {
     fn open(&self, _: InstanceId, anyway: bool) -> Halves {
         let outputs = STREAMS.map(|stream| (stream, self.out(), self.format)).into();
         let state = SnapshotDir::open(&self.state()).unwrap();
-        FilesLedger { state, outputs, shared: self.shared, bootstrap: anyway }.open().unwrap()
+        FilesLedger { state, outputs, shared: self.shared, bootstrap: anyway, source: None }.open().unwrap()
     }
 
     /// What the manifest names is there for a reader, and nothing else.
@@ -235,6 +235,7 @@ impl Harness for Topics {
         let spec = KafkaClientSpec { brokers: self.addr.clone(), properties: Vec::new() };
         let group_id = format!("{}-{}", self.name, self.group.get());
         let ledger = KafkaLedger {
+            pipeline: self.name.clone(),
             topics: STREAMS.map(|stream| (stream, self.topic(stream.name()))).into(),
             state: self.topic("state"),
             offsets: self.topic("state"),

@@ -8,9 +8,12 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, DefaultConsumerContext};
 use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer};
 use tickcast_stream::error::{Error, Kind, OrFail, Result, Retry};
-use tickcast_stream::ledger::{Checkpoint, Claim, Recover};
+use tickcast_stream::ledger::{Checkpoint, Claim, Recover, Snapshot, SnapshotRef};
+use tickcast_stream::lock::lock;
 use tickcast_stream::{LogChanged, LogId, PartitionId};
 
+use super::catalog::KeptInLog;
+use super::owner::TopicOwner;
 use super::state::StateTopic;
 use super::transactions::{CALL, KafkaLedger, OffsetMetadata};
 use crate::kafka::{Group, client_config, create, grow_topic, partitions_of};
@@ -25,6 +28,8 @@ const CLAIM: Duration = Duration::from_secs(3);
 pub(super) struct KafkaRecover {
     ledger: KafkaLedger,
     state: StateTopic,
+    owner: TopicOwner,
+    kept: KeptInLog,
     /// Partitions whose claim is not through yet, and whose last writer's transactions it has
     /// ended.
     ended: BTreeSet<PartitionId>,
@@ -36,10 +41,16 @@ pub(super) struct KafkaRecover {
 
 impl KafkaRecover {
     /// `topics`: those that are written, as they are now. No broker is asked yet.
-    pub fn new(ledger: &KafkaLedger, topics: BTreeMap<String, LogId>) -> Self {
-        let state = StateTopic::new(&ledger.client, &ledger.state);
-        let (ended, counts) = (BTreeSet::new(), BTreeMap::new());
-        KafkaRecover { state, ledger: ledger.clone(), ended, counts, topics }
+    pub fn new(ledger: &KafkaLedger, kept: KeptInLog, topics: BTreeMap<String, LogId>) -> Self {
+        KafkaRecover {
+            state: StateTopic::new(&ledger.client, &ledger.state),
+            owner: TopicOwner::new(&ledger.pipeline),
+            kept,
+            ledger: ledger.clone(),
+            ended: BTreeSet::new(),
+            counts: BTreeMap::new(),
+            topics,
+        }
     }
 
     /// What is committed, once nobody's transaction is open on the partition any more. Errors:
@@ -118,8 +129,7 @@ impl KafkaRecover {
 
 impl Recover for KafkaRecover {
     fn take_over(&mut self, partition: PartitionId) -> Result<Option<Checkpoint>> {
-        self.grow_topics(partition)?;
-        Ok(self.committed(partition)?.map(|note| note.entry))
+        Ok(self.take_note(partition)?.map(|note| note.entry))
     }
 
     fn claim(&mut self, partition: PartitionId) -> Result<Claim> {
@@ -138,13 +148,33 @@ impl Recover for KafkaRecover {
 }
 
 impl KafkaRecover {
-    fn claim_now(&mut self, partition: PartitionId) -> Result<Claim> {
+    /// The snapshot that is named, and note of those before it.
+    fn load(&mut self, partition: PartitionId, named: SnapshotRef) -> Result<Option<Snapshot>> {
+        let (snapshot, kept) = self.state.load_last(partition, named)?;
+        lock(&self.kept).insert(partition, kept);
+        Ok(snapshot)
+    }
+
+    /// Takes a partition over: what the newest commit says of it.
+    fn take_note(&mut self, partition: PartitionId) -> Result<Option<OffsetMetadata>> {
         self.grow_topics(partition)?;
-        if let Some(note) = self.committed(partition)? {
+        // In this order: what a dead instance has left open is ended, and the owner can be seen.
+        let committed = self.committed(partition)?;
+        self.owner.claim(&self.state)?;
+        Ok(committed)
+    }
+
+    fn claim_now(&mut self, partition: PartitionId) -> Result<Claim> {
+        let note = self.take_note(partition)?;
+        lock(&self.kept).remove(&partition);
+        if let Some(note) = note {
             self.check_topics(&note)?;
             let entry = note.entry;
-            let snapshot = entry.snapshot.map(|named| self.state.load(partition, Some(named))).transpose()?;
-            return Ok(Claim { entry: Some(entry), snapshot: snapshot.flatten() });
+            let snapshot = match entry.snapshot {
+                Some(named) => self.load(partition, named)?,
+                None => None,
+            };
+            return Ok(Claim { entry: Some(entry), snapshot });
         }
 
         let group = &self.ledger.group_id;

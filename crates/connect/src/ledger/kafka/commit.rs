@@ -11,16 +11,20 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
-use tickcast_stream::ledger::{Checkpoint, Commit, CommitBatch, CommitOutcome};
+use tickcast_stream::ledger::{Checkpoint, Commit, CommitBatch, CommitOutcome, Snapshot};
+use tickcast_stream::lock::lock;
 use tickcast_stream::{LogId, Offset, PartitionId};
 
+use super::catalog::KeptInLog;
 use super::reports::{FIRST_CHUNK, NO_MARK, Reported, Reports};
+use super::signature::signed;
 use super::state::Trimmer;
 use super::transactions::{CALL, KafkaLedger, NOTE_VERSION, OffsetMetadata, STEP};
 use crate::kafka::{
     BrokerLog, METADATA_TIMEOUT, Purpose, TopicNews, TopicWatch, Visible, client_config, create,
     reading_consumer, topic_ids,
 };
+use crate::ledger::keep::{self, InLog};
 use crate::retry::retry;
 use crate::sink::{Outgoing, for_each_record};
 
@@ -42,6 +46,7 @@ pub(super) struct KafkaCommit {
     missing: Option<String>,
     /// Where the snapshots that are being written begin in the state topic, by partition.
     firsts: BTreeMap<PartitionId, Offset>,
+    kept: KeptInLog,
 }
 
 /// Why a step of a transaction failed, and what is to be done about it.
@@ -117,7 +122,7 @@ fn watch(ledger: &KafkaLedger) -> Result<TopicWatch<BrokerLog>> {
 impl KafkaCommit {
     /// Ends whatever an earlier life of this instance had left open. Errors: `Retry::Later` while
     /// no broker answers.
-    pub fn open(ledger: &KafkaLedger) -> Result<Self> {
+    pub fn open(ledger: &KafkaLedger, kept: KeptInLog) -> Result<Self> {
         let mut writer = KafkaCommit {
             trimmer: Trimmer::new(&ledger.client, &ledger.state)?,
             watch: watch(ledger)?,
@@ -126,6 +131,7 @@ impl KafkaCommit {
             producer: None,
             reports: Reports::default(),
             firsts: BTreeMap::new(),
+            kept,
         };
         writer.open_producer()?;
         Ok(writer)
@@ -213,7 +219,8 @@ impl KafkaCommit {
         for chunk in &epoch.chunks {
             let mark = if chunk.index == 0 { FIRST_CHUNK } else { NO_MARK };
             let (bytes, partition) = (chunk.encode(), chunk.snapshot.partition);
-            let record = Outgoing { key: None, value: &bytes, headers: None };
+            let headers = Some(signed(&self.ledger.pipeline));
+            let record = Outgoing { key: None, value: &bytes, headers };
             self.send(producer, &self.ledger.state, partition, record, mark)?;
         }
         Ok(())
@@ -302,13 +309,21 @@ impl KafkaCommit {
         }
     }
 
-    /// Drops the records that finished snapshots have replaced: all before their first chunks.
+    /// Drops the records that finished snapshots have replaced: all before the first chunk of the
+    /// oldest that is worth keeping.
     fn trim(&mut self, epoch: &CommitBatch) {
         self.firsts.extend(self.reports.with(|reported| std::mem::take(&mut reported.firsts)));
         for chunk in epoch.chunks.iter().filter(|chunk| chunk.is_last()) {
-            let partition = chunk.snapshot.partition;
-            if let Some(first) = self.firsts.remove(&partition) {
-                self.trimmer.trim(partition, first);
+            let Snapshot { partition, position, ref state, .. } = *chunk.snapshot;
+            let Some(first) = self.firsts.remove(&partition) else { continue };
+            let readable = self.ledger.first_readable(partition);
+
+            let mut kept = lock(&self.kept);
+            let kept = kept.entry(partition).or_default();
+            kept.push(InLog { position: Some(position), first, bytes: state.len() as u64 });
+            keep::in_log(kept, readable);
+            if let Some(oldest) = kept.first() {
+                self.trimmer.trim(partition, oldest.first);
             }
         }
     }

@@ -2,10 +2,13 @@
 //! It must not decide what is in an epoch, nor when to try again.
 
 mod audit;
+mod catalog;
 mod claim;
 mod commit;
 mod open;
+mod owner;
 mod reports;
+mod signature;
 mod state;
 mod store;
 mod transactions;

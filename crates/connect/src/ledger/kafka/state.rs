@@ -7,25 +7,39 @@ use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::message::Message;
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::ledger::chunk::{Assembly, chunks_of, decode};
 use tickcast_stream::ledger::{Chunk, Snapshot, SnapshotRef};
 use tickcast_stream::{Offset, PartitionId};
 
+use super::catalog::Catalog;
+use super::reports::{FIRST_CHUNK, NO_MARK, Reported, Reports};
+use super::signature::signed;
 use crate::kafka::{
-    KafkaClientSpec, METADATA_TIMEOUT, Purpose, ReadingConsumer, TopicPartition, Visible, client_config,
-    create, log_range, read_to_end, reading_consumer,
+    KafkaClientSpec, Purpose, ReadingConsumer, TopicPartition, Visible, client_config, create, log_range,
+    read_to_end, reading_consumer,
 };
+use crate::ledger::keep::InLog;
 
 /// Settings of a state topic that we make: it is emptied by us alone.
 pub const TOPIC_SETTINGS: [(&str, &str); 3] =
     [("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
 /// How long nothing may come before a claim is tried again.
 const SILENCE: Duration = Duration::from_secs(10);
+/// Records at the end of a log that are read at once, beside the chunks that are wanted.
+const TAIL: i64 = 16;
 const FLUSH: Duration = Duration::from_secs(60);
+
+/// What a look at a partition has seen.
+struct Look {
+    /// The wanted snapshot.
+    found: Option<Snapshot>,
+    catalog: Catalog,
+    damage: Option<String>,
+}
 
 /// The state topic of a pipeline.
 pub struct StateTopic {
@@ -48,11 +62,17 @@ impl StateTopic {
         &self.topic
     }
 
+    /// How its cluster is reached.
+    pub(super) fn client(&self) -> &KafkaClientSpec {
+        &self.client
+    }
+
     /// The snapshot that `named` names, or the newest whole one there is. Errors: `State`, when the
     /// named one is not whole, or when there are only damaged ones; `Retry::Later` while an open
     /// transaction hides what comes after its beginning.
     pub fn load(&self, partition: PartitionId, named: Option<SnapshotRef>) -> Result<Option<Snapshot>> {
-        let (found, _) = self.look(partition, named)?;
+        let range = self.range(partition)?;
+        let Look { found, .. } = self.look(partition, named, range)?;
         if found.is_some() && named.is_some() {
             return Ok(found);
         }
@@ -67,7 +87,8 @@ impl StateTopic {
         }
 
         // What was hidden may have come out between the two.
-        let (found, damage) = self.look(partition, named)?;
+        let range = self.range(partition)?;
+        let Look { found, damage, .. } = self.look(partition, named, range)?;
         let not_whole = match (&found, named, damage) {
             (Some(_), ..) | (None, None, None) => return Ok(found),
             (None, Some(SnapshotRef { position, chunks, .. }), damage) => format!(
@@ -82,17 +103,62 @@ impl StateTopic {
         Err(Error::new(Kind::State, not_whole))
     }
 
-    /// What is there to be seen: the wanted snapshot, and what is damaged.
-    fn look(
+    /// As `load`, of the snapshot that the last commit names, and what there is up to it. That one
+    /// lies near the end of a log that may be long: no more of the log is read than need be.
+    pub(super) fn load_last(
         &self,
         partition: PartitionId,
-        named: Option<SnapshotRef>,
-    ) -> Result<(Option<Snapshot>, Option<String>)> {
-        let mut assembly = Assembly::default();
+        named: SnapshotRef,
+    ) -> Result<(Option<Snapshot>, Vec<InLog>)> {
+        let range = self.range(partition)?;
+        // A marker follows every nine chunks, and as much again may be of a snapshot that was not
+        // finished.
+        let tail = Offset(range.end.0 - 3 * i64::from(named.chunks) - TAIL).max(range.start);
+        let Look { found, catalog, .. } = self.look(partition, Some(named), tail..range.end)?;
+        let Some(snapshot) = found else {
+            let snapshot = self.load(partition, Some(named))?;
+            return Ok((snapshot, self.catalog(partition)?.up_to(named)));
+        };
+
+        let each = snapshot.state.len() as u64 / u64::from(named.chunks.max(1));
+        let before =
+            InLog { position: None, first: range.start, bytes: tail.since(range.start) as u64 * each };
+        let before = Some(before).filter(|before| before.first < tail);
+        Ok((Some(snapshot), before.into_iter().chain(catalog.up_to(named)).collect()))
+    }
+
+    /// What snapshots can be seen now.
+    pub(super) fn catalog(&self, partition: PartitionId) -> Result<Catalog> {
+        let mut catalog = Catalog::default();
+        self.read(TopicPartition { topic: &self.topic, partition }, &mut |record| {
+            let piece = decode(record.payload().unwrap_or_default());
+            if let Some(piece) = piece.ok().filter(|piece| piece.head.partition == partition) {
+                catalog.note(Offset(record.offset()), &piece);
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(catalog)
+    }
+
+    /// What is there to be seen: the wanted snapshot, and what is damaged.
+    fn look(&self, partition: PartitionId, named: Option<SnapshotRef>, range: Range<Offset>) -> Result<Look> {
+        let (mut assembly, mut catalog) = (Assembly::default(), Catalog::default());
         let mut damage: Option<String> = None;
-        self.read(TopicPartition { topic: &self.topic, partition }, &mut |offset, value| {
+        let of = TopicPartition { topic: &self.topic, partition };
+        self.read_range(of, range, &mut |record| {
+            let (offset, value) = (Offset(record.offset()), record.payload().unwrap_or_default());
+            // An owner record.
+            if value.is_empty() {
+                return ControlFlow::Continue(());
+            }
             match decode(value) {
-                Ok(piece) if piece.head.partition == partition => assembly.add(piece),
+                Ok(piece) if piece.head.partition == partition => {
+                    catalog.note(offset, &piece);
+                    if named.is_none_or(|named| named.is_of(&piece.head)) {
+                        assembly.add(piece);
+                        assembly.forget_older();
+                    }
+                }
                 Ok(piece) => {
                     let why =
                         format!("the record at offset {offset} is of partition {}", piece.head.partition);
@@ -102,7 +168,7 @@ impl StateTopic {
             }
             ControlFlow::Continue(())
         })?;
-        Ok((assembly.whole(partition, named), damage))
+        Ok(Look { found: assembly.whole(partition, named), catalog, damage })
     }
 
     /// A consumer of what is committed.
@@ -126,7 +192,7 @@ impl StateTopic {
     /// transaction that was never committed are in its log too, and are not there for a reader.
     pub(super) fn has_records(&self, topic: &str, partition: PartitionId) -> Result<bool> {
         let mut found = false;
-        self.read(TopicPartition { topic, partition }, &mut |_, _| {
+        self.read(TopicPartition { topic, partition }, &mut |_| {
             found = true;
             ControlFlow::Break(())
         })?;
@@ -135,7 +201,7 @@ impl StateTopic {
 
     /// Whether somebody's open transaction keeps committed records after its beginning from being
     /// seen.
-    fn is_hidden(&self, partition: PartitionId) -> Result<bool> {
+    pub(super) fn is_hidden(&self, partition: PartitionId) -> Result<bool> {
         let of = TopicPartition { topic: &self.topic, partition };
         // In this order: what is written meanwhile does not look hidden.
         let all = range_of(self.consumer_of(&self.all, Visible::All)?, of)?;
@@ -143,19 +209,28 @@ impl StateTopic {
         Ok(visible.end < all.end)
     }
 
-    /// Every committed record of a partition, from its first to its last, with its offset, for as
-    /// long as `take` wants more.
-    fn read(
+    /// Every committed record of a partition, from its first to its last, for as long as `take`
+    /// wants more.
+    pub(super) fn read(
         &self,
         from: TopicPartition<'_>,
-        take: &mut dyn FnMut(Offset, &[u8]) -> ControlFlow<()>,
+        take: &mut dyn FnMut(&BorrowedMessage<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
-        let consumer = self.consumer()?;
-        let range = range_of(consumer, from)?;
-        read_to_end(consumer, from, range, SILENCE, &mut |message| {
-            take(Offset(message.offset()), message.payload().unwrap_or_default())
-        })
-        .map_err(|why| away(from, why))
+        self.read_range(from, range_of(self.consumer()?, from)?, take)
+    }
+
+    fn read_range(
+        &self,
+        from: TopicPartition<'_>,
+        range: Range<Offset>,
+        take: &mut dyn FnMut(&BorrowedMessage<'_>) -> ControlFlow<()>,
+    ) -> Result<()> {
+        read_to_end(self.consumer()?, from, range, SILENCE, take).map_err(|why| away(from, why))
+    }
+
+    /// What of a partition can be seen now.
+    fn range(&self, partition: PartitionId) -> Result<Range<Offset>> {
+        range_of(self.consumer()?, TopicPartition { topic: &self.topic, partition })
     }
 }
 
@@ -192,43 +267,48 @@ impl Trimmer {
 
 /// Writes snapshots to the state topic outside of any transaction: for delivery at least once.
 pub struct StateWriter {
-    producer: ThreadedProducer<DefaultProducerContext>,
+    producer: ThreadedProducer<Reports>,
+    reports: Reports,
     trimmer: Trimmer,
     topic: String,
+    pipeline: String,
 }
 
 impl StateWriter {
     /// Errors: `Config`, when librdkafka refuses the properties. The broker need not answer yet.
-    pub fn open(client: &KafkaClientSpec, topic: &str) -> Result<Self> {
+    pub fn open(client: &KafkaClientSpec, topic: &str, pipeline: &str) -> Result<Self> {
         let defaults = [("enable.idempotence", "true"), ("linger.ms", "0"), ("compression.type", "zstd")];
-        let producer = create(&client_config(client, &defaults), DefaultProducerContext)?;
-        Ok(StateWriter { producer, trimmer: Trimmer::new(client, topic)?, topic: topic.to_owned() })
+        let reports = Reports::default();
+        let producer = create(&client_config(client, &defaults), reports.clone())?;
+        let (topic, pipeline) = (topic.to_owned(), pipeline.to_owned());
+        Ok(StateWriter { producer, reports, trimmer: Trimmer::new(client, &topic)?, topic, pipeline })
     }
 
     /// Makes a snapshot durable, then drops those before it. Errors: `State`.
     pub fn save(&self, snapshot: &Snapshot) -> Result<()> {
         let fail = || format!("cannot write to the state topic {}", self.topic);
-        let end = self.end(snapshot.partition);
+        self.reports.with(|reported| *reported = Reported::default());
         let snapshot = Arc::new(snapshot.clone());
         let count = chunks_of(&snapshot.state);
         for index in 0..count {
             let chunk = Chunk { snapshot: Arc::clone(&snapshot), index, count };
             let bytes = chunk.encode();
-            let record: BaseRecord<'_, [u8], [u8]> =
-                BaseRecord::to(&self.topic).partition(snapshot.partition.0).payload(&bytes);
+            let mark = if index == 0 { FIRST_CHUNK } else { NO_MARK };
+            let record: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(&self.topic, mark)
+                .partition(snapshot.partition.0)
+                .payload(bytes.as_slice())
+                .headers(signed(&self.pipeline));
             self.producer.send(record).map_err(|(error, _)| error).or_fail(Kind::State, fail)?;
         }
 
         self.producer.flush(FLUSH).or_fail(Kind::State, fail)?;
-        // The topic ended here before this snapshot was written: all before it is older.
-        if let Some(end) = end {
-            self.trimmer.trim(snapshot.partition, end);
+        let Reported { failed, firsts } = self.reports.with(std::mem::take);
+        if let Some(why) = failed {
+            return Err(Error::new(Kind::State, fail()).because(why));
+        }
+        if let Some(&first) = firsts.get(&snapshot.partition) {
+            self.trimmer.trim(snapshot.partition, first);
         }
         Ok(())
-    }
-
-    fn end(&self, partition: PartitionId) -> Option<Offset> {
-        let marks = self.producer.client().fetch_watermarks(&self.topic, partition.0, METADATA_TIMEOUT);
-        marks.ok().map(|(_, end)| Offset(end))
     }
 }

@@ -2,10 +2,14 @@
 //! on from its newest one.
 //! It must not know what is committed.
 
+use std::sync::Mutex;
+
 use tickcast_stream::PartitionId;
 use tickcast_stream::error::Result;
 use tickcast_stream::ledger::{Snapshot, SnapshotStore};
+use tickcast_stream::lock::lock;
 
+use super::owner::TopicOwner;
 use super::state::{StateTopic, StateWriter};
 use crate::kafka::KafkaTopicSpec;
 
@@ -13,15 +17,17 @@ use crate::kafka::KafkaTopicSpec;
 pub struct StateTopicStore {
     reader: StateTopic,
     writer: StateWriter,
+    owner: Mutex<TopicOwner>,
 }
 
 impl StateTopicStore {
-    /// Errors: `State`, when a client cannot be made.
-    pub fn open(spec: &KafkaTopicSpec) -> Result<Self> {
+    /// For the pipeline of this name. Errors: `State`, when a client cannot be made.
+    pub fn open(spec: &KafkaTopicSpec, pipeline: &str) -> Result<Self> {
         let KafkaTopicSpec { client, topic } = spec;
         Ok(StateTopicStore {
             reader: StateTopic::new(client, topic),
-            writer: StateWriter::open(client, topic)?,
+            writer: StateWriter::open(client, topic, pipeline)?,
+            owner: Mutex::new(TopicOwner::new(pipeline)),
         })
     }
 }
@@ -32,6 +38,7 @@ impl SnapshotStore for StateTopicStore {
     }
 
     fn newest(&self, partition: PartitionId) -> Result<Option<Snapshot>> {
+        lock(&self.owner).claim(&self.reader)?;
         self.reader.load(partition, None)
     }
 }

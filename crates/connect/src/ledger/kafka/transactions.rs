@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::ledger::Checkpoint;
 use tickcast_stream::message::Stream;
-use tickcast_stream::{LogId, PartitionId};
+use tickcast_stream::{LogId, Offset, PartitionId};
 
 use crate::kafka::{Group, KafkaClientSpec};
 
@@ -25,6 +25,8 @@ pub(super) const STEP: Duration = Duration::from_secs(20);
 /// Where a pipeline's results, states and offsets are.
 #[derive(Clone)]
 pub struct KafkaLedger {
+    /// The pipeline's name: the state topic is its own.
+    pub pipeline: String,
     /// The cluster.
     pub client: KafkaClientSpec,
     /// Every stream that is written, and its topic.
@@ -90,6 +92,14 @@ impl KafkaLedger {
             format!("cannot read what group {} has committed of partition {partition}", self.group_id)
         })?;
         Ok(self.notes(&list)?.remove(&partition).map(|note| note.entry))
+    }
+
+    /// The first record of a partition of the source that can still be read. None: it is not known
+    /// now, or the source is no topic.
+    pub(super) fn first_readable(&self, partition: PartitionId) -> Option<Offset> {
+        // Of another source the group's offsets are of the state topic.
+        let is_source = self.offsets != self.state;
+        is_source.then(|| self.group.first_readable(&self.offsets, partition))?
     }
 
     pub(super) fn written(&self) -> impl Iterator<Item = &str> {

@@ -11,12 +11,12 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
-use tickcast_stream::PartitionId;
 use tickcast_stream::source::Departure;
 
 use super::log_ends::LogEnd;
 use crate::kafka::{BrokerTrouble, Group, member_id};
 use tickcast_stream::lock::lock;
+use tickcast_stream::{Offset, PartitionId};
 
 /// What callbacks have noted.
 #[derive(Default)]
@@ -169,5 +169,9 @@ impl Group for GroupMember {
         timeout: Duration,
     ) -> KafkaResult<TopicPartitionList> {
         Group::committed(&*self.consumer, topic, partitions, timeout)
+    }
+
+    fn first_readable(&self, topic: &str, partition: PartitionId) -> Option<Offset> {
+        Group::first_readable(&*self.consumer, topic, partition)
     }
 }
