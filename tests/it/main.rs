@@ -23,6 +23,7 @@ mod delivery {
 
 /// What goes in: topics, files, broken records, and their way into windows.
 mod sources {
+    pub mod dead_letters;
     mod kafka;
     mod rejects;
     mod windows;

@@ -48,7 +48,7 @@ pub use decode::{DecodeSpec, Decoder, MAX_RECORD_BYTES, WireFormat, avro_fields,
 pub use ends::PipelineEnds;
 pub use kafka::{KafkaClientSpec, KafkaTopicSpec};
 pub use sink::{
-    CommittedLen, FileSink, FileSinkSpec, Home, SinkFileFormat, SinkKind, StdoutSpec, for_each_record,
+    CommittedLen, FileSink, FileSinkSpec, Home, Room, SinkFileFormat, SinkKind, StdoutSpec, for_each_record,
 };
 pub use source::{
     FileFormat, FileSource, FileSourceSpec, GeneratedSource, GeneratorSpec, KafkaHistory, KafkaSource,

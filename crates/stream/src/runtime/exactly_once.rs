@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use arrow::record_batch::RecordBatch;
 
 use super::backoff::Backoff;
-use super::outputs::{Departure, Outputs, Ticket};
+use super::outputs::{Departure, Outputs, Ticket, tell_cut};
 use super::retry_policy::RetryPolicy;
 use crate::error::Result;
 use crate::ledger::{Checkpoint, Committed, Committer, Position, Snapshot};
@@ -83,6 +83,7 @@ impl ExactlyOnce {
             let from = Instant::now();
             let (why, refused) = match self.committer.commit()? {
                 Committed::Done(any) => {
+                    tell_cut(&self.metrics, self.committer.take_cut());
                     self.tickets.retain(|partition, _| self.committer.is_writing(*partition));
                     if any {
                         self.metrics.commit("committed", from.elapsed());

@@ -103,6 +103,13 @@ impl Metrics {
         self.input.rejected.with_label_values(&[reason.word()]).get() > 0
     }
 
+    /// Rejects that were cut. How many there had been before.
+    pub fn cut_rejects(&self, rejects: u64) -> u64 {
+        let before = self.input.cut.get();
+        self.input.cut.inc_by(rejects);
+        before
+    }
+
     /// Records that were not taken in.
     pub fn rejected(&self, reason: Reason, records: u64) {
         self.input.rejected.with_label_values(&[reason.word()]).inc_by(records);
@@ -351,6 +358,7 @@ mod tests {
             ("records_rejected_total{reason=\"bad_time\",P}", 1.0),
             ("records_rejected_total{reason=\"too_large\",P}", 0.0),
             ("records_late_total{P}", 2.0),
+            ("rejects_cut_total{P}", 0.0),
             ("consumer_lag_records{P}", 15.0),
             ("windows_closed_total{P}", 0.0),
             ("windows_open{P}", 0.0),

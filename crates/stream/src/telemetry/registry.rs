@@ -18,6 +18,8 @@ pub struct InputMetrics {
     pub rejected: IntCounterVec,
     /// `records_late_total`
     pub late: IntCounter,
+    /// `rejects_cut_total`
+    pub cut: IntCounter,
     /// `consumer_lag_records`
     pub lag: GaugeVec,
 }
@@ -30,6 +32,7 @@ impl InputMetrics {
             received: make.counters("records_received_total", "Records read from the source.", topic)?,
             rejected: make.counters("records_rejected_total", "Records not taken in.", &["reason"])?,
             late: make.counter("records_late_total", "Records whose window had closed.")?,
+            cut: make.counter("rejects_cut_total", "Rejects cut to what their topic takes.")?,
             lag: make.gauges("consumer_lag_records", "Records in the topic not read yet.", &[])?,
         })
     }

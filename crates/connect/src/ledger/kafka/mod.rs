@@ -9,6 +9,7 @@ mod reports;
 mod state;
 mod store;
 mod transactions;
+mod trouble;
 
 pub use audit::KafkaAudit;
 pub use state::{StateTopic, StateWriter, TOPIC_SETTINGS};

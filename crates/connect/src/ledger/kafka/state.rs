@@ -8,13 +8,14 @@ use std::time::Duration;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::message::Message;
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::ledger::chunk::{Assembly, chunks_of, decode};
 use tickcast_stream::ledger::{Chunk, Snapshot, SnapshotRef};
 use tickcast_stream::{Offset, PartitionId};
 
+use super::reports::{NO_MARK, Reported, Reports};
 use crate::kafka::{
     KafkaClientSpec, METADATA_TIMEOUT, Purpose, ReadingConsumer, TopicPartition, Visible, client_config,
     create, log_range, read_to_end, reading_consumer,
@@ -192,7 +193,8 @@ impl Trimmer {
 
 /// Writes snapshots to the state topic outside of any transaction: for delivery at least once.
 pub struct StateWriter {
-    producer: ThreadedProducer<DefaultProducerContext>,
+    producer: ThreadedProducer<Reports>,
+    reports: Reports,
     trimmer: Trimmer,
     topic: String,
 }
@@ -201,25 +203,33 @@ impl StateWriter {
     /// Errors: `Config`, when librdkafka refuses the properties. The broker need not answer yet.
     pub fn open(client: &KafkaClientSpec, topic: &str) -> Result<Self> {
         let defaults = [("enable.idempotence", "true"), ("linger.ms", "0"), ("compression.type", "zstd")];
-        let producer = create(&client_config(client, &defaults), DefaultProducerContext)?;
-        Ok(StateWriter { producer, trimmer: Trimmer::new(client, topic)?, topic: topic.to_owned() })
+        let reports = Reports::default();
+        let producer = create(&client_config(client, &defaults), reports.clone())?;
+        let (trimmer, topic) = (Trimmer::new(client, topic)?, topic.to_owned());
+        Ok(StateWriter { producer, reports, trimmer, topic })
     }
 
-    /// Makes a snapshot durable, then drops those before it. Errors: `State`.
+    /// Makes a snapshot durable, then drops those before it. Errors: `State`; then those before it
+    /// stay.
     pub fn save(&self, snapshot: &Snapshot) -> Result<()> {
         let fail = || format!("cannot write to the state topic {}", self.topic);
+        self.reports.with(|reported| *reported = Reported::default());
         let end = self.end(snapshot.partition);
         let snapshot = Arc::new(snapshot.clone());
         let count = chunks_of(&snapshot.state);
         for index in 0..count {
             let chunk = Chunk { snapshot: Arc::clone(&snapshot), index, count };
             let bytes = chunk.encode();
-            let record: BaseRecord<'_, [u8], [u8]> =
-                BaseRecord::to(&self.topic).partition(snapshot.partition.0).payload(&bytes);
+            let record: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(&self.topic, NO_MARK)
+                .partition(snapshot.partition.0)
+                .payload(&bytes);
             self.producer.send(record).map_err(|(error, _)| error).or_fail(Kind::State, fail)?;
         }
 
         self.producer.flush(FLUSH).or_fail(Kind::State, fail)?;
+        if let Some(why) = self.reports.with(|reported| reported.failed.take()) {
+            return Err(Error::new(Kind::State, fail()).because(why));
+        }
         // The topic ended here before this snapshot was written: all before it is older.
         if let Some(end) = end {
             self.trimmer.trim(snapshot.partition, end);
