@@ -8,6 +8,7 @@ mod demo;
 mod model;
 mod outcome;
 mod progress;
+mod replay;
 mod run;
 mod say;
 mod signals;
@@ -63,6 +64,7 @@ fn dispatch(cli: &Cli) -> VerbResult {
             let answers = &mut std::io::stdout().lock();
             Session::open(tables)?.answer(query, output_format(*format), answers)?;
         }
+        Verb::ReplayRejects(args) => replay::replay(&load(&args.pipeline)?.plan, args)?,
         Verb::Train(args) => train::train(&load(&args.pipeline)?, args)?,
         Verb::Model(ModelVerb::Export(args)) => model::export(&load(&args.pipeline)?, args)?,
         Verb::Model(ModelVerb::Import { pipeline, file }) => model::import(&load(pipeline)?, file)?,

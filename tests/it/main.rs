@@ -34,6 +34,7 @@ mod verbs {
     mod backtest;
     mod cli;
     mod model;
+    mod replay;
     mod sql;
     mod sql_files;
     mod train;

@@ -37,6 +37,7 @@ mod decode;
 mod ends;
 pub mod kafka;
 pub mod ledger;
+mod replay;
 mod retry;
 mod sink;
 mod source;
@@ -47,6 +48,7 @@ mod topics;
 pub use decode::{DecodeSpec, Decoder, MAX_RECORD_BYTES, WireFormat, avro_fields, columns};
 pub use ends::PipelineEnds;
 pub use kafka::{KafkaClientSpec, KafkaTopicSpec};
+pub use replay::{Replay, ReplayFate};
 pub use sink::{
     CommittedLen, FileSink, FileSinkSpec, Home, Room, SinkFileFormat, SinkKind, StdoutSpec, for_each_record,
 };

@@ -225,6 +225,11 @@ fn a_reject_larger_than_its_topic_takes_is_cut_and_stops_nobody() {
             );
             set_topic(addr, &format!("{id}.rejects"), "max.message.bytes", "20000");
         }
+        let replayed = tickcast("replay-rejects", &bench.file(), &["--dry-run"]);
+        let expected = format!("300 rejects would go to topic {id}.in; 0 were sent before, 1 are cut\n");
+        assert_eq!(text(&replayed.stdout), expected, "{}", text(&replayed.stderr));
+        let named = format!("{id}.in partition 0 offset 0, of 50000 bytes");
+        assert!(text(&replayed.stderr).contains(&named), "{}", text(&replayed.stderr));
         let checked = tickcast("check", &bench.file(), &["--connect"]);
         assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
         let warning = format!("topic {id}.rejects takes 20000 bytes a record");

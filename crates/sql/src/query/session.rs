@@ -4,10 +4,12 @@
 use std::io::Write;
 
 use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
 use datafusion::common::TableReference;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::SQLOptions;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::StreamExt;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::Stream;
 use tickcast_stream::table::Table;
@@ -16,6 +18,9 @@ use tokio::runtime::Runtime;
 use super::fault::{failure, failure_text};
 use super::output::{self, OutputFormat};
 use super::{parquet, scan};
+
+/// Rows of a batch of which each may be as large as a record.
+const ROWS_IN_ORDER: usize = 64;
 
 /// A stream's results: where they are, and the columns they have.
 #[derive(Debug, Clone)]
@@ -41,15 +46,24 @@ impl Session {
     /// Names the tables; their bytes are read by queries only. Errors: `Io`, when no threads can be
     /// started; `Query`, when the place of a table cannot be read.
     pub fn open(tables: Vec<StreamTable>) -> Result<Self> {
+        Session::with(SessionConfig::new(), tables)
+    }
+
+    /// As [`Session::open`], for plain filters over rows that may be large: the rows of a part of a
+    /// table come in its order, a few at a time.
+    pub fn in_order(tables: Vec<StreamTable>) -> Result<Self> {
+        Session::with(SessionConfig::new().with_target_partitions(1).with_batch_size(ROWS_IN_ORDER), tables)
+    }
+
+    fn with(config: SessionConfig, tables: Vec<StreamTable>) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .thread_name("sql")
             .enable_all()
             .build()
             .or_fail(Kind::Io, || "cannot start threads for the query")?;
-        let config = SessionConfig::new().with_information_schema(true);
         let mut session = Session {
             runtime,
-            context: SessionContext::new_with_config(config),
+            context: SessionContext::new_with_config(config.with_information_schema(true)),
             tables: Vec::new(),
             absent: Vec::new(),
         };
@@ -78,6 +92,17 @@ impl Session {
     /// query or its data, `Io` when `out` cannot be written.
     pub fn answer(&self, sql: &str, format: OutputFormat, out: &mut dyn Write) -> Result<()> {
         self.runtime.block_on(async { output::write(self.plan(sql).await?, format, out).await })
+    }
+
+    /// Hands the answer to a query on, batch by batch. Errors: `Query`; those of `take`.
+    pub fn for_each_batch(&self, sql: &str, take: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
+        self.runtime.block_on(async {
+            let mut answer = self.plan(sql).await?;
+            while let Some(batch) = answer.next().await {
+                take(batch.map_err(failure)?)?;
+            }
+            Ok(())
+        })
     }
 
     async fn plan(&self, sql: &str) -> Result<SendableRecordBatchStream> {
