@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn pieces_are_the_records_in_order() {
-        let record = |n| RawRecord { offset: Offset(n), timestamp: None, payload: None };
+        let record = |n| RawRecord { offset: Offset(n), ..RawRecord::default() };
         let pieces = pieces(Records::Raw((5..155).map(record).collect()));
         let lengths: Vec<usize> = pieces.iter().map(Records::len).collect();
         assert_eq!(lengths, [64, 64, 22]);

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::backtest::BacktestArgs;
 use super::model::ModelVerb;
+use super::replay::ReplayArgs;
 use super::run::Beginning;
 use super::sql::SqlArgs;
 use super::train::TrainArgs;
@@ -87,6 +88,9 @@ pub enum Verb {
     },
     /// Queries the forecasts, scores and rejects of a pipeline with SQL, read-only.
     Sql(SqlArgs),
+    /// Sends rejects back to the source's topic, as the records that they were. Each goes once,
+    /// however often this is run.
+    ReplayRejects(ReplayArgs),
     /// Trains the network on the pipeline's history until it gets no better, and writes its
     /// weights.
     Train(TrainArgs),

@@ -32,13 +32,33 @@ pub fn check(pipeline: &Pipeline, connect: bool) -> Outcome {
     Err(Failure::Runtime(Error::new(Kind::Source, format!("{count} of the pipeline's ends cannot be used"))))
 }
 
+/// A topic that takes as many bytes a record takes all that is written to it.
+const COMFORTABLE: usize = 1_000_000;
+
+/// What becomes of a topic that takes less.
+fn tight(end: &str) -> &'static str {
+    match end {
+        "state" => {
+            "snapshots are written in records of up to 901,000 bytes, and the run stops at one that is refused"
+        }
+        "sinks.rejects" => "rejects that are larger are cut",
+        _ => "the run stops at a record that is refused",
+    }
+}
+
 /// What is wrong with the topics; what is right is said.
 fn connect_all(plan: &Plan) -> Result<Vec<String>> {
     let mut problems = Vec::new();
     let mut wanted = None;
-    for Reached { end, topic, found } in reach_topics(plan.ends()) {
+    for Reached { end, topic, found, record_limit } in reach_topics(plan.ends()) {
         let (name, brokers) = (&topic.topic, &topic.client.brokers);
         let is_source = end == "source";
+        if let Some(bytes) = record_limit.filter(|bytes| !is_source && *bytes < COMFORTABLE) {
+            eprintln!(
+                "warning: {end}: topic {name} takes {bytes} bytes a record (max.message.bytes): {}",
+                tight(&end)
+            );
+        }
         match found {
             Ok(Some(count)) => {
                 say(&format!("{end}: topic {name} at {brokers}: {count} partitions"))?;

@@ -9,6 +9,7 @@ mod model;
 mod outcome;
 mod output_file;
 mod progress;
+mod replay;
 mod run;
 mod say;
 mod signals;
@@ -63,6 +64,7 @@ fn dispatch(cli: &Cli) -> VerbResult {
         Verb::Verify { pipeline } => verify::verify(&load(pipeline)?)?,
         Verb::Demo { no_serve } => demo::demo(sets, !no_serve)?,
         Verb::Sql(args) => sql::sql(&load(&args.pipeline)?, args)?,
+        Verb::ReplayRejects(args) => replay::replay(&load(&args.pipeline)?.plan, args)?,
         Verb::Train(args) => train::train(&load(&args.pipeline)?, args)?,
         Verb::Model(ModelVerb::Export(args)) => model::export(&load(&args.pipeline)?, args)?,
         Verb::Model(ModelVerb::Import { pipeline, file }) => model::import(&load(pipeline)?, file)?,

@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(get("/ready").2, "no broker answers at localhost:9092\n");
         health.set_ready(HealthPart::Source);
         assert_eq!((get("/ready").0, get("/ready").2), (200, "ready\n".to_owned()));
-        let record = RawRecord { offset: Offset(0), timestamp: None, payload: None };
+        let record = RawRecord { offset: Offset(0), ..RawRecord::default() };
         metrics.records_received("observations", PartitionId(0), &Records::Raw(vec![record]));
         let (status, head, body) = get("/metrics");
         assert_eq!(status, 200);

@@ -26,6 +26,7 @@ mod delivery {
 
 /// What goes in: topics, files, broken records, and their way into windows.
 mod sources {
+    pub mod dead_letters;
     mod kafka;
     mod losses;
     mod rejects;
@@ -38,6 +39,7 @@ mod verbs {
     mod cli;
     mod doors;
     mod model;
+    mod replay;
     mod sql;
     mod sql_files;
     mod sql_limits;

@@ -92,7 +92,9 @@ impl<'a> PipelineEnds<'a> {
     /// What an audit of delivery exactly once reads. Errors: `State`, when there is no state.
     pub fn audit(self) -> Result<Box<dyn Audit>> {
         Ok(match self.state {
-            Some(StateSpec::Kafka(state)) => Box::new(KafkaAudit(self.transactions(state, None, false)?)),
+            Some(StateSpec::Kafka(state)) => {
+                Box::new(KafkaAudit::new(self.transactions(state, None, false)?))
+            }
             Some(StateSpec::Dir(dir)) => {
                 Box::new(FilesAudit { state: SnapshotDir::open(dir)?, outputs: self.directories() })
             }

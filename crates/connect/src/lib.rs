@@ -37,6 +37,7 @@ mod decode;
 mod ends;
 pub mod kafka;
 pub mod ledger;
+mod replay;
 mod retry;
 mod scarce;
 mod sink;
@@ -49,8 +50,9 @@ mod whole_file;
 pub use decode::{DecodeSpec, Decoder, MAX_RECORD_BYTES, WireFormat, avro_fields, columns};
 pub use ends::PipelineEnds;
 pub use kafka::{KafkaClientSpec, KafkaTopicSpec};
+pub use replay::{Replay, ReplayFate};
 pub use sink::{
-    CommittedLen, FileSink, FileSinkSpec, Home, SinkFileFormat, SinkKind, StdoutSpec, for_each_record,
+    CommittedLen, FileSink, FileSinkSpec, Home, Room, SinkFileFormat, SinkKind, StdoutSpec, for_each_record,
 };
 pub use source::{
     FileFormat, FileSource, FileSourceSpec, GeneratedSource, GeneratorSpec, KafkaHistory, KafkaSource,

@@ -1,6 +1,7 @@
 //! The topics of a pipeline: made where they are missing, and looked at before a run.
 //! It must not read or write records.
 
+use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 use std::result;
 use std::thread;
@@ -10,6 +11,7 @@ use tickcast_stream::error::{Error, Kind, Result};
 use crate::ends::PipelineEnds;
 use crate::kafka::{
     Cluster, KafkaClientSpec, KafkaTopicSpec, ensure_topic, grow_topic, mismatch, no_topic, partition_count,
+    record_limits,
 };
 use crate::ledger::TOPIC_SETTINGS;
 
@@ -22,6 +24,8 @@ pub struct Reached {
     pub topic: KafkaTopicSpec,
     /// Its partitions, none if there is no such topic; or why nothing is known.
     pub found: result::Result<Option<i32>, String>,
+    /// The bytes that it takes in a record (`max.message.bytes`), where the broker says it.
+    pub record_limit: Option<usize>,
 }
 
 /// Asks for every topic of a pipeline, the source's first. All clusters are asked at the same time,
@@ -54,11 +58,21 @@ pub fn reach_topics(ends: PipelineEnds<'_>) -> Vec<Reached> {
 
     found.sort_by_key(|(index, _)| *index);
     let reached = wanted.into_iter().zip(found);
-    reached.map(|((end, topic), (_, found))| Reached { end, topic, found }).collect()
+    reached
+        .map(|((end, topic), (_, Answer { found, record_limit }))| Reached {
+            end,
+            topic,
+            found,
+            record_limit,
+        })
+        .collect()
 }
 
-/// A topic's partitions, none if there is no such topic; or why nothing is known.
-type Answer = result::Result<Option<i32>, String>;
+/// What a cluster says of a topic: as in [`Reached`].
+struct Answer {
+    found: result::Result<Option<i32>, String>,
+    record_limit: Option<usize>,
+}
 
 /// The answer for each topic of a cluster, with the index that came with it.
 fn ask_cluster(client: &KafkaClientSpec, topics: &[(usize, &str)]) -> Vec<(usize, Answer)> {
@@ -73,7 +87,13 @@ fn ask_cluster(client: &KafkaClientSpec, topics: &[(usize, &str)]) -> Vec<(usize
         }),
         _ => Err(failed.clone().unwrap_or_default()),
     };
-    topics.iter().map(|&(index, topic)| (index, ask(topic))).collect()
+    let found: Vec<_> = topics.iter().map(|&(index, topic)| (index, topic, ask(topic))).collect();
+    let there: Vec<&str> =
+        found.iter().filter(|(.., found)| matches!(found, Ok(Some(_)))).map(|(_, topic, _)| *topic).collect();
+    let limits = if there.is_empty() { Ok(BTreeMap::new()) } else { record_limits(client, &there) };
+    let limits = limits.unwrap_or_default();
+    let answer = |(index, topic, found)| (index, Answer { found, record_limit: limits.get(topic).copied() });
+    found.into_iter().map(answer).collect()
 }
 
 impl PipelineEnds<'_> {

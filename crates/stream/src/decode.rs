@@ -23,5 +23,5 @@ pub trait Decode: Send {
     fn schema(&self) -> SchemaRef;
 
     /// Rows and rejects of these records. Errors: only what no record can cause by its content.
-    fn decode(&self, records: Records) -> Result<Decoded>;
+    fn decode(&self, records: &Records) -> Result<Decoded>;
 }

@@ -6,17 +6,22 @@
 //! A record that was not taken in leaves as a reject, and is read again as typed rows:
 //!
 //! ```
-//! use tickcast_stream::message::{Reason, Reject};
+//! use tickcast_stream::message::{RawRecord, Reason, Records, Reject};
 //! use tickcast_stream::place::{Offset, PartitionId};
 //! use tickcast_stream::record::{RejectRows, json_lines, reject_batch};
 //!
+//! let record = RawRecord {
+//!     offset: Offset(7),
+//!     payload: Some(br#"{"station": "JFK"}"#.to_vec()),
+//!     ..RawRecord::default()
+//! };
 //! let late = Reject {
 //!     offset: Offset(7),
 //!     reason: Reason::Late,
 //!     detail: "its window has closed".to_owned(),
-//!     value: br#"{"station": "JFK"}"#.to_vec(),
 //! };
-//! let batch = reject_batch(&[late], "observations", PartitionId(3))?;
+//! let records = Records::Raw(vec![record]);
+//! let batch = reject_batch(&[late], &records, "observations", PartitionId(3))?;
 //!
 //! for row in RejectRows::of(&batch)?.iter() {
 //!     println!("{} partition {} offset {}: {}", row.topic, row.partition, row.offset, row.reason);

@@ -22,9 +22,6 @@ pub mod column {
     pub const TIME: &str = "__time";
     /// Utf8: the series the record belongs to.
     pub const SERIES: &str = "__series";
-    /// Binary: the record as it came in, kept for a reject; null where the source has no bytes
-    /// (Parquet).
-    pub const RAW: &str = "__raw";
 }
 
 /// The Arrow type of every time in tickcast.
@@ -38,19 +35,33 @@ pub fn system_fields() -> Vec<Field> {
         Field::new(column::OFFSET, DataType::Int64, false),
         Field::new(column::TIME, timestamp_type(), false),
         Field::new(column::SERIES, DataType::Utf8, false),
-        Field::new(column::RAW, DataType::Binary, true),
     ]
 }
 
+/// A header of a Kafka record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordHeader {
+    /// Its name, which several headers of a record may have.
+    pub name: String,
+    /// Its value, if it has one.
+    pub value: Option<Vec<u8>>,
+}
+
 /// One record as a source reads it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct RawRecord {
     /// Position in the partition: Kafka's offset, or the record's ordinal in a file.
     pub offset: Offset,
     /// The source's own time of the record (Kafka's timestamp), where it has one.
     pub timestamp: Option<EventTime>,
+    /// The key of a Kafka record, if it has one.
+    pub key: Option<Vec<u8>>,
+    /// The headers of a Kafka record, in their order.
+    pub headers: Vec<RecordHeader>,
     /// The record's bytes; none for a Kafka tombstone.
     pub payload: Option<Vec<u8>>,
+    /// How many bytes the record had, where `payload` is only their beginning.
+    pub cut_from: Option<u64>,
 }
 
 /// A run of consecutive records of one partition.
@@ -187,7 +198,8 @@ impl fmt::Display for Reason {
     }
 }
 
-/// A record that was not taken in, with its bytes and the reason.
+/// That a record was not taken in. The record itself is found among those that came in, by its
+/// offset.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reject {
     /// Its position in the partition.
@@ -196,8 +208,6 @@ pub struct Reject {
     pub reason: Reason,
     /// One line for a person.
     pub detail: String,
-    /// The record's bytes.
-    pub value: Vec<u8>,
 }
 
 /// The three streams of results.

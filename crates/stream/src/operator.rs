@@ -46,7 +46,7 @@ pub trait Output {
     /// Records for a sink.
     fn results(&mut self, stream: Stream, records: RecordBatch) -> Result<()>;
 
-    /// A record that was not taken in.
+    /// A record of the batch that is worked on was not taken in.
     fn reject(&mut self, reject: Reject);
 }
 

@@ -12,7 +12,7 @@ pub struct PartitionId(pub i32);
 
 /// Where a record is in its partition: Kafka's offset, or the record's ordinal in a file from 0 on.
 /// A position is the offset of the next record to read.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Offset(pub i64);
 

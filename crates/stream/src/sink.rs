@@ -28,4 +28,10 @@ pub trait Sink: Send {
 
     /// Makes all that was written durable before it returns.
     fn sync(&mut self) -> Result<()>;
+
+    /// How many rejects were cut, since this was asked last, because they were larger than the
+    /// place takes.
+    fn take_cut(&mut self) -> u64 {
+        0
+    }
 }

@@ -70,8 +70,8 @@ impl Source for Scripted {
                 self.position = (from + count).min(self.records.len());
                 let raw = |at: usize| RawRecord {
                     offset: Offset(at as i64),
-                    timestamp: None,
                     payload: Some(self.records[at].clone().into_bytes()),
+                    ..RawRecord::default()
                 };
                 Event::Records {
                     partition: PartitionId(0),

@@ -22,7 +22,7 @@ fn avro(field: &Value) -> (String, DataType, bool) {
             "bytes" => DataType::Binary,
             other => panic!("{other}"),
         },
-        nested if nested["type"] == "map" => DataType::Null,
+        nested if nested["type"] == "map" || nested["type"] == "array" => DataType::Null,
         nested => {
             assert_eq!(nested["logicalType"], "timestamp-micros");
             timestamp_type()
@@ -37,8 +37,10 @@ fn assert_says(text: &str, schema: &SchemaRef) {
         .fields()
         .iter()
         .map(|field| {
-            let plain =
-                if let DataType::Map(..) = field.data_type() { &DataType::Null } else { field.data_type() };
+            let plain = match field.data_type() {
+                DataType::Map(..) | DataType::List(..) => &DataType::Null,
+                plain => plain,
+            };
             (field.name().clone(), plain.clone(), field.is_nullable())
         })
         .collect();

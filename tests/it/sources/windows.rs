@@ -4,8 +4,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, Float64Array, Int64Array, RecordBatch, StringArray,
-    TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{
     DataType, Field, Float64Type, Int64Type, Schema, TimestampMicrosecondType, UInt32Type,
@@ -47,7 +46,6 @@ fn batch(rows: &[Row], first: usize) -> RecordBatch {
         Arc::new(Int64Array::from_iter_values((0..rows.len()).map(ordinal))),
         Arc::new(TimestampMicrosecondArray::from_iter_values(rows.iter().map(|r| r.1)).with_timezone("UTC")),
         Arc::new(StringArray::from_iter_values(rows.iter().map(|r| format!("s{}", r.0)))),
-        Arc::new(BinaryArray::from_iter(rows.iter().map(|_| None::<&[u8]>))),
         Arc::new(Float64Array::from_iter(rows.iter().map(|r| value(r.2)))),
         Arc::new(Float64Array::from_iter_values(
             (0..rows.len()).map(|i| (ordinal(i) * 7919 % 100_003) as f64),

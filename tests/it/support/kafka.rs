@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -54,6 +56,13 @@ pub fn try_create_topic(addr: &str, topic: &str, partitions: i32) -> bool {
         await_leaders(addr, topic, partitions);
     }
     is_made
+}
+
+/// Sets one of a topic's settings; the others go back to the broker's own.
+pub fn set_topic(addr: &str, topic: &str, name: &str, value: &str) {
+    let wanted = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(name, value);
+    let set = block_on(admin(addr).alter_configs([&wanted], &AdminOptions::new())).unwrap();
+    assert!(set[0].is_ok(), "{set:?}");
 }
 
 /// Adds partitions to a topic, up to this number, and waits until they have leaders.
@@ -244,7 +253,9 @@ pub fn input(addr: &str, topic: &str, partition: PartitionId) -> Vec<RawRecord> 
     read_all(addr, topic, partition, |message| RawRecord {
         offset: Offset(message.offset()),
         timestamp: message.timestamp().to_millis().map(|ms| EventTime(ms * 1000)),
+        key: message.key().map(<[u8]>::to_vec),
         payload: message.payload().map(<[u8]>::to_vec),
+        ..RawRecord::default()
     })
 }
 

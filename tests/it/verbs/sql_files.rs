@@ -4,18 +4,17 @@
 use std::io::Write;
 use std::path::Path;
 
-use arrow::array::{BinaryArray, Int32Array, Int64Array, StringArray};
 use arrow::datatypes::SchemaRef;
 use arrow::json::ReaderBuilder;
 use arrow::record_batch::RecordBatch;
 use tickcast::config::{self, Plan};
 use tickcast_connect::{FileSinkSpec, SinkFileFormat, SinkSpec, SinkSpecs, StdoutSpec};
 use tickcast_sql::query::{OutputFormat, Session};
-use tickcast_stream::PartitionId;
 use tickcast_stream::error::{Kind, Result};
-use tickcast_stream::message::{Stream, reject_schema};
-use tickcast_stream::record::{forecast_schema, score_schema};
+use tickcast_stream::message::Stream;
+use tickcast_stream::record::{RejectBatch, RejectRow, forecast_schema, score_schema};
 use tickcast_stream::sink::Begin;
+use tickcast_stream::{EventTime, Offset, PartitionId};
 
 use crate::support::pipeline::watch;
 
@@ -57,15 +56,20 @@ fn scores() -> RecordBatch {
 }
 
 fn rejects() -> RecordBatch {
-    let columns: Vec<arrow::array::ArrayRef> = vec![
-        std::sync::Arc::new(BinaryArray::from(vec![&b"\xff{"[..]])),
-        std::sync::Arc::new(StringArray::from(vec!["undecodable"])),
-        std::sync::Arc::new(StringArray::from(vec!["no JSON"])),
-        std::sync::Arc::new(StringArray::from(vec!["observations"])),
-        std::sync::Arc::new(Int32Array::from(vec![0])),
-        std::sync::Arc::new(Int64Array::from(vec![41])),
-    ];
-    RecordBatch::try_new(reject_schema(), columns).unwrap()
+    let mut batch = RejectBatch::default();
+    batch.push(&RejectRow {
+        value: Some(b"\xff{"),
+        reason: "undecodable",
+        detail: "no JSON",
+        topic: "observations",
+        partition: PartitionId(0),
+        offset: Offset(41),
+        key: Some(b"k\0"),
+        headers: vec![("trace", Some(b"1\xfe")), ("trace", None)],
+        timestamp: Some(EventTime(1_704_067_200_123_000)),
+        cut: None,
+    });
+    batch.take().unwrap()
 }
 
 /// A pipeline whose three streams share one directory.
@@ -126,6 +130,17 @@ fn both_kinds_of_files_answer_alike() {
         assert_eq!(json(joined), "{\"series\":\"JFK\",\"error\":1.5,\"rnn\":1.5}\n", "{format:?}");
         let rejects = "SELECT encode(value, 'hex') AS bytes, reason, \"offset\" FROM rejects";
         assert_eq!(json(rejects), "{\"bytes\":\"ff7b\",\"reason\":\"undecodable\",\"offset\":41}\n");
+        let record = "SELECT encode(key, 'hex') AS key, timestamp, cut, headers[1]['name'] AS name, \
+                          encode(headers[1]['value'], 'hex') AS first, headers[2]['value'] AS second FROM rejects";
+        assert_eq!(
+            json(record),
+            concat!(
+                r#"{"key":"6b00","timestamp":"2024-01-01T00:00:00.123Z","cut":null,"name":"trace","#,
+                r#""first":"31fe","second":null}"#,
+                "\n"
+            ),
+            "{format:?}"
+        );
     }
 }
 

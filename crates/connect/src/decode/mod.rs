@@ -18,15 +18,14 @@ mod wire;
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BinaryArray, BooleanArray, Int64Array, StringArray};
-use arrow::array::{TimestampMicrosecondArray, new_null_array};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow::compute;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use tickcast_stream::Offset;
 use tickcast_stream::decode::{Decode, Decoded};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
-use tickcast_stream::message::{EventTime, RawRecord, Reason, Records, Reject, row_as_json, system_fields};
+use tickcast_stream::message::{EventTime, RawRecord, Reason, Records, Reject, system_fields};
 
 use self::text::TextReader;
 use self::verdict::{Verdicts, quote};
@@ -35,8 +34,8 @@ pub use self::avro_schema::parse as avro_fields;
 pub use self::columns::{check_known, columns};
 pub use self::wire::WireFormat;
 
-/// The largest payload that is decoded, in bytes: as a reject it must still fit into a topic with
-/// Kafka's own default limits, 1,000,000 bytes with key and headers.
+/// The largest payload that is decoded, in bytes: as a reject, with key and headers, it still fits
+/// into a topic with Kafka's own default limits.
 pub const MAX_RECORD_BYTES: usize = 900_000;
 
 /// The longest name of a series, in bytes: it is the key of every record that leaves, and in its
@@ -80,10 +79,10 @@ impl Decode for Decoder {
         Arc::clone(&self.schema)
     }
 
-    fn decode(&self, records: Records) -> Result<Decoded> {
+    fn decode(&self, records: &Records) -> Result<Decoded> {
         match records {
             Records::Raw(records) => self.decode_raw(records),
-            Records::Rows { first_offset, rows } => self.decode_rows(first_offset, &rows),
+            Records::Rows { first_offset, rows } => self.decode_rows(*first_offset, rows),
         }
     }
 }
@@ -117,7 +116,7 @@ impl Decoder {
         Ok(Decoder { spec, time_unit, schema: Arc::new(Schema::new(fields)), text })
     }
 
-    fn decode_raw(&self, records: Vec<RawRecord>) -> Result<Decoded> {
+    fn decode_raw(&self, records: &[RawRecord]) -> Result<Decoded> {
         let bytes: usize = records.iter().filter_map(|record| record.payload.as_ref().map(Vec::len)).sum();
         if i32::try_from(bytes).is_err() {
             return Err(Error::new(Kind::Source, "a poll brought more than 2 GiB of records"));
@@ -131,18 +130,9 @@ impl Decoder {
             column_of: &|name| texts.column_by_name(name).map(Arc::clone),
             timestamps: Some(records.iter().map(|record| record.timestamp).collect()),
             offsets: records.iter().map(|record| record.offset.0).collect(),
-            raw: Arc::new(records.iter().map(|record| record.payload.as_deref()).collect::<BinaryArray>()),
         };
         let (rows, verdicts) = self.judge(input, verdicts)?;
-
-        let mut rejects = Vec::new();
-        for (record, verdict) in records.into_iter().zip(verdicts) {
-            let Some((reason, detail)) = verdict else { continue };
-            let mut value = record.payload.unwrap_or_default();
-            value.truncate(MAX_RECORD_BYTES);
-            rejects.push(Reject { offset: record.offset, reason, detail, value });
-        }
-        Ok(Decoded { rows, rejects })
+        Ok(Decoded { rows, rejects: rejects(records.iter().map(|record| record.offset), verdicts) })
     }
 
     fn decode_rows(&self, first_offset: Offset, batch: &RecordBatch) -> Result<Decoded> {
@@ -151,17 +141,9 @@ impl Decoder {
             column_of: &|name| batch.column_by_name(name).map(Arc::clone),
             timestamps: None,
             offsets: (first_offset.0..first_offset.plus(count).0).collect(),
-            raw: new_null_array(&DataType::Binary, count),
         };
         let (rows, verdicts) = self.judge(input, Verdicts::new(count))?;
-
-        let mut rejects = Vec::new();
-        for (row, verdict) in verdicts.into_iter().enumerate() {
-            let Some((reason, detail)) = verdict else { continue };
-            let value = row_as_json(&batch.slice(row, 1))?;
-            rejects.push(Reject { offset: first_offset.plus(row), reason, detail, value });
-        }
-        Ok(Decoded { rows, rejects })
+        Ok(Decoded { rows, rejects: rejects((0..count).map(|row| first_offset.plus(row)), verdicts) })
     }
 
     /// Converts and judges every row, then keeps the good ones.
@@ -180,8 +162,7 @@ impl Decoder {
             convert::judge_finite(array, field.name(), &mut verdicts);
         }
 
-        let mut all: Vec<ArrayRef> =
-            vec![Arc::new(input.offsets), Arc::new(times), Arc::new(series), input.raw];
+        let mut all: Vec<ArrayRef> = vec![Arc::new(input.offsets), Arc::new(times), Arc::new(series)];
         all.extend(columns);
         Ok((self.keep_good(all, &verdicts)?, verdicts))
     }
@@ -283,7 +264,6 @@ struct Input<'a> {
     /// The source's own times of the records, where it has them.
     timestamps: Option<Vec<Option<EventTime>>>,
     offsets: Int64Array,
-    raw: ArrayRef,
 }
 
 impl Input<'_> {
@@ -291,6 +271,14 @@ impl Input<'_> {
         let missing = || Error::new(Kind::Source, format!("the rows have no column `{name}`"));
         (self.column_of)(name).ok_or_else(missing)
     }
+}
+
+/// The records that were not taken in.
+fn rejects(offsets: impl Iterator<Item = Offset>, verdicts: Verdicts) -> Vec<Reject> {
+    let judged = offsets.zip(verdicts);
+    judged
+        .filter_map(|(offset, verdict)| verdict.map(|(reason, detail)| Reject { offset, reason, detail }))
+        .collect()
 }
 
 /// The payload as text, where it has a fitting size and is text at all.
@@ -301,9 +289,9 @@ fn readable<'a>(record: &'a RawRecord, row: usize, verdicts: &mut Verdicts) -> O
     };
 
     if payload.len() > MAX_RECORD_BYTES {
-        let size = payload.len();
+        let size = record.cut_from.unwrap_or(payload.len() as u64);
         verdicts.reject(row, Reason::TooLarge, || {
-            format!("the record has {size} bytes or more, {MAX_RECORD_BYTES} are allowed and kept")
+            format!("the record has {size} bytes, {MAX_RECORD_BYTES} are allowed")
         });
         return None;
     }

@@ -33,13 +33,14 @@ fn raw(payloads: &[&[u8]]) -> Records {
         offset: Offset(offset as i64),
         timestamp: Some(EventTime(NOON_US)),
         payload: Some(payload.to_vec()),
+        ..RawRecord::default()
     };
     Records::Raw(payloads.iter().enumerate().map(record).collect())
 }
 
 fn decode(format: WireFormat, payloads: &[&str]) -> Decoded {
     let payloads: Vec<&[u8]> = payloads.iter().map(|payload| payload.as_bytes()).collect();
-    decoder(format, &["temp"]).decode(raw(&payloads)).unwrap()
+    decoder(format, &["temp"]).decode(&raw(&payloads)).unwrap()
 }
 
 fn json_reject(payload: &str) -> (Reason, String) {
@@ -48,7 +49,7 @@ fn json_reject(payload: &str) -> (Reason, String) {
     assert_eq!(decoded.rows[column::OFFSET].as_primitive::<Int64Type>().values(), &[0, 2], "{payload}");
     assert_eq!(decoded.rejects.len(), 1, "{payload}");
     let reject = decoded.rejects.remove(0);
-    assert_eq!((reject.offset, reject.value), (Offset(1), payload.as_bytes().to_vec()));
+    assert_eq!(reject.offset, Offset(1));
     assert!(reject.detail.len() < 250 && !reject.detail.contains('\n'), "{}", reject.detail);
     (reject.reason, reject.detail)
 }
@@ -69,7 +70,6 @@ fn good_records_become_rows_with_system_columns() {
     assert_eq!(rows[column::TIME].as_primitive::<TimestampMicrosecondType>().values(), &[NOON_US; 3]);
     let expected = Float64Array::from(vec![Some(1.5), None, Some(3.0)]);
     assert_eq!(rows["temp"].as_primitive::<Float64Type>(), &expected);
-    assert!(rows[column::RAW].as_binary::<i32>().value(1).starts_with(b" {\"at\""));
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn a_time_just_within_a_day_of_the_timestamp_is_no_future() {
     let mut records = raw(&[br#"{"station": "JFK", "at": "2999-01-01"}"#]);
     let Records::Raw(only) = &mut records else { unreachable!() };
     only[0].timestamp = None;
-    assert_eq!(decoder(WireFormat::Json, &["temp"]).decode(records).unwrap().rejects, []);
+    assert_eq!(decoder(WireFormat::Json, &["temp"]).decode(&records).unwrap().rejects, []);
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn tombstones_and_bytes_that_are_no_text_and_too_many_bytes() {
     let mut records = raw(&[b"\xff{}", full.as_bytes(), format!("{full} ").as_bytes(), b""]);
     let Records::Raw(raw) = &mut records else { unreachable!() };
     raw[3].payload = None;
-    let decoded = decoder(WireFormat::Json, &[]).decode(records).unwrap();
+    let decoded = decoder(WireFormat::Json, &[]).decode(&records).unwrap();
     let found: Vec<_> = decoded.rejects.iter().map(|reject| (reject.offset.0, reject.reason)).collect();
     assert_eq!(found, [(0, Reason::Undecodable), (2, Reason::TooLarge), (3, Reason::Undecodable)]);
     assert_eq!(decoded.rejects[0].detail, "not UTF-8 at byte 0: `�{}`");
@@ -195,7 +195,7 @@ fn key_and_time_can_be_data_columns_with_their_types() {
     };
     let decoder = Decoder::new(spec).unwrap();
     let decoded = decoder
-        .decode(raw(&[
+        .decode(&raw(&[
             br#"{"station": 7, "at": 1500}"#,
             br#"{"station": "x", "at": 0}"#,
             br#"{"station": 7, "at": "x"}"#,
@@ -218,16 +218,14 @@ fn rows_of_a_columnar_source_are_judged_alike() {
     ])
     .unwrap();
     let decoder = decoder(WireFormat::Json, &["temp", "at"]);
-    let decoded = decoder.decode(Records::Rows { first_offset: Offset(10), rows: batch.clone() }).unwrap();
+    let decoded = decoder.decode(&Records::Rows { first_offset: Offset(10), rows: batch.clone() }).unwrap();
     let reasons: Vec<_> = decoded.rejects.iter().map(|reject| (reject.offset.0, reject.reason)).collect();
     assert_eq!(reasons, [(11, Reason::BadTime), (12, Reason::MissingKey), (13, Reason::NotFinite)]);
-    assert_eq!(String::from_utf8(decoded.rejects[0].value.clone()).unwrap(), r#"{"station":2,"temp":2.0}"#);
     assert_eq!(decoded.rows.num_rows(), 1);
     assert_eq!(decoded.rows["at"].data_type(), &timestamp_type());
-    assert!(decoded.rows[column::RAW].is_null(0));
     let halves = [(0, 1), (1, 3)].map(|(start, rows)| {
         let rows = batch.slice(start, rows);
-        decoder.decode(Records::Rows { first_offset: Offset(10).plus(start), rows }).unwrap()
+        decoder.decode(&Records::Rows { first_offset: Offset(10).plus(start), rows }).unwrap()
     });
     assert_eq!(joined(&decoder, halves), decoded);
 }
@@ -244,7 +242,7 @@ fn what_cannot_be_decoded_is_refused_when_the_decoder_is_made() {
     let decimal = DecodeSpec { columns: column("temp", DataType::Decimal128(9, 2)), ..spec.clone() };
     assert!(refusal(decimal).contains("column `temp`: "));
     let nameless = Decoder::new(DecodeSpec { header: None, ..spec }).unwrap();
-    let decoded = nameless.decode(raw(&[b"JFK,0,1,x"])).unwrap();
+    let decoded = nameless.decode(&raw(&[b"JFK,0,1,x"])).unwrap();
     assert_eq!(decoded.rejects[0].reason, Reason::Undecodable);
 }
 
@@ -316,12 +314,12 @@ proptest! {
             let decoder = decoder(format, &["temp", "at", "station"]);
             let payloads: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
             let Records::Raw(records) = raw(&payloads) else { unreachable!() };
-            let together = decoder.decode(Records::Raw(records.clone())).unwrap();
+            let together = decoder.decode(&Records::Raw(records.clone())).unwrap();
             prop_assert_eq!(together.rows.num_rows() + together.rejects.len(), records.len());
-            let alone = records.iter().map(|record| decoder.decode(Records::Raw(vec![record.clone()])).unwrap());
+            let alone = records.iter().map(|record| decoder.decode(&Records::Raw(vec![record.clone()])).unwrap());
             prop_assert_eq!(&joined(&decoder, alone), &together);
             let (left, right) = records.split_at(cut.index(records.len() + 1));
-            let halves = [left, right].map(|part| decoder.decode(Records::Raw(part.to_vec())).unwrap());
+            let halves = [left, right].map(|part| decoder.decode(&Records::Raw(part.to_vec())).unwrap());
             prop_assert_eq!(&joined(&decoder, halves), &together);
         }
     }

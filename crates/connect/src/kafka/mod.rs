@@ -5,6 +5,7 @@
 mod client;
 mod cluster;
 mod group;
+mod limits;
 mod read;
 mod spec;
 mod topic_id;
@@ -15,6 +16,7 @@ mod trouble;
 pub use client::{METADATA_TIMEOUT, check_properties, client_config, create};
 pub use cluster::{Cluster, away};
 pub use group::{Group, idle_member, member_count, member_id};
+pub use limits::{RecordLimits, record_limits};
 pub use read::{
     Polled, Purpose, ReadingConsumer, SILENCE, Silence, TopicPartition, Visible, log_range, read_to_end,
     reading_consumer,

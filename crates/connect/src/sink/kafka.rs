@@ -20,7 +20,8 @@ use tickcast_stream::table::Table;
 
 use super::kafka_records::{Outgoing, for_each_record};
 use super::kind::{Home, SinkKind};
-use crate::kafka::{KafkaClientSpec, KafkaTopicSpec, client_config, create};
+use super::room::Room;
+use crate::kafka::{KafkaClientSpec, KafkaTopicSpec, RecordLimits, client_config, create};
 use crate::table::kafka_table;
 use tickcast_stream::lock::lock;
 
@@ -56,7 +57,12 @@ impl ProducerContext for Deliveries {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if let Err((error, message)) = result {
-            lock(&self.failed).get_or_insert_with(|| format!("partition {}: {error}", message.partition()));
+            let hint = match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::MessageSizeTooLarge) => ": raise its max.message.bytes",
+                _ => "",
+            };
+            let partition = message.partition();
+            lock(&self.failed).get_or_insert_with(|| format!("partition {partition}: {error}{hint}"));
         }
     }
 }
@@ -85,12 +91,21 @@ struct KafkaSink {
     topic: String,
     stream: Stream,
     patience: RetryPolicy,
+    /// What the topic takes.
+    room: Room,
+    /// Rejects that were cut to it.
+    cut: u64,
 }
 
 impl KafkaSink {
+    /// Asks the topic how large its records may be; where it does not say, Kafka's default holds.
     /// Errors: `Sink`, when librdkafka refuses the properties. The broker need not answer yet.
     fn open(client: &KafkaClientSpec, topic: &str, stream: Stream, patience: RetryPolicy) -> Result<Self> {
+        let limits = RecordLimits::ask(client, &[topic])?;
+        let [(most, most_bytes), (batch, batch_bytes)] = limits.properties(&[topic]);
         let defaults = [
+            (most, most_bytes.as_str()),
+            (batch, batch_bytes.as_str()),
             ("enable.idempotence", "true"),
             ("message.timeout.ms", "0"),
             ("linger.ms", "5"),
@@ -98,13 +113,14 @@ impl KafkaSink {
         ];
         let deliveries = Deliveries::default();
         let producer = create(&client_config(client, &defaults), deliveries.clone())?;
-        Ok(KafkaSink { producer, deliveries, topic: topic.to_owned(), stream, patience })
+        let room = Room(limits.of(topic));
+        Ok(KafkaSink { producer, deliveries, topic: topic.to_owned(), stream, patience, room, cut: 0 })
     }
 
     fn send(&self, partition: PartitionId, from: Outgoing<'_>) -> Result<()> {
-        let mut record: BaseRecord<'_, [u8], [u8]> =
-            BaseRecord::to(&self.topic).partition(partition.0).payload(from.value);
+        let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&self.topic).partition(partition.0);
         record.key = from.key;
+        record.payload = from.value;
         record.headers = from.headers;
 
         let mut record = Some(record);
@@ -139,7 +155,13 @@ impl Sink for KafkaSink {
 
     fn write(&mut self, partition: PartitionId, rows: &RecordBatch) -> Result<()> {
         self.deliveries.check(&self.topic)?;
-        for_each_record(self.stream, rows, &mut |record| self.send(partition, record))
+        let mut cut = 0;
+        for_each_record(self.stream, rows, self.room, &mut |record| {
+            cut += u64::from(record.is_cut);
+            self.send(partition, record)
+        })?;
+        self.cut += cut;
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -159,5 +181,9 @@ impl Sink for KafkaSink {
             }
         })?;
         self.deliveries.check(&self.topic)
+    }
+
+    fn take_cut(&mut self) -> u64 {
+        std::mem::take(&mut self.cut)
     }
 }

@@ -7,10 +7,14 @@ mod file_spec;
 mod kafka;
 mod kafka_records;
 mod kind;
+mod reject_headers;
+mod room;
 mod stdout;
 
 pub use file::{CommittedLen, FileSink};
 pub use file_spec::{FileSinkSpec, SinkFileFormat};
-pub use kafka_records::{Outgoing, for_each_record};
+pub use kafka_records::{Outgoing, for_each_record, send_reject};
 pub use kind::{Home, SinkKind};
+pub use reject_headers::told_apart;
+pub use room::{Room, size_of};
 pub use stdout::StdoutSpec;

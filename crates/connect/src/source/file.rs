@@ -222,8 +222,9 @@ impl FileSource {
         while records.len() < self.batch_records && bytes < BATCH_BYTES {
             match frames.next_frame() {
                 Ok(Some(frame)) => {
-                    bytes += frame.len();
-                    records.push(RawRecord { offset, timestamp: None, payload: Some(frame) });
+                    bytes += frame.bytes.len();
+                    let (payload, cut_from) = (Some(frame.bytes), frame.cut_from);
+                    records.push(RawRecord { offset, payload, cut_from, ..RawRecord::default() });
                     offset = offset.next();
                 }
                 Ok(None) => {
@@ -357,7 +358,7 @@ impl Input {
                 let row = frames
                     .next_frame()
                     .or_fail(Kind::Source, || format!("cannot read the header of {name}"))?;
-                row.map(|row| column_names(&row, name)).transpose()?
+                row.map(|row| column_names(&row.bytes, name)).transpose()?
             }
         };
         Ok(Input::Text { frames, header, live })

@@ -21,6 +21,15 @@ pub enum Framing {
     Csv,
 }
 
+/// A record without its newline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// Its bytes, or the beginning of them.
+    pub bytes: Vec<u8>,
+    /// How many bytes it had, where they are too many.
+    pub cut_from: Option<u64>,
+}
+
 /// The records of a stream of bytes, one after the other.
 pub struct Frames<R> {
     reader: R,
@@ -39,10 +48,10 @@ impl<R: BufRead> Frames<R> {
         &self.reader
     }
 
-    /// The next record without its newline; none at the end.
-    pub fn next_frame(&mut self) -> io::Result<Option<Vec<u8>>> {
+    /// The next record; none at the end.
+    pub fn next_frame(&mut self) -> io::Result<Option<Frame>> {
         loop {
-            let mut frame = self.read_frame()?;
+            let (mut frame, skipped) = self.read_frame()?;
             if frame.is_empty() {
                 return Ok(None);
             }
@@ -58,14 +67,17 @@ impl<R: BufRead> Frames<R> {
             }
 
             if !frame.trim_ascii().is_empty() {
+                let had = frame.len() as u64 + skipped;
                 frame.truncate(MAX_RECORD_BYTES + 1);
-                return Ok(Some(frame));
+                let cut_from = (had > frame.len() as u64).then_some(had);
+                return Ok(Some(Frame { bytes: frame, cut_from }));
             }
         }
     }
 
-    /// The next record with its newline, if it has one; empty at the end.
-    fn read_frame(&mut self) -> io::Result<Vec<u8>> {
+    /// The next record with its newline, if it has one, and how many bytes of it were skipped;
+    /// empty at the end.
+    fn read_frame(&mut self) -> io::Result<(Vec<u8>, u64)> {
         // A mark and `\r\n` may come with a record of full size.
         let limit = MAX_RECORD_BYTES + BYTE_ORDER_MARK.len() + 2;
         let mut frame = Vec::new();
@@ -75,19 +87,34 @@ impl<R: BufRead> Frames<R> {
             let mut rest = io::Read::take(&mut self.reader, (limit - known) as u64);
             let read = rest.read_until(b'\n', &mut frame)?;
             if !frame.ends_with(b"\n") {
-                if frame.len() == limit {
-                    self.reader.skip_until(b'\n')?;
-                }
-                return Ok(frame);
+                let skipped = if frame.len() == limit { skip_line(&mut self.reader)? } else { 0 };
+                return Ok((frame, skipped));
             }
 
             if self.framing == Framing::Csv {
                 open_quote = leaves_quote_open(&frame[known..], open_quote);
             }
             if !open_quote || read == 0 || frame.len() == limit {
-                return Ok(frame);
+                return Ok((frame, 0));
             }
         }
+    }
+}
+
+/// Skips to the next line. How many bytes the rest of this one had.
+fn skip_line(reader: &mut impl BufRead) -> io::Result<u64> {
+    let mut rest = Vec::new();
+    let mut skipped = 0;
+    loop {
+        rest.clear();
+        let read = io::Read::take(&mut *reader, 1 << 16).read_until(b'\n', &mut rest)?;
+        if read == 0 {
+            return Ok(skipped);
+        }
+        if rest.ends_with(b"\n") {
+            return Ok(skipped + read as u64 - 1);
+        }
+        skipped += read as u64;
     }
 }
 
@@ -131,7 +158,7 @@ mod tests {
 
     fn frames(bytes: &[u8], framing: Framing, chunk: usize) -> Vec<Vec<u8>> {
         let mut frames = Frames::new(BufReader::with_capacity(chunk, bytes), framing);
-        std::iter::from_fn(|| frames.next_frame().unwrap()).collect()
+        std::iter::from_fn(|| frames.next_frame().unwrap()).map(|frame| frame.bytes).collect()
     }
 
     fn texts(text: &str, framing: Framing) -> Vec<String> {
@@ -165,6 +192,11 @@ mod tests {
         assert_eq!(sizes(Framing::Lines), [all, cut, cut, cut, all, 4]);
         // The open quote takes the next line with it.
         assert_eq!(sizes(Framing::Csv), [all, cut, cut, cut, 4]);
+
+        let mut frames = Frames::new(text.as_bytes(), Framing::Lines);
+        let had = std::iter::from_fn(|| frames.next_frame().unwrap()).map(|frame| frame.cut_from);
+        let long = Some(all as u64 + 8);
+        assert_eq!(had.collect::<Vec<_>>(), [None, None, long, None, None, None]);
     }
 
     proptest! {

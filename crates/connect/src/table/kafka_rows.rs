@@ -1,18 +1,17 @@
-//! Kafka messages into rows: a forecast or score is JSON in the value, a reject is the value's
-//! bytes and its headers.
+//! Kafka messages into rows: a forecast or score is JSON in the value, a reject is the record that
+//! came in, with more headers.
 //! It must not know which offsets are read, or when to stop.
 
 use std::str::FromStr;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use rdkafka::message::{Headers, Message};
+use rdkafka::message::Message;
 use tickcast_stream::message::Stream;
-use tickcast_stream::record::{JsonRows, RejectBatch, RejectRow};
-use tickcast_stream::{Offset, PartitionId};
+use tickcast_stream::record::{HeaderRef, JsonRows, RejectBatch, RejectRow};
+use tickcast_stream::{EventTime, Offset, PartitionId};
 
-/// Rejects in a batch, at most.
-const BATCH_REJECTS: usize = 1024;
+use crate::sink::told_apart;
 
 /// Messages that wait to become a batch.
 pub enum MessageRows {
@@ -39,7 +38,10 @@ impl MessageRows {
                 rows.push(message.offset(), message.payload().unwrap_or_default());
                 Ok(())
             }
-            MessageRows::Rejects(rows) => push_reject(rows, message),
+            MessageRows::Rejects(rows) => {
+                rows.push(&reject_of(message)?);
+                Ok(())
+            }
         }
     }
 
@@ -55,7 +57,7 @@ impl MessageRows {
     pub fn is_full(&self) -> bool {
         match self {
             MessageRows::Json(rows) => rows.is_full(),
-            MessageRows::Rejects(rows) => rows.len() >= BATCH_REJECTS,
+            MessageRows::Rejects(rows) => rows.is_full(),
         }
     }
 
@@ -70,30 +72,47 @@ impl MessageRows {
     }
 }
 
-/// Takes in a reject: its bytes, and what its headers say of it. Errors: the header that is missing
-/// or wrong.
-fn push_reject(rows: &mut RejectBatch, message: &impl Message) -> Result<(), String> {
-    rows.push(&RejectRow {
-        value: message.payload().unwrap_or_default(),
-        reason: header(message, "reason")?,
-        detail: header(message, "detail")?,
-        topic: header(message, "topic")?,
-        partition: PartitionId(number(message, "partition")?),
-        offset: Offset(number(message, "offset")?),
-    });
-    Ok(())
+/// A reject: its record, and what its headers say of it. Errors: the header that is missing or
+/// wrong.
+pub fn reject_of(message: &impl Message) -> Result<RejectRow<'_>, String> {
+    let (own, ours) = told_apart(message.headers().ok_or("a reject without headers")?);
+    let ours = Said(ours);
+    Ok(RejectRow {
+        value: message.payload(),
+        reason: ours.text("reason")?,
+        detail: ours.text("detail")?,
+        topic: ours.text("topic")?,
+        partition: PartitionId(ours.number("partition")?),
+        offset: Offset(ours.number("offset")?),
+        key: message.key(),
+        headers: own,
+        timestamp: ours.number_if_any("timestamp")?.map(|ms: i64| EventTime(ms.saturating_mul(1000))),
+        cut: ours.number_if_any("cut")?,
+    })
 }
 
-fn header<'a>(message: &'a impl Message, name: &str) -> Result<&'a str, String> {
-    let headers = message.headers().ok_or("a reject without headers")?;
-    let found = headers.iter().find(|header| header.key == name).and_then(|header| header.value);
-    let value = found.ok_or_else(|| format!("a reject without the header {name}"))?;
-    std::str::from_utf8(value).map_err(|_| format!("the header {name} is no text"))
-}
+/// What tickcast says of a reject, in headers.
+struct Said<'a>(Vec<HeaderRef<'a>>);
 
-fn number<T: FromStr>(message: &impl Message, name: &str) -> Result<T, String> {
-    let text = header(message, name)?;
-    text.parse().map_err(|_| format!("the header {name} is no number: {text}"))
+impl<'a> Said<'a> {
+    fn text(&self, name: &str) -> Result<&'a str, String> {
+        self.text_if_any(name)?.ok_or_else(|| format!("a reject without the header {name}"))
+    }
+
+    fn text_if_any(&self, name: &str) -> Result<Option<&'a str>, String> {
+        let found = self.0.iter().find(|(of, _)| *of == name).and_then(|(_, value)| *value);
+        let text = found.map(std::str::from_utf8).transpose();
+        text.map_err(|_| format!("the header {name} is no text"))
+    }
+
+    fn number<T: FromStr>(&self, name: &str) -> Result<T, String> {
+        self.number_if_any(name)?.ok_or_else(|| format!("a reject without the header {name}"))
+    }
+
+    fn number_if_any<T: FromStr>(&self, name: &str) -> Result<Option<T>, String> {
+        let Some(text) = self.text_if_any(name)? else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| format!("the header {name} is no number: {text}"))
+    }
 }
 
 #[cfg(test)]
@@ -102,7 +121,7 @@ mod tests {
     use arrow::datatypes::Int64Type;
     use rdkafka::message::{Header, OwnedHeaders, OwnedMessage, Timestamp};
     use tickcast_stream::message::reject_schema;
-    use tickcast_stream::record::forecast_schema;
+    use tickcast_stream::record::{RejectRows, forecast_schema};
 
     use super::*;
 
@@ -110,19 +129,22 @@ mod tests {
         let headers = headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
             headers.insert(Header { key, value: Some(*value) })
         });
-        let value = Some(value.as_bytes().to_vec());
-        OwnedMessage::new(value, None, "t".into(), Timestamp::NotAvailable, 0, offset, Some(headers))
+        let (value, key) = (Some(value.as_bytes().to_vec()), Some(b"k".to_vec()));
+        OwnedMessage::new(value, key, "t".into(), Timestamp::NotAvailable, 0, offset, Some(headers))
     }
 
     #[test]
     fn a_reject_is_its_bytes_and_its_headers() {
         let mut rows = MessageRows::new(Stream::Rejects, reject_schema());
         let headers = [
+            ("reason", "one of its own"),
+            ("offset", "7"),
             ("reason", "late"),
             ("detail", "1 h"),
             ("topic", "observations"),
             ("partition", "3"),
             ("offset", "12"),
+            ("timestamp", "1500"),
         ];
         rows.push(&message(0, "\u{0}raw", &headers)).unwrap();
         assert!(!rows.is_empty());
@@ -131,8 +153,14 @@ mod tests {
         assert_eq!(batch["value"].as_binary::<i32>().value(0), b"\0raw");
         assert_eq!(batch["reason"].as_string::<i32>().value(0), "late");
         assert_eq!(batch["offset"].as_primitive::<Int64Type>().value(0), 12);
-        let error = rows.push(&message(1, "x", &headers[1..])).unwrap_err();
+        let row = RejectRows::of(&batch).unwrap().iter().next().unwrap();
+        let own: Vec<HeaderRef<'_>> = vec![("reason", Some(b"one of its own")), ("offset", Some(b"7"))];
+        assert_eq!((row.key, row.headers), (Some(&b"k"[..]), own));
+        assert_eq!((row.timestamp, row.cut), (Some(EventTime(1_500_000)), None));
+        let error = rows.push(&message(1, "x", &headers[3..])).unwrap_err();
         assert_eq!(error, "a reject without the header reason");
+        let error = rows.push(&message(1, "x", &headers[2..5])).unwrap_err();
+        assert_eq!(error, "a reject without the header partition");
         assert_eq!(rows.take().unwrap().num_rows(), 0);
     }
 

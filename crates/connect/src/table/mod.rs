@@ -7,3 +7,4 @@ mod kafka_rows;
 
 pub use files::file_table;
 pub use kafka::kafka_table;
+pub use kafka_rows::reject_of;

@@ -4,12 +4,14 @@
 use std::io::Write;
 
 use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
 use datafusion::common::TableReference;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::StreamExt;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::Stream;
 use tickcast_stream::table::Table;
@@ -19,6 +21,9 @@ use super::fault::{failure, failure_text};
 use super::output::{self, OutputFormat};
 use super::{parquet, scan};
 use crate::depth::{self, STACK_BYTES, WORDS_MAX, on_a_deep_stack};
+
+/// Rows of a batch of which each may be as large as a record.
+const ROWS_IN_ORDER: usize = 64;
 
 /// A stream's results: where they are, and the columns they have.
 #[derive(Debug, Clone)]
@@ -47,13 +52,24 @@ impl Session {
     /// Queries share `memory_bytes`. That counts what DataFusion asks its pool for: sorts, groups
     /// and joins, not the value of a single row. Nothing is written to the disk in its place.
     pub fn open(tables: Vec<StreamTable>, memory_bytes: usize) -> Result<Self> {
+        Session::with(SessionConfig::new(), tables, memory_bytes)
+    }
+
+    /// As [`Session::open`], for plain filters over rows that may be large: the rows of a part of a
+    /// table come in its order, a few at a time.
+    pub fn in_order(tables: Vec<StreamTable>, memory_bytes: usize) -> Result<Self> {
+        let config = SessionConfig::new().with_target_partitions(1).with_batch_size(ROWS_IN_ORDER);
+        Session::with(config, tables, memory_bytes)
+    }
+
+    fn with(config: SessionConfig, tables: Vec<StreamTable>, memory_bytes: usize) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .thread_name("sql")
             .thread_stack_size(STACK_BYTES)
             .enable_all()
             .build()
             .or_fail(Kind::Io, || "cannot start threads for the query")?;
-        let config = SessionConfig::new().with_information_schema(true);
+        let config = config.with_information_schema(true);
         let no_spill = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
         let memory = RuntimeEnvBuilder::new()
             .with_memory_limit(memory_bytes, 1.0)
@@ -93,6 +109,17 @@ impl Session {
         depth::check(sql, WORDS_MAX)?;
         on_a_deep_stack(|| {
             self.runtime.block_on(async { output::write(self.plan(sql).await?, format, out).await })
+        })
+    }
+
+    /// Hands the answer to a query on, batch by batch. Errors: `Query`; those of `take`.
+    pub fn for_each_batch(&self, sql: &str, take: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
+        self.runtime.block_on(async {
+            let mut answer = self.plan(sql).await?;
+            while let Some(batch) = answer.next().await {
+                take(batch.map_err(failure)?)?;
+            }
+            Ok(())
         })
     }
 

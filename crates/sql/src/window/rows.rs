@@ -1,23 +1,21 @@
 //! Rows out of batches: picked, merged, or turned into a reject.
 //! It must not know when a window closes.
 
-use arrow::array::{Array, BinaryArray, Int64Array, RecordBatchOptions, UInt32Array};
+use arrow::array::{Int64Array, RecordBatchOptions, UInt32Array};
 use arrow::compute::{interleave, take};
 use arrow::record_batch::RecordBatch;
 use indexmap::IndexSet;
 use tickcast_stream::Offset;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
-use tickcast_stream::message::{EventTime, Reason, Reject, column, row_as_json};
+use tickcast_stream::message::{EventTime, Reason, Reject, column};
 
 use super::aggregate::SeriesId;
 use super::state::SeriesRows;
 
-/// A record as a reject, with its bytes.
+/// A record as a reject.
 pub fn rejected(rows: &RecordBatch, row: usize, reason: Reason, detail: String) -> Result<Reject> {
-    let offset = system::<Int64Array>(rows, column::OFFSET)?.value(row);
-    let raw = system::<BinaryArray>(rows, column::RAW)?;
-    let value = if raw.is_valid(row) { raw.value(row).to_vec() } else { bytes_of(rows, row)? };
-    Ok(Reject { offset: Offset(offset), reason, detail, value })
+    let offset = Offset(system::<Int64Array>(rows, column::OFFSET)?.value(row));
+    Ok(Reject { offset, reason, detail })
 }
 
 /// Rows by their ascending indices. They are copied unless they are most of the batch: a few rows
@@ -75,15 +73,6 @@ pub fn system<'a, A: 'static>(batch: &'a RecordBatch, name: &str) -> Result<&'a 
         .column_by_name(name)
         .and_then(|array| array.as_any().downcast_ref::<A>())
         .ok_or_else(|| Error::new(Kind::Query, format!("a batch of rows lacks its system column {name}")))
-}
-
-/// A row without what was added to it for the way: the bytes of a record that came without any.
-fn bytes_of(rows: &RecordBatch, row: usize) -> Result<Vec<u8>> {
-    let schema = rows.schema();
-    let names = schema.fields().iter().enumerate();
-    let said = names.filter(|(_, field)| ![column::OFFSET, column::RAW].contains(&field.name().as_str()));
-    let said: Vec<usize> = said.map(|(index, _)| index).collect();
-    row_as_json(&rows.slice(row, 1).project(&said).or_fail(Kind::Query, || "cannot project a row")?)
 }
 
 /// A time as a person writes it.

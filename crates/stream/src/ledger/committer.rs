@@ -160,6 +160,11 @@ impl Committer {
         self.owned.get(&partition).is_some_and(|owned| owned.writing.is_some())
     }
 
+    /// As the ledger's [`Commit::take_cut`].
+    pub fn take_cut(&mut self) -> u64 {
+        self.ledger.take_cut()
+    }
+
     /// Tries once to commit what was gathered. Errors: what no further attempt can mend.
     pub fn commit(&mut self) -> Result<Committed> {
         let any = match self.settle() {

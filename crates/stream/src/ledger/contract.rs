@@ -134,6 +134,12 @@ pub trait Commit: Send {
 
     /// A partition is ours no more.
     fn release(&mut self, partition: PartitionId) -> Result<()>;
+
+    /// How many rejects were cut, since this was asked last, because they were larger than their
+    /// topic takes.
+    fn take_cut(&mut self) -> u64 {
+        0
+    }
 }
 
 /// Where states go that are part of no commit.

@@ -4,6 +4,7 @@
 
 mod columns;
 mod forecast;
+mod headers;
 mod interval;
 mod json_lines;
 mod json_rows;
@@ -14,6 +15,7 @@ mod results;
 mod score;
 
 pub use forecast::{ForecastRow, ForecastRows, forecast_schema};
+pub use headers::{HeaderRef, headers_type};
 pub use interval::Interval;
 pub use json_lines::{json_lines, lines};
 pub use json_rows::{JsonRows, Undecodable};

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use arrow::record_batch::RecordBatch;
 
 use super::backoff::Backoff;
-use super::outputs::{Outputs, Ticket};
+use super::outputs::{Outputs, Ticket, tell_cut};
 use super::retry_policy::RetryPolicy;
 use crate::error::Result;
 use crate::ledger::{Checkpoint, Committed, Committer, Position, Snapshot};
@@ -87,6 +87,7 @@ impl ExactlyOnce {
             let from = Instant::now();
             let (why, refused) = match self.committer.commit()? {
                 Committed::Done(any) => {
+                    tell_cut(&self.metrics, self.committer.take_cut());
                     if any {
                         self.metrics.commit("committed", from.elapsed());
                     }

@@ -51,6 +51,14 @@ pub trait Outputs: Send {
     fn finish(&mut self) -> Result<()>;
 }
 
+/// Counts rejects that were cut; the first is told too.
+pub(super) fn tell_cut(metrics: &Metrics, cut: u64) {
+    if cut > 0 && metrics.cut_rejects(cut) == 0 {
+        let why = "larger than max.message.bytes of the rejects topic";
+        tracing::warn!(why, "a reject was cut; its header `cut` has its length, and more are only counted");
+    }
+}
+
 /// Results go out at once; a state is saved after every result that it has seen. A restart says
 /// again what came after it.
 pub struct AtLeastOnce {
@@ -82,6 +90,7 @@ impl Outputs for AtLeastOnce {
         for (stream, rows) in &results {
             if let Some((_, sink)) = self.sinks.iter_mut().find(|(of, _)| of == stream) {
                 sink.write(partition, rows)?;
+                tell_cut(&self.metrics, sink.take_cut());
             }
         }
         Ok(())

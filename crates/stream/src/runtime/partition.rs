@@ -205,14 +205,14 @@ impl Partition {
         let before = self.position.or(self.begun);
         let next = records.next_offset();
         let from = Instant::now();
-        let decoded = self.decoder.decode(records)?;
+        let decoded = self.decoder.decode(&records)?;
         self.busy[0].1 += from.elapsed();
         let mut pending = Pending::new(decoded.rejects, before, deliver);
         if decoded.rows.num_rows() > 0 {
             self.chain(0, &mut pending).rows(decoded.rows)?;
         }
         self.position = next.or(self.position);
-        self.deliver_rest(pending)
+        self.deliver_rest(pending, &records)
     }
 
     /// The input has ended: every window closes.
@@ -226,7 +226,7 @@ impl Partition {
         for from in 0..self.operators.len() {
             self.chain(from, &mut pending).run(|operator, out| operator.on_watermark(EventTime::MAX, out))?;
         }
-        self.deliver_rest(pending)
+        self.deliver_rest(pending, &Records::Raw(Vec::new()))
     }
 
     /// The operators from one on.
@@ -239,13 +239,14 @@ impl Partition {
         }
     }
 
-    fn deliver_rest(&self, pending: Pending<'_, '_>) -> Result<()> {
+    /// Delivers what is pending; `records` are those that it came of.
+    fn deliver_rest(&self, pending: Pending<'_, '_>, records: &Records) -> Result<()> {
         let Pending { mut outcome, mut rejects, deliver, .. } = pending;
         // Decoding and windows reject apart; in order of offset the stream does not show how
         // records were batched.
         rejects.sort_by_key(|reject| reject.offset);
         if !rejects.is_empty() {
-            outcome.results.push((Stream::Rejects, reject_batch(&rejects, &self.topic, self.id)?));
+            outcome.results.push((Stream::Rejects, reject_batch(&rejects, records, &self.topic, self.id)?));
             outcome.rejected = rejects.into_iter().map(|reject| (reject.reason, reject.detail)).collect();
         }
         outcome.reached = self.position.map(Position::begin);

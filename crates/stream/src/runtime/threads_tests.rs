@@ -76,7 +76,7 @@ impl Source for Scripted {
             }
             Some(Step::Fail) => return Err(Error::new(Kind::Source, "the script says so")),
             Some(Step::Read(count)) => {
-                let record = |n| RawRecord { offset: self.position.plus(n), timestamp: None, payload: None };
+                let record = |n| RawRecord { offset: self.position.plus(n), ..RawRecord::default() };
                 let records = Records::Raw((0..count).map(record).collect());
                 self.position = self.position.plus(count);
                 Event::Records { partition: PartitionId(0), records }
@@ -109,10 +109,9 @@ impl Decode for RejectAll {
         reject_schema()
     }
 
-    fn decode(&self, records: Records) -> Result<Decoded> {
+    fn decode(&self, records: &Records) -> Result<Decoded> {
         let first = records.first_offset().unwrap_or(Offset(0));
-        let reject =
-            |n| Reject { offset: first.plus(n), reason: Reason::Late, detail: String::new(), value: vec![] };
+        let reject = |n| Reject { offset: first.plus(n), reason: Reason::Late, detail: String::new() };
         let rejects = (0..records.len()).map(reject).collect();
         Ok(Decoded { rows: RecordBatch::new_empty(reject_schema()), rejects })
     }

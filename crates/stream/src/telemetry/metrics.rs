@@ -132,6 +132,13 @@ impl Metrics {
         self.input.rejected.with_label_values(&[reason.word()]).get() > 0
     }
 
+    /// Rejects that were cut. How many there had been before.
+    pub fn cut_rejects(&self, rejects: u64) -> u64 {
+        let before = self.input.cut.get();
+        self.input.cut.inc_by(rejects);
+        before
+    }
+
     /// Records that were not taken in.
     pub fn rejected(&self, reason: Reason, records: u64) {
         self.input.rejected.with_label_values(&[reason.word()]).inc_by(records);
@@ -393,7 +400,7 @@ mod tests {
     }
 
     fn records(offsets: Range<i64>) -> Records {
-        let record = |offset| RawRecord { offset: Offset(offset), timestamp: None, payload: None };
+        let record = |offset| RawRecord { offset: Offset(offset), ..RawRecord::default() };
         Records::Raw(offsets.map(record).collect())
     }
 
@@ -437,6 +444,7 @@ mod tests {
             ("records_rejected_total{reason=\"bad_time\",P}", 1.0),
             ("records_rejected_total{reason=\"too_large\",P}", 0.0),
             ("records_late_total{P}", 2.0),
+            ("rejects_cut_total{P}", 0.0),
             ("consumer_lag_records{P}", 15.0),
             ("watermark_ahead_seconds{P}", 0.0),
             ("end_to_end_latency_seconds_count{P}", 2.0),

@@ -22,6 +22,8 @@ pub struct InputMetrics {
     pub late: IntCounter,
     /// `records_lost_total`
     pub lost: IntCounterVec,
+    /// `rejects_cut_total`
+    pub cut: IntCounter,
     /// `consumer_lag_records`
     pub lag: GaugeVec,
 }
@@ -34,6 +36,7 @@ impl InputMetrics {
             received: make.counters("records_received_total", "Records read from the source.", topic)?,
             rejected: make.counters("records_rejected_total", "Records not taken in.", &["reason"])?,
             late: make.counter("records_late_total", "Records whose window had closed.")?,
+            cut: make.counter("rejects_cut_total", "Rejects cut to what their topic takes.")?,
             lost: make.counters("records_lost_total", "Records gone before they were read.", topic)?,
             lag: make.gauges(
                 "consumer_lag_records",

@@ -112,7 +112,7 @@ fn records(rng: &mut Pcg64Mcg) -> Vec<RawRecord> {
             _ => format!(r#""v":{value}"#),
         };
         let payload = format!(r#"{{"k":"s{series}","t":{now}000000,{fields}}}"#);
-        RawRecord { offset: Offset(offset), timestamp: None, payload: Some(payload.into_bytes()) }
+        RawRecord { offset: Offset(offset), payload: Some(payload.into_bytes()), ..RawRecord::default() }
     };
     let count = record().offset.0 as usize * 7 % 91 + 60;
     (0..count).map(|_| record()).collect()

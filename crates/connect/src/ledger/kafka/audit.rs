@@ -1,39 +1,83 @@
 //! What topics hold, read back for an audit.
 //! It must not change anything, nor keep anybody from it.
+//!
+//! A reject may have been cut to what its topic took then. What is made again is cut to the size of
+//! what is there, so both are compared as far as the topic holds it.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use arrow::record_batch::RecordBatch;
-use rdkafka::message::{Headers, Message};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
 use tickcast_stream::error::{Kind, OrFail, Result};
 use tickcast_stream::ledger::{Audit, Checkpoint, KeptRecords, Snapshot};
 use tickcast_stream::message::Stream;
+use tickcast_stream::record::RejectRows;
 use tickcast_stream::{Offset, PartitionId};
 
 use super::state::StateTopic;
 use super::transactions::KafkaLedger;
 use crate::kafka::{Purpose, SILENCE, TopicPartition, Visible, log_range, read_to_end, reading_consumer};
 use crate::ledger::digest::digest;
-use crate::sink::for_each_record;
+use crate::sink::{Outgoing, Room, for_each_record, send_reject, size_of};
+use crate::table::reject_of;
 
 /// Topics that a pipeline writes to.
-pub struct KafkaAudit(pub KafkaLedger);
+pub struct KafkaAudit {
+    ledger: KafkaLedger,
+    /// Rejects that are there in part only, and their sizes.
+    cut: RefCell<BTreeMap<(PartitionId, Offset), Room>>,
+}
+
+impl KafkaAudit {
+    /// No broker is asked yet.
+    pub fn new(ledger: KafkaLedger) -> Self {
+        KafkaAudit { ledger, cut: RefCell::default() }
+    }
+
+    /// Remembers a reject that was cut. One that cannot be read is found by its digest.
+    fn remember(&self, message: &BorrowedMessage<'_>) {
+        if let Ok(row) = reject_of(message)
+            && row.cut.is_some()
+        {
+            self.cut.borrow_mut().insert((row.partition, row.offset), Room(size_of(&row)));
+        }
+    }
+
+    /// Hands the records on that these rows are in a topic.
+    fn records(
+        &self,
+        stream: Stream,
+        rows: &RecordBatch,
+        send: &mut dyn FnMut(Outgoing<'_>) -> Result<()>,
+    ) -> Result<()> {
+        if stream != Stream::Rejects {
+            return for_each_record(stream, rows, Room::ANY, send);
+        }
+        let cut = self.cut.borrow();
+        RejectRows::of(rows)?.iter().try_for_each(|row| {
+            let room = cut.get(&(row.partition, row.offset)).copied().unwrap_or(Room::ANY);
+            send_reject(&row, room, send)
+        })
+    }
+}
 
 impl KafkaAudit {
     fn state(&self) -> StateTopic {
-        StateTopic::new(&self.0.client, &self.0.state)
+        StateTopic::new(&self.ledger.client, &self.ledger.state)
     }
 }
 
 /// Names and values in their order.
-fn header_list<H: Headers>(headers: Option<&H>) -> Vec<(String, Vec<u8>)> {
+fn header_list<H: Headers>(headers: Option<&H>) -> Vec<(&str, Option<&[u8]>)> {
     let all = headers.into_iter().flat_map(|headers| headers.iter());
-    all.map(|header| (header.key.to_owned(), header.value.unwrap_or_default().to_vec())).collect()
+    all.map(|header| (header.key, header.value)).collect()
 }
 
 impl Audit for KafkaAudit {
     fn entry(&self, partition: PartitionId) -> Result<Option<Checkpoint>> {
-        self.0.entry(partition)
+        self.ledger.entry(partition)
     }
 
     fn snapshots(&self, partition: PartitionId, entry: &Checkpoint) -> Result<Vec<Offset>> {
@@ -52,19 +96,22 @@ impl Audit for KafkaAudit {
     }
 
     fn kept(&self, partition: PartitionId, stream: Stream) -> Result<KeptRecords> {
-        let Some((_, topic)) = self.0.topics.iter().find(|(of, _)| *of == stream) else {
+        let Some((_, topic)) = self.ledger.topics.iter().find(|(of, _)| *of == stream) else {
             return Ok(KeptRecords::default());
         };
         let from = TopicPartition { topic, partition };
         let fail = || format!("cannot read topic {topic} partition {partition}");
-        let consumer = reading_consumer(&self.0.client, Purpose::History, Visible::Committed)?;
+        let consumer = reading_consumer(&self.ledger.client, Purpose::History, Visible::Committed)?;
         let range = log_range(&consumer, from).or_fail(Kind::Sink, fail)?;
 
         let (mut records, is_cut) = (Vec::new(), range.start > Offset(0));
         let read = read_to_end(&consumer, from, range, SILENCE, &mut |message| {
             let headers = header_list(message.headers());
-            let digest = digest((message.key(), message.payload().unwrap_or_default(), headers));
+            let digest = digest((message.key(), message.payload(), headers));
             records.push((message.offset(), digest));
+            if stream == Stream::Rejects {
+                self.remember(message);
+            }
             ControlFlow::Continue(())
         });
         read.or_fail(Kind::Sink, fail)?;
@@ -73,11 +120,11 @@ impl Audit for KafkaAudit {
 
     fn digests(&self, stream: Stream, rows: &RecordBatch) -> Result<Vec<(u64, String)>> {
         let mut digests = Vec::with_capacity(rows.num_rows());
-        for_each_record(stream, rows, &mut |record| {
+        self.records(stream, rows, &mut |record| {
             let headers = header_list(record.headers.as_ref());
             digests.push((
                 digest((record.key, record.value, headers)),
-                String::from_utf8_lossy(record.value).into_owned(),
+                String::from_utf8_lossy(record.value.unwrap_or_default()).into_owned(),
             ));
             Ok(())
         })?;

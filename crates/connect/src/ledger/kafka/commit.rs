@@ -1,18 +1,18 @@
 //! Transactions: one epoch's results, chunks and offsets, visible together or not at all.
 //! It must not decide what is in an epoch, nor when to try again.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::result;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::ledger::{Checkpoint, Commit, CommitBatch, CommitOutcome, Snapshot};
 use tickcast_stream::lock::lock;
+use tickcast_stream::message::Stream;
 use tickcast_stream::{LogId, Offset, PartitionId};
 
 use super::catalog::KeptInLog;
@@ -20,13 +20,14 @@ use super::reports::{FIRST_CHUNK, NO_MARK, Reported, Reports};
 use super::signature::signed;
 use super::state::Trimmer;
 use super::transactions::{CALL, KafkaLedger, NOTE_VERSION, OffsetMetadata, STEP};
+use super::trouble::{Step, Trouble, is_queue_full, is_too_large, repeat};
 use crate::kafka::{
-    BrokerLog, METADATA_TIMEOUT, Purpose, TopicNews, TopicWatch, Visible, client_config, create,
-    reading_consumer, topic_ids,
+    BrokerLog, METADATA_TIMEOUT, Purpose, RecordLimits, TopicNews, TopicWatch, Visible, client_config,
+    create, reading_consumer, record_limits, topic_ids,
 };
 use crate::ledger::keep::{self, InLog};
 use crate::retry::retry;
-use crate::sink::{Outgoing, for_each_record};
+use crate::sink::{Outgoing, Room, for_each_record};
 
 /// A transaction that is not ended by then is ended by the broker.
 const TRANSACTION_TIMEOUT_MS: &str = "15000";
@@ -47,64 +48,11 @@ pub(super) struct KafkaCommit {
     /// Where the snapshots that are being written begin in the state topic, by partition.
     firsts: BTreeMap<PartitionId, Offset>,
     kept: KeptInLog,
-}
-
-/// Why a step of a transaction failed, and what is to be done about it.
-enum Trouble {
-    /// The transaction can be aborted, and the same records sent again.
-    Abort(String),
-    /// The group does not take our commits: the partitions may be somebody else's.
-    Refused(String),
-    /// Another producer has our name.
-    Fenced(String),
-    /// Nobody knows what became of the transaction; a new producer finds out.
-    Unknown(String),
-    /// No repetition can mend it.
-    Fatal(Error),
-}
-
-impl Trouble {
-    fn of(step: &str, error: KafkaError) -> Self {
-        use RDKafkaErrorCode as Code;
-        let why = format!("{step}: {error}");
-        let KafkaError::Transaction(cause) = &error else { return Trouble::Unknown(why) };
-        match cause.code() {
-            Code::UnknownMemberId
-            | Code::IllegalGeneration
-            | Code::RebalanceInProgress
-            | Code::FencedInstanceId
-            | Code::FencedMemberEpoch
-            | Code::StaleMemberEpoch => Trouble::Refused(why),
-            Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => Trouble::Fenced(why),
-            _ if cause.txn_requires_abort() => Trouble::Abort(why),
-            _ => Trouble::Unknown(why),
-        }
-    }
-}
-
-impl From<Error> for Trouble {
-    fn from(error: Error) -> Self {
-        Trouble::Fatal(error)
-    }
-}
-
-type Step = result::Result<(), Trouble>;
-
-/// Repeats a call for as long as it says that this helps.
-fn repeat(step: &str, call: impl Fn() -> KafkaResult<()>) -> Step {
-    let done = retry(STEP, Duration::from_millis(10), call, |error| {
-        let helps = matches!(error, KafkaError::Transaction(error) if error.is_retriable());
-        if helps {
-            tracing::debug!(%error, step, "trying again");
-        }
-        helps
-    });
-    done.map_err(|error| Trouble::of(step, error))
-}
-
-/// Whether librdkafka has as many records as it takes: the broker is slower than we are.
-fn is_queue_full(error: &KafkaError) -> bool {
-    matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull))
+    /// How large records may be.
+    limits: RecordLimits,
+    /// Rejects that were cut: in the transaction that was last tried, and in all that were made.
+    cut: Cell<u64>,
+    all_cut: u64,
 }
 
 /// A watch over the topics that a ledger writes, which knows their ids. Errors: `Retry::Later`
@@ -123,15 +71,19 @@ impl KafkaCommit {
     /// Ends whatever an earlier life of this instance had left open. Errors: `Retry::Later` while
     /// no broker answers.
     pub fn open(ledger: &KafkaLedger, kept: KeptInLog) -> Result<Self> {
+        let topics: Vec<&str> = ledger.written().collect();
         let mut writer = KafkaCommit {
             trimmer: Trimmer::new(&ledger.client, &ledger.state)?,
             watch: watch(ledger)?,
             missing: None,
+            limits: RecordLimits::ask(&ledger.client, &topics)?,
             ledger: ledger.clone(),
             producer: None,
             reports: Reports::default(),
             firsts: BTreeMap::new(),
             kept,
+            cut: Cell::new(0),
+            all_cut: 0,
         };
         writer.open_producer()?;
         Ok(writer)
@@ -145,7 +97,11 @@ impl KafkaCommit {
     fn open_producer(&mut self) -> Result<()> {
         // The old one must be gone first: two with one name fence each other.
         self.producer = None;
+        let topics: Vec<&str> = self.ledger.written().collect();
+        let [(most, most_bytes), (batch, batch_bytes)] = self.limits.properties(&topics);
         let defaults = [
+            (most, most_bytes.as_str()),
+            (batch, batch_bytes.as_str()),
             ("transactional.id", self.ledger.id.as_str()),
             ("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS),
             ("linger.ms", "0"),
@@ -161,6 +117,7 @@ impl KafkaCommit {
                 Trouble::Abort(why)
                 | Trouble::Refused(why)
                 | Trouble::Fenced(why)
+                | Trouble::TooLarge(why)
                 | Trouble::Unknown(why) => why,
             };
             let what = format!("cannot begin transactions at {}", self.ledger.client.brokers);
@@ -173,6 +130,7 @@ impl KafkaCommit {
     /// One transaction from its beginning to its commit.
     fn transact(&self, producer: &Transactions, epoch: &CommitBatch, group: &ConsumerGroupMetadata) -> Step {
         self.reports.with(|reported| *reported = Reported::default());
+        self.cut.set(0);
         fail::fail_point!("ledger.begin", |_| std::process::abort());
         repeat("begin_transaction", || producer.begin_transaction())?;
         self.produce(producer, epoch)?;
@@ -207,7 +165,8 @@ impl KafkaCommit {
         for (partition, stream, rows) in &epoch.results {
             let Some((_, topic)) = self.ledger.topics.iter().find(|(of, _)| of == stream) else { continue };
             let mut sent = Ok(());
-            for_each_record(*stream, rows, &mut |record| {
+            for_each_record(*stream, rows, Room(self.limits.of(topic)), &mut |record| {
+                self.cut.set(self.cut.get() + u64::from(record.is_cut));
                 if sent.is_ok() {
                     sent = self.send(producer, topic, *partition, record, NO_MARK);
                 }
@@ -220,7 +179,7 @@ impl KafkaCommit {
             let mark = if chunk.index == 0 { FIRST_CHUNK } else { NO_MARK };
             let (bytes, partition) = (chunk.encode(), chunk.snapshot.partition);
             let headers = Some(signed(&self.ledger.pipeline));
-            let record = Outgoing { key: None, value: &bytes, headers };
+            let record = Outgoing { key: None, value: Some(&bytes), headers, is_cut: false };
             self.send(producer, &self.ledger.state, partition, record, mark)?;
         }
         Ok(())
@@ -235,8 +194,9 @@ impl KafkaCommit {
         mark: usize,
     ) -> Step {
         let mut record: BaseRecord<'_, [u8], [u8], usize> =
-            BaseRecord::with_opaque_to(topic, mark).partition(partition.0).payload(from.value);
+            BaseRecord::with_opaque_to(topic, mark).partition(partition.0);
         record.key = from.key;
+        record.payload = from.value;
         record.headers = from.headers;
         let mut next = Some(record);
 
@@ -259,6 +219,9 @@ impl KafkaCommit {
             if is_queue_full(&error) {
                 return Trouble::Abort(format!("topic {topic}: the broker takes no records"));
             }
+            if is_too_large(&error) {
+                return Trouble::TooLarge(topic.to_owned());
+            }
             // A partition may have been added since the producer looked; a new one looks again at
             // once.
             Trouble::Unknown(format!("topic {topic} partition {partition}: {error}"))
@@ -278,6 +241,17 @@ impl KafkaCommit {
         match self.reports.with(|reported| reported.failed.clone()) {
             Some(why) => Err(Trouble::Abort(format!("cannot write: {why}"))),
             None => Ok(()),
+        }
+    }
+
+    /// What lies behind a trouble: once the broker has refused a record, librdkafka takes no others
+    /// and says only that.
+    fn cause_of(&self, producer: &Transactions, trouble: Trouble) -> Trouble {
+        producer.poll(Duration::ZERO);
+        let too_large = self.reports.with(|reported| reported.too_large.clone());
+        match (trouble, too_large) {
+            (Trouble::Abort(_) | Trouble::Unknown(_), Some(topic)) => Trouble::TooLarge(topic),
+            (trouble, _) => trouble,
         }
     }
 
@@ -342,6 +316,7 @@ impl KafkaCommit {
                 Ok(CommitOutcome::Refused(why))
             }
 
+            Trouble::TooLarge(topic) => self.send_less(&topic),
             Trouble::Fenced(why) if !self.ledger.shared => Err(Error::new(
                 Kind::Sink,
                 format!("another instance of this pipeline is running, with the same transactions ({why})"),
@@ -352,6 +327,30 @@ impl KafkaCommit {
             }
             Trouble::Fatal(error) => Err(error),
         }
+    }
+}
+
+impl KafkaCommit {
+    /// What to do about a topic that has refused records for their size: less is sent to it from
+    /// now on, where that helps. Errors: `Sink`, where it does not.
+    fn send_less(&mut self, topic: &str) -> Result<CommitOutcome> {
+        self.abort();
+        let says = record_limits(&self.ledger.client, &[topic])?.remove(topic);
+        let may_cut = self.ledger.topics.iter().any(|(of, name)| *of == Stream::Rejects && name == topic);
+        if self.limits.refused(topic, says, may_cut) {
+            // The size of batches is a property of the producer.
+            self.producer = None;
+            let bytes = self.limits.of(topic);
+            return Ok(CommitOutcome::Aborted(format!("topic {topic} refuses records over {bytes} bytes")));
+        }
+
+        let takes =
+            says.map_or("does not say how much it takes".into(), |bytes| format!("takes {bytes} bytes"));
+        let what = format!(
+            "topic {topic} refuses a record for its size: it {takes}; raise its max.message.bytes (the producer's \
+             message.max.bytes, if it is set, must allow it too)"
+        );
+        Err(Error::new(Kind::Sink, what))
     }
 }
 
@@ -383,8 +382,10 @@ impl Commit for KafkaCommit {
         let Some(producer) = &self.producer else { return Ok(CommitOutcome::Aborted("no producer".into())) };
         let Err(trouble) = self.transact(producer, epoch, &group) else {
             self.trim(epoch);
+            self.all_cut += self.cut.get();
             return Ok(CommitOutcome::Committed);
         };
+        let trouble = self.cause_of(producer, trouble);
         self.after(trouble)
     }
 
@@ -403,5 +404,9 @@ impl Commit for KafkaCommit {
 
     fn release(&mut self, _: PartitionId) -> Result<()> {
         Ok(())
+    }
+
+    fn take_cut(&mut self) -> u64 {
+        std::mem::take(&mut self.all_cut)
     }
 }

@@ -12,6 +12,7 @@ mod signature;
 mod state;
 mod store;
 mod transactions;
+mod trouble;
 
 pub use audit::KafkaAudit;
 pub use state::{StateTopic, StateWriter, TOPIC_SETTINGS};

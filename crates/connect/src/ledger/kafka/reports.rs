@@ -12,6 +12,8 @@ use rdkafka::producer::ProducerContext;
 use tickcast_stream::lock::lock;
 use tickcast_stream::{Offset, PartitionId};
 
+use super::trouble::is_too_large;
+
 /// What librdkafka reports of the records of the open transaction.
 #[derive(Clone, Default)]
 pub(super) struct Reports(Arc<Mutex<Reported>>);
@@ -21,6 +23,8 @@ pub(super) struct Reports(Arc<Mutex<Reported>>);
 pub(super) struct Reported {
     /// The first record that the broker did not take, and why.
     pub failed: Option<String>,
+    /// The topic that did not take a record, or a batch of them, for its size.
+    pub too_large: Option<String>,
     /// Offsets of first chunks, by partition.
     pub firsts: BTreeMap<PartitionId, Offset>,
 }
@@ -56,6 +60,9 @@ impl ProducerContext for Reports {
             Ok(_) => {}
             Err((error, message)) => self.with(|reported| {
                 let (topic, partition) = (message.topic(), message.partition());
+                if is_too_large(error) {
+                    reported.too_large.get_or_insert_with(|| topic.to_owned());
+                }
                 reported
                     .failed
                     .get_or_insert_with(|| format!("topic {topic} partition {partition}: {error}"));

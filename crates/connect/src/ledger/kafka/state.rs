@@ -284,7 +284,8 @@ impl StateWriter {
         Ok(StateWriter { producer, reports, trimmer: Trimmer::new(client, &topic)?, topic, pipeline })
     }
 
-    /// Makes a snapshot durable, then drops those before it. Errors: `State`.
+    /// Makes a snapshot durable, then drops those before it. Errors: `State`; then those before it
+    /// stay.
     pub fn save(&self, snapshot: &Snapshot) -> Result<()> {
         let fail = || format!("cannot write to the state topic {}", self.topic);
         self.reports.with(|reported| *reported = Reported::default());
@@ -302,7 +303,7 @@ impl StateWriter {
         }
 
         self.producer.flush(FLUSH).or_fail(Kind::State, fail)?;
-        let Reported { failed, firsts } = self.reports.with(std::mem::take);
+        let Reported { failed, firsts, .. } = self.reports.with(std::mem::take);
         if let Some(why) = failed {
             return Err(Error::new(Kind::State, fail()).because(why));
         }
