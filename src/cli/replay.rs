@@ -57,19 +57,19 @@ pub fn replay(plan: &Plan, args: &ReplayArgs) -> VerbResult {
         found.warn();
         let topic = &rejects.to.topic;
         if args.dry_run || found.sent == 0 {
-            say(&found.told(&format!("would go to topic {topic}")))?;
+            say(&found.told(&format!("to be sent to topic {topic}")))?;
             return Ok(());
         }
-        if !confirmed(&found.told(&format!("go to topic {topic}")))? {
+        if !confirmed(&found.told(&format!("to be sent to topic {topic}")))? {
             return Err(Failed::Unmet("nothing was sent (--yes sends without asking)".into()));
         }
-        say(&rejects.offer(false)?.told(&format!("went to topic {topic}")))?;
+        say(&rejects.offer(false)?.told(&format!("sent to topic {topic}")))?;
         return Ok(());
     }
 
     let sent = rejects.offer(false)?;
     sent.warn();
-    say(&sent.told(&format!("went to topic {}", rejects.to.topic)))?;
+    say(&sent.told(&format!("sent to topic {}", rejects.to.topic)))?;
     Ok(())
 }
 
@@ -163,12 +163,15 @@ impl Tally {
             eprintln!("and {} more", self.cut - self.named.len() as u64);
         }
         if self.late > 0 {
-            eprintln!("{} were late: they are late again, unless window.lateness is raised", self.late);
+            eprintln!(
+                "of these late: {}; they are late again, unless window.lateness is raised first",
+                self.late
+            );
         }
     }
 
     fn told(&self, what: &str) -> String {
         let Tally { sent, sent_before, cut, .. } = self;
-        format!("{sent} rejects {what}; {sent_before} were sent before, {cut} are cut")
+        format!("{what}: {sent}; sent before: {sent_before}; cut, and not sent: {cut}")
     }
 }

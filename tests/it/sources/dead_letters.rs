@@ -226,7 +226,7 @@ fn a_reject_larger_than_its_topic_takes_is_cut_and_stops_nobody() {
             set_topic(addr, &format!("{id}.rejects"), "max.message.bytes", "20000");
         }
         let replayed = tickcast("replay-rejects", &bench.file(), &["--dry-run"]);
-        let expected = format!("300 rejects would go to topic {id}.in; 0 were sent before, 1 are cut\n");
+        let expected = format!("to be sent to topic {id}.in: 300; sent before: 0; cut, and not sent: 1\n");
         assert_eq!(text(&replayed.stdout), expected, "{}", text(&replayed.stderr));
         let named = format!("{id}.in partition 0 offset 0, of 50000 bytes");
         assert!(text(&replayed.stderr).contains(&named), "{}", text(&replayed.stderr));

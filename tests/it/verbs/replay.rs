@@ -38,7 +38,7 @@ fn what_comes_back_is_what_came_and_it_comes_once() {
         let shown = replay(&bench, &[&undecodable[..], &["--dry-run"]].concat());
         assert_eq!(
             said(&shown),
-            format!("2 rejects would go to topic {topic}; 0 were sent before, 0 are cut")
+            format!("to be sent to topic {topic}: 2; sent before: 0; cut, and not sent: 0")
         );
         let asked = replay(&bench, &undecodable);
         assert_eq!(asked.status.code(), Some(1), "nobody is there to say yes");
@@ -46,15 +46,19 @@ fn what_comes_back_is_what_came_and_it_comes_once() {
         assert_eq!(input().len(), before);
 
         let sent = replay(&bench, &[&undecodable[..], &["--yes"]].concat());
-        assert_eq!(said(&sent), format!("2 rejects went to topic {topic}; 0 were sent before, 0 are cut"));
+        assert_eq!(said(&sent), format!("sent to topic {topic}: 2; sent before: 0; cut, and not sent: 0"));
         assert_eq!(input()[before..], came[..2]);
         // The one that was skipped is not taken for sent.
         let rest = replay(&bench, &["--yes"]);
-        assert_eq!(said(&rest), format!("1 rejects went to topic {topic}; 2 were sent before, 0 are cut"));
-        assert!(text(&rest.stderr).contains("1 were late: they are late again"), "{}", text(&rest.stderr));
+        assert_eq!(said(&rest), format!("sent to topic {topic}: 1; sent before: 2; cut, and not sent: 0"));
+        assert!(
+            text(&rest.stderr).contains("of these late: 1; they are late again"),
+            "{}",
+            text(&rest.stderr)
+        );
         assert_eq!(input()[before..], came);
         let again = replay(&bench, &["--yes"]);
-        assert_eq!(said(&again), format!("0 rejects went to topic {topic}; 3 were sent before, 0 are cut"));
+        assert_eq!(said(&again), format!("sent to topic {topic}: 0; sent before: 3; cut, and not sent: 0"));
         assert_eq!(input().len(), before + came.len());
 
         // They are rejected again, under new offsets, and may be sent again.
@@ -62,7 +66,7 @@ fn what_comes_back_is_what_came_and_it_comes_once() {
         let twice = replay(&bench, &["--dry-run"]);
         assert_eq!(
             said(&twice),
-            format!("3 rejects would go to topic {topic}; 3 were sent before, 0 are cut")
+            format!("to be sent to topic {topic}: 3; sent before: 3; cut, and not sent: 0")
         );
 
         // Another topic has another count.
@@ -70,7 +74,7 @@ fn what_comes_back_is_what_came_and_it_comes_once() {
         create_topic(addr, &other, 1);
         let sent =
             replay(&bench, &["--yes", "--to", &other, "--where", "reason = 'late' AND \"offset\" < 6"]);
-        assert_eq!(said(&sent), format!("1 rejects went to topic {other}; 0 were sent before, 0 are cut"));
+        assert_eq!(said(&sent), format!("sent to topic {other}: 1; sent before: 0; cut, and not sent: 0"));
         assert_eq!(whole(addr, &other), came[2..]);
     }
 }

@@ -3,10 +3,9 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
+use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
@@ -21,10 +20,7 @@ use super::signature::signed;
 use super::state::Trimmer;
 use super::transactions::{CALL, KafkaLedger, NOTE_VERSION, OffsetMetadata, STEP};
 use super::trouble::{Step, Trouble, is_queue_full, is_too_large, repeat};
-use crate::kafka::{
-    BrokerLog, METADATA_TIMEOUT, Purpose, RecordLimits, TopicNews, TopicWatch, Visible, client_config,
-    create, reading_consumer, record_limits, topic_ids,
-};
+use crate::kafka::{BrokerLog, RecordLimits, TopicNews, TopicWatch, client_config, create, record_limits};
 use crate::ledger::keep::{self, InLog};
 use crate::retry::retry;
 use crate::sink::{Outgoing, Room, for_each_record};
@@ -55,18 +51,6 @@ pub(super) struct KafkaCommit {
     all_cut: u64,
 }
 
-/// A watch over the topics that a ledger writes, which knows their ids. Errors: `Retry::Later`
-/// while no broker answers.
-fn watch(ledger: &KafkaLedger) -> Result<TopicWatch<BrokerLog>> {
-    let consumer = Arc::new(reading_consumer(&ledger.client, Purpose::State, Visible::Committed)?);
-    let topics: Vec<&str> = ledger.written().collect();
-    let ids = topic_ids(consumer.client(), &topics, METADATA_TIMEOUT)
-        .map_err(|error| Error::transient(Kind::Sink, "cannot ask for the ids of topics").because(error))?;
-    let mut watch = TopicWatch::new(consumer, topics.into_iter().map(str::to_owned).collect());
-    watch.learn(&ids);
-    Ok(watch)
-}
-
 impl KafkaCommit {
     /// Ends whatever an earlier life of this instance had left open. Errors: `Retry::Later` while
     /// no broker answers.
@@ -74,7 +58,7 @@ impl KafkaCommit {
         let topics: Vec<&str> = ledger.written().collect();
         let mut writer = KafkaCommit {
             trimmer: Trimmer::new(&ledger.client, &ledger.state)?,
-            watch: watch(ledger)?,
+            watch: ledger.watch()?,
             missing: None,
             limits: RecordLimits::ask(&ledger.client, &topics)?,
             ledger: ledger.clone(),

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rdkafka::consumer::Consumer;
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use serde::{Deserialize, Serialize};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
@@ -16,7 +17,10 @@ use tickcast_stream::ledger::Checkpoint;
 use tickcast_stream::message::Stream;
 use tickcast_stream::{LogId, Offset, PartitionId};
 
-use crate::kafka::{Group, KafkaClientSpec};
+use crate::kafka::{
+    BrokerLog, Group, KafkaClientSpec, METADATA_TIMEOUT, Purpose, TopicWatch, Visible, reading_consumer,
+    topic_ids,
+};
 
 /// How long one call to librdkafka may take, and how long one step may be tried again.
 pub(super) const CALL: Duration = Duration::from_secs(5);
@@ -100,6 +104,19 @@ impl KafkaLedger {
         // Of another source the group's offsets are of the state topic.
         let is_source = self.offsets != self.state;
         is_source.then(|| self.group.first_readable(&self.offsets, partition))?
+    }
+
+    /// A watch over the topics that are written, which knows their ids. Errors: `Retry::Later`
+    /// while no broker answers.
+    pub(super) fn watch(&self) -> Result<TopicWatch<BrokerLog>> {
+        let consumer = Arc::new(reading_consumer(&self.client, Purpose::State, Visible::Committed)?);
+        let topics: Vec<&str> = self.written().collect();
+        let ids = topic_ids(consumer.client(), &topics, METADATA_TIMEOUT).map_err(|error| {
+            Error::transient(Kind::Sink, "cannot ask for the ids of topics").because(error)
+        })?;
+        let mut watch = TopicWatch::new(consumer, topics.into_iter().map(str::to_owned).collect());
+        watch.learn(&ids);
+        Ok(watch)
     }
 
     pub(super) fn written(&self) -> impl Iterator<Item = &str> {
