@@ -24,6 +24,9 @@ mod delivery {
     mod warm_start;
 }
 
+/// Bytes that nobody would send.
+mod fuzz;
+
 /// What goes in: topics, files, broken records, and their way into windows.
 mod sources {
     pub mod dead_letters;

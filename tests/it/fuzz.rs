@@ -1,0 +1,340 @@
+//! Damaged and foreign bytes at every door that reads some: an answer or an error, never a panic.
+//!
+//! A case is an input that is known to be good, or was taken before, with bytes flipped, cut,
+//! doubled and mixed. What is taken joins the inputs. A seed decides everything, so a failure
+//! repeats. `TICKCAST_FUZZ_SECONDS=60 cargo test --test it fuzz` gives each target a minute.
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+use tickcast::config::Pipeline;
+use tickcast::factory::factory_for;
+use tickcast_connect::OpenOptions;
+use tickcast_model::{Activation, CellKind, NetworkSpec, file};
+use tickcast_sql::query::{OutputFormat, Session};
+use tickcast_stream::ledger::{Snapshot, chunk};
+use tickcast_stream::message::{RawRecord, Records};
+use tickcast_stream::runtime::{Partition, PipelineFactory, RestorePoint};
+use tickcast_stream::{Offset, PartitionId};
+
+use crate::support::pipeline::{Runner, TestPipeline};
+
+const P: PartitionId = PartitionId(0);
+/// Inputs that were taken and are kept.
+const KEPT: usize = 300;
+
+/// Inputs, and what is done to them.
+struct Mutator {
+    rng: Pcg64Mcg,
+    inputs: Vec<Vec<u8>>,
+    words: Vec<Vec<u8>>,
+}
+
+impl Mutator {
+    fn new(inputs: &[&[u8]], words: &[&str]) -> Self {
+        let inputs = inputs.iter().map(|input| input.to_vec()).collect();
+        let words = words.iter().map(|word| word.as_bytes().to_vec()).collect();
+        Mutator { rng: Pcg64Mcg::seed_from_u64(7), inputs, words }
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        self.rng.random_range(0..end.max(1))
+    }
+
+    fn any_input(&mut self) -> Vec<u8> {
+        let at = self.below(self.inputs.len());
+        self.inputs[at].clone()
+    }
+
+    fn next(&mut self) -> Vec<u8> {
+        let mut bytes = self.any_input();
+        for _ in 0..1 + self.below(5) {
+            self.change(&mut bytes);
+        }
+        bytes
+    }
+
+    fn change(&mut self, bytes: &mut Vec<u8>) {
+        let at = self.below(bytes.len());
+        let to = (at + 1 + self.below(40)).min(bytes.len());
+        match self.below(8) {
+            0 if !bytes.is_empty() => bytes[at] ^= 1 << self.below(8),
+            1 if !bytes.is_empty() => bytes[at] = [0, 1, 0x7f, 0x80, 0xff, b'"', b'-', b'9'][self.below(8)],
+            2 => bytes.truncate(at),
+            3 if at < to => drop(bytes.drain(at..to)),
+            4 => {
+                let part = bytes.get(at..to).unwrap_or_default().to_vec();
+                let times = 1 + self.below(20);
+                bytes.splice(at..at, part.repeat(times));
+            }
+            5 => {
+                let other = self.any_input();
+                let from = self.below(other.len());
+                bytes.truncate(at);
+                bytes.extend_from_slice(&other[from.min(other.len())..]);
+            }
+            _ => {
+                let word = if self.words.is_empty() {
+                    vec![self.rng.random()]
+                } else {
+                    let word = self.below(self.words.len());
+                    self.words[word].clone()
+                };
+                bytes.splice(at..at, word);
+            }
+        }
+    }
+}
+
+/// Tries inputs: `take` says whether it has taken one.
+fn fuzz(cases: usize, mut from: Mutator, mut take: impl FnMut(&[u8]) -> bool) {
+    let seconds = std::env::var("TICKCAST_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
+    let end = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let (mut tried, mut taken) = (0, 0);
+    for input in from.inputs.clone() {
+        assert!(take(&input), "a good input is refused: {}", input.escape_ascii());
+    }
+    while end.map_or(tried < cases, |end| Instant::now() < end) {
+        let input = from.next();
+        let is_taken = catch_unwind(AssertUnwindSafe(|| take(&input)))
+            .unwrap_or_else(|_| panic!("a panic after {tried} cases at: {}", input.escape_ascii()));
+        tried += 1;
+        taken += usize::from(is_taken);
+        if is_taken && from.inputs.len() < KEPT {
+            from.inputs.push(input);
+        }
+    }
+    println!("{tried} tried, {taken} taken");
+    assert!(end.is_some() || (taken > 0 && taken < tried), "{taken} of {tried} taken: nothing is tested");
+}
+
+fn pipeline(format: &str) -> String {
+    format!(
+        "name: fuzz
+source: {{ file: {{ path: in.{format} }} }}
+key: k
+time: t
+window: {{ tumbling: 10s, lateness: 3s, select: {{ x: avg(v), n: count(*) }} }}
+forecast: {{ target: x, horizons: [1, 2], model: {{ cell: gru, hidden: 4, bptt: 12, replay: 1 }} }}
+state: {{ dir: state }}
+sinks: {{ forecasts: {{ file: {{ path: out/ }} }}, scores: {{ file: {{ path: out/ }} }}, rejects: {{ file: {{ path: out/ }} }} }}
+"
+    )
+}
+
+fn lines(format: &str, count: i64) -> Vec<String> {
+    let line = |n: i64| {
+        let (k, t, v) = (n % 3, (1_704_067_200 + n) * 1_000_000, (n * 37 % 101) as f64 / 7.0);
+        match format {
+            "csv" => format!("s{k},{t},{v}"),
+            _ => format!(r#"{{"k":"s{k}","t":{t},"v":{v},"more":{{"a":[1,null,true]}}}}"#),
+        }
+    };
+    (0..count).map(line).collect()
+}
+
+fn bench(format: &str) -> TestPipeline {
+    let bench = TestPipeline::new(&pipeline(format));
+    let header = if format == "csv" { "k,t,v\n" } else { "" };
+    bench.write(&format!("in.{format}"), format!("{header}{}\n", lines(format, 400).join("\n")));
+    bench
+}
+
+fn factory(bench: &TestPipeline) -> PipelineFactory {
+    let plan = bench.load().plan;
+    let mut open = plan.source.open(OpenOptions::default()).unwrap();
+    factory_for(&plan, &mut open).unwrap()
+}
+
+fn record(offset: i64, bytes: &[u8]) -> Records {
+    let payload = Some(bytes.to_vec());
+    Records::Raw(vec![RawRecord { offset: Offset(offset), payload, ..RawRecord::default() }])
+}
+
+/// One record more: how many rejects it makes. No record ends a run.
+fn rejects(partition: &mut Partition, offset: i64, bytes: &[u8]) -> usize {
+    let mut rejected = 0;
+    let mut deliver = |outcome: tickcast_stream::runtime::PartitionOutput| {
+        rejected += outcome.rejected.len();
+        Ok(())
+    };
+    partition.take(record(offset, bytes), &mut deliver).unwrap_or_else(|error| panic!("{error}"));
+    rejected
+}
+
+#[test]
+fn any_record_is_a_row_or_one_reject() {
+    for format in ["ndjson", "csv"] {
+        let factory = factory(&bench(format));
+        let (mut partition, mut offset) = (factory.partition(P).unwrap(), 0);
+        let good = lines(format, 20);
+        let good: Vec<&[u8]> = good.iter().map(String::as_bytes).collect();
+        let words = [
+            "null",
+            "1e999",
+            "NaN",
+            "\\u0000",
+            "9223372036854775808",
+            "{",
+            "[",
+            "\"",
+            ",",
+            "\n",
+            "2024-01-01",
+        ];
+        fuzz(3000, Mutator::new(&good, &words), |input| {
+            offset += 1;
+            let rejected = rejects(&mut partition, offset, input);
+            assert!(rejected <= 1, "{rejected} rejects of one record");
+            rejected == 0
+        });
+    }
+}
+
+#[test]
+fn any_state_is_restored_or_refused() {
+    let factory = factory(&bench("ndjson"));
+    let mut partition = factory.partition(P).unwrap();
+    let good = lines("ndjson", 400);
+    for (n, line) in good.iter().enumerate() {
+        rejects(&mut partition, n as i64, line.as_bytes());
+    }
+    let whole = partition.snapshot().unwrap().unwrap();
+    fuzz(1500, Mutator::new(&[&whole.state], &[]), |input| {
+        let mut partition = factory.partition(P).unwrap();
+        let snapshot = Snapshot::new(P, whole.position, input.to_vec());
+        partition.restore(&snapshot, RestorePoint::AtEnd).is_ok()
+    });
+}
+
+#[test]
+fn any_piece_of_a_state_is_read_or_refused() {
+    let snapshot = std::sync::Arc::new(Snapshot::new(P, Offset(7), vec![5; 3000]));
+    let count = chunk::chunks_of(&snapshot.state);
+    let good = tickcast_stream::ledger::Chunk { snapshot, index: 0, count }.encode();
+    // A checksum is over all of it: what is changed is refused.
+    let mut from = Mutator::new(&[&good], &[]);
+    for _ in 0..20_000 {
+        let input = from.next();
+        assert!(chunk::decode(&input).is_err() || input == good, "{}", input.escape_ascii());
+    }
+}
+
+#[test]
+fn any_manifest_and_owner_are_read_or_refused() {
+    let bench = bench("ndjson").with("delivery: exactly_once");
+    bench.run(Runner::Inline, 50);
+    let plan = bench.load().plan;
+    for name in ["partition-0.manifest", ".tickcast-owner"] {
+        let path = bench.path("state").join(name);
+        let good = fs::read(&path).unwrap();
+        let mut from = Mutator::new(&[&good], &["{", "\n", "null", "-1", "9999999999999999999"]);
+        for _ in 0..300 {
+            fs::write(&path, from.next()).unwrap();
+            let claimed = plan.ends().ledger(None, false).and_then(|(mut recover, _)| recover.claim(P));
+            if let Err(error) = claimed {
+                assert!(!error.to_string().is_empty());
+            }
+        }
+        fs::write(&path, good).unwrap();
+    }
+    assert!(plan.ends().ledger(None, false).and_then(|(mut recover, _)| recover.claim(P)).is_ok());
+}
+
+#[test]
+fn any_pipeline_file_is_a_pipeline_or_has_its_faults_named() {
+    let dir = Path::new("pipelines");
+    let weather = fs::read_to_string("pipelines/weather.yaml").unwrap();
+    let texts = [pipeline("ndjson"), pipeline("csv"), weather];
+    let good: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
+    let words = [
+        "&a ",
+        "*a",
+        "<<: ",
+        "!!binary ",
+        "? ",
+        "|\n",
+        "- ",
+        ": ",
+        "{",
+        "}",
+        "${X}",
+        "1e999",
+        "0x7f",
+        "~",
+        "\t",
+    ];
+    fuzz(1500, Mutator::new(&good, &words), |input| {
+        let text = String::from_utf8_lossy(input);
+        match Pipeline::from_yaml(&text, dir) {
+            Ok(_) => true,
+            Err(faults) => {
+                assert!(!faults.to_string().trim().is_empty());
+                false
+            }
+        }
+    });
+}
+
+#[test]
+fn any_query_is_answered_or_refused() {
+    let bench = bench("ndjson");
+    bench.run(Runner::Inline, 50);
+    let session = Session::open(bench.load().plan.tables().unwrap(), 64 << 20).unwrap();
+    let good: [&[u8]; 4] = [
+        b"EXPLAIN SELECT horizon, avg(abs(error)) FROM scores GROUP BY horizon",
+        b"EXPLAIN SELECT * FROM forecasts f JOIN scores s ON f.series = s.series WHERE s.error > 1",
+        b"EXPLAIN WITH a AS (SELECT series, count(*) n FROM rejects GROUP BY 1) SELECT * FROM a ORDER BY n DESC LIMIT 3",
+        b"EXPLAIN SELECT CASE WHEN forecast > 0 THEN 'up' ELSE NULL END, lag(forecast) OVER (PARTITION BY series) FROM forecasts",
+    ];
+    let words = [
+        "SELECT ",
+        "(",
+        ")",
+        "'",
+        "\"",
+        "--",
+        "/*",
+        "NOT ",
+        "CAST(",
+        "::",
+        " UNION ALL ",
+        "INTERVAL '1' ",
+        "$1",
+        "*",
+    ];
+    fuzz(600, Mutator::new(&good, &words), |input| {
+        let text = String::from_utf8_lossy(input);
+        // What is planned is not run: a query may ask for more than there is time for.
+        if !text.starts_with("EXPLAIN ") || text.starts_with("EXPLAIN ANALYZE") {
+            return false;
+        }
+        session.answer(&text, OutputFormat::Json, &mut Vec::new()).is_ok()
+    });
+}
+
+#[test]
+fn any_weights_file_is_finite_weights_or_refused() {
+    let spec = NetworkSpec {
+        cell: CellKind::Gru,
+        activation: Activation::Tanh,
+        inputs: 3,
+        hidden: 4,
+        layers: 1,
+        outputs: 2,
+        skip: true,
+    };
+    let len = tickcast_model::ParameterLayout::new(&spec).len();
+    let weights = nalgebra::DVector::from_element(len, 0.5f32);
+    let good = file::write(&spec, &weights, &Default::default()).unwrap();
+    fuzz(5000, Mutator::new(&[&good], &["F32", "shape", "1e9", "\"", "{", "}"]), |input| {
+        _ = file::metadata(input);
+        let read = file::read(input, &spec);
+        assert!(read.as_ref().map_or(true, |weights| weights.iter().all(|weight| weight.is_finite())));
+        read.is_ok()
+    });
+}
