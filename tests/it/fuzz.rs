@@ -288,7 +288,7 @@ fn any_query_is_answered_or_refused() {
     let good: [&[u8]; 4] = [
         b"EXPLAIN SELECT horizon, avg(abs(error)) FROM scores GROUP BY horizon",
         b"EXPLAIN SELECT * FROM forecasts f JOIN scores s ON f.series = s.series WHERE s.error > 1",
-        b"EXPLAIN WITH a AS (SELECT series, count(*) n FROM rejects GROUP BY 1) SELECT * FROM a ORDER BY n DESC LIMIT 3",
+        b"EXPLAIN WITH a AS (SELECT topic, count(*) n FROM rejects GROUP BY 1) SELECT * FROM a ORDER BY n DESC LIMIT 3",
         b"EXPLAIN SELECT CASE WHEN forecast > 0 THEN 'up' ELSE NULL END, lag(forecast) OVER (PARTITION BY series) FROM forecasts",
     ];
     let words = [

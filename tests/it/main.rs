@@ -19,6 +19,7 @@ mod delivery {
     mod metrics;
     mod owner;
     mod recovery;
+    mod releases;
     mod schemas;
     mod simulation;
     mod warm_start;

@@ -183,7 +183,7 @@ fn faults_a_broker_that_is_away_for_a_while_changes_no_byte() {
 }
 
 #[test]
-fn faults_a_deleted_sink_topic_is_waited_for_and_said() {
+fn faults_a_deleted_sink_topic_is_waited_for_and_one_made_anew_ends_the_run() {
     let Some(addr) = brokers_or_skip() else { return };
     let rig = TestCluster::new(addr, "deleted", 1, "", SHORT_TRANSACTIONS);
     let mut instance = rig.start("a", &StartFrom::serving());
@@ -200,9 +200,15 @@ fn faults_a_deleted_sink_topic_is_waited_for_and_said() {
     });
     assert!(instance.said().contains("commits are not made"), "{}", instance.last_words());
     create_topic(addr, &topic, 1);
-    rig.await_position(2000, &mut [&mut instance]);
+    let said = instance.fails();
+    let way = "The results that were committed to it are gone: `run --bootstrap` goes on without them";
+    assert!(said.contains("was deleted and made anew") && said.contains(way), "{said}");
+
+    let mut going_on = rig.start("b", &StartFrom { args: vec!["--bootstrap"], ..StartFrom::serving() });
+    rig.await_position(2000, &mut [&mut going_on]);
+    let http = going_on.http();
     wait_till("200", || is_ready(&http));
-    instance.stop();
+    going_on.stop();
 
     // What was in the topic is gone; all else, and all scores since, are as they should be.
     let undisturbed = rig.undisturbed(PartitionId(0), None);

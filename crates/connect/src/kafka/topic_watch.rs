@@ -1,6 +1,6 @@
 //! Looks from time to time whether topics are still the same ones: a topic keeps its name when it
 //! is deleted and made anew, not its id.
-//! It must not wait for a broker.
+//! It must not decide what that means.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use tickcast_stream::{LogChanged, LogId};
 
-use super::topic_id::{TopicIdRequest, TopicIds};
+use super::topic_id::{TopicIdRequest, TopicIds, topic_ids};
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(3);
@@ -77,6 +77,27 @@ impl<C: ConsumerContext> TopicWatch<C> {
                 None
             }
         }
+    }
+
+    /// As [`TopicWatch::look`], and waits for the answer, where the last one is not of just now.
+    pub fn look_now(&mut self, within: Duration) -> Option<TopicNews> {
+        if Instant::now() < self.next {
+            return None;
+        }
+        self.next = Instant::now() + EVERY;
+        let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
+        match topic_ids(self.consumer.client(), &topics, within) {
+            Ok(ids) => Some(self.compare(&ids)),
+            Err(error) => {
+                tracing::debug!(%error, topics = ?self.topics, "cannot ask for the ids of topics");
+                None
+            }
+        }
+    }
+
+    /// What was answered may have changed since: the next look asks again.
+    pub fn doubt(&mut self) {
+        self.next = Instant::now();
     }
 
     fn compare(&mut self, ids: &TopicIds) -> TopicNews {

@@ -1,6 +1,7 @@
 //! The window operator's state as bytes and back.
 //! It must not decide anything: what goes in comes out, bit for bit.
 
+use std::panic;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
@@ -9,7 +10,7 @@ use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use serde::{Deserialize, Serialize};
-use tickcast_stream::error::{Kind, OrFail, Result};
+use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::EventTime;
 
 use super::aggregate::{OpenWindow, SeriesId};
@@ -136,7 +137,13 @@ fn to_ipc(batch: &RecordBatch) -> Result<Vec<u8>> {
     writer.into_inner().or_fail(Kind::State, fail)
 }
 
+/// Arrow's reader panics at bytes that lie about their own lengths: they are an error here.
 fn from_ipc(bytes: &[u8]) -> Result<RecordBatch> {
+    let read = panic::catch_unwind(|| read_ipc(bytes));
+    read.unwrap_or_else(|_| Err(Error::new(Kind::State, "a batch of the windows' state is damaged")))
+}
+
+fn read_ipc(bytes: &[u8]) -> Result<RecordBatch> {
     let fail = || "cannot read a batch of the windows' state";
     let mut reader = StreamReader::try_new(bytes, None).or_fail(Kind::State, fail)?;
     let schema = reader.schema();

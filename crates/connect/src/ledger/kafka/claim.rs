@@ -82,13 +82,8 @@ impl KafkaRecover {
             let &is = self.topics.get(topic).filter(|is| **is != was)?;
             Some(LogChanged { topic: topic.clone(), was, is })
         });
-        let Some(changed) = changed.filter(|_| !self.ledger.bootstrap) else { return Ok(()) };
-        let way = if changed.topic == self.ledger.state {
-            "The states are gone with it: `run --rebuild` makes them again from the input"
-        } else {
-            "The results that were committed to it are gone: `run --bootstrap` goes on without them"
-        };
-        Err(Error::new(Kind::State, format!("{changed} {way}")))
+        let changed = changed.filter(|_| !self.ledger.bootstrap);
+        changed.map_or(Ok(()), |changed| Err(self.ledger.gone(&changed)))
     }
 
     /// Partitions may have been added to the source since the topics were made.

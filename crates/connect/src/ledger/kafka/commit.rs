@@ -28,6 +28,9 @@ use crate::sink::{Outgoing, Room, for_each_record};
 /// A transaction that is not ended by then is ended by the broker.
 const TRANSACTION_TIMEOUT_MS: &str = "15000";
 
+/// How long a commit waits to hear whether the topics are still the same ones.
+const LOOK: Duration = Duration::from_secs(2);
+
 type Transactions = BaseProducer<Reports>;
 
 /// The writing half.
@@ -290,6 +293,8 @@ impl KafkaCommit {
 impl KafkaCommit {
     /// Puts the producer in order after a transaction that was not committed.
     fn after(&mut self, trouble: Trouble) -> Result<CommitOutcome> {
+        // A topic may be gone, and the next attempt may find another one of its name.
+        self.watch.doubt();
         match trouble {
             Trouble::Abort(why) => {
                 self.abort();
@@ -344,10 +349,8 @@ impl Commit for KafkaCommit {
     }
 
     fn attempt(&mut self, epoch: &CommitBatch) -> Result<CommitOutcome> {
-        match self.watch.look() {
-            Some(TopicNews::Changed(changed)) => {
-                return Err(Error::new(Kind::Sink, "cannot commit").because(changed));
-            }
+        match self.watch.look_now(LOOK) {
+            Some(TopicNews::Changed(changed)) => return Err(self.ledger.gone(&changed)),
             Some(TopicNews::Missing(topic)) => self.missing = Some(topic),
             Some(TopicNews::Same) => self.missing = None,
             None => {}

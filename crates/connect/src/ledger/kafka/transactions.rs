@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::ledger::Checkpoint;
 use tickcast_stream::message::Stream;
-use tickcast_stream::{LogId, Offset, PartitionId};
+use tickcast_stream::{LogChanged, LogId, Offset, PartitionId};
 
 use crate::kafka::{
     BrokerLog, Group, KafkaClientSpec, METADATA_TIMEOUT, Purpose, TopicWatch, Visible, reading_consumer,
@@ -117,6 +117,16 @@ impl KafkaLedger {
         let mut watch = TopicWatch::new(consumer, topics.into_iter().map(str::to_owned).collect());
         watch.learn(&ids);
         Ok(watch)
+    }
+
+    /// That a topic that was written is another one now, and what to do about it.
+    pub(super) fn gone(&self, changed: &LogChanged) -> Error {
+        let way = if changed.topic == self.state {
+            "The states are gone with it: `run --rebuild` makes them again from the input"
+        } else {
+            "The results that were committed to it are gone: `run --bootstrap` goes on without them"
+        };
+        Error::new(Kind::State, format!("{changed} {way}"))
     }
 
     pub(super) fn written(&self) -> impl Iterator<Item = &str> {
