@@ -104,7 +104,8 @@ fn router(shown: Shown) -> Router {
 }
 
 async fn index(State(shown): State<Shown>) -> impl IntoResponse {
-    let text = page(&shown.pipeline, &shown.health.status(), &shown.metrics.scoreboard());
+    let health = &shown.health;
+    let text = page(&shown.pipeline, &health.status(), &health.notes(), &shown.metrics.scoreboard());
     ([(CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'")], Html(text))
 }
 

@@ -12,17 +12,20 @@ th,td{padding:.2rem .8rem;text-align:right;border-bottom:1px solid #8884}\
 .ready{color:#18794e}.waiting{color:#b45309}nav a{margin-right:1rem}";
 
 /// The whole page.
-pub fn page(pipeline: &str, status: &Readiness, scores: &Scoreboard) -> String {
+pub fn page(pipeline: &str, status: &Readiness, notes: &[String], scores: &Scoreboard) -> String {
     let name = escaped(pipeline);
     let status = match status {
         Readiness::Ready => "<p class=ready>ready</p>".to_owned(),
         Readiness::Waiting(reason) => format!("<p class=waiting>not ready: {}</p>", escaped(reason)),
     };
 
+    let notes: String =
+        notes.iter().map(|note| format!("<p class=waiting>{}</p>\n", escaped(note))).collect();
+
     format!(
         "<!doctype html>\n<html lang=en><head><meta charset=utf-8><title>{name} - tickcast</title>\
          <meta name=viewport content=\"width=device-width\"><meta http-equiv=refresh content=5>\
-         <style>{STYLE}</style></head>\n<body><h1>{name}</h1>\n{status}\n{table}\n<nav>\
+         <style>{STYLE}</style></head>\n<body><h1>{name}</h1>\n{status}\n{notes}{table}\n<nav>\
          <a href=/metrics>metrics</a><a href=/health>health</a><a href=/ready>ready</a></nav>\n\
          <p><small>tickcast {version}</small></p></body></html>\n",
         table = table(scores),
@@ -63,9 +66,10 @@ mod tests {
 
     #[test]
     fn names_and_reasons_stay_text() {
-        let page = page("<b>", &Readiness::Waiting("a & b".into()), &Scoreboard::default());
+        let page =
+            page("<b>", &Readiness::Waiting("a & b".into()), &["7 < 8".to_owned()], &Scoreboard::default());
         assert!(page.contains("<h1>&lt;b&gt;</h1>"), "{page}");
-        assert!(page.contains("not ready: a &amp; b"), "{page}");
+        assert!(page.contains("not ready: a &amp; b") && page.contains("7 &lt; 8"), "{page}");
         assert!(page.contains("No forecast has met its truth yet."), "{page}");
     }
 
@@ -75,7 +79,7 @@ mod tests {
         score.published.add(1.0);
         score.naive.add(2.0);
         let board = Scoreboard { horizons: BTreeMap::from([(Horizon(6), score)]) };
-        let page = page("weather", &Readiness::Ready, &board);
+        let page = page("weather", &Readiness::Ready, &[], &board);
         assert!(page.contains("<td>6</td><td>1</td><td>1.000</td><td>2.000</td><td>50.0%</td>"), "{page}");
         assert!(!page.contains("http:") && !page.contains("https:") && !page.contains("src="), "{page}");
     }

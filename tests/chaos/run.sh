@@ -14,6 +14,8 @@ state are compared with those of a run that nobody disturbed. 1000 kills take an
   TICKCAST_CHAOS_SEED   another schedule (default 1)
   TICKCAST_CHAOS_BROKERS   at least so many kills of the broker (default 0: none). About one in twenty leaves a transaction
                        of this lone node half ended, and the run waits for it until it is given up.
+  TICKCAST_CHAOS_NODES   3: three brokers and a controller, each a process of its own, and three copies of every record
+                       (default 1: one node that is everything)
   TICKCAST_CHAOS_LOGS   a directory that keeps the instances' logs
 
 It needs JDK 17 and Maven, or a container daemon, for the broker.

@@ -8,7 +8,8 @@
 //! `TICKCAST_CHAOS_KILLS`, `_RECORDS` and `_SEED` set how much is done; `tests/chaos/run.sh` does
 //! the long form. `_BROKERS` is how often the broker is killed at least. The default is 0, because
 //! about one kill in twenty leaves a transaction of the lone node half ended for ever (see
-//! docs/design/exactly-once.md). `_LOGS` is a directory that keeps the instances' logs. The seed
+//! docs/design/exactly-once.md); with `_NODES=3`, three brokers with a controller of their own, no
+//! kill does. `_LOGS` is a directory that keeps the instances' logs. The seed
 //! decides the schedule, not the machine's timing.
 
 use std::fmt::Write;
@@ -25,9 +26,10 @@ use rdkafka::producer::Producer;
 use tickcast_stream::PartitionId;
 
 use crate::support::audit::audit;
-use crate::support::broker::{Broker, private_or_skip};
+use crate::support::broker::{private_or_skip, skip};
 use crate::support::cluster::{SHORT_SESSION, TestCluster, record};
 use crate::support::kafka::{producer, send};
+use crate::support::nodes::{Kafka, Nodes};
 use crate::support::process::{Instance, StartFrom};
 use crate::support::wait::{PATIENCE, wait_until};
 
@@ -99,7 +101,7 @@ struct Tally {
 
 /// The group's members, the broker they are at, and what was done to them.
 struct Fleet {
-    broker: Broker,
+    broker: Kafka,
     rig: TestCluster,
     members: [Option<Instance>; 3],
     feeder: Feeder,
@@ -110,7 +112,7 @@ struct Fleet {
 }
 
 impl Fleet {
-    fn start(broker: Broker, records: u64, seed: u64) -> Fleet {
+    fn start(broker: Kafka, records: u64, seed: u64) -> Fleet {
         let rig = TestCluster::new(
             broker.addr(),
             "chaos",
@@ -383,9 +385,17 @@ fn report(fleet: &Fleet, from: Instant) {
     );
 }
 
+/// One node, or a cluster of three brokers where that is asked for.
+fn kafka() -> Option<Kafka> {
+    if setting("NODES", 1) == 1 {
+        return private_or_skip().map(Kafka::One);
+    }
+    Nodes::start().map(Kafka::Three).or_else(|why| skip(&why).ok_or(())).ok()
+}
+
 #[test]
 fn chaos() {
-    let Some(broker) = private_or_skip() else { return };
+    let Some(broker) = kafka() else { return };
     let (kills, records, seed) = (setting("KILLS", 22), setting("RECORDS", 200_040), setting("SEED", 1));
     let from = Instant::now();
     let mut fleet = Fleet::start(broker, records, seed);

@@ -25,7 +25,8 @@ use super::kafka::consumer;
 use super::wait::{PATIENCE, wait_until};
 
 const POM: &str = include_str!("../../kafka/pom.xml");
-const CLUSTER: &str = "dGlja2Nhc3QtdGVzdHMtMQ";
+/// The id of every cluster here.
+pub(super) const CLUSTER: &str = "dGlja2Nhc3QtdGVzdHMtMQ";
 
 /// The shared broker's address. None, when there is none: the test is reported as skipped and must
 /// return.
@@ -143,7 +144,7 @@ impl Broker {
 /// The shell that is the broker's parent and obeys this process's orders from a pipe; at the pipe's
 /// end it kills the broker and removes what it left.
 #[derive(Debug)]
-struct Watchdog {
+pub(super) struct Watchdog {
     shell: Child,
     orders: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
@@ -151,7 +152,7 @@ struct Watchdog {
 }
 
 impl Watchdog {
-    fn start(script: &str) -> Result<Self, String> {
+    pub(super) fn start(script: &str) -> Result<Self, String> {
         let mut shell = Command::new("sh")
             .args(["-c", script])
             .process_group(0) // Ctrl-C is for the tests; the watchdog outlives them by a moment.
@@ -168,7 +169,7 @@ impl Watchdog {
     }
 
     /// Gives an order and waits until it is carried out; every answer is the broker's pid.
-    fn tell(&mut self, order: &str) {
+    pub(super) fn tell(&mut self, order: &str) {
         writeln!(self.orders.as_mut().expect("an open pipe"), "{order}").expect("a living watchdog");
         self.pid.clear();
         self.answers.read_line(&mut self.pid).expect("the watchdog's answer");
@@ -247,9 +248,15 @@ rm -rf '{dir}'
     }
 }
 
+/// The command that runs a class of the jars.
+pub(super) fn run_java(java: &str, jars: &str, level: &str) -> String {
+    format!(
+        "'{java}' -Xmx400m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dlog4j2.level={level} -cp '{jars}/*'"
+    )
+}
+
 fn java_orders(dir: &str, java: &str, jars: &str) -> [String; 5] {
-    let flags = "-Xmx400m -XX:+UseSerialGC -XX:TieredStopAtLevel=1";
-    let run = |level: &str| format!("'{java}' {flags} -Dlog4j2.level={level} -cp '{jars}/*'");
+    let run = |level: &str| run_java(java, jars, level);
     let properties = format!("'{dir}/server.properties'");
     let format =
         format!("{} kafka.tools.StorageTool format --standalone -t {CLUSTER} -c {properties}", run("WARN"));
@@ -290,7 +297,7 @@ fn container_orders(port: u16) -> [String; 5] {
 }
 
 /// A JDK or JRE of at least 17, which Kafka 4's broker needs.
-fn find_java() -> Result<PathBuf, String> {
+pub(super) fn find_java() -> Result<PathBuf, String> {
     let java = match std::env::var_os("JAVA_HOME") {
         Some(home) if Path::new(&home).join("bin/java").exists() => Path::new(&home).join("bin/java"),
         _ => PathBuf::from("java"),
@@ -307,7 +314,7 @@ fn find_java() -> Result<PathBuf, String> {
 
 /// The broker's jars, fetched by Maven once a machine. They come into a folder of their own that is
 /// renamed when it is whole, so a fetch cut short leaves nothing that looks like one.
-fn find_jars() -> Result<PathBuf, String> {
+pub(super) fn find_jars() -> Result<PathBuf, String> {
     let cache = match std::env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()) {
         Some(dir) => PathBuf::from(dir),
         None => PathBuf::from(std::env::var_os("HOME").ok_or("HOME is not set")?).join(".cache"),
@@ -406,7 +413,7 @@ fn container_properties(port: u16) -> Vec<(&'static str, String)> {
 }
 
 /// Two ports nobody has now, held together so that they differ.
-fn free_ports() -> std::io::Result<(u16, u16)> {
+pub(super) fn free_ports() -> std::io::Result<(u16, u16)> {
     let one = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let two = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     Ok((one.local_addr()?.port(), two.local_addr()?.port()))

@@ -39,7 +39,8 @@ fn admin(addr: &str) -> AdminClient<DefaultClientContext> {
 
 /// Makes a topic and waits until it has leaders; the broker makes none by itself.
 pub fn create_topic(addr: &str, topic: &str, partitions: i32) {
-    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    // As many copies as the broker makes by itself.
+    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
     let made = block_on(admin(addr).create_topics([&new], &AdminOptions::new())).unwrap();
     if let Err((name, code)) = &made[0] {
         panic!("topic {name}: {code}");

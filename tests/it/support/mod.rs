@@ -5,6 +5,7 @@ pub mod audit;
 pub mod broker;
 pub mod cluster;
 pub mod kafka;
+pub mod nodes;
 pub mod pipeline;
 pub mod process;
 pub mod readings;
