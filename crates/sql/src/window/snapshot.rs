@@ -5,8 +5,9 @@ use std::panic;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
+use arrow::buffer::Buffer;
 use arrow::datatypes::{Field, Schema};
-use arrow::ipc::reader::StreamReader;
+use arrow::ipc::reader::StreamDecoder;
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use serde::{Deserialize, Serialize};
@@ -143,12 +144,17 @@ fn from_ipc(bytes: &[u8]) -> Result<RecordBatch> {
     read.unwrap_or_else(|_| Err(Error::new(Kind::State, "a batch of the windows' state is damaged")))
 }
 
+/// By the decoder that takes bytes as they come: the reader of streams would make room for as many
+/// as a message says that it has.
 fn read_ipc(bytes: &[u8]) -> Result<RecordBatch> {
     let fail = || "cannot read a batch of the windows' state";
-    let mut reader = StreamReader::try_new(bytes, None).or_fail(Kind::State, fail)?;
-    let schema = reader.schema();
-    match reader.next() {
-        Some(batch) => batch.or_fail(Kind::State, fail),
-        None => Ok(RecordBatch::new_empty(schema)),
+    let (mut decoder, mut left) = (StreamDecoder::new(), Buffer::from(bytes));
+    while !left.is_empty() {
+        if let Some(batch) = decoder.decode(&mut left).or_fail(Kind::State, fail)? {
+            return Ok(batch);
+        }
     }
+    decoder.finish().or_fail(Kind::State, fail)?;
+    let schema = decoder.schema().ok_or_else(|| Error::new(Kind::State, fail()))?;
+    Ok(RecordBatch::new_empty(schema))
 }
