@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::executor::block_on;
-use rdkafka::admin::{AdminClient, AdminOptions, OwnedResourceSpecifier, ResourceSpecifier};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::admin::{AdminOptions, OwnedResourceSpecifier, ResourceSpecifier};
 use tickcast_stream::error::Result;
 
-use super::client::{client_config, create};
 use super::spec::KafkaClientSpec;
+use super::topics::admin;
 
 /// The setting of a topic that is asked for.
 const SETTING: &str = "max.message.bytes";
@@ -28,7 +27,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// What `max.message.bytes` of topics is, by topic. A topic is missing where the broker does not
 /// say it: it needs the right to describe the topic's settings.
 pub fn record_limits(client: &KafkaClientSpec, topics: &[&str]) -> Result<BTreeMap<String, usize>> {
-    let admin: AdminClient<DefaultClientContext> = create(&client_config(client, &[]), DefaultClientContext)?;
+    let admin = admin(client)?;
     let wanted: Vec<ResourceSpecifier<'_>> =
         topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
     let options = AdminOptions::new().request_timeout(Some(ANSWER));

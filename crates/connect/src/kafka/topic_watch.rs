@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::RDKafkaErrorCode;
 use tickcast_stream::{LogChanged, LogId};
 
 use super::topic_id::{TopicIdRequest, TopicIds, topic_ids};
@@ -48,8 +49,11 @@ impl<C: ConsumerContext> TopicWatch<C> {
         &self.known
     }
 
-    /// Keeps the ids that somebody else has asked for.
-    pub fn learn(&mut self, ids: &TopicIds) {
+    fn names(&self) -> Vec<&str> {
+        self.topics.iter().map(String::as_str).collect()
+    }
+
+    fn learn(&mut self, ids: &TopicIds) {
         for (topic, id) in ids {
             if let Some(id) = id {
                 self.known.entry(topic.clone()).or_insert(*id);
@@ -57,26 +61,28 @@ impl<C: ConsumerContext> TopicWatch<C> {
         }
     }
 
+    /// Asks for the ids, waits for them, and keeps those that are new. Errors: why no broker says
+    /// them.
+    pub fn ask(&mut self, within: Duration) -> Result<(), RDKafkaErrorCode> {
+        self.next = Instant::now() + EVERY;
+        let ids = topic_ids(self.consumer.client(), &self.names(), within)?;
+        self.learn(&ids);
+        Ok(())
+    }
+
     /// What there is to say now; none, where nothing was asked or answered since the last call.
     pub fn look(&mut self) -> Option<TopicNews> {
         let Some(request) = &self.request else {
-            if Instant::now() >= self.next && !self.topics.is_empty() {
+            if Instant::now() >= self.next {
                 self.next = Instant::now() + EVERY;
-                let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
-                self.request = Some(TopicIdRequest::new(self.consumer.client(), &topics, ANSWER));
+                self.request = Some(TopicIdRequest::new(self.consumer.client(), &self.names(), ANSWER));
             }
             return None;
         };
 
         let answer = request.answer(Duration::ZERO)?;
         self.request = None;
-        match answer {
-            Ok(ids) => Some(self.compare(&ids)),
-            Err(error) => {
-                tracing::debug!(%error, topics = ?self.topics, "cannot ask for the ids of topics");
-                None
-            }
-        }
+        self.hear(answer)
     }
 
     /// As [`TopicWatch::look`], and waits for the answer, where the last one is not of just now.
@@ -85,19 +91,23 @@ impl<C: ConsumerContext> TopicWatch<C> {
             return None;
         }
         self.next = Instant::now() + EVERY;
-        let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
-        match topic_ids(self.consumer.client(), &topics, within) {
+        let answer = topic_ids(self.consumer.client(), &self.names(), within);
+        self.hear(answer)
+    }
+
+    /// What was answered may have changed since: the next look asks again.
+    pub fn doubt(&mut self) {
+        self.next = Instant::now();
+    }
+
+    fn hear(&mut self, answer: Result<TopicIds, RDKafkaErrorCode>) -> Option<TopicNews> {
+        match answer {
             Ok(ids) => Some(self.compare(&ids)),
             Err(error) => {
                 tracing::debug!(%error, topics = ?self.topics, "cannot ask for the ids of topics");
                 None
             }
         }
-    }
-
-    /// What was answered may have changed since: the next look asks again.
-    pub fn doubt(&mut self) {
-        self.next = Instant::now();
     }
 
     fn compare(&mut self, ids: &TopicIds) -> TopicNews {

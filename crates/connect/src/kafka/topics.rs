@@ -61,7 +61,8 @@ pub fn grow_topic(client: &KafkaClientSpec, topic: &str, partitions: i32) -> Res
     })
 }
 
-fn admin(client: &KafkaClientSpec) -> Result<AdminClient<DefaultClientContext>> {
+/// A client for such questions. Errors: `Config`, when librdkafka refuses the properties.
+pub(super) fn admin(client: &KafkaClientSpec) -> Result<AdminClient<DefaultClientContext>> {
     create(&client_config(client, &[]), DefaultClientContext)
 }
 

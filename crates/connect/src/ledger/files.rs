@@ -253,7 +253,7 @@ impl FilesCommit {
     /// Takes back what attempts that failed have left.
     fn clean_up(&mut self) -> Result<()> {
         while let Some(&partition) = self.spoiled.first() {
-            self.roll_back(&[partition])?;
+            self.roll_back(partition)?;
             self.spoiled.remove(&partition);
         }
         Ok(())
@@ -278,16 +278,13 @@ impl FilesCommit {
         self.state.keep_only(partition, kept)
     }
 
-    /// Takes all outputs back to what is committed.
-    fn roll_back(&mut self, partitions: &[PartitionId]) -> Result<()> {
-        for partition in partitions {
-            let committed = self.committed.get(partition).cloned().unwrap_or_default();
-            for (stream, sink) in &mut self.sinks {
-                let to = committed.get(stream.name()).copied();
-                let to =
-                    to.ok_or_else(|| Error::new(Kind::Sink, format!("partition {partition} has not begun")));
-                sink.rewind(*partition, to?)?;
-            }
+    /// Takes the outputs of a partition back to what is committed.
+    fn roll_back(&mut self, partition: PartitionId) -> Result<()> {
+        let committed = self.committed.get(&partition);
+        for (stream, sink) in &mut self.sinks {
+            let to = committed.and_then(|committed| committed.get(stream.name()).copied());
+            let to = to.ok_or_else(|| Error::new(Kind::Sink, format!("partition {partition} has not begun")));
+            sink.rewind(partition, to?)?;
         }
         Ok(())
     }
@@ -334,8 +331,8 @@ impl Commit for FilesCommit {
     fn attempt(&mut self, epoch: &CommitBatch) -> Result<CommitOutcome> {
         match self.clean_up().and_then(|()| self.write(epoch)) {
             Ok(()) => {
-                let snapshots = epoch.chunks.iter().filter(|chunk| chunk.is_last());
-                snapshots.into_iter().try_for_each(|chunk| self.forget_replaced(chunk))?;
+                let mut snapshots = epoch.chunks.iter().filter(|chunk| chunk.is_last());
+                snapshots.try_for_each(|chunk| self.forget_replaced(chunk))?;
                 Ok(CommitOutcome::Committed)
             }
             Err(error) if is_scarce(&error) => {
@@ -361,7 +358,7 @@ impl Commit for FilesCommit {
     fn release(&mut self, partition: PartitionId) -> Result<()> {
         // What is beyond the last commit is removed before another instance has the partition.
         if self.committed.contains_key(&partition) {
-            self.roll_back(&[partition])?;
+            self.roll_back(partition)?;
         }
         self.committed.remove(&partition);
         self.spoiled.remove(&partition);

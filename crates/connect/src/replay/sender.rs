@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::KafkaResult;
 use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
 use tickcast_stream::PartitionId;
@@ -11,17 +11,11 @@ use tickcast_stream::error::{Kind, OrFail, Result};
 use tickcast_stream::record::RejectRow;
 
 use super::notes::Note;
-use crate::kafka::{KafkaTopicSpec, RecordLimits, client_config, create, ensure_topic};
-use crate::retry::retry;
-
-/// How long one call may take, and how long one step may be tried again.
-const CALL: Duration = Duration::from_secs(5);
-const STEP: Duration = Duration::from_secs(20);
-/// A transaction that is not ended by then is ended by the broker: it hides what is after it.
-const TRANSACTION_TIMEOUT_MS: &str = "15000";
-/// Notes are of use for as long as the rejects are, which nobody knows.
-const SETTINGS: [(&str, &str); 3] =
-    [("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
+use crate::kafka::{
+    CALL, KafkaTopicSpec, RecordLimits, TRANSACTION_TIMEOUT_MS, client_config, create, ensure_topic,
+    hand_over, while_it_helps,
+};
+use crate::ledger::TOPIC_SETTINGS;
 
 /// A producer of transactions.
 pub struct Sender {
@@ -35,7 +29,8 @@ impl Sender {
     /// name. Errors: `Sink`, when no broker answers.
     pub fn open(to: &KafkaTopicSpec, notes: &str) -> Result<Self> {
         let KafkaTopicSpec { client, topic } = to;
-        ensure_topic(client, notes, 1, &SETTINGS)?;
+        // Notes are of use for as long as the rejects are, which nobody knows.
+        ensure_topic(client, notes, 1, &TOPIC_SETTINGS)?;
         let [(most, most_bytes), (batch, batch_bytes)] =
             RecordLimits::ask(client, &[topic])?.properties(&[topic]);
         let id = format!("tickcast-replay-{notes}");
@@ -49,7 +44,7 @@ impl Sender {
 
         let producer: BaseProducer = create(&client_config(client, &defaults), DefaultProducerContext)?;
         let sender = Sender { producer, topic: topic.clone(), is_open: false };
-        sender.repeat(|producer| producer.init_transactions(CALL))?;
+        sender.repeat("init_transactions", |producer| producer.init_transactions(CALL))?;
         Ok(sender)
     }
 
@@ -62,7 +57,7 @@ impl Sender {
         headers: Option<OwnedHeaders>,
     ) -> Result<()> {
         if !self.is_open {
-            self.repeat(|producer| producer.begin_transaction())?;
+            self.repeat("begin_transaction", |producer| producer.begin_transaction())?;
             self.is_open = true;
         }
         let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic);
@@ -82,36 +77,20 @@ impl Sender {
             let note = serde_json::to_vec(note).or_fail(Kind::Sink, || "cannot write what was sent")?;
             self.hand_over(BaseRecord::to(topic).partition(0).payload(&note))?;
         }
-        self.repeat(|producer| producer.commit_transaction(CALL))?;
+        self.repeat("commit_transaction", |producer| producer.commit_transaction(CALL))?;
         self.is_open = false;
         Ok(())
     }
 
     fn hand_over(&self, record: BaseRecord<'_, [u8], [u8]>) -> Result<()> {
-        let mut next = Some(record);
-        let send = || {
-            let Some(record) = next.take() else { return Ok(()) };
-            self.producer.send(record).map_err(|(error, record)| {
-                next = Some(record);
-                error
-            })
-        };
-        let sent = retry(STEP, Duration::ZERO, send, |error| {
-            self.producer.poll(Duration::from_millis(1));
-            matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull))
-        });
+        let sent = hand_over(&self.producer, record);
         self.producer.poll(Duration::ZERO);
         sent.or_fail(Kind::Sink, || self.fail())
     }
 
     /// Repeats a call for as long as it says that this helps.
-    fn repeat(&self, call: impl Fn(&BaseProducer) -> KafkaResult<()>) -> Result<()> {
-        let done = retry(
-            STEP,
-            Duration::from_millis(10),
-            || call(&self.producer),
-            |error| matches!(error, KafkaError::Transaction(error) if error.is_retriable()),
-        );
+    fn repeat(&self, step: &str, call: impl Fn(&BaseProducer) -> KafkaResult<()>) -> Result<()> {
+        let done = while_it_helps(step, || call(&self.producer));
         done.or_fail(Kind::Sink, || self.fail())
     }
 

@@ -95,11 +95,6 @@ impl Partition {
         self.emitted
     }
 
-    /// The log that its records are of, where the source can tell.
-    pub fn log(&self) -> Option<LogId> {
-        self.log
-    }
-
     /// Its records are of this log from now on.
     pub fn read_from(&mut self, log: Option<LogId>) {
         self.log = log.or(self.log);

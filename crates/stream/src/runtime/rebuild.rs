@@ -70,14 +70,11 @@ impl Learner<'_> {
     /// the old one's position: then results go on from where it ends now.
     fn of_this_log(&self, entry: Checkpoint, end: Option<Offset>) -> Checkpoint {
         let mut progress = entry.progress;
-        if self.log.is_some() && progress.log != self.log {
-            let is_other = progress.log.is_some();
-            progress.log = self.log;
-            if is_other {
-                progress.position = progress.position.min(end.unwrap_or(Offset(0)));
-                progress.begun = progress.begun.min(progress.position);
-            }
+        if progress.log.is_some() && self.log.is_some() && progress.log != self.log {
+            progress.position = progress.position.min(end.unwrap_or(Offset(0)));
+            progress.begun = progress.begun.min(progress.position);
         }
+        progress.log = self.log.or(progress.log);
         Checkpoint { progress, ..entry }
     }
 

@@ -58,7 +58,6 @@ pub fn open_partition(
         Some(weights) => factory.partition_with_weights(id, &weights)?,
         None => factory.partition(id)?,
     };
-    partition.read_from(log);
     let is_known = claim.entry.is_some() || claim.snapshot.is_some();
     let position = if is_known {
         go_on(&mut partition, &claim, source)?
@@ -66,6 +65,7 @@ pub fn open_partition(
         begin(&mut partition, factory, source)?;
         None
     };
+    partition.read_from(log);
 
     if let Some(position) = position {
         let to = claim.entry.map(|entry| entry.progress.position.0);
@@ -126,14 +126,13 @@ pub(super) fn restore_point(snapshot: &Snapshot, committed: Option<&Position>) -
 
 /// Brings a partition to where its claim says: where to read from.
 fn go_on(partition: &mut Partition, claim: &Claim, source: &mut dyn Source) -> Result<Option<Offset>> {
-    let (id, log) = (partition.id(), partition.log());
+    let id = partition.id();
     let progress = claim.entry.map(|entry| entry.progress);
     if let Some(snapshot) = &claim.snapshot {
         partition.restore(snapshot, restore_point(snapshot, progress.as_ref()))?;
     }
 
     let at = claim.snapshot.as_ref().map(|snapshot| snapshot.position);
-    partition.read_from(log);
     let Some(progress) = progress else { return Ok(at) };
     let committed = progress.position;
     let position = at.unwrap_or(progress.begun);
@@ -143,7 +142,7 @@ fn go_on(partition: &mut Partition, claim: &Claim, source: &mut dyn Source) -> R
         return Err(Error::new(Kind::State, what));
     }
 
-    partition.mute_until(Position { log: log.or(progress.log), ..progress });
+    partition.mute_until(progress);
     if position < committed
         && let Some(Range { start: first, .. }) = source.offset_range(id)?
         && first > position

@@ -15,8 +15,8 @@ use tickcast_stream::{LogChanged, LogId, PartitionId};
 use super::catalog::KeptInLog;
 use super::owner::TopicOwner;
 use super::state::StateTopic;
-use super::transactions::{CALL, KafkaLedger, OffsetMetadata};
-use crate::kafka::{Group, client_config, create, grow_topic, partitions_of};
+use super::transactions::{KafkaLedger, OffsetMetadata};
+use crate::kafka::{CALL, Group, client_config, create, grow_topic, partitions_of};
 use crate::retry::retry;
 
 /// A claim that waits longer for somebody's open transaction ends it.

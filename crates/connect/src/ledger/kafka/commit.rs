@@ -18,15 +18,15 @@ use super::catalog::KeptInLog;
 use super::reports::{FIRST_CHUNK, NO_MARK, Reported, Reports};
 use super::signature::signed;
 use super::state::Trimmer;
-use super::transactions::{CALL, KafkaLedger, NOTE_VERSION, OffsetMetadata, STEP};
-use super::trouble::{Step, Trouble, is_queue_full, is_too_large, repeat};
-use crate::kafka::{BrokerLog, RecordLimits, TopicNews, TopicWatch, client_config, create, record_limits};
+use super::transactions::{KafkaLedger, NOTE_VERSION, OffsetMetadata};
+use super::trouble::{Step, Trouble, is_too_large, repeat};
+use crate::kafka::{
+    BrokerLog, CALL, RecordLimits, STEP, TRANSACTION_TIMEOUT_MS, TopicNews, TopicWatch, client_config,
+    create, hand_over, is_queue_full, record_limits,
+};
 use crate::ledger::keep::{self, InLog};
 use crate::retry::retry;
 use crate::sink::{Outgoing, Room, for_each_record};
-
-/// A transaction that is not ended by then is ended by the broker.
-const TRANSACTION_TIMEOUT_MS: &str = "15000";
 
 /// How long a commit waits to hear whether the topics are still the same ones.
 const LOOK: Duration = Duration::from_secs(2);
@@ -185,24 +185,8 @@ impl KafkaCommit {
         record.key = from.key;
         record.payload = from.value;
         record.headers = from.headers;
-        let mut next = Some(record);
 
-        let send = || {
-            let Some(record) = next.take() else { return Ok(()) };
-            producer.send(record).map_err(|(error, record)| {
-                next = Some(record);
-                error
-            })
-        };
-        let sent = retry(STEP, Duration::ZERO, send, |error| {
-            let is_full = is_queue_full(error);
-            if is_full {
-                producer.poll(Duration::from_millis(1));
-            }
-            is_full
-        });
-
-        sent.map_err(|error| {
+        hand_over(producer, record).map_err(|error| {
             if is_queue_full(&error) {
                 return Trouble::Abort(format!("topic {topic}: the broker takes no records"));
             }

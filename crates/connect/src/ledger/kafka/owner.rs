@@ -18,8 +18,7 @@ use tickcast_stream::error::{Error, Kind, Result};
 use super::reports::{NO_MARK, Reports};
 use super::signature::{pipeline_of, signed};
 use super::state::StateTopic;
-use super::transactions::CALL;
-use crate::kafka::{TopicPartition, client_config, create};
+use crate::kafka::{CALL, TopicPartition, client_config, create};
 
 /// The partition that decides.
 const ARBITER: PartitionId = PartitionId(0);

@@ -7,9 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use rdkafka::consumer::Consumer;
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use serde::{Deserialize, Serialize};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
@@ -18,13 +16,8 @@ use tickcast_stream::message::Stream;
 use tickcast_stream::{LogChanged, LogId, Offset, PartitionId};
 
 use crate::kafka::{
-    BrokerLog, Group, KafkaClientSpec, METADATA_TIMEOUT, Purpose, TopicWatch, Visible, reading_consumer,
-    topic_ids,
+    BrokerLog, Group, KafkaClientSpec, METADATA_TIMEOUT, Purpose, STEP, TopicWatch, Visible, reading_consumer,
 };
-
-/// How long one call to librdkafka may take, and how long one step may be tried again.
-pub(super) const CALL: Duration = Duration::from_secs(5);
-pub(super) const STEP: Duration = Duration::from_secs(20);
 
 /// Where a pipeline's results, states and offsets are.
 #[derive(Clone)]
@@ -110,12 +103,9 @@ impl KafkaLedger {
     /// while no broker answers.
     pub(super) fn watch(&self) -> Result<TopicWatch<BrokerLog>> {
         let consumer = Arc::new(reading_consumer(&self.client, Purpose::State, Visible::Committed)?);
-        let topics: Vec<&str> = self.written().collect();
-        let ids = topic_ids(consumer.client(), &topics, METADATA_TIMEOUT).map_err(|error| {
-            Error::transient(Kind::Sink, "cannot ask for the ids of topics").because(error)
-        })?;
-        let mut watch = TopicWatch::new(consumer, topics.into_iter().map(str::to_owned).collect());
-        watch.learn(&ids);
+        let mut watch = TopicWatch::new(consumer, self.written().map(str::to_owned).collect());
+        let fail = |error| Error::transient(Kind::Sink, "cannot ask for the ids of topics").because(error);
+        watch.ask(METADATA_TIMEOUT).map_err(fail)?;
         Ok(watch)
     }
 

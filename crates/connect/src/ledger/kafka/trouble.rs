@@ -2,13 +2,11 @@
 //! It must not do it.
 
 use std::result;
-use std::time::Duration;
 
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use tickcast_stream::error::Error;
 
-use super::transactions::STEP;
-use crate::retry::retry;
+use crate::kafka::while_it_helps;
 
 /// Why a step of a transaction failed, and what is to be done about it.
 pub(super) enum Trouble {
@@ -56,19 +54,7 @@ pub(super) type Step = result::Result<(), Trouble>;
 
 /// Repeats a call for as long as it says that this helps.
 pub(super) fn repeat(step: &str, call: impl Fn() -> KafkaResult<()>) -> Step {
-    let done = retry(STEP, Duration::from_millis(10), call, |error| {
-        let helps = matches!(error, KafkaError::Transaction(error) if error.is_retriable());
-        if helps {
-            tracing::debug!(%error, step, "trying again");
-        }
-        helps
-    });
-    done.map_err(|error| Trouble::of(step, error))
-}
-
-/// Whether librdkafka has as many records as it takes: the broker is slower than we are.
-pub(super) fn is_queue_full(error: &KafkaError) -> bool {
-    matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull))
+    while_it_helps(step, call).map_err(|error| Trouble::of(step, error))
 }
 
 /// Whether a record was not taken for its size, by the client or the broker.

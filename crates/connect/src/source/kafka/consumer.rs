@@ -24,7 +24,7 @@ use super::log_ends::PausedEnds;
 use super::losses::Positions;
 use super::record::{BATCH_BYTES, BATCH_RECORDS, raw_record};
 use super::spec::{KafkaSourceSpec, StartFrom};
-use crate::kafka::{Group, METADATA_TIMEOUT, TopicNews, TopicWatch, client_config, create, topic_ids};
+use crate::kafka::{Group, METADATA_TIMEOUT, TopicNews, TopicWatch, client_config, create};
 
 /// How long leaving the group may take.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
@@ -128,10 +128,10 @@ impl KafkaSource {
     /// The broker has refused a position: looks which partitions' records are gone, and goes on
     /// behind them. Errors: as [`Positions::within`]; `Retry::Later` while the broker does not say.
     fn look_for_losses(&mut self) -> Result<()> {
-        let all = self.positions.all().into_iter();
-        for (partition, next) in
-            all.filter(|(partition, _)| self.assignment.owns(*partition)).collect::<Vec<_>>()
-        {
+        for (partition, next) in self.positions.all() {
+            if !self.assignment.owns(partition) {
+                continue;
+            }
             let (from, lost) = self.positions.within(partition, next, &self.log(partition)?)?;
             let Some(lost) = lost else { continue };
             self.assignment.restart(partition, from)?;
@@ -317,10 +317,9 @@ impl Source for KafkaSource {
 
     fn log_id(&mut self) -> Result<Option<LogId>> {
         if self.watch.known().is_empty() {
-            let ids = topic_ids(self.consumer.client(), &[&self.topic], METADATA_TIMEOUT);
             let fail = || format!("cannot ask for the id of topic {}", self.topic);
-            let ids = ids.map_err(|error| Error::transient(Kind::Source, fail()).because(error))?;
-            self.watch.learn(&ids);
+            let asked = self.watch.ask(METADATA_TIMEOUT);
+            asked.map_err(|error| Error::transient(Kind::Source, fail()).because(error))?;
         }
         Ok(self.watch.known().get(&self.topic).copied())
     }

@@ -1,0 +1,56 @@
+//! What every producer of transactions does: calls that are repeated while that helps, and records
+//! that wait until librdkafka takes them.
+//! It must not know what is sent, nor end a transaction.
+
+use std::time::Duration;
+
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, BaseRecord, ProducerContext};
+
+use crate::retry::retry;
+
+/// How long one call to librdkafka may take.
+pub const CALL: Duration = Duration::from_secs(5);
+/// How long one step may be tried again.
+pub const STEP: Duration = Duration::from_secs(20);
+/// A transaction that is not ended by then is ended by the broker.
+pub const TRANSACTION_TIMEOUT_MS: &str = "15000";
+
+/// Repeats a call for as long as it says that this helps. Errors: that of the last attempt.
+pub fn while_it_helps(step: &str, call: impl Fn() -> KafkaResult<()>) -> KafkaResult<()> {
+    retry(STEP, Duration::from_millis(10), call, |error| {
+        let helps = matches!(error, KafkaError::Transaction(error) if error.is_retriable());
+        if helps {
+            tracing::debug!(%error, step, "trying again");
+        }
+        helps
+    })
+}
+
+/// Hands a record to librdkafka, and waits while it has as many as it takes. Errors: why it does
+/// not take it.
+pub fn hand_over<C: ProducerContext>(
+    producer: &BaseProducer<C>,
+    record: BaseRecord<'_, [u8], [u8], C::DeliveryOpaque>,
+) -> KafkaResult<()> {
+    let mut next = Some(record);
+    let send = || {
+        let Some(record) = next.take() else { return Ok(()) };
+        producer.send(record).map_err(|(error, record)| {
+            next = Some(record);
+            error
+        })
+    };
+    retry(STEP, Duration::ZERO, send, |error| {
+        let is_full = is_queue_full(error);
+        if is_full {
+            producer.poll(Duration::from_millis(1));
+        }
+        is_full
+    })
+}
+
+/// Whether librdkafka has as many records as it takes: the broker is slower than we are.
+pub fn is_queue_full(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull))
+}
