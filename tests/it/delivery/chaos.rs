@@ -414,8 +414,14 @@ fn chaos() {
         let faults = kills.saturating_sub(fleet.tally.kills).div_ceil(2).max(1);
         let within = if fleet.rng.random_bool(0.3) { Duration::ZERO } else { Duration::from_secs(2) };
         fleet.feeder.feed(sent + records.saturating_sub(sent) / (faults + 1), within);
-        let is_due = fleet.tally.in_rebalances * 3 < fleet.tally.kills;
-        let fault = if is_due { Fault::Rebalance } else { round.next().unwrap() };
+        let Tally { kills: done, in_rebalances, brokers: dead, .. } = fleet.tally;
+        let fault = if in_rebalances * 3 < done {
+            Fault::Rebalance
+        } else if dead * kills < brokers * done {
+            Fault::Broker(fleet.rng.random_bool(0.5))
+        } else {
+            round.next().unwrap()
+        };
         fleet.settle();
         fleet.suffer(fault);
         report(&fleet, from);
