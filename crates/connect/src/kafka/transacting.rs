@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::producer::{BaseProducer, BaseRecord, ProducerContext};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
 use crate::retry::retry;
 
@@ -13,6 +13,8 @@ use crate::retry::retry;
 pub const CALL: Duration = Duration::from_secs(5);
 /// How long one step may be tried again.
 pub const STEP: Duration = Duration::from_secs(20);
+/// How long one call may take that needs the reports of records to be taken meanwhile.
+const SLICE: Duration = Duration::from_millis(100);
 /// A transaction that is not ended by then is ended by the broker.
 pub const TRANSACTION_TIMEOUT_MS: &str = "15000";
 
@@ -25,6 +27,18 @@ pub fn while_it_helps(step: &str, call: impl Fn() -> KafkaResult<()>) -> KafkaRe
         }
         helps
     })
+}
+
+/// Aborts the open transaction. librdkafka ends it only when the reports of all its records have
+/// been taken, and gives them only to `poll`: one long call would wait for its own caller.
+/// Errors: the transaction may still be open.
+pub fn abort<C: ProducerContext>(producer: &BaseProducer<C>) -> KafkaResult<()> {
+    while_it_helps("abort_transaction", || {
+        producer.poll(Duration::ZERO);
+        producer.abort_transaction(SLICE)
+    })?;
+    producer.poll(Duration::ZERO);
+    Ok(())
 }
 
 /// Hands a record to librdkafka, and waits while it has as many as it takes. Errors: why it does

@@ -12,7 +12,7 @@ use tickcast_stream::record::RejectRow;
 
 use super::notes::Note;
 use crate::kafka::{
-    CALL, KafkaTopicSpec, RecordLimits, TRANSACTION_TIMEOUT_MS, client_config, create, ensure_topic,
+    CALL, KafkaTopicSpec, RecordLimits, TRANSACTION_TIMEOUT_MS, abort, client_config, create, ensure_topic,
     hand_over, while_it_helps,
 };
 use crate::ledger::TOPIC_SETTINGS;
@@ -103,7 +103,7 @@ impl Drop for Sender {
     fn drop(&mut self) {
         if self.is_open {
             // Where this fails, the broker ends it when its time is up.
-            let _ = self.producer.abort_transaction(CALL);
+            let _ = abort(&self.producer);
         }
     }
 }

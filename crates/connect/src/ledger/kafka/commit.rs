@@ -21,7 +21,7 @@ use super::state::Trimmer;
 use super::transactions::{KafkaLedger, NOTE_VERSION, OffsetMetadata};
 use super::trouble::{Step, Trouble, is_too_large, repeat};
 use crate::kafka::{
-    BrokerLog, CALL, RecordLimits, STEP, TRANSACTION_TIMEOUT_MS, TopicNews, TopicWatch, client_config,
+    BrokerLog, CALL, RecordLimits, STEP, TRANSACTION_TIMEOUT_MS, TopicNews, TopicWatch, abort, client_config,
     create, hand_over, is_queue_full, record_limits,
 };
 use crate::ledger::keep::{self, InLog};
@@ -243,15 +243,7 @@ impl KafkaCommit {
     /// Aborts the open transaction: its records are never seen. Where that fails, the next producer
     /// of our name aborts it.
     fn abort(&mut self) {
-        let aborted = self.producer.as_ref().map(|producer| {
-            repeat("abort_transaction", || {
-                producer.poll(Duration::ZERO);
-                producer.abort_transaction(CALL)
-            })
-        });
-        if let Some(Err(_)) = aborted {
-            self.producer = None;
-        }
+        self.producer = self.producer.take().filter(|producer| abort(producer).is_ok());
     }
 
     /// Drops the records that finished snapshots have replaced: all before the first chunk of the
