@@ -26,5 +26,7 @@ pub use spec::{KafkaClientSpec, KafkaTopicSpec};
 pub use topic_id::{TopicIds, topic_ids};
 pub use topic_watch::{TopicNews, TopicWatch};
 pub use topics::{ensure_topic, grow_topic, mismatch, no_topic, partition_count, partitions_of};
-pub use transacting::{CALL, STEP, TRANSACTION_TIMEOUT_MS, abort, hand_over, is_queue_full, while_it_helps};
+pub use transacting::{
+    CALL, IDLE_MS, STEP, TRANSACTION_TIMEOUT_MS, abort, hand_over, is_queue_full, while_it_helps,
+};
 pub use trouble::{BrokerLog, BrokerTrouble};

@@ -18,6 +18,12 @@ const SLICE: Duration = Duration::from_millis(100);
 /// A transaction that is not ended by then is ended by the broker.
 pub const TRANSACTION_TIMEOUT_MS: &str = "15000";
 
+/// A connection that nothing has gone over for about that long is closed. librdkafka sends a
+/// transaction's offsets to the coordinator of the group that it knows. If that broker has left the
+/// cluster, the call waits, whatever its time-out, until any connection opens or closes: without
+/// this, until that broker comes back (confluentinc/librdkafka#5456, #5511).
+pub const IDLE_MS: &str = "4000";
+
 /// Repeats a call for as long as it says that this helps. Errors: that of the last attempt.
 pub fn while_it_helps(step: &str, call: impl Fn() -> KafkaResult<()>) -> KafkaResult<()> {
     retry(STEP, Duration::from_millis(10), call, |error| {

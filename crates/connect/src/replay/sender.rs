@@ -12,8 +12,8 @@ use tickcast_stream::record::RejectRow;
 
 use super::notes::Note;
 use crate::kafka::{
-    CALL, KafkaTopicSpec, RecordLimits, TRANSACTION_TIMEOUT_MS, abort, client_config, create, ensure_topic,
-    hand_over, while_it_helps,
+    CALL, IDLE_MS, KafkaTopicSpec, RecordLimits, TRANSACTION_TIMEOUT_MS, abort, client_config, create,
+    ensure_topic, hand_over, while_it_helps,
 };
 use crate::ledger::TOPIC_SETTINGS;
 
@@ -39,6 +39,7 @@ impl Sender {
             (batch, batch_bytes.as_str()),
             ("transactional.id", id.as_str()),
             ("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS),
+            ("connections.max.idle.ms", IDLE_MS),
             ("compression.type", "zstd"),
         ];
 

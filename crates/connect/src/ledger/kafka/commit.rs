@@ -21,8 +21,8 @@ use super::state::Trimmer;
 use super::transactions::{KafkaLedger, NOTE_VERSION, OffsetMetadata};
 use super::trouble::{Step, Trouble, is_too_large, repeat};
 use crate::kafka::{
-    BrokerLog, CALL, RecordLimits, STEP, TRANSACTION_TIMEOUT_MS, TopicNews, TopicWatch, abort, client_config,
-    create, hand_over, is_queue_full, record_limits,
+    BrokerLog, CALL, IDLE_MS, RecordLimits, STEP, TRANSACTION_TIMEOUT_MS, TopicNews, TopicWatch, abort,
+    client_config, create, hand_over, is_queue_full, record_limits,
 };
 use crate::ledger::keep::{self, InLog};
 use crate::retry::retry;
@@ -91,6 +91,7 @@ impl KafkaCommit {
             (batch, batch_bytes.as_str()),
             ("transactional.id", self.ledger.id.as_str()),
             ("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS),
+            ("connections.max.idle.ms", IDLE_MS),
             ("linger.ms", "0"),
             ("retry.backoff.ms", "10"),
             ("compression.type", "zstd"),
