@@ -17,6 +17,7 @@ mod delivery {
     mod launch;
     mod ledger;
     mod metrics;
+    mod outages;
     mod owner;
     mod recovery;
     mod releases;

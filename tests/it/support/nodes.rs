@@ -10,7 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use super::broker::{Broker, CLUSTER, Watchdog, find_jars, find_java, free_ports, run_java};
 use super::kafka::consumer;
-use super::wait::wait_till;
+use super::wait::{wait_for, wait_till};
 
 const BROKERS: usize = 3;
 
@@ -36,12 +36,13 @@ const COMMON: &[(&str, &str)] = &[
     ("log.cleaner.dedupe.buffer.size", "8388608"),
 ];
 
-/// A cluster. Killing it kills one of its brokers, another one each time.
+/// A cluster.
 pub struct Nodes {
     brokers: Vec<Watchdog>,
     /// After the brokers: it outlives them.
-    _controller: Watchdog,
+    controller: Watchdog,
     addr: String,
+    /// The broker whose turn it is to die, when nobody says which.
     next: usize,
 }
 
@@ -63,7 +64,8 @@ while read -r order; do
   case $order in
     start)
       [ -d '{dir}/data' ] || {run} kafka.tools.StorageTool format {format} -t {CLUSTER} -c {file}
-      {run} kafka.Kafka {file} 3>&- & pid=$! ;;
+      (trap - TERM; exec {run} kafka.Kafka {file}) 3>&- & pid=$! ;;
+    stop) if [ "$pid" ]; then kill $pid; wait $pid; pid=; fi ;;
     kill) if [ "$pid" ]; then kill -9 $pid; wait $pid; pid=; fi ;;
   esac
   echo "$pid" >&3
@@ -98,23 +100,51 @@ impl Nodes {
             addresses.push(address);
         }
 
-        let nodes = Nodes { brokers, _controller: controller, addr: addresses.join(","), next: 0 };
+        let nodes = Nodes { brokers, controller, addr: addresses.join(","), next: 0 };
         nodes.await_all();
         Ok(nodes)
     }
 
-    fn kill(&mut self) {
-        self.next = (self.next + 1) % BROKERS;
-        self.brokers[self.next].tell("kill");
+    /// The value of `bootstrap.servers`.
+    pub fn addr(&self) -> &str {
+        &self.addr
     }
 
-    fn restart(&mut self) {
-        self.brokers[self.next].tell("start");
-        self.await_all();
+    /// Kills a broker, 0 to 2, on the spot.
+    pub fn kill(&mut self, broker: usize) {
+        self.brokers[broker].tell("kill");
+    }
+
+    /// Has a broker leave in order: others lead its partitions before it goes.
+    pub fn stop(&mut self, broker: usize) {
+        self.brokers[broker].tell("stop");
+    }
+
+    /// Starts a broker again.
+    pub fn start_again(&mut self, broker: usize) {
+        self.brokers[broker].tell("start");
+    }
+
+    pub fn kill_controller(&mut self) {
+        self.controller.tell("kill");
+    }
+
+    pub fn start_controller_again(&mut self) {
+        self.controller.tell("start");
+    }
+
+    /// The broker that leads each partition of a topic.
+    pub fn leaders(&self, topic: &str) -> Vec<i32> {
+        let probe: BaseConsumer = consumer(&self.addr);
+        wait_for("the leaders", || {
+            let metadata = probe.fetch_metadata(Some(topic), Duration::from_secs(1)).ok()?;
+            let leaders = metadata.topics().first()?.partitions().iter();
+            Some(leaders.map(|partition| partition.leader()).collect())
+        })
     }
 
     /// Waits until all brokers are there and every partition has all of its copies.
-    fn await_all(&self) {
+    pub fn await_all(&self) {
         let probe: BaseConsumer = consumer(&self.addr);
         wait_till("three brokers with all copies", || {
             let Ok(metadata) = probe.fetch_metadata(None, Duration::from_secs(1)) else { return false };
@@ -138,15 +168,18 @@ impl Kafka {
     pub fn addr(&self) -> &str {
         match self {
             Kafka::One(broker) => broker.addr(),
-            Kafka::Three(nodes) => &nodes.addr,
+            Kafka::Three(nodes) => nodes.addr(),
         }
     }
 
-    /// Kills a broker on the spot.
+    /// Kills a broker on the spot, of a cluster another one each time.
     pub fn kill(&mut self) {
         match self {
             Kafka::One(broker) => broker.kill(),
-            Kafka::Three(nodes) => nodes.kill(),
+            Kafka::Three(nodes) => {
+                nodes.next = (nodes.next + 1) % BROKERS;
+                nodes.kill(nodes.next);
+            }
         }
     }
 
@@ -154,7 +187,10 @@ impl Kafka {
     pub fn restart(&mut self) {
         match self {
             Kafka::One(broker) => broker.restart(),
-            Kafka::Three(nodes) => nodes.restart(),
+            Kafka::Three(nodes) => {
+                nodes.start_again(nodes.next);
+                nodes.await_all();
+            }
         }
     }
 }

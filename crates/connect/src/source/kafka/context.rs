@@ -18,6 +18,8 @@ use crate::kafka::{BrokerTrouble, Group, member_id};
 use tickcast_stream::lock::lock;
 use tickcast_stream::{Offset, PartitionId};
 
+const OUTSIDE: &str = "the group has taken our partitions away, because it did not hear of us in time; it has to let us in again";
+
 /// What callbacks have noted.
 #[derive(Default)]
 pub(super) struct CallbackInbox {
@@ -29,6 +31,8 @@ pub(super) struct CallbackInbox {
     pub complaint: Option<String>,
     /// That there is no such topic; over when partitions of it come.
     pub missing: Option<String>,
+    /// That the group has shut us out; over when it lets us in.
+    pub outside: Option<&'static str>,
     /// The ends of the logs, until they are told.
     pub log_ends: Option<BTreeMap<PartitionId, LogEnd>>,
     /// Commits that are not answered.
@@ -42,7 +46,8 @@ pub(super) struct CallbackInbox {
 impl CallbackInbox {
     /// What keeps records from coming, if anything does.
     pub fn problem(&self) -> Option<String> {
-        self.away.clone().or(self.missing.clone()).or(self.complaint.clone())
+        let outside = || self.outside.map(str::to_owned);
+        self.away.clone().or(self.missing.clone()).or(self.complaint.clone()).or_else(outside)
     }
 
     /// Brokers have answered.
@@ -135,14 +140,17 @@ impl ConsumerContext for Context {
         if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             tracing::info!(partitions = ?ids, "assigned");
             self.inbox(|inbox| {
-                inbox.missing = None;
+                (inbox.missing, inbox.outside) = (None, None);
                 inbox.rebalances.push_back(Rebalance::Assigned { partitions: ids, member });
             });
         } else {
             let lost = consumer.assignment_lost() || self.inbox(|inbox| inbox.member != member);
             tracing::info!(partitions = ?ids, lost, "revoked");
             let departure = if lost { Departure::Lost } else { Departure::Returned };
-            self.inbox(|inbox| inbox.rebalances.push_back(Rebalance::Revoked { partitions: ids, departure }));
+            self.inbox(|inbox| {
+                inbox.outside = lost.then_some(OUTSIDE);
+                inbox.rebalances.push_back(Rebalance::Revoked { partitions: ids, departure });
+            });
         }
     }
 }
