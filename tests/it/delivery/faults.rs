@@ -182,6 +182,24 @@ fn faults_a_broker_that_is_away_for_a_while_changes_no_byte() {
     rig.audit().insist(true);
 }
 
+/// Found by: hostile testing. Only exactly once knew the ids of what it wrote to.
+#[test]
+fn faults_a_sink_topic_made_anew_ends_a_run_that_writes_at_least_once() {
+    let Some(addr) = brokers_or_skip() else { return };
+    let rig = TestCluster::new(addr, "anew", 1, "", "");
+    let sets = ["delivery=at_least_once", "state={dir: state}", "sinks.rejects={kafka: {topic: anew.late}}"];
+    let mut instance = rig.start("a", &StartFrom::sets(&sets));
+    let topic = rig.topic("scores");
+    rig.feed(0, 1000);
+    wait_till("scores", || count(addr, &topic, 1) > 0);
+    // Its id is known within one look.
+    sleep(Duration::from_secs(5));
+    delete_topic(addr, &topic);
+    wait_till("another topic of the name", || try_create_topic(addr, &topic, 1));
+    let said = instance.fails();
+    assert!(said.contains("was deleted and made anew") && said.contains("the next run writes"), "{said}");
+}
+
 #[test]
 fn faults_a_deleted_sink_topic_is_waited_for_and_one_made_anew_ends_the_run() {
     let Some(addr) = brokers_or_skip() else { return };

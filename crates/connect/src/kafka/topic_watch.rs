@@ -3,14 +3,19 @@
 //! It must not decide what that means.
 
 use std::collections::BTreeMap;
+use std::result;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
+use tickcast_stream::error::Result;
 use tickcast_stream::{LogChanged, LogId};
 
+use super::read::{Purpose, Visible, reading_consumer};
+use super::spec::KafkaClientSpec;
 use super::topic_id::{TopicIdRequest, TopicIds, topic_ids};
+use super::trouble::BrokerLog;
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(3);
@@ -38,6 +43,14 @@ pub struct TopicWatch<C: ConsumerContext> {
     next: Instant,
 }
 
+impl TopicWatch<BrokerLog> {
+    /// Through a client of its own. Errors: `Config`, when librdkafka refuses the properties.
+    pub fn of_topics(client: &KafkaClientSpec, topics: Vec<String>) -> Result<Self> {
+        let consumer = reading_consumer(client, Purpose::State, Visible::Committed)?;
+        Ok(TopicWatch::new(Arc::new(consumer), topics))
+    }
+}
+
 impl<C: ConsumerContext> TopicWatch<C> {
     /// Knows no id yet.
     pub fn new(consumer: Arc<BaseConsumer<C>>, topics: Vec<String>) -> Self {
@@ -63,7 +76,7 @@ impl<C: ConsumerContext> TopicWatch<C> {
 
     /// Asks for the ids, waits for them, and keeps those that are new. Errors: why no broker says
     /// them.
-    pub fn ask(&mut self, within: Duration) -> Result<(), RDKafkaErrorCode> {
+    pub fn ask(&mut self, within: Duration) -> result::Result<(), RDKafkaErrorCode> {
         self.next = Instant::now() + EVERY;
         let ids = topic_ids(self.consumer.client(), &self.names(), within)?;
         self.learn(&ids);
@@ -100,7 +113,7 @@ impl<C: ConsumerContext> TopicWatch<C> {
         self.next = Instant::now();
     }
 
-    fn hear(&mut self, answer: Result<TopicIds, RDKafkaErrorCode>) -> Option<TopicNews> {
+    fn hear(&mut self, answer: result::Result<TopicIds, RDKafkaErrorCode>) -> Option<TopicNews> {
         match answer {
             Ok(ids) => Some(self.compare(&ids)),
             Err(error) => {

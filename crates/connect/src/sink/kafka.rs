@@ -21,7 +21,9 @@ use tickcast_stream::table::Table;
 use super::kafka_records::{Outgoing, for_each_record};
 use super::kind::{Home, SinkKind};
 use super::room::Room;
-use crate::kafka::{KafkaClientSpec, KafkaTopicSpec, RecordLimits, client_config, create};
+use crate::kafka::{
+    BrokerLog, KafkaClientSpec, KafkaTopicSpec, RecordLimits, TopicNews, TopicWatch, client_config, create,
+};
 use crate::table::kafka_table;
 use tickcast_stream::lock::lock;
 
@@ -91,6 +93,8 @@ struct KafkaSink {
     topic: String,
     stream: Stream,
     patience: RetryPolicy,
+    /// Looks whether the topic is still the same one.
+    watch: TopicWatch<BrokerLog>,
     /// What the topic takes.
     room: Room,
     /// Rejects that were cut to it.
@@ -113,8 +117,9 @@ impl KafkaSink {
         ];
         let deliveries = Deliveries::default();
         let producer = create(&client_config(client, &defaults), deliveries.clone())?;
+        let watch = TopicWatch::of_topics(client, vec![topic.to_owned()])?;
         let room = Room(limits.of(topic));
-        Ok(KafkaSink { producer, deliveries, topic: topic.to_owned(), stream, patience, room, cut: 0 })
+        Ok(KafkaSink { producer, deliveries, topic: topic.to_owned(), stream, patience, watch, room, cut: 0 })
     }
 
     fn send(&self, partition: PartitionId, from: Outgoing<'_>) -> Result<()> {
@@ -164,7 +169,13 @@ impl Sink for KafkaSink {
         Ok(())
     }
 
+    /// Errors: `Sink`, also when the topic is another one than it was: what was written is gone.
     fn flush(&mut self) -> Result<()> {
+        if let Some(TopicNews::Changed(changed)) = self.watch.look() {
+            let what =
+                format!("{changed} What was written to it is gone; the next run writes to the new one");
+            return Err(Error::new(Kind::Sink, what));
+        }
         // The producer sends by itself, within `linger.ms`.
         self.deliveries.check(&self.topic)
     }

@@ -15,9 +15,7 @@ use tickcast_stream::ledger::Checkpoint;
 use tickcast_stream::message::Stream;
 use tickcast_stream::{LogChanged, LogId, Offset, PartitionId};
 
-use crate::kafka::{
-    BrokerLog, Group, KafkaClientSpec, METADATA_TIMEOUT, Purpose, STEP, TopicWatch, Visible, reading_consumer,
-};
+use crate::kafka::{BrokerLog, Group, KafkaClientSpec, METADATA_TIMEOUT, STEP, TopicWatch};
 
 /// Where a pipeline's results, states and offsets are.
 #[derive(Clone)]
@@ -102,8 +100,7 @@ impl KafkaLedger {
     /// A watch over the topics that are written, which knows their ids. Errors: `Retry::Later`
     /// while no broker answers.
     pub(super) fn watch(&self) -> Result<TopicWatch<BrokerLog>> {
-        let consumer = Arc::new(reading_consumer(&self.client, Purpose::State, Visible::Committed)?);
-        let mut watch = TopicWatch::new(consumer, self.written().map(str::to_owned).collect());
+        let mut watch = TopicWatch::of_topics(&self.client, self.written().map(str::to_owned).collect())?;
         let fail = |error| Error::transient(Kind::Sink, "cannot ask for the ids of topics").because(error);
         watch.ask(METADATA_TIMEOUT).map_err(fail)?;
         Ok(watch)
