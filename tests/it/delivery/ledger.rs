@@ -4,6 +4,8 @@
 
 mod harness;
 mod random;
+#[cfg(target_os = "linux")]
+mod syncs;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
