@@ -3,6 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by a panic")]
 
+/// A disk that can lose power. It is no part of `support`, which a benchmark has too.
+#[cfg(target_os = "linux")]
+mod disk;
+
 /// What tests share: brokers, pipelines, processes, waiting, the audit.
 mod support;
 
@@ -19,6 +23,8 @@ mod delivery {
     mod metrics;
     mod outages;
     mod owner;
+    #[cfg(target_os = "linux")]
+    mod power_cuts;
     mod recovery;
     mod releases;
     mod schemas;

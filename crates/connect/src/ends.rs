@@ -1,7 +1,6 @@
 //! Both ends of a pipeline together: what one commit spans, and how its ledger is opened.
 //! It must not write: what it opens does.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +9,7 @@ use tickcast_stream::ledger::{Audit, Commit, Recover, SnapshotStore};
 use tickcast_stream::message::Stream;
 use tickcast_stream::runtime::{Endpoints, RunContext};
 
+use crate::durable_dir::make_dir;
 use crate::kafka::{Group, KafkaClientSpec, KafkaTopicSpec, idle_member};
 use crate::ledger::{
     FilesAudit, FilesLedger, Hold, KafkaAudit, KafkaLedger, Owner, SnapshotDir, StateTopicStore, seen_from,
@@ -154,8 +154,7 @@ impl<'a> PipelineEnds<'a> {
         let outputs = self.sinks.directories().map(|(_, sink)| sink.dir.as_path());
         let mut owned = Vec::new();
         for dir in state.into_iter().chain(outputs) {
-            fs::create_dir_all(dir)
-                .or_fail(Kind::Sink, || format!("cannot make the directory {}", dir.display()))?;
+            make_dir(dir).or_fail(Kind::Sink, || format!("cannot make the directory {}", dir.display()))?;
             owned.push((dir, Owner { pipeline: self.name.to_owned(), state: self.state_seen_from(dir)? }));
         }
 

@@ -34,6 +34,7 @@
 //! ```
 
 mod decode;
+mod durable_dir;
 mod ends;
 pub mod kafka;
 pub mod ledger;

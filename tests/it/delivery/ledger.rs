@@ -4,6 +4,8 @@
 
 mod harness;
 mod random;
+#[cfg(target_os = "linux")]
+mod syncs;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,8 +23,8 @@ use random::any_sequence_ends_as_in_memory;
 use tickcast_connect::SinkFileFormat;
 use tickcast_stream::error::Kind;
 use tickcast_stream::ledger::{
-    CHUNK_BYTES, Checkpoint, Claim, Commit, CommitBatch, CommitOutcome, Committed, Committer, OutputPosition,
-    Position, Recover, Snapshot, SnapshotRef,
+    CHUNK_BYTES, Checkpoint, Chunk, Claim, Commit, CommitBatch, CommitOutcome, Committed, Committer,
+    OutputPosition, Position, Recover, Snapshot, SnapshotRef,
 };
 use tickcast_stream::message::Stream;
 use tickcast_stream::testing::{Fate, Step, World};
@@ -32,7 +34,7 @@ use crate::support::broker::brokers_or_skip;
 
 type Case = fn(&dyn Harness);
 
-const CASES: [(&str, Case); 15] = [
+const CASES: [(&str, Case); 16] = [
     ("nothing is claimed from an empty ledger", nothing_is_claimed_from_an_empty_ledger),
     ("an epoch is claimed and read in its order", an_epoch_is_claimed_and_read_in_its_order),
     ("results show with their commit only", results_show_with_their_commit_only),
@@ -44,6 +46,7 @@ const CASES: [(&str, Case); 15] = [
         a_death_within_a_later_epoch_leaves_what_was_there,
     ),
     ("a snapshot is named with its last chunk", a_snapshot_is_named_with_its_last_chunk),
+    ("of two snapshots in one epoch the newer stays", of_two_snapshots_in_one_epoch_the_newer_stays),
     ("a snapshot left half written is no obstacle", a_snapshot_left_half_written_is_no_obstacle),
     ("a partition given back goes on elsewhere", a_partition_given_back_goes_on_elsewhere),
     ("settling tells of our own commits", settling_tells_of_our_own_commits),
@@ -352,6 +355,45 @@ fn a_snapshot_is_named_with_its_last_chunk(ledger: &dyn Harness) {
     drop((recover, committer));
     let (_recover, _commit, again) = begin(ledger, 1, PartitionId(0));
     assert!(again == claim, "another life claims something else");
+}
+
+/// An epoch that is tried again takes what has come meanwhile, so it may complete two snapshots.
+/// Trimming for the older one deleted the newer one, which the commit names. Found by cutting the
+/// power.
+fn of_two_snapshots_in_one_epoch_the_newer_stays(ledger: &dyn Harness) {
+    let (recover, mut commit, _) = begin(ledger, 1, PartitionId(0));
+    let [older, newer] = [10, 20].map(|at| snapshot(PartitionId(0), Offset(at), 2 * CHUNK_BYTES));
+    commit.attempt(&two_snapshots(&older, &newer)).unwrap();
+    drop((recover, commit));
+    let (_recover, _commit, claim) = begin(ledger, 1, PartitionId(0));
+    assert!(claim.snapshot == Some(newer));
+}
+
+/// An epoch that completes two snapshots of partition 0.
+fn two_snapshots(older: &Snapshot, newer: &Snapshot) -> CommitBatch {
+    let chunks = [older, newer].map(|of| {
+        let snapshot = Arc::new(of.clone());
+        (0..2).map(move |index| Chunk { snapshot: Arc::clone(&snapshot), index, count: 2 })
+    });
+    let named = SnapshotRef { position: newer.position, chunks: 2, digest: newer.digest };
+    let entry = Checkpoint { snapshot: Some(named), ..entry(newer.position, 3, 0) };
+    let results = vec![(PartitionId(0), Forecasts, rows(0, 3))];
+    CommitBatch {
+        chunks: chunks.into_iter().flatten().collect(),
+        ..epoch(results, &[(PartitionId(0), entry)])
+    }
+}
+
+/// A state may be saved again where it was saved before; the second name of the same file was an
+/// error that ended the run.
+#[test]
+fn a_snapshot_that_comes_twice_in_one_epoch_is_named_once() {
+    let files = Files::new(SinkFileFormat::Ndjson, true);
+    let (recover, mut commit, _) = begin(&files, 1, PartitionId(0));
+    let twice = snapshot(PartitionId(0), Offset(20), 2 * CHUNK_BYTES);
+    assert_eq!(commit.attempt(&two_snapshots(&twice, &twice)).unwrap(), CommitOutcome::Committed);
+    drop((recover, commit));
+    assert!(begin(&files, 1, PartitionId(0)).2.snapshot == Some(twice));
 }
 
 fn a_snapshot_left_half_written_is_no_obstacle(ledger: &dyn Harness) {

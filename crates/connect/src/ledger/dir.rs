@@ -19,6 +19,7 @@ use tickcast_stream::{Offset, PartitionId};
 
 use super::lock::{Hold, Lock};
 use super::staged::Staged;
+use crate::durable_dir::make_dir;
 use crate::scarce::is_scarce;
 
 /// Whole snapshots kept of a partition: the newest, and one to fall back on.
@@ -63,7 +64,7 @@ impl SnapshotStore for SnapshotDir {
 impl SnapshotDir {
     /// Errors: `State`, when the directory cannot be made.
     pub fn open(dir: &Path) -> Result<Self> {
-        fs::create_dir_all(dir)
+        make_dir(dir)
             .or_fail(Kind::State, || format!("cannot make the state directory {}", dir.display()))?;
         Ok(SnapshotDir { dir: dir.to_owned() })
     }

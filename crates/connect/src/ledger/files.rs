@@ -26,6 +26,7 @@ use super::dir::SnapshotDir;
 use super::keep;
 use super::lock::Lock;
 use super::manifest::{Manifest, read_manifest};
+use super::staged::Staged;
 use crate::kafka::Group;
 use crate::retry::retry;
 use crate::scarce::is_scarce;
@@ -178,8 +179,19 @@ struct FilesCommit {
     source: Option<(Arc<dyn Group>, String)>,
 }
 
+/// The snapshots that are whole with an epoch, in order. One that is tried again may have several
+/// of a partition, or one of them twice.
+fn completed(epoch: &CommitBatch) -> BTreeSet<(PartitionId, Offset)> {
+    let last = epoch.chunks.iter().filter(|chunk| chunk.is_last());
+    last.map(|chunk| (chunk.snapshot.partition, chunk.snapshot.position)).collect()
+}
+
+/// A manifest that is on the disk, not yet under its name, and what it says of the outputs.
+type StagedManifest = (PartitionId, BTreeMap<String, CommittedLen>, Staged);
+
 impl FilesCommit {
-    fn write(&mut self, epoch: &CommitBatch) -> Result<()> {
+    /// Brings all of an epoch to the disk. Nothing names it yet, so a failure can be taken back.
+    fn write(&mut self, epoch: &CommitBatch) -> Result<Vec<StagedManifest>> {
         fail::fail_point!("ledger.begin", |_| std::process::abort());
         for (partition, stream, rows) in &epoch.results {
             if let Some((_, sink)) = self.sinks.iter_mut().find(|(of, _)| of == stream) {
@@ -203,16 +215,18 @@ impl FilesCommit {
             staged.push((partition, manifest.outputs, file));
         }
         fail::fail_point!("ledger.commit", |_| std::process::abort());
+        Ok(staged)
+    }
 
-        // All data is on the disk and every directory is open, only renames are left: a want of
-        // room or descriptors has failed before this.
-        epoch
-            .chunks
-            .iter()
-            .filter(|chunk| chunk.is_last())
-            .try_for_each(|chunk| self.name_snapshot(chunk))?;
+    /// Gives all of an epoch its names. Once one has failed, only what is on the disk tells which
+    /// of them are there: the next run reads it. Nothing may be taken back or written again.
+    fn publish(&mut self, epoch: &CommitBatch, staged: Vec<StagedManifest>) -> Result<()> {
+        completed(epoch).iter().try_for_each(|&(partition, at)| self.name_snapshot(partition, at))?;
+
         for (partition, outputs, manifest) in staged {
             let fail = || format!("cannot replace the manifest of partition {partition}");
+            // Which one is there is not known if this fails.
+            self.committed.remove(&partition);
             manifest.publish().or_fail(Kind::Io, fail)?;
             self.committed.insert(partition, outputs);
         }
@@ -242,9 +256,9 @@ impl FilesCommit {
         write().or_fail(Kind::State, fail)
     }
 
-    /// Gives a snapshot its name, with its last chunk.
-    fn name_snapshot(&self, chunk: &Chunk) -> Result<()> {
-        let path = self.state.path(chunk.snapshot.partition, chunk.snapshot.position);
+    /// Gives a snapshot that is whole its name.
+    fn name_snapshot(&self, partition: PartitionId, position: Offset) -> Result<()> {
+        let path = self.state.path(partition, position);
         let fail = || format!("cannot write {}", path.display());
         fs::rename(path.with_extension("snapshot.tmp"), &path).or_fail(Kind::State, fail)?;
         self.state_dir.sync_all().or_fail(Kind::State, fail)
@@ -261,8 +275,8 @@ impl FilesCommit {
 
     /// Drops the snapshots that a commit has replaced. Where the machine has run out of what that
     /// needs, the next commit does it.
-    fn forget_replaced(&self, chunk: &Chunk) -> Result<()> {
-        match self.keep_worthwhile(chunk.snapshot.partition, chunk.snapshot.position) {
+    fn forget_replaced(&self, partition: PartitionId, newest: Offset) -> Result<()> {
+        match self.keep_worthwhile(partition, newest) {
             Err(error) if is_scarce(&error) => Ok(()),
             done => done,
         }
@@ -330,9 +344,11 @@ impl Commit for FilesCommit {
 
     fn attempt(&mut self, epoch: &CommitBatch) -> Result<CommitOutcome> {
         match self.clean_up().and_then(|()| self.write(epoch)) {
-            Ok(()) => {
-                let mut snapshots = epoch.chunks.iter().filter(|chunk| chunk.is_last());
-                snapshots.try_for_each(|chunk| self.forget_replaced(chunk))?;
+            Ok(staged) => {
+                self.publish(epoch, staged)?;
+                // Of several of a partition, the last one is named.
+                let newest: BTreeMap<PartitionId, Offset> = completed(epoch).into_iter().collect();
+                newest.into_iter().try_for_each(|(partition, at)| self.forget_replaced(partition, at))?;
                 Ok(CommitOutcome::Committed)
             }
             Err(error) if is_scarce(&error) => {

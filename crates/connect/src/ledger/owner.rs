@@ -102,7 +102,9 @@ fn put(path: &Path, text: &str) -> std::io::Result<()> {
         linked => linked,
     });
     let _ = fs::remove_file(&beside);
-    linked
+    linked?;
+    // Nobody else may find it to be nobody's, once anything is in it.
+    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 
 fn new_file(path: &Path, text: &str) -> std::io::Result<()> {

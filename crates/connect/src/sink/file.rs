@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ use tickcast_stream::table::Table;
 
 use super::file_spec::{FileSinkSpec, SinkFileFormat};
 use super::kind::{Home, SinkKind};
+use super::rewind::{NotRewound, remove_parts, shorten, whole_lines};
+use crate::durable_dir::make_dir;
 use crate::scarce::is_scarce;
 use crate::table::file_table;
 
@@ -96,8 +98,7 @@ struct Part {
 impl FileSink {
     /// Errors: `Sink`, when the directory cannot be made.
     pub fn open(dir: &Path, format: SinkFileFormat, stream: Stream) -> Result<Self> {
-        fs::create_dir_all(dir)
-            .or_fail(Kind::Sink, || format!("cannot make the directory {}", dir.display()))?;
+        make_dir(dir).or_fail(Kind::Sink, || format!("cannot make the directory {}", dir.display()))?;
         let synced = File::open(dir).or_fail(Kind::Sink, || format!("cannot open {}", dir.display()))?;
         Ok(FileSink {
             dir: dir.to_owned(),
@@ -151,20 +152,28 @@ impl FileSink {
         };
         let output = self.partitions.remove(&partition).ok_or_else(|| not_begun(partition))?;
 
-        let rewound = match (output, to) {
-            (Output::Ndjson(file), CommittedLen::Bytes(bytes)) => shorten(file, bytes),
-            (Output::Parquet { open, .. }, CommittedLen::Parts(count)) => {
-                drop(open);
-                remove_parts(&parts, count)
+        let (output, rewound) = match (output, to) {
+            (Output::Ndjson(file), CommittedLen::Bytes(bytes)) => {
+                // What waits in the buffer is not to be written.
+                let (mut file, _) = file.into_parts();
+                let rewound = shorten(&mut file, bytes);
+                (Output::Ndjson(BufWriter::new(file)), rewound)
             }
-            (Output::Ndjson(_), CommittedLen::Parts(_)) => {
-                Err(NotRewound::Other("is one file: was the format changed?".into()))
+            (Output::Parquet { .. }, CommittedLen::Parts(count)) => {
+                let rewound = remove_parts(&parts, count, &self.synced);
+                (Output::Parquet { next_part: count, open: None }, rewound)
             }
-            (Output::Parquet { .. }, CommittedLen::Bytes(_)) => {
-                Err(NotRewound::Other("are Parquet parts: was the format changed?".into()))
+            (output, CommittedLen::Parts(_)) => {
+                (output, Err(NotRewound::Other("is one file: was the format changed?".into())))
+            }
+            (output, CommittedLen::Bytes(_)) => {
+                (output, Err(NotRewound::Other("are Parquet parts: was the format changed?".into())))
             }
         };
-        let output = rewound.map_err(|why| match why {
+
+        // Also where it failed: it is tried again.
+        self.partitions.insert(partition, output);
+        rewound.map_err(|why| match why {
             NotRewound::Failed(cause) => Error::new(Kind::Sink, fail()).because(cause),
             NotRewound::Other(found) => Error::new(
                 Kind::State,
@@ -173,9 +182,7 @@ impl FileSink {
                      output directory changed?"
                 ),
             ),
-        })?;
-        self.partitions.insert(partition, output);
-        Ok(())
+        })
     }
 
     /// A partition goes to somebody else.
@@ -218,60 +225,6 @@ impl Output {
             Output::Parquet { open, .. } => open.map_or(Ok(()), |part| part.close()),
         }
     }
-}
-
-/// Why an output was not taken back.
-enum NotRewound {
-    Failed(std::io::Error),
-    /// There is something else than the commit names: `are 3 bytes`.
-    Other(String),
-}
-
-impl From<std::io::Error> for NotRewound {
-    fn from(error: std::io::Error) -> Self {
-        NotRewound::Failed(error)
-    }
-}
-
-/// Takes an NDJSON file back to a length.
-fn shorten(file: BufWriter<File>, bytes: u64) -> std::result::Result<Output, NotRewound> {
-    // What waits in the buffer is not to be written.
-    let (mut file, _) = file.into_parts();
-    let length = file.metadata()?.len();
-    if length < bytes {
-        return Err(NotRewound::Other(format!("are {length} bytes")));
-    }
-    file.set_len(bytes)?;
-    file.seek(SeekFrom::End(0))?;
-    Ok(Output::Ndjson(BufWriter::new(file)))
-}
-
-/// Takes Parquet parts back to their first ones.
-fn remove_parts(parts: &BTreeMap<u32, PathBuf>, count: u32) -> std::result::Result<Output, NotRewound> {
-    if (0..count).any(|number| !parts.contains_key(&number)) {
-        return Err(NotRewound::Other(format!("are {} parts", parts.len())));
-    }
-    parts.range(count..).try_for_each(|(_, path)| fs::remove_file(path))?;
-    Ok(Output::Parquet { next_part: count, open: None })
-}
-
-/// The length of a file up to its last newline.
-fn whole_lines(file: &mut File) -> std::io::Result<u64> {
-    const BLOCK: u64 = 64 * 1024;
-    let mut end = file.seek(SeekFrom::End(0))?;
-    let mut block = Vec::new();
-    while end > 0 {
-        let from = end.saturating_sub(BLOCK);
-        file.seek(SeekFrom::Start(from))?;
-        block.clear();
-        Read::take(&mut *file, end - from).read_to_end(&mut block)?;
-
-        if let Some(at) = block.iter().rposition(|&byte| byte == b'\n') {
-            return Ok(from + at as u64 + 1);
-        }
-        end = from;
-    }
-    Ok(0)
 }
 
 impl Part {
@@ -327,6 +280,12 @@ impl Sink for FileSink {
             SinkFileFormat::Ndjson => self.ndjson(partition, begin)?,
             SinkFileFormat::Parquet => self.parquet(partition, begin)?,
         };
+        // A commit may name what is there now, and what was cut off is not to come back.
+        let fail = || format!("cannot sync partition {partition} in {}", self.dir.display());
+        if let Output::Ndjson(file) = &output {
+            file.get_ref().sync_all().or_fail(Kind::Sink, fail)?;
+        }
+        self.synced.sync_all().or_fail(Kind::Sink, fail)?;
         self.partitions.insert(partition, output);
         Ok(())
     }

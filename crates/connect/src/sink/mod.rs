@@ -8,6 +8,7 @@ mod kafka;
 mod kafka_records;
 mod kind;
 mod reject_headers;
+mod rewind;
 mod room;
 mod stdout;
 

@@ -114,6 +114,12 @@ impl Files {
         Files { dir: tempfile::tempdir().unwrap(), format, shared }
     }
 
+    /// Where its directories are.
+    #[cfg(target_os = "linux")]
+    pub fn root(&self) -> &Path {
+        self.dir.path()
+    }
+
     fn out(&self) -> PathBuf {
         self.dir.path().join("out")
     }

@@ -9,9 +9,11 @@ use tickcast_stream::runtime::RunContext;
 use tickcast_stream::testing::{CRASHED, InstanceId, World};
 use tickcast_stream::{Offset, PartitionId};
 
-use super::faults::{Chance, Tally};
+use super::clock::Clock;
+use super::faults::Chance;
 use super::input::Input;
 use super::instance::{Instance, Place};
+use super::seeds::Report;
 
 /// Instances beside zombies, at most.
 const MOST: usize = 3;
@@ -35,13 +37,6 @@ impl From<Error> for Stop {
     fn from(error: Error) -> Self {
         Stop::Failed(error.to_string())
     }
-}
-
-/// What became of a seed.
-pub struct Report {
-    pub tally: Tally,
-    pub trace: Vec<String>,
-    pub failure: Option<String>,
 }
 
 pub fn run(seed: u64, watch: &RunContext, trace: bool) -> Report {
@@ -148,7 +143,8 @@ impl Deployment<'_> {
     fn start_as(&mut self, member: InstanceId) {
         self.chance.say(|| format!("start member {member}"));
         self.started += 1;
-        self.instances.push(Instance::start(&self.world, &self.chance, self.started, member));
+        let ledger = self.world.open(member, self.chance.fates(&self.world, member));
+        self.instances.push(Instance::start(ledger, self.started, member, Clock::new(&self.chance)));
     }
 
     fn work(&mut self, at: usize) -> PartitionOutput {

@@ -10,9 +10,11 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use tickcast::factory::factory;
+#[cfg(target_os = "linux")]
+use tickcast_connect::KafkaSourceSpec;
 use tickcast_connect::SourceSchema;
 use tickcast_stream::ledger::OutputPosition;
-use tickcast_stream::message::{RawRecord, Records, Stream};
+use tickcast_stream::message::{EventTime, RawRecord, Records, Stream};
 use tickcast_stream::record::json_lines;
 use tickcast_stream::runtime::{PartitionOutput, PipelineFactory};
 use tickcast_stream::{Offset, PartitionId};
@@ -47,6 +49,13 @@ static FACTORIES: LazyLock<Vec<Arc<PipelineFactory>>> = LazyLock::new(|| {
     ];
     kinds.map(factory).into()
 });
+
+/// The topic that they are read from.
+#[cfg(target_os = "linux")]
+pub fn topic() -> KafkaSourceSpec {
+    TestPipeline::new(&PIPELINE.replace("GAPS", "carry").replace("SCOPE", "shared").replace("START", "warm"))
+        .kafka()
+}
 
 /// The records of every partition, and what is to come of them.
 pub struct Input {
@@ -112,7 +121,14 @@ fn records(rng: &mut Pcg64Mcg) -> Vec<RawRecord> {
             _ => format!(r#""v":{value}"#),
         };
         let payload = format!(r#"{{"k":"s{series}","t":{now}000000,{fields}}}"#);
-        RawRecord { offset: Offset(offset), payload: Some(payload.into_bytes()), ..RawRecord::default() }
+        // The broker's clock is hours off, now before and now after the records' own time.
+        let timestamp = Some(EventTime((now + rng.random_range(-40_000..40_000)) * 1_000_000));
+        RawRecord {
+            timestamp,
+            offset: Offset(offset),
+            payload: Some(payload.into_bytes()),
+            ..RawRecord::default()
+        }
     };
     let count = record().offset.0 as usize * 7 % 91 + 60;
     (0..count).map(|_| record()).collect()

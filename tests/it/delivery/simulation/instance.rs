@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use tickcast_stream::error::Result;
-use tickcast_stream::ledger::{Checkpoint, Committed, Committer, Position, Recover, Snapshot};
+use tickcast_stream::ledger::{Checkpoint, Commit, Committed, Committer, Position, Recover, Snapshot};
 use tickcast_stream::message::{Records, Stream};
 use tickcast_stream::runtime::{Partition, PartitionOutput, RunContext, open_partition};
 use tickcast_stream::source::{Event, Source};
-use tickcast_stream::testing::{InstanceId, World};
+use tickcast_stream::testing::InstanceId;
 use tickcast_stream::{Offset, PartitionId};
 
-use super::faults::Chance;
+use super::clock::Clock;
 use super::input::Input;
 
 /// Where an instance stands in its group.
@@ -37,6 +37,9 @@ impl Place {
     }
 }
 
+/// A ledger that is opened.
+pub type Halves = (Box<dyn Recover>, Box<dyn Commit>);
+
 pub struct Instance {
     /// Unlike its name, nobody else's ever.
     pub id: usize,
@@ -53,6 +56,8 @@ pub struct Instance {
     /// Partitions begun so far, and the newest beginning of each that the sink has heard of.
     lives: u64,
     heard: BTreeMap<PartitionId, u64>,
+    /// None within what is done under it.
+    clock: Option<Clock>,
 }
 
 struct Work {
@@ -99,8 +104,7 @@ impl Source for Log {
 }
 
 impl Instance {
-    pub fn start(world: &World, chance: &Chance, id: usize, member: InstanceId) -> Self {
-        let (recover, commit) = world.open(member, chance.fates(world, member));
+    pub fn start((recover, commit): Halves, id: usize, member: InstanceId, clock: Clock) -> Self {
         let (works, queue) = (BTreeMap::new(), VecDeque::new());
         Instance {
             id,
@@ -114,6 +118,7 @@ impl Instance {
             late: None,
             lives: 0,
             heard: BTreeMap::new(),
+            clock: Some(clock),
         }
     }
 
@@ -125,6 +130,14 @@ impl Instance {
         self.works.contains_key(&id)
     }
 
+    /// Does it under the instance's own wall clock.
+    fn by_its_clock<T>(&mut self, act: impl FnOnce(&mut Self) -> T) -> T {
+        let Some(mut clock) = self.clock.take() else { return act(self) };
+        let done = clock.run(|| act(self));
+        self.clock = Some(clock);
+        done
+    }
+
     /// Takes a partition over, which ends at `end` now; true when it has to make again what is
     /// committed.
     pub fn claim(
@@ -133,36 +146,40 @@ impl Instance {
         (id, end): (PartitionId, Offset),
         watch: &RunContext,
     ) -> Result<bool> {
-        let mut log = Log { first: input.records(id).first().map(|record| record.offset), end };
-        let opened = open_partition(&input.factory, self.recover.as_mut(), id, &mut log, watch)?;
-        let replays = opened.partition.is_replaying();
-        let next = opened.position.map_or(0, |position| input.index(id, position));
-        self.lives += 1;
-        self.queue.push_back(ToSink::Begin(id, opened.entry, self.lives));
-        self.works.insert(id, Work { partition: opened.partition, next, ended: false, life: self.lives });
-        Ok(replays)
+        self.by_its_clock(|it| {
+            let mut log = Log { first: input.records(id).first().map(|record| record.offset), end };
+            let opened = open_partition(&input.factory, it.recover.as_mut(), id, &mut log, watch)?;
+            let replays = opened.partition.is_replaying();
+            let next = opened.position.map_or(0, |position| input.index(id, position));
+            it.lives += 1;
+            it.queue.push_back(ToSink::Begin(id, opened.entry, it.lives));
+            it.works.insert(id, Work { partition: opened.partition, next, ended: false, life: it.lives });
+            Ok(replays)
+        })
     }
 
     /// Works on the next records of a partition, or closes it at their end; how many they were.
     pub fn work(&mut self, input: &Input, id: PartitionId, count: usize) -> Result<usize> {
-        let Some(Work { partition, next, ended, .. }) = self.works.get_mut(&id) else { return Ok(0) };
-        let records = input.records(id);
-        let to = (*next + count).min(records.len());
-        let queue = &mut self.queue;
-        let mut deliver = |PartitionOutput { results, reached, .. }: PartitionOutput| {
-            queue.push_back(ToSink::Results { partition: id, results, reached });
-            Ok(())
-        };
-        let batch = records[*next..to].to_vec();
-        let worked = batch.len();
-        if worked > 0 {
-            partition.take(Records::Raw(batch), &mut deliver)?;
-            *next = to;
-        } else if !*ended {
-            partition.finish(&mut deliver)?;
-            *ended = true;
-        }
-        Ok(worked)
+        self.by_its_clock(|it| {
+            let Some(Work { partition, next, ended, .. }) = it.works.get_mut(&id) else { return Ok(0) };
+            let records = input.records(id);
+            let to = (*next + count).min(records.len());
+            let queue = &mut it.queue;
+            let mut deliver = |PartitionOutput { results, reached, .. }: PartitionOutput| {
+                queue.push_back(ToSink::Results { partition: id, results, reached });
+                Ok(())
+            };
+            let batch = records[*next..to].to_vec();
+            let worked = batch.len();
+            if worked > 0 {
+                partition.take(Records::Raw(batch), &mut deliver)?;
+                *next = to;
+            } else if !*ended {
+                partition.finish(&mut deliver)?;
+                *ended = true;
+            }
+            Ok(worked)
+        })
     }
 
     /// Whether a partition has come to the end of its records.
@@ -182,17 +199,19 @@ impl Instance {
     /// other one is written out late: the sink gets it when it has heard other things, perhaps that
     /// the partition has gone and come back.
     pub fn save(&mut self, id: PartitionId, padding: usize) -> Result<bool> {
-        let Some(snapshot) = self.state(id)? else { return Ok(false) };
-        let Some(Work { partition, .. }) = self.works.get(&id) else { return Ok(false) };
-        let mut last = partition.last_state(&snapshot)?.to_vec();
-        last.resize(last.len() + padding, 0xa5);
-        let snapshot = partition.with_last_state(&snapshot, last)?;
-        self.saves += 1;
-        match self.saves % 2 {
-            0 => self.late = Some((self.works.get(&id).map_or(0, |work| work.life), snapshot)),
-            _ => self.queue.push_back(ToSink::Save(snapshot)),
-        }
-        Ok(true)
+        self.by_its_clock(|it| {
+            let Some(snapshot) = it.state(id)? else { return Ok(false) };
+            let Some(Work { partition, .. }) = it.works.get(&id) else { return Ok(false) };
+            let mut last = partition.last_state(&snapshot)?.to_vec();
+            last.resize(last.len() + padding, 0xa5);
+            let snapshot = partition.with_last_state(&snapshot, last)?;
+            it.saves += 1;
+            match it.saves % 2 {
+                0 => it.late = Some((it.works.get(&id).map_or(0, |work| work.life), snapshot)),
+                _ => it.queue.push_back(ToSink::Save(snapshot)),
+            }
+            Ok(true)
+        })
     }
 
     pub fn queued(&self) -> usize {
@@ -201,30 +220,38 @@ impl Instance {
 
     /// The sink takes so much of what was handed over.
     pub fn hear(&mut self, count: usize) -> Result<()> {
-        for said in self.queue.drain(..count.min(self.queue.len())) {
-            match said {
-                ToSink::Begin(id, entry, life) => {
-                    self.heard.insert(id, life);
-                    self.committer.begin(id, entry)?;
+        self.by_its_clock(|it| {
+            for said in it.queue.drain(..count.min(it.queue.len())) {
+                match said {
+                    ToSink::Begin(id, entry, life) => {
+                        it.heard.insert(id, life);
+                        it.committer.begin(id, entry)?;
+                    }
+                    ToSink::Results { partition, results, reached } => {
+                        it.committer.results(partition, results, reached);
+                    }
+                    ToSink::Save(snapshot) => it.committer.snapshot(snapshot),
                 }
-                ToSink::Results { partition, results, reached } => {
-                    self.committer.results(partition, results, reached);
-                }
-                ToSink::Save(snapshot) => self.committer.snapshot(snapshot),
             }
-        }
-        // It comes late, but never before the results that it has seen.
-        let heard_all = self.queue.is_empty();
-        if let Some((life, snapshot)) = self.late.take_if(|_| heard_all && count.is_multiple_of(2))
-            && self.heard.get(&snapshot.partition) == Some(&life)
-        {
-            self.committer.snapshot(snapshot);
-        }
-        Ok(())
+            // It comes late, but never before the results that it has seen.
+            let heard_all = it.queue.is_empty();
+            if let Some((life, snapshot)) = it.late.take_if(|_| heard_all && count.is_multiple_of(2))
+                && it.heard.get(&snapshot.partition) == Some(&life)
+            {
+                it.committer.snapshot(snapshot);
+            }
+            Ok(())
+        })
     }
 
     pub fn commit(&mut self) -> Result<Committed> {
-        self.committer.commit()
+        self.by_its_clock(|it| it.committer.commit())
+    }
+
+    /// The partitions of which anything is committed, and how far.
+    #[cfg(target_os = "linux")]
+    pub fn committed(&self) -> BTreeMap<PartitionId, Offset> {
+        self.committer.committed().collect()
     }
 
     pub fn is_clean(&self) -> bool {
@@ -233,17 +260,21 @@ impl Instance {
 
     /// Lets go of a partition; what is not committed of it is dropped.
     pub fn release(&mut self, id: PartitionId) -> Result<()> {
-        self.works.remove(&id);
-        self.committer.release(id)
+        self.by_its_clock(|it| {
+            it.works.remove(&id);
+            it.committer.release(id)
+        })
     }
 
     /// Hears that all its partitions are gone. The sink still takes what workers had handed over,
     /// as it comes.
     pub fn lose_all(&mut self) -> Result<()> {
-        let lost = self.partitions();
-        self.works.clear();
-        lost.iter().for_each(|&id| self.committer.discard(id));
-        self.hear(self.queue.len())?;
-        lost.into_iter().try_for_each(|id| self.committer.release(id))
+        self.by_its_clock(|it| {
+            let lost = it.partitions();
+            it.works.clear();
+            lost.iter().for_each(|&id| it.committer.discard(id));
+            it.hear(it.queue.len())?;
+            lost.into_iter().try_for_each(|id| it.committer.release(id))
+        })
     }
 }
