@@ -31,11 +31,15 @@
 //! **Overlap.** Residuals h windows ahead overlap. So η shrinks with h^-1/4, and one residual in √h
 //! is kept: the quantiles are of as many independent residuals as that leaves. The golden ratio
 //! chooses them, so that they are never in step with a season.
+//!
+//! **A jump.** When the level shifts, the h forecasts that are out all miss by the same jump. It is
+//! one event, so the k-th large residual in a row on one side counts 1/√k (`one_sided.rs`).
 
 use serde::{Deserialize, Serialize};
 
 use super::dtaci::Dtaci;
 use super::largest::LargestLately;
+use super::one_sided::OneSidedRun;
 use super::ring::Ring;
 use super::spread::{Spread, SpreadInputs, SpreadModel, SpreadTruth};
 use super::volatility::{JUMP, NORMAL_MEAN};
@@ -130,6 +134,8 @@ pub struct IntervalTracker {
     mean: f64,
     /// |residuals| in the target's unit.
     lately: LargestLately,
+    /// Of residuals in units of their spreads.
+    run: OneSidedRun,
     spread: SpreadModel,
 }
 
@@ -151,6 +157,7 @@ impl IntervalTracker {
             },
             mean: NORMAL_MEAN,
             lately: LargestLately::default(),
+            run: OneSidedRun::default(),
             spread: SpreadModel::new(shape.others, shape.phases, shape.horizon),
         }
     }
@@ -223,8 +230,9 @@ impl IntervalTracker {
             self.tune_dtaci(u, outgrown, truth);
         }
 
+        let weight = self.run.push(u, horizon);
         let drawn = (self.spread.count() as u32).wrapping_add(1).wrapping_mul(GOLDEN);
-        if f64::from(drawn) < f64::from(u32::MAX) / f64::from(horizon).sqrt() {
+        if f64::from(drawn) < weight * f64::from(u32::MAX) / f64::from(horizon).sqrt() {
             self.residuals.push(u as f32);
             for (excesses, &head) in self.excesses.iter_mut().zip(truth.heads) {
                 excesses.push(excess(head, u, outgrown));
@@ -232,7 +240,7 @@ impl IntervalTracker {
         }
 
         self.mean += STEP * (u.abs().min(JUMP * NORMAL_MEAN) - self.mean);
-        self.spread.learn(&SpreadTruth { residual, spread, factors, phase, horizon });
+        self.spread.learn(&SpreadTruth { residual, spread, factors, phase, horizon, weight });
     }
 
     /// What a residual is multiplied by where the spread has outgrown the one that it was expected

@@ -60,7 +60,7 @@
 //!        ├─ experts               who forecasts; rls_filter, inverse_covariance below them
 //!        ├─ mixture               how much each counts
 //!        ├─ interval              bounds that hold what they claim; spread, dtaci, ring,
-//!        │                        largest below it
+//!        │                        largest, one_sided below it
 //!        └─ pending               forecasts that wait for their truth
 //! series, features, network       what the experts and the network see
 //!   └▶ scale, season_level, phases, lags
@@ -94,6 +94,7 @@ mod matrix;
 mod mean;
 mod mixture;
 mod network;
+mod one_sided;
 mod pending;
 mod phases;
 mod recorder;

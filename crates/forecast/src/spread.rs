@@ -65,6 +65,8 @@ pub struct SpreadTruth<'a> {
     pub phase: Option<usize>,
     /// Windows from the forecast to its truth.
     pub horizon: Horizon,
+    /// How much it tells, in (0, 1].
+    pub weight: f64,
 }
 
 /// What is learned of the spread.
@@ -159,24 +161,24 @@ impl SpreadModel {
 
     /// Learns from the truth of a forecast.
     pub fn learn(&mut self, truth: &SpreadTruth<'_>) {
-        let SpreadTruth { residual, spread, phase, .. } = *truth;
+        let SpreadTruth { residual, spread, phase, weight, .. } = *truth;
         let u = residual / spread.scale;
         let factors = truth.factors.iter().map(|&factor| f64::from(factor));
         let factors = DVector::from_iterator(truth.factors.len(), factors);
         let excess = 0.5 * ((u * u).min(SQUARE_CLIP) - 1.0);
-        self.tilt.axpy(excess, &self.covariance.gain(&factors), 1.0);
+        self.tilt.axpy(weight * excess, &self.covariance.gain(&factors), 1.0);
         self.covariance.absorb(&factors);
 
         if let Some(log) = phase.and_then(|phase| self.phases.get_mut(phase)) {
             let ratio = residual.abs() / (NORMAL_MEAN * libm::exp(spread.base));
-            *log += PHASE_STEP * (libm::log(ratio.clamp(0.05, 4.0)) - *log);
+            *log += weight * PHASE_STEP * (libm::log(ratio.clamp(0.05, 4.0)) - *log);
         }
 
         self.count += 1;
         let at_first = rate_at_first(self.count);
         let slower = f64::from(truth.horizon).sqrt();
         for (mean, rate) in self.means.iter_mut().zip(RATES) {
-            follow(mean, residual.abs(), (rate / slower).max(at_first));
+            follow(mean, residual.abs(), weight * (rate / slower).max(at_first));
         }
     }
 }
