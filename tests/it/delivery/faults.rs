@@ -15,7 +15,8 @@ use tickcast_stream::{Offset, PartitionId};
 use crate::support::broker::{brokers_or_skip, private_or_skip};
 use crate::support::cluster::{SHORT_SESSION, TestCluster};
 use crate::support::kafka::{
-    committed, create_topic, delete_records, delete_topic, grow_topic, producer, read_all, send,
+    committed, count, create_topic, delete_records, delete_topic, grow_topic, producer, read_all, send,
+    try_create_topic,
 };
 use crate::support::process::{Instance, StartFrom, is_ready, is_waiting_for};
 use crate::support::wait::{PATIENCE, wait_till};
