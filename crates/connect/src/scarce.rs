@@ -4,6 +4,8 @@
 use std::error::Error as StdError;
 use std::io::{self, ErrorKind};
 
+use tickcast_stream::error::{Error, Retry};
+
 /// The process has as many open files as it may, and so has the system: `EMFILE` and `ENFILE`. They
 /// are the same on every Unix, and `ErrorKind` has no name for them.
 const NO_DESCRIPTOR: [i32; 2] = [24, 23];
@@ -19,6 +21,14 @@ pub(crate) fn is_scarce(error: &(dyn StdError + 'static)) -> bool {
         cause = error.source();
     }
     false
+}
+
+/// An error that will pass once there is again what the machine has run out of.
+pub(crate) fn passing(mut error: Error) -> Error {
+    if is_scarce(&error) {
+        error.retry = Retry::Later;
+    }
+    error
 }
 
 fn is_scarcity(error: &io::Error) -> bool {

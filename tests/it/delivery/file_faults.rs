@@ -7,7 +7,11 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::support::broker::skip;
+use tickcast_stream::PartitionId;
+
+use crate::support::broker::{brokers_or_skip, skip};
+use crate::support::cluster::record;
+use crate::support::kafka::{create_topic, produce};
 use crate::support::pipeline::{Runner, TestPipeline, read_dir};
 use crate::support::process::{Instance, StartFrom, get, is_waiting_for, text, tickcast};
 use crate::support::wait::wait_till;
@@ -58,7 +62,7 @@ fn assert_same(bench: &TestPipeline) {
 fn faults_a_death_at_any_step_of_a_commit_to_files_changes_no_byte() {
     let bench = TestPipeline::new(&pipeline(6000));
     for (nth, step) in ["begin", "produced", "offsets", "commit", "committed"].into_iter().enumerate() {
-        let points = format!("ledger.{step}={}*off->return", 2 + nth * 3);
+        let points = format!("ledger.{step}={}*off->return", 1 + nth * 2);
         start(&bench, &StartFrom::fail_points(&points)).aborts();
     }
     start(&bench, &StartFrom::default()).finishes();
@@ -129,6 +133,56 @@ fn faults_a_want_of_descriptors_is_waited_for_and_said() {
         let verified = tickcast("verify", &bench.file(), &[]);
         assert_eq!(verified.status.code(), Some(0), "{}", text(&verified.stderr));
     }
+}
+
+/// F3, the same kind: a partition that came from another instance when there was no descriptor left
+/// ended the run that was to take it over.
+#[test]
+fn faults_a_partition_that_finds_no_descriptor_begins_when_there_is_one() {
+    let Some(addr) = brokers_or_skip() else { return };
+    create_topic(addr, "scarce.in", 2);
+    let bench = TestPipeline::new(&format!(
+        "
+name: scarce
+source: {{ kafka: {{ brokers: \"{addr}\", topic: scarce.in, start: earliest }} }}
+key: k
+time: t
+window: {{ tumbling: 10s, select: {{ x: avg(v) }} }}
+forecast: {{ target: x, model: {{ hidden: 2 }} }}
+delivery: exactly_once
+state: {{ dir: state }}
+sinks: {{ forecasts: {{ file: {{ path: out/ }} }} }}
+"
+    ));
+    let feed = |from: u64| {
+        for partition in [0, 1].map(PartitionId) {
+            let values: Vec<String> = (from..from + 200).map(|n| record(partition, n)).collect();
+            produce(addr, "scarce.in", partition, values.iter().map(String::as_bytes));
+        }
+    };
+    let mut staying = Instance::start(&bench.file(), &bench.path("staying.log"), &StartFrom::default());
+    staying.await_share();
+    let mut leaving = Instance::start(&bench.file(), &bench.path("leaving.log"), &StartFrom::default());
+    leaving.await_share();
+    feed(0);
+
+    staying.limit_files(0);
+    leaving.stop();
+    wait_till("that it says why it waits", || {
+        staying.lives();
+        staying.said().contains("Too many open files")
+    });
+    staying.limit_files(1024);
+    feed(200);
+    let forecasts = |partition: u32| {
+        let file = std::fs::read_to_string(bench.path(&format!("out/forecasts-{partition}.ndjson")));
+        file.map_or(0, |text| text.lines().count())
+    };
+    wait_till("forecasts of both", || {
+        staying.lives();
+        forecasts(0) > 50 && forecasts(1) > 50
+    });
+    staying.stop();
 }
 
 /// F3, the same kind: at least once, a state that could not be kept ended the run.

@@ -12,7 +12,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tickcast_stream::error::{Error, Kind, OrFail, Result, Retry};
+use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::ledger::chunk::{self, Assembly, Chunk, chunks_of};
 use tickcast_stream::ledger::{Snapshot, SnapshotStore};
 use tickcast_stream::{Offset, PartitionId};
@@ -20,7 +20,8 @@ use tickcast_stream::{Offset, PartitionId};
 use super::lock::{Hold, Lock};
 use super::staged::Staged;
 use crate::durable_dir::make_dir;
-use crate::scarce::is_scarce;
+use crate::scarce::passing;
+use crate::whole_file::read_whole;
 
 /// Whole snapshots kept of a partition: the newest, and one to fall back on.
 const KEEP: usize = 2;
@@ -39,24 +40,22 @@ impl SnapshotStore for SnapshotDir {
         let saved = Staged::write(&path, &encode(snapshot)).and_then(Staged::publish);
         let saved = saved.or_fail(Kind::State, fail);
         let done = saved.and_then(|()| self.forget_replaced(snapshot.partition, snapshot.position));
-        done.map_err(|mut error| {
-            if is_scarce(&error) {
-                error.retry = Retry::Later;
-            }
-            error
-        })
+        done.map_err(passing)
     }
 
     fn newest(&self, partition: PartitionId) -> Result<Option<Snapshot>> {
-        self.load(partition)
+        self.load(partition).map_err(passing)
     }
 
     fn initial_weights(&self) -> Result<Option<Vec<u8>>> {
         let path = self.dir.join(WARM_START);
-        match fs::read(&path) {
+        match read_whole(&path, u64::MAX) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).or_fail(Kind::State, || format!("cannot read {}", path.display())),
+            Err(error) => {
+                let failed = Err(error).or_fail(Kind::State, || format!("cannot read {}", path.display()));
+                failed.map_err(passing)
+            }
         }
     }
 }
@@ -137,7 +136,8 @@ impl SnapshotDir {
     pub fn load(&self, partition: PartitionId) -> Result<Option<Snapshot>> {
         let mut broken = None;
         for (_, path) in self.files(partition)?.into_iter().rev() {
-            let bytes = fs::read(&path).or_fail(Kind::State, || format!("cannot read {}", path.display()))?;
+            let bytes = read_whole(&path, u64::MAX)
+                .or_fail(Kind::State, || format!("cannot read {}", path.display()))?;
             match decode(partition, &bytes) {
                 Ok(snapshot) => return Ok(Some(snapshot)),
                 Err(why) => {
@@ -162,7 +162,7 @@ impl SnapshotDir {
     pub(super) fn load_at(&self, partition: PartitionId, position: Offset) -> Result<Snapshot> {
         let path = self.path(partition, position);
         let fail = || format!("cannot read {}, which the last commit names", path.display());
-        let bytes = fs::read(&path).or_fail(Kind::State, fail)?;
+        let bytes = read_whole(&path, u64::MAX).or_fail(Kind::State, fail)?;
         decode(partition, &bytes).map_err(|why| Error::new(Kind::State, fail()).because(format!("it {why}")))
     }
 

@@ -29,7 +29,7 @@ use super::manifest::{Manifest, read_manifest};
 use super::staged::Staged;
 use crate::kafka::Group;
 use crate::retry::retry;
-use crate::scarce::is_scarce;
+use crate::scarce::{is_scarce, passing};
 use crate::sink::{CommittedLen, FileSink, SinkFileFormat};
 use tickcast_stream::lock::lock;
 
@@ -111,14 +111,8 @@ impl FilesRecover {
     }
 }
 
-impl Recover for FilesRecover {
-    fn take_over(&mut self, partition: PartitionId) -> Result<Option<Checkpoint>> {
-        self.lock(partition)?;
-        Ok(read_manifest(self.ledger.state.dir(), partition)?.and_then(|manifest| manifest.entry))
-    }
-
-    fn claim(&mut self, partition: PartitionId) -> Result<Claim> {
-        self.lock(partition)?;
+impl FilesRecover {
+    fn read(&mut self, partition: PartitionId) -> Result<Claim> {
         let state = &self.ledger.state;
         lock(&self.kept).remove(&partition);
         match read_manifest(state.dir(), partition)? {
@@ -153,6 +147,17 @@ impl Recover for FilesRecover {
             return Err(Error::new(Kind::State, what));
         }
         Ok(Claim { entry: None, snapshot })
+    }
+}
+
+impl Recover for FilesRecover {
+    fn take_over(&mut self, partition: PartitionId) -> Result<Option<Checkpoint>> {
+        let taken = self.lock(partition).and_then(|()| read_manifest(self.ledger.state.dir(), partition));
+        Ok(taken.map_err(passing)?.and_then(|manifest| manifest.entry))
+    }
+
+    fn claim(&mut self, partition: PartitionId) -> Result<Claim> {
+        self.lock(partition).and_then(|()| self.read(partition)).map_err(passing)
     }
 
     fn may_begin_anew(&self) -> bool {
@@ -304,8 +309,8 @@ impl FilesCommit {
     }
 }
 
-impl Commit for FilesCommit {
-    fn begin(&mut self, partition: PartitionId, entry: Option<&Checkpoint>) -> Result<()> {
+impl FilesCommit {
+    fn open(&mut self, partition: PartitionId, entry: Option<&Checkpoint>) -> Result<()> {
         // A file that is read from its beginning writes its results anew. A topic may have been
         // read before, so its results are kept.
         let is_kept = entry.is_some() || self.shared || self.state.has(partition)?;
@@ -340,6 +345,12 @@ impl Commit for FilesCommit {
 
         self.committed.insert(partition, outputs);
         Ok(())
+    }
+}
+
+impl Commit for FilesCommit {
+    fn begin(&mut self, partition: PartitionId, entry: Option<&Checkpoint>) -> Result<()> {
+        self.open(partition, entry).map_err(passing)
     }
 
     fn attempt(&mut self, epoch: &CommitBatch) -> Result<CommitOutcome> {

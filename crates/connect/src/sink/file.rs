@@ -29,7 +29,7 @@ use super::file_spec::{FileSinkSpec, SinkFileFormat};
 use super::kind::{Home, SinkKind};
 use super::rewind::{NotRewound, remove_parts, shorten, whole_lines};
 use crate::durable_dir::make_dir;
-use crate::scarce::is_scarce;
+use crate::scarce::{is_scarce, passing};
 use crate::table::file_table;
 
 /// Rows in a Parquet row group.
@@ -277,9 +277,10 @@ impl Sink for FileSink {
             before.finish(partition)?;
         }
         let output = match self.format {
-            SinkFileFormat::Ndjson => self.ndjson(partition, begin)?,
-            SinkFileFormat::Parquet => self.parquet(partition, begin)?,
+            SinkFileFormat::Ndjson => self.ndjson(partition, begin),
+            SinkFileFormat::Parquet => self.parquet(partition, begin),
         };
+        let output = output.map_err(passing)?;
         // A commit may name what is there now, and what was cut off is not to come back.
         let fail = || format!("cannot sync partition {partition} in {}", self.dir.display());
         if let Output::Ndjson(file) = &output {

@@ -3,18 +3,22 @@
 //! It must not know partitions' insides, nor how results become durable.
 
 use std::collections::BTreeMap;
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
-use super::channels::{ToReader, ToSink};
+use super::channels::{PartitionStart, ToReader, ToSink};
 use super::context::RunContext;
 use super::heartbeat::Heartbeat;
 use super::outputs::{Outputs, Ticket};
-use crate::error::Result;
+use crate::error::{Result, Retry};
 use crate::ledger::Snapshot;
 use crate::message::Stream;
 use crate::place::PartitionId;
+
+/// Between two attempts to begin a partition.
+const BEGIN_AGAIN: Duration = Duration::from_millis(200);
 
 /// The writer's side of a run.
 pub(super) struct Writer {
@@ -61,7 +65,7 @@ impl Writer {
         match message {
             ToSink::Begin { partition, start } => {
                 self.incarnations.insert(partition, start.incarnation);
-                self.outputs.begin(partition, start.entry, start.begin)?;
+                self.begin(partition, &start)?;
             }
             ToSink::Results { partition, results, reached, times } => {
                 self.watch.wrote(&results);
@@ -86,6 +90,26 @@ impl Writer {
                 self.tell(ToReader::Released(partition));
             }
         }
+        Ok(())
+    }
+
+    /// Begins a partition, when there is what that needs.
+    fn begin(&mut self, partition: PartitionId, start: &PartitionStart) -> Result<()> {
+        let patience = self.watch.patience();
+        let mut waiting = patience.waiting();
+        loop {
+            let error = match self.outputs.begin(partition, start.entry, start.begin) {
+                Ok(()) => break,
+                Err(error) if error.retry == Retry::Later => error,
+                Err(error) => return Err(error),
+            };
+            let why = || format!("partition {partition} does not begin: {error}");
+            patience.pulse.beat();
+            waiting.say(why);
+            waiting.check_grace(why)?;
+            sleep(BEGIN_AGAIN);
+        }
+        waiting.is_over();
         Ok(())
     }
 
