@@ -13,7 +13,9 @@
 //! decides the schedule, not the machine's timing.
 
 use std::fmt::Write;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -190,11 +192,14 @@ impl Fleet {
             let Some(instance) = &mut self.members[member] else { continue };
             let Some(status) = instance.ended() else { continue };
             let said = instance.last_words();
-            let is_namesake = self.tally.brokers > 0 && said.contains("same group.instance.id");
-            assert!(status.code() == Some(1) && is_namesake, "{name} ended by itself, {status}:\n{said}");
+            assert!(self.is_namesake(status, &said), "{name} ended by itself, {status}:\n{said}");
             self.tally.namesakes += 1;
             self.launch(member, None);
         }
+    }
+
+    fn is_namesake(&self, status: ExitStatus, said: &str) -> bool {
+        self.tally.brokers > 0 && status.code() == Some(1) && said.contains("same group.instance.id")
     }
 
     /// `kill -9`, now.
@@ -284,10 +289,14 @@ impl Fleet {
         let died = self.member(member).ended_within(Duration::from_secs(8));
         match died {
             Some(status) => {
-                let by_abort = std::os::unix::process::ExitStatusExt::signal(&status) == Some(6);
-                assert!(by_abort, "{status}:\n{}", self.member(member).last_words());
-                self.tally.at_steps += 1;
-                self.tally.kills += 1;
+                let said = self.member(member).last_words();
+                if self.is_namesake(status, &said) {
+                    self.tally.namesakes += 1;
+                } else {
+                    assert!(status.signal() == Some(6), "{status}:\n{said}");
+                    self.tally.at_steps += 1;
+                    self.tally.kills += 1;
+                }
                 self.members[member] = None;
             }
             // It got no work in time.
@@ -305,9 +314,15 @@ impl Fleet {
         let victim = (mover + self.rng.random_range(1..MEMBERS.len())) % MEMBERS.len();
         self.await_rebalance();
         self.kill(victim);
-        self.member(mover).has_stopped();
+        let status = self.member(mover).ended_within(PATIENCE).expect("the end that was asked for");
+        let said = self.member(mover).last_words();
+        if self.is_namesake(status, &said) {
+            self.tally.namesakes += 1;
+        } else {
+            assert!(status.success(), "{status}:\n{said}");
+            self.tally.orderly += 1;
+        }
         self.members[mover] = None;
-        self.tally.orderly += 1;
         self.launch_sometime(victim);
         self.launch(mover, None);
         let victim = self.rng.random_range(0..MEMBERS.len());
