@@ -70,8 +70,8 @@ pub fn run(seed: u64, trace: bool) -> Report {
         input: &input,
         chance: &chance,
         watch: watch(Default::default(), Arc::new(|_| ())),
-        format: if seed % 2 == 0 { SinkFileFormat::Ndjson } else { SinkFileFormat::Parquet },
-        is_topic: seed / 2 % 2 == 0,
+        format: if seed.is_multiple_of(2) { SinkFileFormat::Ndjson } else { SinkFileFormat::Parquet },
+        is_topic: (seed / 2).is_multiple_of(2),
         padding: if seed % 32 == 9 { 9 * CHUNK_BYTES } else { 0 },
         started: 0,
     };
