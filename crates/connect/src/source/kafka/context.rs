@@ -73,6 +73,22 @@ impl Context {
     pub fn inbox<T>(&self, with: impl FnOnce(&mut CallbackInbox) -> T) -> T {
         with(&mut lock(&self.inbox))
     }
+
+    /// Notes what came instead of a record, for the next `Idle`.
+    pub fn complain(&self, topic: &str, error: &KafkaError) {
+        tracing::debug!(%error, "kafka source");
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition) {
+            self.misses(topic);
+        } else {
+            self.inbox(|inbox| inbox.complaint = Some(format!("kafka: {error}")));
+        }
+    }
+
+    /// Notes that there is no such topic.
+    pub fn misses(&self, topic: &str) {
+        let missing = format!("topic {topic} does not exist (waiting for it)");
+        self.inbox(|inbox| inbox.missing = Some(missing));
+    }
 }
 
 impl ClientContext for Context {
