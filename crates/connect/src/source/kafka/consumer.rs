@@ -83,6 +83,11 @@ impl KafkaSource {
         self
     }
 
+    /// How many bytes brokers have sent to this consumer. It is told each second.
+    pub fn received_bytes(&self) -> u64 {
+        self.context.inbox(|inbox| inbox.received_bytes)
+    }
+
     /// The consumer's place in its group, for commits in its name.
     pub fn group(&self) -> Arc<dyn Group> {
         Arc::new(GroupMember { consumer: Arc::clone(&self.consumer), context: self.context.clone() })

@@ -33,6 +33,8 @@ pub(super) struct CallbackInbox {
     pub missing: Option<String>,
     /// That the group has shut us out; over when it lets us in.
     pub outside: Option<&'static str>,
+    /// Bytes that brokers have sent, as of the last statistics.
+    pub received_bytes: u64,
     /// The ends of the logs, until they are told.
     pub log_ends: Option<BTreeMap<PartitionId, LogEnd>>,
     /// Commits that are not answered.
@@ -127,6 +129,7 @@ impl ClientContext for Context {
             if answers {
                 inbox.clear_troubles();
             }
+            inbox.received_bytes = u64::try_from(statistics.rx_bytes).unwrap_or_default();
             inbox.log_ends = Some(log_ends);
         });
     }

@@ -147,3 +147,76 @@ impl PartitionQueues {
         self.bell.wait_until(end)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::kafka::{KafkaClientSpec, client_config, create};
+
+    const IDS: [PartitionId; 3] = [PartitionId(0), PartitionId(1), PartitionId(2)];
+
+    /// The queues of three partitions of a topic of which no broker says anything.
+    fn queues(bell: &Arc<Bell>) -> (PartitionQueues, Arc<BaseConsumer<Context>>) {
+        let client = KafkaClientSpec { brokers: "127.0.0.1:1".to_owned(), properties: Vec::new() };
+        let config = client_config(&client, &[("group.id", "g")]);
+        let consumer: Arc<BaseConsumer<Context>> = Arc::new(create(&config, Context::default()).unwrap());
+        let mut queues = PartitionQueues::new(bell);
+        IDS.iter().for_each(|&id| queues.take(&consumer, "t", id).unwrap());
+        (queues, consumer)
+    }
+
+    #[test]
+    fn each_queue_has_its_turn_and_one_that_is_paused_has_none() {
+        let bell = Arc::new(Bell::default());
+        let (mut queues, _consumer) = queues(&bell);
+        let [first, second, third] = IDS;
+        assert_eq!(queues.next_turn(), Some(first));
+        queues.give_turn(first);
+        queues.set_paused(second, true);
+        assert_eq!(
+            [queues.next_turn(), queues.next_turn(), queues.next_turn()],
+            [Some(third), Some(first), None]
+        );
+
+        // It is filled while it is paused.
+        [second, second, third].into_iter().for_each(|id| bell.ring(Some(id)));
+        assert_eq!([queues.next_turn(), queues.next_turn()], [Some(third), None]);
+        queues.set_paused(second, false);
+        queues.set_paused(second, false);
+        assert_eq!([queues.next_turn(), queues.next_turn()], [Some(second), None]);
+    }
+
+    #[test]
+    fn a_queue_that_is_taken_again_stays_paused_until_it_was_given_back() {
+        let bell = Arc::new(Bell::default());
+        let (mut queues, consumer) = queues(&bell);
+        while queues.next_turn().is_some() {}
+        queues.set_paused(IDS[0], true);
+        queues.take(&consumer, "t", IDS[0]).unwrap();
+        assert_eq!(queues.next_turn(), None);
+
+        queues.give_back(IDS[0]);
+        bell.ring(Some(IDS[0]));
+        assert_eq!(queues.next_turn(), None, "it is ours no more");
+        assert!(!queues.drain(IDS[0], 1, &mut |_| panic!("it is ours no more")));
+        queues.take(&consumer, "t", IDS[0]).unwrap();
+        assert_eq!(queues.next_turn(), Some(IDS[0]));
+        assert!(!queues.drain(IDS[0], 1, &mut |_| panic!("it is empty")));
+    }
+
+    #[test]
+    fn who_waits_is_woken_by_the_bell_also_when_it_rang_before() {
+        let bell = Arc::new(Bell::default());
+        let far = Instant::now() + Duration::from_secs(100);
+        bell.ring(None);
+        assert!(bell.wait_until(far) && !bell.wait_until(Instant::now()));
+        let other = Arc::clone(&bell);
+        let ringing = thread::spawn(move || other.ring(Some(IDS[0])));
+        assert!(bell.wait_until(far));
+        assert_eq!(bell.filled(), [IDS[0]]);
+        ringing.join().unwrap();
+    }
+}
