@@ -120,7 +120,7 @@ fn reading(minute: i64) -> RawRecord {
     let json = format!(
         r#"{{"machine": "press", "at": "2026-01-{days:02}T{hours:02}:{minutes:02}:00Z", "temperature": {temperature}}}"#
     );
-    RawRecord { offset: Offset(minute), payload: Some(json.into_bytes()), ..RawRecord::default() }
+    RawRecord { offset: Offset(minute), payload: Some(json.into()), ..RawRecord::default() }
 }
 
 fn main() -> std::result::Result<(), Box<dyn Error>> {

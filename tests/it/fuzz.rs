@@ -151,7 +151,7 @@ fn factory(bench: &TestPipeline) -> PipelineFactory {
 }
 
 fn record(offset: i64, bytes: &[u8]) -> Records {
-    let payload = Some(bytes.to_vec());
+    let payload = Some(bytes.to_vec().into());
     Records::Raw(vec![RawRecord { offset: Offset(offset), payload, ..RawRecord::default() }])
 }
 

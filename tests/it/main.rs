@@ -41,6 +41,7 @@ mod sources {
     mod kafka;
     mod losses;
     mod rejects;
+    mod slow_readers;
     mod windows;
 }
 

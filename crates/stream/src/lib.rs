@@ -12,7 +12,7 @@
 //!
 //! let record = RawRecord {
 //!     offset: Offset(7),
-//!     payload: Some(br#"{"station": "JFK"}"#.to_vec()),
+//!     payload: Some(br#"{"station": "JFK"}"#.to_vec().into()),
 //!     ..RawRecord::default()
 //! };
 //! let late = Reject {

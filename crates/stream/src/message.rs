@@ -7,6 +7,7 @@ use std::fmt;
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use arrow::json::LineDelimitedWriter;
 use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
 
 use crate::error::{Kind, OrFail, Result};
 use crate::place::Offset;
@@ -55,11 +56,12 @@ pub struct RawRecord {
     /// The source's own time of the record (Kafka's timestamp), where it has one.
     pub timestamp: Option<EventTime>,
     /// The key of a Kafka record, if it has one.
-    pub key: Option<Vec<u8>>,
+    pub key: Option<Bytes>,
     /// The headers of a Kafka record, in their order.
     pub headers: Vec<RecordHeader>,
-    /// The record's bytes; none for a Kafka tombstone.
-    pub payload: Option<Vec<u8>>,
+    /// The record's bytes; none for a Kafka tombstone. Those of records that were read together are
+    /// parts of one buffer.
+    pub payload: Option<Bytes>,
     /// How many bytes the record had, where `payload` is only their beginning.
     pub cut_from: Option<u64>,
 }

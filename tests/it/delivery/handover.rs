@@ -70,7 +70,7 @@ impl Source for Scripted {
                 self.position = (from + count).min(self.records.len());
                 let raw = |at: usize| RawRecord {
                     offset: Offset(at as i64),
-                    payload: Some(self.records[at].clone().into_bytes()),
+                    payload: Some(self.records[at].clone().into()),
                     ..RawRecord::default()
                 };
                 Event::Records {

@@ -254,8 +254,8 @@ pub fn input(addr: &str, topic: &str, partition: PartitionId) -> Vec<RawRecord> 
     read_all(addr, topic, partition, |message| RawRecord {
         offset: Offset(message.offset()),
         timestamp: message.timestamp().to_millis().map(|ms| EventTime(ms * 1000)),
-        key: message.key().map(<[u8]>::to_vec),
-        payload: message.payload().map(<[u8]>::to_vec),
+        key: message.key().map(|key| key.to_vec().into()),
+        payload: message.payload().map(|payload| payload.to_vec().into()),
         ..RawRecord::default()
     })
 }

@@ -22,6 +22,7 @@ use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray, TimestampMic
 use arrow::compute;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
 use tickcast_stream::Offset;
 use tickcast_stream::decode::{Decode, Decoded};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
@@ -117,7 +118,7 @@ impl Decoder {
     }
 
     fn decode_raw(&self, records: &[RawRecord]) -> Result<Decoded> {
-        let bytes: usize = records.iter().filter_map(|record| record.payload.as_ref().map(Vec::len)).sum();
+        let bytes: usize = records.iter().filter_map(|record| record.payload.as_ref().map(Bytes::len)).sum();
         if i32::try_from(bytes).is_err() {
             return Err(Error::new(Kind::Source, "a poll brought more than 2 GiB of records"));
         }

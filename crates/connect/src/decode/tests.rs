@@ -32,7 +32,7 @@ fn raw(payloads: &[&[u8]]) -> Records {
     let record = |(offset, payload): (usize, &&[u8])| RawRecord {
         offset: Offset(offset as i64),
         timestamp: Some(EventTime(NOON_US)),
-        payload: Some(payload.to_vec()),
+        payload: Some(payload.to_vec().into()),
         ..RawRecord::default()
     };
     Records::Raw(payloads.iter().enumerate().map(record).collect())

@@ -6,6 +6,7 @@ mod client;
 mod cluster;
 mod group;
 mod limits;
+mod native;
 mod read;
 mod spec;
 mod topic_id;
@@ -18,6 +19,7 @@ pub use client::{METADATA_TIMEOUT, check_properties, client_config, create};
 pub use cluster::{Cluster, away};
 pub use group::{Group, idle_member, member_count, member_id};
 pub use limits::{RecordLimits, record_limits};
+pub(crate) use native::Owned;
 pub use read::{
     Polled, Purpose, ReadingConsumer, SILENCE, Silence, TopicPartition, Visible, log_range, read_to_end,
     reading_consumer,

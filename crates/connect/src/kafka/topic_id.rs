@@ -11,24 +11,13 @@ use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::RDKafkaErrorCode;
 use tickcast_stream::LogId;
 
+use super::native::Owned;
+
 /// The library says itself when the time is over.
 const SLACK: Duration = Duration::from_millis(500);
 
 /// The topics that there are, and the id of each; none where the broker is too old to have ids.
 pub type TopicIds = BTreeMap<String, Option<LogId>>;
-
-/// Releases what librdkafka has made.
-struct Owned<T>(*mut T, unsafe extern "C" fn(*mut T));
-
-impl<T> Drop for Owned<T> {
-    #[expect(unsafe_code, reason = "librdkafka's call has no safe wrapper")]
-    fn drop(&mut self) {
-        if !self.0.is_null() {
-            // SAFETY: the pointer came from the library, its owner is this, and this is its end.
-            unsafe { (self.1)(self.0) }
-        }
-    }
-}
 
 /// A question for the ids of topics, on its way to a broker. It must not live longer than the
 /// client that it was asked with.

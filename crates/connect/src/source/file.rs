@@ -223,7 +223,7 @@ impl FileSource {
             match frames.next_frame() {
                 Ok(Some(frame)) => {
                     bytes += frame.bytes.len();
-                    let (payload, cut_from) = (Some(frame.bytes), frame.cut_from);
+                    let (payload, cut_from) = (Some(frame.bytes.into()), frame.cut_from);
                     records.push(RawRecord { offset, payload, cut_from, ..RawRecord::default() });
                     offset = offset.next();
                 }
@@ -423,11 +423,9 @@ mod tests {
             match source.poll(NO_WAIT) {
                 Ok(Event::Records { partition: ONLY, records: Records::Raw(records) }) => {
                     assert!(!records.is_empty());
-                    seen.extend(
-                        records.into_iter().map(|record| {
-                            (record.offset, String::from_utf8(record.payload.unwrap()).unwrap())
-                        }),
-                    );
+                    seen.extend(records.into_iter().map(|record| {
+                        (record.offset, String::from_utf8(record.payload.unwrap().to_vec()).unwrap())
+                    }));
                 }
                 Ok(Event::End { partition: ONLY }) => {
                     assert!(matches!(source.poll(NO_WAIT).unwrap(), Event::Idle { .. }));

@@ -278,12 +278,12 @@ mod tests {
         let full = RawRecord {
             offset: Offset(5),
             timestamp: Some(EventTime(1_000)),
-            key: Some(b"\xff".to_vec()),
+            key: Some(b"\xff".to_vec().into()),
             headers: vec![header("trace", Some(b"1")), header("trace", None)],
-            payload: Some(b"\0raw".to_vec()),
+            payload: Some(b"\0raw".to_vec().into()),
             cut_from: Some(9),
         };
-        let tombstone = RawRecord { offset: Offset(9), key: Some(Vec::new()), ..RawRecord::default() };
+        let tombstone = RawRecord { offset: Offset(9), key: Some(Vec::new().into()), ..RawRecord::default() };
         let between = RawRecord { offset: Offset(7), ..RawRecord::default() };
         let raw = Records::Raw(vec![full, between, tombstone]);
         let records = reject_batch(&[reject(5), reject(9)], &raw, "observations", PartitionId(3)).unwrap();

@@ -123,12 +123,7 @@ fn records(rng: &mut Pcg64Mcg) -> Vec<RawRecord> {
         let payload = format!(r#"{{"k":"s{series}","t":{now}000000,{fields}}}"#);
         // The broker's clock is hours off, now before and now after the records' own time.
         let timestamp = Some(EventTime((now + rng.random_range(-40_000..40_000)) * 1_000_000));
-        RawRecord {
-            timestamp,
-            offset: Offset(offset),
-            payload: Some(payload.into_bytes()),
-            ..RawRecord::default()
-        }
+        RawRecord { timestamp, offset: Offset(offset), payload: Some(payload.into()), ..RawRecord::default() }
     };
     let count = record().offset.0 as usize * 7 % 91 + 60;
     (0..count).map(|_| record()).collect()

@@ -1,4 +1,4 @@
-//! Which partitions the group has given us, and what it waits for us to say.
+//! Which partitions the group has given us, their queues, and what it waits for us to say.
 //! It must not read records, nor decide where a partition starts.
 //!
 //! A member that the group has shut out comes back under another name. librdkafka (2.12) does not
@@ -16,12 +16,15 @@ use tickcast_stream::source::{Departure, Event};
 use tickcast_stream::{Offset, PartitionId};
 
 use super::context::{Context, Rebalance};
+use super::queues::{Bell, PartitionQueues};
 
 /// A consumer's partitions.
 pub(super) struct Assignment {
     consumer: Arc<BaseConsumer<Context>>,
     context: Context,
     topic: String,
+    /// Where what is fetched waits. A revoked partition's is not emptied any more.
+    pub queues: PartitionQueues,
     /// Assigned partitions that are not started yet, and where those that are begin.
     starting: BTreeMap<PartitionId, Option<KafkaOffset>>,
     owned: BTreeSet<PartitionId>,
@@ -35,12 +38,18 @@ pub(super) struct Assignment {
 }
 
 impl Assignment {
-    /// Nothing is ours yet.
-    pub fn new(consumer: &Arc<BaseConsumer<Context>>, context: &Context, topic: &str) -> Self {
+    /// Nothing is ours yet. `bell` rings when a record comes.
+    pub fn new(
+        consumer: &Arc<BaseConsumer<Context>>,
+        context: &Context,
+        topic: &str,
+        bell: &Arc<Bell>,
+    ) -> Self {
         Assignment {
             consumer: Arc::clone(consumer),
             context: context.clone(),
             topic: topic.to_owned(),
+            queues: PartitionQueues::new(bell),
             starting: BTreeMap::new(),
             owned: BTreeSet::new(),
             renamed: None,
@@ -114,6 +123,7 @@ impl Assignment {
     ) {
         for id in &partitions {
             self.owned.remove(id);
+            self.queues.set_paused(*id, true);
             self.starting.remove(id);
             self.committed.remove(id);
             self.releasing.insert(*id);
@@ -135,6 +145,7 @@ impl Assignment {
         list.add_partition_offset(&self.topic, partition.0, KafkaOffset::Offset(offset.0))
             .or_fail(Kind::Source, fail)?;
         self.consumer.incremental_unassign(&list).or_fail(Kind::Source, fail)?;
+        self.queues.take(&self.consumer, &self.topic, partition)?;
         self.consumer.incremental_assign(&list).or_fail(Kind::Source, fail)
     }
 
@@ -149,12 +160,11 @@ impl Assignment {
         for (partition, offset) in std::mem::take(&mut self.starting) {
             let offset = offset.unwrap_or(KafkaOffset::Invalid);
             list.add_partition_offset(&self.topic, partition.0, offset).or_fail(Kind::Source, fail)?;
+            self.queues.take(&self.consumer, &self.topic, partition)?;
             self.owned.insert(partition);
         }
 
-        self.consumer.incremental_assign(&list).or_fail(Kind::Source, fail)?;
-        // A partition that was paused when it was taken away would come back paused.
-        self.consumer.resume(&list).or_fail(Kind::Source, fail)
+        self.consumer.incremental_assign(&list).or_fail(Kind::Source, fail)
     }
 
     /// Lets go of a revoked partition.
@@ -177,11 +187,15 @@ impl Assignment {
             return Ok(());
         }
 
+        let released = std::mem::take(&mut self.released);
         let mut list = TopicPartitionList::new();
-        for partition in std::mem::take(&mut self.released) {
+        for partition in &released {
             list.add_partition(&self.topic, partition.0);
         }
-        self.consumer.incremental_unassign(&list).or_fail(Kind::Source, || "cannot give partitions back")
+        let done = self.consumer.incremental_unassign(&list);
+        // What waits there is of no assignment any more, and would stay until the next one.
+        released.into_iter().for_each(|partition| self.queues.give_back(partition));
+        done.or_fail(Kind::Source, || "cannot give partitions back")
     }
 
     /// Answers what librdkafka may still wait for, without a claim to anything.

@@ -3,18 +3,16 @@
 //! It must not decode, and must not commit by itself: positions become the group's when the runner
 //! says they are durable.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
-use tickcast_stream::message::{RawRecord, Records};
+use tickcast_stream::message::Records;
 use tickcast_stream::source::{Event, Source};
 use tickcast_stream::{LogId, Offset, PartitionId};
 
@@ -22,9 +20,12 @@ use super::assignment::Assignment;
 use super::context::{Context, GroupMember};
 use super::log_ends::PausedEnds;
 use super::losses::Positions;
-use super::record::{BATCH_BYTES, BATCH_RECORDS, raw_record};
+use super::partition_queue::{Queued, has_no_events};
+use super::queues::Bell;
+use super::record::{BATCH_BYTES, BATCH_RECORDS, RecordGatherer};
+use super::settings::consumer_config;
 use super::spec::{KafkaSourceSpec, StartFrom};
-use crate::kafka::{Group, METADATA_TIMEOUT, TopicNews, TopicWatch, client_config, create};
+use crate::kafka::{Group, METADATA_TIMEOUT, TopicNews, TopicWatch, create};
 
 /// How long leaving the group may take.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
@@ -33,56 +34,39 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 pub struct KafkaSource {
     // Before the consumer that it asks with: fields go in their order.
     watch: TopicWatch<Context>,
+    assignment: Assignment,
     consumer: Arc<BaseConsumer<Context>>,
     context: Context,
     topic: String,
     from: StartFrom,
-    assignment: Assignment,
     positions: Positions,
-    /// Whether the broker has refused a position: which one it was, it does not say.
-    is_refused: bool,
+    /// The partitions whose positions the broker has refused.
+    refused: BTreeSet<PartitionId>,
     ready: VecDeque<Event>,
     batch_records: usize,
     paused: PausedEnds,
 }
 
-fn consumer_config(spec: &KafkaSourceSpec) -> ClientConfig {
-    let mut defaults = vec![
-        ("group.id", spec.group.as_str()),
-        // A position that is not in the log is looked at, not left to the library.
-        ("auto.offset.reset", "error"),
-        ("enable.auto.commit", "false"),
-        ("enable.auto.offset.store", "false"),
-        ("isolation.level", "read_committed"),
-        ("statistics.interval.ms", "1000"),
-        // A topic that grows is noticed within this time.
-        ("topic.metadata.refresh.interval.ms", "30000"),
-    ];
-
-    // In the new protocol the broker decides both.
-    if !spec.has_new_protocol() {
-        defaults.push(("partition.assignment.strategy", "cooperative-sticky"));
-        defaults.push(("session.timeout.ms", "10000"));
-    }
-    client_config(&spec.client, &defaults)
-}
-
 impl KafkaSource {
-    /// Joins the group. Errors: `Source`, when librdkafka refuses the properties. The broker need
-    /// not answer yet.
-    pub fn open(spec: &KafkaSourceSpec) -> Result<Self> {
+    /// Joins the group, to read a topic of about so many partitions. Errors: `Source`, when
+    /// librdkafka refuses the properties. The broker need not answer yet.
+    pub fn open(spec: &KafkaSourceSpec, partitions: i32) -> Result<Self> {
         spec.tell_recovery();
         let context = Context::default();
-        let consumer: BaseConsumer<Context> = create(&consumer_config(spec), context.clone())?;
+        let config = consumer_config(spec, partitions);
+        let mut consumer: BaseConsumer<Context> = create(&config, context.clone())?;
+        let bell = Arc::new(Bell::default());
+        let of_events = Arc::clone(&bell);
+        consumer.set_nonempty_callback(move || of_events.ring(None));
         let fail = || format!("cannot make a consumer for topic {}", spec.topic);
         consumer.subscribe(&[&spec.topic]).or_fail(Kind::Source, fail)?;
 
         let consumer = Arc::new(consumer);
         Ok(KafkaSource {
             watch: TopicWatch::new(Arc::clone(&consumer), vec![spec.topic.clone()]),
-            assignment: Assignment::new(&consumer, &context, &spec.topic),
+            assignment: Assignment::new(&consumer, &context, &spec.topic, &bell),
             positions: Positions::new(&spec.topic, spec.on_loss),
-            is_refused: false,
+            refused: BTreeSet::new(),
             consumer,
             context,
             topic: spec.topic.clone(),
@@ -97,6 +81,11 @@ impl KafkaSource {
     pub fn with_batch_records(mut self, records: usize) -> Self {
         self.batch_records = records.max(1);
         self
+    }
+
+    /// How many bytes brokers have sent to this consumer. It is told each second.
+    pub fn received_bytes(&self) -> u64 {
+        self.context.inbox(|inbox| inbox.received_bytes)
     }
 
     /// The consumer's place in its group, for commits in its name.
@@ -125,20 +114,20 @@ impl KafkaSource {
         }))
     }
 
-    /// The broker has refused a position: looks which partitions' records are gone, and goes on
+    /// The broker has refused positions: looks whether the records there are gone, and goes on
     /// behind them. Errors: as [`Positions::within`]; `Retry::Later` while the broker does not say.
     fn look_for_losses(&mut self) -> Result<()> {
-        for (partition, next) in self.positions.all() {
-            if !self.assignment.owns(partition) {
-                continue;
+        while let Some(&partition) = self.refused.first() {
+            if let Some(next) = self.positions.get(partition)
+                && self.assignment.owns(partition)
+            {
+                let (from, lost) = self.positions.within(partition, next, &self.log(partition)?)?;
+                self.assignment.restart(partition, from)?;
+                self.positions.set(partition, from);
+                self.ready.extend(lost);
             }
-            let (from, lost) = self.positions.within(partition, next, &self.log(partition)?)?;
-            let Some(lost) = lost else { continue };
-            self.assignment.restart(partition, from)?;
-            self.positions.set(partition, from);
-            self.ready.push_back(lost);
+            self.refused.remove(&partition);
         }
-        self.is_refused = false;
         Ok(())
     }
 
@@ -149,7 +138,7 @@ impl KafkaSource {
                 Err(Error::new(Kind::Source, "cannot go on reading").because(changed))
             }
             Some(TopicNews::Missing(topic)) => {
-                self.context.inbox(|inbox| inbox.missing = Some(missing(&topic)));
+                self.context.misses(&topic);
                 Ok(())
             }
             Some(TopicNews::Same) => {
@@ -191,19 +180,6 @@ impl KafkaSource {
         Error::new(Kind::Source, what).because(code)
     }
 
-    /// Notes what came instead of a record, for the next `Idle`.
-    fn complain(&self, error: &KafkaError) {
-        tracing::debug!(%error, "kafka source");
-        let is_missing = error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition);
-        self.context.inbox(|inbox| {
-            if is_missing {
-                inbox.missing = Some(missing(&self.topic));
-            } else {
-                inbox.complaint = Some(format!("kafka: {error}"));
-            }
-        });
-    }
-
     /// Lets librdkafka work until something holds; false, when the time is up before. What is read
     /// meanwhile is not kept.
     fn poll_until(&mut self, end: Instant, holds: impl Fn(&Self) -> bool) -> Result<bool> {
@@ -219,65 +195,99 @@ impl KafkaSource {
         }
     }
 
-    /// Reads what is there, at most one batch, and turns it into events.
+    /// Waits until there is something, at most one batch, and turns it into events.
     fn read(&mut self, timeout: Duration) -> Result<()> {
+        let end = Instant::now() + timeout;
         self.look_at_topic()?;
-        let by_partition = self.read_batch(timeout)?;
-        if !by_partition.is_empty() {
-            self.context.inbox(|inbox| inbox.clear_troubles());
-        }
-
-        // A rebalance within this poll comes first: records of a partition that was taken away are
-        // not ours.
-        self.assignment.take_rebalances(&mut self.ready)?;
-        for (partition, records) in by_partition {
-            if !self.assignment.owns(partition) {
-                continue;
+        loop {
+            // A rebalance comes first: records of a partition that was taken away are not ours.
+            self.serve_events()?;
+            self.assignment.take_rebalances(&mut self.ready)?;
+            self.read_batch()?;
+            self.look_for_losses()?;
+            if !self.ready.is_empty() || !self.assignment.queues.wait_until(end) {
+                return Ok(());
             }
-            if let Some(last) = records.last() {
-                self.positions.set(partition, last.offset.next());
-            }
-            self.ready.push_back(Event::Records { partition, records: Records::Raw(records) });
         }
-        if self.is_refused { self.look_for_losses() } else { Ok(()) }
     }
 
-    /// The records of one batch by partition.
-    fn read_batch(&mut self, timeout: Duration) -> Result<BTreeMap<PartitionId, Vec<RawRecord>>> {
-        let mut by_partition: BTreeMap<PartitionId, Vec<RawRecord>> = BTreeMap::new();
-        let (mut wait, mut bytes) = (timeout, 0);
-        for _ in 0..self.batch_records {
-            if bytes >= BATCH_BYTES {
-                break;
-            }
-
-            match self.consumer.poll(wait) {
-                None => break,
-                Some(Ok(message)) => {
-                    bytes += message.payload_len();
-                    by_partition
-                        .entry(PartitionId(message.partition()))
-                        .or_default()
-                        .push(raw_record(&message));
-                    wait = Duration::ZERO;
-                }
+    /// Lets librdkafka tell all that is no partition's: rebalances, statistics, answers to commits.
+    fn serve_events(&mut self) -> Result<()> {
+        loop {
+            match self.consumer.poll(Duration::ZERO) {
                 Some(Err(KafkaError::MessageConsumptionFatal(code))) => return Err(self.fatal(code)),
-                Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset))) => {
-                    self.is_refused = true;
-                    break;
+                Some(Err(error)) => self.context.complain(&self.topic, &error),
+                // Every partition's queue is taken before it is read.
+                Some(Ok(_)) => {
+                    return Err(Error::new(Kind::Source, "a record came beside its partition's queue"));
                 }
-                Some(Err(error)) => {
-                    self.complain(&error);
-                    break;
-                }
+                None => {}
+            }
+            if has_no_events(&self.consumer) {
+                return Ok(());
             }
         }
-        Ok(by_partition)
     }
-}
 
-fn missing(topic: &str) -> String {
-    format!("topic {topic} does not exist (waiting for it)")
+    /// One batch of what waits, a partition after the other.
+    fn read_batch(&mut self) -> Result<()> {
+        let (mut records, mut bytes) = (self.batch_records, BATCH_BYTES);
+        while records > 0 && bytes > 0 {
+            let Some(partition) = self.assignment.queues.next_turn() else { break };
+            let read = self.read_partition(partition, records, bytes)?;
+            records = records.saturating_sub(read.len());
+            bytes = bytes.saturating_sub(read.bytes());
+
+            let read = read.finish();
+            let Some(last) = read.last() else { continue };
+            self.positions.set(partition, last.offset.next());
+            self.context.inbox(|inbox| inbox.clear_troubles());
+            self.ready.push_back(Event::Records { partition, records: Records::Raw(read) });
+        }
+        Ok(())
+    }
+
+    /// What waits of one partition, up to so many records, or bytes and what comes with them.
+    fn read_partition(
+        &mut self,
+        partition: PartitionId,
+        most: usize,
+        bytes: usize,
+    ) -> Result<RecordGatherer> {
+        let mut next = self.positions.get(partition).unwrap_or(Offset(0));
+        let (mut read, mut errors) = (RecordGatherer::default(), Vec::new());
+        let mut has_more = true;
+        while has_more && read.len() < most && read.bytes() < bytes {
+            has_more =
+                self.assignment.queues.drain(partition, most - read.len(), &mut |queued| match queued {
+                    // librdkafka may go back to what it has given out, when it stops a partition by
+                    // itself at that moment.
+                    Queued::Record(record) if record.offset < next => {}
+                    Queued::Record(record) => {
+                        next = record.offset.next();
+                        read.push(record);
+                    }
+                    Queued::Error(code) => errors.push(code),
+                });
+        }
+
+        if has_more {
+            self.assignment.queues.give_turn(partition);
+        }
+        errors.into_iter().try_for_each(|code| self.on_error(partition, code))?;
+        Ok(read)
+    }
+
+    /// What came in place of a partition's records.
+    fn on_error(&mut self, partition: PartitionId, code: RDKafkaErrorCode) -> Result<()> {
+        match code {
+            RDKafkaErrorCode::PartitionEOF => {}
+            RDKafkaErrorCode::AutoOffsetReset => _ = self.refused.insert(partition),
+            RDKafkaErrorCode::Fatal => return Err(self.fatal(code)),
+            _ => self.context.complain(&self.topic, &KafkaError::MessageConsumption(code)),
+        }
+        Ok(())
+    }
 }
 
 impl Source for KafkaSource {
@@ -329,10 +339,8 @@ impl Source for KafkaSource {
             return Ok(());
         }
         self.paused.set_paused(partition, paused);
-        let mut list = TopicPartitionList::new();
-        list.add_partition(&self.topic, partition.0);
-        let done = if paused { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
-        done.or_fail(Kind::Source, || format!("cannot pause or resume partition {partition}"))
+        self.assignment.queues.set_paused(partition, paused);
+        Ok(())
     }
 
     fn commit(&mut self, partition: PartitionId, position: Offset) -> Result<()> {

@@ -33,6 +33,8 @@ pub(super) struct CallbackInbox {
     pub missing: Option<String>,
     /// That the group has shut us out; over when it lets us in.
     pub outside: Option<&'static str>,
+    /// Bytes that brokers have sent, as of the last statistics.
+    pub received_bytes: u64,
     /// The ends of the logs, until they are told.
     pub log_ends: Option<BTreeMap<PartitionId, LogEnd>>,
     /// Commits that are not answered.
@@ -73,6 +75,22 @@ impl Context {
     pub fn inbox<T>(&self, with: impl FnOnce(&mut CallbackInbox) -> T) -> T {
         with(&mut lock(&self.inbox))
     }
+
+    /// Notes what came instead of a record, for the next `Idle`.
+    pub fn complain(&self, topic: &str, error: &KafkaError) {
+        tracing::debug!(%error, "kafka source");
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition) {
+            self.misses(topic);
+        } else {
+            self.inbox(|inbox| inbox.complaint = Some(format!("kafka: {error}")));
+        }
+    }
+
+    /// Notes that there is no such topic.
+    pub fn misses(&self, topic: &str) {
+        let missing = format!("topic {topic} does not exist (waiting for it)");
+        self.inbox(|inbox| inbox.missing = Some(missing));
+    }
 }
 
 impl ClientContext for Context {
@@ -111,6 +129,7 @@ impl ClientContext for Context {
             if answers {
                 inbox.clear_troubles();
             }
+            inbox.received_bytes = u64::try_from(statistics.rx_bytes).unwrap_or_default();
             inbox.log_ends = Some(log_ends);
         });
     }

@@ -11,11 +11,11 @@ use rdkafka::consumer::Consumer;
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
-use tickcast_stream::message::{EventTime, RawRecord, Records};
+use tickcast_stream::message::{EventTime, Records};
 use tickcast_stream::source::{Event, Source};
 use tickcast_stream::{Offset, PartitionId};
 
-use super::record::{BATCH_BYTES, BATCH_RECORDS, raw_record};
+use super::record::{BATCH_BYTES, BATCH_RECORDS, RecordGatherer, RecordParts};
 use super::spec::KafkaSourceSpec;
 use crate::kafka::{
     METADATA_TIMEOUT, Polled, Purpose, ReadingConsumer, SILENCE, Silence, TopicPartition, Visible, log_range,
@@ -24,7 +24,7 @@ use crate::kafka::{
 use crate::source::kind::Span;
 
 /// The records of one batch by partition, and the partitions that end with it.
-type Batch = (BTreeMap<PartitionId, Vec<RawRecord>>, BTreeSet<PartitionId>);
+type Batch = (BTreeMap<PartitionId, RecordGatherer>, BTreeSet<PartitionId>);
 
 /// Reads all partitions of a topic, once.
 pub struct KafkaHistory {
@@ -103,7 +103,10 @@ impl KafkaHistory {
     /// Reads what is there, at most one batch, and turns it into events.
     fn read(&mut self, timeout: Duration) -> Result<()> {
         let (by_partition, ended) = self.read_batch(timeout)?;
-        let records = |(partition, records)| Event::Records { partition, records: Records::Raw(records) };
+        let records = |(partition, records)| Event::Records {
+            partition,
+            records: Records::Raw(RecordGatherer::finish(records)),
+        };
         self.ready.extend(by_partition.into_iter().map(records));
 
         for partition in ended {
@@ -118,7 +121,7 @@ impl KafkaHistory {
 
     /// Reads one batch. Errors: `Source`, when records were dropped before they were read.
     fn read_batch(&mut self, timeout: Duration) -> Result<Batch> {
-        let mut by_partition: BTreeMap<PartitionId, Vec<RawRecord>> = BTreeMap::new();
+        let mut by_partition: BTreeMap<PartitionId, RecordGatherer> = BTreeMap::new();
         let mut ended = BTreeSet::new();
         let (mut wait, mut bytes) = (timeout, 0);
         for _ in 0..BATCH_RECORDS {
@@ -145,7 +148,7 @@ impl KafkaHistory {
             let Some(&end) = self.ends.get(&partition) else { continue };
             if offset < end {
                 bytes += message.payload_len();
-                by_partition.entry(partition).or_default().push(raw_record(&message));
+                by_partition.entry(partition).or_default().push(RecordParts::of(&message));
             }
 
             if offset.next() >= end {

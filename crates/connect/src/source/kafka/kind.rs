@@ -5,6 +5,7 @@ use tickcast_stream::error::Result;
 
 use super::consumer::KafkaSource;
 use super::history::KafkaHistory;
+use super::settings::UNKNOWN;
 use super::spec::{KafkaSourceSpec, StartFrom};
 use crate::kafka::{no_topic, partition_count};
 use crate::source::kind::{
@@ -29,7 +30,8 @@ impl SourceKind for KafkaSourceSpec {
     }
 
     fn open(&self, options: OpenOptions) -> Result<OpenSource> {
-        let mut source = KafkaSource::open(self)?;
+        // A broker that does not answer yet is waited for later.
+        let mut source = KafkaSource::open(self, self.partitions().unwrap_or(UNKNOWN))?;
         if let Some(records) = options.batch_records {
             source = source.with_batch_records(records);
         }

@@ -6,7 +6,8 @@
 //! how many records it holds that were not polled yet. Where that is the end and these are none,
 //! all is read, whatever the last offsets are.
 //!
-//! What is paused is not fetched, so nothing is heard of it: its end is asked for.
+//! What is paused is fetched until its queue is full. Then nothing is heard of it: its end is asked
+//! for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;

@@ -39,11 +39,6 @@ impl Positions {
         self.next.remove(&partition);
     }
 
-    /// Every partition that is read, and its next record.
-    pub fn all(&self) -> Vec<(PartitionId, Offset)> {
-        self.next.iter().map(|(&partition, &next)| (partition, next)).collect()
-    }
-
     /// A position against the records that are there. Where to read on, and what was lost if
     /// anything was. Errors: `Source`, when records were lost and nobody has said to go on, or,
     /// because of [`PositionBeyondEnd`], when the log ends before the position.

@@ -9,7 +9,10 @@ mod history;
 mod kind;
 mod log_ends;
 mod losses;
+mod partition_queue;
+mod queues;
 mod record;
+mod settings;
 mod spec;
 
 pub use beyond_end::PositionBeyondEnd;

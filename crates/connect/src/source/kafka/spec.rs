@@ -54,7 +54,8 @@ impl KafkaSourceSpec {
         }
     }
 
-    fn property(&self, name: &str) -> Option<&str> {
+    /// What the file says of a property of librdkafka.
+    pub(super) fn property(&self, name: &str) -> Option<&str> {
         let mut properties = self.client.properties.iter();
         properties.find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
