@@ -36,8 +36,8 @@ pub(super) fn fault(payload: &str, scanned: Result<(), Malformed>, names: &[Stri
     }
 }
 
-/// Reads the payload as Arrow does, for its error. It writes a value that does not fit by recursion:
-/// the depth has to be bounded already.
+/// Reads the payload as Arrow does, for its error. It writes a value that does not fit by
+/// recursion: the depth has to be bounded already.
 fn read(payload: &str, names: &[String]) -> Result<(), ArrowError> {
     let fields: Vec<Field> = names.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect();
     let mut decoder = ReaderBuilder::new(Arc::new(Schema::new(fields)))

@@ -1,9 +1,9 @@
-//! The grammar of JSON (RFC 8259): one pass over a text that is UTF-8 already, which hands out names
-//! and values as they are written.
+//! The grammar of JSON (RFC 8259): one pass over a text that is UTF-8 already, which hands out
+//! names and values as they are written.
 //! It must not know what they mean.
 //!
-//! What it takes is what `serde_json` takes, but for the depth, which it bounds. Half of a surrogate
-//! pair is no fault of the grammar: it is noted, see [`Scanner::has_lone_surrogate`].
+//! What it takes is what `serde_json` takes, but for the depth, which it bounds. Half of a
+//! surrogate pair is no fault of the grammar: it is noted, see [`Scanner::has_lone_surrogate`].
 
 use std::borrow::Cow;
 use std::result;

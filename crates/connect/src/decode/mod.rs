@@ -15,6 +15,7 @@ mod json_fault;
 mod json_scanner;
 mod rows;
 mod series;
+mod spec;
 mod text;
 mod text_column;
 mod time;
@@ -40,6 +41,7 @@ use self::verdict::{Verdicts, quote};
 
 pub use self::avro_schema::parse as avro_fields;
 pub use self::columns::{check_known, columns};
+pub use self::spec::DecodeSpec;
 pub use self::wire::WireFormat;
 
 /// The largest payload that is decoded, in bytes: as a reject, with key and headers, it still fits
@@ -48,25 +50,6 @@ pub const MAX_RECORD_BYTES: usize = 900_000;
 
 /// A record may be this far ahead of its source's clock, in microseconds.
 const MAX_AHEAD_US: i64 = 24 * 3_600 * 1_000_000;
-
-/// What is to be read out of every record.
-#[derive(Debug, Clone)]
-pub struct DecodeSpec {
-    /// How their fields are written.
-    pub format: WireFormat,
-    /// The column that names the series.
-    pub key: String,
-    /// The column that holds the event time.
-    pub time: String,
-    /// The data columns, in order; [`columns()`] makes them.
-    pub columns: Vec<Field>,
-    /// All fields of a record, where a schema names them; it says too what an integer in the time
-    /// column counts.
-    pub schema: Option<Vec<Field>>,
-    /// The names of a CSV record's fields, in order; none: the schema's. Without either no CSV
-    /// record can be decoded.
-    pub header: Option<Vec<String>>,
-}
 
 /// Decodes the records of one source.
 #[derive(Debug)]

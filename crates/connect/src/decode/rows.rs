@@ -7,10 +7,10 @@ use arrow::datatypes::{DataType, Field, TimeUnit};
 use tickcast_stream::error::{Error, Kind, Result};
 use tickcast_stream::message::Reason;
 
-use super::DecodeSpec;
 use super::cells::{Cells, cells};
 use super::convert::{Converted, misfit, times_as};
 use super::series;
+use super::spec::DecodeSpec;
 use super::time;
 use super::verdict::Verdicts;
 
