@@ -6,10 +6,16 @@
 //! that holds is the record's reason.
 
 mod avro_schema;
+mod cells;
 mod columns;
 mod convert;
 mod csv;
 mod json;
+mod json_fault;
+mod json_scanner;
+mod rows;
+mod series;
+mod spec;
 mod text;
 mod text_column;
 mod time;
@@ -18,7 +24,7 @@ mod wire;
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray, TimestampMicrosecondArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, TimestampMicrosecondArray};
 use arrow::compute;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
@@ -28,42 +34,23 @@ use tickcast_stream::decode::{Decode, Decoded};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::{EventTime, RawRecord, Reason, Records, Reject, system_fields};
 
+use self::convert::Converted;
+use self::json::JsonReader;
+use self::rows::{Layout, RowBuilder};
 use self::text::TextReader;
 use self::verdict::{Verdicts, quote};
 
 pub use self::avro_schema::parse as avro_fields;
 pub use self::columns::{check_known, columns};
+pub use self::spec::DecodeSpec;
 pub use self::wire::WireFormat;
 
 /// The largest payload that is decoded, in bytes: as a reject, with key and headers, it still fits
 /// into a topic with Kafka's own default limits.
 pub const MAX_RECORD_BYTES: usize = 900_000;
 
-/// The longest name of a series, in bytes: it is the key of every record that leaves, and in its
-/// value again.
-const MAX_KEY_BYTES: usize = 1024;
-
 /// A record may be this far ahead of its source's clock, in microseconds.
 const MAX_AHEAD_US: i64 = 24 * 3_600 * 1_000_000;
-
-/// What is to be read out of every record.
-#[derive(Debug, Clone)]
-pub struct DecodeSpec {
-    /// How their fields are written.
-    pub format: WireFormat,
-    /// The column that names the series.
-    pub key: String,
-    /// The column that holds the event time.
-    pub time: String,
-    /// The data columns, in order; [`columns()`] makes them.
-    pub columns: Vec<Field>,
-    /// All fields of a record, where a schema names them; it says too what an integer in the time
-    /// column counts.
-    pub schema: Option<Vec<Field>>,
-    /// The names of a CSV record's fields, in order; none: the schema's. Without either no CSV
-    /// record can be decoded.
-    pub header: Option<Vec<String>>,
-}
 
 /// Decodes the records of one source.
 #[derive(Debug)]
@@ -72,7 +59,15 @@ pub struct Decoder {
     /// What an integer in the time column counts; none: told by its size, see `time.rs`.
     time_unit: Option<TimeUnit>,
     schema: SchemaRef,
-    text: TextReader,
+    layout: Layout,
+    reader: Reader,
+}
+
+/// What takes the fields' texts out of a payload.
+#[derive(Debug)]
+enum Reader {
+    Json(JsonReader),
+    Csv(TextReader),
 }
 
 impl Decode for Decoder {
@@ -97,90 +92,86 @@ impl Decoder {
             if fields.iter().any(|known| known.name() == field.name()) {
                 return Err(Error::new(Kind::Config, format!("column `{}` is taken already", field.name())));
             }
-            if !convert::supports(field.data_type()) {
+            if cells::cells(field.data_type(), 0, time::utc()?).is_none() {
                 let what = format!("column `{}`: {} values cannot be read", field.name(), field.data_type());
                 return Err(Error::new(Kind::Config, what));
             }
             fields.push(Field::new(field.name(), field.data_type().clone(), true));
         }
 
-        let mut names = vec![spec.key.clone(), spec.time.clone()];
-        names.extend(spec.columns.iter().map(|field| field.name().clone()));
+        let layout = Layout::new(&spec);
         let of_schema: Option<Vec<String>> =
             spec.schema.as_ref().map(|schema| schema.iter().map(|f| f.name().clone()).collect());
         if let Some(known) = &of_schema {
-            check_known(&names, known, "the schema")?;
+            check_known(&layout.names, known, "the schema")?;
         }
 
-        let text = TextReader::new(spec.format, names, spec.header.clone().or(of_schema))?;
+        let reader = match spec.format {
+            WireFormat::Json => Reader::Json(JsonReader::new(layout.names.clone())),
+            WireFormat::Csv => {
+                Reader::Csv(TextReader::new(&layout.names, spec.header.clone().or(of_schema))?)
+            }
+        };
         let time_unit = columns::time_unit(spec.schema.as_deref(), &spec.time);
-        Ok(Decoder { spec, time_unit, schema: Arc::new(Schema::new(fields)), text })
+        Ok(Decoder { spec, time_unit, schema: Arc::new(Schema::new(fields)), layout, reader })
     }
 
     fn decode_raw(&self, records: &[RawRecord]) -> Result<Decoded> {
-        let bytes: usize = records.iter().filter_map(|record| record.payload.as_ref().map(Bytes::len)).sum();
+        let bytes: usize = records.iter().filter_map(|record| Some(record.payload.as_ref()?.len())).sum();
         if i32::try_from(bytes).is_err() {
             return Err(Error::new(Kind::Source, "a poll brought more than 2 GiB of records"));
         }
 
         let mut verdicts = Verdicts::new(records.len());
-        let payloads: Vec<Option<&str>> =
-            records.iter().enumerate().map(|(row, record)| readable(record, row, &mut verdicts)).collect();
-        let texts = self.text.read(&payloads, &mut verdicts)?;
-        let input = Input {
-            column_of: &|name| texts.column_by_name(name).map(Arc::clone),
-            timestamps: Some(records.iter().map(|record| record.timestamp).collect()),
-            offsets: records.iter().map(|record| record.offset.0).collect(),
+        let rows = RowBuilder::new(&self.spec, &self.layout, self.time_unit, records.len())?;
+        let converted = match &self.reader {
+            Reader::Json(json) => read_json(json, records, rows, &mut verdicts)?,
+            Reader::Csv(csv) => read_csv(csv, records, rows, &mut verdicts)?,
         };
-        let (rows, verdicts) = self.judge(input, verdicts)?;
+
+        for (row, record) in records.iter().enumerate() {
+            self.judge_future(row, converted.times.value(row), record.timestamp, &mut verdicts);
+        }
+        let offsets = records.iter().map(|record| record.offset.0).collect();
+        let rows = self.judge_finite(offsets, converted, &mut verdicts)?;
         Ok(Decoded { rows, rejects: rejects(records.iter().map(|record| record.offset), verdicts) })
     }
 
     fn decode_rows(&self, first_offset: Offset, batch: &RecordBatch) -> Result<Decoded> {
         let count = batch.num_rows();
-        let input = Input {
-            column_of: &|name| batch.column_by_name(name).map(Arc::clone),
-            timestamps: None,
-            offsets: (first_offset.0..first_offset.plus(count).0).collect(),
-        };
-        let (rows, verdicts) = self.judge(input, Verdicts::new(count))?;
+        let mut verdicts = Verdicts::new(count);
+        let converted = self.convert(batch, &mut verdicts)?;
+        let offsets = (first_offset.0..first_offset.plus(count).0).collect();
+        let rows = self.judge_finite(offsets, converted, &mut verdicts)?;
         Ok(Decoded { rows, rejects: rejects((0..count).map(|row| first_offset.plus(row)), verdicts) })
     }
 
-    /// Converts and judges every row, then keeps the good ones.
-    fn judge(&self, input: Input<'_>, mut verdicts: Verdicts) -> Result<(RecordBatch, Verdicts)> {
-        let data = self.convert_data(&input, &mut verdicts)?;
-        let series = text_column::to_text(&input.column(&self.spec.key)?)?;
-        self.judge_series(&series, &mut verdicts);
-        let written = input.column(&self.spec.time)?;
-        let times = time::convert(&written, &self.spec.time, self.time_unit, &mut verdicts)?;
-        let columns = self.with_time(data, &written, &times, &mut verdicts)?;
+    /// The columns of a columnar source in their types, judged in the same order as text.
+    fn convert(&self, batch: &RecordBatch, verdicts: &mut Verdicts) -> Result<Converted> {
+        let column = |name: &str| {
+            let missing = || Error::new(Kind::Source, format!("the rows have no column `{name}`"));
+            batch.column_by_name(name).ok_or_else(missing)
+        };
 
-        if let Some(timestamps) = &input.timestamps {
-            self.judge_future(&times, timestamps, &mut verdicts);
-        }
-        for (field, array) in self.spec.columns.iter().zip(&columns) {
-            convert::judge_finite(array, field.name(), &mut verdicts);
-        }
-
-        let mut all: Vec<ArrayRef> = vec![Arc::new(input.offsets), Arc::new(times), Arc::new(series)];
-        all.extend(columns);
-        Ok((self.keep_good(all, &verdicts)?, verdicts))
-    }
-
-    /// The data columns in their types. The time as a data column waits for its turn: where it
-    /// cannot be read, the reason is a bad time.
-    fn convert_data(&self, input: &Input<'_>, verdicts: &mut Verdicts) -> Result<Vec<Option<ArrayRef>>> {
+        // The time as a data column waits for its turn: where it cannot be read, the reason is a
+        // bad time.
         let mut data = Vec::with_capacity(self.spec.columns.len());
         for field in &self.spec.columns {
             data.push(if *field.name() == self.spec.time {
                 None
             } else {
-                let column = input.column(field.name())?;
-                Some(convert::convert(&column, field, Reason::Undecodable, verdicts)?)
+                Some(convert::convert(column(field.name())?, field, Reason::Undecodable, verdicts)?)
             });
         }
-        Ok(data)
+
+        let series = text_column::to_text(column(&self.spec.key)?)?;
+        for (row, name) in series.iter().enumerate() {
+            series::judge(row, name, &self.spec.key, verdicts);
+        }
+        let written = column(&self.spec.time)?;
+        let times = time::convert(written, &self.spec.time, self.time_unit, verdicts)?;
+        let data = self.with_time(data, written, &times, verdicts)?;
+        Ok(Converted { data, series, times })
     }
 
     /// The data columns with the time among them, where it is one.
@@ -195,54 +186,39 @@ impl Decoder {
         for (field, array) in self.spec.columns.iter().zip(data) {
             columns.push(match (array, field.data_type()) {
                 (Some(array), _) => array,
-                (None, DataType::Timestamp(..)) => compute::cast(times, field.data_type())
-                    .or_fail(Kind::Source, || format!("cannot convert column `{}`", field.name()))?,
+                (None, DataType::Timestamp(..)) => convert::times_as(times, field)?,
                 (None, _) => convert::convert(written, field, Reason::BadTime, verdicts)?,
             });
         }
         Ok(columns)
     }
 
-    fn judge_series(&self, series: &StringArray, verdicts: &mut Verdicts) {
-        for (row, series) in series.iter().enumerate() {
-            let fault = match series {
-                None => "missing or null",
-                Some("") => "empty",
-                Some(key) if key.len() > MAX_KEY_BYTES => {
-                    verdicts.reject(row, Reason::TooLarge, || {
-                        format!(
-                            "the key `{}` has {} bytes, {MAX_KEY_BYTES} are allowed",
-                            self.spec.key,
-                            key.len()
-                        )
-                    });
-                    continue;
-                }
-                Some(_) => continue,
-            };
-
-            verdicts.reject(row, Reason::MissingKey, || format!("the key `{}` is {fault}", self.spec.key));
-        }
+    fn judge_future(&self, row: usize, time: i64, timestamp: Option<EventTime>, verdicts: &mut Verdicts) {
+        let Some(timestamp) = timestamp.filter(|timestamp| time > timestamp.plus_us(MAX_AHEAD_US).0) else {
+            return;
+        };
+        verdicts.reject(row, Reason::Future, || {
+            let (time, timestamp) = (time::show(time), time::show(timestamp.0));
+            let name = &self.spec.time;
+            format!("time `{name}` is {time}, more than 24 h after the record's timestamp {timestamp}")
+        });
     }
 
-    fn judge_future(
+    /// The rows that are good, once it is judged whether their numbers are finite.
+    fn judge_finite(
         &self,
-        times: &TimestampMicrosecondArray,
-        timestamps: &[Option<EventTime>],
+        offsets: Int64Array,
+        converted: Converted,
         verdicts: &mut Verdicts,
-    ) {
-        for (row, (time, timestamp)) in times.iter().zip(timestamps).enumerate() {
-            let (Some(time), Some(timestamp)) = (time, timestamp) else { continue };
-            if time > timestamp.plus_us(MAX_AHEAD_US).0 {
-                verdicts.reject(row, Reason::Future, || {
-                    let (time, timestamp) = (time::show(time), time::show(timestamp.0));
-                    let name = &self.spec.time;
-                    format!(
-                        "time `{name}` is {time}, more than 24 h after the record's timestamp {timestamp}"
-                    )
-                });
-            }
+    ) -> Result<RecordBatch> {
+        let Converted { data, series, times } = converted;
+        for (field, array) in self.spec.columns.iter().zip(&data) {
+            convert::judge_finite(array, field.name(), verdicts);
         }
+
+        let mut all: Vec<ArrayRef> = vec![Arc::new(offsets), Arc::new(times), Arc::new(series)];
+        all.extend(data);
+        self.keep_good(all, verdicts)
     }
 
     fn keep_good(&self, columns: Vec<ArrayRef>, verdicts: &Verdicts) -> Result<RecordBatch> {
@@ -258,20 +234,41 @@ impl Decoder {
     }
 }
 
-/// Records as columns, a row each; a row that has its verdict already may hold nulls.
-struct Input<'a> {
-    /// The column of this name: text as it was written, or a columnar source's own type.
-    column_of: &'a dyn Fn(&str) -> Option<ArrayRef>,
-    /// The source's own times of the records, where it has them.
-    timestamps: Option<Vec<Option<EventTime>>>,
-    offsets: Int64Array,
+/// Takes the rows out of JSON payloads.
+fn read_json(
+    json: &JsonReader,
+    records: &[RawRecord],
+    mut rows: RowBuilder<'_>,
+    verdicts: &mut Verdicts,
+) -> Result<Converted> {
+    let mut batch = json.batch();
+    for (row, record) in records.iter().enumerate() {
+        match readable(record, row, verdicts).map(|payload| batch.read(payload)) {
+            Some(Ok(())) => {}
+            Some(Err(fault)) => verdicts.reject(row, Reason::Undecodable, || fault),
+            None => batch.clear(),
+        }
+        rows.push(row, |place| batch.text(place), verdicts);
+    }
+    rows.finish()
 }
 
-impl Input<'_> {
-    fn column(&self, name: &str) -> Result<ArrayRef> {
-        let missing = || Error::new(Kind::Source, format!("the rows have no column `{name}`"));
-        (self.column_of)(name).ok_or_else(missing)
+/// Takes the rows out of CSV payloads.
+fn read_csv(
+    csv: &TextReader,
+    records: &[RawRecord],
+    mut rows: RowBuilder<'_>,
+    verdicts: &mut Verdicts,
+) -> Result<Converted> {
+    let payloads: Vec<Option<&str>> =
+        records.iter().enumerate().map(|(row, record)| readable(record, row, verdicts)).collect();
+    let texts = csv.read(&payloads, verdicts)?;
+    let columns: Vec<_> = texts.columns().iter().map(|column| column.as_string::<i32>()).collect();
+    for row in 0..records.len() {
+        let text = |place: usize| columns[place].is_valid(row).then(|| columns[place].value(row));
+        rows.push(row, text, verdicts);
     }
+    rows.finish()
 }
 
 /// The records that were not taken in.

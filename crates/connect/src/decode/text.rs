@@ -1,5 +1,5 @@
-//! Reading payloads into columns of text, a row a payload: the whole batch at once, or by halves
-//! around broken records.
+//! Reading CSV payloads into columns of text, a row a payload: the whole batch at once, or by
+//! halves around broken records.
 //! It must not know what the texts mean.
 
 use std::result;
@@ -13,42 +13,24 @@ use tickcast_stream::error::{Kind, OrFail, Result};
 use tickcast_stream::message::Reason;
 
 use super::csv::CsvText;
-use super::json::JsonText;
 use super::verdict::Verdicts;
-use super::wire::WireFormat;
 
 /// Reads the named fields of every payload as text.
 #[derive(Debug)]
 pub(super) struct TextReader {
-    format: TextFormat,
+    /// None where nobody has named the columns: an empty file, or one that nobody has looked into
+    /// yet.
+    csv: Option<CsvText>,
     schema: SchemaRef,
 }
 
-#[derive(Debug)]
-enum TextFormat {
-    Json(JsonText),
-    Csv(CsvText),
-    /// CSV whose columns nobody has named: an empty file, or one that nobody has looked into yet.
-    NamelessCsv,
-}
-
 impl TextReader {
-    /// A reader of the columns `names`, of which some may be the same.
-    pub(super) fn new(format: WireFormat, names: Vec<String>, header: Option<Vec<String>>) -> Result<Self> {
-        let mut fields: Vec<Field> = Vec::new();
-        for name in names {
-            if fields.iter().all(|field| *field.name() != name) {
-                fields.push(Field::new(name, DataType::Utf8, true));
-            }
-        }
-
+    /// A reader of the columns `names`. Errors: `Config`, when the header has not all of them.
+    pub(super) fn new(names: &[String], header: Option<Vec<String>>) -> Result<Self> {
+        let fields: Vec<Field> = names.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect();
         let schema = Arc::new(Schema::new(fields));
-        let format = match (format, header) {
-            (WireFormat::Json, _) => TextFormat::Json(JsonText::new(Arc::clone(&schema))),
-            (WireFormat::Csv, Some(header)) => TextFormat::Csv(CsvText::new(Arc::clone(&schema), &header)?),
-            (WireFormat::Csv, None) => TextFormat::NamelessCsv,
-        };
-        Ok(TextReader { format, schema })
+        let csv = header.map(|header| CsvText::new(Arc::clone(&schema), &header)).transpose()?;
+        Ok(TextReader { csv, schema })
     }
 
     /// One row of text a payload, in order; a row is null where there is no payload or it is
@@ -100,12 +82,9 @@ impl TextReader {
         if payloads.is_empty() {
             return Ok(RecordBatch::new_empty(Arc::clone(&self.schema)));
         }
-        match &self.format {
-            TextFormat::Json(json) => json.read(payloads),
-            TextFormat::Csv(csv) => csv.read(payloads),
-            TextFormat::NamelessCsv => {
-                Err("the CSV has no header row or schema that names its columns".into())
-            }
+        match &self.csv {
+            Some(csv) => csv.read(payloads),
+            None => Err("the CSV has no header row or schema that names its columns".into()),
         }
     }
 

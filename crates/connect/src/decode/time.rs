@@ -7,7 +7,7 @@
 //! microseconds, else nanoseconds; a fraction is allowed and rounded.
 
 use arrow::array::timezone::Tz;
-use arrow::array::{Array, ArrayRef, AsArray, StringArray, TimestampMicrosecondArray};
+use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray};
 use arrow::compute::cast;
 use arrow::compute::kernels::cast_utils::string_to_datetime;
 use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
@@ -37,7 +37,10 @@ pub(super) fn convert(
     };
 
     if times.null_count() > 0 {
-        explain(&times, &to_text(written)?, name, verdicts);
+        let texts = to_text(written)?;
+        for (row, text) in texts.iter().enumerate().filter(|(row, _)| times.is_null(*row)) {
+            reject(row, text, name, verdicts);
+        }
     }
     Ok(times.with_timezone("UTC"))
 }
@@ -54,13 +57,12 @@ pub(super) fn to_utc(column: &ArrayRef) -> Result<TimestampMicrosecondArray> {
     Ok(micros.as_primitive::<TimestampMicrosecondType>().clone().with_timezone("UTC"))
 }
 
-fn explain(times: &TimestampMicrosecondArray, texts: &StringArray, name: &str, verdicts: &mut Verdicts) {
-    for (row, text) in texts.iter().enumerate().filter(|(row, _)| times.is_null(*row)) {
-        verdicts.reject(row, Reason::BadTime, || match text {
-            None => format!("the time `{name}` is missing or null"),
-            Some(text) => format!("time `{name}`: {} is no time in the years 1 to 9999", quote(text)),
-        });
-    }
+/// Rejects a row whose time is missing or cannot be read.
+pub(super) fn reject(row: usize, written: Option<&str>, name: &str, verdicts: &mut Verdicts) {
+    verdicts.reject(row, Reason::BadTime, || match written {
+        None => format!("the time `{name}` is missing or null"),
+        Some(text) => format!("time `{name}`: {} is no time in the years 1 to 9999", quote(text)),
+    });
 }
 
 /// The time zone that times without an offset are in.
@@ -71,15 +73,19 @@ pub(super) fn utc() -> Result<Tz> {
 /// Microseconds since the epoch, if the text is a time in the years 1 to 9999.
 pub(super) fn parse(text: &str, unit: Option<TimeUnit>, utc: &Tz) -> Option<i64> {
     let text = text.trim();
-    let us = match string_to_datetime(utc, text) {
-        Ok(time) => time.timestamp_micros(),
-        Err(_) => match text.parse::<i64>() {
-            Ok(count) => integer_us(count, unit.unwrap_or_else(|| unit_of(count.unsigned_abs() as f64)))?,
-            Err(_) => {
-                let count = text.parse::<f64>().ok().filter(|count| count.is_finite())?;
-                float_us(count, unit.unwrap_or_else(|| unit_of(count.abs())))?
-            }
-        },
+    // Only a date has a dash there: for a number Arrow would write an error before it is tried as
+    // one.
+    let is_date = text.as_bytes().get(4) == Some(&b'-');
+    if is_date && let Ok(time) = string_to_datetime(utc, text) {
+        return in_range(time.timestamp_micros());
+    }
+
+    let us = match text.parse::<i64>() {
+        Ok(count) => integer_us(count, unit.unwrap_or_else(|| unit_of(count.unsigned_abs() as f64)))?,
+        Err(_) => {
+            let count = text.parse::<f64>().ok().filter(|count| count.is_finite())?;
+            float_us(count, unit.unwrap_or_else(|| unit_of(count.abs())))?
+        }
     };
     in_range(us)
 }

@@ -2,15 +2,20 @@
 //! It must not know where the bytes go.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use arrow::json::writer::{LineDelimited, WriterBuilder};
 use arrow::record_batch::RecordBatch;
 
+use super::json_times::JsonTimes;
 use crate::error::{Kind, OrFail, Result};
 
 /// The rows as JSON lines, each with its newline.
 pub fn json_lines(rows: &RecordBatch) -> Result<Vec<u8>> {
-    let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(Vec::new());
+    let mut writer = WriterBuilder::new()
+        .with_explicit_nulls(true)
+        .with_encoder_factory(Arc::new(JsonTimes))
+        .build::<_, LineDelimited>(Vec::new());
     writer.write(rows).or_fail(Kind::Sink, || "cannot write records as JSON")?;
     Ok(writer.into_inner())
 }
@@ -27,8 +32,6 @@ pub fn lines(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow::array::{Float64Array, StringArray, TimestampMicrosecondArray};
     use arrow::datatypes::{DataType, Field, Schema};
 

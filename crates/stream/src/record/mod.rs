@@ -8,6 +8,7 @@ mod headers;
 mod interval;
 mod json_lines;
 mod json_rows;
+mod json_times;
 mod levels;
 mod printable;
 mod reject;

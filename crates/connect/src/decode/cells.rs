@@ -1,0 +1,231 @@
+//! Columns that are built from text, a value at a time.
+//! It must not know the format that the texts were taken from.
+
+use std::sync::Arc;
+
+use arrow::array::timezone::Tz;
+use arrow::array::*;
+use arrow::compute::cast;
+use arrow::compute::kernels::cast_utils::Parser;
+use arrow::datatypes::*;
+use tickcast_stream::error::{Kind, OrFail, Result};
+
+use super::time;
+
+/// A column of one type that takes text.
+pub(super) trait Cells {
+    /// Appends the value that the text says, null for none; null and false, where it says none of
+    /// the type.
+    fn push(&mut self, text: Option<&str>) -> bool;
+
+    /// What was appended.
+    fn finish(&mut self) -> Result<ArrayRef>;
+}
+
+/// An empty column of this type with room for so many rows; none, where such values cannot be read
+/// from text.
+pub(super) fn cells(wanted: &DataType, rows: usize, utc: Tz) -> Option<Box<dyn Cells>> {
+    Some(match wanted {
+        DataType::Utf8 => Box::new(StringBuilder::with_capacity(rows, 8 * rows)),
+        DataType::Binary => Box::new(BinaryBuilder::with_capacity(rows, 8 * rows)),
+        DataType::Boolean => Box::new(BooleanBuilder::with_capacity(rows)),
+        DataType::Null => Box::new(NullBuilder::new()),
+        DataType::Date32 => Parsed::<Date32Type, _>::boxed(rows, date),
+        DataType::Timestamp(unit, Some(_)) => {
+            let unit = *unit;
+            let parse = move |text: &str| time::parse(text, Some(unit), &utc).filter(|us| fits(*us, unit));
+            let micros = Parsed::<TimestampMicrosecondType, _>::new(rows, parse);
+            Box::new(Times { micros, wanted: wanted.clone() })
+        }
+        DataType::Float64 => Parsed::<Float64Type, _>::boxed(rows, Float64Type::parse),
+        DataType::Float32 => Parsed::<Float32Type, _>::boxed(rows, Float32Type::parse),
+        DataType::Int64 => Parsed::<Int64Type, _>::boxed(rows, integer::<Int64Type>),
+        DataType::Int32 => Parsed::<Int32Type, _>::boxed(rows, integer::<Int32Type>),
+        DataType::Int16 => Parsed::<Int16Type, _>::boxed(rows, integer::<Int16Type>),
+        DataType::Int8 => Parsed::<Int8Type, _>::boxed(rows, integer::<Int8Type>),
+        DataType::UInt64 => Parsed::<UInt64Type, _>::boxed(rows, integer::<UInt64Type>),
+        DataType::UInt32 => Parsed::<UInt32Type, _>::boxed(rows, integer::<UInt32Type>),
+        DataType::UInt16 => Parsed::<UInt16Type, _>::boxed(rows, integer::<UInt16Type>),
+        DataType::UInt8 => Parsed::<UInt8Type, _>::boxed(rows, integer::<UInt8Type>),
+        _ => return None,
+    })
+}
+
+/// Values that are parsed.
+struct Parsed<T: ArrowPrimitiveType, F> {
+    values: PrimitiveBuilder<T>,
+    parse: F,
+}
+
+impl<T: ArrowPrimitiveType, F: Fn(&str) -> Option<T::Native> + 'static> Parsed<T, F> {
+    fn new(rows: usize, parse: F) -> Self {
+        Parsed { values: PrimitiveBuilder::with_capacity(rows), parse }
+    }
+
+    fn boxed(rows: usize, parse: F) -> Box<dyn Cells> {
+        Box::new(Self::new(rows, parse))
+    }
+}
+
+impl<T: ArrowPrimitiveType, F: Fn(&str) -> Option<T::Native>> Cells for Parsed<T, F> {
+    fn push(&mut self, text: Option<&str>) -> bool {
+        let value = text.and_then(&self.parse);
+        self.values.append_option(value);
+        value.is_some() || text.is_none()
+    }
+
+    fn finish(&mut self) -> Result<ArrayRef> {
+        Ok(Arc::new(self.values.finish()))
+    }
+}
+
+/// Times, in microseconds until they are all there.
+struct Times<F> {
+    micros: Parsed<TimestampMicrosecondType, F>,
+    wanted: DataType,
+}
+
+impl<F: Fn(&str) -> Option<i64>> Cells for Times<F> {
+    fn push(&mut self, text: Option<&str>) -> bool {
+        self.micros.push(text)
+    }
+
+    fn finish(&mut self) -> Result<ArrayRef> {
+        let micros = self.micros.values.finish().with_timezone("UTC");
+        cast(&micros, &self.wanted)
+            .or_fail(Kind::Source, || format!("cannot convert times to {}", self.wanted))
+    }
+}
+
+impl Cells for StringBuilder {
+    fn push(&mut self, text: Option<&str>) -> bool {
+        self.append_option(text);
+        true
+    }
+
+    fn finish(&mut self) -> Result<ArrayRef> {
+        Ok(Arc::new(StringBuilder::finish(self)))
+    }
+}
+
+impl Cells for BinaryBuilder {
+    fn push(&mut self, text: Option<&str>) -> bool {
+        self.append_option(text);
+        true
+    }
+
+    fn finish(&mut self) -> Result<ArrayRef> {
+        Ok(Arc::new(BinaryBuilder::finish(self)))
+    }
+}
+
+impl Cells for BooleanBuilder {
+    fn push(&mut self, text: Option<&str>) -> bool {
+        let value = text.and_then(truth);
+        self.append_option(value);
+        value.is_some() || text.is_none()
+    }
+
+    fn finish(&mut self) -> Result<ArrayRef> {
+        Ok(Arc::new(BooleanBuilder::finish(self)))
+    }
+}
+
+impl Cells for NullBuilder {
+    fn push(&mut self, text: Option<&str>) -> bool {
+        self.append_null();
+        text.is_none()
+    }
+
+    fn finish(&mut self) -> Result<ArrayRef> {
+        Ok(Arc::new(NullBuilder::finish(self)))
+    }
+}
+
+/// Whether a time in microseconds can be said in this unit.
+fn fits(us: i64, unit: TimeUnit) -> bool {
+    unit != TimeUnit::Nanosecond || us.checked_mul(1_000).is_some()
+}
+
+/// Days since the epoch.
+fn date(text: &str) -> Option<i32> {
+    let text = text.trim();
+    text.parse().ok().or_else(|| Date32Type::parse(text))
+}
+
+/// An integer, also where it is written as `5.0` or `1e3`, as some JSON writers do.
+fn integer<T: Parser>(text: &str) -> Option<T::Native> {
+    T::parse(text).or_else(|| {
+        let value = Float64Type::parse(text).filter(|value| value.fract() == 0.0 && value.abs() < 9e15)?;
+        T::parse(&(value as i64).to_string())
+    })
+}
+
+fn truth(text: &str) -> Option<bool> {
+    match text.trim() {
+        text if text.eq_ignore_ascii_case("true") => Some(true),
+        text if text.eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(texts: &[Option<&str>], wanted: &DataType) -> (ArrayRef, Vec<bool>) {
+        let mut cells = cells(wanted, texts.len(), time::utc().unwrap()).unwrap();
+        let fits = texts.iter().map(|text| cells.push(*text)).collect();
+        (cells.finish().unwrap(), fits)
+    }
+
+    #[test]
+    fn numbers_are_read_from_text_and_the_rest_is_named() {
+        let texts = [Some("1.5"), None, Some(" -2e3 "), Some("warm"), Some("")];
+        let (typed, fits) = taken(&texts, &DataType::Float64);
+        let values: Vec<_> = typed.as_primitive::<Float64Type>().iter().collect();
+        assert_eq!(values, [Some(1.5), None, Some(-2000.0), None, None]);
+        assert_eq!(fits, [true, true, true, false, false]);
+    }
+
+    #[test]
+    fn an_integer_may_be_written_as_a_float() {
+        let texts = ["7", "5.0", "1e3", "1.5", "300"].map(Some);
+        let (typed, fits) = taken(&texts, &DataType::Int8);
+        let values: Vec<_> = typed.as_primitive::<Int8Type>().iter().collect();
+        assert_eq!(values, [Some(7), Some(5), None, None, None]);
+        assert_eq!(fits, [true, true, false, false, false]);
+    }
+
+    #[test]
+    fn every_type_takes_nulls_and_says_what_does_not_fit() {
+        let millis = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+        use DataType::*;
+        for wanted in [
+            Null, Boolean, Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64, Float32, Float64,
+            Date32, millis,
+        ] {
+            let (typed, fits) = taken(&[None, Some("?")], &wanted);
+            assert_eq!(*typed.data_type(), wanted);
+            assert_eq!((typed.len(), typed.logical_null_count()), (2, 2), "{wanted}");
+            assert_eq!(fits, [true, false], "{wanted}");
+        }
+        for wanted in [Utf8, Binary] {
+            assert_eq!(taken(&[None, Some("?")], &wanted).1, [true, true]);
+        }
+        assert!(cells(&DataType::Decimal128(10, 2), 1, time::utc().unwrap()).is_none());
+    }
+
+    #[test]
+    fn times_and_dates_count_in_their_own_units() {
+        let millis = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+        let (typed, _) = taken(&[Some("1500"), Some("1970-01-01T00:00:02Z")], &millis);
+        let values: Vec<_> = typed.as_primitive::<TimestampMillisecondType>().iter().collect();
+        assert_eq!(values, [Some(1500), Some(2000)]);
+        let (typed, _) = taken(&[Some("31"), Some("1970-02-01")], &DataType::Date32);
+        assert_eq!(typed.as_primitive::<Date32Type>().values(), &[31, 31]);
+        let nanos = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
+        let (typed, fits) = taken(&[Some("2200-01-01"), Some("9999-01-01")], &nanos);
+        assert_eq!((typed.is_null(0), typed.is_null(1), fits), (false, true, vec![true, false]));
+    }
+}

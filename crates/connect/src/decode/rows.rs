@@ -1,0 +1,144 @@
+//! Rows from the texts of their fields: each is converted and judged as it is taken in.
+//! It must not know the format that the texts were taken from.
+
+use arrow::array::timezone::Tz;
+use arrow::array::{StringBuilder, TimestampMicrosecondBuilder};
+use arrow::datatypes::{DataType, Field, TimeUnit};
+use tickcast_stream::error::{Error, Kind, Result};
+use tickcast_stream::message::Reason;
+
+use super::cells::{Cells, cells};
+use super::convert::{Converted, misfit, times_as};
+use super::series;
+use super::spec::DecodeSpec;
+use super::time;
+use super::verdict::Verdicts;
+
+/// The fields that are read of a record, each once, and which of them stand where.
+#[derive(Debug)]
+pub(super) struct Layout {
+    /// Their names.
+    pub(super) names: Vec<String>,
+    /// The place of the series' name.
+    key: usize,
+    /// The place of the time.
+    time: usize,
+    /// The place of every data column.
+    columns: Vec<usize>,
+}
+
+impl Layout {
+    pub(super) fn new(spec: &DecodeSpec) -> Self {
+        let mut names: Vec<String> = Vec::new();
+        let mut place = |name: &String| {
+            names.iter().position(|known| known == name).unwrap_or_else(|| {
+                names.push(name.clone());
+                names.len() - 1
+            })
+        };
+
+        let (key, time) = (place(&spec.key), place(&spec.time));
+        let columns = spec.columns.iter().map(|field| place(field.name())).collect();
+        Layout { names, key, time, columns }
+    }
+}
+
+/// Rows that are being collected.
+pub(super) struct RowBuilder<'a> {
+    spec: &'a DecodeSpec,
+    layout: &'a Layout,
+    time_unit: Option<TimeUnit>,
+    utc: Tz,
+    series: StringBuilder,
+    times: TimestampMicrosecondBuilder,
+    data: Vec<DataColumn<'a>>,
+}
+
+/// A data column that is being built.
+struct DataColumn<'a> {
+    field: &'a Field,
+    place: usize,
+    /// None for the row's time once more.
+    cells: Option<Box<dyn Cells>>,
+}
+
+impl DataColumn<'_> {
+    fn push(&mut self, row: usize, text: Option<&str>, reason: Reason, verdicts: &mut Verdicts) {
+        let Some(cells) = &mut self.cells else { return };
+        if !cells.push(text) {
+            verdicts.reject(row, reason, || misfit(self.field, text.unwrap_or_default()));
+        }
+    }
+}
+
+impl<'a> RowBuilder<'a> {
+    /// With room for so many rows. `time_unit`: what an integer in the time column counts.
+    pub(super) fn new(
+        spec: &'a DecodeSpec,
+        layout: &'a Layout,
+        time_unit: Option<TimeUnit>,
+        rows: usize,
+    ) -> Result<Self> {
+        let utc = time::utc()?;
+        let column = |(field, place): (&'a Field, &usize)| {
+            let cells = match field.data_type() {
+                DataType::Timestamp(..) if *place == layout.time => None,
+                wanted => Some(cells(wanted, rows, utc).ok_or_else(|| {
+                    Error::new(Kind::Source, format!("cannot read column `{}` as {wanted}", field.name()))
+                })?),
+            };
+            Ok(DataColumn { field, place: *place, cells })
+        };
+
+        Ok(RowBuilder {
+            spec,
+            layout,
+            time_unit,
+            utc,
+            series: StringBuilder::with_capacity(rows, 8 * rows),
+            times: TimestampMicrosecondBuilder::with_capacity(rows),
+            data: spec.columns.iter().zip(&layout.columns).map(column).collect::<Result<_>>()?,
+        })
+    }
+
+    /// Takes in a row: `text` says what stands in the field of a place. Where the row is rejected
+    /// already all may be null.
+    pub(super) fn push<'t>(
+        &mut self,
+        row: usize,
+        text: impl Fn(usize) -> Option<&'t str>,
+        verdicts: &mut Verdicts,
+    ) {
+        let time_place = self.layout.time;
+        for column in self.data.iter_mut().filter(|column| column.place != time_place) {
+            column.push(row, text(column.place), Reason::Undecodable, verdicts);
+        }
+
+        let series = text(self.layout.key);
+        series::judge(row, series, &self.spec.key, verdicts);
+        self.series.append_option(series);
+
+        let written = text(time_place);
+        let time = written.and_then(|text| time::parse(text, self.time_unit, &self.utc));
+        if time.is_none() {
+            time::reject(row, written, &self.spec.time, verdicts);
+        }
+        self.times.append_option(time);
+
+        // The time as a data column waited for its turn: where it cannot be read, the reason is a
+        // bad time.
+        for column in self.data.iter_mut().filter(|column| column.place == time_place) {
+            column.push(row, written, Reason::BadTime, verdicts);
+        }
+    }
+
+    /// All rows that were taken in.
+    pub(super) fn finish(mut self) -> Result<Converted> {
+        let times = self.times.finish().with_timezone("UTC");
+        let data = self.data.into_iter().map(|column| match column.cells {
+            Some(mut cells) => cells.finish(),
+            None => times_as(&times, column.field),
+        });
+        Ok(Converted { data: data.collect::<Result<_>>()?, series: self.series.finish(), times })
+    }
+}
