@@ -28,7 +28,6 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, Timestamp
 use arrow::compute;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
-use bytes::Bytes;
 use tickcast_stream::Offset;
 use tickcast_stream::decode::{Decode, Decoded};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
