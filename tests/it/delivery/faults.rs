@@ -187,8 +187,9 @@ fn faults_a_broker_that_is_away_for_a_while_changes_no_byte() {
 #[test]
 fn faults_a_sink_topic_made_anew_ends_a_run_that_writes_at_least_once() {
     let Some(addr) = brokers_or_skip() else { return };
-    let rig = TestCluster::new(addr, "anew", 1, "", "");
-    let sets = ["delivery=at_least_once", "state={dir: state}", "sinks.rejects={kafka: {topic: anew.late}}"];
+    let rig = TestCluster::new(addr, "remade", 1, "", "");
+    let sets =
+        ["delivery=at_least_once", "state={dir: state}", "sinks.rejects={kafka: {topic: remade.late}}"];
     let mut instance = rig.start("a", &StartFrom::sets(&sets));
     let topic = rig.topic("scores");
     rig.feed(0, 1000);

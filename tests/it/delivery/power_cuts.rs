@@ -7,7 +7,7 @@ mod left;
 
 use history::run;
 
-use super::simulation::seeds::{guarded, run_seeds};
+use super::simulation::seeds::{insist_on_repeating, run_seeds};
 
 /// About 15 s on two cores.
 const SEEDS: u64 = 120;
@@ -59,12 +59,7 @@ fn a_power_cut_takes_nothing_that_is_committed_and_leaves_nothing_twice() {
     run_seeds("power_cuts", SEEDS, &KINDS, run);
 }
 
-/// A seed is worth printing only if it repeats.
 #[test]
 fn a_seed_takes_the_same_steps_again() {
-    for seed in [1, 2, 3, 4] {
-        let (once, again) = (guarded(&run, seed, true), guarded(&run, seed, true));
-        assert!(once.trace == again.trace && once.failure == again.failure, "seed {seed} went another way");
-        assert!(once.trace.len() > 20);
-    }
+    insist_on_repeating(run, [1, 2, 3, 4], 20);
 }

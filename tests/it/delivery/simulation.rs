@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use deployment::run;
 use faults::KINDS;
-use seeds::{Report, guarded, run_seeds};
+use seeds::{Report, insist_on_repeating, run_seeds};
 
 use crate::support::pipeline::watch;
 
@@ -39,12 +39,7 @@ fn whatever_happens_what_is_committed_is_what_an_undisturbed_run_writes() {
     run_seeds("simulation", SEEDS, &kinds, whole);
 }
 
-/// A seed is worth printing only if it repeats.
 #[test]
 fn a_seed_takes_the_same_steps_again() {
-    for seed in [1, 5, 7, 9] {
-        let (once, again) = (guarded(&whole, seed, true), guarded(&whole, seed, true));
-        assert!(once.trace == again.trace && once.failure == again.failure, "seed {seed} went another way");
-        assert!(once.trace.len() > 30);
-    }
+    insist_on_repeating(whole, [1, 5, 7, 9], 30);
 }

@@ -1,6 +1,6 @@
-//! What every producer of transactions does: calls that are repeated while that helps, and records
-//! that wait until librdkafka takes them.
-//! It must not know what is sent, nor end a transaction.
+//! What every producer of transactions does: calls that are repeated while that helps, records that
+//! wait until librdkafka takes them, and an abort that lasts until it is done.
+//! It must not know what is sent, nor decide when to commit or abort.
 
 use std::time::Duration;
 

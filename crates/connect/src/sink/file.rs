@@ -29,7 +29,7 @@ use super::file_spec::{FileSinkSpec, SinkFileFormat};
 use super::kind::{Home, SinkKind};
 use super::rewind::{NotRewound, remove_parts, shorten, whole_lines};
 use crate::durable_dir::make_dir;
-use crate::scarce::{is_scarce, passing};
+use crate::scarce::passing;
 use crate::table::file_table;
 
 /// Rows in a Parquet row group.
@@ -231,20 +231,9 @@ impl Part {
     /// As `open`, and waits for room and descriptors.
     fn open_patiently(whole: &Path, rows: &RecordBatch, patience: Option<&RetryPolicy>) -> Result<Self> {
         let Some(patience) = patience else { return Part::open(whole.to_owned(), rows) };
-        let mut part = None;
-        let what = || format!("no room or no descriptor for {}", whole.display());
-        patience.until(&what, &mut || match Part::open(whole.to_owned(), rows) {
-            Ok(open) => {
-                part = Some(open);
-                Ok(true)
-            }
-            Err(error) if is_scarce(&error) => {
-                std::thread::sleep(PAUSE);
-                Ok(false)
-            }
-            Err(error) => Err(error),
-        })?;
-        part.ok_or_else(|| Error::new(Kind::Sink, what()))
+        let why = |_: &Error| format!("no room or no descriptor for {}", whole.display());
+        let mut open = || Part::open(whole.to_owned(), rows).map_err(passing);
+        patience.while_it_passes(PAUSE, &why, &mut open)
     }
 
     fn open(whole: PathBuf, rows: &RecordBatch) -> Result<Self> {

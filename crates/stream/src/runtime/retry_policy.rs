@@ -4,10 +4,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::heartbeat::Heartbeat;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, Retry};
 use crate::telemetry::{Health, HealthPart};
 
 /// A shorter wait is back-pressure, nothing to tell.
@@ -41,6 +42,31 @@ impl RetryPolicy {
         }
         waiting.is_over();
         Ok(())
+    }
+
+    /// Repeats `attempt`, with a pause, while its error says that it will pass; `why` tells of that
+    /// error. Errors: `attempt`'s own that will not pass, or `Sink` when the run is to end.
+    pub fn while_it_passes<T>(
+        &self,
+        pause: Duration,
+        why: &dyn Fn(&Error) -> String,
+        attempt: &mut dyn FnMut() -> Result<T>,
+    ) -> Result<T> {
+        let mut waiting = self.waiting();
+        loop {
+            let error = match attempt() {
+                Ok(done) => {
+                    waiting.is_over();
+                    return Ok(done);
+                }
+                Err(error) if error.retry == Retry::Later => error,
+                Err(error) => return Err(error),
+            };
+            self.pulse.beat();
+            waiting.say(|| why(&error));
+            waiting.check_grace(|| why(&error))?;
+            sleep(pause);
+        }
     }
 
     /// Begins to wait.

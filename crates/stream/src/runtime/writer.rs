@@ -3,7 +3,6 @@
 //! It must not know partitions' insides, nor how results become durable.
 
 use std::collections::BTreeMap;
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -12,7 +11,7 @@ use super::channels::{PartitionStart, ToReader, ToSink};
 use super::context::RunContext;
 use super::heartbeat::Heartbeat;
 use super::outputs::{Outputs, Ticket};
-use crate::error::{Result, Retry};
+use crate::error::{Error, Result};
 use crate::ledger::Snapshot;
 use crate::message::Stream;
 use crate::place::PartitionId;
@@ -95,22 +94,9 @@ impl Writer {
 
     /// Begins a partition, when there is what that needs.
     fn begin(&mut self, partition: PartitionId, start: &PartitionStart) -> Result<()> {
-        let patience = self.watch.patience();
-        let mut waiting = patience.waiting();
-        loop {
-            let error = match self.outputs.begin(partition, start.entry, start.begin) {
-                Ok(()) => break,
-                Err(error) if error.retry == Retry::Later => error,
-                Err(error) => return Err(error),
-            };
-            let why = || format!("partition {partition} does not begin: {error}");
-            patience.pulse.beat();
-            waiting.say(why);
-            waiting.check_grace(why)?;
-            sleep(BEGIN_AGAIN);
-        }
-        waiting.is_over();
-        Ok(())
+        let why = |error: &Error| format!("partition {partition} does not begin: {error}");
+        let mut begin = || self.outputs.begin(partition, start.entry, start.begin);
+        self.watch.patience().while_it_passes(BEGIN_AGAIN, &why, &mut begin)
     }
 
     fn save(&mut self, snapshot: Snapshot, ticket: Ticket) -> Result<()> {

@@ -225,9 +225,7 @@ impl History<'_> {
     }
 
     fn claim(&self, instance: &mut Instance, id: PartitionId) -> Outcome {
-        let records = self.input.records(id);
-        let come = self.chance.pick(0..records.len() + 1);
-        let end = records[..come].last().map_or(records[0].offset, |record| record.offset.next());
+        let end = self.input.end_of(id, self.chance);
         let replays = instance.claim(self.input, (id, end), &self.watch);
         self.chance.say(|| format!("partition {id} is claimed: {}", self.plain(&replays)));
         replays.map_err(|error| error.to_string())?;

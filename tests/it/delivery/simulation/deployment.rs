@@ -2,12 +2,12 @@
 //! deployments, and the check of all that becomes visible. It must not know how a commit is made:
 //! it sees what the ledger holds.
 
+use tickcast_stream::PartitionId;
 use tickcast_stream::error::{Error, Kind, Retry};
 use tickcast_stream::ledger::{CHUNK_BYTES, Committed};
 use tickcast_stream::message::Stream;
 use tickcast_stream::runtime::RunContext;
 use tickcast_stream::testing::{CRASHED, InstanceId, World};
-use tickcast_stream::{Offset, PartitionId};
 
 use super::clock::Clock;
 use super::faults::Chance;
@@ -289,15 +289,8 @@ impl Deployment<'_> {
         Ok(())
     }
 
-    /// Where a partition ends at this moment: the rest of its records come later.
-    fn end_of(&self, id: PartitionId) -> Offset {
-        let records = self.input.records(id);
-        let come = self.chance.pick(0..records.len() + 1);
-        records[..come].last().map_or(records[0].offset, |record| record.offset.next())
-    }
-
     fn claim(&mut self, at: usize, id: PartitionId) -> PartitionOutput {
-        let end = self.end_of(id);
+        let end = self.input.end_of(id, &self.chance);
         let instance = &mut self.instances[at];
         let claimed = instance.claim(self.input, (id, end), self.watch);
         self.chance.say(|| {
@@ -536,7 +529,7 @@ impl Deployment<'_> {
         self.regroup();
         for id in self.input.ids() {
             let has_results = Stream::ALL.iter().any(|&stream| !self.world.results(id, stream).is_empty());
-            let end = self.end_of(id);
+            let end = self.input.end_of(id, &self.chance);
             match self.instances[0].claim(self.input, (id, end), self.watch) {
                 Err(error) if error.kind == Kind::State => {}
                 Ok(_) if !has_results => {}

@@ -19,6 +19,8 @@ use tickcast_stream::record::json_lines;
 use tickcast_stream::runtime::{PartitionOutput, PipelineFactory};
 use tickcast_stream::{Offset, PartitionId};
 
+use super::faults::Chance;
+
 use crate::support::pipeline::TestPipeline;
 
 const PIPELINE: &str = "
@@ -91,6 +93,13 @@ impl Input {
 
     pub fn records(&self, id: PartitionId) -> &[RawRecord] {
         &self.partitions[id.0 as usize]
+    }
+
+    /// Where a partition ends at some moment: the rest of its records come later.
+    pub fn end_of(&self, id: PartitionId, chance: &Chance) -> Offset {
+        let records = self.records(id);
+        let come = chance.pick(0..records.len() + 1);
+        records[..come].last().map_or(records[0].offset, |record| record.offset.next())
     }
 
     /// The place of the first record at a position or after it.

@@ -25,7 +25,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// A panic is a failure of its seed too.
-pub fn guarded(run: &impl Fn(u64, bool) -> Report, seed: u64, trace: bool) -> Report {
+fn guarded(run: &impl Fn(u64, bool) -> Report, seed: u64, trace: bool) -> Report {
     catch_unwind(AssertUnwindSafe(|| run(seed, trace))).unwrap_or_else(|_| Report {
         tally: Tally::new(),
         trace: Vec::new(),
@@ -82,5 +82,14 @@ pub fn run_seeds(word: &str, usual: u64, kinds: &[&str], run: impl Fn(u64, bool)
         let happened = |kind: &&&str| tally.get(**kind).is_some_and(|times| *times > 0);
         let missing: Vec<&&str> = kinds.iter().filter(|kind| !happened(kind)).collect();
         assert!(missing.is_empty(), "never happened: {missing:?}");
+    }
+}
+
+/// A seed is worth printing only if it repeats: each takes the same steps again, more than `steps`.
+pub fn insist_on_repeating(run: impl Fn(u64, bool) -> Report, seeds: [u64; 4], steps: usize) {
+    for seed in seeds {
+        let (once, again) = (guarded(&run, seed, true), guarded(&run, seed, true));
+        assert!(once.trace == again.trace && once.failure == again.failure, "seed {seed} went another way");
+        assert!(once.trace.len() > steps);
     }
 }
