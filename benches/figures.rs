@@ -50,7 +50,7 @@ sinks: {{ forecasts: {{ kafka: {{ topic: {run}.forecasts }} }}, scores: {{ kafka
 state: {{ kafka: {{ topic: {run}.state }} }}
 delivery: {delivery}
 commit_every: 100ms
-snapshot_every: 1s
+recover_within: 1s
 "
     ))
 }

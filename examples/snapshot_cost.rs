@@ -27,8 +27,8 @@ const BATCH: usize = 4096;
 const WINDOW_US: i64 = 60_000_000;
 /// Windows of each kind that are timed.
 const ROUNDS: i64 = 3;
-/// How often `run` takes a snapshot unless told otherwise.
-const EVERY: Duration = Duration::from_secs(30);
+/// The work after which `run` takes a snapshot unless told otherwise.
+const EVERY: Duration = Duration::from_secs(10);
 
 /// Forecasts to run, and the windows after which a series' memory is full.
 const FORECASTS: [(&str, &str, i64); 2] = [
@@ -145,7 +145,7 @@ fn main() {
         "{series} series, a record a window each; times in ms, the worst of {ROUNDS}, a window's their mean"
     );
     println!(
-        "longest: the run of `take` that closes a window; cost: of one snapshot in {} s",
+        "longest: the run of `take` that closes a window; cost: of one snapshot in {} s of work",
         EVERY.as_secs()
     );
     println!(

@@ -185,7 +185,7 @@ fn run(pipeline: &Pipeline, options: &LaunchOptions, watch: RunContext) -> Outco
         pace: RunOptions {
             workers: plan.workers,
             commit_every: plan.commit_every,
-            snapshot_every: plan.snapshot_every,
+            recover_within: plan.recover_within,
         },
     };
     let summary = match options.runner {

@@ -52,6 +52,12 @@ impl fmt::Display for Wrong {
 
 impl std::error::Error for Wrong {}
 
+/// Keys of older versions, and what is there in their place.
+const GONE: [(&str, &str); 1] = [(
+    "snapshot_every",
+    "recover_within is in its place: how long making the state again may take after a crash",
+)];
+
 impl de::Error for Wrong {
     /// A second line is the help.
     fn custom<T: fmt::Display>(message: T) -> Self {
@@ -79,6 +85,9 @@ impl de::Error for Wrong {
     }
 
     fn unknown_field(key: &str, expected: &'static [&'static str]) -> Self {
+        if let Some((_, instead)) = GONE.iter().find(|(gone, _)| *gone == key) {
+            return Wrong::Message("unknown key".to_owned(), Some((*instead).to_owned()));
+        }
         let (near, help) = choice(key, expected);
         Wrong::Message(format!("unknown key{near}"), help)
     }

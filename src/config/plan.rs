@@ -46,8 +46,8 @@ pub struct Plan {
     pub delivery: Delivery,
     /// Time between commits.
     pub commit_every: Duration,
-    /// Time between snapshots of the state.
-    pub snapshot_every: Duration,
+    /// How long making the state again may take.
+    pub recover_within: Duration,
     /// Partition workers, at least 1.
     pub workers: usize,
     /// What it serves.

@@ -191,7 +191,7 @@ fn the_smallest_pipeline_has_every_default() {
     assert!(plan.sinks.scores.is_none() && plan.sinks.rejects.is_none() && plan.serve.http.is_none());
     assert!(matches!(plan.state, Some(StateSpec::Dir(dir)) if dir == Path::new("/base/state/weather")));
     assert_eq!((plan.commit_every, plan.delivery), (Duration::from_millis(100), Delivery::AtLeastOnce));
-    assert_eq!(plan.snapshot_every, Duration::from_secs(30));
+    assert_eq!(plan.recover_within, Duration::from_secs(10));
     assert!(plan.workers >= 1);
 }
 
@@ -284,6 +284,16 @@ workers: 3
         assert_eq!(found, expected);
     }
     assert_eq!(found.len(), expected.len(), "{found:#?}");
+}
+
+#[test]
+fn a_key_of_an_older_version_is_told_what_is_in_its_place() {
+    let faults = faults(&smallest_and("snapshot_every: 30s"));
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(
+        faults[0].contains("snapshot_every: unknown key (recover_within is in its place: "),
+        "{faults:?}"
+    );
 }
 
 #[test]

@@ -155,7 +155,7 @@ impl Checker<'_> {
             state,
             delivery,
             commit_every: micros(raw.commit_every.map_or(100_000, |length| length.0)),
-            snapshot_every: micros(raw.snapshot_every.map_or(30_000_000, |length| length.0)),
+            recover_within: micros(raw.recover_within.map_or(10_000_000, |length| length.0)),
             workers: raw.workers.map_or_else(cores, |workers| workers.0 as usize),
             serve,
         }

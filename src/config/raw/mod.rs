@@ -62,9 +62,10 @@ pub(super) struct RawPipeline {
     pub delivery: Option<Delivery>,
     /// Time between commits. Default: 100ms.
     pub commit_every: Option<Length<MS_US, HOUR_US>>,
-    /// Time between snapshots of the state; one waits for a window to close, but not longer than as
-    /// long again. Default: 30s.
-    pub snapshot_every: Option<Length<{ 10 * MS_US }, DAY_US>>,
+    /// How long making the state again may take after a crash. The state is saved before working
+    /// again on what came since would take longer, by the time that it took in this run; and every
+    /// ten minutes in which records came. Default: 10s.
+    pub recover_within: Option<Length<MS_US, DAY_US>>,
     /// Partition workers. Default: the cores.
     pub workers: Option<Whole<1, 1024>>,
     /// Addresses to serve on. Default: none.

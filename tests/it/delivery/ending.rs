@@ -19,7 +19,7 @@ fn ending_a_run_ends_by_itself_while_its_broker_hangs_and_the_next_one_goes_on()
     let Some(mut broker) = private_or_skip() else { return };
     let cluster = TestCluster::new(broker.addr(), "hangs", 2, "", "");
     // Its last state is still to be written when it is to end.
-    let sets = ["serve.http=127.0.0.1:0", "snapshot_every=1h"];
+    let sets = ["serve.http=127.0.0.1:0", "recover_within=1h"];
     let mut instance = cluster.start("hangs", &StartFrom::sets(&sets));
     let http = instance.http();
     cluster.feed(0, 300);

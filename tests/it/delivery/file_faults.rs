@@ -26,7 +26,7 @@ forecast: {{ target: price, horizons: [1, 2], model: {{ cell: lstm, hidden: 6, b
 delivery: exactly_once
 state: {{ dir: disk/state }}
 commit_every: 20ms
-snapshot_every: 100ms
+recover_within: 5ms
 workers: 2
 sinks:
   forecasts: {{ file: {{ path: disk/out }} }}

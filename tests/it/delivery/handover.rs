@@ -126,7 +126,7 @@ fn run(bench: &TestPipeline, steps: Vec<Step>) -> Result<String> {
         pace: RunOptions {
             workers: 2,
             commit_every: Duration::from_millis(1),
-            snapshot_every: Duration::from_millis(3),
+            recover_within: Duration::from_millis(1),
         },
     })?;
     Ok(bench.out()["forecasts-0.ndjson"].clone())

@@ -190,14 +190,14 @@ fn metrics_each_is_true_of_a_run_whose_input_is_known() {
     let cluster = TestCluster::new(addr, id, 2, "group.instance.id: metrics", "");
     let topic = cluster.topic("in");
     cluster.feed(0, 200);
-    let mut first = cluster.start("first", &StartFrom::sets(&["snapshot_every=1h"]));
+    let mut first = cluster.start("first", &StartFrom::sets(&["recover_within=1h"]));
     cluster.await_position(400, &mut [&mut first]);
     first.kill();
     let before = Results::of(&cluster);
 
     cluster.feed(200, 400);
     PARTITIONS.iter().for_each(|&p| produce(addr, &topic, p, odd(p).iter().map(String::as_bytes)));
-    let sets = ["commit_every=1h", "snapshot_every=1h"].map(str::to_owned);
+    let sets = ["commit_every=1h", "recover_within=1h"].map(str::to_owned);
     let pipeline = tickcast::config::load(&cluster.yaml(), &sets).unwrap_or_else(|faults| panic!("{faults}"));
     let worked = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&worked);
@@ -376,6 +376,7 @@ fn commits(scrape: &Scrape) {
     scrape.is("commit_seconds", "_count", outcomes.iter().map(of).sum());
     scrape.is("snapshot_seconds", "_count", 2.0);
     scrape.is_in("snapshot_bytes", "", 1000.0, 1e6);
+    scrape.is_in("snapshot_written_bytes_total", "", 2000.0, 2e6);
     scrape.is("restore_seconds", "_count", 2.0);
     scrape.is("replayed_records_total", "", 400.0);
 }

@@ -23,7 +23,7 @@ window: {{ tumbling: 30s, select: {{ price: avg(price) }} }}
 forecast: {{ target: price, horizons: [1, 2], model: {{ hidden: 4, bptt: 10, replay: 1 }} }}
 state: {{ dir: {state} }}
 delivery: {delivery}
-snapshot_every: 10ms
+recover_within: 1ms
 sinks:
   forecasts: {{ file: {{ path: {out} }} }}
   scores: {{ file: {{ path: {out} }}, format: parquet }}
@@ -148,7 +148,7 @@ time: t
 window: {{ tumbling: 1h, select: {{ x: avg(v) }} }}
 forecast: {{ target: x, horizons: [1, 2], model: {{ cell: gru, hidden: 6, bptt: 10, replay: 1 }} }}
 delivery: {delivery}
-snapshot_every: 50ms
+recover_within: 2ms
 state: {{ kafka: {{ topic: {id}.state }} }}
 sinks:
   forecasts: {{ kafka: {{ topic: {name}.forecasts }} }}

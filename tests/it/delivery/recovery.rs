@@ -14,7 +14,7 @@ source: { generate: { series: 8, ticks: 24000, rate: RATE, seed: 5, process: mar
 window: { tumbling: 30s, select: { price: avg(price) } }
 forecast: { target: price, horizons: [1, 2], model: { cell: lstm, hidden: 6, bptt: 10, replay: 1 } }
 state: { dir: state }
-snapshot_every: 100ms
+recover_within: 5ms
 workers: 2
 sinks:
   forecasts: { file: { path: out/ } }

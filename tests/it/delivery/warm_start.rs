@@ -71,7 +71,7 @@ fn a_past_is_learned_in_silence_and_no_window_is_missed_after_it() {
 fn without_transactions_the_end_of_the_past_is_kept_before_anything_is_told() {
     let Some(addr) = brokers_or_skip() else { return };
     let rig = TestCluster::new(addr, "warm-least", 1, SHORT_SESSION, "");
-    let start = warm(&["delivery=at_least_once", "state={dir: state}", "snapshot_every=1h"]);
+    let start = warm(&["delivery=at_least_once", "state={dir: state}", "recover_within=1h"]);
     rig.feed(0, 600);
     let mut first = rig.start("first", &start);
     wait_till("the first state", || {

@@ -35,7 +35,7 @@ window: {{ tumbling: 10s, lateness: 2s, select: {{ x: avg(v), top: max(v), n: co
 forecast: {{ target: x, horizons: [1, 3], model: {{ cell: gru, hidden: 4, bptt: 11, replay: 1 }} }}
 delivery: exactly_once
 commit_every: 20ms
-snapshot_every: 300ms
+recover_within: 20ms
 workers: 2
 state: {{ kafka: {{ topic: {id}.state, properties: {{ {state} }} }} }}
 sinks:

@@ -25,7 +25,7 @@ key: k
 time: t
 window: {{ tumbling: 1h, select: {{ x: avg(v), n: count(*) }} }}
 forecast: {{ target: x, horizons: [1, 2], model: {{ cell: gru, hidden: 6, bptt: 10, replay: 1 }} }}
-snapshot_every: 200ms
+recover_within: 5ms
 state: {{ dir: state }}
 sinks:
   forecasts: {{ kafka: {{ topic: {id}.forecasts }} }}
@@ -82,7 +82,7 @@ pub fn from_file(partition: PartitionId, hours: i64) -> BTreeMap<String, Vec<Str
 /// As [`from_file`], of these records.
 pub fn from_records(records: &[String]) -> BTreeMap<String, Vec<String>> {
     let yaml = yaml("x", "x");
-    let (before, _) = yaml.split_once("snapshot_every").unwrap();
+    let (before, _) = yaml.split_once("recover_within").unwrap();
     let (name, rest) = before.split_once("source:").unwrap();
     let rest = rest.split_once('\n').unwrap().1;
     let bench = TestPipeline::new(&format!(

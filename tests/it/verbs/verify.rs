@@ -18,7 +18,7 @@ source: { generate: { series: 4, ticks: 6000, seed: 5, process: market, partitio
 window: { tumbling: 30s, select: { price: avg(price) } }
 forecast: { target: price, horizons: [1, 2], model: { hidden: 4, bptt: 10, replay: 1 } }
 state: { dir: state }
-snapshot_every: 10s
+recover_within: 10s
 sinks:
   forecasts: { file: { path: out/ } }
   scores: { file: { path: out/ }, format: FORMAT }
@@ -198,7 +198,7 @@ fn what_cannot_be_compared_is_not_verified() {
     let (id, total) = ("uncompared", 2 * closed(HOURS as usize));
     let topic = |stream: &str| format!("{id}.{stream}");
     ["in", "forecasts", "scores", "rejects", "state"].iter().for_each(|s| create_topic(addr, &topic(s), 2));
-    let bench = topics(addr, id).with("snapshot_every: 20ms");
+    let bench = topics(addr, id).with("recover_within: 1ms");
     // A restart remembers the snapshots of its former life.
     for (half, results) in [(0, 2 * closed(HOURS as usize / 2)), (1, total)] {
         feed(addr, &topic("in"), half);
@@ -243,7 +243,7 @@ key: k
 time: t
 window: {{ tumbling: 1h, select: {{ x: avg(v) }} }}
 forecast: {{ target: x, horizons: [1, 2], model: {{ cell: gru, hidden: 6, bptt: 10, replay: 1 }} }}
-snapshot_every: 20ms
+recover_within: 1ms
 state: {{ dir: state }}
 sinks: {{ forecasts: {{ file: {{ path: out/ }} }}, scores: {{ file: {{ path: out/ }} }} }}
 "

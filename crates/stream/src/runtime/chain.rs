@@ -23,13 +23,22 @@ pub(super) struct Pending<'a, 'b> {
     pub rejects: Vec<Reject>,
     /// What is complete with every piece but the last.
     position: Option<Offset>,
+    /// Time spent in `deliver`.
+    delivering: Duration,
     pub deliver: &'a mut Deliver<'b>,
 }
 
 impl<'a, 'b> Pending<'a, 'b> {
     /// Nothing yet, but for what decoding rejected.
     pub fn new(rejects: Vec<Reject>, position: Option<Offset>, deliver: &'a mut Deliver<'b>) -> Self {
-        Pending { outcome: PartitionOutput::default(), rows: 0, rejects, position, deliver }
+        Pending {
+            outcome: PartitionOutput::default(),
+            rows: 0,
+            rejects,
+            position,
+            delivering: Duration::ZERO,
+            deliver,
+        }
     }
 
     /// So many rows have joined the outcome.
@@ -40,7 +49,10 @@ impl<'a, 'b> Pending<'a, 'b> {
         }
         self.rows = 0;
         let outcome = std::mem::take(&mut self.outcome);
-        (self.deliver)(PartitionOutput { reached: self.position.map(Position::begin), ..outcome })
+        let from = Instant::now();
+        (self.deliver)(PartitionOutput { reached: self.position.map(Position::begin), ..outcome })?;
+        self.delivering += from.elapsed();
+        Ok(())
     }
 }
 
@@ -55,17 +67,19 @@ pub(super) struct Chain<'a, 'b, 'c> {
 }
 
 impl Chain<'_, '_, '_> {
-    /// Runs the first operator of the rest, and books its time without that of those after it.
+    /// Runs the first operator of the rest, and books its time without that of those after it, and
+    /// without what whoever takes the results lets it wait.
     pub fn run(&mut self, work: impl FnOnce(&mut dyn Operator, &mut dyn Output) -> Result<()>) -> Result<()> {
         let (Some((first, rest)), Some((busy, busy_rest))) =
             (self.rest.split_first_mut(), self.busy.split_first_mut())
         else {
             return Ok(());
         };
-        let from = Instant::now();
+        let (from, waited) = (Instant::now(), self.pending.delivering);
         let mut after = Chain { rest, busy: busy_rest, below: Duration::ZERO, pending: &mut *self.pending };
         work(first.as_mut(), &mut after)?;
-        let (spent, below) = (from.elapsed(), after.below);
+        let below = after.below;
+        let spent = from.elapsed().saturating_sub(self.pending.delivering - waited);
         busy.1 += spent.saturating_sub(below);
         self.below += spent;
         Ok(())

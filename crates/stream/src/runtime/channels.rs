@@ -48,17 +48,8 @@ pub(super) enum ToWorker {
     End(PartitionId),
     /// It is ours no more.
     Drop { partition: PartitionId, departure: Departure },
-    /// The states of all of the worker's partitions are to be saved.
-    Snapshot(Occasion),
-}
-
-/// Why a state is saved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Occasion {
-    /// It is time to.
-    Regular,
-    /// Nothing comes after it, so no partition is left out.
-    Last,
+    /// Nothing more comes: the states of all of the worker's partitions are to be saved.
+    SaveAll,
 }
 
 /// What the sink has to know of a partition that begins.
@@ -73,12 +64,13 @@ pub(super) struct PartitionStart {
     pub incarnation: u64,
 }
 
-/// From a worker to the thread that writes states out.
-pub(super) enum ToSnapshots {
-    /// A state to write out.
-    Write { frozen: PendingSnapshot, incarnation: u64, took: Duration, ticket: Ticket },
-    /// This worker has frozen the states of all of its partitions.
-    Done(usize),
+/// From a worker to the thread that writes states out: a state.
+pub(super) struct ToSnapshots {
+    pub frozen: PendingSnapshot,
+    pub incarnation: u64,
+    /// What freezing it took.
+    pub took: Duration,
+    pub ticket: Ticket,
 }
 
 /// The times of the records that results come of.
@@ -116,8 +108,6 @@ pub(super) enum ToReader {
     Durable { partition: PartitionId, position: Offset },
     /// A partition has made again all that is committed of it.
     CaughtUp { partition: PartitionId, at: Instant },
-    /// The states that this worker was asked for are written out.
-    SnapshotsFrozen(usize),
     /// A thread has failed: all others are to end too.
     Failed,
 }

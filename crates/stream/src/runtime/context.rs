@@ -4,6 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 
@@ -30,6 +31,15 @@ pub struct RunContext {
     pub progress: Arc<dyn Fn(u64) + Send + Sync>,
     /// Of the thread that writes.
     pub pulse: Heartbeat,
+}
+
+/// What a partition has done with some records.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Worked {
+    /// The time that it took.
+    pub took: Duration,
+    /// Windows that it has closed since its beginning.
+    pub windows: u64,
 }
 
 impl RunContext {
@@ -93,7 +103,7 @@ impl RunContext {
 
     /// A partition has worked on `records` that it was given. The windows that it has closed since
     /// its first record.
-    pub(super) fn worked(&self, partition: &mut Partition, records: u64) -> u64 {
+    pub(super) fn worked(&self, partition: &mut Partition, records: u64) -> Worked {
         (self.progress)(records);
         let stats = partition.stats();
         for horizon in self.metrics.stats(partition.id(), &stats) {
@@ -111,10 +121,12 @@ impl RunContext {
                 "the watermark is ahead of the clock: a record's time is in the future, and whatever is older is late"
             );
         }
+        let mut took = Duration::ZERO;
         for (stage, time) in partition.take_busy() {
             self.metrics.busy(stage, time);
+            took += time;
         }
-        stats.windows_closed
+        Worked { took, windows: stats.windows_closed }
     }
 
     /// A partition rejected records.

@@ -9,6 +9,7 @@ use super::outputs::Ticket;
 use super::partition::Partition;
 use super::partition_output::PartitionOutput;
 use super::recovery::open_partition;
+use super::replay_debt::ReplayDebt;
 use crate::error::Result;
 use crate::message::{EventTime, Records, Stream};
 use crate::place::{Offset, PartitionId};
@@ -27,7 +28,7 @@ pub fn run_inline(job: Job) -> Result<Summary> {
         ended: BTreeSet::new(),
         assigned: false,
     };
-    let (mut saved_at, mut committed_at) = (Instant::now(), Instant::now());
+    let mut committed_at = Instant::now();
     while !run.writing.job.watch.is_stopped() && !run.is_over() {
         let polled = run.writing.job.source.poll(POLL);
         let event = run.writing.job.watch.polled(polled, run.assigned)?;
@@ -38,10 +39,7 @@ pub fn run_inline(job: Job) -> Result<Summary> {
             run.writing.commit()?;
             committed_at = Instant::now();
         }
-        if saved_at.elapsed() >= pace.snapshot_every {
-            run.save()?;
-            saved_at = Instant::now();
-        }
+        run.save(|debt, may_take| debt.is_too_long(may_take) || debt.is_too_old())?;
     }
     run.finish()
 }
@@ -49,10 +47,16 @@ pub fn run_inline(job: Job) -> Result<Summary> {
 /// A run in one loop.
 struct InlineRun {
     writing: Writing,
-    partitions: BTreeMap<PartitionId, Partition>,
+    partitions: BTreeMap<PartitionId, InlinePartition>,
     /// Those of them that have no more records.
     ended: BTreeSet<PartitionId>,
     assigned: bool,
+}
+
+/// A partition, and what it has done since its state was saved.
+struct InlinePartition {
+    partition: Partition,
+    debt: ReplayDebt,
 }
 
 /// What a run writes with, apart from the partitions that it takes results from.
@@ -89,19 +93,19 @@ impl InlineRun {
                 }
             }
             Event::Records { partition: id, records } => {
-                let Some(partition) = partitions.get_mut(&id) else { return Ok(()) };
-                writing.take(partition, records)?;
+                let Some(work) = partitions.get_mut(&id) else { return Ok(()) };
+                writing.take(work, records)?;
             }
             Event::Lost { partition: id, offsets } => {
-                let Some(partition) = partitions.get_mut(&id) else { return Ok(()) };
+                let Some(work) = partitions.get_mut(&id) else { return Ok(()) };
                 writing.job.watch.lost(writing.job.factory.topic(), id, &offsets);
-                partition.lose(&offsets, &mut |outcome| writing.write(id, None, outcome))?;
-                writing.save(partition)?;
+                work.partition.lose(&offsets, &mut |outcome| writing.write(id, None, outcome))?;
+                writing.save(work)?;
             }
             Event::End { partition: id } => {
-                let Some(partition) = partitions.get_mut(&id) else { return Ok(()) };
-                partition.finish(&mut |outcome| writing.write(id, None, outcome))?;
-                writing.job.watch.worked(partition, 0);
+                let Some(work) = partitions.get_mut(&id) else { return Ok(()) };
+                work.partition.finish(&mut |outcome| writing.write(id, None, outcome))?;
+                work.debt.add(writing.job.watch.worked(&mut work.partition, 0));
                 self.ended.insert(id);
             }
             Event::Idle { .. } => {}
@@ -109,21 +113,24 @@ impl InlineRun {
         Ok(())
     }
 
-    /// Saves the states of all partitions that are not making again what is committed.
-    fn save(&mut self) -> Result<()> {
-        let partitions = self.partitions.values().filter(|partition| !partition.is_replaying());
-        for partition in partitions {
-            self.writing.save(partition)?;
+    /// Saves the states of the partitions that owe too much, and are not making again what is
+    /// committed. A replay of one follows that of another: each may take a part of the time.
+    fn save(&mut self, owes_too_much: impl Fn(&ReplayDebt, Duration) -> bool) -> Result<()> {
+        let count = u32::try_from(self.partitions.len()).unwrap_or(u32::MAX).max(1);
+        let may_take = self.writing.job.pace.recover_within / count;
+        let works = self.partitions.values_mut().filter(|work| !work.partition.is_replaying());
+        for work in works.filter(|work| owes_too_much(&work.debt, may_take)) {
+            self.writing.save(work)?;
         }
         Ok(())
     }
 
     fn finish(mut self) -> Result<Summary> {
-        self.save()?;
+        self.save(|_, _| true)?;
         self.writing.job.ends.outputs.finish()?;
         self.writing.commit()?;
         self.writing.job.source.close()?;
-        let windows = self.partitions.values().map(|partition| partition.stats().windows_closed).sum();
+        let windows = self.partitions.values().map(|work| work.partition.stats().windows_closed).sum();
         Ok(Summary { windows, ..self.writing.summary })
     }
 }
@@ -133,27 +140,31 @@ impl Writing {
         Writing { job, durable: BTreeMap::new(), summary: Summary::default() }
     }
 
-    fn begin(&mut self, id: PartitionId) -> Result<Partition> {
+    fn begin(&mut self, id: PartitionId) -> Result<InlinePartition> {
         let Job { factory, source, ends, watch, .. } = &mut self.job;
         let opened = open_partition(factory, ends.recover.as_mut(), id, source.as_mut(), watch)?;
         watch.metrics.assigned(id, opened.committed());
-        watch.metrics.begin(id, &opened.partition.stats());
+        let stats = opened.partition.stats();
+        watch.metrics.begin(id, &stats);
         ends.outputs.begin(id, opened.entry, opened.begin)?;
-        if opened.partition.is_fresh() {
-            self.save(&opened.partition)?;
+        let partition = opened.partition;
+        let mut work = InlinePartition { partition, debt: ReplayDebt::none(stats.windows_closed) };
+        if work.partition.is_fresh() {
+            self.save(&mut work)?;
         }
         self.job.source.start(id, opened.position)?;
-        Ok(opened.partition)
+        Ok(work)
     }
 
-    fn take(&mut self, partition: &mut Partition, records: Records) -> Result<()> {
+    fn take(&mut self, work: &mut InlinePartition, records: Records) -> Result<()> {
+        let partition = &mut work.partition;
         let (id, count) = (partition.id(), records.len() as u64);
         self.summary.records += count;
         self.job.watch.metrics.records_received(self.job.factory.topic(), id, &records);
         let is_past = partition.past_end().is_some() || partition.is_replaying();
         let recorded = if is_past { None } else { records.oldest() };
         partition.take(records, &mut |outcome| self.write(id, recorded, outcome))?;
-        self.job.watch.worked(partition, count);
+        work.debt.add(self.job.watch.worked(partition, count));
         Ok(())
     }
 
@@ -173,10 +184,11 @@ impl Writing {
         self.job.ends.outputs.results(id, outcome.results, outcome.reached)
     }
 
-    fn save(&mut self, partition: &Partition) -> Result<()> {
-        let Some(snapshot) = partition.snapshot()? else { return Ok(()) };
+    fn save(&mut self, work: &mut InlinePartition) -> Result<()> {
+        work.debt.settle();
+        let Some(snapshot) = work.partition.snapshot()? else { return Ok(()) };
         let durable = self.job.ends.outputs.snapshot(snapshot, Ticket::default())?;
-        self.durable.extend(durable.map(|position| (partition.id(), position)));
+        self.durable.extend(durable.map(|position| (work.partition.id(), position)));
         Ok(())
     }
 

@@ -32,8 +32,8 @@ pub struct RunOptions {
     pub workers: usize,
     /// Time between two commits.
     pub commit_every: Duration,
-    /// Time between two snapshots.
-    pub snapshot_every: Duration,
+    /// How long making a state again may take; a state is saved before it would be longer.
+    pub recover_within: Duration,
 }
 
 /// What a run did.

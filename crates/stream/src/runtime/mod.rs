@@ -23,6 +23,7 @@ mod queue;
 mod reader;
 mod rebuild;
 mod recovery;
+mod replay_debt;
 mod replays;
 mod retry_policy;
 mod sink_watch;

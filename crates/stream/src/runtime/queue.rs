@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{SendTimeoutError, Sender, TrySendError};
 
-use super::channels::{Occasion, ToWorker, closed};
+use super::channels::{ToWorker, closed};
 use crate::error::Result;
 
 /// What was told to one worker, and not taken by it yet.
@@ -14,14 +14,12 @@ pub(super) struct WorkerQueue {
     to_worker: Sender<ToWorker>,
     /// What the full channel could not take; the worker's partitions are paused while there is any.
     backlog: VecDeque<ToWorker>,
-    /// A snapshot is asked for, and not taken yet.
-    is_freezing: bool,
 }
 
 impl WorkerQueue {
     /// The way over this channel.
     pub fn new(to_worker: Sender<ToWorker>) -> Self {
-        WorkerQueue { to_worker, backlog: VecDeque::new(), is_freezing: false }
+        WorkerQueue { to_worker, backlog: VecDeque::new() }
     }
 
     /// Whether the worker is behind by more than its channel holds.
@@ -52,21 +50,10 @@ impl WorkerQueue {
         Ok(())
     }
 
-    /// Whether a snapshot may be asked for; then it has to be. One at a time: where snapshots take
-    /// longer than the time between them, records still get their turn.
-    pub fn may_freeze(&mut self) -> bool {
-        !std::mem::replace(&mut self.is_freezing, true)
-    }
-
-    /// The snapshot that was asked for is taken.
-    pub fn has_frozen(&mut self) {
-        self.is_freezing = false;
-    }
-
-    /// Tells the worker all that still waits and that the last snapshot is due, waiting for room.
+    /// Tells the worker all that still waits and that nothing more comes, waiting for room.
     /// `alive` is called every `period` of waiting. Errors: the worker has ended, or `alive`'s.
     pub fn finish(&mut self, period: Duration, alive: &mut dyn FnMut() -> Result<()>) -> Result<()> {
-        for mut command in self.backlog.drain(..).chain([ToWorker::Snapshot(Occasion::Last)]) {
+        for mut command in self.backlog.drain(..).chain([ToWorker::SaveAll]) {
             loop {
                 match self.to_worker.send_timeout(command, period) {
                     Ok(()) => break,
@@ -117,14 +104,6 @@ mod tests {
         queue.drain().unwrap();
         assert!(!queue.is_full());
         assert_eq!(ends(&from_reader), [4]);
-    }
-
-    #[test]
-    fn only_one_snapshot_is_asked_for_at_a_time() {
-        let mut queue = WorkerQueue::new(bounded(1).0);
-        assert!(queue.may_freeze() && !queue.may_freeze());
-        queue.has_frozen();
-        assert!(queue.may_freeze());
     }
 
     #[test]

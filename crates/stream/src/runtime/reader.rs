@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
-use super::channels::{Occasion, PartitionStart, ToReader, ToWorker};
+use super::channels::{PartitionStart, ToReader, ToWorker};
 use super::context::RunContext;
 use super::exactly_once::LostPartitions;
 use super::factory::PipelineFactory;
@@ -91,8 +91,7 @@ impl SourceReader {
     /// Reads until the input ends, the run is stopped or another thread fails; then hands the
     /// workers all that still waits for them. Errors: the source's and the ledger's, the end of a
     /// worker, and `Sink`, when a call of the sink hangs.
-    pub fn run(&mut self, snapshot_every: Duration) -> Result<()> {
-        let mut snapshot_at = Instant::now() + snapshot_every;
+    pub fn run(&mut self) -> Result<()> {
         loop {
             self.hear();
             if self.is_over() {
@@ -100,10 +99,6 @@ impl SourceReader {
             }
 
             self.drain_queues()?;
-            if Instant::now() >= snapshot_at {
-                snapshot_at = Instant::now() + snapshot_every;
-                self.snapshot_all()?;
-            }
             self.commit_durable()?;
             self.give_back_released()?;
             self.begin_waiting()?;
@@ -184,11 +179,6 @@ impl SourceReader {
             ToReader::Released(id) => _ = self.released.insert(id),
             ToReader::Durable { partition, position } => _ = self.durable.insert(partition, position),
             ToReader::CaughtUp { partition, at } => self.replays.caught_up(partition, at),
-            ToReader::SnapshotsFrozen(worker) => {
-                if let Some(queue) = self.parts.queues.get_mut(worker) {
-                    queue.has_frozen();
-                }
-            }
             ToReader::Failed => self.failed = true,
         }
     }
@@ -308,15 +298,6 @@ impl SourceReader {
 
     fn worker_of(&self, partition: PartitionId) -> usize {
         partition.0.rem_euclid(self.parts.queues.len() as i32) as usize
-    }
-
-    fn snapshot_all(&mut self) -> Result<()> {
-        for worker in 0..self.parts.queues.len() {
-            if self.parts.queues[worker].may_freeze() {
-                self.send_to(worker, ToWorker::Snapshot(Occasion::Regular))?;
-            }
-        }
-        Ok(())
     }
 
     fn send(&mut self, partition: PartitionId, command: ToWorker) -> Result<()> {

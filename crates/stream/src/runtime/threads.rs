@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded, unbounded};
 
-use super::channels::{SINK_DEPTH, SNAPSHOT_DEPTH, ToReader, ToSink, ToSnapshots, WORKER_DEPTH};
+use super::channels::{SINK_DEPTH, SNAPSHOT_DEPTH, ToReader, WORKER_DEPTH};
 use super::context::RunContext;
 use super::endpoints::Endpoints;
 use super::job::{Job, RunOptions, Summary};
@@ -55,7 +55,7 @@ pub(super) fn run_watched(job: Job, hangs: Duration) -> Result<Summary> {
     let sink = SinkWatch::new(hangs);
     let parts = ReaderParts { source, factory, recover, lost, queues, from_threads, watch, sink };
     let mut reader = SourceReader::new(parts);
-    let read = reader.run(pace.snapshot_every);
+    let read = reader.run();
     let source_failed = read.is_err() && !reader.has_failed();
     if source_failed {
         // A source that failed says no more what is ours: what cannot be committed soon, never will
@@ -110,30 +110,25 @@ impl Crew {
         })?;
 
         let (to_snapshots, frozen) = bounded(SNAPSHOT_DEPTH);
-        let (sink, reader) = (to_sink.clone(), self.to_reader.clone());
-        let snapshots = self.spawn("snapshots", move || snapshot_loop(&frozen, &sink, &reader))?;
+        let sink = to_sink.clone();
+        let snapshots = self.spawn("snapshots", move || snapshot_loop(&frozen, &sink))?;
 
         let (mut queues, mut workers) = (Vec::new(), Vec::new());
         for worker in 0..pace.workers.max(1) {
-            let (queue, thread) = self.spawn_worker(worker, to_sink.clone(), to_snapshots.clone())?;
-            queues.push(queue);
+            let name = format!("worker-{worker}");
+            let to = Downstream {
+                recover_within: pace.recover_within,
+                to_sink: to_sink.clone(),
+                to_snapshots: to_snapshots.clone(),
+                to_reader: self.to_reader.clone(),
+                watch: self.watch.clone(),
+            };
+            let (to_worker, from_reader) = bounded(WORKER_DEPTH);
+            let thread = self.spawn(&name, move || worker_loop(&from_reader, &to))?;
+            queues.push(WorkerQueue::new(to_worker));
             workers.push(thread);
         }
         Ok((queues, Threads { writer, snapshots, workers }))
-    }
-
-    fn spawn_worker(
-        &self,
-        worker: usize,
-        to_sink: Sender<ToSink>,
-        to_snapshots: Sender<ToSnapshots>,
-    ) -> Result<(WorkerQueue, JoinHandle<Result<Summary>>)> {
-        let (to_worker, from_reader) = bounded(WORKER_DEPTH);
-        let (to_reader, watch) = (self.to_reader.clone(), self.watch.clone());
-        let downstream = Downstream { worker, to_sink, to_snapshots, to_reader, watch };
-        let work = move || worker_loop(&from_reader, &downstream);
-        let thread = self.spawn(&format!("worker-{worker}"), work)?;
-        Ok((WorkerQueue::new(to_worker), thread))
     }
 
     /// Starts a thread. When it fails, the reader hears of that before its channels close: it

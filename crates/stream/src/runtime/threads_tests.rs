@@ -172,7 +172,7 @@ fn watch() -> RunContext {
 
 fn job(steps: &[Step], ends: Endpoints, watch: RunContext) -> Job {
     let ms = Duration::from_millis;
-    let pace = RunOptions { workers: 2, commit_every: ms(1), snapshot_every: ms(3) };
+    let pace = RunOptions { workers: 2, commit_every: ms(1), recover_within: ms(1) };
     Job { factory: Arc::new(factory()), source: Box::new(Scripted::of(steps)), ends, watch, pace }
 }
 

@@ -5,18 +5,17 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
-use super::channels::{
-    Occasion, PartitionStart, RecordTimes, ToReader, ToSink, ToSnapshots, ToWorker, closed,
-};
-use super::context::RunContext;
+use super::channels::{PartitionStart, RecordTimes, ToReader, ToSink, ToSnapshots, ToWorker, closed};
+use super::context::{RunContext, Worked};
 use super::job::Summary;
 use super::outputs::Ticket;
 use super::partition::Partition;
 use super::partition_output::PartitionOutput;
+use super::replay_debt::ReplayDebt;
 use crate::error::{Error, Kind, Result};
 use crate::message::Records;
 use crate::place::{Offset, PartitionId};
@@ -24,6 +23,8 @@ use crate::source::Departure;
 
 /// A state of more series is too large to be committed while the group waits for its partition.
 const HANDOVER_SERIES: u64 = 1000;
+/// Between two looks for states that have not been saved for long.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The state of a partition that was made last.
 struct Saved {
@@ -32,17 +33,16 @@ struct Saved {
 }
 
 impl Saved {
-    /// Whether no other is needed: the partition has not moved, or this one is still on its way and
-    /// not the last.
-    fn serves(&self, position: Offset, occasion: Occasion) -> bool {
-        self.position == position || (occasion == Occasion::Regular && self.ticket.strong_count() > 0)
+    /// Whether it is still to be written or committed.
+    fn is_on_its_way(&self) -> bool {
+        self.ticket.strong_count() > 0
     }
 }
 
 /// Where a worker sends what it makes, and who looks on.
 pub(super) struct Downstream {
-    /// The worker's number.
-    pub worker: usize,
+    /// How long making the states of its partitions again may take, one after the other.
+    pub recover_within: Duration,
     /// Results, and small states.
     pub to_sink: Sender<ToSink>,
     /// Frozen states.
@@ -57,7 +57,19 @@ pub(super) struct Downstream {
 /// results has ended.
 pub(super) fn worker_loop(from_reader: &Receiver<ToWorker>, downstream: &Downstream) -> Result<Summary> {
     let mut worker = Worker { downstream, works: BTreeMap::new(), summary: Summary::default() };
-    for command in from_reader {
+    let mut look_at = Instant::now() + LOOK;
+    loop {
+        let received = from_reader.recv_timeout(look_at.saturating_duration_since(Instant::now()));
+        if Instant::now() >= look_at {
+            look_at = Instant::now() + LOOK;
+            worker.save_old()?;
+        }
+        let command = match received {
+            Ok(command) => command,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
+
         match command {
             // What is not worked on is not in the snapshot either: the next run reads it again.
             ToWorker::Records { .. } | ToWorker::End(_) if downstream.watch.is_stopped() => {}
@@ -66,7 +78,7 @@ pub(super) fn worker_loop(from_reader: &Receiver<ToWorker>, downstream: &Downstr
             ToWorker::Lost { partition, offsets } => worker.lose(partition, &offsets)?,
             ToWorker::End(partition) => worker.finish(partition)?,
             ToWorker::Drop { partition, departure } => worker.drop_partition(partition, departure)?,
-            ToWorker::Snapshot(occasion) => worker.snapshot(occasion)?,
+            ToWorker::SaveAll => worker.save_all()?,
         }
     }
 
@@ -87,10 +99,8 @@ struct ActivePartition {
     incarnation: u64,
     /// The state of it that was made last.
     saved: Option<Saved>,
-    /// Whether its state is to be frozen when it has closed a window.
-    due: bool,
-    /// Windows it has closed.
-    windows: u64,
+    /// What it has done since.
+    debt: ReplayDebt,
 }
 
 /// The reader sends nothing of a partition before its beginning.
@@ -109,13 +119,14 @@ impl Worker<'_> {
             self.save_small(&partition, incarnation)?;
         }
 
-        let windows = stats.windows_closed;
-        self.works.insert(id, ActivePartition { partition, incarnation, saved: None, due: false, windows });
+        let debt = ReplayDebt::none(stats.windows_closed);
+        self.works.insert(id, ActivePartition { partition, incarnation, saved: None, debt });
         Ok(())
     }
 
     fn take(&mut self, id: PartitionId, records: Records, at: Instant) -> Result<()> {
         let Worker { downstream, works, summary } = self;
+        let may_take = downstream.recover_within / u32::try_from(works.len()).unwrap_or(u32::MAX).max(1);
         let work = works.get_mut(&id).ok_or_else(|| unknown(id))?;
         let partition = &mut work.partition;
         let count = records.len() as u64;
@@ -129,15 +140,12 @@ impl Worker<'_> {
         if was_replaying && !partition.is_replaying() {
             downstream.tell_reader(ToReader::CaughtUp { partition: id, at: Instant::now() });
         }
-        let windows = downstream.watch.worked(partition, count);
+        let worked @ Worked { windows, .. } = downstream.watch.worked(partition, count);
         if had_past && partition.past_end().is_none() {
             tracing::info!(partition = id.0, windows, "live: the past is learned");
         }
-        let has_closed = std::mem::replace(&mut work.windows, windows) != windows;
-        if has_closed && std::mem::take(&mut work.due) {
-            save(work, Occasion::Regular, downstream)?;
-        }
-        Ok(())
+        work.debt.add(worked);
+        if work.debt.is_too_long(may_take) { work.save_next(downstream) } else { Ok(()) }
     }
 
     /// Records were gone before they were read. The state is saved at once: it can never be made
@@ -147,7 +155,7 @@ impl Worker<'_> {
         let work = works.get_mut(&id).ok_or_else(|| unknown(id))?;
         let times = RecordTimes { read: Instant::now(), recorded: None };
         work.partition.lose(offsets, &mut |outcome| downstream.hand_on(id, times, outcome, summary))?;
-        save(work, Occasion::Regular, downstream)
+        work.save_next(downstream)
     }
 
     /// The input has ended.
@@ -157,7 +165,7 @@ impl Worker<'_> {
         let times = RecordTimes { read: Instant::now(), recorded: None };
         work.saved = None;
         work.partition.finish(&mut |outcome| downstream.hand_on(id, times, outcome, summary))?;
-        downstream.watch.worked(&mut work.partition, 0);
+        work.debt.add(downstream.watch.worked(&mut work.partition, 0));
         Ok(())
     }
 
@@ -171,18 +179,15 @@ impl Worker<'_> {
         self.downstream.tell_sink(ToSink::Release { partition: id, departure })
     }
 
-    fn snapshot(&mut self, occasion: Occasion) -> Result<()> {
-        for work in self.works.values_mut() {
-            // All series change when a window closes, and what changes while its state is written
-            // out is copied: so the next close is waited for, but not longer than to the next time.
-            if occasion == Occasion::Last || work.due {
-                work.due = false;
-                save(work, occasion, self.downstream)?;
-            } else {
-                work.due = true;
-            }
-        }
-        self.downstream.tell_snapshots(ToSnapshots::Done(self.downstream.worker))
+    /// Saves the states that have not been saved for long.
+    fn save_old(&mut self) -> Result<()> {
+        let old = self.works.values_mut().filter(|work| work.debt.is_too_old());
+        old.into_iter().try_for_each(|work| work.save_next(self.downstream))
+    }
+
+    /// Nothing comes after it, so no partition is left out.
+    fn save_all(&mut self) -> Result<()> {
+        self.works.values_mut().try_for_each(|work| work.save(self.downstream))
     }
 
     /// Writes a small state out at once: it has to be in the last commit before its partition is
@@ -201,10 +206,6 @@ impl Worker<'_> {
 impl Downstream {
     fn tell_sink(&self, what: ToSink) -> Result<()> {
         self.to_sink.send(what).map_err(|_| closed("the sink"))
-    }
-
-    fn tell_snapshots(&self, what: ToSnapshots) -> Result<()> {
-        self.to_snapshots.send(what).map_err(|_| closed("the snapshots"))
     }
 
     /// A reader that has ended needs to hear nothing.
@@ -230,19 +231,32 @@ impl Downstream {
     }
 }
 
-/// Has the state as of now written out, where that is of use.
-fn save(work: &mut ActivePartition, occasion: Occasion, downstream: &Downstream) -> Result<()> {
-    let ActivePartition { partition, incarnation, saved, .. } = work;
-    let Some(position) = partition.position() else { return Ok(()) };
-    // What makes again what is committed has nothing new to keep.
-    if partition.is_replaying() || saved.as_ref().is_some_and(|saved| saved.serves(position, occasion)) {
-        return Ok(());
+impl ActivePartition {
+    /// Has the state as of now written out, unless one is still on its way: where that takes longer
+    /// than the time between two, records still get their turn.
+    fn save_next(&mut self, downstream: &Downstream) -> Result<()> {
+        if self.saved.as_ref().is_some_and(Saved::is_on_its_way) {
+            return Ok(());
+        }
+        self.save(downstream)
     }
 
-    let ticket = Ticket::default();
-    *saved = Some(Saved { position, ticket: Arc::downgrade(&ticket) });
-    let from = Instant::now();
-    let Some(frozen) = partition.freeze() else { return Ok(()) };
-    let (incarnation, took) = (*incarnation, from.elapsed());
-    downstream.tell_snapshots(ToSnapshots::Write { frozen, incarnation, took, ticket })
+    /// Has the state as of now written out, where that is of use.
+    fn save(&mut self, downstream: &Downstream) -> Result<()> {
+        let ActivePartition { partition, incarnation, saved, debt } = self;
+        let Some(position) = partition.position() else { return Ok(()) };
+        // What makes again what is committed has nothing new to keep.
+        if partition.is_replaying() || saved.as_ref().is_some_and(|saved| saved.position == position) {
+            return Ok(());
+        }
+
+        debt.settle();
+        let ticket = Ticket::default();
+        *saved = Some(Saved { position, ticket: Arc::downgrade(&ticket) });
+        let from = Instant::now();
+        let Some(frozen) = partition.freeze() else { return Ok(()) };
+        let (incarnation, took) = (*incarnation, from.elapsed());
+        let write = ToSnapshots { frozen, incarnation, took, ticket };
+        downstream.to_snapshots.send(write).map_err(|_| closed("the snapshots"))
+    }
 }

@@ -267,6 +267,7 @@ impl Metrics {
     /// A snapshot that was written.
     pub fn snapshot(&self, bytes: usize, took: Duration) {
         set(&self.commits.snapshot_bytes, bytes as f64);
+        self.commits.snapshot_written.inc_by(bytes as u64);
         self.commits.snapshot_seconds.observe(took.as_secs_f64());
     }
 
@@ -469,6 +470,7 @@ mod tests {
             ("expert_weight{expert=\"rls\",horizon=\"6\",P}", 0.75),
             ("drift_alarms_total{horizon=\"6\",P}", 2.0),
             ("snapshot_bytes{P}", 4096.0),
+            ("snapshot_written_bytes_total{P}", 4096.0),
             ("snapshot_seconds_count{P}", 1.0),
             ("restore_seconds_count{P}", 1.0),
             ("replayed_records_total{P}", 9.0),

@@ -186,6 +186,8 @@ pub struct CommitMetrics {
     pub seconds: Histogram,
     /// `snapshot_bytes`
     pub snapshot_bytes: GaugeVec,
+    /// `snapshot_written_bytes_total`
+    pub snapshot_written: IntCounter,
     /// `snapshot_seconds`
     pub snapshot_seconds: Histogram,
     /// `restore_seconds`
@@ -201,6 +203,8 @@ impl CommitMetrics {
             commits: make.counters("commits_total", "Commits by their outcome.", &["outcome"])?,
             seconds: make.histogram("commit_seconds", "Duration of a commit.")?,
             snapshot_bytes: make.gauges("snapshot_bytes", "Size of the newest snapshot.", &[])?,
+            snapshot_written: make
+                .counter("snapshot_written_bytes_total", "Bytes of all snapshots that were written.")?,
             snapshot_seconds: make.histogram("snapshot_seconds", "Duration of a snapshot.")?,
             restore_seconds: make.histogram("restore_seconds", "Duration of a restore, replay included.")?,
             replayed: make.counter("replayed_records_total", "Records read again to restore.")?,
