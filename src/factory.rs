@@ -59,7 +59,7 @@ fn planned(plan: &Plan, known: SourceSchema) -> Result<(PipelineFactory, Vec<Str
         data.fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect();
     let shape = json!({
         "input": source.identity, "types": types, "key": plan.key, "time": plan.time,
-        "window": plan.window, "forecast": plan.forecast,
+        "window": plan.window, "forecast": plan.forecast, "limits": { "series": plan.window.most_series },
     });
     let aggregation = Aggregation::plan(&plan.window.select, &Arc::new(data))?;
     features_are_numbers(plan, &aggregation)?;

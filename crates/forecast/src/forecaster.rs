@@ -120,7 +120,7 @@ impl Forecaster {
         rows: Vec<WindowRow<'_>>,
         out: &mut dyn Results,
     ) -> Result<()> {
-        let rows = self.admit_all(rows)?;
+        let rows = self.admit_all(window, rows)?;
         self.errors.fill(Mean::default());
         self.weights.iter_mut().for_each(|means| means.fill(Mean::default()));
 
@@ -236,7 +236,7 @@ impl Forecaster {
     fn score(&mut self, rows: &[Row], closed: ClosedWindow, out: &mut dyn Results) {
         for row in rows {
             let Some((name, series)) = self.state.series.get_index_mut(row.series_idx) else { continue };
-            let SeriesState { history, forecaster, buffer, step } = Arc::make_mut(series);
+            let SeriesState { history, forecaster, buffer, step, .. } = Arc::make_mut(series);
             let window = row.context(history, closed, self.size_us, *step);
 
             for (horizon_idx, &horizon) in self.spec.horizons.iter().enumerate() {

@@ -40,6 +40,10 @@ pub struct ForecastSpec {
     pub bounds: Bounds,
     /// Whether the network also gives the probability of a rise.
     pub direction: bool,
+    /// Series that are kept, at least 1. Those that have been silent for longest are forgotten, but
+    /// none that the window at hand has a row of.
+    #[serde(skip)]
+    pub most_series: usize,
 }
 
 const DAY_US: i64 = 86_400_000_000;
@@ -51,6 +55,9 @@ const SHORTEST_US: i64 = 300_000_000;
 const LONGEST_WEEK: u32 = 2016;
 
 impl ForecastSpec {
+    /// Series that are kept, where nobody says how many.
+    pub const MOST_SERIES: usize = 1_000_000;
+
     /// The defaults for a target: one window ahead, a 90 % interval, every expert, no season.
     pub fn new(target: impl Into<String>) -> Self {
         let target = target.into();
@@ -68,6 +75,7 @@ impl ForecastSpec {
             correction: Correction::PTracker,
             bounds: Bounds::default(),
             direction: false,
+            most_series: ForecastSpec::MOST_SERIES,
         }
     }
 }

@@ -53,6 +53,7 @@ impl Checker<'_> {
             target,
             horizons,
             levels,
+            most_series: default.most_series,
         }
     }
 

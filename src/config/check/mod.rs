@@ -135,8 +135,13 @@ impl Checker<'_> {
         let (key, time) = self.key_and_time(raw.key, raw.time, is_generated);
 
         let target = raw.forecast.as_ref().and_then(|forecast| forecast.target.clone());
-        let window = self.window(raw.window, target.as_deref());
-        let forecast = self.forecast(raw.forecast, &window);
+        let mut window = self.window(raw.window, target.as_deref());
+        let mut forecast = self.forecast(raw.forecast, &window);
+        let limits = raw.limits.unwrap_or_default();
+        self.not_built(limits.record_bytes.is_some(), "limits.record_bytes", "another limit than 900000");
+        if let Some(series) = limits.series {
+            (window.most_series, forecast.most_series) = (series.0 as usize, series.0 as usize);
+        }
         let sinks = self.sinks(raw.sinks, &source);
         let (state, delivery) = self.state_and_delivery(raw.state, raw.delivery, &name, &source, &sinks);
         let serve = self.serve(raw.serve);

@@ -1,6 +1,7 @@
 //! Checks the `window` block: one kind of window, and the columns it selects.
 //! It must not know SQL: expressions are planned later.
 
+use tickcast_forecast::ForecastSpec;
 use tickcast_sql::{Gaps, WindowSpec};
 
 use super::Checker;
@@ -41,7 +42,8 @@ impl Checker<'_> {
             let open = lateness_us / size_us;
             self.fault("window.lateness", format!("keeps {open} windows open, at most {OPEN_WINDOWS_MAX}"));
         }
-        WindowSpec { size_us, lateness_us, gaps: raw.gaps.unwrap_or(Gaps::Carry), select }
+        let (gaps, most_series) = (raw.gaps.unwrap_or(Gaps::Carry), ForecastSpec::MOST_SERIES);
+        WindowSpec { size_us, lateness_us, gaps, select, most_series }
     }
 
     fn one_kind_of_window(&mut self, raw: &RawWindow) {

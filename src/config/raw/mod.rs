@@ -66,6 +66,8 @@ pub(super) struct RawPipeline {
     /// again on what came since would take longer, by the time that it took in this run; and every
     /// ten minutes in which records came. Default: 10s.
     pub recover_within: Option<Length<MS_US, DAY_US>>,
+    /// What is kept at most.
+    pub limits: Option<RawLimits>,
     /// Partition workers. Default: the cores.
     pub workers: Option<Whole<1, 1024>>,
     /// Addresses to serve on. Default: none.
@@ -80,6 +82,17 @@ pub(super) struct RawState {
     pub dir: Option<String>,
     /// State topic; it must be neither the source's topic nor a sink's.
     pub kafka: Option<RawKafka>,
+}
+
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLimits {
+    /// Series of a partition. Where there are more, those that have been silent for longest are
+    /// forgotten: their windows, and all that was learned of them alone. They begin anew with their
+    /// next record. Default: 1000000.
+    pub series: Option<Whole<1, 100_000_000>>,
+    /// Bytes of a record. Not yet built: 900000.
+    pub record_bytes: Option<Whole<1, 1_000_000_000>>,
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -16,7 +16,7 @@ use tickcast_sql::window::{Aggregation, WindowOperator};
 use tickcast_sql::{Gaps, WindowSpec};
 use tickcast_stream::closed_window::{CARRIED, SERIES, SERIES_ID, WINDOW_NUMBER, WINDOW_START};
 use tickcast_stream::message::{EventTime, system_fields};
-use tickcast_stream::operator::Operator;
+use tickcast_stream::operator::{Operator, OperatorStats};
 use tickcast_stream::testing::Collected;
 
 const SIZE_US: i64 = 10_000_000;
@@ -54,14 +54,14 @@ fn batch(rows: &[Row], first: usize) -> RecordBatch {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
 }
 
-fn operator(gaps: Gaps, lateness_us: i64) -> WindowOperator {
+fn operator(gaps: Gaps, lateness_us: i64, most_series: usize) -> WindowOperator {
     let select: Vec<(String, String)> = SELECT.iter().map(|(n, e)| (n.to_string(), e.to_string())).collect();
     let input = Arc::new(Schema::new(vec![
         Field::new("v", DataType::Float64, true),
         Field::new("w", DataType::Float64, true),
     ]));
     let plan = Arc::new(Aggregation::plan(&select, &input).unwrap());
-    WindowOperator::new(&WindowSpec { size_us: SIZE_US, lateness_us, gaps, select }, plan)
+    WindowOperator::new(&WindowSpec { size_us: SIZE_US, lateness_us, gaps, select, most_series }, plan)
 }
 
 /// (series, start, columns as numbers), sorted.
@@ -161,13 +161,76 @@ proptest! {
     ) {
         let batches: Vec<RecordBatch> =
             rows.chunks(37).enumerate().map(|(i, chunk)| batch(chunk, i * 37)).collect();
-        let out = close_all(&mut operator(Gaps::Skip, lateness_us), &batches);
+        let out = close_all(&mut operator(Gaps::Skip, lateness_us, usize::MAX), &batches);
         let late: Vec<i64> = out.rejects.iter().map(|reject| reject.offset.0).collect();
         prop_assert_eq!(&late, &late_by_definition(&rows, lateness_us));
         let all = arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap();
         let kept: arrow::array::BooleanArray = (0..rows.len()).map(|i| Some(!late.contains(&(i as i64)))).collect();
         let kept = arrow::compute::filter_record_batch(&all, &kept).unwrap();
         assert_same(&rows_of(&out.rows), &by_batch_sql(&kept));
+    }
+}
+
+/// Which rows count where `most` series are kept: of every series that is forgotten, those whose
+/// windows had closed by then. It is the rule in plain steps, a row after the other.
+fn kept_by_definition(rows: &[Row], most: usize) -> Vec<bool> {
+    let mut kept = vec![true; rows.len()];
+    // In order of first sight: the series, its newest window, its rows.
+    let mut known: Vec<(u8, i64, Vec<usize>)> = Vec::new();
+    let mut latest = i64::MIN;
+    for (at, &(name, time, _)) in rows.iter().enumerate() {
+        let start = time / SIZE_US * SIZE_US;
+        if start + SIZE_US <= latest {
+            continue;
+        }
+
+        latest = latest.max(time);
+        if !known.iter().any(|series| series.0 == name) {
+            if known.len() == most {
+                for _ in 0..most.div_ceil(16) {
+                    let spoke_in = known.iter().map(|series| series.1).min().unwrap();
+                    let silent = known.iter().position(|series| series.1 == spoke_in).unwrap();
+                    for row in known.remove(silent).2 {
+                        kept[row] = rows[row].1 / SIZE_US * SIZE_US + SIZE_US <= latest;
+                    }
+                }
+            }
+            known.push((name, i64::MIN, Vec::new()));
+        }
+        let series = known.iter_mut().find(|series| series.0 == name).unwrap();
+        series.1 = series.1.max(start);
+        series.2.push(at);
+    }
+    kept
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn of_too_many_series_those_silent_for_longest_are_forgotten(
+        rows in prop::collection::vec((0u8..60, 0i64..30_000_000, prop::option::of(-30i32..30)), 1..600),
+        most in prop::sample::select(vec![1usize, 2, 7, 20, 33]),
+    ) {
+        let mut rows = rows;
+        rows.sort_by_key(|row| row.1 / 4_000_000);
+        let batches: Vec<RecordBatch> =
+            rows.chunks(37).enumerate().map(|(i, chunk)| batch(chunk, i * 37)).collect();
+        let mut windows = operator(Gaps::Skip, 0, most);
+        let out = close_all(&mut windows, &batches);
+        let late = late_by_definition(&rows, 0);
+        let kept = kept_by_definition(&rows, most);
+        let kept = (0..rows.len()).map(|row| Some(kept[row] && !late.contains(&(row as i64))));
+        let kept: arrow::array::BooleanArray = kept.collect();
+        let all = arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap();
+        let kept = arrow::compute::filter_record_batch(&all, &kept).unwrap();
+        assert_same(&rows_of(&out.rows), &by_batch_sql(&kept));
+
+        let mut stats = OperatorStats::default();
+        windows.report(&mut stats);
+        let names: std::collections::BTreeSet<u8> = rows.iter().map(|row| row.0).collect();
+        prop_assert!(stats.series_active <= most as u64);
+        prop_assert!(stats.series_active + stats.series_forgotten >= names.len().min(most) as u64);
     }
 }
 
@@ -178,7 +241,7 @@ fn windows_of_many_folds_are_batch_sql() {
         (0..40_000i64).map(|i| ((i % 7) as u8, i * 500, Some((i * 31 % 97) as i32 - 40))).collect();
     let batches: Vec<RecordBatch> =
         rows.chunks(3001).enumerate().map(|(i, chunk)| batch(chunk, i * 3001)).collect();
-    let out = close_all(&mut operator(Gaps::Skip, 0), &batches);
+    let out = close_all(&mut operator(Gaps::Skip, 0, usize::MAX), &batches);
     assert!(out.rejects.is_empty());
     let all = arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap();
     let mut theirs = by_batch_sql(&all);
@@ -197,14 +260,14 @@ fn windows_of_many_folds_are_batch_sql() {
 fn folds_do_not_show_batches_or_restores() {
     let rows: Vec<Row> =
         (0..30_000i64).map(|i| ((i % 3) as u8, i * 300, Some((i * 31 % 97) as i32 - 40))).collect();
-    let bytes = |size: usize, restore: bool| {
-        let mut windows = operator(Gaps::Carry, 0);
+    let bytes = |rows: &[Row], most_series: usize, size: usize, restore: bool| {
+        let mut windows = operator(Gaps::Carry, 0, most_series);
         let mut out = Collected::default();
         for (i, chunk) in rows.chunks(size).enumerate() {
             windows.on_batch(&batch(chunk, i * size), &mut out).unwrap();
             if restore {
                 let state = windows.snapshot()().unwrap();
-                windows = operator(Gaps::Carry, 0);
+                windows = operator(Gaps::Carry, 0, most_series);
                 windows.restore(&state).unwrap();
                 assert!(windows.snapshot()().unwrap() == state);
             }
@@ -214,10 +277,17 @@ fn folds_do_not_show_batches_or_restores() {
         out.rows.iter().for_each(|rows| writer.write(rows).unwrap());
         writer.into_inner()
     };
-    let expected = bytes(30_000, false);
-    assert!(expected.len() > 300);
-    for (size, restore) in [(977, false), (977, true), (8192, true), (4001, true)] {
-        assert!(bytes(size, restore) == expected, "batches of {size}, restored {restore}");
+    // With 200 series that come and go, where 40 are kept, many are forgotten between two folds.
+    let many: Vec<Row> = (0..30_000i64)
+        .map(|i| ((i * i % 401 / 2) as u8, i * 3000, Some((i * 31 % 97) as i32 - 40)))
+        .collect();
+    for (rows, most_series) in [(&rows, usize::MAX), (&many, 40)] {
+        let expected = bytes(rows, most_series, 30_000, false);
+        assert!(expected.len() > 300);
+        for (size, restore) in [(977, false), (977, true), (8192, true), (4001, true)] {
+            let same = bytes(rows, most_series, size, restore) == expected;
+            assert!(same, "{most_series} series, batches of {size}, restored {restore}");
+        }
     }
 }
 
@@ -240,10 +310,10 @@ fn silent_series_are_carried_or_skipped_and_rows_keep_the_order_of_first_sight()
             })
             .collect()
     };
-    let skipped = close_all(&mut operator(Gaps::Skip, 0), &[batch(&rows, 0)]);
+    let skipped = close_all(&mut operator(Gaps::Skip, 0, usize::MAX), &[batch(&rows, 0)]);
     let s = |start, name: &str, carried| (start, name.to_owned(), carried);
     assert_eq!(series(&skipped), [s(0, "s2", false), s(0, "s1", false), s(3, "s1", false)]);
-    let carried = close_all(&mut operator(Gaps::Carry, 0), &[batch(&rows, 0)]);
+    let carried = close_all(&mut operator(Gaps::Carry, 0, usize::MAX), &[batch(&rows, 0)]);
     assert_eq!(
         series(&carried),
         [

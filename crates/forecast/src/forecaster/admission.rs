@@ -1,6 +1,8 @@
-//! Series enter a forecaster: each with its first value of the target, and its place in the state.
+//! Series enter a forecaster: each with its first value of the target, and its place in the state;
+//! and leave it, where there are too many.
 //! It must not forecast.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Forecaster;
@@ -10,12 +12,17 @@ use crate::error::Result;
 use crate::series::SeriesHistory;
 use crate::series_forecaster::SeriesForecaster;
 use crate::spec::Scope;
-use crate::window::WindowRow;
+use crate::window::{ClosedWindow, WindowRow};
+
+/// Where there are too many series, one in so many is forgotten at once: looking for those that
+/// have been silent for longest goes over all of them.
+const FORGET_ONE_IN: usize = 16;
 
 impl Forecaster {
     /// The rows of a closed window that can be forecast: a series appears with its first value of
     /// the target.
-    pub(super) fn admit_all(&mut self, rows: Vec<WindowRow<'_>>) -> Result<Vec<Row>> {
+    pub(super) fn admit_all(&mut self, window: ClosedWindow, rows: Vec<WindowRow<'_>>) -> Result<Vec<Row>> {
+        self.make_room(&rows);
         let mut admitted = Vec::with_capacity(rows.len());
         for WindowRow { series_id, series, values, observed } in rows {
             let series_idx = match self.index_of(series_id, series) {
@@ -23,15 +30,47 @@ impl Forecaster {
                 None if values[0].is_none() => continue,
                 None => self.admit(series_id, series)?,
             };
+            if observed {
+                Arc::make_mut(&mut self.state.series[series_idx]).seen = window.number;
+            }
             admitted.push(Row { series_idx, values, observed });
         }
         Ok(admitted)
     }
 
+    /// Forgets the series that have been silent for longest, where there will be too many with the
+    /// new ones; none that has a row in this window.
+    fn make_room(&mut self, rows: &[WindowRow<'_>]) {
+        let most = self.spec.most_series.max(1);
+        if self.state.series.len() + rows.len() <= most {
+            return;
+        }
+        let known = rows.iter().filter_map(|row| self.state.series.get_index_of(row.series));
+        let known: HashSet<usize> = known.collect();
+        let wanted = self.state.series.len() + (rows.len() - known.len());
+        if wanted <= most {
+            return;
+        }
+
+        let mut silent: Vec<usize> =
+            (0..self.state.series.len()).filter(|index| !known.contains(index)).collect();
+        let count = (wanted - most).max(most.div_ceil(FORGET_ONE_IN)).min(silent.len());
+        if count < silent.len() {
+            silent.select_nth_unstable_by_key(count, |&index| (self.state.series[index].seen, index));
+        }
+        let mut is_kept = vec![true; self.state.series.len()];
+        silent[..count].iter().for_each(|&index| is_kept[index] = false);
+        self.state.keep(&is_kept, self.spec.model.scope);
+        self.indices.clear();
+    }
+
     /// A series' index in the state, if it was admitted. Its name is hashed once; then its id is
     /// enough.
     fn index_of(&mut self, id: u32, name: &str) -> Option<usize> {
-        if let Some(Some(index)) = self.indices.get(id as usize) {
+        // An id is another series' where whoever gives them has forgotten some.
+        if let Some(Some(index)) = self.indices.get(id as usize)
+            && self.state.series.get_index(*index).is_some_and(|(known, _)| **known == *name)
+        {
             return Some(*index);
         }
 
@@ -59,6 +98,7 @@ impl Forecaster {
             forecaster: SeriesForecaster::new(&self.layout),
             buffer: learner.new_buffer(),
             step: 0,
+            seen: i64::MIN,
         };
         let index = self.state.series.insert_full(name.into(), Arc::new(series)).0;
         self.keep_index(id, index);

@@ -44,6 +44,8 @@ pub struct SeriesState {
     pub buffer: SequenceBuffer,
     /// Windows it was forecast from.
     pub step: u64,
+    /// The number of the newest window that it was observed in.
+    pub seen: i64,
 }
 
 /// Of the newest training step.
@@ -73,6 +75,16 @@ pub fn learner_of(series_idx: usize, scope: Scope) -> usize {
 }
 
 impl ForecasterState {
+    /// Forgets the series that are not kept, in their order; with them networks of their own.
+    pub fn keep(&mut self, is_kept: &[bool], scope: Scope) {
+        let mut kept = is_kept.iter();
+        self.series.retain(|_, _| kept.next().copied().unwrap_or(true));
+        if scope == Scope::Series {
+            let mut kept = is_kept.iter();
+            self.learners.retain(|_| kept.next().copied().unwrap_or(true));
+        }
+    }
+
     /// The state as of now.
     pub fn freeze(&self) -> FrozenForecaster {
         let share = |(name, series): (&Arc<str>, &Arc<SeriesState>)| (Arc::clone(name), Arc::clone(series));

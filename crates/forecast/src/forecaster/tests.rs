@@ -140,3 +140,68 @@ fn two_experts_may_not_have_one_name() {
     assert_eq!(error.to_string(), "two experts have the name rls");
     assert!(with(&["echo", "echo"]).is_err());
 }
+
+/// One window; each series has its own values.
+fn close_of(forecaster: &mut Forecaster, hour: i64, names: &[&'static str]) -> CollectedResults {
+    let row = |(id, name): (usize, &&'static str)| {
+        let salt: i64 = name.bytes().map(i64::from).sum();
+        let value = ((hour * 7919 + salt * 104_729) % 1009) as f64 / 504.5;
+        WindowRow::observed(id as u32, name, &[value])
+    };
+    let rows = names.iter().enumerate().map(row).collect();
+    forecaster.collect(ClosedWindow::numbered(hour, HOUR_US), rows).unwrap()
+}
+
+fn of_series(results: &CollectedResults, name: &str) -> String {
+    let forecasts: Vec<_> = results.forecasts.iter().filter(|forecast| forecast.series == name).collect();
+    let scores: Vec<_> = results.scores.iter().filter(|score| score.series == name).collect();
+    format!("{forecasts:?}{scores:?}")
+}
+
+/// With networks of their own, series know nothing of each other: one that stays is forecast as if
+/// there were no others, and one that was forgotten is as new.
+#[test]
+fn of_too_many_series_those_silent_for_longest_are_forgotten() {
+    let mut few = spec();
+    (few.model.scope, few.most_series) = (Scope::Series, 3);
+    let mut forecaster = Forecaster::new(&few, HOUR_US);
+    let mut alone = Forecaster::new(&few, HOUR_US);
+    let mut again = Forecaster::new(&few, HOUR_US);
+
+    for hour in 0..60 {
+        let names: &[&str] = match hour {
+            0..20 => &["gone", "stays", "silent"],
+            20..25 => &["stays", "silent"],
+            25..30 => &["stays", "gone"],
+            // It takes the place of the one that was silent for longest.
+            30..40 => &["new", "stays"],
+            // Its id is that of another series now, and the one that it had is another's.
+            40..50 => &["silent", "new", "stays"],
+            _ => &["stays", "newer", "silent"],
+        };
+        let results = close_of(&mut forecaster, hour, names);
+        assert_eq!(of_series(&results, "stays"), of_series(&close_of(&mut alone, hour, &["stays"]), "stays"));
+        if hour >= 40 {
+            let fresh = close_of(&mut again, hour, &["silent"]);
+            assert_eq!(of_series(&results, "silent"), of_series(&fresh, "silent"), "{hour}");
+        }
+
+        // What is left is a whole state.
+        let state = forecaster.freeze()().unwrap();
+        forecaster = Forecaster::new(&few, HOUR_US);
+        forecaster.restore(&state).unwrap();
+        assert_eq!(forecaster.freeze()().unwrap(), state);
+        assert!(forecaster.state.series.len() <= 3);
+    }
+}
+
+#[test]
+fn no_series_of_the_window_at_hand_is_forgotten() {
+    let few = ForecastSpec { most_series: 2, ..spec() };
+    let mut forecaster = Forecaster::new(&few, HOUR_US);
+    close_of(&mut forecaster, 0, &["a", "b"]);
+    let results = close_of(&mut forecaster, 1, &["b", "c", "d", "e"]);
+    assert_eq!(results.forecasts.len(), 8);
+    assert!(results.scores.iter().all(|score| score.series == "b"));
+    assert_eq!(forecaster.state.series.len(), 4);
+}

@@ -9,13 +9,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
-use arrow::compute::concat_batches;
+use arrow::array::{ArrayRef, UInt32Array};
+use arrow::compute::{concat_batches, take};
 use arrow::record_batch::RecordBatch;
 use datafusion::logical_expr::EmitTo;
 use indexmap::IndexSet;
 use tickcast_stream::error::{Kind, OrFail, Result};
 
+use super::pick::pick;
 use super::plan::{Aggregate, Aggregation};
 
 /// At least this many rows are folded at once.
@@ -120,6 +121,36 @@ impl OpenWindow {
             .collect::<Result<Vec<_>>>()?;
         let columns = aggregation.project(values, self.series.len())?;
         Ok((self.series, columns))
+    }
+
+    /// Gives each series its new place, in the same order; one without a place is gone, and its
+    /// rows with it.
+    pub fn move_to(&mut self, places: &[Option<SeriesId>], aggregation: &Aggregation) -> Result<()> {
+        let mut series = IndexSet::with_capacity(self.series.len());
+        let mut group_of = Vec::with_capacity(self.series.len());
+        for &id in &self.series {
+            let place = places.get(id as usize).copied().flatten();
+            group_of.push(place.map(|place| series.insert_full(place).0));
+        }
+        let all = std::mem::replace(&mut self.series, series);
+        if all.len() == self.series.len() {
+            return Ok(());
+        }
+
+        let fail = || "cannot take an aggregate's groups";
+        let folded = group_of.iter().take(self.folded_groups);
+        let kept: UInt32Array = (0..).zip(folded).filter_map(|(group, new)| new.map(|_| group)).collect();
+        for array in self.states.iter_mut().flatten() {
+            *array = take(array, &kept, None).or_fail(Kind::Query, fail)?;
+        }
+        self.folded_groups = kept.len();
+
+        let rows = self.take_pending(aggregation)?;
+        let groups = std::mem::take(&mut self.pending_groups);
+        let moved = (0..).zip(groups).filter_map(|(row, group)| Some((row, (*group_of.get(group)?)?)));
+        let (indices, groups): (Vec<u32>, Vec<usize>) = moved.unzip();
+        (self.pending, self.pending_groups) = (vec![pick(&rows, &indices)?], groups);
+        Ok(())
     }
 
     /// The rows since the last fold as one batch.

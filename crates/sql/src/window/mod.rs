@@ -4,6 +4,7 @@
 mod aggregate;
 mod assign;
 mod operator;
+mod pick;
 mod plan;
 mod rows;
 mod snapshot;

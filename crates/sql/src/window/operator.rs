@@ -18,8 +18,9 @@ use tickcast_stream::operator::{Operator, OperatorStats, Output, SnapshotWriter}
 
 use super::aggregate::SeriesId;
 use super::assign::{Placement, Tumbling, WindowProgress};
+use super::pick::pick;
 use super::plan::Aggregation;
-use super::rows::{in_series_order, pick, pick_rows, rejected, show_time, system};
+use super::rows::{in_series_order, pick_rows, rejected, show_time, system};
 use super::snapshot;
 use super::spec::{Gaps, WindowSpec};
 use super::state::{SeriesRows, WindowState};
@@ -27,8 +28,9 @@ use super::state::{SeriesRows, WindowState};
 /// A silent series is carried for at most this many windows; then it has no rows until it speaks
 /// again. The bound keeps one record far ahead from making an endless run of windows.
 const CARRY_WINDOWS: i64 = 256;
-/// More series in one partition than this is taken for a key that is not one.
-const MAX_SERIES: usize = 1_000_000;
+/// Where there are too many series, one in so many is forgotten at once: looking for those that
+/// have been silent for longest goes over all of them.
+const FORGET_ONE_IN: usize = 16;
 /// More windows open at once than this is taken for a lateness that is far too long for the window.
 const MAX_OPEN_WINDOWS: usize = 100_000;
 
@@ -39,6 +41,9 @@ struct OpenRow {
     /// The start of its window.
     start: EventTime,
 }
+
+/// Rows by the start of their window, and the series of each.
+type RowsByWindow = BTreeMap<EventTime, (Vec<u32>, Vec<SeriesId>)>;
 
 /// Where a row of a carrying window comes from.
 struct RowSource {
@@ -59,6 +64,7 @@ pub struct WindowOperator {
     gaps: Gaps,
     aggregation: Arc<Aggregation>,
     output: SchemaRef,
+    most_series: usize,
     state: WindowState,
 }
 
@@ -72,6 +78,7 @@ impl WindowOperator {
             gaps: window.gaps,
             aggregation,
             output: Arc::new(Schema::new(fields)),
+            most_series: window.most_series.max(1),
             state: WindowState::default(),
         }
     }
@@ -83,14 +90,31 @@ impl WindowOperator {
 
     /// Takes open rows into their windows.
     fn assign(&mut self, rows: &RecordBatch, names: &StringArray, open: &[OpenRow]) -> Result<()> {
-        let mut by_window: BTreeMap<EventTime, (Vec<u32>, Vec<SeriesId>)> = BTreeMap::new();
+        let mut by_window = RowsByWindow::new();
         for &OpenRow { row, start } in open {
-            let id = self.series_id(names.value(row))?;
+            let name = names.value(row);
+            let id = match self.state.series.get_index_of(name) {
+                Some(id) => id as SeriesId,
+                None => {
+                    if self.state.series.len() >= self.most_series {
+                        // What was taken in before is forgotten too.
+                        self.take(rows, std::mem::take(&mut by_window))?;
+                        let count = self.most_series.div_ceil(FORGET_ONE_IN);
+                        self.state.forget_silent(count, &self.aggregation)?;
+                    }
+                    self.state.add_series(name)
+                }
+            };
+
+            self.state.has_spoken(id, start);
             let (rows, ids) = by_window.entry(start).or_default();
             rows.push(row as u32);
             ids.push(id);
         }
+        self.take(rows, by_window)
+    }
 
+    fn take(&mut self, rows: &RecordBatch, by_window: RowsByWindow) -> Result<()> {
         for (start, (indices, ids)) in by_window {
             let part = pick(rows, &indices)?;
             self.state.open.entry(start).or_default().take(&self.aggregation, &part, &ids)?;
@@ -104,19 +128,6 @@ impl WindowOperator {
             }
         }
         Ok(())
-    }
-
-    /// The place of a series among those of the partition, which may be new. Errors: `Source`, when
-    /// there are too many.
-    fn series_id(&mut self, name: &str) -> Result<SeriesId> {
-        if let Some(id) = self.state.series.get_index_of(name) {
-            return Ok(id as SeriesId);
-        }
-        if self.state.series.len() >= MAX_SERIES {
-            let what = format!("more than {MAX_SERIES} series in one partition: is `key` an id of records?");
-            return Err(Error::new(Kind::Source, what));
-        }
-        Ok(self.state.series.insert_full(name.into()).0 as SeriesId)
     }
 
     /// Closes every window before `frontier`, oldest first; with `carry` also those in which nobody
@@ -331,6 +342,7 @@ impl Operator for WindowOperator {
         stats.windows_closed = self.state.windows_closed;
         stats.windows_open = self.state.open.len() as u64;
         stats.series_active = self.state.series.len() as u64;
+        stats.series_forgotten = self.state.series_forgotten;
         stats.watermark_us = self.state.progress.map(|p| p.latest.plus_us(-self.windows.lateness_us).0);
     }
 }

@@ -1,8 +1,8 @@
-//! Rows out of batches: picked, merged, or turned into a reject.
+//! Rows out of batches: in order, merged, or turned into a reject.
 //! It must not know when a window closes.
 
-use arrow::array::{Int64Array, RecordBatchOptions, UInt32Array};
-use arrow::compute::{interleave, take};
+use arrow::array::Int64Array;
+use arrow::compute::interleave;
 use arrow::record_batch::RecordBatch;
 use indexmap::IndexSet;
 use tickcast_stream::Offset;
@@ -10,34 +10,13 @@ use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::{EventTime, Reason, Reject, column};
 
 use super::aggregate::SeriesId;
+use super::pick::copy;
 use super::state::SeriesRows;
 
 /// A record as a reject.
 pub fn rejected(rows: &RecordBatch, row: usize, reason: Reason, detail: String) -> Result<Reject> {
     let offset = Offset(system::<Int64Array>(rows, column::OFFSET)?.value(row));
     Ok(Reject { offset, reason, detail })
-}
-
-/// Rows by their ascending indices. They are copied unless they are most of the batch: a few rows
-/// must not keep all of it in memory.
-pub fn pick(rows: &RecordBatch, indices: &[u32]) -> Result<RecordBatch> {
-    if let (Some(first), Some(last)) = (indices.first(), indices.last()) {
-        let contiguous = (last - first) as usize + 1 == indices.len();
-        if contiguous && indices.len() * 2 >= rows.num_rows() {
-            return Ok(rows.slice(*first as usize, indices.len()));
-        }
-    }
-    copy(rows, indices)
-}
-
-fn copy(rows: &RecordBatch, indices: &[u32]) -> Result<RecordBatch> {
-    let fail = || "cannot take rows";
-    let at = UInt32Array::from(indices.to_vec());
-    let columns = rows.columns().iter().map(|column| take(column, &at, None));
-    let columns = columns.collect::<std::result::Result<Vec<_>, _>>().or_fail(Kind::Query, fail)?;
-    // A select without arguments has rows and no columns.
-    let options = RecordBatchOptions::new().with_row_count(Some(indices.len()));
-    RecordBatch::try_new_with_options(rows.schema(), columns, &options).or_fail(Kind::Query, fail)
 }
 
 /// The rows of a window in order of series.

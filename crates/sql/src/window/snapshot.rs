@@ -10,6 +10,7 @@ use arrow::datatypes::{Field, Schema};
 use arrow::ipc::reader::StreamDecoder;
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use indexmap::IndexSet;
 use serde::{Deserialize, Serialize};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::EventTime;
@@ -23,10 +24,12 @@ use super::state::{SeriesRows, WindowState};
 struct Image<Name> {
     progress: Option<WindowProgress>,
     series: Vec<Name>,
+    spoke_in: Vec<EventTime>,
     open: Vec<WindowImage>,
     last: Option<LastImage>,
     closed_to: Option<EventTime>,
     windows_closed: u64,
+    series_forgotten: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -58,10 +61,12 @@ pub(super) fn write(state: &WindowState, aggregation: &Aggregation) -> Result<Ve
     let image = Image {
         progress: state.progress,
         series: state.series.iter().map(|name| &**name).collect::<Vec<&str>>(),
+        spoke_in: state.spoke_in.clone(),
         open: open.collect::<Result<_>>()?,
         last: last.transpose()?,
         closed_to: state.closed_to,
         windows_closed: state.windows_closed,
+        series_forgotten: state.series_forgotten,
     };
     postcard::to_stdvec(&image).or_fail(Kind::State, || "cannot write the windows' state")
 }
@@ -84,13 +89,20 @@ pub(super) fn read(bytes: &[u8], aggregation: &Aggregation) -> Result<WindowStat
     let open = image.open.into_iter().map(|window| open_window(window, aggregation));
     let last = image.last.map(|last| last_rows(last, aggregation));
 
+    let (series, spoke_in) =
+        (image.series.into_iter().map(Arc::from).collect::<IndexSet<_>>(), image.spoke_in);
+    if series.len() != spoke_in.len() {
+        return Err(Error::new(Kind::State, "the windows' state has not one time a series"));
+    }
     Ok(WindowState {
         progress: image.progress,
-        series: image.series.into_iter().map(Arc::from).collect(),
+        series,
+        spoke_in,
         open: open.collect::<Result<_>>()?,
         last: last.transpose()?,
         closed_to: image.closed_to,
         windows_closed: image.windows_closed,
+        series_forgotten: image.series_forgotten,
     })
 }
 

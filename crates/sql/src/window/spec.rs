@@ -15,6 +15,10 @@ pub struct WindowSpec {
     pub gaps: Gaps,
     /// Output column and its SQL aggregate expression, in the order of the file.
     pub select: Vec<(String, String)>,
+    /// Series of a partition that are kept, at least 1. Those that have been silent for longest are
+    /// forgotten.
+    #[serde(skip)]
+    pub most_series: usize,
 }
 
 /// What a series that is silent for a whole window does.

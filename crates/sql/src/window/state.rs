@@ -1,15 +1,18 @@
-//! All that the window operator remembers.
-//! It must not compute.
+//! All that the window operator remembers, and which series it forgets where there are too many.
+//! It must not aggregate.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use indexmap::IndexSet;
+use tickcast_stream::error::Result;
 use tickcast_stream::message::EventTime;
 
 use super::aggregate::{OpenWindow, SeriesId};
 use super::assign::WindowProgress;
+use super::pick::pick;
+use super::plan::Aggregation;
 
 /// All that the operator remembers.
 #[derive(Debug, Default, Clone)]
@@ -17,6 +20,8 @@ pub(super) struct WindowState {
     pub progress: Option<WindowProgress>,
     /// Every series of the partition in the order in which it was first seen.
     pub series: IndexSet<Arc<str>>,
+    /// Of each series, the start of the newest window that it has spoken in.
+    pub spoke_in: Vec<EventTime>,
     /// Open windows by their start.
     pub open: BTreeMap<EventTime, OpenWindow>,
     /// The newest row of every series that is still carried.
@@ -25,6 +30,8 @@ pub(super) struct WindowState {
     pub closed_to: Option<EventTime>,
     /// Windows that have closed since the first record.
     pub windows_closed: u64,
+    /// Series that were forgotten since the first record.
+    pub series_forgotten: u64,
 }
 
 /// A row a series, in order of series.
@@ -36,4 +43,64 @@ pub(super) struct SeriesRows {
     pub spoke_at: Vec<EventTime>,
     /// The selected columns.
     pub columns: RecordBatch,
+}
+
+impl WindowState {
+    /// The place of a series that is not known yet.
+    pub fn add_series(&mut self, name: &str) -> SeriesId {
+        self.spoke_in.push(EventTime::MIN);
+        self.series.insert_full(name.into()).0 as SeriesId
+    }
+
+    /// A record of a series belongs to the window with this start.
+    pub fn has_spoken(&mut self, id: SeriesId, start: EventTime) {
+        let newest = &mut self.spoke_in[id as usize];
+        *newest = start.max(*newest);
+    }
+
+    /// Forgets the `count` series that have been silent for longest, and of equals those that came
+    /// first; with them their rows in open windows. All others move up. Errors: `Query`.
+    pub fn forget_silent(&mut self, count: usize, aggregation: &Aggregation) -> Result<()> {
+        let count = count.min(self.series.len());
+        let mut ids: Vec<SeriesId> = (0..self.series.len() as SeriesId).collect();
+        if count < ids.len() {
+            ids.select_nth_unstable_by_key(count, |&id| (self.spoke_in[id as usize], id));
+        }
+        let mut is_forgotten = vec![false; ids.len()];
+        ids[..count].iter().for_each(|&id| is_forgotten[id as usize] = true);
+
+        let mut next: SeriesId = 0;
+        let place_of = |&is_forgotten: &bool| {
+            let place = (!is_forgotten).then_some(next);
+            next += SeriesId::from(!is_forgotten);
+            place
+        };
+        let places: Vec<Option<SeriesId>> = is_forgotten.iter().map(place_of).collect();
+        self.move_to(&places, aggregation)?;
+        self.series_forgotten += count as u64;
+        Ok(())
+    }
+
+    /// Gives each series its new place, in the same order; one without a place is gone.
+    fn move_to(&mut self, places: &[Option<SeriesId>], aggregation: &Aggregation) -> Result<()> {
+        let mut kept = places.iter().map(Option::is_some);
+        self.series.retain(|_| kept.next().unwrap_or(false));
+        let mut kept = places.iter().map(Option::is_some);
+        self.spoke_in.retain(|_| kept.next().unwrap_or(false));
+
+        self.open.values_mut().try_for_each(|window| window.move_to(places, aggregation))?;
+        self.open.retain(|_, window| !window.series.is_empty());
+        self.last = self.last.take().map(|last| last.move_to(places)).transpose()?;
+        Ok(())
+    }
+}
+
+impl SeriesRows {
+    fn move_to(self, places: &[Option<SeriesId>]) -> Result<SeriesRows> {
+        let rows = self.ids.iter().enumerate();
+        let (rows, ids): (Vec<u32>, Vec<SeriesId>) =
+            rows.filter_map(|(row, &id)| Some((row as u32, (*places.get(id as usize)?)?))).unzip();
+        let spoke_at = rows.iter().map(|&row| self.spoke_at[row as usize]).collect();
+        Ok(SeriesRows { ids, spoke_at, columns: pick(&self.columns, &rows)? })
+    }
 }

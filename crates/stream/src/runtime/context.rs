@@ -106,11 +106,20 @@ impl RunContext {
     pub(super) fn worked(&self, partition: &mut Partition, records: u64) -> Worked {
         (self.progress)(records);
         let stats = partition.stats();
+        let forgotten = self.metrics.series_forgotten();
         for horizon in self.metrics.stats(partition.id(), &stats) {
             tracing::info!(
                 partition = partition.id().0,
                 horizon = horizon.0,
                 "drift: the forecasts' errors have changed"
+            );
+        }
+        if forgotten == 0 && self.metrics.series_forgotten() > 0 {
+            tracing::warn!(
+                partition = partition.id().0,
+                series = stats.series_active,
+                "there are more series than limits.series; those silent for longest are forgotten, more are only counted. \
+                 Is `key` an id of records?"
             );
         }
         let ahead = stats.watermark_us.and_then(|at| self.metrics.far_ahead(partition.id(), at));

@@ -60,6 +60,8 @@ pub struct WindowMetrics {
     pub open: IntGauge,
     /// `series_active`
     pub series: IntGauge,
+    /// `series_forgotten_total`
+    pub forgotten: IntCounter,
 }
 
 impl WindowMetrics {
@@ -79,6 +81,8 @@ impl WindowMetrics {
             closed: make.counter("windows_closed_total", "Windows closed.")?,
             open: make.gauge("windows_open", "Windows open now.")?,
             series: make.gauge("series_active", "Series known now.")?,
+            forgotten: make
+                .counter("series_forgotten_total", "Series forgotten because there were too many.")?,
         })
     }
 }
