@@ -25,11 +25,15 @@ const FOLD_ROWS: usize = 8192;
 /// A series of the partition: its place in the order in which the partition first saw them.
 pub type SeriesId = u32;
 
+/// A set in order of insertion that is asked once a row: by a hash that costs less than the
+/// standard one and is seeded as well, because names come from outside.
+pub type RowSet<T> = IndexSet<T, foldhash::fast::RandomState>;
+
 /// The rows of one open window.
 #[derive(Debug, Default, Clone)]
 pub struct OpenWindow {
     /// The series with rows in this window, in the order of their first: the groups.
-    pub series: IndexSet<SeriesId>,
+    pub series: RowSet<SeriesId>,
     /// One entry an aggregate: its state over the groups of the last fold; empty before it.
     pub states: Vec<Vec<ArrayRef>>,
     /// Groups in `states`.
@@ -107,7 +111,7 @@ impl OpenWindow {
     }
 
     /// The selected columns, one row a series in the order of `self.series`.
-    pub fn close(mut self, aggregation: &Aggregation) -> Result<(IndexSet<SeriesId>, RecordBatch)> {
+    pub fn close(mut self, aggregation: &Aggregation) -> Result<(RowSet<SeriesId>, RecordBatch)> {
         let rows = self.take_pending(aggregation)?;
         let values = aggregation
             .aggregates
@@ -126,7 +130,8 @@ impl OpenWindow {
     /// Gives each series its new place, in the same order; one without a place is gone, and its
     /// rows with it.
     pub fn move_to(&mut self, places: &[Option<SeriesId>], aggregation: &Aggregation) -> Result<()> {
-        let mut series = IndexSet::with_capacity(self.series.len());
+        let mut series = RowSet::default();
+        series.reserve(self.series.len());
         let mut group_of = Vec::with_capacity(self.series.len());
         for &id in &self.series {
             let place = places.get(id as usize).copied().flatten();

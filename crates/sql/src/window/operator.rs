@@ -10,13 +10,12 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray, TimestampMicrosecondArray, UInt32Array};
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use indexmap::IndexSet;
 use tickcast_stream::closed_window;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::{EventTime, Reason, column};
 use tickcast_stream::operator::{Operator, OperatorStats, Output, SnapshotWriter};
 
-use super::aggregate::SeriesId;
+use super::aggregate::{RowSet, SeriesId};
 use super::assign::{Placement, Tumbling, WindowProgress};
 use super::pick::pick;
 use super::plan::Aggregation;
@@ -136,7 +135,7 @@ impl WindowOperator {
         while let Some(start) = self.next_to_close(frontier) {
             let (series, columns) = match self.state.open.remove(&start) {
                 Some(window) => window.close(&self.aggregation)?,
-                None => (IndexSet::new(), self.no_rows()),
+                None => (RowSet::default(), self.no_rows()),
             };
             let rows = match self.gaps {
                 Gaps::Carry => self.carry(start, &series, &columns)?,
@@ -174,7 +173,7 @@ impl WindowOperator {
     fn carry(
         &mut self,
         start: EventTime,
-        series: &IndexSet<SeriesId>,
+        series: &RowSet<SeriesId>,
         columns: &RecordBatch,
     ) -> Result<SeriesRows> {
         let before = match self.state.last.take() {

@@ -4,12 +4,11 @@
 use arrow::array::Int64Array;
 use arrow::compute::interleave;
 use arrow::record_batch::RecordBatch;
-use indexmap::IndexSet;
 use tickcast_stream::Offset;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::{EventTime, Reason, Reject, column};
 
-use super::aggregate::SeriesId;
+use super::aggregate::{RowSet, SeriesId};
 use super::pick::copy;
 use super::state::SeriesRows;
 
@@ -22,7 +21,7 @@ pub fn rejected(rows: &RecordBatch, row: usize, reason: Reason, detail: String) 
 /// The rows of a window in order of series.
 pub(super) fn in_series_order(
     start: EventTime,
-    series: &IndexSet<SeriesId>,
+    series: &RowSet<SeriesId>,
     columns: &RecordBatch,
 ) -> Result<SeriesRows> {
     let mut order: Vec<u32> = (0..series.len() as u32).collect();

@@ -10,12 +10,11 @@ use arrow::datatypes::{Field, Schema};
 use arrow::ipc::reader::StreamDecoder;
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
-use indexmap::IndexSet;
 use serde::{Deserialize, Serialize};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::EventTime;
 
-use super::aggregate::{OpenWindow, SeriesId};
+use super::aggregate::{OpenWindow, RowSet, SeriesId};
 use super::assign::WindowProgress;
 use super::plan::Aggregation;
 use super::state::{SeriesRows, WindowState};
@@ -89,8 +88,7 @@ pub(super) fn read(bytes: &[u8], aggregation: &Aggregation) -> Result<WindowStat
     let open = image.open.into_iter().map(|window| open_window(window, aggregation));
     let last = image.last.map(|last| last_rows(last, aggregation));
 
-    let (series, spoke_in) =
-        (image.series.into_iter().map(Arc::from).collect::<IndexSet<_>>(), image.spoke_in);
+    let (series, spoke_in) = (image.series.into_iter().map(Arc::from).collect::<RowSet<_>>(), image.spoke_in);
     if series.len() != spoke_in.len() {
         return Err(Error::new(Kind::State, "the windows' state has not one time a series"));
     }

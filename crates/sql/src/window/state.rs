@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
-use indexmap::IndexSet;
 use tickcast_stream::error::Result;
 use tickcast_stream::message::EventTime;
 
-use super::aggregate::{OpenWindow, SeriesId};
+use super::aggregate::{OpenWindow, RowSet, SeriesId};
 use super::assign::WindowProgress;
 use super::pick::pick;
 use super::plan::Aggregation;
@@ -19,7 +18,7 @@ use super::plan::Aggregation;
 pub(super) struct WindowState {
     pub progress: Option<WindowProgress>,
     /// Every series of the partition in the order in which it was first seen.
-    pub series: IndexSet<Arc<str>>,
+    pub series: RowSet<Arc<str>>,
     /// Of each series, the start of the newest window that it has spoken in.
     pub spoke_in: Vec<EventTime>,
     /// Open windows by their start.
