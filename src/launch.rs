@@ -3,6 +3,7 @@
 //! It must not end the process, nor touch its signals: several pipelines can run in one.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -47,6 +48,9 @@ pub struct LaunchOptions {
     pub rebuild: bool,
     /// Records of one batch, at most; none: the source's own choice.
     pub batch_records: Option<usize>,
+    /// A directory of this machine that tickcast may keep notes in: the names of instances whose
+    /// state is a topic. None: such an instance that is killed is waited for when it comes back.
+    pub home: Option<PathBuf>,
     /// Set from outside to end the run in order: commit, snapshot, leave.
     pub stop: Arc<AtomicBool>,
     /// Called with the number of records just worked on.
@@ -60,6 +64,7 @@ impl Default for LaunchOptions {
             bootstrap: false,
             rebuild: false,
             batch_records: None,
+            home: None,
             stop: Arc::default(),
             progress: Arc::new(|_| ()),
         }
@@ -169,7 +174,10 @@ fn run(pipeline: &Pipeline, options: &LaunchOptions, watch: RunContext) -> Outco
         return Ok(None);
     }
 
-    let mut open = plan.source.open(OpenOptions { batch_records: options.batch_records })?;
+    let instances = patiently(&watch, || plan.ends().instances(options.home.as_deref()))?;
+    let Some(instances) = instances else { return Ok(None) };
+    let batch_records = options.batch_records;
+    let mut open = plan.source.open(OpenOptions { batch_records, instances })?;
     let factory = placed(pipeline, factory_for(plan, &mut open))?;
     let endpoints = patiently(&watch, || {
         plan.ends().make_topics()?;

@@ -1,6 +1,7 @@
 //! `run`: a pipeline until its input ends or a signal comes.
 //! It must not know how records flow; it launches the pipeline and shows what came of it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -40,6 +41,7 @@ pub fn run(pipeline: Pipeline, beginning: &Beginning) -> Outcome {
     let options = LaunchOptions {
         bootstrap: beginning.bootstrap,
         rebuild: beginning.rebuild,
+        home: home(),
         stop,
         ..LaunchOptions::default()
     };
@@ -53,6 +55,14 @@ pub fn run(pipeline: Pipeline, beginning: &Beginning) -> Outcome {
     }
     running.wait()?;
     Ok(())
+}
+
+/// Where this machine's programs keep what they need when they start again: the XDG base
+/// directories say so.
+fn home() -> Option<PathBuf> {
+    let said = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let states = said("XDG_STATE_HOME").or_else(|| Some(said("HOME")?.join(".local/state")))?;
+    Some(states.join("tickcast"))
 }
 
 /// Who looks on at a verb that reads the past, with the signals bound to its stop flag.

@@ -17,6 +17,7 @@ mod delivery {
     mod faults;
     mod file_faults;
     mod handover;
+    mod instances;
     mod invariant;
     mod launch;
     mod ledger;

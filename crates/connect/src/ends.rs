@@ -10,7 +10,7 @@ use tickcast_stream::message::Stream;
 use tickcast_stream::runtime::{Endpoints, RunContext};
 
 use crate::durable_dir::make_dir;
-use crate::kafka::{Group, KafkaClientSpec, KafkaTopicSpec, idle_member};
+use crate::kafka::{Group, KafkaClientSpec, KafkaTopicSpec, Life, idle_member};
 use crate::ledger::{
     FilesAudit, FilesLedger, Hold, KafkaAudit, KafkaLedger, Owner, SnapshotDir, StateTopicStore, seen_from,
 };
@@ -65,6 +65,22 @@ impl<'a> PipelineEnds<'a> {
         Ok(Endpoints { guard, ..ends })
     }
 
+    /// A directory that keeps the names of this pipeline's instances: the state's, where it is one,
+    /// or else one in `home`, which belongs to this machine. Only a source with a group needs it.
+    /// Errors: `State`, when the state is another pipeline's.
+    pub fn instances(self, home: Option<&Path>) -> Result<Option<PathBuf>> {
+        if self.source.group().is_none() {
+            return Ok(None);
+        }
+        match self.state {
+            Some(StateSpec::Dir(dir)) => {
+                self.own_directories()?;
+                Ok(Some(dir.clone()))
+            }
+            _ => Ok(home.map(|home| home.join(self.name))),
+        }
+    }
+
     /// The ledger of ends that can all take part in one commit. Errors: as
     /// [`PipelineEnds::exactly_once`].
     pub fn ledger(
@@ -110,12 +126,14 @@ impl<'a> PipelineEnds<'a> {
         group: Option<Arc<dyn Group>>,
         bootstrap: bool,
     ) -> Result<KafkaLedger> {
-        let (offsets, group_id, id) = match self.source.group() {
+        let life = group.as_ref().and_then(|group| group.life());
+        let (offsets, group_id, id, former) = match self.source.group() {
             Some(group) => {
-                let id = format!("{}-{}", group.name, instance(group.client));
-                (group.topic.to_owned(), group.name.to_owned(), id)
+                let Life { id, former } = life.unwrap_or_else(|| life_of(group.client));
+                let named = |life| format!("{}-{life}", group.name);
+                (group.topic.to_owned(), group.name.to_owned(), named(id), former.map(named))
             }
-            None => (state.topic.clone(), self.name.to_owned(), format!("tickcast-{}", self.name)),
+            None => (state.topic.clone(), self.name.to_owned(), format!("tickcast-{}", self.name), None),
         };
         let group = match group {
             Some(group) => group,
@@ -131,6 +149,7 @@ impl<'a> PipelineEnds<'a> {
             group,
             group_id,
             id,
+            former,
             shared: self.source.traits().is_shared,
             bootstrap,
         })
@@ -188,16 +207,18 @@ fn no_state() -> Error {
     Error::new(Kind::State, "exactly once needs a state")
 }
 
-/// A name for this instance's transactions. Where it has a fixed name in its group, it is that one:
-/// a restart then ends at once the transaction that it had left open. Otherwise no other instance
-/// has the same name, and the instance that takes its partitions over ends its transaction.
-fn instance(client: &KafkaClientSpec) -> String {
-    let fixed = client.properties.iter().find(|(name, _)| name == "group.instance.id");
-    match fixed {
+/// The life of an instance of which no directory keeps account. Where it has a fixed name in its
+/// group, it is that one: a restart then ends at once the transaction that it had left open.
+/// Otherwise no other instance has the same, and the instance that takes its partitions over ends
+/// its transaction.
+fn life_of(client: &KafkaClientSpec) -> Life {
+    let fixed = client.properties.iter().find(|(name, id)| name == "group.instance.id" && !id.is_empty());
+    let id = match fixed {
         Some((_, id)) => id.clone(),
         None => {
             let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
             format!("{:x}-{:x}", std::process::id(), now.map_or(0, |now| now.as_micros()))
         }
-    }
+    };
+    Life { id, former: None }
 }

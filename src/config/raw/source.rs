@@ -45,8 +45,9 @@ pub(in super::super) struct RawKafka {
     /// because they were deleted. Default: stop.
     pub on_loss: Option<OnLoss>,
     /// librdkafka properties. `<property>_file` reads the value, such as a secret, from a file.
-    /// `group.instance.id` makes an instance a static member of its group: when it comes back after
-    /// a crash, it gets its partitions at once. It must be another one for each instance.
+    /// `group.instance.id` names an instance in its group, in place of the name that tickcast keeps
+    /// itself: when it comes back after a crash, it gets its partitions at once. It must be another
+    /// one for each instance.
     /// Default in a sink and in state: the source's, without those that only consumers have.
     pub properties: Option<Ordered>,
 }

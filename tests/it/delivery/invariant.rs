@@ -133,7 +133,8 @@ fn bench(cell: &str, gaps: &str, scope: &str, more: &str, records: &[(u8, i64, S
 /// The records of the bench's file as the source gives them, and the pipeline's factory.
 fn records_of(bench: &TestPipeline) -> (PipelineFactory, Records) {
     let plan = bench.load().plan;
-    let mut open = plan.source.open(OpenOptions { batch_records: Some(usize::MAX) }).unwrap();
+    let mut open =
+        plan.source.open(OpenOptions { batch_records: Some(usize::MAX), ..OpenOptions::default() }).unwrap();
     let factory = factory_for(&plan, &mut open).unwrap();
     let mut source = open.source;
     assert!(matches!(source.poll(std::time::Duration::ZERO).unwrap(), Event::Assigned(_)));

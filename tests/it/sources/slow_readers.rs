@@ -34,7 +34,8 @@ impl Reading {
             start: StartFrom::Earliest,
             on_loss: OnLoss::Stop,
         };
-        let source = KafkaSource::open(&spec, PARTITIONS.len() as i32).unwrap().with_batch_records(batch);
+        let source =
+            KafkaSource::open(&spec, PARTITIONS.len() as i32, None).unwrap().with_batch_records(batch);
         Reading { source, read: BTreeMap::new(), rebalances: 0 }
     }
 

@@ -84,6 +84,8 @@ impl Instance {
         let from = file.metadata().unwrap().len();
         let mut command = start.files.map_or_else(binary, binary_with_files);
         command.arg("run").arg(pipeline).args(&start.args);
+        // The machine that a pipeline's instances share is the folder of its file.
+        command.env("XDG_STATE_HOME", pipeline.parent().unwrap());
         start.sets.iter().for_each(|set| _ = command.args(["--set", set]));
         if let Some(points) = &start.fail_points {
             command.env("FAILPOINTS", points);

@@ -21,6 +21,15 @@ use super::spec::KafkaClientSpec;
 /// How long an answer may take without which one can do.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
+/// One life of an instance: from its start to its end, however it ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Life {
+    /// Nobody else has it.
+    pub id: String,
+    /// That of the instance in whose place this one is, where that one was killed.
+    pub former: Option<String>,
+}
+
 /// A consumer's place in its group, for those who commit in its name.
 pub trait Group: Send + Sync {
     /// What a transaction needs to commit as this member: the broker refuses it once the group has
@@ -38,6 +47,11 @@ pub trait Group: Send + Sync {
 
     /// The first record of a partition that is still there; none, where no broker says it at once.
     fn first_readable(&self, topic: &str, partition: PartitionId) -> Option<Offset>;
+
+    /// The life of the instance that this is the place of, where a directory keeps account of it.
+    fn life(&self) -> Option<Life> {
+        None
+    }
 }
 
 impl<C: ConsumerContext> Group for BaseConsumer<C> {

@@ -17,7 +17,7 @@ mod trouble;
 
 pub use client::{METADATA_TIMEOUT, check_properties, client_config, create};
 pub use cluster::{Cluster, away};
-pub use group::{Group, idle_member, member_count, member_id};
+pub use group::{Group, Life, idle_member, member_count, member_id};
 pub use limits::{RecordLimits, record_limits};
 pub(crate) use native::Owned;
 pub use read::{

@@ -57,6 +57,13 @@ impl<C: ConsumerContext> TopicWatch<C> {
         TopicWatch { request: None, consumer, topics, known: BTreeMap::new(), next: Instant::now() }
     }
 
+    /// Goes on with another client.
+    pub fn go_on_with(&mut self, consumer: &Arc<BaseConsumer<C>>) {
+        self.request = None;
+        self.consumer = Arc::clone(consumer);
+        self.next = Instant::now();
+    }
+
     /// The ids that are known.
     pub fn known(&self) -> &BTreeMap<String, LogId> {
         &self.known

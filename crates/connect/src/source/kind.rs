@@ -2,6 +2,7 @@
 //! It must not know which sources there are.
 
 use std::fmt::Debug;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::datatypes::Field;
@@ -41,10 +42,13 @@ pub struct SourceSchema {
 }
 
 /// How a source is opened; nothing of it can be seen in what comes out.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct OpenOptions {
     /// Records of one batch, at most; none: the source's own choice.
     pub batch_records: Option<usize>,
+    /// A directory that keeps the names of this pipeline's instances; none: an instance that is
+    /// killed comes back as another one.
+    pub instances: Option<PathBuf>,
 }
 
 /// Part of a source's past, by the times that Kafka itself has of its records.

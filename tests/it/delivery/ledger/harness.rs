@@ -248,6 +248,7 @@ impl Harness for Topics {
             group: idle_member(&spec, &group_id).unwrap(),
             group_id,
             id: self.id(member),
+            former: None,
             shared: true,
             bootstrap: anyway,
             client: spec,

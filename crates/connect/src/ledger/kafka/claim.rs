@@ -192,6 +192,22 @@ impl KafkaRecover {
     }
 }
 
+impl KafkaLedger {
+    /// Ends the transaction that this instance's former life has left open. Readers see nothing
+    /// that comes after it, and no claim waits for it where the group was not told of it yet.
+    pub(super) fn end_former(&self) {
+        let Some(former) = &self.former else { return };
+        match take_over_transactions(self, former) {
+            Ok(()) => {
+                tracing::info!(writer = former, "ended what the former life of this instance had left open")
+            }
+            Err(error) => {
+                tracing::warn!(%error, writer = former, "cannot end what was left open; it has a time-out")
+            }
+        }
+    }
+}
+
 /// Ends the open transaction of the instance that wrote last of this partition: it has died, or has
 /// been cut off. Otherwise the broker would wait for the transaction's time-out.
 fn end_predecessor(ledger: &KafkaLedger, partition: PartitionId) {

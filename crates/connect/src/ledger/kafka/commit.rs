@@ -72,6 +72,7 @@ impl KafkaCommit {
             cut: Cell::new(0),
             all_cut: 0,
         };
+        ledger.end_former();
         writer.open_producer()?;
         Ok(writer)
     }

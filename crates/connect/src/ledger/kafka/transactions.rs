@@ -37,6 +37,8 @@ pub struct KafkaLedger {
     pub group_id: String,
     /// Names this instance's transactions.
     pub id: String,
+    /// Names those of the instance in whose place this one is, where that one was killed.
+    pub former: Option<String>,
     /// Whether another consumer of the group may have other partitions. Otherwise a second instance
     /// is a mistake.
     pub shared: bool,

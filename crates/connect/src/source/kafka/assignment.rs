@@ -131,6 +131,19 @@ impl Assignment {
         events.push_back(Event::Revoked { partitions, departure });
     }
 
+    /// The group has shut us out for good: all that is ours is lost.
+    pub fn lose_all(&mut self, events: &mut VecDeque<Event>) {
+        let all: BTreeSet<PartitionId> = self.owned.iter().chain(self.starting.keys()).copied().collect();
+        if !all.is_empty() {
+            self.take_revoked(all.into_iter().collect(), Departure::Lost, events);
+        }
+    }
+
+    /// Whether every partition that was taken away is released.
+    pub fn is_let_go(&self) -> bool {
+        self.releasing.is_empty()
+    }
+
     /// Says where an assigned partition starts.
     pub fn start(&mut self, partition: PartitionId, offset: KafkaOffset) -> Result<()> {
         self.starting.insert(partition, Some(offset));

@@ -5,72 +5,75 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
-use tickcast_stream::error::{Error, Kind, OrFail, Result};
+use rdkafka::topic_partition_list::Offset as KafkaOffset;
+use tickcast_stream::error::{Error, Kind, Result};
 use tickcast_stream::message::Records;
 use tickcast_stream::source::{Event, Source};
 use tickcast_stream::{LogId, Offset, PartitionId};
 
 use super::assignment::Assignment;
 use super::context::{Context, GroupMember};
+use super::identity::Identity;
+use super::joining::Joining;
 use super::log_ends::PausedEnds;
 use super::losses::Positions;
 use super::partition_queue::{Queued, has_no_events};
-use super::queues::Bell;
 use super::record::{BATCH_BYTES, BATCH_RECORDS, RecordGatherer};
 use super::settings::consumer_config;
 use super::spec::{KafkaSourceSpec, StartFrom};
-use crate::kafka::{Group, METADATA_TIMEOUT, TopicNews, TopicWatch, create};
-
-/// How long leaving the group may take.
-const LEAVE_WITHIN: Duration = Duration::from_secs(5);
+use crate::kafka::{Group, METADATA_TIMEOUT, TopicNews, TopicWatch};
 
 /// Reads a topic as a member of a consumer group.
 pub struct KafkaSource {
     // Before the consumer that it asks with: fields go in their order.
-    watch: TopicWatch<Context>,
-    assignment: Assignment,
-    consumer: Arc<BaseConsumer<Context>>,
-    context: Context,
-    topic: String,
+    pub(super) watch: TopicWatch<Context>,
+    pub(super) assignment: Assignment,
+    pub(super) consumer: Arc<BaseConsumer<Context>>,
+    pub(super) context: Context,
+    pub(super) config: ClientConfig,
+    pub(super) identity: Identity,
+    /// For those who commit in our name: whichever consumer we read with.
+    pub(super) member: Arc<GroupMember>,
+    /// The group has given our name away, and what this consumer owned is not let go of yet.
+    pub(super) is_shut_out: bool,
+    pub(super) topic: String,
     from: StartFrom,
     positions: Positions,
     /// The partitions whose positions the broker has refused.
-    refused: BTreeSet<PartitionId>,
-    ready: VecDeque<Event>,
+    pub(super) refused: BTreeSet<PartitionId>,
+    pub(super) ready: VecDeque<Event>,
     batch_records: usize,
-    paused: PausedEnds,
+    pub(super) paused: PausedEnds,
 }
 
 impl KafkaSource {
-    /// Joins the group, to read a topic of about so many partitions. Errors: `Source`, when
-    /// librdkafka refuses the properties. The broker need not answer yet.
-    pub fn open(spec: &KafkaSourceSpec, partitions: i32) -> Result<Self> {
-        spec.tell_recovery();
-        let context = Context::default();
-        let config = consumer_config(spec, partitions);
-        let mut consumer: BaseConsumer<Context> = create(&config, context.clone())?;
-        let bell = Arc::new(Bell::default());
-        let of_events = Arc::clone(&bell);
-        consumer.set_nonempty_callback(move || of_events.ring(None));
-        let fail = || format!("cannot make a consumer for topic {}", spec.topic);
-        consumer.subscribe(&[&spec.topic]).or_fail(Kind::Source, fail)?;
-
-        let consumer = Arc::new(consumer);
+    /// Joins the group, to read a topic of about so many partitions. `instances`: a directory that
+    /// keeps the name of this instance, so that the next one takes its place if it is killed.
+    /// Errors: `Source`, when librdkafka refuses the properties. The broker need not answer yet.
+    pub fn open(spec: &KafkaSourceSpec, partitions: i32, instances: Option<&Path>) -> Result<Self> {
+        let identity = Identity::claim(spec, instances);
+        let config = consumer_config(spec, partitions, &identity);
+        let Joining { consumer, context, assignment } = Joining::begin(&config, &spec.topic)?;
         Ok(KafkaSource {
             watch: TopicWatch::new(Arc::clone(&consumer), vec![spec.topic.clone()]),
-            assignment: Assignment::new(&consumer, &context, &spec.topic, &bell),
-            positions: Positions::new(&spec.topic, spec.on_loss),
-            refused: BTreeSet::new(),
+            assignment,
+            member: Arc::new(GroupMember::new(&consumer, &context, identity.life())),
             consumer,
             context,
+            config,
+            identity,
+            is_shut_out: false,
             topic: spec.topic.clone(),
             from: spec.start,
+            positions: Positions::new(&spec.topic, spec.on_loss),
+            refused: BTreeSet::new(),
             ready: VecDeque::new(),
             batch_records: BATCH_RECORDS,
             paused: PausedEnds::default(),
@@ -90,7 +93,7 @@ impl KafkaSource {
 
     /// The consumer's place in its group, for commits in its name.
     pub fn group(&self) -> Arc<dyn Group> {
-        Arc::new(GroupMember { consumer: Arc::clone(&self.consumer), context: self.context.clone() })
+        Arc::clone(&self.member) as Arc<dyn Group>
     }
 
     /// The records of a partition that the broker has now. Errors: `Retry::Later` while it does not
@@ -149,60 +152,18 @@ impl KafkaSource {
         }
     }
 
-    /// Commits without waiting: nobody knows when the brokers will answer.
-    fn commit_group(&self, positions: &[(PartitionId, Offset)]) -> Result<()> {
-        let mut list = TopicPartitionList::new();
-        for &(partition, position) in positions {
-            list.add_partition_offset(&self.topic, partition.0, KafkaOffset::Offset(position.0))
-                .or_fail(Kind::Source, || {
-                    format!("cannot commit position {position} of partition {partition}")
-                })?;
-        }
-
-        match self.consumer.commit(&list, CommitMode::Async) {
-            Ok(()) => self.context.inbox(|inbox| inbox.committing += 1),
-            Err(error) => tracing::warn!(%error, ?positions, "cannot commit"),
-        }
-        Ok(())
-    }
-
-    /// Why this consumer never reads again.
-    fn fatal(&self, code: RDKafkaErrorCode) -> Error {
-        let what = match code {
-            RDKafkaErrorCode::FencedInstanceId => {
-                "another instance has joined with the same group.instance.id".into()
-            }
-            RDKafkaErrorCode::UnreleasedInstanceId => {
-                "another instance has the same group.instance.id, or had it until it died a moment ago".into()
-            }
-            _ => format!("cannot read topic {}", self.topic),
-        };
-        Error::new(Kind::Source, what).because(code)
-    }
-
-    /// Lets librdkafka work until something holds; false, when the time is up before. What is read
-    /// meanwhile is not kept.
-    fn poll_until(&mut self, end: Instant, holds: impl Fn(&Self) -> bool) -> Result<bool> {
-        loop {
-            self.assignment.answer(&mut self.ready)?;
-            if holds(self) {
-                return Ok(true);
-            }
-            if Instant::now() > end {
-                return Ok(false);
-            }
-            _ = self.consumer.poll(Duration::from_millis(20));
-        }
-    }
-
     /// Waits until there is something, at most one batch, and turns it into events.
     fn read(&mut self, timeout: Duration) -> Result<()> {
         let end = Instant::now() + timeout;
         self.look_at_topic()?;
         loop {
+            if self.is_shut_out {
+                return self.end_shut_out(end);
+            }
             // A rebalance comes first: records of a partition that was taken away are not ours.
             self.serve_events()?;
             self.assignment.take_rebalances(&mut self.ready)?;
+            self.tell_wait();
             self.read_batch()?;
             self.look_for_losses()?;
             if !self.ready.is_empty() || !self.assignment.queues.wait_until(end) {
@@ -215,7 +176,7 @@ impl KafkaSource {
     fn serve_events(&mut self) -> Result<()> {
         loop {
             match self.consumer.poll(Duration::ZERO) {
-                Some(Err(KafkaError::MessageConsumptionFatal(code))) => return Err(self.fatal(code)),
+                Some(Err(KafkaError::MessageConsumptionFatal(code))) => return self.end_consumer(code),
                 Some(Err(error)) => self.context.complain(&self.topic, &error),
                 // Every partition's queue is taken before it is read.
                 Some(Ok(_)) => {
@@ -235,6 +196,9 @@ impl KafkaSource {
         while records > 0 && bytes > 0 {
             let Some(partition) = self.assignment.queues.next_turn() else { break };
             let read = self.read_partition(partition, records, bytes)?;
+            if self.is_shut_out {
+                break;
+            }
             records = records.saturating_sub(read.len());
             bytes = bytes.saturating_sub(read.bytes());
 
@@ -283,7 +247,10 @@ impl KafkaSource {
         match code {
             RDKafkaErrorCode::PartitionEOF => {}
             RDKafkaErrorCode::AutoOffsetReset => _ = self.refused.insert(partition),
-            RDKafkaErrorCode::Fatal => return Err(self.fatal(code)),
+            RDKafkaErrorCode::Fatal => {
+                let why = self.consumer.client().fatal_error().map_or(code, |(why, _)| why);
+                self.end_consumer(why)?;
+            }
             _ => self.context.complain(&self.topic, &KafkaError::MessageConsumption(code)),
         }
         Ok(())
@@ -300,6 +267,10 @@ impl Source for KafkaSource {
     }
 
     fn start(&mut self, partition: PartitionId, position: Option<Offset>) -> Result<()> {
+        if self.is_shut_out {
+            // That it is lost is among what is ready.
+            return Ok(());
+        }
         let log = self.log(partition)?;
         let known = match (position, self.from) {
             (Some(position), _) => Some(position),
@@ -318,7 +289,9 @@ impl Source for KafkaSource {
 
     fn release(&mut self, partition: PartitionId) -> Result<()> {
         self.positions.forget(partition);
-        self.assignment.release(partition)
+        let released = self.assignment.release(partition);
+        // Who is shut out has nothing to give back.
+        if self.is_shut_out { Ok(()) } else { released }
     }
 
     fn offset_range(&mut self, partition: PartitionId) -> Result<Option<Range<Offset>>> {
@@ -359,24 +332,7 @@ impl Source for KafkaSource {
     }
 
     fn close(&mut self) -> Result<()> {
-        let last = self.assignment.committed();
-        if !last.is_empty() {
-            self.commit_group(&last)?;
-        }
-        let until = Instant::now() + LEAVE_WITHIN;
-        let is_committed =
-            self.poll_until(until, |source| source.context.inbox(|inbox| inbox.committing == 0))?;
-
-        // Leaving now, the group need not wait for our session to time out.
-        self.consumer.unsubscribe();
-        let has_left = |source: &Self| source.consumer.assignment().is_ok_and(|list| list.count() == 0);
-        let is_left = self.poll_until(until, has_left)?;
-        if !is_committed || !is_left {
-            tracing::warn!("the brokers do not answer: the group learns by its time-out that we have left");
-            // Its end would wait for their answers, in a call that has no limit: it is left behind.
-            std::mem::forget(Arc::clone(&self.consumer));
-        }
-        Ok(())
+        self.leave()
     }
 }
 

@@ -14,11 +14,11 @@ use rdkafka::types::RDKafkaRespErr;
 use tickcast_stream::source::Departure;
 
 use super::log_ends::LogEnd;
-use crate::kafka::{BrokerTrouble, Group, member_id};
+use crate::kafka::{BrokerTrouble, Group, Life, member_id};
 use tickcast_stream::lock::lock;
 use tickcast_stream::{Offset, PartitionId};
 
-const OUTSIDE: &str = "the group has taken our partitions away, because it did not hear of us in time; it has to let us in again";
+pub(super) const OUTSIDE: &str = "the group has taken our partitions away, because it did not hear of us in time; it has to let us in again";
 
 /// What callbacks have noted.
 #[derive(Default)]
@@ -41,6 +41,8 @@ pub(super) struct CallbackInbox {
     pub committing: usize,
     /// The name under which the group gave us what we own.
     pub member: String,
+    /// The group has given us a share of the partitions, maybe none of them.
+    pub is_in: bool,
     /// Nobody polls any more: the group gets everything back at once.
     pub is_closing: bool,
 }
@@ -159,7 +161,7 @@ impl ConsumerContext for Context {
         if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             tracing::info!(partitions = ?ids, "assigned");
             self.inbox(|inbox| {
-                (inbox.missing, inbox.outside) = (None, None);
+                (inbox.missing, inbox.outside, inbox.is_in) = (None, None, true);
                 inbox.rebalances.push_back(Rebalance::Assigned { partitions: ids, member });
             });
         } else {
@@ -174,18 +176,45 @@ impl ConsumerContext for Context {
     }
 }
 
-/// Our place in the group, for commits in its name.
+/// Our place in the group, for commits in its name: that of the consumer that we read with.
 pub(super) struct GroupMember {
-    pub consumer: Arc<BaseConsumer<Context>>,
-    pub context: Context,
+    seat: Mutex<Seat>,
+    life: Option<Life>,
+}
+
+#[derive(Clone)]
+struct Seat {
+    consumer: Arc<BaseConsumer<Context>>,
+    context: Context,
+}
+
+impl GroupMember {
+    /// The place of this consumer.
+    pub fn new(consumer: &Arc<BaseConsumer<Context>>, context: &Context, life: Option<Life>) -> Self {
+        let seat = Seat { consumer: Arc::clone(consumer), context: context.clone() };
+        GroupMember { seat: Mutex::new(seat), life }
+    }
+
+    /// From now on we read with this consumer.
+    pub fn sit_down(&self, consumer: &Arc<BaseConsumer<Context>>, context: &Context) {
+        let seat = Seat { consumer: Arc::clone(consumer), context: context.clone() };
+        // The former one ends when the lock is free: that may take a while.
+        let former = std::mem::replace(&mut *lock(&self.seat), seat);
+        drop(former);
+    }
+
+    fn seat(&self) -> Seat {
+        lock(&self.seat).clone()
+    }
 }
 
 impl Group for GroupMember {
     fn metadata(&self) -> Option<ConsumerGroupMetadata> {
-        let metadata = Group::metadata(&*self.consumer)?;
+        let Seat { consumer, context } = self.seat();
+        let metadata = Group::metadata(&*consumer)?;
         // Names do not come back: if it is the right one now, it was so when the metadata was made.
-        let member = member_id(&self.consumer);
-        let is_known = !member.is_empty() && self.context.inbox(|inbox| inbox.member == member);
+        let member = member_id(&consumer);
+        let is_known = !member.is_empty() && context.inbox(|inbox| inbox.member == member);
         is_known.then_some(metadata)
     }
 
@@ -195,10 +224,14 @@ impl Group for GroupMember {
         partitions: &[PartitionId],
         timeout: Duration,
     ) -> KafkaResult<TopicPartitionList> {
-        Group::committed(&*self.consumer, topic, partitions, timeout)
+        Group::committed(&*self.seat().consumer, topic, partitions, timeout)
     }
 
     fn first_readable(&self, topic: &str, partition: PartitionId) -> Option<Offset> {
-        Group::first_readable(&*self.consumer, topic, partition)
+        Group::first_readable(&*self.seat().consumer, topic, partition)
+    }
+
+    fn life(&self) -> Option<Life> {
+        self.life.clone()
     }
 }

@@ -31,7 +31,8 @@ impl SourceKind for KafkaSourceSpec {
 
     fn open(&self, options: OpenOptions) -> Result<OpenSource> {
         // A broker that does not answer yet is waited for later.
-        let mut source = KafkaSource::open(self, self.partitions().unwrap_or(UNKNOWN))?;
+        let mut source =
+            KafkaSource::open(self, self.partitions().unwrap_or(UNKNOWN), options.instances.as_deref())?;
         if let Some(records) = options.batch_records {
             source = source.with_batch_records(records);
         }

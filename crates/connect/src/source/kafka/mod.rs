@@ -6,13 +6,18 @@ mod beyond_end;
 mod consumer;
 mod context;
 mod history;
+mod identity;
+mod instance_name;
+mod joining;
 mod kind;
+mod leaving;
 mod log_ends;
 mod losses;
 mod partition_queue;
 mod queues;
 mod record;
 mod settings;
+mod shut_out;
 mod spec;
 
 pub use beyond_end::PositionBeyondEnd;

@@ -9,6 +9,7 @@
 
 use rdkafka::config::ClientConfig;
 
+use super::identity::{INSTANCE, Identity};
 use super::spec::KafkaSourceSpec;
 use crate::kafka::client_config;
 
@@ -27,7 +28,7 @@ const SHARES: [(&str, i32, i32, i32); 3] = [
 const OTHER_NAME: &str = "max.partition.fetch.bytes";
 
 /// The configuration of a consumer of a topic that has so many partitions.
-pub(super) fn consumer_config(spec: &KafkaSourceSpec, partitions: i32) -> ClientConfig {
+pub(super) fn consumer_config(spec: &KafkaSourceSpec, partitions: i32, identity: &Identity) -> ClientConfig {
     let mut defaults = vec![
         ("group.id", spec.group.as_str()),
         // A position that is not in the log is looked at, not left to the library.
@@ -43,12 +44,16 @@ pub(super) fn consumer_config(spec: &KafkaSourceSpec, partitions: i32) -> Client
     let ahead = prefetch(spec, partitions);
     defaults.extend(ahead.iter().map(|(name, value)| (*name, value.as_str())));
 
-    // In the new protocol the broker decides both.
+    // In the new protocol the broker decides it.
     if !spec.has_new_protocol() {
         defaults.push(("partition.assignment.strategy", "cooperative-sticky"));
-        defaults.push(("session.timeout.ms", "10000"));
     }
-    client_config(&spec.client, &defaults)
+    defaults.extend(identity.settings());
+    let mut config = client_config(&spec.client, &defaults);
+    if spec.property(INSTANCE) == Some("") {
+        config.remove(INSTANCE);
+    }
+    config
 }
 
 /// How much may be fetched ahead.

@@ -38,22 +38,6 @@ impl KafkaSourceSpec {
         self.property("group.protocol").is_some_and(|value| value.eq_ignore_ascii_case("consumer"))
     }
 
-    /// Says in the log how long an instance that is killed keeps its partitions, where that is
-    /// longer than it has to be.
-    pub(super) fn tell_recovery(&self) {
-        if self.has_new_protocol() {
-            tracing::info!(
-                "group.protocol: consumer: the partitions of a killed instance are free when the broker's \
-                 group.consumer.session.timeout.ms has passed, 45 s by default"
-            );
-        } else if self.property("group.instance.id").is_none() {
-            tracing::info!(
-                "the partitions of a killed instance are free after session.timeout.ms, 10 s by default; with \
-                 group.instance.id it has them back at once"
-            );
-        }
-    }
-
     /// What the file says of a property of librdkafka.
     pub(super) fn property(&self, name: &str) -> Option<&str> {
         let mut properties = self.client.properties.iter();
