@@ -147,6 +147,7 @@ fn training(plan: &ForecastSpec, args: &TrainArgs) -> TrainingSettings {
         optimizer: model.optimizer,
         clip: model.clip,
         seed: model.seed,
+        backend: model.backend,
     }
 }
 

@@ -11,7 +11,7 @@ use tickcast_connect::{
     StartFrom, StateSpec, WireFormat,
 };
 use tickcast_forecast::{Bounds, Correction, ExpertKind, Horizon, LearnerSpec, MixtureRule, Scope};
-use tickcast_model::{Activation, CellKind, Loss, LrSchedule, Optimizer, OptimizerRule};
+use tickcast_model::{Activation, Backend, CellKind, Loss, LrSchedule, Optimizer, OptimizerRule};
 use tickcast_sql::Gaps;
 
 use super::plan::*;
@@ -184,7 +184,7 @@ fn the_smallest_pipeline_has_every_default() {
     let model = &forecast.model;
     assert_eq!((model.cell, model.hidden, model.layers, model.bptt), (CellKind::Gru, 32, 1, 32));
     assert_eq!(model.loss, Loss::Huber { delta: 1.5 });
-    assert_eq!((model.scope, model.replay, model.seed), (Scope::Shared, 2, 1));
+    assert_eq!((model.scope, model.replay, model.seed, model.backend), (Scope::Shared, 2, 1, Backend::Fused));
     assert_eq!((model.stride, model.clip, model.ema, model.skip), (1, 1.0, 0.995, true));
     assert_eq!(model.optimizer, Optimizer::adam(1e-3));
     assert!(matches!(plan.sinks.forecasts, Some(SinkSpec::Stdout(_))));

@@ -41,6 +41,7 @@ fn settings(spec: &ForecastSpec) -> LearnerSettings {
         clip: model.clip,
         ema: model.ema,
         seed: model.seed,
+        backend: model.backend,
     }
 }
 

@@ -5,7 +5,9 @@
 use crate::horizon::Horizon;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tickcast_model::{Activation, BETAS, CellKind, HUBER_DELTA, Loss, LrSchedule, Optimizer, OptimizerRule};
+use tickcast_model::{
+    Activation, BETAS, Backend, CellKind, HUBER_DELTA, Loss, LrSchedule, Optimizer, OptimizerRule,
+};
 
 use crate::bounds::Bounds;
 use crate::experts::kind::ExpertKind;
@@ -181,6 +183,9 @@ pub struct LearnerSpec {
     pub scope: Scope,
     /// Of the first weights, and of replay.
     pub seed: u64,
+    /// What computes it. States of before there was a choice are of the default.
+    #[serde(skip_serializing_if = "Backend::is_default")]
+    pub backend: Backend,
 }
 
 /// Steps of truncated backpropagation beyond the longest horizon, so that a label that arrives now
@@ -225,6 +230,7 @@ impl Default for LearnerSpec {
             ema: 0.995,
             scope: Scope::Shared,
             seed: 1,
+            backend: Backend::Fused,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Times the online learner as a pipeline has it (GRU of 32, 24 features, 3 horizons, 32 steps
+//! Times the online learner as a pipeline has it, by each backend (GRU of 32, 24 features, 3 horizons, 32 steps
 //! back, 2 windows replayed): predict, label, learn. One element is one step of one series; ends
 //! with a table of microseconds for each.
 //! It must not know how it learns.
@@ -10,6 +10,8 @@ mod common;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
+
+use tickcast_model::Backend;
 
 use common::clock::{is_timing, time_calls};
 use common::online::Online;
@@ -27,14 +29,17 @@ fn main() {
 
     let mut rows = Vec::new();
     for series in [1, 8, 32, 128] {
-        let mut least = f64::INFINITY;
         group.throughput(Throughput::Elements(series as u64));
-        group.bench_function(BenchmarkId::from_parameter(format!("b{series}")), |bencher| {
-            let mut online = Online::of_a_pipeline(series);
-            bencher.iter_custom(|calls| time_calls(calls, &mut least, || online.round()));
+        let times = Backend::ALL.map(|backend| {
+            let mut least = f64::INFINITY;
+            group.bench_function(BenchmarkId::new(backend.word(), format!("b{series}")), |bencher| {
+                let mut online = Online::of_a_pipeline(series, backend);
+                bencher.iter_custom(|calls| time_calls(calls, &mut least, || online.round()));
+            });
+            least * 1e6 / series as f64
         });
-        if least.is_finite() {
-            rows.push((series, least * 1e6 / series as f64));
+        if times.iter().all(|us| us.is_finite()) {
+            rows.push((series, times));
         }
     }
 
@@ -42,7 +47,9 @@ fn main() {
     criterion.final_summary();
 
     if is_timing() {
-        println!("least time of a step of one series\nseries       us");
-        rows.iter().for_each(|(series, us)| println!("{series:6} {us:8.2}"));
+        println!("least time of a step of one series, in us\nseries    fused nalgebra    ratio");
+        for (series, [fused, plain]) in rows {
+            println!("{series:6} {fused:8.2} {plain:8.2} {:8.1}", plain / fused);
+        }
     }
 }

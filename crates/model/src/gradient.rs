@@ -1,8 +1,9 @@
-//! The loss over windows of series and its gradient, by the kernels, tape by tape. `tbptt.rs` is
-//! the plain reference of it.
+//! The loss over windows of series and its gradient, tape by tape. `tbptt.rs` is the plain
+//! reference of it.
 //! It must not know where windows come from or what is done with the gradient.
 
-use super::kernel::{KernelEngine, KernelTape};
+use super::engine::{Engine, EngineTape};
+use super::kernel::KernelTape;
 use super::loss::Loss;
 use super::tbptt::{TrainingExample, TrainingTarget};
 use super::workspace::batch_of_a_tape;
@@ -20,11 +21,11 @@ pub trait WindowSample: Copy {
     fn add_loss(self, tape: &mut KernelTape, b: usize, loss: &Loss) -> f32;
 }
 
-/// What a gradient is of: a loss under some parameters, by the kernels of their network.
+/// What a gradient is of: a loss under some parameters, by the passes of their network.
 #[derive(Debug, Clone, Copy)]
 pub struct GradientPass<'a> {
-    /// The network's kernels.
-    pub engine: &'a KernelEngine,
+    /// Runs the network's passes.
+    pub engine: &'a Engine,
     /// In the order of the panels.
     pub params: &'a [f32],
     /// What is made small.
@@ -39,7 +40,7 @@ impl GradientPass<'_> {
     pub fn run<S: WindowSample>(
         self,
         samples: impl Iterator<Item = S> + Clone,
-        tape: &mut KernelTape,
+        tape: &mut EngineTape,
         gradient: &mut [f32],
     ) -> f32 {
         let GradientPass { engine, params, loss, longest } = self;
@@ -96,6 +97,7 @@ impl WindowSample for &TrainingExample<'_, f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Backend;
     use crate::kernel::AlignedFloats;
     use crate::network::Network;
     use crate::spec::{Activation, CellKind, NetworkSpec};
@@ -130,7 +132,7 @@ mod tests {
                 outputs: 2 * loss.width(),
                 skip: true,
             };
-            let (network, engine) = (Network::new(spec), KernelEngine::new(spec));
+            let network = Network::new(spec);
             let random = |len: usize, rng: &mut Pcg64| -> Vec<f32> {
                 (0..len).map(|_| rng.random::<f32>() - 0.5).collect()
             };
@@ -157,13 +159,15 @@ mod tests {
                 })
                 .collect();
             let (value, gradient) = tbptt::loss_and_gradient(&network, &params, loss, &examples);
-            let (mut tape, mut fused) = (engine.tape(), AlignedFloats::zeros(engine.len()));
-            let params = engine.pack(&params);
-            let pass = GradientPass { engine: &engine, params: &params, loss, longest: 9 };
-            let total = pass.run(examples.iter(), &mut tape, &mut fused);
-            assert!((total / value - 1.0).abs() < 1e-5, "{cell:?} {loss:?}: {total} {value}");
-            let error = (engine.unpack(&fused) - &gradient).norm() / gradient.norm();
-            assert!(error < 1e-5, "{cell:?} {loss:?}: {error}");
+            for backend in Backend::ALL {
+                let engine = Engine::new(spec, backend);
+                let (mut tape, mut packed) = (engine.tape(), AlignedFloats::zeros(engine.len()));
+                let pass = GradientPass { engine: &engine, params: &engine.pack(&params), loss, longest: 9 };
+                let total = pass.run(examples.iter(), &mut tape, &mut packed);
+                assert!((total / value - 1.0).abs() < 1e-5, "{cell:?} {loss:?}: {total} {value}");
+                let error = (engine.unpack(&packed) - &gradient).norm() / gradient.norm();
+                assert!(error < 1e-5, "{backend:?} {cell:?} {loss:?}: {error}");
+            }
         }
     }
 }

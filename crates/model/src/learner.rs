@@ -11,10 +11,10 @@ use nalgebra::DVector;
 use rand_pcg::Pcg64;
 
 use self::sample::{WeightedWindow, WindowOrigin};
+use super::engine::EngineTape;
 use super::error::{ModelError, Result};
 use super::gradient::GradientPass;
 use super::guard::{StepGuard, StepOutcome};
-use super::kernel::KernelTape;
 use super::learner_state::LearnerState;
 use super::network::Network;
 use super::real::finite_or_zero;
@@ -53,7 +53,7 @@ pub struct UpdateReport {
 impl Learner {
     /// A learner that knows nothing: its outputs are exactly zero.
     pub fn new(template: &Arc<LearnerTemplate>) -> Learner {
-        let params = template.network.initial_params(template.settings.seed);
+        let params = template.network().initial_params(template.settings.seed);
         let fit = TrainState::new(template.engine.pack(&params));
         // Another stream than the one that drew the weights.
         let rng = Pcg64::new(template.settings.seed.into(), 1);
@@ -95,7 +95,7 @@ impl Learner {
 
     /// The network without its weights.
     pub fn network(&self) -> &Network {
-        &self.template.network
+        self.template.network()
     }
 
     /// What a snapshot has to hold.
@@ -165,7 +165,7 @@ impl Learner {
     /// Runs the newest step of each buffer under `weights`, and leaves O outputs a buffer.
     fn step(
         &self,
-        tape: &mut KernelTape,
+        tape: &mut EngineTape,
         buffers: &mut [&mut SequenceBuffer],
         weights: WeightSet,
         outputs: &mut Vec<f32>,
@@ -189,7 +189,7 @@ impl Learner {
             engine.forward(params, tape);
             for (b, buffer) in buffers.iter_mut().enumerate() {
                 outputs.extend_from_slice(tape.output(0, b));
-                buffer.carry(weights, |next| tape.state_after(0, b, next));
+                buffer.carry(weights, |next| tape.end(b, next));
             }
         }
     }

@@ -4,7 +4,7 @@
 //!
 //! ```
 //! use tickcast_model::{
-//!     Activation, CellKind, Learner, LearnerSettings, LearnerTemplate, Loss, NetworkSpec,
+//!     Activation, Backend, CellKind, Learner, LearnerSettings, LearnerTemplate, Loss, NetworkSpec,
 //!     Optimizer,
 //! };
 //!
@@ -28,6 +28,7 @@
 //!     optimizer: Optimizer::adam(3e-3),
 //!     clip: 1.0,
 //!     ema: 0.995,
+//!     backend: Backend::Fused,
 //!     seed: 1,
 //! };
 //! let template = LearnerTemplate::new(spec, settings);
@@ -69,7 +70,8 @@
 //! ```text
 //! spec ─▶ weights ─▶ cell (rnn lstm gru) ─▶ head    the plain network, f32 or f64: the oracle
 //!                └────────── network ─────────┘
-//! kernel                                            the same, fused, in f32: what runs
+//! kernel                                            the same, fused, in f32
+//! engine                                            one of the two, as the settings say
 //! loss, optimizer                                   what is made small, and how
 //! sequence_buffer, replay                           what is learned from
 //!   └▶ gradient ─▶ update ─▶ train_state, guard     the gradient, the step, its safety
@@ -91,13 +93,15 @@
 //!
 //! What a learner computes comes from the kernels and from `libm`. The kernels give the same bits
 //! with AVX-512, AVX2, NEON or none of them; `kernel/lanes.rs` says why. So a state may move
-//! between machines. The products of the plain network are `matrixmultiply`'s: tests compare them
-//! with tolerances only.
+//! between machines. The products of the plain network are `matrixmultiply`'s, which chooses
+//! instructions by the CPU: a learner with `Backend::Nalgebra` gives the same bits on one kind of
+//! CPU, and tests compare it with tolerances.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 mod cell;
+mod engine;
 mod error;
 pub mod file;
 mod gradient;
@@ -131,6 +135,7 @@ mod golden;
 mod pytorch;
 
 pub use cell::LayerState;
+pub use engine::Backend;
 pub use error::{ModelError, Result};
 pub use guard::StepGuard;
 pub use learner::{Learner, UpdateReport};

@@ -77,6 +77,18 @@ pub struct NetworkTape<F: Real> {
 }
 
 impl<F: Real> NetworkTape<F> {
+    /// Of no pass.
+    pub(super) fn empty() -> NetworkTape<F> {
+        NetworkTape { inputs: DMatrix::zeros(0, 0), layers: Vec::new(), outputs: DMatrix::zeros(0, 0) }
+    }
+
+    /// About how many numbers the passes need for each step of each series.
+    pub(super) fn column_len(spec: &NetworkSpec) -> usize {
+        let sums = 2 * spec.gates() * spec.hidden;
+        let layer = sums + spec.hidden + spec.memory();
+        spec.inputs + 2 * spec.outputs + spec.layers * layer + sums + 2 * spec.hidden
+    }
+
     /// The outputs of all steps, O × T·B: column t·B + b is step t of series b.
     pub fn outputs(&self) -> &DMatrix<F> {
         &self.outputs

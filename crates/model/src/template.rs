@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::kernel::KernelEngine;
+use super::engine::{Backend, Engine};
 use super::loss::Loss;
 use super::network::Network;
 use super::optimizer::Optimizer;
@@ -33,13 +33,14 @@ pub struct LearnerSettings {
     pub ema: f32,
     /// Of the first weights and of the replay's draws.
     pub seed: u64,
+    /// What computes its passes.
+    pub backend: Backend,
 }
 
 /// What the learners of a kind share: the network's shape and kernels, and how they learn.
 #[derive(Debug)]
 pub struct LearnerTemplate {
-    pub(super) network: Network,
-    pub(super) engine: KernelEngine,
+    pub(super) engine: Engine,
     pub(super) settings: LearnerSettings,
 }
 
@@ -51,12 +52,12 @@ impl LearnerTemplate {
     pub fn new(spec: NetworkSpec, settings: LearnerSettings) -> Arc<LearnerTemplate> {
         assert!(settings.bptt > 0 && settings.stride > 0, "a window has steps");
         assert!(spec.outputs.is_multiple_of(settings.loss.width()), "whole losses at the outputs");
-        Arc::new(LearnerTemplate { network: Network::new(spec), engine: KernelEngine::new(spec), settings })
+        Arc::new(LearnerTemplate { engine: Engine::new(spec, settings.backend), settings })
     }
 
     /// The network without its weights.
     pub fn network(&self) -> &Network {
-        &self.network
+        self.engine.network()
     }
 
     /// How its learners learn.
@@ -70,7 +71,7 @@ impl LearnerTemplate {
     }
 
     pub(super) fn sequence_shape(&self) -> SequenceShape {
-        let spec = self.network.spec();
+        let spec = self.engine.spec();
         SequenceShape {
             inputs: spec.inputs,
             labels: spec.outputs / self.settings.loss.width(),

@@ -48,7 +48,7 @@ pub fn train(
 ) -> Result<TrainedNetwork> {
     let task = TrainingTask::new(spec, training, sequences)?;
     let mut rng = Pcg64::new(training.seed.into(), 2);
-    let initial = task.network.initial_params(training.seed);
+    let initial = task.engine.network().initial_params(training.seed);
     let mut stepper = Stepper::new(task.engine.pack(&initial), training.optimizer, training.clip);
     let mut tape = task.engine.tape();
     let mut survey = task.survey(&mut tape, stepper.params(), &task.rounds(training, &mut rng));

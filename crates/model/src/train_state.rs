@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::kernel::{AlignedFloats, BeforeAfter, KernelEngine, KernelMoments, KernelUpdate};
+use super::engine::Engine;
+use super::kernel::{AlignedFloats, BeforeAfter, KernelMoments, KernelUpdate};
 use super::optimizer::Optimizer;
 
 /// Weights and what belongs to them, in the order of the kernels' panels.
@@ -47,7 +48,7 @@ impl TrainState {
     /// Returns whether all of `next` is finite.
     pub fn step(
         &self,
-        engine: &KernelEngine,
+        engine: &Engine,
         optimizer: &Optimizer,
         ema_decay: f32,
         gradient: ClippedGradient<'_>,
@@ -85,6 +86,7 @@ impl TrainState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Backend;
     use crate::spec::{Activation, CellKind, NetworkSpec};
 
     #[test]
@@ -99,7 +101,7 @@ mod tests {
             skip: false,
         };
 
-        let engine = KernelEngine::new(spec);
+        let engine = Engine::new(spec, Backend::Fused);
         let ones = |value: f32| AlignedFloats::from_slice(&vec![value; engine.len()]);
 
         let (mut fit, gradient) = (TrainState::new(ones(1.0)), ones(1.0));

@@ -2,15 +2,15 @@
 //! offline learning share it.
 //! It must not know what was learned from.
 
+use super::engine::Engine;
 use super::guard::{StepGuard, StepOutcome};
-use super::kernel::KernelEngine;
 use super::optimizer::{Optimizer, clip_factor};
 use super::train_state::{ClippedGradient, TrainState};
 
 /// How a gradient becomes a step.
 pub struct Update<'a> {
     /// Of the network that the gradient is of.
-    pub engine: &'a KernelEngine,
+    pub engine: &'a Engine,
     /// The rule and the learning rate.
     pub optimizer: &'a Optimizer,
     /// Global norm above which a gradient is shortened to it.

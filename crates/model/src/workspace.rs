@@ -2,7 +2,8 @@
 //! two calls.
 //! It must not know what was learned.
 
-use super::kernel::{AlignedFloats, KernelEngine, KernelTape};
+use super::engine::{Engine, EngineTape};
+use super::kernel::{AlignedFloats, KernelTape};
 use super::train_state::TrainState;
 
 /// About how many numbers one tape holds. With the weights it stays in a core's second cache (1
@@ -15,7 +16,7 @@ const MAX_BATCH: usize = 64;
 /// Memory for predictions and updates, for any number of learners of one template.
 #[derive(Debug, Clone)]
 pub struct LearnerWorkspace {
-    pub(super) tape: KernelTape,
+    pub(super) tape: EngineTape,
     pub(super) gradient: AlignedFloats,
     /// The weights after the update, until they are found good.
     pub(super) next: TrainState,
@@ -25,7 +26,7 @@ pub struct LearnerWorkspace {
 }
 
 impl LearnerWorkspace {
-    pub(super) fn new(engine: &KernelEngine) -> LearnerWorkspace {
+    pub(super) fn new(engine: &Engine) -> LearnerWorkspace {
         let outputs = engine.spec().outputs;
         LearnerWorkspace {
             tape: engine.tape(),
@@ -41,7 +42,7 @@ impl LearnerWorkspace {
 ///
 /// The gradient is summed tape by tape, so this number is part of what decides its bits. It depends
 /// on nothing but the network and the window.
-pub fn batch_of_a_tape(engine: &KernelEngine, steps: usize) -> usize {
+pub fn batch_of_a_tape(engine: &Engine, steps: usize) -> usize {
     let columns = TAPE_LEN / KernelTape::column_len(engine.spec());
     (columns / steps.max(1)).clamp(MIN_BATCH, MAX_BATCH) / MIN_BATCH * MIN_BATCH
 }

@@ -2,7 +2,7 @@
 //! It must not know how the learner works.
 
 use tickcast_model::{
-    Activation, CellKind, Learner, LearnerSettings, LearnerTemplate, Loss, NetworkSpec, Optimizer,
+    Activation, Backend, CellKind, Learner, LearnerSettings, LearnerTemplate, Loss, NetworkSpec, Optimizer,
     SequenceBuffer,
 };
 
@@ -35,6 +35,7 @@ fn a_step_asks_for_no_memory() {
             clip: 1.0,
             ema: 0.995,
             seed: 1,
+            backend: Backend::Fused,
         };
         let template = LearnerTemplate::new(spec, settings);
         let (mut learner, mut workspace) = (Learner::new(&template), template.workspace());

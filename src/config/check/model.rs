@@ -40,6 +40,7 @@ impl Checker<'_> {
             ema: raw.ema.map_or(default.ema, |ema| self.below_one("forecast.model.ema", ema) as f32),
             scope: raw.scope.unwrap_or(default.scope),
             seed: raw.seed.map_or(default.seed, |seed| seed.0 as u64),
+            backend: raw.backend.unwrap_or(default.backend),
         }
     }
 

@@ -11,7 +11,7 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor, value::MapAccessDeseria
 use super::super::fault::quoted;
 use super::super::scalar::Whole;
 use tickcast_forecast::Scope;
-use tickcast_model::{Activation, CellKind};
+use tickcast_model::{Activation, Backend, CellKind};
 
 /// More updates than a pipeline makes in years.
 const UPDATES_MAX: i64 = 1_000_000_000;
@@ -50,6 +50,9 @@ pub(in super::super) struct RawModel {
     pub scope: Option<Scope>,
     /// Seed of the random numbers. Default: 1.
     pub seed: Option<Whole<0, { i64::MAX }>>,
+    /// What computes the network. fused is the fast one; nalgebra is the plain reference that it is
+    /// held to, for audits and for CPUs without fused multiply-adds. Default: fused.
+    pub backend: Option<Backend>,
 }
 
 #[derive(Clone, Copy, PartialEq, Deserialize, JsonSchema)]

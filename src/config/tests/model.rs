@@ -14,11 +14,11 @@ fn model(block: &str) -> LearnerSpec {
 fn every_key_of_the_model_reaches_the_plan() {
     let found = model(
         "{cell: rnn, activation: sigmoid, skip: false, bptt: 40, stride: 8, replay: 0, loss: gaussian_nll, \
-         optimizer: {sgd: {lr: 0.01}}, clip: 0.5, ema: 0, scope: series, seed: 7}",
+         optimizer: {sgd: {lr: 0.01}}, clip: 0.5, ema: 0, scope: series, seed: 7, backend: nalgebra}",
     );
     assert_eq!((found.cell, found.activation, found.skip), (CellKind::Rnn, Activation::Sigmoid, false));
     assert_eq!((found.bptt, found.stride, found.clip, found.ema), (40, 8, 0.5, 0.0));
-    assert_eq!(found.loss, Loss::GaussianNll);
+    assert_eq!((found.loss, found.backend), (Loss::GaussianNll, Backend::Nalgebra));
     assert_eq!(model("{loss: mse}").loss, Loss::Mse);
     let Loss::Pinball { levels } = model("{loss: pinball}").loss else { panic!("no pinball") };
     assert_eq!(levels.len(), 5);

@@ -53,6 +53,36 @@ fn workers_and_poll_sizes_do_not_change_a_byte_of_100_000_ticks() {
     }
 }
 
+/// The same by the plain network.
+#[test]
+fn workers_and_poll_sizes_do_not_change_a_byte_of_the_plain_network_either() {
+    let ticks = GENERATED.replace("ticks: 100000", "ticks: 20000");
+    let bench = TestPipeline::new(&ticks.replace("replay: 1", "replay: 1, backend: nalgebra"));
+    bench.run(Runner::Inline, 100_000);
+    let expected = bench.out();
+    for (runner, batch) in [(Runner::Inline, 977), (Runner::Threads(2), 64)] {
+        bench.clear();
+        bench.run(runner, batch);
+        assert!(bench.out() == expected, "{runner:?} with polls of {batch} wrote other bytes");
+    }
+
+    let fused = TestPipeline::new(&ticks);
+    fused.run(Runner::Inline, 100_000);
+    let (plain, fused) = (forecasts(&expected), forecasts(&fused.out()));
+    assert!(plain.len() > 100 && plain.len() == fused.len() && plain != fused);
+    for (plain, fused) in plain.iter().zip(&fused) {
+        assert!((plain - fused).abs() <= 1e-4 * fused.abs(), "{plain} by nalgebra, {fused} by the kernels");
+    }
+}
+
+/// The forecasts of all files, in their order.
+fn forecasts(out: &std::collections::BTreeMap<String, String>) -> Vec<f64> {
+    let files = out.iter().filter(|(name, _)| name.starts_with("forecasts")).map(|(_, text)| text);
+    let line =
+        |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["forecast"].as_f64().unwrap();
+    files.flat_map(|text| text.lines().map(line)).collect()
+}
+
 /// A file of jumbled, late and broken records.
 const JUMBLED: &str = "
 name: jumbled
@@ -118,6 +148,8 @@ fn more() -> impl Strategy<Value = &'static str> {
         ", loss: gaussian_nll, skip: false, optimizer: { sgd: { schedule: { warm_up: 3 } } }",
         ", stride: 8, ema: 0, clip: 0.1, optimizer: { rmsprop: { schedule: { cosine: { updates: 20 } } } }",
         ", loss: mse, optimizer: { adamw: {} }",
+        ", backend: nalgebra",
+        ", backend: nalgebra, loss: pinball, stride: 3",
     ])
 }
 

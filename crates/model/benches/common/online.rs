@@ -2,8 +2,8 @@
 //! It must not know time.
 
 use tickcast_model::{
-    Activation, CellKind, HUBER_DELTA, Learner, LearnerSettings, LearnerTemplate, LearnerWorkspace, Loss,
-    NetworkSpec, Optimizer, SequenceBuffer,
+    Activation, Backend, CellKind, HUBER_DELTA, Learner, LearnerSettings, LearnerTemplate, LearnerWorkspace,
+    Loss, NetworkSpec, Optimizer, SequenceBuffer,
 };
 
 /// Rounds after which the waves come again.
@@ -44,7 +44,7 @@ impl Online {
 
     /// As the forecaster makes one unless told otherwise, for 24 features and horizons 1, 6 and 24.
     /// Its replay pool is full.
-    pub fn of_a_pipeline(series: usize) -> Online {
+    pub fn of_a_pipeline(series: usize, backend: Backend) -> Online {
         let lags = [1, 6, 24];
         let spec = NetworkSpec { outputs: lags.len(), skip: true, ..spec(CellKind::Gru, 24, 32) };
 
@@ -52,7 +52,7 @@ impl Online {
             longest_lag: 24,
             replay: 2,
             loss: Loss::Huber { delta: HUBER_DELTA },
-            ..settings(32)
+            ..settings(32, backend)
         };
 
         let mut online = Online::new(spec, settings, &lags, series);
@@ -64,7 +64,8 @@ impl Online {
     /// The plainest one: a window of `steps` steps, the label of the newest step, nothing replayed.
     /// Its window is full.
     pub fn plain(cell: CellKind, inputs: usize, hidden: usize, steps: usize, series: usize) -> Online {
-        let mut online = Online::new(spec(cell, inputs, hidden), settings(steps), &[0], series);
+        let mut online =
+            Online::new(spec(cell, inputs, hidden), settings(steps, Backend::Fused), &[0], series);
         online.rounds(2 * steps);
         online
     }
@@ -99,7 +100,7 @@ fn spec(cell: CellKind, inputs: usize, hidden: usize) -> NetworkSpec {
     NetworkSpec { cell, activation: Activation::Tanh, inputs, hidden, layers: 1, outputs: 1, skip: false }
 }
 
-fn settings(bptt: usize) -> LearnerSettings {
+fn settings(bptt: usize, backend: Backend) -> LearnerSettings {
     LearnerSettings {
         bptt,
         longest_lag: 0,
@@ -110,5 +111,6 @@ fn settings(bptt: usize) -> LearnerSettings {
         clip: 1.0,
         ema: 0.995,
         seed: 1,
+        backend,
     }
 }

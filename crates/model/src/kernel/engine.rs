@@ -59,6 +59,11 @@ impl KernelEngine {
         self.panels.unpack(packed)
     }
 
+    /// Adds `values`, in PyTorch's order, to `sum`, in the panels'.
+    pub fn add_packed(&self, values: &DVector<f32>, sum: &mut [f32]) {
+        self.panels.add_packed(values, sum);
+    }
+
     /// The memory that windows of this network need.
     pub fn tape(&self) -> KernelTape {
         KernelTape::new(self.spec, &self.panels)

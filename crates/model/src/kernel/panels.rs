@@ -129,7 +129,8 @@ pub struct Panels {
     pub layers: Vec<LayerPanels>,
     /// The linear head.
     pub head: HeadPanels,
-    layout: ParameterLayout,
+    /// Where each parameter lies, in PyTorch's order.
+    places: Vec<usize>,
     len: usize,
 }
 
@@ -155,7 +156,9 @@ impl Panels {
         let inputs = if spec.skip { spec.inputs } else { 0 };
         let head = HeadPanels { offset: len, outputs: spec.outputs, inputs, hidden: spec.hidden };
 
-        Panels { layers, head, layout: ParameterLayout::new(spec), len: head.range().end }
+        let mut panels = Panels { layers, head, places: Vec::new(), len: head.range().end };
+        panels.places = panels.places(&ParameterLayout::new(spec));
+        panels
     }
 
     /// Elements of a parameter vector in this order.
@@ -165,28 +168,32 @@ impl Panels {
 
     /// From PyTorch's order (`ParameterLayout`) to the panels'.
     pub fn pack(&self, params: &DVector<f32>) -> AlignedFloats {
-        assert_eq!(params.len(), self.layout.len(), "parameters of another network");
+        assert_eq!(params.len(), self.places.len(), "parameters of another network");
         let mut packed = AlignedFloats::zeros(self.len);
-        self.each(|flat, at| packed[at] = params[flat]);
+        self.places.iter().zip(params.iter()).for_each(|(at, value)| packed[*at] = *value);
         packed
+    }
+
+    /// Adds `values`, in PyTorch's order, to `sum`, in the panels'.
+    pub fn add_packed(&self, values: &DVector<f32>, sum: &mut [f32]) {
+        assert_eq!(values.len(), self.places.len(), "parameters of another network");
+        assert_eq!(sum.len(), self.len, "parameters of another network");
+        self.places.iter().zip(values.iter()).for_each(|(at, value)| sum[*at] += value);
     }
 
     /// The inverse of `pack`.
     pub fn unpack(&self, packed: &[f32]) -> DVector<f32> {
         assert_eq!(packed.len(), self.len, "parameters of another network");
-        let mut params = DVector::zeros(self.layout.len());
-        self.each(|flat, at| params[flat] = packed[at]);
-        params
+        DVector::from_iterator(self.places.len(), self.places.iter().map(|at| packed[*at]))
     }
 
-    /// Every parameter's place in PyTorch's order and in the panels.
-    fn each(&self, mut visit: impl FnMut(usize, usize)) {
-        for parameter in self.layout.parameters() {
-            for (index, flat) in parameter.range().enumerate() {
-                let (row, column) = (index / parameter.columns(), index % parameter.columns());
-                visit(flat, self.place(&parameter.name, row, column));
-            }
+    fn places(&self, layout: &ParameterLayout) -> Vec<usize> {
+        let mut places = Vec::with_capacity(layout.len());
+        for parameter in layout.parameters() {
+            let each = (0..parameter.rows()).flat_map(|row| (0..parameter.columns()).map(move |c| (row, c)));
+            places.extend(each.map(|(row, column)| self.place(&parameter.name, row, column)));
         }
+        places
     }
 
     /// Where element (row, column) of the tensor of that name lies.

@@ -146,11 +146,38 @@ impl KernelTape {
         &mut self.inputs[at..at + self.spec.inputs]
     }
 
+    /// The features of a step.
+    pub(crate) fn input(&self, step: usize, series: usize) -> &[f32] {
+        let at = self.column(step, series) * padded(self.spec.inputs);
+        &self.inputs[at..at + self.spec.inputs]
+    }
+
     /// Sets the state before the first step: h then c of each layer (`spec.state_len()` numbers).
     pub fn set_start(&mut self, series: usize, state: &[f32]) {
+        self.set_state(self.column(0, series), state);
+    }
+
+    /// The state before the first step, in the order of `set_start`.
+    pub(crate) fn start(&self, series: usize, state: &mut [f32]) {
+        self.state(self.column(0, series), state);
+    }
+
+    /// Sets the state after the last step.
+    pub(crate) fn set_end(&mut self, series: usize, state: &[f32]) {
+        self.set_state(self.window.columns() + self.column(0, series), state);
+    }
+
+    /// The state after the last step, in the order of `set_start`.
+    pub fn end(&self, series: usize, state: &mut [f32]) {
+        self.state(self.window.columns() + self.column(0, series), state);
+    }
+
+    /// Sets column `at` of each h and c.
+    fn set_state(&mut self, at: usize, state: &[f32]) {
         assert_eq!(state.len(), self.spec.state_len(), "state of another network");
 
-        let (hidden, at) = (self.spec.hidden, self.column(0, series) * padded(self.spec.hidden));
+        let hidden = self.spec.hidden;
+        let at = at * padded(hidden);
 
         let mut parts = state.chunks_exact(hidden);
         for layer in &mut self.layers {
@@ -163,12 +190,12 @@ impl KernelTape {
         }
     }
 
-    /// The state after step `step`, in the order of `set_start`.
-    pub fn state_after(&self, step: usize, series: usize, state: &mut [f32]) {
+    /// Column `at` of each h and c.
+    fn state(&self, at: usize, state: &mut [f32]) {
         assert_eq!(state.len(), self.spec.state_len(), "state of another network");
 
-        let (hidden, batch) = (self.spec.hidden, self.window.batch);
-        let at = (self.column(step, series) + batch) * padded(hidden);
+        let hidden = self.spec.hidden;
+        let at = at * padded(hidden);
 
         let mut parts = state.chunks_exact_mut(hidden);
         for layer in &self.layers {
@@ -185,6 +212,18 @@ impl KernelTape {
     pub fn output(&self, step: usize, series: usize) -> &[f32] {
         let at = self.column(step, series) * self.spec.outputs;
         &self.outputs[at..at + self.spec.outputs]
+    }
+
+    /// Sets what a step gave.
+    pub(crate) fn set_output(&mut self, step: usize, series: usize, outputs: &[f32]) {
+        let at = self.column(step, series) * self.spec.outputs;
+        self.outputs[at..at + self.spec.outputs].copy_from_slice(outputs);
+    }
+
+    /// The derivative of the loss by a step's outputs.
+    pub(crate) fn slope(&self, step: usize, series: usize) -> &[f32] {
+        let at = self.column(step, series) * self.spec.outputs;
+        &self.slopes[at..at + self.spec.outputs]
     }
 
     /// A step's outputs, and the derivative of the loss by them to add to: zero until then.

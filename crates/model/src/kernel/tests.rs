@@ -94,7 +94,7 @@ impl Case {
         engine.backward(&params, &mut tape, &mut gradient);
         let mut states = vec![vec![0.0; self.spec.state_len()]; self.batch];
         for (b, state) in states.iter_mut().enumerate() {
-            tape.state_after(self.steps - 1, b, state);
+            tape.end(b, state);
         }
 
         Run {

@@ -3,6 +3,7 @@
 //! It must not know the inside of the network.
 
 use super::*;
+use crate::engine::Backend;
 use crate::loss::Loss;
 use crate::optimizer::Optimizer;
 use crate::spec::{Activation, CellKind, NetworkSpec};
@@ -32,6 +33,7 @@ fn settings(lr: f64) -> LearnerSettings {
         clip: 1.0,
         ema: 0.995,
         seed: 9,
+        backend: Backend::Fused,
     }
 }
 

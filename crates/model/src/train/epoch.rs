@@ -12,8 +12,8 @@ use super::sequence::{SequenceWindow, TrainingSequence, cut_by_time};
 use super::settings::{TrainingMode, TrainingSettings};
 use super::step::Stepper;
 use super::task::TrainingTask;
+use crate::engine::EngineTape;
 use crate::error::Result;
-use crate::kernel::KernelTape;
 use crate::tbptt::TrainingExample;
 
 /// An epoch to be taught.
@@ -25,7 +25,7 @@ pub struct Lesson<'a> {
     /// Takes the steps.
     pub stepper: &'a mut Stepper,
     /// Where passes leave their states.
-    pub tape: &'a mut KernelTape,
+    pub tape: &'a mut EngineTape,
 }
 
 /// The losses of an epoch's updates.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::sequence::SequenceWindow;
 use super::task::TrainingTask;
-use crate::kernel::KernelTape;
+use crate::engine::EngineTape;
 use crate::real::restart_if_overflown;
 use crate::workspace::batch_of_a_tape;
 
@@ -37,7 +37,7 @@ impl TrainingTask<'_> {
     /// after them. `show` gets sequence, step and outputs (O) of every step.
     pub fn advance(
         &self,
-        tape: &mut KernelTape,
+        tape: &mut EngineTape,
         params: &[f32],
         round: &[SequenceWindow],
         states: &mut [Vec<f32>],
@@ -64,7 +64,7 @@ impl TrainingTask<'_> {
                         show(window.sequence, at, tape.output(step, b));
                     }
                     let state = &mut states[window.sequence];
-                    tape.state_after(steps - 1, b, state);
+                    tape.end(b, state);
                     restart_if_overflown(state);
                 }
             }
@@ -72,7 +72,7 @@ impl TrainingTask<'_> {
     }
 
     /// Runs the whole of every sequence, the held-out tail after the past that leads to it.
-    pub fn survey(&self, tape: &mut KernelTape, params: &[f32], rounds: &[Vec<SequenceWindow>]) -> Survey {
+    pub fn survey(&self, tape: &mut EngineTape, params: &[f32], rounds: &[Vec<SequenceWindow>]) -> Survey {
         let mut states = self.zero_states();
         let mut windows = Vec::new();
         let (mut total, mut labels) = (0.0, 0u64);

@@ -1,7 +1,8 @@
 //! How a network is trained offline: what one update is made of, how long, by which loss and
 //! optimiser.
-//! It must not know sequences or kernels.
+//! It must not know sequences, nor how a pass is computed.
 
+use crate::engine::Backend;
 use crate::loss::Loss;
 use crate::optimizer::Optimizer;
 
@@ -41,4 +42,6 @@ pub struct TrainingSettings {
     pub clip: f32,
     /// Seed of the first weights and of the shuffling.
     pub seed: u64,
+    /// What computes the network's passes.
+    pub backend: Backend,
 }

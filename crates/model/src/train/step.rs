@@ -2,10 +2,11 @@
 //! are not finite.
 //! It must not know where the examples come from.
 
+use crate::engine::{Engine, EngineTape};
 use crate::error::{ModelError, Result};
 use crate::gradient::GradientPass;
 use crate::guard::{StepGuard, StepOutcome};
-use crate::kernel::{AlignedFloats, KernelEngine, KernelTape};
+use crate::kernel::AlignedFloats;
 use crate::loss::Loss;
 use crate::optimizer::Optimizer;
 use crate::tbptt::TrainingExample;
@@ -60,8 +61,8 @@ impl Stepper {
     /// If no step can be taken from the good copy either.
     pub fn step(
         &mut self,
-        engine: &KernelEngine,
-        tape: &mut KernelTape,
+        engine: &Engine,
+        tape: &mut EngineTape,
         loss: &Loss,
         examples: &[TrainingExample<'_, f32>],
     ) -> Result<Option<f32>> {

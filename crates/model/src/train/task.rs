@@ -7,10 +7,9 @@ use rand_pcg::Pcg64;
 
 use super::sequence::{HoldoutSplit, SequenceWindow, TrainingSequence, cut_by_steps};
 use super::settings::{TrainingMode, TrainingSettings};
+use crate::engine::Engine;
 use crate::error::{ModelError, Result};
-use crate::kernel::{KernelEngine, KernelTape};
 use crate::loss::Loss;
-use crate::network::Network;
 use crate::spec::NetworkSpec;
 use crate::workspace::batch_of_a_tape;
 
@@ -19,10 +18,8 @@ const TAPE_BYTES: usize = 1 << 30;
 
 /// What does not change while a network is trained.
 pub struct TrainingTask<'a> {
-    /// The network, without weights.
-    pub network: Network,
-    /// Runs its kernels.
-    pub engine: KernelEngine,
+    /// The network without weights, and its passes.
+    pub engine: Engine,
     /// The histories, one a series.
     pub sequences: &'a [TrainingSequence],
     /// Which of their steps judge and are not trained on.
@@ -61,8 +58,7 @@ impl<'a> TrainingTask<'a> {
         let split = HoldoutSplit::new(sequences, training.holdout, &training.lags)
             .ok_or_else(|| ModelError("there is no history to train on".into()))?;
         let task = TrainingTask {
-            network: Network::new(spec),
-            engine: KernelEngine::new(spec),
+            engine: Engine::new(spec, training.backend),
             sequences,
             split,
             loss: &training.loss,
@@ -102,13 +98,11 @@ impl<'a> TrainingTask<'a> {
     ///
     /// If the activations of all sequences would need too much memory.
     fn tape_fits(&self) -> Result<()> {
-        let spec = self.network.spec();
         let steps: Vec<usize> = self.sequences.iter().map(|sequence| self.split.steps(sequence)).collect();
         let longest = steps.iter().copied().max().unwrap_or(0);
         let columns = |batch: &[usize]| batch.len() * batch.iter().copied().max().unwrap_or(0);
         let columns = steps.chunks(batch_of_a_tape(&self.engine, longest)).map(columns).max().unwrap_or(0);
-        let column = KernelTape::column_len(spec);
-        let bytes = columns.saturating_mul(column * size_of::<f32>());
+        let bytes = columns.saturating_mul(self.engine.column_len() * size_of::<f32>());
         if bytes <= TAPE_BYTES {
             return Ok(());
         }

@@ -1,6 +1,7 @@
 //! Holds training to what it promises: it learns, it does not peek, it ends, it repeats itself.
 
 use super::*;
+use crate::engine::Backend;
 use crate::loss::Loss;
 use crate::optimizer::{LrSchedule, Optimizer, OptimizerMoments, OptimizerRule};
 use crate::spec::{Activation, CellKind};
@@ -31,6 +32,7 @@ fn training(mode: TrainingMode) -> TrainingSettings {
         optimizer: Optimizer::adam(1e-2),
         clip: 1.0,
         seed: 1,
+        backend: Backend::Fused,
     }
 }
 
@@ -198,6 +200,23 @@ fn the_watch_can_stop_it_within_an_epoch() {
     .unwrap();
     // 160 steps of two series in windows of 16 are some 21 windows, 6 updates an epoch.
     assert_eq!((trained.ended, trained.history.len(), updates), (TrainingEnd::Stopped, 3, 15));
+}
+
+#[test]
+fn both_backends_train_to_the_same_losses() {
+    let sequences = sine(3, 240);
+    for mode in [TrainingMode::Online, TrainingMode::MiniBatch(8), TrainingMode::FullBatch] {
+        let by = |backend| {
+            let training = TrainingSettings { epochs: 10, backend, ..training(mode) };
+            quietly(&training, &sequences)
+        };
+        let [fused, plain] = Backend::ALL.map(by);
+        assert_eq!((fused.best, fused.history.len()), (plain.best, plain.history.len()), "{mode:?}");
+        for (a, b) in fused.history.iter().zip(&plain.history) {
+            assert!((a.held_out / b.held_out - 1.0).abs() < 1e-4, "{mode:?}: {a:?} {b:?}");
+        }
+        assert_ne!(fused.params, plain.params, "two ways");
+    }
 }
 
 #[test]

@@ -3,14 +3,14 @@
 //! It must not know what the settings mean: it compares fingerprints, JSON objects of what shapes a
 //! state.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::error::{Error, Kind, Result};
 use crate::place::PartitionId;
 
 /// Settings that shape what comes, but no state: a change of them holds from the position where it
 /// was made.
-const KEEPABLE: [&str; 8] = [
+const KEEPABLE: [&str; 9] = [
     "limits.series",
     "window.lateness_us",
     "window.gaps",
@@ -19,6 +19,7 @@ const KEEPABLE: [&str; 8] = [
     "forecast.model.clip",
     "forecast.model.ema",
     "forecast.model.seed",
+    "forecast.model.backend",
 ];
 
 /// Where a snapshot lies, seen from what is committed.
@@ -102,9 +103,12 @@ fn differences(was: &str, is: &str) -> Vec<Difference> {
     fn walk(path: &str, was: &Value, is: &Value, found: &mut Vec<Difference>) {
         match (was, is) {
             (Value::Object(before), Value::Object(after)) => {
-                for (key, value) in after {
+                // What one of them does not say is null: a default may be left out.
+                let of = |side: &Map<String, Value>, key| side.get(key).cloned().unwrap_or_default();
+                let gone = before.keys().filter(|key| !after.contains_key(*key));
+                for key in after.keys().chain(gone) {
                     let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                    walk(&path, before.get(key).unwrap_or(&Value::Null), value, found);
+                    walk(&path, &of(before, key), &of(after, key), found);
                 }
             }
             _ if was != is => {
@@ -136,6 +140,8 @@ mod tests {
         assert_eq!(texts(r#"{"a":1}"#, r#"{"a":1}"#), "");
         assert_eq!(texts(r#"{"a":1,"b":{"c":2}}"#, r#"{"a":1,"b":{"c":3}}"#), "b.c was 2, is 3");
         assert_eq!(texts("{}", r#"{"a":1}"#), "a was null, is 1");
+        assert_eq!(texts(r#"{"a":1}"#, "{}"), "a was 1, is null");
+        assert_eq!(texts(r#"{"a":null}"#, "{}"), "");
         assert_eq!(texts("broken", "{}"), "it cannot be read");
     }
 
@@ -153,6 +159,17 @@ mod tests {
         assert_eq!(said(was, is, RestorePoint::AtEnd), None);
         let said = said(was, is, RestorePoint::BeforeEnd).unwrap();
         assert!(said.contains("did not end in order"), "{said}");
+    }
+
+    /// The default backend is not written down: states are older than the choice.
+    #[test]
+    fn the_backend_can_change_both_ways_after_an_orderly_end() {
+        let (fused, plain) =
+            (r#"{"forecast":{"model":{}}}"#, r#"{"forecast":{"model":{"backend":"Nalgebra"}}}"#);
+        for (was, is) in [(fused, plain), (plain, fused)] {
+            assert_eq!(said(was, is, RestorePoint::AtEnd), None);
+            assert!(said(was, is, RestorePoint::BeforeEnd).unwrap().contains("forecast.model.backend was"));
+        }
     }
 
     #[test]
