@@ -14,8 +14,8 @@ def small(value, digits=2):
 
 
 def table(titles, rows):
-    lines = [titles, ["---"] + ["--:"] * (len(titles) - 1), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines).replace("| ---", "|---").replace("| --: ", "|--:")
+    head, *body = ["| " + " | ".join(map(str, line)) + " |" for line in [titles, *rows]]
+    return "\n".join([head, "|---|" + "--:|" * (len(titles) - 1), *body])
 
 
 def best(runs, of):
@@ -31,7 +31,9 @@ def speed(entry):
 
 
 def warm_speed(entry):
-    """Ticks a second from the middle of the results on: what had to warm up has done so."""
+    """Ticks a second from the middle of the results on: what had to warm up has done so. None of few windows."""
+    if entry["input"]["windows"] < 8:
+        return None
     seconds = best(entry["runs"], lambda run: run.get("second_half_s"))
     return entry["input"]["ticks"] / 2 / seconds if seconds else None
 

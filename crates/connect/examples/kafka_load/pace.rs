@@ -50,44 +50,42 @@ pub fn pace(topic: &Topic, load: &Load) -> Value {
     let partitions = topic.partitions as usize;
     thread::scope(|scope| {
         let sending = scope.spawn(|| send(topic, load, &closings));
-        let (mut late_us, mut expected) = (Vec::new(), usize::MAX);
         let consumer = consumer(&topic.beside(&load.results));
-        let mut sent = None;
-        let mut last = Instant::now();
+        let (mut late_us, mut expected, mut all_sent) = (Vec::new(), None, Instant::now());
 
-        while late_us.len() < expected && last.elapsed() < PATIENCE {
-            if sending.is_finished() && sent.is_none() {
-                let closings = closings.lock().expect("a whole sender");
-                let measured = closings.iter().filter(|(_, closed_us)| **closed_us >= from_us);
-                let series = |partition: usize| (load.series + partitions - 1 - partition) / partitions;
-                expected = measured.map(|((p, _), _)| series(*p) * load.results_a_series).sum();
-                sent = Some(closings.len());
-            }
-            if sent.is_none() {
-                last = Instant::now();
+        while expected.is_none_or(|expected| late_us.len() < expected) && all_sent.elapsed() < PATIENCE {
+            if expected.is_none() {
+                all_sent = Instant::now();
+                expected = sending.is_finished().then(|| load.expected(&closings, from_us, partitions));
             }
             let Some(Ok(message)) = consumer.poll(Duration::from_millis(20)) else { continue };
             let now_us = now_us();
-            let Some((partition, end_us)) = window_of(message.key(), message.payload(), partitions) else {
-                continue;
-            };
-            let closed = closings.lock().expect("a whole sender").get(&(partition, end_us)).copied();
-            if let Some(closed_us) = closed.filter(|&closed_us| closed_us >= from_us) {
-                late_us.push(now_us - closed_us);
-            }
+            let Some(window) = window_of(message.key(), message.payload(), partitions) else { continue };
+            let closed_us = closings.lock().expect("a whole sender").get(&window).copied();
+            late_us.extend(closed_us.filter(|&closed| closed >= from_us).map(|closed| now_us - closed));
         }
         said(late_us, expected, sending.join().expect("a whole sender"))
     })
 }
 
-fn said(mut late_us: Vec<i64>, expected: usize, rate: f64) -> Value {
+impl Load {
+    /// How many results the windows have that were closed since.
+    fn expected(&self, closings: &Mutex<Closings>, from_us: i64, partitions: usize) -> usize {
+        let series = |partition: usize| (self.series + partitions - 1 - partition) / partitions;
+        let closings = closings.lock().expect("a whole sender");
+        let measured = closings.iter().filter(|(_, closed_us)| **closed_us >= from_us);
+        measured.map(|((partition, _), _)| series(*partition) * self.results_a_series).sum()
+    }
+}
+
+fn said(mut late_us: Vec<i64>, expected: Option<usize>, rate: f64) -> Value {
     late_us.sort_unstable();
     let at = |share: f64| {
         let place = (late_us.len() as f64 * share).ceil() as usize;
         late_us.get(place.saturating_sub(1)).map(|&us| us as f64 / 1e3)
     };
     json!({
-        "rate": rate, "results": late_us.len(), "expected": expected,
+        "rate": rate, "results": late_us.len(), "expected": expected.unwrap_or(0),
         "p50_ms": at(0.5), "p99_ms": at(0.99), "p99_9_ms": at(0.999), "max_ms": at(1.0),
     })
 }

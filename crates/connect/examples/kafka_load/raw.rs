@@ -60,7 +60,7 @@ fn for_each(topic: &Topic, records: u64, mut each: impl FnMut(i32, &[u8])) -> f6
 }
 
 /// Takes what waits, a batch at most, or waits for it.
-#[allow(unsafe_code, reason = "librdkafka's call has no safe wrapper")]
+#[expect(unsafe_code, reason = "librdkafka's call has no safe wrapper")]
 fn take(consumer: &BaseConsumer, each: &mut impl FnMut(i32, &[u8])) -> u64 {
     let mut messages = [ptr::null_mut(); BATCH];
     // SAFETY: the consumer is alive, the array has room for a batch. Each message is whole, read
