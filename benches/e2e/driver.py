@@ -146,10 +146,21 @@ class Measurements:
         for series in self.options.growth or self.form.get("growth", FORMS["long"]["growth"]):
             given = Input(self.bench, series, max(self.ticks, 30 * series), most_in_window=10)
             for side in self.chosen(FORMS["long"]["growth_sides"]):
+                if needed := self.too_much_for(side, series):
+                    self.failed.append(f"{side.name}, {series:,} series: not run, as it would need {needed:,.0f} MB")
+                    continue
                 entry = self.entry(side, given)
                 self.parts["growth"].append(entry)
                 again = {"then": side.restore} if side.name.startswith("tickcast") else {}
                 self.race(entry, f"{side.name}, {series:,} series of 10 ticks a window", side, given, **again)
+
+    def too_much_for(self, side, series):
+        """The memory that so many series would need by what fewer have needed, if that is more than the machine has."""
+        fewer = [entry for entry in self.parts["growth"] if entry["side"] == side.name and entry["runs"]]
+        if not fewer or not side.delivery:
+            return None
+        needed = report.peak_mb(fewer[-1]) * series / fewer[-1]["input"]["series"]
+        return needed if fewer[-1]["input"]["series"] >= 100_000 and needed > 0.85 * memory_mb() else None
 
     def instances(self):
         self.parts["instances"] = []
@@ -162,13 +173,17 @@ class Measurements:
                 self.race(entry, f"{side.name}, {instances} instances", side, given, **named)
 
 
+def memory_mb():
+    """All memory of the machine."""
+    return int(open("/proc/meminfo").readline().split()[1]) / 1e3
+
+
 def about(options, profile):
     cpu = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
-    memory = int(open("/proc/meminfo").readline().split()[1]) / 2**20
     version = installing.version_of
     return {
         "date": datetime.date.today().isoformat(),
-        "machine": f"{cpu}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.release()}",
+        "machine": f"{cpu}, {os.cpu_count()} cores, {memory_mb() * 1e3 / 2**20:.0f} GiB, {platform.system()} {platform.release()}",
         "tickcast": f"{installing.said('git', 'describe', '--always', '--dirty')}, {profile}, {installing.said('rustc', '--version')}",
         "broker": f"Kafka {version(installing.BROKER_POM, 'kafka_2.13')}, one node on loopback, -Xmx1g",
         "Kafka Streams": version(installing.STREAMS_POM, "kafka-streams"),
@@ -181,8 +196,10 @@ def about(options, profile):
 def all_sides(options, tickcast):
     """Raw, tickcast, Kafka Streams, Quix; only what is wanted is installed."""
 
-    def wanted(name):
-        return not options.only or name.lower().startswith(tuple(word.lower() for word in options.only))
+    names = tuple(name.lower() for name in options.only) or ("",)
+
+    def wanted(family):
+        return any(name.startswith(family) or family.startswith(name) for name in names)
 
     # What one of tickcast's forecasts of this pipeline has.
     sides = [Raw("raw read"), Raw("raw read and write", 300)]
@@ -192,7 +209,8 @@ def all_sides(options, tickcast):
         sides += [Race(Streams(java, class_path, delivery)) for delivery in DELIVERIES]
     if wanted("quix"):
         sides.append(Race(Quix(installing.quix(), installing.HERE / "quix_river.py", "at_least_once")))
-    return [side for side in sides if wanted(side.name)]
+    sides = [side for side in sides if side.name.lower().startswith(names)]
+    return sides or sys.exit(f"no side begins with {' or '.join(names)}")
 
 
 def write(options, found):
@@ -223,9 +241,11 @@ def main():
         made = Measurements(bench, form, sides, options)
         found |= {"parts": made.parts, "failed": made.failed}
         for part in options.parts or form["parts"]:
-            getattr(made, part)()
-            found["about"]["seconds"] = f"{time.monotonic() - from_s:.0f}"
-            write(options, found)  # What is measured stays, whatever comes.
+            try:
+                getattr(made, part)()
+            finally:  # What is measured stays, whatever comes.
+                found["about"]["seconds"] = f"{time.monotonic() - from_s:.0f}"
+                write(options, found)
     print(report.markdown(found))
     say(f"written to {options.out}")
     return 1 if made.failed else 0

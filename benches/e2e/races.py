@@ -101,6 +101,7 @@ class Race:
                 "peak_bytes": sum(process.peak_bytes() for process in processes),
                 "received_bytes": self.received(bench, processes),
                 "result_bytes": seen["value_bytes"],
+                "shares": self.shares(processes) if instances > 1 else [],
                 "stages": self.side.stages(processes[0]) if instances == 1 else {},
                 "threads": processes[0].threads(threads) if instances == 1 else {},
             }
@@ -116,6 +117,11 @@ class Race:
     def received(bench, processes):
         counts = [process.received_bytes(bench.broker.port) for process in processes]
         return None if None in counts else sum(counts)
+
+    def shares(self, processes):
+        """Which share of the records each has read."""
+        counts = [self.side.metrics(process).get("tickcast_records_received_total", 0) for process in processes]
+        return [count / max(1, sum(counts)) for count in counts]
 
     @staticmethod
     def wait(processes, watching, is_done, pause_s=0.02):
@@ -138,7 +144,6 @@ class Race:
                 time.sleep(0.05)
             measured["ready_again_s"] = time.time() - from_s
             measured["restore_s"] = self.side.metrics(process).get("tickcast_restore_seconds_sum")
-            measured["snapshot_bytes"] = self.side.metrics(process).get("tickcast_snapshot_bytes")
         finally:
             process.stop()
 

@@ -76,7 +76,7 @@ def main_table(entries):
             + [whole(peak_mb(entry)), small(fetched(entry))]
         )
     titles = ["", "ticks", "ticks a second", "second half", "of raw read", "× Kafka Streams", "second half", "CPU s a million ticks"]
-    titles.append("the broker's")
+    titles.append("broker's CPU s")
     return table([*titles, "peak MB", "received / topic"], rows)
 
 
@@ -102,10 +102,14 @@ def series_table(entries):
     for entry in entries:
         given = entry["input"]
         counts = [whole(given["series"]), given["in_window"], whole(given["ticks"])]
-        row = [entry["side"], *counts, whole(speed(entry)), small(a_million(entry, "cpu_s")), whole(peak_mb(entry))]
-        again = best(entry["runs"], lambda run: run.get("ready_again_s"))
-        rows.append([*row, small(again, 1)])
-    return table([*titles, "ready again s"], rows)
+        rows.append([entry["side"], *counts, whole(speed(entry)), small(a_million(entry, "cpu_s")), whole(peak_mb(entry))])
+    return table(titles, rows)
+
+
+def growth_table(entries):
+    again = [best(entry["runs"], lambda run: run.get("ready_again_s")) for entry in entries]
+    rows = [[entry["side"], whole(entry["input"]["series"]), small(seconds, 1)] for entry, seconds in zip(entries, again) if seconds]
+    return series_table(entries) + "\n\n" + table(["", "series", "started again, ready after s"], rows)
 
 
 def latency_table(entries):
@@ -126,8 +130,11 @@ def instance_table(entries):
         alone = next(one for one in entries if one["side"] == entry["side"])
         cost, first = a_million(entry, "cpu_s"), a_million(alone, "cpu_s")
         speeds = [whole(speed(entry)), ratio(speed(entry), speed(alone))]
-        rows.append([entry["side"], entry["instances"], *speeds, small(cost), ratio(first, cost, "{:.0%}"), whole(peak_mb(entry))])
-    titles = ["", "instances", "ticks a second", "× one", "CPU s a million ticks", "CPU efficiency", "peak MB, all"]
+        shares = entry["runs"][-1]["shares"] if entry["runs"] else []
+        shares = " + ".join(f"{100 * share:.0f}" for share in sorted(shares, reverse=True)) or "100"
+        costs = [small(cost), ratio(first, cost, "{:.0%}"), whole(peak_mb(entry))]
+        rows.append([entry["side"], entry["instances"], *speeds, f"{shares} %", *costs])
+    titles = ["", "instances", "ticks a second", "× one", "ticks read by each", "CPU s a million ticks", "CPU efficiency", "peak MB, all"]
     return table(titles, rows)
 
 
@@ -135,7 +142,7 @@ TABLES = {
     "main": [("Throughput", main_table), ("By stage", stage_table)],
     "series": [("More and fewer series", series_table)],
     "latency": [("Latency", latency_table)],
-    "growth": [("Growth", series_table)],
+    "growth": [("Growth", growth_table)],
     "instances": [("Instances over 12 partitions", instance_table)],
 }
 

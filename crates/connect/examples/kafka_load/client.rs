@@ -1,5 +1,5 @@
-//! The clients of the load tool, with the settings that librdkafka's documentation names for
-//! throughput, and its topics.
+//! The clients of the load tool, by librdkafka's defaults where nothing else is said, and its
+//! topics.
 //! It must not know what is in a record.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
