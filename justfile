@@ -7,7 +7,7 @@ _default:
 check:
     cargo fmt --all --check
     python3 .ci/structure
-    shellcheck .ci/run docs/*.sh tests/chaos/run.sh tests/compose/run.sh
+    shellcheck .ci/run benches/e2e/run.sh docs/*.sh tests/chaos/run.sh tests/compose/run.sh
     cargo clippy --locked --all-targets -- -D warnings
 
 # All tests; those that need Kafka start a broker of their own
@@ -29,6 +29,10 @@ demo:
 # The learner: every cell over sizes, windows and batches
 bench:
     cargo bench --locked
+
+# The whole way on a real broker, beside librdkafka alone, Kafka Streams, and Quix Streams with River
+e2e *OPTIONS:
+    benches/e2e/run.sh {{ OPTIONS }}
 
 # Known weaknesses of the dependencies; needs the network, as RustSec's database is there
 advisories:
