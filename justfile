@@ -30,6 +30,10 @@ demo:
 bench:
     cargo bench --locked
 
+# Instructions of each stage beside the kept counts; `--update` keeps the new ones
+instructions *ARGS:
+    cargo run --locked --example instructions -- {{ ARGS }}
+
 # Known weaknesses of the dependencies; needs the network, as RustSec's database is there
 advisories:
     cargo deny check advisories
