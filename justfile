@@ -34,6 +34,10 @@ bench:
 e2e *OPTIONS:
     benches/e2e/run.sh {{ OPTIONS }}
 
+# Instructions of each stage beside the kept counts; `--update` keeps the new ones
+instructions *ARGS:
+    cargo run --locked --example instructions -- {{ ARGS }}
+
 # Known weaknesses of the dependencies; needs the network, as RustSec's database is there
 advisories:
     cargo deny check advisories
