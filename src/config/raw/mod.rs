@@ -63,8 +63,9 @@ pub(super) struct RawPipeline {
     /// Time between commits. Default: 100ms.
     pub commit_every: Option<Length<MS_US, HOUR_US>>,
     /// How long making the state again may take after a crash. The state is saved before working
-    /// again on what came since would take longer, by the time that it took in this run; and every
-    /// ten minutes in which records came. Default: 10s.
+    /// again on what came since would take longer, by the time that it took in this run; and 30 s
+    /// after the first record that it does not know, or later where it takes long to write.
+    /// Default: 10s.
     pub recover_within: Option<Length<MS_US, DAY_US>>,
     /// What is kept at most.
     pub limits: Option<RawLimits>,

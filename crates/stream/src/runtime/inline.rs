@@ -186,8 +186,10 @@ impl Writing {
 
     fn save(&mut self, work: &mut InlinePartition) -> Result<()> {
         work.debt.settle();
+        let from = Instant::now();
         let Some(snapshot) = work.partition.snapshot()? else { return Ok(()) };
         let durable = self.job.ends.outputs.snapshot(snapshot, Ticket::default())?;
+        work.debt.has_written(from.elapsed());
         self.durable.extend(durable.map(|position| (work.partition.id(), position)));
         Ok(())
     }

@@ -11,8 +11,11 @@ use std::time::{Duration, Instant};
 use super::context::Worked;
 
 /// However little there was to do, a state is saved when so much time has passed: the records that
-/// follow it may expire.
-const AT_LATEST: Duration = Duration::from_secs(600);
+/// follow it may expire, and at least once nothing counts as done before.
+const AT_LATEST: Duration = Duration::from_secs(30);
+/// But a state that takes long to write is not written all the time: so many times as long passes
+/// first.
+const WRITES: u32 = 20;
 
 /// What a partition has done since its state was saved.
 #[derive(Debug, Default)]
@@ -27,6 +30,8 @@ pub(super) struct ReplayDebt {
     windows: u64,
     /// When the first of it was done.
     began: Option<Instant>,
+    /// What the last state took to be written.
+    write: Duration,
 }
 
 impl ReplayDebt {
@@ -53,14 +58,19 @@ impl ReplayDebt {
         self.work + until_close > may_take
     }
 
-    /// Whether the records that it is of may soon be gone.
+    /// Whether the records that it is of have waited for long.
     pub fn is_too_old(&self) -> bool {
-        self.began.is_some_and(|began| began.elapsed() >= AT_LATEST)
+        self.began.is_some_and(|began| began.elapsed() >= AT_LATEST.max(self.write * WRITES))
     }
 
     /// The state is saved.
     pub fn settle(&mut self) {
         (self.work, self.began) = (Duration::ZERO, None);
+    }
+
+    /// So long the state took to be written.
+    pub fn has_written(&mut self, took: Duration) {
+        self.write = took;
     }
 }
 
@@ -111,5 +121,7 @@ mod tests {
         assert!(debt.is_too_old() && !debt.is_too_long(AT_LATEST));
         debt.add(Worked { took: Duration::ZERO, windows: 0 });
         assert!(debt.is_too_old());
+        debt.has_written(AT_LATEST / 2);
+        assert!(!debt.is_too_old(), "writing it every time would take half of all time");
     }
 }

@@ -29,13 +29,20 @@ const LOOK: Duration = Duration::from_secs(1);
 /// The state of a partition that was made last.
 struct Saved {
     position: Offset,
-    ticket: Weak<()>,
+    at: Instant,
+    /// None, once the state is written.
+    ticket: Option<Weak<()>>,
 }
 
 impl Saved {
     /// Whether it is still to be written or committed.
     fn is_on_its_way(&self) -> bool {
-        self.ticket.strong_count() > 0
+        self.ticket.as_ref().is_some_and(|ticket| ticket.strong_count() > 0)
+    }
+
+    /// What writing it took, told once when it is written.
+    fn has_taken(&mut self) -> Option<Duration> {
+        (!self.is_on_its_way()).then(|| self.ticket.take()).flatten().map(|_| self.at.elapsed())
     }
 }
 
@@ -181,8 +188,14 @@ impl Worker<'_> {
 
     /// Saves the states that have not been saved for long.
     fn save_old(&mut self) -> Result<()> {
-        let old = self.works.values_mut().filter(|work| work.debt.is_too_old());
-        old.into_iter().try_for_each(|work| work.save_next(self.downstream))
+        for work in self.works.values_mut() {
+            let took = work.saved.as_mut().and_then(Saved::has_taken);
+            took.into_iter().for_each(|took| work.debt.has_written(took));
+            if work.debt.is_too_old() {
+                work.save_next(self.downstream)?;
+            }
+        }
+        Ok(())
     }
 
     /// Nothing comes after it, so no partition is left out.
@@ -252,10 +265,10 @@ impl ActivePartition {
 
         debt.settle();
         let ticket = Ticket::default();
-        *saved = Some(Saved { position, ticket: Arc::downgrade(&ticket) });
-        let from = Instant::now();
+        let at = Instant::now();
+        *saved = Some(Saved { position, at, ticket: Some(Arc::downgrade(&ticket)) });
         let Some(frozen) = partition.freeze() else { return Ok(()) };
-        let (incarnation, took) = (*incarnation, from.elapsed());
+        let (incarnation, took) = (*incarnation, at.elapsed());
         let write = ToSnapshots { frozen, incarnation, took, ticket };
         downstream.to_snapshots.send(write).map_err(|_| closed("the snapshots"))
     }
