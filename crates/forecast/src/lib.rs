@@ -84,6 +84,8 @@ mod error;
 mod experts;
 mod features;
 mod forecaster;
+#[cfg(test)]
+mod heap;
 mod horizon;
 mod interval;
 mod inverse_covariance;
