@@ -12,6 +12,12 @@ pub fn left_by(work: impl FnOnce()) -> u64 {
     u64::try_from(counted.bytes_current).unwrap() + PIECE * u64::try_from(counted.count_current).unwrap()
 }
 
+/// Bytes that `work` gives back.
+pub fn freed_by(work: impl FnOnce()) -> u64 {
+    let counted = measure(work);
+    u64::try_from(-counted.bytes_current).unwrap() + PIECE * u64::try_from(-counted.count_current).unwrap()
+}
+
 /// Bytes of a copy of `value` on the heap.
 pub fn of<T: Clone>(value: &T) -> u64 {
     let mut copy = None;

@@ -47,7 +47,6 @@ use crate::horizon::Horizon;
 use crate::spec::Correction;
 
 /// Quantiles of the standard normal at (i + 1/2) / 20: what is believed before there are residuals.
-/// They leave the ring first.
 const PRIOR: [f32; 10] = [
     0.062_707, 0.189_118, 0.318_639, 0.453_762, 0.597_760, 0.755_415, 0.934_589, 1.150_349, 1.439_531,
     1.959_964,
@@ -124,10 +123,10 @@ pub struct IntervalTracker {
     /// Of each level, by how much the network's own interval missed; empty where it has none.
     excesses: Vec<Ring>,
     /// q of each level, in units of the spread; zeros where `dtaci` corrects.
-    corrections: Vec<f64>,
+    corrections: Box<[f64]>,
     /// m of each level: how much more often than it claims it has missed lately; zeros where
     /// `dtaci` corrects.
-    miss_excess: Vec<f64>,
+    miss_excess: Box<[f64]>,
     /// Of each level, where it corrects.
     dtaci: Vec<Dtaci>,
     /// Of |u|.
@@ -143,14 +142,18 @@ impl IntervalTracker {
     /// Intervals of a standard normal.
     pub fn new(shape: &IntervalShape<'_>) -> Self {
         let levels = shape.levels;
-        // The tails leave first: real ones replace them best.
-        let prior = |signs: [f32; 2]| Ring::of(PRIOR.iter().rev().flat_map(|&z| signs.map(|sign| sign * z)));
+        let newest = match shape.correction {
+            Correction::PTracker => 0,
+            Correction::Dtaci => newer(shape.horizon),
+        };
+        let prior =
+            |signs: [f32; 2]| Ring::of(PRIOR.iter().flat_map(|&z| signs.map(|sign| sign * z)), newest);
         IntervalTracker {
             residuals: prior([-1.0, 1.0]),
             // A network that knows nothing has intervals without width.
             excesses: vec![prior([1.0, 1.0]); if shape.has_heads { levels.len() } else { 0 }],
-            corrections: vec![0.0; levels.len()],
-            miss_excess: vec![0.0; levels.len()],
+            corrections: vec![0.0; levels.len()].into(),
+            miss_excess: vec![0.0; levels.len()].into(),
             dtaci: match shape.correction {
                 Correction::PTracker => Vec::new(),
                 Correction::Dtaci => levels.iter().map(|&level| Dtaci::new(level)).collect(),
@@ -267,7 +270,7 @@ impl IntervalTracker {
     fn tune_dtaci(&mut self, u: f64, outgrown: f64, truth: &IntervalTruth<'_>) {
         let horizon = truth.horizon;
         // Among those that were known when the forecast was made: the newer ones overlap with it.
-        let newer = (f64::from(horizon.0 - 1) / f64::from(horizon).sqrt()).ceil() as usize;
+        let newer = newer(horizon) as usize;
         for (at, dtaci) in self.dtaci.iter_mut().enumerate() {
             let held_at = match (self.excesses.get(at), truth.heads.get(at)) {
                 (Some(excesses), Some(&head)) => 1.0 - excesses.share_below(excess(head, u, outgrown), newer),
@@ -279,6 +282,11 @@ impl IntervalTracker {
             dtaci.update(held_at, horizon);
         }
     }
+}
+
+/// Residuals that come between a forecast and its own, of those that are kept.
+fn newer(horizon: Horizon) -> u32 {
+    (f64::from(horizon.0 - 1) / f64::from(horizon).sqrt()).ceil() as u32
 }
 
 /// By how much an interval of the network's missed; below zero where it held. `outgrown`: what u

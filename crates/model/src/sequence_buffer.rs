@@ -6,9 +6,9 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::le_blob;
 use super::real::restart_if_overflown;
 use super::replay::ReplayWindow;
+use super::{half, le_blob, packed_state};
 
 /// Sizes of a buffer, the same for all buffers of a learner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,9 +31,14 @@ impl SequenceShape {
         self.window + self.longest_lag
     }
 
-    /// Numbers a step.
+    /// Words of 16 bits for which of a step's labels are fresh.
+    fn flags(&self) -> usize {
+        self.labels.div_ceil(16)
+    }
+
+    /// Words of 16 bits a step.
     fn width(&self) -> usize {
-        self.inputs + self.state + self.labels
+        self.inputs + self.labels + self.flags() + packed_state::places(self.state)
     }
 }
 
@@ -49,40 +54,59 @@ pub(super) enum WeightSet {
 /// One step of a buffer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BufferedStep<'a> {
-    pub input: &'a [f32],
-    /// The carried state before the step.
-    pub start: &'a [f32],
-    /// NaN while unknown.
-    labels: &'a [f32],
-    fresh: &'a [bool],
+    /// Halves.
+    pub inputs: &'a [u16],
+    /// Halves, NaN while unknown.
+    labels: &'a [u16],
+    flags: &'a [u16],
+    start: &'a [u16],
 }
 
 impl<'a> BufferedStep<'a> {
+    /// The inputs of the step.
+    fn inputs(self) -> impl Iterator<Item = f32> + 'a {
+        self.inputs.iter().map(|&input| half::value(input))
+    }
+
+    /// The carried state before the step.
+    pub fn start(self) -> impl Iterator<Item = f32> + 'a {
+        packed_state::unpack(self.start)
+    }
+
+    fn labels(self) -> impl Iterator<Item = f32> + 'a {
+        self.labels.iter().map(|&label| half::value(label))
+    }
+
     /// The labels that arrived since the last learning, each with its number.
     pub fn fresh(self) -> impl Iterator<Item = (usize, f32)> + 'a {
-        let labels = self.labels.iter().copied().enumerate().zip(self.fresh);
-        labels.filter_map(|(label, fresh)| fresh.then_some(label))
+        let is_fresh = move |label: usize| self.flags[label / 16] >> (label % 16) & 1 == 1;
+        self.labels().enumerate().filter(move |(label, _)| is_fresh(*label))
+    }
+
+    /// How many of them there are.
+    fn fresh_count(self) -> usize {
+        self.flags.iter().map(|flags| flags.count_ones() as usize).sum()
     }
 }
 
-/// The memory of one series. At most T + h_max steps of I + S + labels numbers.
+/// The memory of one series. At most T + h_max steps of 16 bits an input and label, and of 8 bits a
+/// number of the state: they are learned from, and no forecast goes on from them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SequenceBuffer {
     shape: SequenceShape,
-    /// One row a step: its I inputs, the S numbers of the state before it, its labels (NaN while
-    /// unknown). All rows are one piece, so that copies and snapshots run at the memory's speed.
-    /// Once the buffer is full, a new step takes the row of the oldest one.
+    /// One row a step: its I inputs and its labels as halves (NaN while unknown), a bit a label
+    /// for whether it arrived since the last learning, the state before it. All rows are one piece,
+    /// so that copies and snapshots run at the memory's speed. Once the buffer is full, a new step
+    /// takes the row of the oldest one.
     #[serde(with = "le_blob")]
-    rows: Vec<f32>,
-    /// Of every label in `rows`: whether it arrived since the last learning.
-    fresh: Vec<bool>,
+    rows: Vec<u16>,
     /// The row of the oldest step.
     oldest: usize,
     #[serde(with = "le_blob")]
-    state: Vec<f32>,
+    state: Box<[f32]>,
     /// The state that the averaged weights carry: each set of weights has its own.
     #[serde(with = "le_blob")]
-    state_ema: Vec<f32>,
+    state_ema: Box<[f32]>,
     /// Steps since this series last gave a window to the replay pool.
     since_offer: usize,
 }
@@ -92,10 +116,9 @@ impl SequenceBuffer {
     pub(super) fn new(shape: SequenceShape) -> SequenceBuffer {
         SequenceBuffer {
             rows: Vec::new(),
-            fresh: Vec::new(),
             oldest: 0,
-            state: vec![0.0; shape.state],
-            state_ema: vec![0.0; shape.state],
+            state: vec![0.0; shape.state].into(),
+            state_ema: vec![0.0; shape.state].into(),
             since_offer: 0,
             shape,
         }
@@ -107,13 +130,8 @@ impl SequenceBuffer {
         self.shape == *shape
             && [&self.state, &self.state_ema].iter().all(|state| state.len() == shape.state)
             && rest == 0
-            && self.fresh.len() == steps * shape.labels
             && steps <= shape.capacity()
             && (self.oldest == 0 || self.oldest < steps && steps == shape.capacity())
-    }
-
-    pub(super) fn newest(&self) -> Option<BufferedStep<'_>> {
-        self.len().checked_sub(1).map(|at| self.step(at))
     }
 
     /// Steps in memory.
@@ -134,11 +152,11 @@ impl SequenceBuffer {
 
     /// Step `at`, counted from the oldest one.
     fn step(&self, at: usize) -> BufferedStep<'_> {
-        let SequenceShape { inputs, labels, state, .. } = self.shape;
-        let row = self.row(at);
-        let (input, rest) = self.rows[row * self.shape.width()..].split_at(inputs);
-        let (start, rest) = rest.split_at(state);
-        BufferedStep { input, start, labels: &rest[..labels], fresh: &self.fresh[row * labels..][..labels] }
+        let SequenceShape { inputs, labels, .. } = self.shape;
+        let (inputs, rest) = self.rows[self.row(at) * self.shape.width()..].split_at(inputs);
+        let (labels, rest) = rest.split_at(labels);
+        let (flags, rest) = rest.split_at(self.shape.flags());
+        BufferedStep { inputs, labels, flags, start: &rest[..packed_state::places(self.shape.state)] }
     }
 
     fn steps(&self, range: Range<usize>) -> impl ExactSizeIterator<Item = BufferedStep<'_>> {
@@ -149,22 +167,22 @@ impl SequenceBuffer {
     /// is the newest).
     ///
     /// Returns whether it was taken. It is not if that step is no longer in memory, or if the value
-    /// is not finite.
+    /// is not finite. The nearest half of it is kept: from 65520 on that is infinite, as is its loss.
     ///
     /// # Panics
     ///
     /// If there is no label `slot`.
     pub fn label(&mut self, steps_back: usize, slot: usize, value: f32) -> bool {
-        let SequenceShape { inputs, labels, state, .. } = self.shape;
+        let SequenceShape { inputs, labels, .. } = self.shape;
         assert!(slot < labels, "label {slot} of {labels}");
 
         let Some(at) = self.len().checked_sub(1).and_then(|newest| newest.checked_sub(steps_back)) else {
             return false;
         };
         if value.is_finite() {
-            let row = self.row(at);
-            self.rows[row * self.shape.width() + inputs + state + slot] = value;
-            self.fresh[row * labels + slot] = true;
+            let row = self.row(at) * self.shape.width();
+            self.rows[row + inputs + slot] = half::of(value);
+            self.rows[row + inputs + labels + slot / 16] |= 1 << (slot % 16);
         }
 
         value.is_finite()
@@ -181,29 +199,30 @@ impl SequenceBuffer {
     /// Appends a step of `input` from the carried state; the oldest step makes room once the memory
     /// is full.
     pub(super) fn push(&mut self, input: impl Iterator<Item = f32>) {
-        let SequenceShape { inputs, labels, state, .. } = self.shape;
-        let (steps, capacity) = (self.len(), self.shape.capacity());
-
+        let (steps, capacity, width) = (self.len(), self.shape.capacity(), self.shape.width());
         let row = if steps < capacity {
             if self.rows.len() == self.rows.capacity() {
-                let more = steps.max(8).min(capacity - steps);
-                self.rows.reserve_exact(more * self.shape.width());
-                self.fresh.reserve_exact(more * labels);
+                let more = (steps / 2).max(8).min(capacity - steps);
+                self.rows.reserve_exact(more * width);
             }
 
-            self.rows.resize((steps + 1) * self.shape.width(), 0.0);
-            self.fresh.resize((steps + 1) * labels, false);
+            self.rows.resize((steps + 1) * width, 0);
             steps
         } else {
             let next = (self.oldest + 1) % capacity;
             std::mem::replace(&mut self.oldest, next)
         };
 
-        let (own, rest) = self.rows[row * self.shape.width()..].split_at_mut(inputs);
-        own.iter_mut().zip(input).for_each(|(own, input)| *own = input);
-        rest[..state].copy_from_slice(&self.state);
-        rest[state..][..labels].fill(f32::NAN);
-        self.fresh[row * labels..][..labels].fill(false);
+        let SequenceShape { inputs, labels, .. } = self.shape;
+        let (own, rest) = self.rows[row * width..][..width].split_at_mut(inputs);
+        own.iter_mut()
+            .zip(input)
+            .for_each(|(own, input)| *own = half::of(input.clamp(-half::MAX, half::MAX)));
+        let (own, rest) = rest.split_at_mut(labels);
+        own.fill(half::of(f32::NAN));
+        let (flags, start) = rest.split_at_mut(self.shape.flags());
+        flags.fill(0);
+        packed_state::pack(&self.state, start);
         self.since_offer += 1;
     }
 
@@ -229,12 +248,14 @@ impl SequenceBuffer {
 
     /// Fresh labels in the last T steps.
     pub(super) fn fresh(&self) -> usize {
-        self.window().map(|step| step.fresh().count()).sum()
+        self.window().map(BufferedStep::fresh_count).sum()
     }
 
     /// No label is fresh any more.
     pub(super) fn learned(&mut self) {
-        self.fresh.fill(false);
+        let SequenceShape { inputs, labels, .. } = self.shape;
+        let flags = inputs + labels..inputs + labels + self.shape.flags();
+        self.rows.chunks_exact_mut(self.shape.width()).for_each(|row| row[flags.clone()].fill(0));
     }
 
     /// Whether the oldest T steps can go to the replay pool. All their labels have to be known, and
@@ -243,7 +264,7 @@ impl SequenceBuffer {
     pub(super) fn offers(&self) -> bool {
         let due = self.since_offer >= self.shape.window.div_ceil(2);
         let full = self.len() == self.shape.capacity();
-        due && full && self.oldest_window().flat_map(|step| step.labels).all(|label| !label.is_nan())
+        due && full && self.oldest_window().flat_map(BufferedStep::labels).all(|label| !label.is_nan())
     }
 
     /// Copies the oldest T steps.
@@ -251,11 +272,11 @@ impl SequenceBuffer {
         self.since_offer = 0;
         place.steps = self.shape.window;
         place.start.clear();
-        place.start.extend(self.oldest_window().take(1).flat_map(|step| step.start));
+        place.start.extend(self.oldest_window().take(1).flat_map(BufferedStep::start).take(self.shape.state));
         place.inputs.clear();
-        place.inputs.extend(self.oldest_window().flat_map(|step| step.input));
+        place.inputs.extend(self.oldest_window().flat_map(BufferedStep::inputs));
         place.labels.clear();
-        place.labels.extend(self.oldest_window().flat_map(|step| step.labels));
+        place.labels.extend(self.oldest_window().flat_map(BufferedStep::labels));
     }
 }
 
@@ -286,8 +307,8 @@ mod tests {
         assert!(!buffer.label(0, 0, f32::NAN));
 
         // Steps 4 to 7; the label of step 2 came too late to be learned live.
-        assert_eq!(buffer.window().map(|step| step.input[0]).collect::<Vec<_>>(), [4.0, 5.0, 6.0, 7.0]);
-        assert_eq!(buffer.window().next().unwrap().start, [3.5]);
+        assert_eq!(buffer.window().flat_map(BufferedStep::inputs).collect::<Vec<_>>(), [4.0, 5.0, 6.0, 7.0]);
+        assert_eq!(buffer.window().next().unwrap().start().next(), Some(3.5));
         assert_eq!(buffer.window().nth(2).unwrap().fresh().collect::<Vec<_>>(), [(0, 9.0)]);
         assert_eq!(buffer.fresh(), 1);
         buffer.learned();

@@ -149,16 +149,18 @@ impl KernelTape {
     /// Sets the state before the first step: h then c of each layer (`spec.state_len()` numbers).
     pub fn set_start(&mut self, series: usize, state: &[f32]) {
         assert_eq!(state.len(), self.spec.state_len(), "state of another network");
+        self.start_with(series, state.iter().copied());
+    }
 
+    /// As `set_start`, one number after the other.
+    pub fn start_with(&mut self, series: usize, mut state: impl Iterator<Item = f32>) {
         let (hidden, at) = (self.spec.hidden, self.column(0, series) * padded(self.spec.hidden));
 
-        let mut parts = state.chunks_exact(hidden);
         for layer in &mut self.layers {
             let memory = (self.spec.cell == CellKind::Lstm).then_some(&mut layer.c);
             for panel in [Some(&mut layer.h), memory].into_iter().flatten() {
-                if let Some(part) = parts.next() {
-                    panel[at..at + hidden].copy_from_slice(part);
-                }
+                let part = &mut panel[at..at + hidden];
+                part.iter_mut().zip(state.by_ref()).for_each(|(to, number)| *to = number);
             }
         }
     }
