@@ -115,20 +115,26 @@ pub struct IntervalTruth<'a> {
     pub horizon: Horizon,
 }
 
+/// What the misses of a level have led to.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct Misses {
+    /// q, in units of the spread.
+    correction: f64,
+    /// m: how much more often than it claims it has missed lately.
+    excess: f64,
+}
+
 /// The intervals of one horizon.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct IntervalTracker {
     /// Residuals in units of their spreads.
     residuals: Ring,
     /// Of each level, by how much the network's own interval missed; empty where it has none.
-    excesses: Vec<Ring>,
-    /// q of each level, in units of the spread; zeros where `dtaci` corrects.
-    corrections: Box<[f64]>,
-    /// m of each level: how much more often than it claims it has missed lately; zeros where
-    /// `dtaci` corrects.
-    miss_excess: Box<[f64]>,
+    excesses: Box<[Ring]>,
+    /// Of each level; zeros where `dtaci` corrects.
+    misses: Box<[Misses]>,
     /// Of each level, where it corrects.
-    dtaci: Vec<Dtaci>,
+    dtaci: Box<[Dtaci]>,
     /// Of |u|.
     mean: f64,
     /// |residuals| in the target's unit.
@@ -151,11 +157,10 @@ impl IntervalTracker {
         IntervalTracker {
             residuals: prior([-1.0, 1.0]),
             // A network that knows nothing has intervals without width.
-            excesses: vec![prior([1.0, 1.0]); if shape.has_heads { levels.len() } else { 0 }],
-            corrections: vec![0.0; levels.len()].into(),
-            miss_excess: vec![0.0; levels.len()].into(),
+            excesses: vec![prior([1.0, 1.0]); if shape.has_heads { levels.len() } else { 0 }].into(),
+            misses: vec![Misses::default(); levels.len()].into(),
             dtaci: match shape.correction {
-                Correction::PTracker => Vec::new(),
+                Correction::PTracker => Box::default(),
                 Correction::Dtaci => levels.iter().map(|&level| Dtaci::new(level)).collect(),
             },
             mean: NORMAL_MEAN,
@@ -182,10 +187,10 @@ impl IntervalTracker {
     ) -> Vec<(f64, f64)> {
         let widen = WIDEN * f64::from(horizon).sqrt();
         let mut bounds: Vec<(f64, f64)> = Vec::with_capacity(levels.len());
-        for (at, &level) in levels.iter().enumerate().take(self.corrections.len()) {
+        for (at, &level) in levels.iter().enumerate().take(self.misses.len()) {
             let (lower, upper) = self.corrected(at, level, heads);
             let middle = 0.5 * (lower + upper);
-            let wider = (widen * (self.miss_excess[at] / (1.0 - level))).clamp(NARROWEST, WIDEST);
+            let wider = (widen * (self.misses[at].excess / (1.0 - level))).clamp(NARROWEST, WIDEST);
             let half = 0.5 * (upper - lower).max(0.0) * libm::exp(wider);
 
             let (mut lower, mut upper) = (middle - half, middle + half);
@@ -208,7 +213,7 @@ impl IntervalTracker {
 
     /// The bounds of the level with index `at`, corrected by P or by DtACI.
     fn corrected(&self, at: usize, level: f64, heads: &[(f64, f64)]) -> (f64, f64) {
-        let correction = self.corrections[at];
+        let correction = self.misses[at].correction;
         let level = self.dtaci.get(at).map_or(level, |dtaci| 1.0 - dtaci.alpha());
         if let (Some((lower, upper)), Some(excesses)) = (heads.get(at), self.excesses.get(at)) {
             let wider = excesses.quantile(level) + correction;
@@ -258,9 +263,9 @@ impl IntervalTracker {
     fn follow_misses(&mut self, truth: &IntervalTruth<'_>) {
         let overlap = f64::from(truth.horizon).sqrt();
         let step = STEP / overlap.sqrt() * NORMAL_MEAN.min(2.0 * self.mean);
-        let corrections = self.corrections.iter_mut().zip(&mut self.miss_excess);
         let levels = truth.levels.iter().zip(truth.missed);
-        for ((correction, miss_excess), (level, &missed)) in corrections.zip(levels) {
+        for (misses, (level, &missed)) in self.misses.iter_mut().zip(levels) {
+            let Misses { correction, excess: miss_excess } = misses;
             let excess = f64::from(u8::from(missed)) - (1.0 - level);
             *correction = (*correction + step * excess).clamp(-2.0, 8.0);
             *miss_excess += EXCESS_STEP.min(EXCESS_SHARE * (1.0 - level)) * (excess - *miss_excess);

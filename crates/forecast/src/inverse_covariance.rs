@@ -3,10 +3,10 @@
 //! It must not know what is predicted from the features; any number of targets share one.
 //!
 //! `P <- (P - v v' / (λ + φ'v)) / λ` with `v = P φ`. Only the lower triangle is kept, so P stays
-//! symmetric, and it is kept in single precision: n (n + 1) / 2 numbers of 4 bytes. What is computed
-//! is computed in double precision. With λ < 1 a direction that nothing excites would grow without
-//! end: a congruence holds the diagonal at its start. So directions differ by at most some 10^5, and
-//! P stays positive in spite of its rounding.
+//! symmetric, and it is kept in single precision: n (n + 1) / 2 numbers of 4 bytes. Products are
+//! made in double precision. With λ < 1 a direction that nothing excites would grow without end: a
+//! congruence holds the diagonal at its start. So directions differ by at most some 10^5, and P
+//! stays positive in spite of its rounding.
 
 /// How a covariance forgets, and what it begins with.
 #[derive(Debug, Clone, Copy)]

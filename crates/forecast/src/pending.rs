@@ -14,6 +14,7 @@ use tickcast_model::{half, le_blob};
 use super::mixture::MixtureOutput;
 use super::series::ROUNDING;
 use super::spread::Spread;
+use crate::bounds::Bounds;
 use crate::room;
 use crate::time::EventTime;
 
@@ -176,8 +177,8 @@ impl PendingQueue {
     }
 
     /// Takes out the forecast for a window. Those for earlier ones go too: their windows passed, no
-    /// truth will come.
-    pub fn take(&mut self, shape: &QueueShape, window: TruthWindow) -> Option<DueForecast> {
+    /// truth will come. `limits`: between them its intervals lay.
+    pub fn take(&mut self, shape: &QueueShape, limits: &Bounds, window: TruthWindow) -> Option<DueForecast> {
         while let Some(next) = self.forecasts.pop_front_if(|next| next.target_time <= window.end) {
             let bounds = if next.has_bounds { 2 * shape.levels } else { 0 };
             let words = if next.has_details { shape.words() } else { 0 };
@@ -186,7 +187,7 @@ impl PendingQueue {
 
             if next.target_time == window.end {
                 let unit = unit(next.sigma, next.naive);
-                let bound = |distance| bound(next.forecast, unit, distance);
+                let bound = |distance| limits.clamp(bound(next.forecast, unit, distance));
                 let intervals = std::iter::from_fn(|| bounds.next().zip(bounds.next()));
                 return Some(DueForecast {
                     made: next.made(shape, window),
@@ -246,7 +247,7 @@ mod tests {
     }
 
     fn take(queue: &mut PendingQueue, time: i64) -> Option<DueForecast> {
-        queue.take(&SHAPE, TruthWindow { end: EventTime(time), step: (1 << 33) + 5 })
+        queue.take(&SHAPE, &Bounds::default(), TruthWindow { end: EventTime(time), step: (1 << 33) + 5 })
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl Ring {
         if self.sorted.len() >= LEN {
             self.gone = self.gone.wrapping_add(1);
             let share = u64::from(self.gone.wrapping_mul(GOLDEN));
-            self.sorted.remove((share * self.sorted.len() as u64 >> 32) as usize);
+            self.sorted.remove(((share * self.sorted.len() as u64) >> 32) as usize);
         }
         room::for_one_more(&mut self.sorted, LEN);
         let at = self.sorted.partition_point(|&other| other < key);

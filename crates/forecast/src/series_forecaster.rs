@@ -2,6 +2,9 @@
 //! and the forecasts that wait for their truth.
 //! It must not know other series, or how the network learns.
 
+#[cfg(test)]
+mod parts;
+
 use std::collections::VecDeque;
 
 use crate::horizon::Horizon;
@@ -151,11 +154,7 @@ impl SeriesForecaster {
     ) -> Option<ScoredForecast> {
         let queue = layout.queue(layout.horizons[horizon_idx], window.size_us);
         let truth = TruthWindow { end: window.end, step: window.step };
-        let mut due = self.horizons[horizon_idx].pending.take(&queue, truth)?;
-        for (lower, upper) in &mut due.intervals {
-            // They were rounded outwards.
-            (*lower, *upper) = (layout.bounds.clamp(*lower), layout.bounds.clamp(*upper));
-        }
+        let due = self.horizons[horizon_idx].pending.take(&queue, &layout.bounds, truth)?;
         let actual = window.series.back(0).filter(|_| window.is_truth)?;
 
         let made = due.made;
@@ -402,37 +401,4 @@ fn heaviest(weights: impl Iterator<Item = f64>) -> usize {
         }
     }
     best.0
-}
-
-#[cfg(test)]
-impl SeriesForecaster {
-    /// What its memory is for.
-    pub const PARTS: [&'static str; 6] = [
-        "experts",
-        "forecasts that wait for their truth",
-        "mixtures",
-        "intervals",
-        "means of phases",
-        "features that wait for their truth",
-    ];
-
-    /// Bytes on the heap of one of the parts, with 16 for each piece.
-    pub fn heap(&self, part: &str) -> u64 {
-        use crate::heap::of;
-        match Self::PARTS.iter().position(|own| *own == part) {
-            Some(0) => of(&self.experts),
-            // The structs of all horizons lie in one piece.
-            Some(1) => {
-                self.horizons.iter().map(|all| of(&all.pending) + size_of_val(&all.pending) as u64).sum()
-            }
-            Some(2) => {
-                self.horizons.iter().map(|all| of(&all.mixture) + size_of_val(&all.mixture) as u64).sum()
-            }
-            Some(3) => {
-                self.horizons.iter().map(|all| of(&all.interval) + size_of_val(&all.interval) as u64).sum()
-            }
-            Some(4) => of(&self.phases),
-            _ => of(&self.features),
-        }
-    }
 }
