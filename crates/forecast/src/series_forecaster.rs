@@ -394,11 +394,6 @@ fn finite(value: f64) -> f64 {
 }
 
 fn heaviest(weights: impl Iterator<Item = f64>) -> usize {
-    let mut best = (0, f64::NEG_INFINITY);
-    for (at, weight) in weights.enumerate() {
-        if weight > best.1 {
-            best = (at, weight);
-        }
-    }
-    best.0
+    let first = (0, f64::NEG_INFINITY);
+    weights.enumerate().fold(first, |best, other| if other.1 > best.1 { other } else { best }).0
 }
