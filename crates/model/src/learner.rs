@@ -197,8 +197,8 @@ impl Learner {
         }
     }
 
-    /// Makes one update from the labels that are fresh in the last T steps of `buffers`. There is
-    /// none without such labels, nor between two updates of a stride.
+    /// Makes one update from the labels that are fresh in the windows of `buffers`, their last T
+    /// steps. There is none without such labels, nor between two updates of a stride.
     ///
     /// ```text
     /// L = 1/n Σ ℓ(fresh labels)  +  0.5 · 1/m Σ ℓ(labels of the replayed windows)

@@ -100,7 +100,7 @@ fn table(name: &str, spec: &ForecastSpec) -> [u64; 2] {
 #[test]
 fn a_series_takes_no_more_memory_than_we_say() {
     let [young, old] = table("6 inputs, horizons 1 and 5", &plain());
-    assert!(young <= 40_000 && old <= 40_000, "{young} {old}");
+    assert!(young <= 6_000 && old <= 8_000, "{young} {old}");
     let [young, old] = table("weather: 26 inputs, horizons 1, 6 and 24", &weather());
-    assert!(young <= 100_000 && old <= 100_000, "{young} {old}");
+    assert!(young <= 18_500 && old <= 28_500, "{young} {old}");
 }
