@@ -25,6 +25,11 @@ impl Default for Bounds {
 }
 
 impl Bounds {
+    /// The nearest value within those that are known.
+    pub fn clamp(&self, value: f64) -> f64 {
+        value.max(self.min.unwrap_or(f64::NEG_INFINITY)).min(self.max.unwrap_or(f64::INFINITY))
+    }
+
     /// What holds for a series of this past.
     pub fn limits(&self, past: &LowestValue) -> Limits {
         let upper = self.max.unwrap_or(f64::INFINITY);

@@ -6,6 +6,8 @@ mod admission;
 #[cfg(test)]
 mod limit_tests;
 mod row;
+#[cfg(test)]
+mod size_tests;
 mod state;
 mod stats;
 #[cfg(test)]

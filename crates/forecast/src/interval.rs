@@ -47,7 +47,6 @@ use crate::horizon::Horizon;
 use crate::spec::Correction;
 
 /// Quantiles of the standard normal at (i + 1/2) / 20: what is believed before there are residuals.
-/// They leave the ring first.
 const PRIOR: [f32; 10] = [
     0.062_707, 0.189_118, 0.318_639, 0.453_762, 0.597_760, 0.755_415, 0.934_589, 1.150_349, 1.439_531,
     1.959_964,
@@ -116,20 +115,26 @@ pub struct IntervalTruth<'a> {
     pub horizon: Horizon,
 }
 
+/// What the misses of a level have led to.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct Misses {
+    /// q, in units of the spread.
+    correction: f64,
+    /// m: how much more often than it claims it has missed lately.
+    excess: f64,
+}
+
 /// The intervals of one horizon.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct IntervalTracker {
     /// Residuals in units of their spreads.
     residuals: Ring,
     /// Of each level, by how much the network's own interval missed; empty where it has none.
-    excesses: Vec<Ring>,
-    /// q of each level, in units of the spread; zeros where `dtaci` corrects.
-    corrections: Vec<f64>,
-    /// m of each level: how much more often than it claims it has missed lately; zeros where
-    /// `dtaci` corrects.
-    miss_excess: Vec<f64>,
+    excesses: Box<[Ring]>,
+    /// Of each level; zeros where `dtaci` corrects.
+    misses: Box<[Misses]>,
     /// Of each level, where it corrects.
-    dtaci: Vec<Dtaci>,
+    dtaci: Box<[Dtaci]>,
     /// Of |u|.
     mean: f64,
     /// |residuals| in the target's unit.
@@ -143,16 +148,19 @@ impl IntervalTracker {
     /// Intervals of a standard normal.
     pub fn new(shape: &IntervalShape<'_>) -> Self {
         let levels = shape.levels;
-        // The tails leave first: real ones replace them best.
-        let prior = |signs: [f32; 2]| Ring::of(PRIOR.iter().rev().flat_map(|&z| signs.map(|sign| sign * z)));
+        let newest = match shape.correction {
+            Correction::PTracker => 0,
+            Correction::Dtaci => newer(shape.horizon),
+        };
+        let prior =
+            |signs: [f32; 2]| Ring::of(PRIOR.iter().flat_map(|&z| signs.map(|sign| sign * z)), newest);
         IntervalTracker {
             residuals: prior([-1.0, 1.0]),
             // A network that knows nothing has intervals without width.
-            excesses: vec![prior([1.0, 1.0]); if shape.has_heads { levels.len() } else { 0 }],
-            corrections: vec![0.0; levels.len()],
-            miss_excess: vec![0.0; levels.len()],
+            excesses: vec![prior([1.0, 1.0]); if shape.has_heads { levels.len() } else { 0 }].into(),
+            misses: vec![Misses::default(); levels.len()].into(),
             dtaci: match shape.correction {
-                Correction::PTracker => Vec::new(),
+                Correction::PTracker => Box::default(),
                 Correction::Dtaci => levels.iter().map(|&level| Dtaci::new(level)).collect(),
             },
             mean: NORMAL_MEAN,
@@ -179,10 +187,10 @@ impl IntervalTracker {
     ) -> Vec<(f64, f64)> {
         let widen = WIDEN * f64::from(horizon).sqrt();
         let mut bounds: Vec<(f64, f64)> = Vec::with_capacity(levels.len());
-        for (at, &level) in levels.iter().enumerate().take(self.corrections.len()) {
+        for (at, &level) in levels.iter().enumerate().take(self.misses.len()) {
             let (lower, upper) = self.corrected(at, level, heads);
             let middle = 0.5 * (lower + upper);
-            let wider = (widen * (self.miss_excess[at] / (1.0 - level))).clamp(NARROWEST, WIDEST);
+            let wider = (widen * (self.misses[at].excess / (1.0 - level))).clamp(NARROWEST, WIDEST);
             let half = 0.5 * (upper - lower).max(0.0) * libm::exp(wider);
 
             let (mut lower, mut upper) = (middle - half, middle + half);
@@ -205,7 +213,7 @@ impl IntervalTracker {
 
     /// The bounds of the level with index `at`, corrected by P or by DtACI.
     fn corrected(&self, at: usize, level: f64, heads: &[(f64, f64)]) -> (f64, f64) {
-        let correction = self.corrections[at];
+        let correction = self.misses[at].correction;
         let level = self.dtaci.get(at).map_or(level, |dtaci| 1.0 - dtaci.alpha());
         if let (Some((lower, upper)), Some(excesses)) = (heads.get(at), self.excesses.get(at)) {
             let wider = excesses.quantile(level) + correction;
@@ -255,9 +263,9 @@ impl IntervalTracker {
     fn follow_misses(&mut self, truth: &IntervalTruth<'_>) {
         let overlap = f64::from(truth.horizon).sqrt();
         let step = STEP / overlap.sqrt() * NORMAL_MEAN.min(2.0 * self.mean);
-        let corrections = self.corrections.iter_mut().zip(&mut self.miss_excess);
         let levels = truth.levels.iter().zip(truth.missed);
-        for ((correction, miss_excess), (level, &missed)) in corrections.zip(levels) {
+        for (misses, (level, &missed)) in self.misses.iter_mut().zip(levels) {
+            let Misses { correction, excess: miss_excess } = misses;
             let excess = f64::from(u8::from(missed)) - (1.0 - level);
             *correction = (*correction + step * excess).clamp(-2.0, 8.0);
             *miss_excess += EXCESS_STEP.min(EXCESS_SHARE * (1.0 - level)) * (excess - *miss_excess);
@@ -267,7 +275,7 @@ impl IntervalTracker {
     fn tune_dtaci(&mut self, u: f64, outgrown: f64, truth: &IntervalTruth<'_>) {
         let horizon = truth.horizon;
         // Among those that were known when the forecast was made: the newer ones overlap with it.
-        let newer = (f64::from(horizon.0 - 1) / f64::from(horizon).sqrt()).ceil() as usize;
+        let newer = newer(horizon) as usize;
         for (at, dtaci) in self.dtaci.iter_mut().enumerate() {
             let held_at = match (self.excesses.get(at), truth.heads.get(at)) {
                 (Some(excesses), Some(&head)) => 1.0 - excesses.share_below(excess(head, u, outgrown), newer),
@@ -279,6 +287,11 @@ impl IntervalTracker {
             dtaci.update(held_at, horizon);
         }
     }
+}
+
+/// Residuals that come between a forecast and its own, of those that are kept.
+fn newer(horizon: Horizon) -> u32 {
+    (f64::from(horizon.0 - 1) / f64::from(horizon).sqrt()).ceil() as u32
 }
 
 /// By how much an interval of the network's missed; below zero where it held. `outgrown`: what u

@@ -8,6 +8,7 @@ use super::experts::expert::ExpertShape;
 use super::experts::kind::ExpertKind;
 use super::experts::{AnyExpert, roster};
 use super::features::Features;
+use super::pending::QueueShape;
 use super::phases::phases_of;
 use super::series::SeriesHistory;
 use super::spread::factors_of;
@@ -23,6 +24,8 @@ pub struct ForecasterLayout {
     pub experts: Vec<AnyExpert>,
     /// Numbers that all experts together keep beside a forecast.
     pub memo_len: usize,
+    /// How many of those are of custom experts, who get back what they kept to the last bit.
+    pub whole: usize,
     /// How they are mixed.
     pub rule: MixtureRule,
     /// How their intervals are corrected.
@@ -47,10 +50,10 @@ pub struct ForecasterLayout {
 
 /// The numbers that the learners of a forecast want back, one part after the other.
 pub struct Details<T> {
-    /// The experts' moves.
-    pub moves: T,
-    /// Their memos.
+    /// The experts' memos, that of the last one first: custom experts are the last.
     pub memo: T,
+    /// Their moves.
+    pub moves: T,
     /// The network's own intervals: lower, upper, lower, upper, ...
     pub heads: T,
     /// Where the spread came from.
@@ -72,7 +75,8 @@ impl ForecasterLayout {
 
         ForecasterLayout {
             names,
-            memo_len: experts.iter().map(|expert| expert.get().memo_len()).sum(),
+            memo_len: memo_len(&mut experts.iter()),
+            whole: memo_len(&mut experts.iter().filter(|expert| matches!(expert, AnyExpert::Custom(_)))),
             experts,
             rule: spec.mixture,
             correction: spec.correction,
@@ -104,26 +108,43 @@ impl ForecasterLayout {
         self.names.len() + self.memo_len + self.heads_len() + factors
     }
 
+    /// What the forecasts of a horizon have in common while they wait. `size_us`: the length of a
+    /// window.
+    pub fn queue(&self, horizon: Horizon, size_us: i64) -> QueueShape {
+        QueueShape {
+            most: horizon.steps(),
+            lead_us: size_us.saturating_mul(i64::from(horizon)),
+            levels: self.levels.len(),
+            details: self.details_len(),
+            whole: self.whole,
+        }
+    }
+
     /// The parts of a forecast's numbers.
     pub fn details<'a>(&self, numbers: &'a [f32]) -> Details<&'a [f32]> {
-        let (moves, rest) = numbers.split_at(self.names.len());
-        let (memo, rest) = rest.split_at(self.memo_len);
+        let (memo, rest) = numbers.split_at(self.memo_len);
+        let (moves, rest) = rest.split_at(self.names.len());
         let (heads, factors) = rest.split_at(self.heads_len());
-        Details { moves, memo, heads, factors }
+        Details { memo, moves, heads, factors }
     }
 
     /// The parts of a forecast's numbers, to be written.
     pub fn details_mut<'a>(&self, numbers: &'a mut [f32]) -> Details<&'a mut [f32]> {
-        let (moves, rest) = numbers.split_at_mut(self.names.len());
-        let (memo, rest) = rest.split_at_mut(self.memo_len);
+        let (memo, rest) = numbers.split_at_mut(self.memo_len);
+        let (moves, rest) = rest.split_at_mut(self.names.len());
         let (heads, factors) = rest.split_at_mut(self.heads_len());
-        Details { moves, memo, heads, factors }
+        Details { memo, moves, heads, factors }
     }
 
     /// Numbers of the network's own intervals.
     fn heads_len(&self) -> usize {
         if self.has_heads { 2 * self.levels.len() } else { 0 }
     }
+}
+
+/// Numbers that these experts together keep beside a forecast.
+fn memo_len(experts: &mut dyn Iterator<Item = &AnyExpert>) -> usize {
+    experts.map(|expert| expert.get().memo_len()).sum()
 }
 
 /// Whether a spec's network has an interval for each of its levels.

@@ -82,65 +82,23 @@ struct AggregationTruth<'a> {
     horizon: Horizon,
 }
 
-/// One aggregation.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Aggregation {
-    weights: Vec<f64>,
+/// What one aggregation knows of an expert. Single precision: what is computed is computed in
+/// double.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct Share {
+    weight: f32,
     /// R.
-    regrets: Vec<f64>,
+    regret: f32,
     /// V.
-    variances: Vec<f64>,
+    variance: f32,
     /// Largest |r| so far.
-    ranges: Vec<f64>,
+    range: f32,
 }
 
-impl Aggregation {
-    fn new(params: &AggregationParams, len: usize) -> Self {
-        let zeros = vec![0.0; len];
-        let weights = (0..len).map(|k| params.prior(k, len)).collect();
-        Aggregation { weights, regrets: zeros.clone(), variances: zeros.clone(), ranges: zeros }
-    }
-
-    fn predict(&self, moves: impl Iterator<Item = f64>) -> f64 {
-        self.weights.iter().zip(moves).map(|(weight, moved)| weight * moved).sum()
-    }
-
-    fn learn(&mut self, params: &AggregationParams, truth: &AggregationTruth<'_>) {
-        let slope = ((truth.predicted - truth.moved) / truth.delta).clamp(-1.0, 1.0);
-        for (k, expert) in truth.moves.iter().enumerate() {
-            let r = slope * (truth.predicted - expert);
-            self.ranges[k] = self.ranges[k].max(r.abs());
-            self.variances[k] = params.memory * self.variances[k] + f64::from(truth.horizon) * r * r;
-            let correction = match truth.rule {
-                MixtureRule::Boa => self.eta(params, truth.rule, k) * r * r,
-                MixtureRule::MlPoly => 0.0,
-            };
-            self.regrets[k] = params.memory * self.regrets[k] + r - correction;
-        }
-
-        self.weigh(params, truth.rule);
-    }
-
-    fn weigh(&mut self, params: &AggregationParams, rule: MixtureRule) {
-        let len = self.weights.len();
-        let etas: Vec<f64> = (0..len).map(|k| self.eta(params, rule, k)).collect();
-        let scores = etas.iter().zip(&self.regrets).map(|(eta, regret)| eta * regret);
-        let best = scores.clone().fold(f64::NEG_INFINITY, f64::max);
-        let weight_of = |(k, score): (usize, f64)| match rule {
-            MixtureRule::Boa => params.prior(k, len) * etas[k] * libm::exp(score - best),
-            MixtureRule::MlPoly => score.max(0.0),
-        };
-
-        let weights: Vec<f64> = scores.enumerate().map(weight_of).collect();
-        let total: f64 = weights.iter().sum();
-        for (k, weight) in self.weights.iter_mut().enumerate() {
-            *weight = if total > 0.0 { weights[k] / total } else { params.prior(k, len) };
-        }
-    }
-
+impl Share {
     /// η_k.
-    fn eta(&self, params: &AggregationParams, rule: MixtureRule, k: usize) -> f64 {
-        let (range, variance) = (self.ranges[k], self.variances[k]);
+    fn eta(&self, params: &AggregationParams, rule: MixtureRule) -> f64 {
+        let (range, variance) = (f64::from(self.range), f64::from(self.variance));
         match rule {
             MixtureRule::Boa => (1.0 / range.max(1e-9)).min((params.rate / variance.max(LEAST)).sqrt()),
             MixtureRule::MlPoly => 1.0 / (range * range + variance).max(LEAST),
@@ -148,14 +106,74 @@ impl Aggregation {
     }
 }
 
+/// What an aggregation of `len` experts believes at first.
+fn priors(params: &AggregationParams, len: usize) -> impl Iterator<Item = Share> {
+    (0..len).map(move |k| Share { weight: params.prior(k, len) as f32, ..Share::default() })
+}
+
+/// What an aggregation makes of its experts' moves.
+fn aggregate(shares: &[Share], moves: impl Iterator<Item = f64>) -> f64 {
+    shares.iter().zip(moves).map(|(share, moved)| f64::from(share.weight) * moved).sum()
+}
+
+impl AggregationParams {
+    fn learn(&self, shares: &mut [Share], truth: &AggregationTruth<'_>) {
+        let slope = ((truth.predicted - truth.moved) / truth.delta).clamp(-1.0, 1.0);
+        for (share, expert) in shares.iter_mut().zip(truth.moves) {
+            let r = slope * (truth.predicted - expert);
+            share.range = share.range.max(r.abs() as f32);
+            let variance = self.memory * f64::from(share.variance) + f64::from(truth.horizon) * r * r;
+            share.variance = variance as f32;
+            let correction = match truth.rule {
+                MixtureRule::Boa => share.eta(self, truth.rule) * r * r,
+                MixtureRule::MlPoly => 0.0,
+            };
+            share.regret = (self.memory * f64::from(share.regret) + r - correction) as f32;
+        }
+
+        self.weigh(shares, truth.rule);
+    }
+
+    fn weigh(&self, shares: &mut [Share], rule: MixtureRule) {
+        let len = shares.len();
+        let etas: Vec<f64> = shares.iter().map(|share| share.eta(self, rule)).collect();
+        let scores: Vec<f64> =
+            etas.iter().zip(&*shares).map(|(eta, share)| eta * f64::from(share.regret)).collect();
+        let best = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let weight_of = |(k, score): (usize, &f64)| match rule {
+            MixtureRule::Boa => self.prior(k, len) * etas[k] * libm::exp(score - best),
+            MixtureRule::MlPoly => score.max(0.0),
+        };
+
+        let weights: Vec<f64> = scores.iter().enumerate().map(weight_of).collect();
+        let total: f64 = weights.iter().sum();
+        for (k, share) in shares.iter_mut().enumerate() {
+            share.weight = if total > 0.0 { weights[k] / total } else { self.prior(k, len) } as f32;
+        }
+    }
+}
+
 /// The move that each aggregation predicts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct MixtureOutput {
     slow: f64,
     fast: f64,
     top: f64,
     /// The mixture's move.
     pub mixed: f64,
+}
+
+impl MixtureOutput {
+    /// The nearest single precision numbers, to be kept.
+    pub fn to_singles(self) -> [f32; 4] {
+        [self.slow, self.fast, self.top, self.mixed].map(|moved| moved as f32)
+    }
+
+    /// What was kept.
+    pub fn of_singles(singles: [f32; 4]) -> Self {
+        let [slow, fast, top, mixed] = singles.map(f64::from);
+        MixtureOutput { slow, fast, top, mixed }
+    }
 }
 
 /// What a mixture learns from.
@@ -174,9 +192,8 @@ pub struct MixtureTruth<'a> {
 /// The mixture of one horizon of a series.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Mixture {
-    slow: Aggregation,
-    fast: Aggregation,
-    top: Aggregation,
+    /// Slow's and fast's of each expert, then top's of slow and fast.
+    shares: Box<[Share]>,
     /// Of the mixture.
     errors: MeanError,
 }
@@ -185,19 +202,23 @@ impl Mixture {
     /// A mixture of `len` experts. Until the first truth the first expert forecasts alone. Later it
     /// is believed until others prove better.
     pub fn new(len: usize) -> Self {
-        Mixture {
-            slow: Aggregation::new(&SLOW, len),
-            fast: Aggregation::new(&FAST, len),
-            top: Aggregation::new(&TOP, 2),
-            errors: MeanError::default(),
-        }
+        let shares = priors(&SLOW, len).chain(priors(&FAST, len)).chain(priors(&TOP, 2));
+        Mixture { shares: shares.collect(), errors: MeanError::default() }
+    }
+
+    /// Of slow, fast and top.
+    fn shares(&self) -> [&[Share]; 3] {
+        let (experts, top) = self.shares.split_at(self.shares.len() - 2);
+        let (slow, fast) = experts.split_at(experts.len() / 2);
+        [slow, fast, top]
     }
 
     /// Mixes the experts' moves.
     pub fn predict(&self, moves: &[f32]) -> MixtureOutput {
         let moves = || moves.iter().map(|&moved| f64::from(moved));
-        let (slow, fast) = (self.slow.predict(moves()), self.fast.predict(moves()));
-        let top = self.top.predict([slow, fast].into_iter());
+        let [slow, fast, top] = self.shares();
+        let (slow, fast) = (aggregate(slow, moves()), aggregate(fast, moves()));
+        let top = aggregate(top, [slow, fast].into_iter());
         // Before the first truth nothing supports the others: their forecasts are for learning
         // from.
         let first = moves().next().unwrap_or_default();
@@ -213,21 +234,23 @@ impl Mixture {
         let moves: Vec<f64> = truth.moves.iter().map(|&moved| f64::from(moved)).collect();
         let both = [output.slow, output.fast];
         let of = |moves, predicted| AggregationTruth { rule, moves, predicted, moved, delta, horizon };
-        self.slow.learn(&SLOW, &of(&moves, output.slow));
-        self.fast.learn(&FAST, &of(&moves, output.fast));
-        self.top.learn(&TOP, &of(&both, output.top));
+        let (experts, top) = self.shares.split_at_mut(self.shares.len() - 2);
+        let (slow, fast) = experts.split_at_mut(experts.len() / 2);
+        SLOW.learn(slow, &of(&moves, output.slow));
+        FAST.learn(fast, &of(&moves, output.fast));
+        TOP.learn(top, &of(&both, output.top));
     }
 
     /// The share of each expert; they sum to 1.
     pub fn weights(&self) -> impl Iterator<Item = f64> {
-        let (slow, fast) = (self.top.weights[0], self.top.weights[1]);
         let has_learned = self.errors.n > 0;
-        let weights = self.slow.weights.iter().zip(&self.fast.weights).enumerate();
-        weights.map(
-            move |(k, (a, b))| {
-                if has_learned { slow * a + fast * b } else { f64::from(u8::from(k == 0)) }
-            },
-        )
+        let [slow, fast, top] = self.shares();
+        let weight = |share: &Share| f64::from(share.weight);
+        let (of_slow, of_fast) = (weight(&top[0]), weight(&top[1]));
+        slow.iter().zip(fast).enumerate().map(move |(k, (slow, fast))| {
+            let mixed = of_slow * weight(slow) + of_fast * weight(fast);
+            if has_learned { mixed } else { f64::from(u8::from(k == 0)) }
+        })
     }
 }
 
@@ -256,7 +279,7 @@ mod tests {
         for rule in [MixtureRule::Boa, MixtureRule::MlPoly] {
             for spike in [false, true] {
                 let weights: Vec<f64> = after(400, rule, spike).weights().collect();
-                assert!((weights.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+                assert!((weights.iter().sum::<f64>() - 1.0).abs() < 1e-6);
                 assert!(weights[1] > 0.9, "{rule:?} {spike} {weights:?}");
             }
         }

@@ -5,8 +5,6 @@
 //! A season ago there was one value, noise and all. This is the mean of some twenty:
 //! `d[p] += max(0.05, 1/n) (x - m - d[p])`.
 
-use std::collections::VecDeque;
-
 use crate::horizon::Horizon;
 use serde::{Deserialize, Serialize};
 use tickcast_model::le_blob;
@@ -32,9 +30,9 @@ pub struct SeasonLevel {
     middle: Option<f64>,
     /// d, one a phase.
     #[serde(with = "le_blob")]
-    deviations: VecDeque<f64>,
+    deviations: Box<[f64]>,
     /// How many values each phase has had, to the point where it does not matter.
-    counts: Vec<u8>,
+    counts: Box<[u8]>,
     errors: MeanError,
     /// Of how far values are from what is usual so many windows later.
     scales: Vec<(Horizon, StepScale)>,
@@ -51,7 +49,7 @@ impl SeasonLevel {
         let len = period as usize;
         let deviations = vec![0.0; len].into();
         let scales = horizons.iter().map(|&horizon| (horizon, StepScale::default())).collect();
-        let counts = vec![0; len];
+        let counts = vec![0; len].into();
         SeasonLevel { middle: None, deviations, counts, errors: MeanError::default(), scales }
     }
 

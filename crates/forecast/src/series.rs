@@ -1,7 +1,7 @@
 //! What is remembered of one series' values: scales, levels, the newest of them.
 //! It must not know other series, nor what is forecast.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,7 @@ use super::scale::{Level, StepScale};
 use super::season_level::SeasonLevel;
 use crate::horizon::Horizon;
 use crate::lags::{lengths, seasons};
+use crate::room;
 use crate::spec::ForecastSpec;
 
 /// One feature column of a series.
@@ -47,14 +48,14 @@ pub struct SeriesHistory {
     memory: i64,
     /// Of the target, over its life.
     pub lowest: LowestValue,
-    /// Scales of the target's differences by their length in windows.
-    steps: BTreeMap<u32, StepScale>,
+    /// Scales of the target's differences by their length in windows, ascending.
+    steps: Box<[(u32, StepScale)]>,
     /// What is usual for the target in each season that is not too long for it.
     usual: Vec<SeasonLevel>,
 }
 
 /// A scale below this part of the value is rounding.
-const ROUNDING: f64 = 1e-12;
+pub const ROUNDING: f64 = 1e-12;
 /// Differences of nothing after which nothing is expected: as many as there are pseudo-residuals
 /// in the interval of a series that moves.
 const STILL: u64 = 20;
@@ -63,12 +64,13 @@ impl SeriesHistory {
     /// A series without values. `memory`: windows that it remembers.
     pub fn new(spec: &ForecastSpec, memory: i64) -> Self {
         let lengths = spec.horizons.iter().map(|horizon| horizon.0).chain(lengths(spec));
+        let lengths: BTreeSet<u32> = lengths.collect();
         SeriesHistory {
             columns: vec![Column::default(); spec.features.len()],
             recent: VecDeque::new(),
             memory,
             lowest: LowestValue::default(),
-            steps: lengths.map(|length| (length, StepScale::default())).collect(),
+            steps: lengths.into_iter().map(|length| (length, StepScale::default())).collect(),
             usual: seasons(spec)
                 .into_iter()
                 .filter(|&period| SeasonLevel::is_for(period))
@@ -88,6 +90,12 @@ impl SeriesHistory {
         }
 
         let Some(value) = self.columns[0].value else { return };
+        // The newest, those of its memory, and one before them.
+        room::at_the_end(
+            &mut self.recent,
+            1,
+            usize::try_from(self.memory).unwrap_or(usize::MAX).saturating_add(1),
+        );
         self.recent.push_back((n, value));
         // One at or before the furthest window stays: it is the value there.
         while self.recent.get(1).is_some_and(|&(second, _)| second <= n - self.memory + 1) {
@@ -96,8 +104,8 @@ impl SeriesHistory {
 
         if observed && values[0].is_some() {
             self.lowest.update(value);
-            for (&length, scale) in &mut self.steps {
-                if let Some(then) = back(&self.recent, length) {
+            for (length, scale) in &mut self.steps {
+                if let Some(then) = back(&self.recent, *length) {
                     scale.update(value - then);
                 }
             }
@@ -171,7 +179,8 @@ impl SeriesHistory {
     /// The scale of the target's differences over `steps` windows: a lag, a horizon of the spec, a
     /// season.
     pub fn step_scale(&self, steps: u32) -> &StepScale {
-        &self.steps[&steps]
+        let at = self.steps.partition_point(|&(length, _)| length < steps);
+        &self.steps[at].1
     }
 }
 

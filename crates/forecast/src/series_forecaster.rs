@@ -2,11 +2,14 @@
 //! and the forecasts that wait for their truth.
 //! It must not know other series, or how the network learns.
 
+#[cfg(test)]
+mod parts;
+
 use std::collections::VecDeque;
 
 use crate::horizon::Horizon;
 use serde::{Deserialize, Serialize};
-use tickcast_model::le_blob;
+use tickcast_model::{half, le_blob};
 
 use super::experts::AnyExpert;
 use super::experts::expert::{ExpertInputs, Label, NetworkMoves, Observation};
@@ -14,13 +17,14 @@ use super::interval::{IntervalShape, IntervalTracker, IntervalTruth};
 use super::layout::{Details, ForecasterLayout};
 use super::mixture::{Mixture, MixtureOutput, MixtureTruth};
 use super::network::NetworkOutput;
-use super::pending::{DueForecast, Intervals, PendingForecast, PendingQueue};
+use super::pending::{DueForecast, Intervals, PendingForecast, PendingQueue, TruthWindow};
 use super::phases::{PhaseMeans, phases_of};
 use super::scale::MOVE_CLIP;
 use super::series::SeriesHistory;
 use super::spread::{Spread, SpreadInputs};
 use super::volatility::RecentVolatility;
 use crate::error::{ForecastError, Result};
+use crate::room;
 use crate::time::EventTime;
 
 /// The most that the mean move at a phase may be, as an expert's input.
@@ -41,9 +45,9 @@ pub struct SeriesForecaster {
     horizons: Vec<HorizonForecaster>,
     phases: PhaseMeans,
     volatility: RecentVolatility,
-    /// Features of the newest windows, `ForecasterLayout::width` numbers each.
+    /// Features of the newest windows as halves, `ForecasterLayout::width` of them each.
     #[serde(with = "le_blob")]
-    features: VecDeque<f32>,
+    features: VecDeque<u16>,
 }
 
 /// A forecast whose truth has come.
@@ -148,17 +152,18 @@ impl SeriesForecaster {
         horizon_idx: usize,
         window: &WindowContext<'_>,
     ) -> Option<ScoredForecast> {
-        let due = self.horizons[horizon_idx].pending.take(window.end)?;
+        let queue = layout.queue(layout.horizons[horizon_idx], window.size_us);
+        let truth = TruthWindow { end: window.end, step: window.step };
+        let due = self.horizons[horizon_idx].pending.take(&queue, &layout.bounds, truth)?;
         let actual = window.series.back(0).filter(|_| window.is_truth)?;
 
         let made = due.made;
-        let moves = &due.details[..layout.names.len().min(due.details.len())];
         let limits = layout.limits(window.series);
-        let experts = if moves.is_empty() {
+        let experts = if due.details.is_empty() {
             vec![made.naive; layout.names.len()]
         } else {
             let forecast = |&moved: &f32| limits.clamp(made.naive + made.sigma * f64::from(moved));
-            moves.iter().map(forecast).collect()
+            layout.details(&due.details).moves.iter().map(forecast).collect()
         };
 
         if made.sigma > 0.0 {
@@ -212,12 +217,13 @@ impl SeriesForecaster {
     fn inputs(&self, layout: &ForecasterLayout, steps_back: usize) -> Option<ExpertInputs> {
         let back = steps_back.checked_mul(layout.width)?;
         let from = self.features.len().checked_sub(back)?;
-        let features: Vec<f32> = self.features.range(from..from + layout.width).copied().collect();
+        let features = self.features.range(from..from + layout.width);
+        let features: Vec<f32> = features.map(|&feature| half::value(feature)).collect();
         Some(ExpertInputs::new(&features, &layout.short))
     }
 
     fn teach_experts(&mut self, horizon_idx: usize, label: &Label<'_>, mut memo: &[f32]) {
-        for expert in &mut self.experts {
+        for expert in self.experts.iter_mut().rev() {
             let expert = expert.get_mut();
             let (own, rest) = memo.split_at(expert.memo_len());
             expert.learn(horizon_idx, label, own);
@@ -268,7 +274,8 @@ impl SeriesForecaster {
             let heaviest = (!is_naive).then(|| heaviest(horizon_forecaster.mixture.weights()));
             let issued = IssuedForecast { made, intervals, heaviest };
             take(horizon_idx, &issued);
-            horizon_forecaster.pending.push(made, &issued.intervals, &details);
+            let queue = layout.queue(horizon, window.size_us);
+            horizon_forecaster.pending.push(&queue, &issued.made, &issued.intervals, &details);
         }
         self.remember(layout, &features);
     }
@@ -308,7 +315,7 @@ impl SeriesForecaster {
         for (head, bound) in heads.iter_mut().zip(own.iter().flat_map(|&(lower, upper)| [lower, upper])) {
             *head = clipped(bound);
         }
-        for (expert, moved) in self.experts.iter().zip(moves.iter_mut()) {
+        for (expert, moved) in self.experts.iter().zip(moves.iter_mut()).rev() {
             let expert = expert.get();
             let (own, rest) = memo.split_at_mut(expert.memo_len());
             *moved = clipped(expert.forecast(observation, horizon_idx, made.sigma, own));
@@ -335,7 +342,8 @@ impl SeriesForecaster {
         if self.features.len() >= longest * layout.width {
             self.features.drain(..layout.width);
         }
-        self.features.extend(features);
+        room::at_the_end(&mut self.features, layout.width, longest * layout.width);
+        self.features.extend(features.iter().map(|&feature| half::of(feature)));
     }
 
     /// The share of each expert in the forecasts of a horizon.
@@ -386,11 +394,6 @@ fn finite(value: f64) -> f64 {
 }
 
 fn heaviest(weights: impl Iterator<Item = f64>) -> usize {
-    let mut best = (0, f64::NEG_INFINITY);
-    for (at, weight) in weights.enumerate() {
-        if weight > best.1 {
-            best = (at, weight);
-        }
-    }
-    best.0
+    let first = (0, f64::NEG_INFINITY);
+    weights.enumerate().fold(first, |best, other| if other.1 > best.1 { other } else { best }).0
 }

@@ -8,10 +8,10 @@
 
 use crate::horizon::Horizon;
 
-use nalgebra::DVector;
 use serde::{Deserialize, Serialize};
+use tickcast_model::le_blob;
 
-use super::inverse_covariance::InverseCovariance;
+use super::inverse_covariance::{self as inverse, Forgetting};
 use super::volatility::{NORMAL_MEAN, RecentVolatility, follow, rate_at_first};
 
 /// Rates of the means of |residual|, at one window ahead; what is further ahead changes more
@@ -33,7 +33,7 @@ const RIDGE: f64 = 30.0;
 const PHASE_STEP: f64 = 0.03;
 
 /// The spread of one forecast.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Spread {
     /// Of the residual, in sigmas.
     pub scale: f64,
@@ -76,11 +76,12 @@ pub struct SpreadModel {
     means: [f64; RATES.len()],
     /// Truths so far.
     count: u64,
-    /// θ.
-    tilt: DVector<f64>,
-    covariance: InverseCovariance,
+    /// θ, then the triangle of its factors' inverse covariance.
+    #[serde(with = "le_blob")]
+    tilt: Box<[f32]>,
     /// How much larger residuals are at each phase of the season: mean logarithms.
-    phases: Vec<f64>,
+    #[serde(with = "le_blob")]
+    phases: Box<[f32]>,
 }
 
 /// How many factors there are beside `others` columns. `phases`: of the season, 0 without.
@@ -88,10 +89,27 @@ pub fn factors_of(others: usize, phases: usize) -> usize {
     1 + RATES.len() + RecentVolatility::LEN + others + usize::from(phases > 0)
 }
 
+/// How the factors' covariance forgets. Of residuals that overlap by h windows each tells an h-th
+/// of what it seems to, and that of a slower change.
+fn forgetting(horizon: Horizon) -> Forgetting {
+    let horizon = f64::from(horizon);
+    Forgetting { factor: FORGETTING, ridge: RIDGE * horizon * horizon.sqrt() }
+}
+
 impl Spread {
     /// The spread before its factors, in sigmas.
     pub fn usual(&self) -> f64 {
         libm::exp(self.base)
+    }
+
+    /// The nearest single precision numbers, to be kept.
+    pub fn to_singles(self) -> [f32; 2] {
+        [self.scale as f32, self.base as f32]
+    }
+
+    /// What was kept.
+    pub fn of_singles([scale, base]: [f32; 2]) -> Self {
+        Spread { scale: f64::from(scale), base: f64::from(base) }
     }
 }
 
@@ -104,15 +122,13 @@ impl SpreadModel {
     /// A model that expects the spread of a standard normal.
     pub fn new(others: usize, phases: usize, horizon: Horizon) -> Self {
         let factors = factors_of(others, phases);
-        let horizon = f64::from(horizon);
+        let mut tilt = vec![0.0; factors + inverse::places(factors)];
+        inverse::begin(&mut tilt[factors..], factors, &forgetting(horizon));
         SpreadModel {
             means: [NORMAL_MEAN; RATES.len()],
             count: 0,
-            tilt: DVector::zeros(factors),
-            // Of residuals that overlap by h windows each tells an h-th of what it seems to, and
-            // that of a slower change.
-            covariance: InverseCovariance::new(factors, FORGETTING, RIDGE * horizon * horizon.sqrt()),
-            phases: vec![0.0; phases],
+            tilt: tilt.into(),
+            phases: vec![0.0; phases].into(),
         }
     }
 
@@ -147,7 +163,7 @@ impl SpreadModel {
         factors.iter_mut().zip(all).for_each(|(to, factor)| *to = factor);
 
         let weighed = self.tilt.iter().zip(factors.iter());
-        let tilt: f64 = weighed.map(|(tilt, &factor)| tilt * f64::from(factor)).sum();
+        let tilt: f64 = weighed.map(|(&tilt, &factor)| f64::from(tilt) * f64::from(factor)).sum();
         let base = base.clamp(-BASE_CLIP, BASE_CLIP);
         Spread { scale: libm::exp(base + tilt.clamp(-TILT_CLIP, TILT_CLIP)), base }
     }
@@ -156,22 +172,26 @@ impl SpreadModel {
     fn phase_factor(&self, phase: Option<usize>) -> Option<f64> {
         let phases = &self.phases;
         let phase = phase.filter(|_| !phases.is_empty())?;
-        Some(phases[phase] - phases.iter().sum::<f64>() / phases.len() as f64)
+        let mean = phases.iter().map(|&log| f64::from(log)).sum::<f64>() / phases.len() as f64;
+        Some(f64::from(phases[phase]) - mean)
     }
 
     /// Learns from the truth of a forecast.
     pub fn learn(&mut self, truth: &SpreadTruth<'_>) {
         let SpreadTruth { residual, spread, phase, weight, .. } = *truth;
         let u = residual / spread.scale;
-        let factors = truth.factors.iter().map(|&factor| f64::from(factor));
-        let factors = DVector::from_iterator(truth.factors.len(), factors);
+        let factors: Vec<f64> = truth.factors.iter().map(|&factor| f64::from(factor)).collect();
         let excess = 0.5 * ((u * u).min(SQUARE_CLIP) - 1.0);
-        self.tilt.axpy(weight * excess, &self.covariance.gain(&factors), 1.0);
-        self.covariance.absorb(&factors);
+        let (tilts, covariance) = self.tilt.split_at_mut(factors.len());
+        for (tilt, gain) in tilts.iter_mut().zip(inverse::gain(covariance, &factors)) {
+            *tilt = (f64::from(*tilt) + weight * excess * gain) as f32;
+        }
+        inverse::absorb(covariance, &factors, &forgetting(truth.horizon));
 
         if let Some(log) = phase.and_then(|phase| self.phases.get_mut(phase)) {
             let ratio = residual.abs() / (NORMAL_MEAN * libm::exp(spread.base));
-            *log += weight * PHASE_STEP * (libm::log(ratio.clamp(0.05, 4.0)) - *log);
+            let before = f64::from(*log);
+            *log = (before + weight * PHASE_STEP * (libm::log(ratio.clamp(0.05, 4.0)) - before)) as f32;
         }
 
         self.count += 1;

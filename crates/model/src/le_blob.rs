@@ -1,5 +1,5 @@
 //! AlignedFloats in a state as one blob of bytes, little-endian. For `#[serde(with = "le_blob")]`
-//! on a `Vec` or a `VecDeque` of `f32` or `f64`.
+//! on a `Vec`, a `VecDeque` or a boxed slice of `f32`, `f64`, or `u16` (bits of halves).
 //! It must not know what the numbers mean.
 //!
 //! One by one, hundreds of millions of numbers take seconds. As a blob they are copied at the
@@ -38,14 +38,21 @@ mod sealed {
     /// Keeps others from implementing the adapter for their own numbers.
     pub trait Sealed {}
 
+    impl Sealed for u16 {}
     impl Sealed for f32 {}
     impl Sealed for f64 {}
 }
 
-/// A float that a blob can be of: `f32` or `f64`.
+/// A float that a blob can be of: `f32` or `f64`, or the bits of a half.
 pub trait LeFloat: bytemuck::Pod + sealed::Sealed {
     /// The same number with its bytes in little-endian order, and back.
     fn swapped_unless_little(self) -> Self;
+}
+
+impl LeFloat for u16 {
+    fn swapped_unless_little(self) -> u16 {
+        self.to_le()
+    }
 }
 
 impl LeFloat for f32 {
@@ -70,6 +77,14 @@ pub trait LeBlob: FromIterator<Self::Float> {
 }
 
 impl<F: LeFloat> LeBlob for Vec<F> {
+    type Float = F;
+
+    fn float_slices(&self) -> (&[F], &[F]) {
+        (self, &[])
+    }
+}
+
+impl<F: LeFloat> LeBlob for Box<[F]> {
     type Float = F;
 
     fn float_slices(&self) -> (&[F], &[F]) {

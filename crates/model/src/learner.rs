@@ -136,7 +136,8 @@ impl Learner {
     /// Makes one step of each buffer. `inputs` holds I features a buffer, in the order of
     /// `buffers`. They are appended to the buffer and move its carried states.
     ///
-    /// A feature that is not finite counts as 0, the middle of its scale.
+    /// A feature that is not finite counts as 0, the middle of its scale. The step is made from the
+    /// features as they are; to learn from later, the buffer keeps the nearest halves (±65504).
     ///
     /// # Panics
     ///
@@ -156,8 +157,8 @@ impl Learner {
         }
         let LearnerWorkspace { tape, prediction, .. } = workspace;
         let LearnerPrediction { raw, ema, .. } = prediction;
-        self.step(tape, buffers, WeightSet::Raw, raw);
-        self.step(tape, buffers, WeightSet::Averaged, ema);
+        self.step(tape, buffers, inputs, WeightSet::Raw, raw);
+        self.step(tape, buffers, inputs, WeightSet::Averaged, ema);
 
         prediction
     }
@@ -167,9 +168,11 @@ impl Learner {
         &self,
         tape: &mut EngineTape,
         buffers: &mut [&mut SequenceBuffer],
+        inputs: &[f32],
         weights: WeightSet,
         outputs: &mut Vec<f32>,
     ) {
+        let features = self.network().spec().inputs;
         let engine = &self.template.engine;
         let params = match weights {
             WeightSet::Raw => &self.state.fit.params,
@@ -177,13 +180,13 @@ impl Learner {
         };
 
         outputs.clear();
-        for buffers in buffers.chunks_mut(batch_of_a_tape(engine, 1)) {
+        let batch = batch_of_a_tape(engine, 1);
+        for (buffers, inputs) in buffers.chunks_mut(batch).zip(inputs.chunks(batch * features)) {
             tape.begin(1, buffers.len());
-            for (b, buffer) in buffers.iter().enumerate() {
+            for (b, (buffer, input)) in buffers.iter().zip(inputs.chunks_exact(features)).enumerate() {
                 tape.set_start(b, buffer.state(weights));
-                if let Some(step) = buffer.newest() {
-                    tape.input_mut(0, b).copy_from_slice(step.input);
-                }
+                let to = tape.input_mut(0, b).iter_mut();
+                to.zip(input).for_each(|(to, &input)| *to = finite_or_zero(input));
             }
 
             engine.forward(params, tape);
@@ -194,8 +197,8 @@ impl Learner {
         }
     }
 
-    /// Makes one update from the labels that are fresh in the last T steps of `buffers`. There is
-    /// none without such labels, nor between two updates of a stride.
+    /// Makes one update from the labels that are fresh in the windows of `buffers`, their last T
+    /// steps. There is none without such labels, nor between two updates of a stride.
     ///
     /// ```text
     /// L = 1/n Σ ℓ(fresh labels)  +  0.5 · 1/m Σ ℓ(labels of the replayed windows)

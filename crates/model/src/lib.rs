@@ -77,6 +77,7 @@
 //!   └▶ gradient ─▶ update ─▶ train_state, guard     the gradient, the step, its safety
 //!        └── learner                                online: predict, learn, snapshot, resume
 //!        └── train                                  offline: until it gets no better
+//! half, packed_state                                numbers in fewer bits, where that is enough
 //! file, le_blob                                     weights to PyTorch and back; floats in states
 //! ```
 //!
@@ -106,6 +107,7 @@ mod error;
 pub mod file;
 mod gradient;
 mod guard;
+pub mod half;
 mod head;
 pub mod kernel;
 pub mod le_blob;
@@ -116,6 +118,7 @@ mod train_state;
 
 mod network;
 mod optimizer;
+mod packed_state;
 mod real;
 mod replay;
 mod sequence_buffer;

@@ -14,7 +14,9 @@ use super::workspace::LearnerWorkspace;
 /// How a learner learns. The pipeline file says it, so it is no part of a learner's state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LearnerSettings {
-    /// Steps of truncated backpropagation, T.
+    /// Steps of truncated backpropagation, T. Windows begin at every fourth step, and the state is
+    /// kept before those alone. So up to three steps less are learned from, but never so few that a
+    /// label comes too late.
     pub bptt: usize,
     /// Steps until the last label of a step is known, h_max: the longest horizon.
     pub longest_lag: usize,
@@ -72,12 +74,14 @@ impl LearnerTemplate {
 
     pub(super) fn sequence_shape(&self) -> SequenceShape {
         let spec = self.engine.spec();
+        let LearnerSettings { bptt, longest_lag, stride, .. } = self.settings;
         SequenceShape {
             inputs: spec.inputs,
             labels: spec.outputs / self.settings.loss.width(),
             state: spec.state_len(),
-            window: self.settings.bptt,
-            longest_lag: self.settings.longest_lag,
+            window: bptt,
+            longest_lag,
+            apart: SequenceShape::apart_of(bptt, longest_lag + stride),
         }
     }
 }

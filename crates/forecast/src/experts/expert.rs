@@ -1,8 +1,6 @@
 //! What an expert is: what it sees, what it forecasts, and what it learns from.
 //! It must not know any expert, or how experts are mixed.
 
-use nalgebra::DVector;
-
 use crate::horizon::Horizon;
 use crate::series::SeriesHistory;
 use crate::time::EventTime;
@@ -11,17 +9,17 @@ use crate::time::EventTime;
 #[derive(Debug, Clone)]
 pub struct ExpertInputs {
     /// Clipped features, the first of them 1.
-    pub all: DVector<f64>,
+    pub all: Vec<f64>,
     /// Those that tell most about the newest steps and the season.
-    pub short: DVector<f64>,
+    pub short: Vec<f64>,
 }
 
 impl ExpertInputs {
     /// `short`: indices of the features that linear experts with a short memory see.
     pub fn new(features: &[f32], short: &[usize]) -> Self {
         ExpertInputs {
-            all: DVector::from_iterator(features.len(), features.iter().map(|&feature| f64::from(feature))),
-            short: DVector::from_iterator(short.len(), short.iter().map(|&at| f64::from(features[at]))),
+            all: features.iter().map(|&feature| f64::from(feature)).collect(),
+            short: short.iter().map(|&at| f64::from(features[at])).collect(),
         }
     }
 }
@@ -86,7 +84,7 @@ impl<'a> Observation<'a> {
 
     /// The network's inputs in this window, clipped to ±5, with a constant 1 before them.
     pub fn features(&self) -> &'a [f64] {
-        self.inputs.all.as_slice()
+        &self.inputs.all
     }
 }
 
@@ -106,9 +104,10 @@ impl<'a> Label<'a> {
         self.moved
     }
 
-    /// [`Observation::features`] of the window that the forecast was made from.
+    /// [`Observation::features`] of the window that the forecast was made from, each rounded to the
+    /// nearest number of half precision.
     pub fn features(&self) -> &'a [f64] {
-        self.inputs.all.as_slice()
+        &self.inputs.all
     }
 
     /// [`Observation::is_observed`] of the window that the forecast was made from.

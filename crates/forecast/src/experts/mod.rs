@@ -39,7 +39,7 @@ macro_rules! experts {
                 $word($type),
             )*
             /// One from outside this crate.
-            Custom(CustomExpertState),
+            Custom(Box<CustomExpertState>),
         }
 
         impl AnyExpert {
@@ -86,7 +86,8 @@ pub fn roster(kinds: &[ExpertKind], custom: Vec<CustomExpert>, shape: &ExpertSha
     kinds.sort_unstable();
     let built_in = kinds.iter().flat_map(|&kind| members(kind, shape));
 
-    let custom =
-        custom.into_iter().map(|expert| (expert.name(), AnyExpert::Custom(CustomExpertState::Live(expert))));
+    let custom = custom
+        .into_iter()
+        .map(|expert| (expert.name(), AnyExpert::Custom(Box::new(CustomExpertState::Live(expert)))));
     built_in.chain(custom).collect()
 }

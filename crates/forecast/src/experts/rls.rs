@@ -9,10 +9,10 @@
 //! = max(0, lead + clamp((|e| - |e_rival|) / m_rival, ±3) - 0.1)`. It rings above 6 h, because
 //! errors h windows ahead overlap.
 
-use nalgebra::DVector;
 use serde::{Deserialize, Serialize};
 
 use super::expert::{Expert, ExpertInputs, ExpertShape, Label, Observation};
+use crate::inverse_covariance::Forgetting;
 use crate::rls_filter::{RlsFilter, RlsSettings};
 
 /// The most that one error counts in the CUSUM.
@@ -25,8 +25,8 @@ const ENOUGH: f64 = 6.0;
 /// One speed of forgetting.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Rls {
-    /// Whether it sees the short features alone: what forgets fast can learn only few weights.
-    is_short: bool,
+    /// Which of [`MEMBERS`] it is.
+    member: u8,
     own: RlsFilter,
     rival: Option<Box<Rival>>,
 }
@@ -39,22 +39,23 @@ struct Rival {
     lead: f64,
 }
 
-/// How one of them is made.
+/// How one of them is made. It is the same for all series, and no part of their state.
 struct Member {
     name: &'static str,
     settings: RlsSettings,
+    /// Whether it sees the short features alone: what forgets fast can learn only few weights.
     is_short: bool,
     rival: Option<RlsSettings>,
 }
 
 /// Slow to judge its errors, and draws the fit towards their median.
-const fn slow(forgetting: f64, ridge: f64) -> RlsSettings {
-    RlsSettings { forgetting, ridge, step: 0.01, clip: 1.5 }
+const fn slow(factor: f64, ridge: f64) -> RlsSettings {
+    RlsSettings { forgetting: Forgetting { factor, ridge }, step: 0.01, clip: 1.5 }
 }
 
 /// Errors that have just grown soon count: it has to learn from them.
-const fn quick(forgetting: f64, ridge: f64) -> RlsSettings {
-    RlsSettings { forgetting, ridge, step: 0.05, clip: 3.0 }
+const fn quick(factor: f64, ridge: f64) -> RlsSettings {
+    RlsSettings { forgetting: Forgetting { factor, ridge }, step: 0.05, clip: 3.0 }
 }
 
 const fn long(name: &'static str, settings: RlsSettings) -> Member {
@@ -65,7 +66,7 @@ const fn short(name: &'static str, settings: RlsSettings, rival: Option<RlsSetti
     Member { name, settings, is_short: true, rival }
 }
 
-const MEMBERS: [Member; 5] = [
+static MEMBERS: [Member; 5] = [
     long("rls", slow(1.0, 1000.0)),
     long("rls_0.9995", slow(0.9995, 100.0)),
     long("rls_0.998", slow(0.998, 30.0)),
@@ -75,44 +76,51 @@ const MEMBERS: [Member; 5] = [
 
 /// One a speed.
 pub fn members(shape: &ExpertShape) -> Vec<(&'static str, Rls)> {
-    let of = |Member { name, settings, is_short, rival }| {
-        let len = if is_short { shape.short } else { shape.features };
+    let of = |(at, Member { name, settings, is_short, rival }): (usize, &Member)| {
+        let len = if *is_short { shape.short } else { shape.features };
         let filter = |settings| RlsFilter::new(settings, len, shape.horizons);
-        let rival = rival.map(|settings| Box::new(Rival { filter: filter(settings), lead: 0.0 }));
-        (name, Rls { is_short, own: filter(settings), rival })
+        let rival = rival.as_ref().map(|settings| Box::new(Rival { filter: filter(settings), lead: 0.0 }));
+        (*name, Rls { member: at as u8, own: filter(settings), rival })
     };
-    MEMBERS.into_iter().map(of).collect()
+    MEMBERS.iter().enumerate().map(of).collect()
 }
 
 impl Rls {
-    fn select<'a>(&self, inputs: &'a ExpertInputs) -> &'a DVector<f64> {
+    fn member(&self) -> &'static Member {
+        &MEMBERS[usize::from(self.member)]
+    }
+}
+
+impl Member {
+    fn select<'a>(&self, inputs: &'a ExpertInputs) -> &'a [f64] {
         if self.is_short { &inputs.short } else { &inputs.all }
     }
 }
 
 impl Expert for Rls {
     fn observe(&mut self, observation: &Observation<'_>) {
-        let features = self.select(observation.inputs);
+        let Member { settings, rival, .. } = self.member();
+        let features = self.member().select(observation.inputs);
         let enough = ENOUGH * observation.horizons.first().map_or(1.0, |&horizon| f64::from(horizon));
 
-        if let Some(Rival { filter, lead }) = self.rival.as_deref_mut() {
+        if let (Some(Rival { filter, lead }), Some(of_rival)) = (self.rival.as_deref_mut(), rival) {
             // All of the window's labels are known now.
             if *lead > enough {
                 *lead = 0.0;
-                self.own.begin_with(filter);
+                self.own.begin_with(settings, features.len(), filter);
             }
             if observation.is_truth {
-                filter.absorb(features);
+                filter.absorb(of_rival, features);
             }
         }
 
         if observation.is_truth {
-            self.own.absorb(features);
+            self.own.absorb(settings, features);
         }
     }
 
     fn forecast(&self, observation: &Observation<'_>, horizon_idx: usize, _: f64, _: &mut [f32]) -> f64 {
-        self.own.predict(horizon_idx, self.select(observation.inputs))
+        self.own.predict(horizon_idx, self.member().select(observation.inputs))
     }
 
     fn learn(&mut self, horizon_idx: usize, label: &Label<'_>, _: &[f32]) {
@@ -120,12 +128,15 @@ impl Expert for Rls {
             return;
         }
 
-        let features = self.select(label.inputs);
-        let error = self.own.learn(horizon_idx, features, label.moved);
-        let Some(Rival { filter, lead }) = self.rival.as_deref_mut() else { return };
-        let of_rival = filter.learn(horizon_idx, features, label.moved);
+        let Member { settings, rival, .. } = self.member();
+        let features = self.member().select(label.inputs);
+        let (error, _) = self.own.learn(settings, horizon_idx, features, label.moved);
+        let (Some(Rival { filter, lead }), Some(of_rival)) = (self.rival.as_deref_mut(), rival) else {
+            return;
+        };
+        let (error_of_rival, mean) = filter.learn(of_rival, horizon_idx, features, label.moved);
         if horizon_idx == 0 {
-            let ahead = (error.abs() - of_rival.abs()) / filter.mean(horizon_idx).max(1e-9);
+            let ahead = (error.abs() - error_of_rival.abs()) / mean.max(1e-9);
             *lead = (*lead + ahead.clamp(-JUMP, JUMP) - DRIFT).max(0.0);
         }
     }

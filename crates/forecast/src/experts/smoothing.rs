@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tickcast_model::le_blob;
 
 use super::expert::{Expert, ExpertShape, Label, Observation};
+use crate::room;
 use crate::scale::MOVE_CLIP;
 
 /// Rates of the level and of its trend; 0: no trend.
@@ -25,23 +26,30 @@ const CANDIDATES: usize = RATES.len() + 1;
 const ERROR_MEMORY: f64 = 0.99;
 
 /// The candidates, and how each has done at every horizon.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Smoothing {
     is_seasonal: bool,
-    /// Level and trend of each smoothing, once there is a value.
-    states: Vec<(f64, f64)>,
+    /// Once there is a value.
+    seen: Option<Box<Smoothed>>,
+    /// Of each horizon and each candidate: recent |errors|, summed.
+    errors: Box<[[f32; CANDIDATES]]>,
+}
+
+/// What has been made of the values.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Smoothed {
+    /// Level and trend of each smoothing.
+    states: [(f64, f64); RATES.len()],
     #[serde(with = "le_blob")]
     newest: VecDeque<f64>,
     median: f64,
-    /// Of each horizon and each candidate: recent |errors|, summed.
-    errors: Vec<[f64; CANDIDATES]>,
 }
 
 /// One, and with a season one beside it that takes the season out.
 pub fn members(shape: &ExpertShape) -> Vec<(&'static str, Smoothing)> {
     let of = |is_seasonal| {
-        let errors = vec![[0.0; CANDIDATES]; shape.horizons];
-        Smoothing { is_seasonal, errors, ..Smoothing::default() }
+        let errors = vec![[0.0; CANDIDATES]; shape.horizons].into();
+        Smoothing { is_seasonal, seen: None, errors }
     };
     let seasonal = shape.seasonal.then(|| ("ewma_season", of(true)));
     [("ewma", of(false))].into_iter().chain(seasonal).collect()
@@ -52,14 +60,15 @@ impl Smoothing {
     fn season(&self, observation: &Observation<'_>, ahead: Horizon) -> f64 {
         if self.is_seasonal { observation.series.deviation(ahead.0).unwrap_or_default() } else { 0.0 }
     }
+}
+
+impl Smoothed {
+    fn begin(x: f64) -> Box<Self> {
+        Box::new(Smoothed { states: [(x, 0.0); RATES.len()], newest: VecDeque::new(), median: x })
+    }
 
     /// Holt's damped trend: `l' = (l + φ b) + a (x - l - φ b)`, `b' = φ b + β (l' - l - φ b)`.
     fn smooth(&mut self, x: f64) {
-        if self.states.is_empty() {
-            self.states = vec![(x, 0.0); RATES.len()];
-            return;
-        }
-
         for ((level, trend), (rate, trend_rate)) in self.states.iter_mut().zip(RATES) {
             let (damped, before) = (DAMPING * *trend, *level);
             *level = before + damped + rate * (x - before - damped);
@@ -71,9 +80,12 @@ impl Smoothing {
         if self.newest.len() == NEWEST {
             self.newest.pop_front();
         }
+        room::at_the_end(&mut self.newest, 1, NEWEST);
         self.newest.push_back(x);
 
-        let mut sorted: Vec<f64> = self.newest.iter().copied().collect();
+        let mut sorted = [0.0; NEWEST];
+        let sorted = &mut sorted[..self.newest.len()];
+        sorted.iter_mut().zip(&self.newest).for_each(|(to, &value)| *to = value);
         sorted.sort_unstable_by(f64::total_cmp);
         self.median = sorted[sorted.len() / 2];
     }
@@ -87,8 +99,10 @@ impl Expert for Smoothing {
     fn observe(&mut self, observation: &Observation<'_>) {
         let (Some(x), true) = (observation.series.back(0), observation.is_truth) else { return };
         let x = x - self.season(observation, Horizon(0));
-        self.smooth(x);
-        self.update_median(x);
+        if let Some(seen) = &mut self.seen {
+            seen.smooth(x);
+        }
+        self.seen.get_or_insert_with(|| Smoothed::begin(x)).update_median(x);
     }
 
     fn forecast(
@@ -98,13 +112,13 @@ impl Expert for Smoothing {
         sigma: f64,
         memo: &mut [f32],
     ) -> f64 {
-        let (Some(x), false) = (observation.series.back(0), self.states.is_empty()) else { return 0.0 };
+        let (Some(x), Some(seen)) = (observation.series.back(0), &self.seen) else { return 0.0 };
         let horizon = observation.horizons[horizon_idx];
         let x = x - self.season(observation, horizon);
 
         // φ + φ² + ... + φ^h
         let sum = DAMPING * (1.0 - libm::pow(DAMPING, f64::from(horizon))) / (1.0 - DAMPING);
-        let levels = self.states.iter().map(|(level, trend)| level + sum * trend).chain([self.median]);
+        let levels = seen.states.iter().map(|(level, trend)| level + sum * trend).chain([seen.median]);
         for (candidate, level) in memo.iter_mut().zip(levels) {
             *candidate = ((level - x) / sigma).clamp(-MOVE_CLIP, MOVE_CLIP) as f32;
         }
@@ -117,7 +131,7 @@ impl Expert for Smoothing {
     fn learn(&mut self, horizon_idx: usize, label: &Label<'_>, memo: &[f32]) {
         for (error, &candidate) in self.errors[horizon_idx].iter_mut().zip(memo) {
             let now = (f64::from(candidate) - label.moved).abs().min(MOVE_CLIP);
-            *error = ERROR_MEMORY * *error + now;
+            *error = (ERROR_MEMORY * f64::from(*error) + now) as f32;
         }
     }
 }

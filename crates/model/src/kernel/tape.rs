@@ -154,6 +154,12 @@ impl KernelTape {
 
     /// Sets the state before the first step: h then c of each layer (`spec.state_len()` numbers).
     pub fn set_start(&mut self, series: usize, state: &[f32]) {
+        assert_eq!(state.len(), self.spec.state_len(), "state of another network");
+        self.start_with(series, state.iter().copied());
+    }
+
+    /// As `set_start`, one number after the other.
+    pub fn start_with(&mut self, series: usize, state: impl Iterator<Item = f32>) {
         self.set_state(self.column(0, series), state);
     }
 
@@ -164,7 +170,8 @@ impl KernelTape {
 
     /// Sets the state after the last step.
     pub(crate) fn set_end(&mut self, series: usize, state: &[f32]) {
-        self.set_state(self.window.columns() + self.column(0, series), state);
+        assert_eq!(state.len(), self.spec.state_len(), "state of another network");
+        self.set_state(self.window.columns() + self.column(0, series), state.iter().copied());
     }
 
     /// The state after the last step, in the order of `set_start`.
@@ -173,19 +180,15 @@ impl KernelTape {
     }
 
     /// Sets column `at` of each h and c.
-    fn set_state(&mut self, at: usize, state: &[f32]) {
-        assert_eq!(state.len(), self.spec.state_len(), "state of another network");
-
+    fn set_state(&mut self, at: usize, mut state: impl Iterator<Item = f32>) {
         let hidden = self.spec.hidden;
         let at = at * padded(hidden);
 
-        let mut parts = state.chunks_exact(hidden);
         for layer in &mut self.layers {
             let memory = (self.spec.cell == CellKind::Lstm).then_some(&mut layer.c);
             for panel in [Some(&mut layer.h), memory].into_iter().flatten() {
-                if let Some(part) = parts.next() {
-                    panel[at..at + hidden].copy_from_slice(part);
-                }
+                let part = &mut panel[at..at + hidden];
+                part.iter_mut().zip(state.by_ref()).for_each(|(to, number)| *to = number);
             }
         }
     }

@@ -3,6 +3,7 @@
 //! It must not know which windows are chosen, nor how the labels are weighed.
 
 use crate::gradient::{WindowSample, add_label};
+use crate::half;
 use crate::kernel::KernelTape;
 use crate::loss::Loss;
 use crate::replay::ReplayWindow;
@@ -40,9 +41,9 @@ impl WindowSample for WeightedWindow<'_> {
             WindowOrigin::Live(buffer) => {
                 for (t, step) in buffer.window().enumerate() {
                     if t == 0 {
-                        tape.set_start(b, step.start);
+                        tape.start_with(b, step.start());
                     }
-                    tape.input_mut(t, b).copy_from_slice(step.input);
+                    half::unpack(step.inputs, tape.input_mut(t, b));
                 }
             }
             WindowOrigin::Replayed(window) => {
