@@ -178,7 +178,7 @@ fn instances_one_whose_name_was_given_away_joins_again() {
 fn instances_without_a_place_for_a_name_wait_and_say_for_whom() {
     let Some(addr) = brokers_or_skip() else { return };
     let session = "session.timeout.ms: 15000, heartbeat.interval.ms: 500";
-    let rig = TestCluster::new(addr, "nameless", 2, session, "");
+    let rig = TestCluster::new(addr, "without-a-name", 2, session, "");
     // Where the directory would be is a file.
     fs::write(rig.folder.path().join("tickcast"), "").unwrap();
     rig.feed(0, 500);

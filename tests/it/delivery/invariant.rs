@@ -155,7 +155,7 @@ fn more() -> impl Strategy<Value = &'static str> {
 
 fn bench(cell: &str, gaps: &str, scope: &str, more: &str, records: &[(u8, i64, String)]) -> TestPipeline {
     // Half of the runs keep fewer series than there are.
-    let kept = if records.len() % 2 == 0 { "2" } else { "100" };
+    let kept = if records.len().is_multiple_of(2) { "2" } else { "100" };
     let yaml = JUMBLED.replace("CELL", cell).replace("GAPS", gaps).replace("KEPT", kept);
     let bench = TestPipeline::new(&yaml.replace("SCOPE", scope).replace("MORE", more));
     bench.write("in.ndjson", jumbled(records));

@@ -284,8 +284,10 @@ mod tests {
 
     use super::*;
 
+    type Fields<'a> = Vec<(Cow<'a, str>, Value<'a>)>;
+
     /// Whether the text is one object, its fields and whether half a surrogate pair is in it.
-    fn scan(text: &str) -> Result<(Vec<(Cow<'_, str>, Value<'_>)>, bool)> {
+    fn scan(text: &str) -> Result<(Fields<'_>, bool)> {
         let mut json = Scanner::new(text);
         json.begin_object()?;
         let mut fields = Vec::new();

@@ -72,7 +72,7 @@ fn table(name: &str, spec: &ForecastSpec) -> [u64; 2] {
         forecasters.each_ref().map(|forecaster| state::SeriesState::clone(&forecaster.state.series[0]));
     let mut rows: Vec<(&str, Vec<u64>)> = Vec::new();
     let mut put = |part, of: &dyn Fn(&state::SeriesState) -> u64| {
-        rows.push((part, states.iter().map(|state| of(state)).collect()));
+        rows.push((part, states.iter().map(of).collect()));
     };
     put("the structs of a series", &|_| size_of::<state::SeriesState>() as u64);
     put("values and scales", &|state| heap::of(&state.history));
