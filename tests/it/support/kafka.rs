@@ -166,8 +166,10 @@ fn reader(addr: &str, isolation: &str) -> BaseConsumer {
     config.set("isolation.level", isolation).create().unwrap()
 }
 
+/// A topic that was made a moment ago may not be known to every thread of the broker.
 fn end(reader: &BaseConsumer, topic: &str, partition: PartitionId) -> Offset {
-    Offset(reader.fetch_watermarks(topic, partition.0, PATIENCE).unwrap().1)
+    let ask = || reader.fetch_watermarks(topic, partition.0, PATIENCE).ok();
+    Offset(wait_for(&format!("the end of topic {topic} {partition}"), ask).1)
 }
 
 /// Where a partition ends, open transactions included.
