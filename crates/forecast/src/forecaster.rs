@@ -122,7 +122,7 @@ impl Forecaster {
         rows: Vec<WindowRow<'_>>,
         out: &mut dyn Results,
     ) -> Result<()> {
-        let rows = self.admit_all(window, rows)?;
+        let rows = self.admit_all(rows)?;
         self.errors.fill(Mean::default());
         self.weights.iter_mut().for_each(|means| means.fill(Mean::default()));
 
@@ -203,6 +203,9 @@ impl Forecaster {
             let series = Arc::make_mut(&mut self.state.series[row.series_idx]);
             series.history.update(window.number, &row.values, row.observed);
             series.step += 1;
+            if row.observed {
+                series.seen = window.number;
+            }
         }
     }
 

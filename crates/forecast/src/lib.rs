@@ -84,6 +84,7 @@ mod error;
 mod experts;
 mod features;
 mod forecaster;
+mod forgetting;
 #[cfg(test)]
 mod heap;
 mod horizon;
@@ -119,6 +120,7 @@ pub use experts::custom::CustomExpert;
 pub use experts::expert::{Expert, Label, Observation};
 pub use experts::kind::ExpertKind;
 pub use forecaster::{ExpertWeight, Forecaster, ForecasterStats, FrozenForecaster, WeightsKind, meaning};
+pub use forgetting::who_stays;
 pub use horizon::Horizon;
 pub use mean::Mean;
 pub use network::network_spec;

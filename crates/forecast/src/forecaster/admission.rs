@@ -9,19 +9,16 @@ use super::Forecaster;
 use super::row::Row;
 use super::state::SeriesState;
 use crate::error::Result;
+use crate::forgetting::who_stays;
 use crate::series::SeriesHistory;
 use crate::series_forecaster::SeriesForecaster;
 use crate::spec::Scope;
-use crate::window::{ClosedWindow, WindowRow};
-
-/// Where there are too many series, one in so many is forgotten at once: looking for those that
-/// have been silent for longest goes over all of them.
-const FORGET_ONE_IN: usize = 16;
+use crate::window::WindowRow;
 
 impl Forecaster {
     /// The rows of a closed window that can be forecast: a series appears with its first value of
     /// the target.
-    pub(super) fn admit_all(&mut self, window: ClosedWindow, rows: Vec<WindowRow<'_>>) -> Result<Vec<Row>> {
+    pub(super) fn admit_all(&mut self, rows: Vec<WindowRow<'_>>) -> Result<Vec<Row>> {
         self.make_room(&rows);
         let mut admitted = Vec::with_capacity(rows.len());
         for WindowRow { series_id, series, values, observed } in rows {
@@ -30,9 +27,6 @@ impl Forecaster {
                 None if values[0].is_none() => continue,
                 None => self.admit(series_id, series)?,
             };
-            if observed {
-                Arc::make_mut(&mut self.state.series[series_idx]).seen = window.number;
-            }
             admitted.push(Row { series_idx, values, observed });
         }
         Ok(admitted)
@@ -52,15 +46,9 @@ impl Forecaster {
             return;
         }
 
-        let mut silent: Vec<usize> =
-            (0..self.state.series.len()).filter(|index| !known.contains(index)).collect();
-        let count = (wanted - most).max(most.div_ceil(FORGET_ONE_IN)).min(silent.len());
-        if count < silent.len() {
-            silent.select_nth_unstable_by_key(count, |&index| (self.state.series[index].seen, index));
-        }
-        let mut is_kept = vec![true; self.state.series.len()];
-        silent[..count].iter().for_each(|&index| is_kept[index] = false);
-        self.state.keep(&is_kept, self.spec.model.scope);
+        let seen = |index: usize| (!known.contains(&index)).then(|| self.state.series[index].seen);
+        let stays = who_stays(self.state.series.len(), wanted - most, most, seen);
+        self.state.keep(&stays, self.spec.model.scope);
         self.indices.clear();
     }
 

@@ -75,12 +75,12 @@ pub fn learner_of(series_idx: usize, scope: Scope) -> usize {
 }
 
 impl ForecasterState {
-    /// Forgets the series that are not kept, in their order; with them networks of their own.
-    pub fn keep(&mut self, is_kept: &[bool], scope: Scope) {
-        let mut kept = is_kept.iter();
+    /// Keeps the series that stay; with the others networks of their own go.
+    pub fn keep(&mut self, stays: &[bool], scope: Scope) {
+        let mut kept = stays.iter();
         self.series.retain(|_, _| kept.next().copied().unwrap_or(true));
         if scope == Scope::Series {
-            let mut kept = is_kept.iter();
+            let mut kept = stays.iter();
             self.learners.retain(|_| kept.next().copied().unwrap_or(true));
         }
     }

@@ -27,9 +27,6 @@ use super::state::{SeriesRows, WindowState};
 /// A silent series is carried for at most this many windows; then it has no rows until it speaks
 /// again. The bound keeps one record far ahead from making an endless run of windows.
 const CARRY_WINDOWS: i64 = 256;
-/// Where there are too many series, one in so many is forgotten at once: looking for those that
-/// have been silent for longest goes over all of them.
-const FORGET_ONE_IN: usize = 16;
 /// More windows open at once than this is taken for a lateness that is far too long for the window.
 const MAX_OPEN_WINDOWS: usize = 100_000;
 
@@ -98,8 +95,7 @@ impl WindowOperator {
                     if self.state.series.len() >= self.most_series {
                         // What was taken in before is forgotten too.
                         self.take(rows, std::mem::take(&mut by_window))?;
-                        let count = self.most_series.div_ceil(FORGET_ONE_IN);
-                        self.state.forget_silent(count, &self.aggregation)?;
+                        self.state.make_room(self.most_series, &self.aggregation)?;
                     }
                     self.state.add_series(name)
                 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::record_batch::RecordBatch;
 use tickcast_stream::error::Result;
 use tickcast_stream::message::EventTime;
+use tickcast_stream::who_stays;
 
 use super::aggregate::{OpenWindow, RowSet, SeriesId};
 use super::assign::WindowProgress;
@@ -57,26 +58,19 @@ impl WindowState {
         *newest = start.max(*newest);
     }
 
-    /// Forgets the `count` series that have been silent for longest, and of equals those that came
-    /// first; with them their rows in open windows. All others move up. Errors: `Query`.
-    pub fn forget_silent(&mut self, count: usize, aggregation: &Aggregation) -> Result<()> {
-        let count = count.min(self.series.len());
-        let mut ids: Vec<SeriesId> = (0..self.series.len() as SeriesId).collect();
-        if count < ids.len() {
-            ids.select_nth_unstable_by_key(count, |&id| (self.spoke_in[id as usize], id));
-        }
-        let mut is_forgotten = vec![false; ids.len()];
-        ids[..count].iter().for_each(|&id| is_forgotten[id as usize] = true);
-
+    /// Makes room for another series among `most`: those that have been silent for longest are
+    /// forgotten, with them their rows in open windows. All others move up. Errors: `Query`.
+    pub fn make_room(&mut self, most: usize, aggregation: &Aggregation) -> Result<()> {
+        let stays = who_stays(self.series.len(), 1, most, |id| Some(self.spoke_in[id]));
         let mut next: SeriesId = 0;
-        let place_of = |&is_forgotten: &bool| {
-            let place = (!is_forgotten).then_some(next);
-            next += SeriesId::from(!is_forgotten);
+        let place_of = |&stays: &bool| {
+            let place = stays.then_some(next);
+            next += SeriesId::from(stays);
             place
         };
-        let places: Vec<Option<SeriesId>> = is_forgotten.iter().map(place_of).collect();
+        let places: Vec<Option<SeriesId>> = stays.iter().map(place_of).collect();
         self.move_to(&places, aggregation)?;
-        self.series_forgotten += count as u64;
+        self.series_forgotten += stays.iter().filter(|stays| !**stays).count() as u64;
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use super::outputs::Ticket;
 use super::partition::Partition;
 use super::partition_output::PartitionOutput;
 use super::recovery::open_partition;
-use super::replay_debt::ReplayDebt;
+use super::replay_debt::{ReplayDebt, share};
 use crate::error::Result;
 use crate::message::{EventTime, Records, Stream};
 use crate::place::{Offset, PartitionId};
@@ -114,10 +114,9 @@ impl InlineRun {
     }
 
     /// Saves the states of the partitions that owe too much, and are not making again what is
-    /// committed. A replay of one follows that of another: each may take a part of the time.
+    /// committed.
     fn save(&mut self, owes_too_much: impl Fn(&ReplayDebt, Duration) -> bool) -> Result<()> {
-        let count = u32::try_from(self.partitions.len()).unwrap_or(u32::MAX).max(1);
-        let may_take = self.writing.job.pace.recover_within / count;
+        let may_take = share(self.writing.job.pace.recover_within, self.partitions.len());
         let works = self.partitions.values_mut().filter(|work| !work.partition.is_replaying());
         for work in works.filter(|work| owes_too_much(&work.debt, may_take)) {
             self.writing.save(work)?;

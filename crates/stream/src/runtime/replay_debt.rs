@@ -17,6 +17,11 @@ const AT_LATEST: Duration = Duration::from_secs(30);
 /// first.
 const WRITES: u32 = 20;
 
+/// How long the replay of one of so many partitions may take: they follow each other.
+pub(super) fn share(recover_within: Duration, partitions: usize) -> Duration {
+    recover_within / u32::try_from(partitions).unwrap_or(u32::MAX).max(1)
+}
+
 /// What a partition has done since its state was saved.
 #[derive(Debug, Default)]
 pub(super) struct ReplayDebt {

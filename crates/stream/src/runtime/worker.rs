@@ -15,7 +15,7 @@ use super::job::Summary;
 use super::outputs::Ticket;
 use super::partition::Partition;
 use super::partition_output::PartitionOutput;
-use super::replay_debt::ReplayDebt;
+use super::replay_debt::{ReplayDebt, share};
 use crate::error::{Error, Kind, Result};
 use crate::message::Records;
 use crate::place::{Offset, PartitionId};
@@ -133,7 +133,7 @@ impl Worker<'_> {
 
     fn take(&mut self, id: PartitionId, records: Records, at: Instant) -> Result<()> {
         let Worker { downstream, works, summary } = self;
-        let may_take = downstream.recover_within / u32::try_from(works.len()).unwrap_or(u32::MAX).max(1);
+        let may_take = share(downstream.recover_within, works.len());
         let work = works.get_mut(&id).ok_or_else(|| unknown(id))?;
         let partition = &mut work.partition;
         let count = records.len() as u64;
