@@ -60,9 +60,9 @@ fn assert_same(bench: &TestPipeline) {
 
 #[test]
 fn faults_a_death_at_any_step_of_a_commit_to_files_changes_no_byte() {
-    let bench = TestPipeline::new(&pipeline(6000));
+    let bench = TestPipeline::new(&pipeline(4000));
     for (nth, step) in ["begin", "produced", "offsets", "commit", "committed"].into_iter().enumerate() {
-        let points = format!("ledger.{step}={}*off->return", 1 + nth * 2);
+        let points = format!("ledger.{step}={}*off->return", 1 + nth);
         start(&bench, &StartFrom::fail_points(&points)).aborts();
     }
     start(&bench, &StartFrom::default()).finishes();

@@ -23,7 +23,7 @@ use crate::support::kafka::{client, committed, end_of, input, produce};
 use crate::support::pipeline::{self, Runner};
 use crate::support::process::{StartFrom, get};
 use crate::support::readings::{bench, make_topics, readings};
-use crate::support::wait::{PATIENCE, wait_till};
+use crate::support::wait::{PATIENCE, wait_till, wait_until};
 
 const LAG: &str = "consumer_lag_records";
 const PARTITIONS: [PartitionId; 2] = [PartitionId(0), PartitionId(1)];
@@ -74,6 +74,11 @@ fn metrics_the_lag_is_what_is_not_committed_also_while_nothing_is_read() {
     let lag = |http: &str| samples(&get(http, "/metrics"), "lag").get(LAG).copied();
     for part in 0..30 {
         cluster.feed(part * 10, part * 10 + 10);
+        if part < 4 {
+            // Else one commit could take them all. The last of them is not committed.
+            let all = (part as i64 + 1) * 20;
+            wait_until(Duration::from_secs(2), || (cluster.position() == Some(all)).then_some(()));
+        }
     }
     wait_till("the lag of what is not committed", || {
         let position = cluster.position().unwrap_or_default();
