@@ -67,6 +67,10 @@ pub struct Forecaster {
     state: ForecasterState,
 }
 
+/// What is to be learned from a window whose results are out.
+#[must_use]
+pub struct Lesson(Vec<Row>);
+
 /// What a network works on at once: its rows, and the buffers of their series in the same order.
 struct LearnerRows<'a, 'b> {
     rows: &'a [usize],
@@ -122,6 +126,20 @@ impl Forecaster {
         rows: Vec<WindowRow<'_>>,
         out: &mut dyn Results,
     ) -> Result<()> {
+        let lesson = self.forecast(window, rows, out)?;
+        self.learn(lesson);
+        Ok(())
+    }
+
+    /// The first half of [`close`](Forecaster::close), up to the window's last result, for whoever
+    /// sends those off before the networks learn. The second is [`learn`](Forecaster::learn).
+    /// Errors: as `close`.
+    pub fn forecast(
+        &mut self,
+        window: ClosedWindow,
+        rows: Vec<WindowRow<'_>>,
+        out: &mut dyn Results,
+    ) -> Result<Lesson> {
         let rows = self.admit_all(rows)?;
         self.errors.fill(Mean::default());
         self.weights.iter_mut().for_each(|means| means.fill(Mean::default()));
@@ -132,10 +150,23 @@ impl Forecaster {
             self.score(rows, window, out);
             self.issue(rows, &predicted, window, out);
         }
-
-        self.learn(&rows);
         self.watch_drift();
-        Ok(())
+        Ok(Lesson(rows))
+    }
+
+    /// The networks learn from the window that was forecast last.
+    pub fn learn(&mut self, Lesson(rows): Lesson) {
+        if !self.has_network() {
+            return;
+        }
+
+        let mut newest = None;
+        self.for_each_learner(&rows, |learner, workspace, LearnerRows { buffers, .. }| {
+            newest = learner.learn(workspace, buffers).or(newest.take());
+        });
+        if let Some(UpdateReport { loss, gradient_norm, .. }) = newest {
+            self.state.newest = NewestStep { loss, gradient_norm };
+        }
     }
 
     /// [`close`](Forecaster::close) for those who want the results of the window as values.
@@ -320,20 +351,6 @@ impl Forecaster {
             if let Some(error) = error.value() {
                 drift.update(error, horizon);
             }
-        }
-    }
-
-    fn learn(&mut self, rows: &[Row]) {
-        if !self.has_network() {
-            return;
-        }
-
-        let mut newest = None;
-        self.for_each_learner(rows, |learner, workspace, LearnerRows { buffers, .. }| {
-            newest = learner.learn(workspace, buffers).or(newest.take());
-        });
-        if let Some(UpdateReport { loss, gradient_norm, .. }) = newest {
-            self.state.newest = NewestStep { loss, gradient_norm };
         }
     }
 }

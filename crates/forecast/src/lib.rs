@@ -119,7 +119,9 @@ pub use error::{ForecastError, Result};
 pub use experts::custom::CustomExpert;
 pub use experts::expert::{Expert, Label, Observation};
 pub use experts::kind::ExpertKind;
-pub use forecaster::{ExpertWeight, Forecaster, ForecasterStats, FrozenForecaster, WeightsKind, meaning};
+pub use forecaster::{
+    ExpertWeight, Forecaster, ForecasterStats, FrozenForecaster, Lesson, WeightsKind, meaning,
+};
 pub use forgetting::who_stays;
 pub use horizon::Horizon;
 pub use mean::Mean;

@@ -46,6 +46,9 @@ pub trait Output {
     /// Records for a sink.
     fn results(&mut self, stream: Stream, records: RecordBatch) -> Result<()>;
 
+    /// The results so far need not wait for what the operator does next, which takes long.
+    fn send_on(&mut self) -> Result<()>;
+
     /// A record of the batch that is worked on was not taken in.
     fn reject(&mut self, reject: Reject);
 }

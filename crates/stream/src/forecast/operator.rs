@@ -57,8 +57,9 @@ impl Operator for ForecastOperator {
         let rows = closed_window::rows(batch, &spec.features)?;
         let records = rows.len() * spec.horizons.len();
         let mut results = ResultBatches::new(&self.forecasts, &self.scores, window.start, records);
-        self.forecaster
-            .close(window, rows, &mut results)
+        let lesson = self
+            .forecaster
+            .forecast(window, rows, &mut results)
             .or_fail(Kind::State, || "cannot forecast from a window")?;
 
         let (forecasts, scores) = results.finish()?;
@@ -67,6 +68,8 @@ impl Operator for ForecastOperator {
                 out.results(stream, records)?;
             }
         }
+        out.send_on()?;
+        self.forecaster.learn(lesson);
         Ok(())
     }
 

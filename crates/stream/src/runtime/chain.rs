@@ -15,6 +15,8 @@ use crate::place::Offset;
 
 /// Results are delivered when so many rows have come together.
 const DELIVER_ROWS: usize = 4096;
+/// Fewer are not delivered before long work: handing them on costs as much as they would wait.
+const DELIVER_EARLY_ROWS: usize = 32;
 
 /// What operators emitted and is not delivered yet.
 pub(super) struct Pending<'a, 'b> {
@@ -44,7 +46,12 @@ impl<'a, 'b> Pending<'a, 'b> {
     /// So many rows have joined the outcome.
     fn grown(&mut self, rows: usize) -> Result<()> {
         self.rows += rows;
-        if self.rows < DELIVER_ROWS {
+        self.deliver_from(DELIVER_ROWS)
+    }
+
+    /// Delivers the outcome, if it has come to so many rows.
+    fn deliver_from(&mut self, rows: usize) -> Result<()> {
+        if self.rows < rows {
             return Ok(());
         }
         self.rows = 0;
@@ -100,6 +107,10 @@ impl Output for Chain<'_, '_, '_> {
         let count = records.num_rows();
         self.pending.outcome.results.push((stream, records));
         self.pending.grown(count)
+    }
+
+    fn send_on(&mut self) -> Result<()> {
+        self.pending.deliver_from(DELIVER_EARLY_ROWS)
     }
 
     fn reject(&mut self, reject: Reject) {

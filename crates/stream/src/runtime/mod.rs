@@ -4,6 +4,7 @@
 mod backoff;
 mod chain;
 mod channels;
+mod commit_pace;
 mod compat;
 mod context;
 mod endpoints;

@@ -101,12 +101,12 @@ impl Crew {
         pace: RunOptions,
     ) -> Result<(Vec<WorkerQueue>, Threads)> {
         let (to_sink, from_workers) = bounded(SINK_DEPTH);
-        let mut writer = Writer::new(outputs, self.watch.clone(), self.to_reader.clone());
+        let mut writer = Writer::new(outputs, self.watch.clone(), self.to_reader.clone(), pace.commit_every);
         let writer = self.spawn("sink", move || {
             // The lock on the state is held for as long as anybody may write, a call that hangs
             // too.
             let _held = &guard;
-            writer.run(&from_workers, pace.commit_every)
+            writer.run(&from_workers)
         })?;
 
         let (to_snapshots, frozen) = bounded(SNAPSHOT_DEPTH);

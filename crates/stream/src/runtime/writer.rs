@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::channels::{PartitionStart, ToReader, ToSink};
+use super::commit_pace::CommitPace;
 use super::context::RunContext;
 use super::heartbeat::Heartbeat;
 use super::outputs::{Outputs, Ticket};
@@ -26,22 +27,29 @@ pub(super) struct Writer {
     to_reader: Sender<ToReader>,
     /// The newest beginning of each partition that is ours.
     incarnations: BTreeMap<PartitionId, u64>,
+    pace: CommitPace,
 }
 
 impl Writer {
     /// One that has nothing to write yet.
-    pub fn new(outputs: Box<dyn Outputs>, watch: RunContext, to_reader: Sender<ToReader>) -> Self {
-        Writer { outputs, watch, to_reader, incarnations: BTreeMap::new() }
+    pub fn new(
+        outputs: Box<dyn Outputs>,
+        watch: RunContext,
+        to_reader: Sender<ToReader>,
+        commit_every: Duration,
+    ) -> Self {
+        let pace = CommitPace::new(commit_every);
+        Writer { outputs, watch, to_reader, incarnations: BTreeMap::new(), pace }
     }
 
     /// Writes until the last worker has ended. Errors: the outputs'.
-    pub fn run(&mut self, from_workers: &Receiver<ToSink>, commit_every: Duration) -> Result<()> {
+    pub fn run(&mut self, from_workers: &Receiver<ToSink>) -> Result<()> {
         let pulse = self.watch.pulse.clone();
         let _at_rest = AtRest(&pulse);
-        let mut commit_at = Instant::now() + commit_every;
         loop {
             pulse.rest();
-            let received = from_workers.recv_timeout(commit_at.saturating_duration_since(Instant::now()));
+            let wait = self.pace.at().saturating_duration_since(Instant::now());
+            let received = from_workers.recv_timeout(wait);
             pulse.beat();
 
             self.watch.metrics.depth("sink", from_workers.len());
@@ -52,9 +60,10 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => return self.outputs.finish(),
             }
 
-            if Instant::now() >= commit_at {
+            if self.pace.is_due(!from_workers.is_empty()) {
+                let from = Instant::now();
                 self.outputs.commit()?;
-                commit_at = Instant::now() + commit_every;
+                self.pace.committed(from);
             }
             self.watch.metrics.busy("sink", from.elapsed());
         }
@@ -70,6 +79,7 @@ impl Writer {
                 self.watch.wrote(&results);
                 if results.iter().any(|(stream, _)| *stream == Stream::Forecasts) {
                     self.watch.metrics.latency(times.read.elapsed());
+                    self.pace.forecasts_of(times.recorded);
                     times.recorded.into_iter().for_each(|at| self.outputs.recorded(partition, at));
                 }
                 self.outputs.results(partition, results, reached)?;

@@ -29,6 +29,10 @@ impl Output for Collected {
         Ok(())
     }
 
+    fn send_on(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     fn reject(&mut self, reject: Reject) {
         self.rejects.push(reject);
     }
