@@ -7,6 +7,8 @@ use crate::message::EventTime;
 
 /// Nobody waits for the forecasts of older records: they are being caught up with.
 const FRESH: Duration = Duration::from_secs(1);
+/// Windows of several partitions close together: for so long nothing more comes of them.
+const SETTLED: Duration = Duration::from_millis(10);
 
 /// The times of the writer's commits.
 pub(super) struct CommitPace {
@@ -33,7 +35,10 @@ impl CommitPace {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
             Some(now.saturating_sub(recorded) < FRESH)
         };
-        self.is_waited_for |= recorded.and_then(fresh).unwrap_or(false);
+        if recorded.and_then(fresh).unwrap_or(false) {
+            self.is_waited_for = true;
+            self.soonest = self.soonest.max(Instant::now() + SETTLED);
+        }
     }
 
     /// When to commit, if nothing comes before.
@@ -70,10 +75,12 @@ mod tests {
     }
 
     #[test]
-    fn fresh_forecasts_are_committed_as_soon_as_nothing_more_is_there() {
+    fn fresh_forecasts_are_committed_as_soon_as_nothing_more_comes() {
         let mut pace = CommitPace::new(NEVER);
         assert!(!pace.is_due(false));
         pace.forecasts_of(ago(Duration::ZERO));
+        assert!(pace.at() < Instant::now() + 2 * SETTLED);
+        std::thread::sleep(SETTLED);
         assert!(pace.is_due(false) && !pace.is_due(true));
         pace.committed(Instant::now());
         assert!(!pace.is_due(false));
