@@ -11,8 +11,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tickcast_connect::{PipelineEnds, SinkSpecs, SourceSpec, StateSpec, WireFormat};
 use tickcast_forecast::ForecastSpec;
-use tickcast_sql::WindowSpec;
 use tickcast_sql::query::StreamTable;
+use tickcast_sql::{PrepareSpec, WindowSpec};
 use tickcast_stream::error::Result;
 use tickcast_stream::message::{Stream, reject_schema};
 use tickcast_stream::record::{forecast_schema, score_schema};
@@ -34,6 +34,8 @@ pub struct Plan {
     pub key: String,
     /// The column that holds a record's event time.
     pub time: String,
+    /// What is done with records before windows.
+    pub prepare: PrepareSpec,
     /// How records become windows.
     pub window: WindowSpec,
     /// What is forecast, and by what.

@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::plan::Delivery;
-use super::scalar::{DAY_US, HOUR_US, Length, MS_US, Whole};
+use super::scalar::{DAY_US, HOUR_US, Length, MS_US, Ordered, Whole};
 
 pub(super) use forecast::{RawBounds, RawForecast};
 pub(super) use model::{RawLoss, RawModel, RawOptimizer, RawSchedule};
@@ -42,6 +42,15 @@ pub(super) struct RawPipeline {
     pub key: Option<String>,
     /// Column that holds a record's event time. Default with `generate`: time.
     pub time: Option<String>,
+    /// Columns that are made of others before windows, and their SQL expressions, in order, like
+    /// `{ celsius: (f - 32) / 1.8 }`. Each sees those before it; one with the name of a record's
+    /// column replaces that. Default: no columns.
+    pub derive: Option<Ordered>,
+    /// Which records count: an SQL condition over the columns of a record and those that are
+    /// derived, like `"quality = 'ok'"`. Records of which it is not true are left out, and counted.
+    /// Default: all records.
+    #[serde(rename = "where")]
+    pub filter: Option<String>,
     /// How records become windows.
     #[schemars(required)]
     pub window: Option<RawWindow>,

@@ -41,7 +41,7 @@ pub use compat::RestorePoint;
 pub use context::RunContext;
 pub use endpoints::Endpoints;
 pub use exactly_once::{ExactlyOnce, LostPartitions};
-pub use factory::{NewDecoder, NewWindow, PipelineFactory, PipelineParts};
+pub use factory::{NewDecoder, NewOperator, PipelineFactory, PipelineParts};
 pub use heartbeat::Heartbeat;
 pub use history::{Reader, read_history, read_to_end};
 pub use image::PendingSnapshot;

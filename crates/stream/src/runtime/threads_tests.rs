@@ -156,6 +156,7 @@ fn factory() -> PipelineFactory {
         forecast: ForecastSpec::new("x"),
         window_us: 60_000_000,
         new_decoder: Box::new(|| Ok(Box::new(RejectAll))),
+        new_prepare: None,
         new_window: Box::new(|| Box::new(NoWindows)),
     })
 }
