@@ -10,6 +10,7 @@ mod context;
 mod endpoints;
 mod exactly_once;
 mod factory;
+mod first_records;
 mod heartbeat;
 mod history;
 mod image;

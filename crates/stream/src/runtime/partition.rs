@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::chain::{Chain, Pending};
 use super::compat::{RestorePoint, check_fingerprint, check_pipeline};
+use super::first_records::{FirstRecords, Strange};
 use super::image::{PendingSnapshot, SnapshotImage};
 use super::muting::{Muting, Tense};
 use super::partition_output::{Deliver, PartitionOutput};
@@ -14,7 +15,7 @@ use crate::decode::Decode;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{OutputPosition, Position, Snapshot};
 use crate::log_id::LogId;
-use crate::message::{EventTime, Records, Stream};
+use crate::message::{EventTime, Records, Stream, system_fields};
 use crate::operator::{Operator, OperatorStats, Output as _};
 use crate::place::{Offset, PartitionId};
 use crate::record::reject_batch;
@@ -44,6 +45,9 @@ pub struct Partition {
     lost: u64,
     /// What is committed already: it is made again in silence, until it is reached.
     committed: Option<Position>,
+    first: FirstRecords,
+    /// What is strange about them, and not told yet.
+    strange: Vec<Strange>,
     /// Time spent in decoding and in each operator since it was last asked for.
     busy: Vec<(&'static str, Duration)>,
 }
@@ -62,6 +66,7 @@ impl Partition {
         let stages = std::iter::once("decode").chain(operators.iter().map(|operator| operator.name()));
         let busy = stages.map(|stage| (stage, Duration::ZERO)).collect();
 
+        let first = FirstRecords::new(&decoder.schema(), system_fields().len());
         Partition {
             id,
             topic,
@@ -76,6 +81,8 @@ impl Partition {
             log: None,
             lost: 0,
             committed: None,
+            first,
+            strange: Vec::new(),
             busy,
         }
     }
@@ -202,6 +209,7 @@ impl Partition {
         let from = Instant::now();
         let decoded = self.decoder.decode(&records)?;
         self.busy[0].1 += from.elapsed();
+        self.strange.extend(self.first.look(&records, &decoded, self.decoder.as_ref()));
         let mut pending = Pending::new(decoded.rejects, before, deliver);
         if decoded.rows.num_rows() > 0 {
             self.chain(0, &mut pending).rows(decoded.rows)?;
@@ -212,6 +220,7 @@ impl Partition {
 
     /// The input has ended: every window closes.
     pub fn finish(&mut self, deliver: &mut Deliver<'_>) -> Result<()> {
+        self.strange.extend(self.first.end(self.decoder.as_ref()));
         let tense = if self.past_end().is_some() { Tense::Past } else { Tense::Present };
         self.muted(tense, deliver, Partition::close_all)
     }
@@ -312,6 +321,11 @@ impl Partition {
             return Err(fail());
         }
         Ok(image)
+    }
+
+    /// What is strange about its first records, since this was asked last.
+    pub fn take_strange(&mut self) -> Vec<Strange> {
+        std::mem::take(&mut self.strange)
     }
 
     /// Time spent a stage since the last call.
