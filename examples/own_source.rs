@@ -41,6 +41,7 @@ impl SourceKind for Machines {
     fn traits(&self) -> SourceTraits {
         SourceTraits {
             is_bounded: true,
+            leaves_open: false,
             is_shared: false,
             is_replayable: true,
             has_past: false,

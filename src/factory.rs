@@ -83,6 +83,7 @@ fn planned(plan: &Plan, known: SourceSchema) -> Result<(PipelineFactory, Vec<Str
         fingerprint: shape.to_string(),
         streams: plan.sinks.all().map(|(stream, _)| stream).collect(),
         is_bounded: source.is_bounded,
+        leaves_open: source.leaves_open,
         is_shared: source.is_shared,
         has_past: source.has_past,
         forecast: plan.forecast.clone(),

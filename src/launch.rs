@@ -216,7 +216,7 @@ fn advised(error: Error) -> Error {
         let fact = beyond.or(inner.downcast_ref::<LogChanged>().map(ToString::to_string));
         if let Some(fact) = fact {
             let what = format!(
-                "{fact} The state was learned from records that are not there. Look at the topic first; then `run \
+                "{fact} The state was learned from records that are not there. Look at it first; then `run \
                  --rebuild` learns the state from what is there, or, without the old state, `run --bootstrap` begins \
                  at the source's start"
             );

@@ -56,9 +56,9 @@ pub use sink::{
     CommittedLen, FileSink, FileSinkSpec, Home, Room, SinkFileFormat, SinkKind, StdoutSpec, for_each_record,
 };
 pub use source::{
-    FileFormat, FileSource, FileSourceSpec, GeneratedSource, GeneratorSpec, KafkaHistory, KafkaSource,
-    KafkaSourceSpec, OnLoss, OpenOptions, OpenSource, PositionBeyondEnd, Process, SourceGroup, SourceKind,
-    SourceSchema, SourceTraits, Span, StartFrom,
+    FileEnd, FileFormat, FileSource, FileSourceSpec, GeneratedSource, GeneratorSpec, KafkaHistory,
+    KafkaSource, KafkaSourceSpec, OnLoss, OpenOptions, OpenSource, PositionBeyondEnd, Process, SourceGroup,
+    SourceKind, SourceSchema, SourceTraits, Span, StartFrom,
 };
 pub use spec::{SinkSpec, SinkSpecs, SourceSpec, StateSpec};
 pub use topics::{Reached, reach_topics};

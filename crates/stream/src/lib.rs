@@ -51,7 +51,7 @@ pub mod telemetry;
 pub mod testing;
 
 pub use error::{Error, Kind, OrFail, Result, Retry};
-pub use log_id::{LogChanged, LogId};
+pub use log_id::{LogChanged, LogId, LogKind};
 pub use message::Stream;
 pub use place::{Offset, PartitionId};
 pub use tickcast_forecast::{EventTime, Mean, who_stays};

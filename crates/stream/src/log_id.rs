@@ -1,5 +1,6 @@
-//! Which log a partition is: a topic that is deleted and made anew keeps its name, not its id.
-//! It must not know how a broker is asked for it.
+//! Which log a partition is: a topic that is deleted and made anew, or a file that is replaced,
+//! keeps its name, not its id.
+//! It must not know how a source is asked for it.
 
 use std::fmt;
 
@@ -8,7 +9,17 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The id of a topic. It prints as Kafka's own tools print it: base64 without padding.
+/// What a log is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogKind {
+    /// A partition of a topic.
+    Topic,
+    /// A file.
+    File,
+}
+
+/// The id of a topic, or of a file. It prints as Kafka's own tools print a topic's: base64 without
+/// padding.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LogId(pub u128);
 
@@ -45,11 +56,13 @@ impl<'de> Deserialize<'de> for LogId {
     }
 }
 
-/// A topic is another one than it was, under the same name.
+/// A log is another one than it was, under the same name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogChanged {
+    /// What it is.
+    pub kind: LogKind,
     /// Its name.
-    pub topic: String,
+    pub name: String,
     /// The id that was known of it.
     pub was: LogId,
     /// The id that it has now.
@@ -58,8 +71,15 @@ pub struct LogChanged {
 
 impl fmt::Display for LogChanged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let LogChanged { topic, was, is } = self;
-        write!(f, "topic {topic} was deleted and made anew: its id was {was}, and it is {is} now.")
+        let LogChanged { kind, name, was, is } = self;
+        match kind {
+            LogKind::Topic => {
+                write!(f, "topic {name} was deleted and made anew: its id was {was}, and it is {is} now.")
+            }
+            LogKind::File => {
+                write!(f, "file {name} was replaced: it begins with other bytes than it did, or is shorter.")
+            }
+        }
     }
 }
 

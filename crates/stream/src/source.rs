@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::error::Result;
-use crate::log_id::LogId;
+use crate::log_id::{LogId, LogKind};
 use crate::message::Records;
 use crate::place::{Offset, PartitionId};
 
@@ -89,9 +89,15 @@ pub trait Source: Send {
     }
 
     /// The log that the positions are of, where the source can tell: a topic that is deleted and
-    /// made anew is another one. Errors: `Retry::Later` while that is not known.
-    fn log_id(&mut self) -> Result<Option<LogId>> {
+    /// made anew is another one, and a file that is replaced. `known`: what is known of it, which
+    /// is what is returned while it is that one. Errors: `Retry::Later` while that cannot be told.
+    fn log_id(&mut self, _known: Option<LogId>) -> Result<Option<LogId>> {
         Ok(None)
+    }
+
+    /// What its logs are.
+    fn log_kind(&self) -> LogKind {
+        LogKind::Topic
     }
 
     /// Tells the source's own memory that everything before `position` is done and durable.

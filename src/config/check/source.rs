@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 
 use tickcast_connect::{
-    FileFormat, FileSourceSpec, GeneratorSpec, KafkaClientSpec, KafkaSourceSpec, OnLoss, Process, SourceSpec,
-    StartFrom, WireFormat,
+    FileEnd, FileFormat, FileSourceSpec, GeneratorSpec, KafkaClientSpec, KafkaSourceSpec, OnLoss, Process,
+    SourceSpec, StartFrom, WireFormat,
 };
 
 use super::Checker;
@@ -93,7 +93,8 @@ impl Checker<'_> {
         }
 
         let path = if path == "-" { PathBuf::from(path) } else { self.file_path(&path) };
-        SourceSpec::File(FileSourceSpec { path, format: format.unwrap_or(FileFormat::Csv) })
+        let end = raw.end.unwrap_or(FileEnd::Close);
+        SourceSpec::File(FileSourceSpec { path, format: format.unwrap_or(FileFormat::Csv), end })
     }
 
     /// The format that a file's name tells, below `.gz` or `.zst`.

@@ -70,8 +70,8 @@ pub(super) struct RawPipeline {
     /// at_least_once.
     pub delivery: Option<Delivery>,
     /// Time between commits, at most. Forecasts of records that the source has had for less than a
-    /// second are committed sooner: as soon as nothing more comes of their windows, but not before a
-    /// tenth of this time. Default: 100ms.
+    /// second are committed sooner: as soon as nothing more comes of their windows, but not before
+    /// a tenth of this time. Default: 100ms.
     pub commit_every: Option<Length<MS_US, HOUR_US>>,
     /// How long making the state again may take after a crash. The state is saved before working
     /// again on what came since would take longer, by the time that it took in this run; and 30 s

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 
 use super::super::scalar::{Ordered, Whole};
-use tickcast_connect::{OnLoss, Process, StartFrom};
+use tickcast_connect::{FileEnd, OnLoss, Process, StartFrom};
 
 /// Exactly one of `kafka`, `file` and `generate`.
 #[derive(Deserialize, JsonSchema)]
@@ -59,6 +59,8 @@ pub(in super::super) struct RawFile {
     /// which needs `source.format`.
     #[schemars(required)]
     pub path: Option<String>,
+    /// What the end of the file means. Default: close.
+    pub end: Option<FileEnd>,
 }
 
 #[derive(Default, Deserialize, JsonSchema)]

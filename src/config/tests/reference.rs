@@ -82,6 +82,9 @@ fn plan_around(path: &str, sets: &[&str]) -> Plan {
     let block = path.rsplit_once('.').map(|(block, _)| format!("{block}={{}}"));
     let optional = block.filter(|_| path.contains("optimizer.") || path.starts_with("serve."));
     let mut all: Vec<&str> = if path.starts_with("source.generate.") { vec![generate] } else { Vec::new() };
+    if path.starts_with("source.file.") {
+        all.push("source={file: {path: a.csv}}");
+    }
     all.extend(optional.as_deref());
     if path.contains(".cosine.") {
         all.push("forecast.model.optimizer={adam: {schedule: {cosine: {updates: 9}}}}");

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 use tickcast_stream::error::Result;
-use tickcast_stream::{LogChanged, LogId};
+use tickcast_stream::{LogChanged, LogId, LogKind};
 
 use super::read::{Purpose, Visible, reading_consumer};
 use super::spec::KafkaClientSpec;
@@ -136,7 +136,7 @@ impl<C: ConsumerContext> TopicWatch<C> {
             if let (Some(&was), Some(is)) = (self.known.get(topic), *id)
                 && was != is
             {
-                return TopicNews::Changed(LogChanged { topic: topic.clone(), was, is });
+                return TopicNews::Changed(LogChanged { kind: LogKind::Topic, name: topic.clone(), was, is });
             }
         }
         self.learn(ids);

@@ -16,13 +16,15 @@ use flate2::bufread::MultiGzDecoder;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::{RawRecord, Records};
 use tickcast_stream::source::{Event, Source};
-use tickcast_stream::{Offset, PartitionId};
+use tickcast_stream::{LogId, LogKind, Offset, PartitionId};
 
+use super::file_identity::identity;
+use super::file_spec::{FileEnd, FileFormat, FileSourceSpec, STDIN};
 use super::frames::{Frames, Framing};
-use super::kind::{OpenOptions, OpenSource, SourceKind, SourceSchema, SourceTraits, Span};
+use super::kind::SourceSchema;
 use super::parquet_rows::ParquetRows;
 use super::stdin::{Ready, Stdin};
-use crate::decode::{WireFormat, check_known};
+use crate::decode::check_known;
 
 /// Records that one poll brings, unless it is set.
 const BATCH_RECORDS: usize = 1024;
@@ -33,73 +35,9 @@ const READ_BYTES: usize = 256 << 10;
 /// A file is one partition.
 const ONLY: PartitionId = PartitionId(0);
 
-/// The path that stands for standard input.
-const STDIN: &str = "-";
-
-/// A file that is read, or standard input.
-#[derive(Debug, Clone)]
-pub struct FileSourceSpec {
-    /// `-` is standard input.
-    pub path: PathBuf,
-    /// What is in it.
-    pub format: FileFormat,
-}
-
-/// What is in a file that is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileFormat {
-    /// Rows with commas between their fields, and a header.
-    Csv,
-    /// A JSON object a line.
-    Ndjson,
-    /// Parquet.
-    Parquet,
-}
-
-impl FileSourceSpec {
-    fn is_stdin(&self) -> bool {
-        self.path == Path::new(STDIN)
-    }
-}
-
-impl SourceKind for FileSourceSpec {
-    fn traits(&self) -> SourceTraits {
-        SourceTraits {
-            is_bounded: true,
-            is_shared: false,
-            is_replayable: !self.is_stdin(),
-            has_past: false,
-            label: self.path.display().to_string(),
-            // A folder may move with its state.
-            identity: format!("file {}", self.path.file_name().unwrap_or_default().display()),
-            format: Some(if self.format == FileFormat::Csv { WireFormat::Csv } else { WireFormat::Json }),
-        }
-    }
-
-    /// Standard input must not be read before a run.
-    fn known(&self) -> Result<SourceSchema> {
-        if self.is_stdin() { Ok(SourceSchema::default()) } else { Ok(FileSource::open(self)?.known()) }
-    }
-
-    fn partitions(&self) -> Result<i32> {
-        Ok(1)
-    }
-
-    fn open(&self, options: OpenOptions) -> Result<OpenSource> {
-        let mut source = FileSource::open(self)?;
-        if let Some(records) = options.batch_records {
-            source = source.with_batch_records(records);
-        }
-        Ok(OpenSource { known: source.known(), ..OpenSource::of(source) })
-    }
-
-    fn open_history(&self, _: Span) -> Result<OpenSource> {
-        self.open(OpenOptions::default())
-    }
-}
-
 /// Reads one file from its start to its end.
 pub struct FileSource {
+    path: PathBuf,
     /// The path, as messages show it.
     name: String,
     input: Input,
@@ -138,13 +76,15 @@ impl FileSource {
     /// it should be.
     pub fn open(plan: &FileSourceSpec) -> Result<Self> {
         let name = plan.path.display().to_string();
+        let whole_only = plan.end == FileEnd::Keep;
         let input = match plan.format {
             FileFormat::Parquet => Input::Parquet(Box::new(ParquetRows::open(&plan.path, &name)?)),
-            FileFormat::Ndjson => Input::open_text(&plan.path, &name, Framing::Lines)?,
-            FileFormat::Csv => Input::open_text(&plan.path, &name, Framing::Csv)?,
+            FileFormat::Ndjson => Input::open_text(&plan.path, &name, Framing::Lines, whole_only)?,
+            FileFormat::Csv => Input::open_text(&plan.path, &name, Framing::Csv, whole_only)?,
         };
 
         Ok(FileSource {
+            path: plan.path.clone(),
             name,
             input,
             state: State::New,
@@ -177,7 +117,8 @@ impl FileSource {
         }
     }
 
-    fn known(&self) -> SourceSchema {
+    /// What it knows of its records.
+    pub(super) fn known(&self) -> SourceSchema {
         SourceSchema { header: self.header(), fields: self.fields().map(<[_]>::to_vec) }
     }
 
@@ -322,6 +263,18 @@ impl Source for FileSource {
         Ok(())
     }
 
+    fn log_id(&mut self, known: Option<LogId>) -> Result<Option<LogId>> {
+        if self.path == Path::new(STDIN) {
+            return Ok(None);
+        }
+        let id = open_bytes(&self.path).and_then(|bytes| identity(bytes, known));
+        id.map(Some).or_fail(Kind::Source, || format!("cannot read the beginning of {}", self.name))
+    }
+
+    fn log_kind(&self) -> LogKind {
+        LogKind::File
+    }
+
     fn set_paused(&mut self, _partition: PartitionId, paused: bool) -> Result<()> {
         self.paused = paused;
         Ok(())
@@ -342,7 +295,7 @@ fn unreadable(
 }
 
 impl Input {
-    fn open_text(path: &Path, name: &str, framing: Framing) -> Result<Self> {
+    fn open_text(path: &Path, name: &str, framing: Framing, whole_only: bool) -> Result<Self> {
         let fail = || format!("cannot open {name}");
         let (bytes, live): (Box<dyn Read + Send>, _) = if path == Path::new(STDIN) {
             let (stdin, ready) = Stdin::open().or_fail(Kind::Source, fail)?;
@@ -351,7 +304,8 @@ impl Input {
             (open_bytes(path).or_fail(Kind::Source, fail)?, None)
         };
 
-        let mut frames = Frames::new(BufReader::with_capacity(READ_BYTES, bytes), framing);
+        let reader = BufReader::with_capacity(READ_BYTES, bytes);
+        let mut frames = Frames::new(reader, framing).whole_only(whole_only);
         let header = match framing {
             Framing::Lines => None,
             Framing::Csv => {
@@ -405,7 +359,7 @@ mod tests {
             name if name.contains("csv") => FileFormat::Csv,
             _ => FileFormat::Ndjson,
         };
-        FileSourceSpec { path, format }
+        FileSourceSpec { path, format, end: FileEnd::Close }
     }
 
     fn started(plan: &FileSourceSpec, position: Offset, batch_records: usize) -> FileSource {
@@ -508,7 +462,11 @@ mod tests {
     #[test]
     fn a_missing_or_shorter_file_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        let missing = FileSourceSpec { path: PathBuf::from("/no/such.csv"), format: FileFormat::Csv };
+        let missing = FileSourceSpec {
+            path: PathBuf::from("/no/such.csv"),
+            format: FileFormat::Csv,
+            end: FileEnd::Close,
+        };
         let message = FileSource::open(&missing).err().unwrap().to_string();
         assert!(message.starts_with("source: cannot open /no/such.csv: No such file"), "{message}");
         let plan = plan(&dir, "x.json", b"a\n");
@@ -574,7 +532,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let message = FileSource::open(&plan(&dir, "x.parquet", b"hello")).err().unwrap().to_string();
         assert!(message.contains("x.parquet is not a readable Parquet file"), "{message}");
-        let stdin = FileSourceSpec { path: PathBuf::from("-"), format: FileFormat::Parquet };
+        let stdin =
+            FileSourceSpec { path: PathBuf::from("-"), format: FileFormat::Parquet, end: FileEnd::Close };
         assert!(FileSource::open(&stdin).is_err());
     }
 }

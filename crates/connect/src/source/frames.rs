@@ -35,12 +35,19 @@ pub struct Frames<R> {
     reader: R,
     framing: Framing,
     at_start: bool,
+    whole_only: bool,
 }
 
 impl<R: BufRead> Frames<R> {
     /// Cuts what the reader brings.
     pub fn new(reader: R, framing: Framing) -> Self {
-        Frames { reader, framing, at_start: true }
+        Frames { reader, framing, at_start: true, whole_only: false }
+    }
+
+    /// The last record counts only with its newline: without it, it may be half written.
+    pub fn whole_only(mut self, whole_only: bool) -> Self {
+        self.whole_only = whole_only;
+        self
     }
 
     /// The reader itself.
@@ -87,6 +94,9 @@ impl<R: BufRead> Frames<R> {
             let mut rest = io::Read::take(&mut self.reader, (limit - known) as u64);
             let read = rest.read_until(b'\n', &mut frame)?;
             if !frame.ends_with(b"\n") {
+                if self.whole_only && frame.len() < limit {
+                    return Ok((Vec::new(), 0));
+                }
                 let skipped = if frame.len() == limit { skip_line(&mut self.reader)? } else { 0 };
                 return Ok((frame, skipped));
             }
@@ -95,6 +105,9 @@ impl<R: BufRead> Frames<R> {
                 open_quote = leaves_quote_open(&frame[known..], open_quote);
             }
             if !open_quote || read == 0 || frame.len() == limit {
+                if self.whole_only && open_quote && read == 0 {
+                    frame.clear();
+                }
                 return Ok((frame, 0));
             }
         }

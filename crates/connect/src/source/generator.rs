@@ -27,6 +27,7 @@ impl SourceKind for GeneratorSpec {
         let GeneratorSpec { process, series, seed, partitions, .. } = self;
         SourceTraits {
             is_bounded: true,
+            leaves_open: false,
             is_shared: false,
             is_replayable: true,
             has_past: false,

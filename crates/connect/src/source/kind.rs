@@ -18,6 +18,8 @@ use crate::kafka::{Group, KafkaClientSpec};
 pub struct SourceTraits {
     /// It ends by itself.
     pub is_bounded: bool,
+    /// Its windows stay open at its end: it may go on.
+    pub leaves_open: bool,
     /// Others may read other partitions of it under the same name, and may have read before.
     pub is_shared: bool,
     /// It can be read again from a position.

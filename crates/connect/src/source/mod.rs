@@ -3,6 +3,9 @@
 //! [`SourceKind`] for it, and its line in [`SourceSpec`](crate::SourceSpec).
 
 mod file;
+mod file_identity;
+mod file_kind;
+mod file_spec;
 mod frames;
 mod generator;
 mod kafka;
@@ -11,7 +14,8 @@ mod parquet_rows;
 mod stdin;
 mod ticks;
 
-pub use file::{FileFormat, FileSource, FileSourceSpec};
+pub use file::FileSource;
+pub use file_spec::{FileEnd, FileFormat, FileSourceSpec};
 pub use generator::GeneratedSource;
 pub use kafka::{KafkaHistory, KafkaSource, KafkaSourceSpec, OnLoss, PositionBeyondEnd, StartFrom};
 pub use kind::{OpenOptions, OpenSource, SourceGroup, SourceKind, SourceSchema, SourceTraits, Span};

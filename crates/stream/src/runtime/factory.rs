@@ -30,6 +30,8 @@ pub struct PipelineParts {
     pub streams: Vec<Stream>,
     /// Whether the input ends by itself.
     pub is_bounded: bool,
+    /// Whether its windows stay open at its end: it may go on.
+    pub leaves_open: bool,
     /// Whether others may have read the input before under the same name: results that are there
     /// then stay.
     pub is_shared: bool,
@@ -128,6 +130,8 @@ impl PipelineFactory {
         let prepare = self.0.new_prepare.as_ref().map(|new| new());
         let operators = prepare.into_iter().chain([(self.0.new_window)()]).chain(last).collect();
         let PipelineParts { topic, pipeline, fingerprint, .. } = &self.0;
-        Ok(Partition::new(id, topic.clone(), pipeline.clone(), fingerprint.clone(), decoder, operators))
+        let partition =
+            Partition::new(id, topic.clone(), pipeline.clone(), fingerprint.clone(), decoder, operators);
+        Ok(if self.0.leaves_open { partition.leaving_open() } else { partition })
     }
 }

@@ -45,6 +45,7 @@ pub struct Partition {
     lost: u64,
     /// What is committed already: it is made again in silence, until it is reached.
     committed: Option<Position>,
+    leaves_open: bool,
     first: FirstRecords,
     /// What is strange about them, and not told yet.
     strange: Vec<Strange>,
@@ -81,10 +82,17 @@ impl Partition {
             log: None,
             lost: 0,
             committed: None,
+            leaves_open: false,
             first,
             strange: Vec::new(),
             busy,
         }
+    }
+
+    /// The same partition, whose windows stay open at the end of its input.
+    pub fn leaving_open(mut self) -> Self {
+        self.leaves_open = true;
+        self
     }
 
     /// Its number.
@@ -218,9 +226,12 @@ impl Partition {
         self.deliver_rest(pending, &records)
     }
 
-    /// The input has ended: every window closes.
+    /// The input has ended: every window closes, unless it leaves them open.
     pub fn finish(&mut self, deliver: &mut Deliver<'_>) -> Result<()> {
         self.strange.extend(self.first.end(self.decoder.as_ref()));
+        if self.leaves_open {
+            return Ok(());
+        }
         let tense = if self.past_end().is_some() { Tense::Past } else { Tense::Present };
         self.muted(tense, deliver, Partition::close_all)
     }

@@ -31,7 +31,7 @@ pub fn rebuild(
     watch: &RunContext,
 ) -> Result<Option<usize>> {
     let committer = Committer::new(commit);
-    let log = source.log_id()?;
+    let log = source.log_id(None)?;
     let mut learner = Learner { factory, recover, committer, log, partitions: BTreeMap::new(), done: 0 };
     let read = read_to_end(source, watch, &mut learner)?;
     Ok(read.map(|_| learner.done))

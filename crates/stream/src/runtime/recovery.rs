@@ -48,10 +48,15 @@ pub fn open_partition(
 ) -> Result<Opened> {
     let from = Instant::now();
     watch.metrics.records_lost(factory.topic(), id, 0);
-    let log = source.log_id()?;
-    let claim = match (recover.claim(id)?, log) {
-        (claim, Some(is)) => of_this_log(claim, factory.topic(), is, recover.may_begin_anew())?,
-        (claim, None) => claim,
+    let claim = recover.claim(id)?;
+    let was = learned_from(&claim);
+    let log = source.log_id(was)?;
+    let claim = match (was, log) {
+        (Some(was), Some(is)) if was != is => {
+            let changed = LogChanged { kind: source.log_kind(), name: factory.topic().to_owned(), was, is };
+            of_another_log(changed, recover.may_begin_anew())?
+        }
+        _ => claim,
     };
     let mut partition = match recover.initial_weights()? {
         // Once there is a state, series that are still to come begin with these weights.
@@ -80,14 +85,15 @@ pub fn open_partition(
     Ok(Opened { partition, position, entry: claim.entry, begin })
 }
 
-/// What is claimed, if it was learned from the log that is there now; nothing, where that is
-/// another one and somebody has asked to begin anew. Errors: `State`, because of [`LogChanged`].
-fn of_this_log(claim: Claim, topic: &str, is: LogId, may_begin_anew: bool) -> Result<Claim> {
+/// The log that a claim was learned from, where that is known.
+fn learned_from(claim: &Claim) -> Option<LogId> {
     let of_state = || SnapshotImage::read(&claim.snapshot.as_ref()?.state)?.log();
-    let learned_from = claim.entry.and_then(|entry| entry.progress.log).or_else(of_state);
-    let Some(was) = learned_from.filter(|was| *was != is) else { return Ok(claim) };
+    claim.entry.and_then(|entry| entry.progress.log).or_else(of_state)
+}
 
-    let changed = LogChanged { topic: topic.to_owned(), was, is };
+/// What is claimed was learned from another log than the one that is there now: nothing of it
+/// counts, if somebody has asked to begin anew. Errors: else `State`, because of [`LogChanged`].
+fn of_another_log(changed: LogChanged, may_begin_anew: bool) -> Result<Claim> {
     if may_begin_anew {
         tracing::warn!(%changed, "beginning anew, as was asked for");
         return Ok(Claim::default());

@@ -155,6 +155,7 @@ fn factory() -> PipelineFactory {
         fingerprint: "{}".into(),
         streams: vec![Stream::Rejects],
         is_bounded: true,
+        leaves_open: false,
         is_shared: false,
         has_past: false,
         forecast: ForecastSpec::new("x"),

@@ -10,7 +10,7 @@ use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer};
 use tickcast_stream::error::{Error, Kind, OrFail, Result, Retry};
 use tickcast_stream::ledger::{Checkpoint, Claim, Recover, Snapshot, SnapshotRef};
 use tickcast_stream::lock::lock;
-use tickcast_stream::{LogChanged, LogId, PartitionId};
+use tickcast_stream::{LogChanged, LogId, LogKind, PartitionId};
 
 use super::catalog::KeptInLog;
 use super::owner::TopicOwner;
@@ -80,7 +80,7 @@ impl KafkaRecover {
     fn check_topics(&self, note: &OffsetMetadata) -> Result<()> {
         let changed = note.topics.iter().find_map(|(topic, &was)| {
             let &is = self.topics.get(topic).filter(|is| **is != was)?;
-            Some(LogChanged { topic: topic.clone(), was, is })
+            Some(LogChanged { kind: LogKind::Topic, name: topic.clone(), was, is })
         });
         let changed = changed.filter(|_| !self.ledger.bootstrap);
         changed.map_or(Ok(()), |changed| Err(self.ledger.gone(&changed)))

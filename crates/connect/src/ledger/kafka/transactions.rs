@@ -110,7 +110,7 @@ impl KafkaLedger {
 
     /// That a topic that was written is another one now, and what to do about it.
     pub(super) fn gone(&self, changed: &LogChanged) -> Error {
-        let way = if changed.topic == self.state {
+        let way = if changed.name == self.state {
             "The states are gone with it: `run --rebuild` makes them again from the input"
         } else {
             "The results that were committed to it are gone: `run --bootstrap` goes on without them"

@@ -298,7 +298,7 @@ impl Source for KafkaSource {
         self.log(partition).map(Some)
     }
 
-    fn log_id(&mut self) -> Result<Option<LogId>> {
+    fn log_id(&mut self, _: Option<LogId>) -> Result<Option<LogId>> {
         if self.watch.known().is_empty() {
             let fail = || format!("cannot ask for the id of topic {}", self.topic);
             let asked = self.watch.ask(METADATA_TIMEOUT);

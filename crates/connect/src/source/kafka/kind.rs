@@ -16,6 +16,7 @@ impl SourceKind for KafkaSourceSpec {
     fn traits(&self) -> SourceTraits {
         SourceTraits {
             is_bounded: false,
+            leaves_open: false,
             is_shared: true,
             is_replayable: true,
             has_past: self.start == StartFrom::Warm,

@@ -1,0 +1,46 @@
+//! A file as a kind of source: what it is, and how it is opened.
+//! It must not read records.
+
+use tickcast_stream::error::Result;
+
+use super::file::FileSource;
+use super::file_spec::{FileEnd, FileFormat, FileSourceSpec};
+use super::kind::{OpenOptions, OpenSource, SourceKind, SourceSchema, SourceTraits, Span};
+use crate::decode::WireFormat;
+
+impl SourceKind for FileSourceSpec {
+    fn traits(&self) -> SourceTraits {
+        SourceTraits {
+            is_bounded: true,
+            leaves_open: self.end == FileEnd::Keep,
+            is_shared: false,
+            is_replayable: !self.is_stdin(),
+            has_past: false,
+            label: self.path.display().to_string(),
+            // A folder may move with its state.
+            identity: format!("file {}", self.path.file_name().unwrap_or_default().display()),
+            format: Some(if self.format == FileFormat::Csv { WireFormat::Csv } else { WireFormat::Json }),
+        }
+    }
+
+    /// Standard input must not be read before a run.
+    fn known(&self) -> Result<SourceSchema> {
+        if self.is_stdin() { Ok(SourceSchema::default()) } else { Ok(FileSource::open(self)?.known()) }
+    }
+
+    fn partitions(&self) -> Result<i32> {
+        Ok(1)
+    }
+
+    fn open(&self, options: OpenOptions) -> Result<OpenSource> {
+        let mut source = FileSource::open(self)?;
+        if let Some(records) = options.batch_records {
+            source = source.with_batch_records(records);
+        }
+        Ok(OpenSource { known: source.known(), ..OpenSource::of(source) })
+    }
+
+    fn open_history(&self, _: Span) -> Result<OpenSource> {
+        self.open(OpenOptions::default())
+    }
+}

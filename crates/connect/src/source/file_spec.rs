@@ -1,0 +1,50 @@
+//! What is asked for of a file that is read.
+//! It must not read one.
+
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// The path that stands for standard input.
+pub(super) const STDIN: &str = "-";
+
+/// A file that is read, or standard input.
+#[derive(Debug, Clone)]
+pub struct FileSourceSpec {
+    /// `-` is standard input.
+    pub path: PathBuf,
+    /// What is in it.
+    pub format: FileFormat,
+    /// What its end means.
+    pub end: FileEnd,
+}
+
+/// What the end of a file means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FileEnd {
+    /// Nothing more comes: the windows that are open close.
+    Close,
+    /// The file may grow until it is read again: they stay open, and a last line without a newline
+    /// is not read yet.
+    Keep,
+}
+
+/// What is in a file that is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileFormat {
+    /// Rows with commas between their fields, and a header.
+    Csv,
+    /// A JSON object a line.
+    Ndjson,
+    /// Parquet.
+    Parquet,
+}
+
+impl FileSourceSpec {
+    /// Whether it is standard input.
+    pub(super) fn is_stdin(&self) -> bool {
+        self.path == Path::new(STDIN)
+    }
+}
