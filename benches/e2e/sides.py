@@ -29,7 +29,7 @@ class Tickcast:
     def __init__(self, binary, delivery):
         self.binary, self.delivery, self.name = binary, delivery, f"tickcast {delivery}"
         self.settings = (
-            f"delivery: {delivery}; all else default: all experts, commits each 100 ms, zstd results; horizons 1 and 5; "
+            f"delivery: {delivery}; all else default: all experts, commits each 100 ms or as soon as forecasts settle, zstd results; horizons 1 and 5; "
             "workers: 2"
         )
 
