@@ -2,19 +2,20 @@
 //! It must not trust a file: a snapshot whose checksum does not hold is passed over for the one
 //! before it.
 //!
-//! A file is its chunks one after another, written beside its name, synced, and renamed.
+//! A file is its chunks one after another, written beside its name, synced, and renamed. One of a
+//! light snapshot needs that of its base, which stays for as long as any that stays needs it.
 //! `warm-start.safetensors` is what partitions without a snapshot begin with, `lock` says who is
 //! there.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::io::ErrorKind;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
-use tickcast_stream::ledger::chunk::{self, Assembly, Chunk, chunks_of};
-use tickcast_stream::ledger::{Snapshot, SnapshotStore};
+use tickcast_stream::ledger::chunk;
+use tickcast_stream::ledger::{Assembly, Base, Chunk, Snapshot, SnapshotRef, SnapshotStore};
 use tickcast_stream::{Offset, PartitionId};
 
 use super::lock::{Hold, Lock};
@@ -23,7 +24,7 @@ use crate::durable_dir::make_dir;
 use crate::scarce::passing;
 use crate::whole_file::read_whole;
 
-/// Whole snapshots kept of a partition: the newest, and one to fall back on.
+/// Snapshots kept of a partition that need no common file: the newest, and one to fall back on.
 const KEEP: usize = 2;
 const WARM_START: &str = "warm-start.safetensors";
 
@@ -72,25 +73,27 @@ impl SnapshotDir {
     fn forget_replaced(&self, partition: PartitionId, position: Offset) -> Result<()> {
         // One further on than this is of a time before the partition went back: it is not the
         // newest.
-        let (mut kept, mut gone) = (Vec::new(), Vec::new());
-        for (at, path) in self.files(partition)? {
-            if at <= position { kept.push(path) } else { gone.push(path) }
+        let files: BTreeMap<Offset, PathBuf> =
+            self.files(partition)?.into_iter().filter(|(at, _)| *at <= position).collect();
+        let (mut kept, mut wholes) = (Vec::new(), BTreeSet::new());
+        for (at, path) in files.iter().rev() {
+            let whole = base_of(path)?.map_or(*at, |base| base.of.position);
+            if wholes.len() < KEEP && files.contains_key(&whole) && wholes.insert(whole) {
+                kept.push(*at);
+            }
         }
-
-        kept.truncate(kept.len().saturating_sub(KEEP));
-        for path in kept.into_iter().chain(gone) {
-            fs::remove_file(&path).or_fail(Kind::State, || format!("cannot remove {}", path.display()))?;
-        }
-        Ok(())
+        self.keep_only(partition, &kept)
     }
 
-    /// Drops every snapshot of a partition but those at these positions.
+    /// Drops every snapshot of a partition but those at these positions and what they need.
     pub(super) fn keep_only(&self, partition: PartitionId, positions: &[Offset]) -> Result<()> {
-        for (at, path) in self.files(partition)? {
-            if !positions.contains(&at) {
-                fs::remove_file(&path)
-                    .or_fail(Kind::State, || format!("cannot remove {}", path.display()))?;
-            }
+        let files = self.files(partition)?;
+        let mut kept: BTreeSet<Offset> = positions.iter().copied().collect();
+        for (_, path) in files.iter().filter(|(at, _)| positions.contains(at)) {
+            kept.extend(base_of(path)?.map(|base| base.of.position));
+        }
+        for (_, path) in files.iter().filter(|(at, _)| !kept.contains(at)) {
+            fs::remove_file(path).or_fail(Kind::State, || format!("cannot remove {}", path.display()))?;
         }
         Ok(())
     }
@@ -138,7 +141,7 @@ impl SnapshotDir {
         for (_, path) in self.files(partition)?.into_iter().rev() {
             let bytes = read_whole(&path, u64::MAX)
                 .or_fail(Kind::State, || format!("cannot read {}", path.display()))?;
-            match decode(partition, &bytes) {
+            match self.whole(partition, &bytes)? {
                 Ok(snapshot) => return Ok(Some(snapshot)),
                 Err(why) => {
                     tracing::warn!(path = %path.display(), why, "passing over a broken snapshot");
@@ -163,7 +166,35 @@ impl SnapshotDir {
         let path = self.path(partition, position);
         let fail = || format!("cannot read {}, which the last commit names", path.display());
         let bytes = read_whole(&path, u64::MAX).or_fail(Kind::State, fail)?;
-        decode(partition, &bytes).map_err(|why| Error::new(Kind::State, fail()).because(format!("it {why}")))
+        let whole = self.whole(partition, &bytes)?;
+        whole.map_err(|why| Error::new(Kind::State, fail()).because(format!("it {why}")))
+    }
+
+    /// The snapshot in a file; a light one with what it shares with its base. Errors: `State`, when
+    /// the base cannot be read; within, what is wrong with the bytes.
+    fn whole(&self, partition: PartitionId, bytes: &[u8]) -> Result<std::result::Result<Snapshot, String>> {
+        let mut assembly = Assembly::default();
+        let (named, base) = match add(&mut assembly, partition, bytes) {
+            Ok(found) => found,
+            Err(why) => return Ok(Err(why.to_owned())),
+        };
+        if let Some(base) = base {
+            let path = self.path(partition, base.of.position);
+            let needs = |why: &str| format!("needs {}, which {why}", path.display());
+            let bytes = match read_whole(&path, u64::MAX) {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Err(needs("is not there"))),
+                Err(error) => {
+                    return Err(error).or_fail(Kind::State, || format!("cannot read {}", path.display()));
+                }
+            };
+            match add(&mut assembly, partition, &bytes) {
+                Ok((found, _)) if found == base.of => {}
+                Ok(_) => return Ok(Err(needs("is another snapshot of that position"))),
+                Err(why) => return Ok(Err(needs(why))),
+            }
+        }
+        Ok(assembly.whole(partition, Some(named)).ok_or_else(|| "is cut short".to_owned()))
     }
 
     /// Where the snapshot at a position is.
@@ -205,20 +236,36 @@ fn file_name(partition: PartitionId, position: Offset) -> String {
 
 fn encode(snapshot: &Snapshot) -> Vec<u8> {
     let snapshot = Arc::new(snapshot.clone());
-    let count = chunks_of(&snapshot.state);
+    let count = snapshot.name().chunks;
     (0..count).flat_map(|index| Chunk { snapshot: Arc::clone(&snapshot), index, count }.encode()).collect()
 }
 
-fn decode(partition: PartitionId, bytes: &[u8]) -> std::result::Result<Snapshot, &'static str> {
-    let mut assembly = Assembly::default();
-    for piece in chunk::pieces(bytes) {
+/// Takes the pieces in that a file holds: what snapshot they are of, and what that needs. Errors:
+/// what is wrong with them.
+fn add(
+    assembly: &mut Assembly,
+    partition: PartitionId,
+    file: &[u8],
+) -> std::result::Result<(SnapshotRef, Option<Base>), &'static str> {
+    let mut of = None;
+    for piece in chunk::pieces(file) {
         let piece = chunk::decode(piece)?;
         if piece.head.partition != partition {
             return Err("is of another partition");
         }
+        of = Some(piece.head);
         assembly.add(piece);
     }
-    assembly.whole(partition, None).ok_or("is cut short")
+    of.map(|head| (head.name(), head.base)).ok_or("is cut short")
+}
+
+/// What a snapshot's file needs; none where it is whole, or damaged.
+fn base_of(path: &Path) -> Result<Option<Base>> {
+    let fail = || format!("cannot read {}", path.display());
+    let mut start = Vec::new();
+    let file = File::open(path).or_fail(Kind::State, fail)?;
+    file.take(chunk::HEAD_BYTES).read_to_end(&mut start).or_fail(Kind::State, fail)?;
+    Ok(chunk::base_in_head(&start))
 }
 
 #[cfg(test)]
@@ -257,6 +304,77 @@ mod tests {
             ledger.save(&snapshot(Offset(position))).unwrap();
         }
         assert_eq!(ledger.load(PartitionId(1)).unwrap(), Some(snapshot(Offset(50))));
+    }
+
+    /// A state of a few bytes that begins as `whole` does.
+    fn light(whole: &Snapshot, position: i64) -> Snapshot {
+        let base = Base::of(whole, 2);
+        Snapshot::light(PartitionId(1), Offset(position), base, position.to_string().into_bytes())
+    }
+
+    fn positions(ledger: &SnapshotDir) -> Vec<i64> {
+        ledger.positions(PartitionId(1), Offset(i64::MAX)).unwrap().into_iter().map(|at| at.0).collect()
+    }
+
+    #[test]
+    fn a_base_stays_for_as_long_as_a_snapshot_that_stays_needs_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = SnapshotDir::open(dir.path()).unwrap();
+        let [first, second, third] = [4000, 5000, 6000].map(|at| snapshot(Offset(at)));
+        ledger.save(&first).unwrap();
+        [4100, 4200].iter().for_each(|&at| ledger.save(&light(&first, at)).unwrap());
+        assert_eq!(positions(&ledger), [4000, 4200]);
+        let whole = Snapshot::new(PartitionId(1), Offset(4200), b"404200".to_vec());
+        assert_eq!(ledger.load(PartitionId(1)).unwrap(), Some(whole));
+        // What there is to fall back on needs none of the newest one's files.
+        ledger.save(&second).unwrap();
+        assert_eq!(positions(&ledger), [4000, 4200, 5000]);
+        [5100, 5200].iter().for_each(|&at| ledger.save(&light(&second, at)).unwrap());
+        assert_eq!(positions(&ledger), [4000, 4200, 5000, 5200]);
+        ledger.save(&third).unwrap();
+        assert_eq!(positions(&ledger), [5000, 5200, 6000]);
+        // Exactly once says itself which stay.
+        ledger.keep_only(PartitionId(1), &[Offset(5200)]).unwrap();
+        assert_eq!(positions(&ledger), [5000, 5200]);
+        ledger.replace(&[snapshot(Offset(5200))], b"weights").unwrap();
+        assert_eq!(positions(&ledger), [5200]);
+    }
+
+    #[test]
+    fn a_base_that_is_torn_or_gone_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = SnapshotDir::open(dir.path()).unwrap();
+        let first = snapshot(Offset(40));
+        let newest = light(&first, 50);
+        [&first, &newest].into_iter().for_each(|of| ledger.save(of).unwrap());
+        let path = dir.path().join(file_name(PartitionId(1), Offset(40)));
+        let good = fs::read(&path).unwrap();
+        let told = || {
+            let both =
+                [ledger.load(PartitionId(1)).map(drop), ledger.load_at(PartitionId(1), Offset(50)).map(drop)];
+            both.map(|result| result.map_err(|error| (error.kind, error.to_string())))
+        };
+
+        let mut torn = good.clone();
+        *torn.last_mut().unwrap() ^= 1;
+        fs::write(&path, torn).unwrap();
+        for told in told() {
+            let (kind, text) = told.unwrap_err();
+            assert!(kind == Kind::State && text.contains("checksum") && text.contains("needs"), "{text}");
+        }
+        // Its position may be another snapshot's by now.
+        ledger.save(&Snapshot::new(PartitionId(1), Offset(40), b"45".to_vec())).unwrap();
+        fs::write(dir.path().join(file_name(PartitionId(1), Offset(50))), encode(&newest)).unwrap();
+        let [newest_whole, at] = told();
+        assert_eq!(newest_whole, Ok(()), "it falls back on that");
+        assert!(at.unwrap_err().1.contains("is another snapshot"));
+        fs::remove_file(&path).unwrap();
+        for told in told() {
+            let (kind, text) = told.unwrap_err();
+            assert!(kind == Kind::State && text.contains("is not there"), "{text}");
+        }
+        fs::write(&path, good).unwrap();
+        assert_eq!(told(), [Ok(()), Ok(())]);
     }
 
     #[test]

@@ -22,15 +22,24 @@ pub(super) fn in_directory(kept: &[Offset], newest: Offset, first: Option<Offset
     [anchor].into_iter().chain(midway).chain([newest]).collect()
 }
 
-/// A snapshot in a log.
+/// A whole snapshot in a log, and the light ones that refer to it: they stay and go with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct InLog {
-    /// The next record to read after it. None: it stands for some that were not looked at.
+    /// The next record to read after the last of them. None: it stands for some that were not
+    /// looked at.
     pub position: Option<Offset>,
-    /// Where it begins in the log.
+    /// Where they begin in the log.
     pub first: Offset,
-    /// How much it takes.
+    /// How much they take.
     pub bytes: u64,
+}
+
+impl InLog {
+    /// One more that refers to it.
+    pub fn join(&mut self, position: Offset, bytes: u64) {
+        self.position = self.position.map(|at| at.max(position));
+        self.bytes += bytes;
+    }
 }
 
 /// Drops what need not stay of the snapshots in a log, of which the last is the newest. A log can
@@ -103,6 +112,15 @@ mod tests {
             let before = InLog { position: None, first: Offset(0), bytes };
             let mut kept = vec![before, snapshot(3, 1000), snapshot(4, 1000)];
             in_log(&mut kept, Some(Offset(5)));
+            assert_eq!(kept.len(), stays);
+        }
+        // Light ones make their base useful for longer, and take room.
+        let [mut first, second] = [snapshot(1, 1000), snapshot(2, 1000)];
+        first.join(Offset(19), 1000);
+        for (bytes, readable, stays) in [(0, 15, 2), (0, 20, 1), (LOG_BYTES, 15, 1)] {
+            first.bytes += bytes;
+            let mut kept = vec![first, second];
+            in_log(&mut kept, Some(Offset(readable)));
             assert_eq!(kept.len(), stays);
         }
         let mut none = Vec::new();

@@ -3,21 +3,25 @@
 //!
 //! A chunk: `TICKCAST`, format version (u16), CRC-32 of the rest (u32), partition (i32), position
 //! (i64), index (u32), count (u32), CRC-32 of the whole state (u32), then its share of the state;
-//! integers little-endian.
+//! integers little-endian. The highest bit of the version says that the state is a light one. Then
+//! the name of its base stands before the share: position (i64), chunks (u32), CRC-32 (u32), how
+//! many of its bytes are shared (u64), CRC-32 of these (u32).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Snapshot, SnapshotRef};
+use super::checkpoint::SnapshotRef;
+use super::snapshot::{BASE_BYTES, Base, CHUNK_BYTES, Snapshot};
 use crate::place::{Offset, PartitionId};
 
 const MAGIC: &[u8; 8] = b"TICKCAST";
 /// Of the chunk and of the state within.
 const VERSION: u16 = 5;
+/// The bit of the version that says that the state is a light one.
+const LIGHT: u16 = 1 << 15;
 const CHECKED_FROM: usize = 14;
 const STATE_FROM: usize = 38;
-/// Bytes of state in one chunk: Kafka takes a record of 1 MB.
-pub const CHUNK_BYTES: usize = 900_000;
+/// As many bytes of a chunk say what it is, at most.
+pub const HEAD_BYTES: u64 = (STATE_FROM + BASE_BYTES) as u64;
 /// More chunks than this are no snapshot: 8 GB.
 const MAX_CHUNKS: u32 = 9_000;
 
@@ -32,16 +36,12 @@ pub struct Chunk {
     pub count: u32,
 }
 
-/// How many chunks a state takes.
-pub fn chunks_of(state: &[u8]) -> u32 {
-    state.len().div_ceil(CHUNK_BYTES).max(1) as u32
-}
-
 impl Chunk {
     /// Its share of the state.
     pub fn state(&self) -> &[u8] {
-        let from = self.index as usize * CHUNK_BYTES;
-        let to = (from + CHUNK_BYTES).min(self.snapshot.state.len());
+        let share = self.snapshot.chunk_bytes();
+        let from = self.index as usize * share;
+        let to = (from + share).min(self.snapshot.state.len());
         &self.snapshot.state[from.min(to)..to]
     }
 
@@ -52,8 +52,8 @@ impl Chunk {
 
     /// Its bytes: what it is, and its share of the state.
     pub fn encode(&self) -> Vec<u8> {
-        let Snapshot { partition, position, digest, .. } = *self.snapshot;
-        let head = Head { partition, position, index: self.index, count: self.count, digest };
+        let Snapshot { partition, position, digest, base, .. } = *self.snapshot;
+        let head = Head { partition, position, index: self.index, count: self.count, digest, base };
         encode(&head, self.state())
     }
 }
@@ -71,6 +71,21 @@ pub struct Head {
     pub count: u32,
     /// Of the whole state.
     pub digest: u32,
+    /// What the state begins with, where it is a light one.
+    pub base: Option<Base>,
+}
+
+impl Head {
+    /// What a checkpoint calls the snapshot.
+    pub fn name(&self) -> SnapshotRef {
+        SnapshotRef { position: self.position, chunks: self.count, digest: self.digest }
+    }
+
+    /// Whether both are of one snapshot. A whole one and a light one of the same state are two.
+    pub fn is_with(&self, other: &Head) -> bool {
+        let key = |head: &Head| (head.position, head.digest, head.count, head.base);
+        key(self) == key(other)
+    }
 }
 
 impl SnapshotRef {
@@ -100,15 +115,22 @@ pub fn place(index: u32) -> u64 {
 }
 
 fn encode(head: &Head, state: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(STATE_FROM + state.len());
+    let mut bytes = Vec::with_capacity(STATE_FROM + BASE_BYTES + state.len());
     bytes.extend(MAGIC);
-    bytes.extend(VERSION.to_le_bytes());
+    bytes.extend((VERSION | head.base.map_or(0, |_| LIGHT)).to_le_bytes());
     bytes.extend([0; 4]);
     bytes.extend(head.partition.0.to_le_bytes());
     bytes.extend(head.position.0.to_le_bytes());
     bytes.extend(head.index.to_le_bytes());
     bytes.extend(head.count.to_le_bytes());
     bytes.extend(head.digest.to_le_bytes());
+    if let Some(Base { of, bytes: shared, digest }) = head.base {
+        bytes.extend(of.position.0.to_le_bytes());
+        bytes.extend(of.chunks.to_le_bytes());
+        bytes.extend(of.digest.to_le_bytes());
+        bytes.extend(shared.to_le_bytes());
+        bytes.extend(digest.to_le_bytes());
+    }
     bytes.extend(state);
     let crc = crc32fast::hash(&bytes[CHECKED_FROM..]);
     bytes[10..CHECKED_FROM].copy_from_slice(&crc.to_le_bytes());
@@ -121,75 +143,51 @@ pub fn decode(bytes: &[u8]) -> Result<Piece, &'static str> {
         return Err("is no snapshot");
     }
     let Some((head, state)) = bytes.split_at_checked(STATE_FROM) else { return Err("is cut short") };
-    if head[8..10] != VERSION.to_le_bytes() {
+    let version = u16::from_le_bytes([head[8], head[9]]);
+    if version & !LIGHT != VERSION {
         return Err("has a format version that this tickcast does not read");
     }
-    let number = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-    if number(10) != crc32fast::hash(&bytes[CHECKED_FROM..]) {
+    if number(head, 10) != crc32fast::hash(&bytes[CHECKED_FROM..]) {
         return Err("is damaged: its checksum does not hold");
     }
-    let (index, count) = (number(26), number(30));
+    let (index, count) = (number(head, 26), number(head, 30));
     if index >= count || count > MAX_CHUNKS {
         return Err("has chunk numbers that no snapshot has");
     }
-    let position = i64::from(number(18)) | (i64::from(number(22) as i32) << 32);
-    let (partition, position) = (PartitionId(number(14) as i32), Offset(position));
-    let head = Head { partition, position, index, count, digest: number(34) };
+
+    let (base, state) = match version & LIGHT {
+        0 => (None, state),
+        _ => {
+            let Some((base, state)) = state.split_at_checked(BASE_BYTES) else { return Err("is cut short") };
+            (Some(base_in(base)), state)
+        }
+    };
+    let (partition, position) = (PartitionId(number(head, 14) as i32), Offset(long(head, 18)));
+    let head = Head { partition, position, index, count, digest: number(head, 34), base };
     Ok(Piece { head, state: state.to_vec() })
 }
 
-/// Pieces on their way to whole snapshots.
-#[derive(Debug, Default)]
-pub struct Assembly {
-    /// In the order in which they were begun. Two states of one position have different digests.
-    parts: Vec<Parts>,
+/// What the snapshot needs whose chunk begins so, unchecked. None: it is whole, or this is no
+/// chunk.
+pub fn base_in_head(bytes: &[u8]) -> Option<Base> {
+    let is_light = |head: &&[u8]| u16::from_le_bytes([head[8], head[9]]) == VERSION | LIGHT;
+    let head =
+        bytes.get(..STATE_FROM + BASE_BYTES).filter(|head| head.starts_with(MAGIC)).filter(is_light)?;
+    Some(base_in(&head[STATE_FROM..]))
 }
 
-#[derive(Debug)]
-struct Parts {
-    of: Head,
-    pieces: BTreeMap<u32, Vec<u8>>,
+fn base_in(bytes: &[u8]) -> Base {
+    let (position, chunks, digest) = (Offset(long(bytes, 0)), number(bytes, 8), number(bytes, 12));
+    let of = SnapshotRef { position, chunks, digest };
+    Base { of, bytes: long(bytes, 16) as u64, digest: number(bytes, 24) }
 }
 
-impl Parts {
-    fn is_of(&self, head: &Head) -> bool {
-        let key = |head: &Head| (head.position, head.digest, head.count);
-        key(&self.of) == key(head)
-    }
-
-    fn is_whole(&self) -> bool {
-        self.pieces.len() == self.of.count as usize
-    }
+fn number(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
-impl Assembly {
-    /// Takes a piece in, in any order.
-    pub fn add(&mut self, piece: Piece) {
-        let Piece { head, state } = piece;
-        let at = self.parts.iter().position(|parts| parts.is_of(&head)).unwrap_or_else(|| {
-            self.parts.push(Parts { of: head, pieces: BTreeMap::new() });
-            self.parts.len() - 1
-        });
-        self.parts[at].pieces.insert(head.index, state);
-    }
-
-    /// Drops what is whole and older than the newest whole one: a log may hold many.
-    pub fn forget_older(&mut self) {
-        let whole = self.parts.iter().filter(|parts| parts.is_whole());
-        let Some(newest) = whole.map(|parts| parts.of.position).max() else { return };
-        self.parts.retain(|parts| !parts.is_whole() || parts.of.position >= newest);
-    }
-
-    /// The newest whole snapshot, or the one that is named.
-    pub fn whole(self, partition: PartitionId, named: Option<SnapshotRef>) -> Option<Snapshot> {
-        let is_wanted = |of: &Head| named.is_none_or(|named| named.is_of(of));
-        let whole = self.parts.into_iter().filter(|parts| parts.is_whole() && is_wanted(&parts.of));
-        // The last one of those that are equally far.
-        let Parts { of, pieces } = whole.max_by_key(|parts| parts.of.position)?;
-        let mut state = Vec::with_capacity(pieces.values().map(Vec::len).sum());
-        pieces.into_values().for_each(|piece| state.extend(piece));
-        Some(Snapshot { partition, position: of.position, state, digest: of.digest })
-    }
+fn long(bytes: &[u8], at: usize) -> i64 {
+    i64::from(number(bytes, at)) | (i64::from(number(bytes, at + 4) as i32) << 32)
 }
 
 #[cfg(test)]
@@ -201,10 +199,14 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_encoded_is_decoded_and_nothing_panics(
-            partition: i32, position: i64, digest: u32, state: Vec<u8>, cut in 0usize..64, flip in 0usize..64,
+            partition: i32, position: i64, digest: u32, state: Vec<u8>, cut in 0usize..64, flip in 0usize..92,
+            base: Option<(i64, u32, u32, u64)>,
         ) {
             let (partition, position) = (PartitionId(partition), Offset(position));
-            let head = Head { partition, position, index: 2, count: 5, digest };
+            let base = base.map(|(position, chunks, digest, bytes)| {
+                Base { of: SnapshotRef { position: Offset(position), chunks, digest }, bytes, digest: !digest }
+            });
+            let head = Head { partition, position, index: 2, count: 5, digest, base };
             let bytes = encode(&head, &state);
             prop_assert_eq!(decode(&bytes), Ok(Piece { head, state }));
             prop_assert!(decode(&bytes[..bytes.len().saturating_sub(cut + 1)]).is_err());
@@ -218,38 +220,5 @@ mod tests {
         fn any_bytes_are_an_error_or_a_piece(bytes: Vec<u8>) {
             let _ = decode(&bytes);
         }
-    }
-
-    #[test]
-    fn pieces_make_the_newest_whole_snapshot() {
-        let state: Vec<u8> = (0..CHUNK_BYTES * 2 + 5).map(|i| (i % 251) as u8).collect();
-        let snapshot = |position| Arc::new(Snapshot::new(PartitionId(3), position, state.clone()));
-        let count = chunks_of(&state);
-        assert_eq!((count, chunks_of(&[])), (3, 1));
-        let pieces = |position| {
-            let snapshot = snapshot(position);
-            (0..count).map(move |index| Chunk { snapshot: Arc::clone(&snapshot), index, count }.encode())
-        };
-        let mut assembly = Assembly::default();
-        pieces(Offset(10)).for_each(|bytes| assembly.add(decode(&bytes).unwrap()));
-        // The newer one was not finished.
-        pieces(Offset(20)).take(2).for_each(|bytes| assembly.add(decode(&bytes).unwrap()));
-        // A state learned anew is another one of its position, though some of its pieces are there
-        // twice or not at all.
-        let anew = Arc::new(Snapshot::new(PartitionId(3), Offset(20), vec![7; state.len()]));
-        let of_anew = |index| Chunk { snapshot: Arc::clone(&anew), index, count }.encode();
-        let mut again = Assembly::default();
-        [of_anew(0), of_anew(1)].iter().for_each(|bytes| again.add(decode(bytes).unwrap()));
-        pieces(Offset(20)).for_each(|bytes| again.add(decode(&bytes).unwrap()));
-        let named = |snapshot: &Snapshot| {
-            Some(SnapshotRef { position: snapshot.position, chunks: count, digest: snapshot.digest })
-        };
-        assert_eq!(again.whole(PartitionId(3), None), Some((*snapshot(Offset(20))).clone()));
-        let mut again = Assembly::default();
-        pieces(Offset(20)).for_each(|bytes| again.add(decode(&bytes).unwrap()));
-        (0..count).for_each(|index| again.add(decode(&of_anew(index)).unwrap()));
-        assert_eq!(again.whole(PartitionId(3), named(&anew)).as_ref(), Some(&*anew));
-        assert_eq!(assembly.whole(PartitionId(3), None), Some((*snapshot(Offset(10))).clone()));
-        assert_eq!(Assembly::default().whole(PartitionId(3), None), None);
     }
 }

@@ -13,9 +13,8 @@ use arrow::record_batch::RecordBatch;
 
 use super::checkpoint::{Checkpoint, Position, SnapshotRef};
 use super::chunk::Chunk;
-use super::chunk::{CHUNK_BYTES, chunks_of};
 use super::contract::{Commit, CommitBatch, CommitOutcome};
-use super::snapshot::Snapshot;
+use super::snapshot::{CHUNK_BYTES, Snapshot};
 use crate::error::{Result, Retry};
 use crate::message::Stream;
 use crate::place::{Offset, PartitionId};
@@ -58,6 +57,9 @@ struct Owned {
     /// With all that came of it.
     entry: Option<Checkpoint>,
     committed: Option<Checkpoint>,
+    /// The newest whole snapshot that was taken, and the newest that is committed.
+    whole: Option<SnapshotRef>,
+    kept: Option<SnapshotRef>,
     writing: Option<Writing>,
     /// A newer one, to be written when that is finished.
     next: Option<Snapshot>,
@@ -74,7 +76,7 @@ struct Writing {
 
 impl Writing {
     fn of(snapshot: Snapshot) -> Self {
-        let count = chunks_of(&snapshot.state);
+        let count = snapshot.name().chunks;
         Writing { snapshot: Arc::new(snapshot), next: 0, count }
     }
 }
@@ -121,12 +123,21 @@ impl Committer {
 
     /// Takes a snapshot to write. One that is half written is finished first: it is nearer to being
     /// of use. A snapshot of which not all that it has seen is here is dropped: it may be of a time
-    /// before the partition went back, and written out late.
+    /// before the partition went back, and written out late. So is a light one that does not refer
+    /// to the newest whole one, or before that is committed: all before it may be cleared away.
     pub fn snapshot(&mut self, snapshot: Snapshot) {
         let Some(owned) = self.owned.get_mut(&snapshot.partition) else { return };
         let is_behind = owned.entry.is_some_and(|entry| entry.progress.position >= snapshot.position);
+        let is_of_use = match snapshot.base {
+            Some(base) => owned.whole == Some(base.of) && owned.kept == Some(base.of),
+            None => true,
+        };
+        if is_behind && snapshot.base.is_none() {
+            owned.whole = Some(snapshot.name());
+        }
+
         match &owned.writing {
-            _ if !is_behind => {}
+            _ if !is_behind || !is_of_use => {}
             Some(writing) if writing.next > 0 => owned.next = Some(snapshot),
             _ => owned.writing = Some(Writing::of(snapshot)),
         }
@@ -153,6 +164,12 @@ impl Committer {
     pub fn committed(&self) -> impl Iterator<Item = (PartitionId, Offset)> {
         let committed = |owned: &Owned| owned.committed.map(|entry| entry.progress.position);
         self.owned.iter().filter_map(move |(&partition, owned)| Some((partition, committed(owned)?)))
+    }
+
+    /// The newest whole snapshot of a partition that was committed here: light ones may refer to
+    /// it.
+    pub fn kept(&self, partition: PartitionId) -> Option<SnapshotRef> {
+        self.owned.get(&partition)?.kept
     }
 
     /// Whether a snapshot of a partition is not written to its end.
@@ -244,6 +261,11 @@ impl Committer {
                 owned.committed = Some(*entry);
             }
         }
+        for Chunk { snapshot, .. } in epoch.chunks.iter().filter(|chunk| chunk.is_last()) {
+            if let (Some(owned), None) = (self.owned.get_mut(&snapshot.partition), snapshot.base) {
+                owned.kept = Some(snapshot.name());
+            }
+        }
         self.weigh();
     }
 
@@ -261,9 +283,8 @@ impl Committer {
                 self.epoch.chunks.push(Chunk { snapshot, index: writing.next, count: writing.count });
                 writing.next += 1;
             }
-            let Snapshot { position, digest, .. } = *writing.snapshot;
 
-            let pointer = SnapshotRef { position, chunks: writing.count, digest };
+            let pointer = writing.snapshot.name();
             // A snapshot comes after the results before it, so an entry is there, at its position
             // or further on.
             if writing.next == writing.count
@@ -280,6 +301,7 @@ impl Committer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Base;
     use crate::testing::{Fate, World};
 
     /// A committer whose partition 0 has come to `position`, and the world it commits to.
@@ -307,6 +329,26 @@ mod tests {
         committer.snapshot(Snapshot::new(PartitionId(0), Offset(400), vec![1]));
         assert_eq!(committer.commit().unwrap(), Committed::Done(true));
         assert_eq!(named(&world), Some((Offset(400), 1)));
+    }
+
+    #[test]
+    fn a_light_snapshot_is_named_only_where_the_newest_whole_one_is_committed_and_its_base() {
+        let (mut committer, world) = at(Offset(400));
+        let whole = |at: i64| Snapshot::new(PartitionId(0), Offset(at), vec![at as u8; 8]);
+        let light = |at, of: &Snapshot| Snapshot::light(PartitionId(0), Offset(at), Base::of(of, 4), vec![1]);
+        for (snapshots, newest, kept) in [
+            (vec![light(50, &whole(40))], None, None),
+            (vec![whole(100), light(150, &whole(100))], Some(100), Some(100)),
+            (vec![light(200, &whole(100))], Some(200), Some(100)),
+            (vec![whole(300)], Some(300), Some(300)),
+            (vec![light(320, &whole(100))], Some(300), Some(300)),
+            (vec![light(350, &whole(300))], Some(350), Some(300)),
+        ] {
+            snapshots.into_iter().for_each(|snapshot| committer.snapshot(snapshot));
+            committer.commit().unwrap();
+            assert_eq!(named(&world).map(|(at, _)| at.0), newest);
+            assert_eq!(committer.kept(PartitionId(0)).map(|kept| kept.position.0), kept);
+        }
     }
 
     #[test]

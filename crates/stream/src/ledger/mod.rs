@@ -2,14 +2,16 @@
 //! again.
 //! It must not know what a state or a result means; it keeps them with their position.
 
+mod assembly;
 mod checkpoint;
 pub mod chunk;
 mod committer;
 mod contract;
 mod snapshot;
 
+pub use assembly::Assembly;
 pub use checkpoint::{Checkpoint, OutputPosition, Position, SnapshotRef};
-pub use chunk::{CHUNK_BYTES, Chunk, chunks_of};
+pub use chunk::Chunk;
 pub use committer::{Committed, Committer};
 pub use contract::{Audit, Claim, Commit, CommitBatch, CommitOutcome, KeptRecords, Recover, SnapshotStore};
-pub use snapshot::Snapshot;
+pub use snapshot::{Base, CHUNK_BYTES, Snapshot};

@@ -70,6 +70,8 @@ pub(super) struct Chain<'a, 'b, 'c> {
     pub busy: &'a mut [(&'static str, Duration)],
     /// Time spent in `rest`.
     pub below: Duration,
+    /// How often the last of them has worked.
+    pub changes: &'a mut u64,
     pub pending: &'a mut Pending<'b, 'c>,
 }
 
@@ -83,7 +85,11 @@ impl Chain<'_, '_, '_> {
             return Ok(());
         };
         let (from, waited) = (Instant::now(), self.pending.delivering);
-        let mut after = Chain { rest, busy: busy_rest, below: Duration::ZERO, pending: &mut *self.pending };
+        if rest.is_empty() {
+            *self.changes += 1;
+        }
+        let (below, changes, pending) = (Duration::ZERO, &mut *self.changes, &mut *self.pending);
+        let mut after = Chain { rest, busy: busy_rest, below, changes, pending };
         work(first.as_mut(), &mut after)?;
         let below = after.below;
         let spent = from.elapsed().saturating_sub(self.pending.delivering - waited);

@@ -12,7 +12,7 @@ use super::backoff::Backoff;
 use super::outputs::{Outputs, Ticket, tell_cut};
 use super::retry_policy::RetryPolicy;
 use crate::error::Result;
-use crate::ledger::{Checkpoint, Committed, Committer, Position, Snapshot};
+use crate::ledger::{Checkpoint, Committed, Committer, Position, Snapshot, SnapshotRef};
 use crate::lock::lock;
 use crate::message::{EventTime, Stream};
 use crate::place::{Offset, PartitionId};
@@ -50,7 +50,7 @@ pub struct ExactlyOnce {
     metrics: Arc<Metrics>,
     lost: LostPartitions,
     /// Of the states that are not committed to their ends.
-    tickets: BTreeMap<PartitionId, Ticket>,
+    tickets: BTreeMap<PartitionId, (SnapshotRef, Ticket)>,
     /// The times of the records of which the forecasts come that are not committed.
     recorded: Vec<(PartitionId, EventTime)>,
 }
@@ -112,7 +112,12 @@ impl ExactlyOnce {
     }
 
     fn all_is_committed(&mut self) {
-        self.tickets.retain(|partition, _| self.committer.is_writing(*partition));
+        self.tickets.retain(|partition, (of, ticket)| {
+            if self.committer.kept(*partition) == Some(*of) {
+                ticket.keep();
+            }
+            self.committer.is_writing(*partition)
+        });
         let positions = self.committer.committed();
         positions.for_each(|(partition, position)| self.metrics.committed(partition, position));
         self.recorded.drain(..).for_each(|(_, at)| self.metrics.visible(at));
@@ -151,7 +156,7 @@ impl Outputs for ExactlyOnce {
     }
 
     fn snapshot(&mut self, snapshot: Snapshot, ticket: Ticket) -> Result<Option<Offset>> {
-        self.tickets.insert(snapshot.partition, ticket);
+        self.tickets.insert(snapshot.partition, (snapshot.name(), ticket));
         self.committer.snapshot(snapshot);
         Ok(None)
     }

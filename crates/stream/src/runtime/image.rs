@@ -3,12 +3,12 @@
 //!
 //! Layout: the operators' parts, that of the last operator first; a trailer; the trailer's length
 //! (u32, little-endian). The last operator's part is by far the largest, gigabytes perhaps: the
-//! others follow it, so that it need not be copied.
+//! others follow it, so that it need not be copied, and a light snapshot shares it with its base.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Kind, OrFail, Result};
-use crate::ledger::{OutputPosition, Snapshot};
+use crate::ledger::{Base, OutputPosition, Snapshot};
 use crate::log_id::LogId;
 use crate::operator::SnapshotWriter;
 use crate::place::{Offset, PartitionId};
@@ -49,27 +49,37 @@ pub struct PendingSnapshot {
     pub(super) lost: u64,
     /// In the operators' order.
     pub(super) states: Vec<SnapshotWriter>,
+    /// How often the last operator had worked: while it has not, its part is the same.
+    pub changes: u64,
 }
 
 impl PendingSnapshot {
     /// Writes it out; what the partition has done since cannot be seen.
     pub fn write(self) -> Result<Snapshot> {
-        let PendingSnapshot {
-            partition,
-            position,
-            pipeline,
-            fingerprint,
-            begun,
-            emitted,
-            live,
-            log,
-            lost,
-            states,
-        } = self;
-        let trailer = Trailer { pipeline, fingerprint, begun, emitted, live, log, lost, lengths: Vec::new() };
-        let parts = states.into_iter().rev().map(|state| state());
-        Ok(Snapshot::new(partition, position, write(trailer, parts)?))
+        let (partition, position) = (self.partition, self.position);
+        Ok(Snapshot::new(partition, position, self.image(None)?))
     }
+
+    /// Writes a light one out: the last operator's part, which is not made, is the beginning of
+    /// `base`.
+    pub(super) fn write_light(self, base: Base) -> Result<Snapshot> {
+        let (partition, position) = (self.partition, self.position);
+        Ok(Snapshot::light(partition, position, base, self.image(Some(base))?))
+    }
+
+    /// All of its image, or what follows a beginning that is not made.
+    fn image(self, beginning: Option<Base>) -> Result<Vec<u8>> {
+        let PendingSnapshot { pipeline, fingerprint, begun, emitted, live, log, lost, states, .. } = self;
+        let lengths: Vec<usize> = beginning.iter().map(|base| base.bytes as usize).collect();
+        let parts = states.into_iter().rev().skip(lengths.len()).map(|state| state());
+        write(Trailer { pipeline, fingerprint, begun, emitted, live, log, lost, lengths }, parts)
+    }
+}
+
+/// The last operator's part of a whole snapshot, for light ones to share. None: it has none.
+pub(super) fn shareable(whole: &Snapshot) -> Option<Base> {
+    let part = SnapshotImage::read(&whole.state)?.last_part()?;
+    Some(Base::of(whole, part.len()))
 }
 
 /// The image of parts, the last operator's first.
@@ -193,6 +203,7 @@ mod tests {
             log: Some(LogId(7)),
             lost: 5,
             states,
+            changes: 0,
         }
     }
 
@@ -212,6 +223,19 @@ mod tests {
         assert_eq!((image.log(), image.lost()), (Some(LogId(7)), 5));
         let other = image.with_last_part(b"".to_vec()).unwrap();
         assert_eq!(parts(&other).unwrap(), [&b"first"[..], b"", b""]);
+    }
+
+    #[test]
+    fn a_light_image_is_the_rest_of_the_whole_one_and_makes_no_last_part() {
+        let whole = frozen().write().unwrap();
+        let base = shareable(&whole).unwrap();
+        let never: SnapshotWriter = Box::new(|| panic!("the part is made"));
+        let mut frozen = PendingSnapshot { position: Offset(12), ..frozen() };
+        *frozen.states.last_mut().unwrap() = never;
+        let light = frozen.write_light(base).unwrap();
+        assert_eq!([b"the last", &light.state[..]].concat(), whole.state);
+        assert_eq!((light.position, light.digest, light.base), (Offset(12), whole.digest, Some(base)));
+        assert!(parts(&light.state).is_none(), "alone it is no image");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::job::{Job, Summary};
+use super::last_whole::LastWhole;
 use super::outputs::Ticket;
 use super::partition::Partition;
 use super::partition_output::PartitionOutput;
@@ -57,6 +58,7 @@ struct InlineRun {
 struct InlinePartition {
     partition: Partition,
     debt: ReplayDebt,
+    last_whole: LastWhole,
 }
 
 /// What a run writes with, apart from the partitions that it takes results from.
@@ -149,7 +151,8 @@ impl Writing {
         watch.metrics.begin(id, &stats);
         ends.outputs.begin(id, opened.entry, opened.begin)?;
         let partition = opened.partition;
-        let mut work = InlinePartition { partition, debt: ReplayDebt::none(stats.windows_closed) };
+        let debt = ReplayDebt::none(stats.windows_closed);
+        let mut work = InlinePartition { partition, debt, last_whole: LastWhole::default() };
         if work.partition.is_fresh() {
             self.save(&mut work)?;
         }
@@ -188,8 +191,10 @@ impl Writing {
     fn save(&mut self, work: &mut InlinePartition) -> Result<()> {
         work.debt.settle();
         let from = Instant::now();
-        let Some(snapshot) = work.partition.snapshot()? else { return Ok(()) };
-        let durable = self.job.ends.outputs.snapshot(snapshot, Ticket::default())?;
+        let Some(frozen) = work.partition.freeze() else { return Ok(()) };
+        let ticket = Ticket::default();
+        let snapshot = work.last_whole.write(frozen, &ticket)?;
+        let durable = self.job.ends.outputs.snapshot(snapshot, ticket)?;
         work.debt.has_written(from.elapsed());
         self.durable.extend(durable.map(|position| (work.partition.id(), position)));
         Ok(())

@@ -1,7 +1,8 @@
 //! The end of the dataflow, seen from the runners: where results go, and how they become durable.
 //! It must not know partitions' insides: results and snapshots come in as they are.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use arrow::record_batch::RecordBatch;
@@ -14,9 +15,40 @@ use crate::sink::{Begin, Sink};
 use crate::source::Departure;
 use crate::telemetry::Metrics;
 
-/// Held for a state that is on its way; its worker, which keeps a weak one, makes no other of that
-/// partition meanwhile.
-pub type Ticket = Arc<()>;
+/// Held for a state that is on its way: its worker makes no other of that partition meanwhile. It
+/// also tells whether the state was kept.
+#[derive(Debug, Clone, Default)]
+pub struct Ticket {
+    held: Arc<()>,
+    kept: Arc<AtomicBool>,
+}
+
+impl Ticket {
+    /// What is gone when nobody holds the ticket any more.
+    pub(super) fn watch(&self) -> Weak<()> {
+        Arc::downgrade(&self.held)
+    }
+
+    /// All of the state is kept, so that others may refer to it.
+    pub fn keep(&self) {
+        self.kept.store(true, Ordering::Release);
+    }
+
+    /// Outlives the ticket.
+    pub(super) fn kept(&self) -> Kept {
+        Kept(Arc::clone(&self.kept))
+    }
+}
+
+/// Whether a state was kept.
+pub(super) struct Kept(Arc<AtomicBool>);
+
+impl Kept {
+    /// Whether it was.
+    pub fn is_so(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
 
 /// How results become visible. Both kinds of delivery are one.
 pub trait Outputs: Send {
@@ -35,8 +67,9 @@ pub trait Outputs: Send {
         reached: Option<Position>,
     ) -> Result<()>;
 
-    /// Takes a state to keep, and holds its ticket until it is kept. The position before which the
-    /// source need remember nothing from now on; none where a commit tells that the ledger.
+    /// Takes a state to keep, and holds its ticket until it is kept, and says so on it. The
+    /// position before which the source need remember nothing from now on; none where a commit
+    /// tells that the ledger.
     fn snapshot(&mut self, snapshot: Snapshot, ticket: Ticket) -> Result<Option<Offset>>;
 
     /// Makes visible what was taken. It returns with some of it left only where the source has to
@@ -96,13 +129,14 @@ impl Outputs for AtLeastOnce {
         Ok(())
     }
 
-    fn snapshot(&mut self, snapshot: Snapshot, _: Ticket) -> Result<Option<Offset>> {
+    fn snapshot(&mut self, snapshot: Snapshot, ticket: Ticket) -> Result<Option<Offset>> {
         let from = Instant::now();
         self.sync()?;
         let saved = self.store.as_ref().map_or(Ok(()), |store| store.save(&snapshot));
         self.metrics.commit(if saved.is_ok() { "committed" } else { "failed" }, from.elapsed());
         match saved {
             Ok(()) => {
+                ticket.keep();
                 self.metrics.committed(snapshot.partition, snapshot.position);
                 Ok(Some(snapshot.position))
             }

@@ -51,6 +51,8 @@ pub struct Partition {
     strange: Vec<Strange>,
     /// Time spent in decoding and in each operator since it was last asked for.
     busy: Vec<(&'static str, Duration)>,
+    /// How often the last operator has worked: nothing else changes its state.
+    changes: u64,
 }
 
 impl Partition {
@@ -86,6 +88,7 @@ impl Partition {
             first,
             strange: Vec::new(),
             busy,
+            changes: 0,
         }
     }
 
@@ -250,6 +253,7 @@ impl Partition {
             rest: &mut self.operators[from..],
             busy: &mut self.busy[from + 1..],
             below: Duration::ZERO,
+            changes: &mut self.changes,
             pending,
         }
     }
@@ -283,6 +287,7 @@ impl Partition {
             log: self.log,
             lost: self.lost,
             states: self.operators.iter().map(|operator| operator.snapshot()).collect(),
+            changes: self.changes,
         })
     }
 
@@ -298,6 +303,7 @@ impl Partition {
         for (operator, part) in self.operators.iter_mut().zip(image.parts()) {
             operator.restore(part)?;
         }
+        self.changes += 1;
         self.position = Some(snapshot.position);
         self.begun = Some(image.begun());
         self.emitted = image.emitted();

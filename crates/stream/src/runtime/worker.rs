@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Arc, Weak};
+use std::sync::Weak;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -268,7 +268,7 @@ impl ActivePartition {
         debt.settle();
         let ticket = Ticket::default();
         let at = Instant::now();
-        *saved = Some(Saved { position, at, ticket: Some(Arc::downgrade(&ticket)) });
+        *saved = Some(Saved { position, at, ticket: Some(ticket.watch()) });
         let Some(frozen) = partition.freeze() else { return Ok(()) };
         let (incarnation, took) = (*incarnation, at.elapsed());
         let write = ToSnapshots { frozen, incarnation, took, ticket };

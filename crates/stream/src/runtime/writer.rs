@@ -89,9 +89,9 @@ impl Writer {
             ToSink::Save { snapshot, incarnation, .. }
                 if self.incarnations.get(&snapshot.partition) != Some(&incarnation) => {}
             ToSink::Save { snapshot, took, ticket, .. } => {
-                let bytes = snapshot.state.len();
+                let (size, written) = (snapshot.size(), snapshot.state.len() as u64);
                 self.save(snapshot, ticket)?;
-                self.watch.metrics.snapshot(bytes, took + from.elapsed());
+                self.watch.metrics.snapshot(size, written, took + from.elapsed());
             }
             ToSink::Release { partition, departure } => {
                 self.incarnations.remove(&partition);

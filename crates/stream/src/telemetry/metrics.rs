@@ -271,10 +271,10 @@ impl Metrics {
         self.commits.seconds.observe(took.as_secs_f64());
     }
 
-    /// A snapshot that was written.
-    pub fn snapshot(&self, bytes: usize, took: Duration) {
-        set(&self.commits.snapshot_bytes, bytes as f64);
-        self.commits.snapshot_written.inc_by(bytes as u64);
+    /// A snapshot of a state of `size` bytes, of which so many were `written`.
+    pub fn snapshot(&self, size: u64, written: u64, took: Duration) {
+        set(&self.commits.snapshot_bytes, size as f64);
+        self.commits.snapshot_written.inc_by(written);
         self.commits.snapshot_seconds.observe(took.as_secs_f64());
     }
 
@@ -426,7 +426,7 @@ mod tests {
         metrics.visible(EventTime(0));
         metrics.visible(EventTime(i64::MAX));
         metrics.commit("committed", Duration::from_millis(16));
-        metrics.snapshot(4096, Duration::from_millis(2));
+        metrics.snapshot(4096, 96, Duration::from_millis(2));
         metrics.restored(Duration::from_secs(1));
         metrics.replayed(9);
         metrics.busy("forecast", Duration::from_millis(250));
@@ -479,7 +479,7 @@ mod tests {
             ("expert_weight{expert=\"rls\",horizon=\"6\",P}", 0.75),
             ("drift_alarms_total{horizon=\"6\",P}", 2.0),
             ("snapshot_bytes{P}", 4096.0),
-            ("snapshot_written_bytes_total{P}", 4096.0),
+            ("snapshot_written_bytes_total{P}", 96.0),
             ("snapshot_seconds_count{P}", 1.0),
             ("restore_seconds_count{P}", 1.0),
             ("replayed_records_total{P}", 9.0),

@@ -209,9 +209,13 @@ impl CommitMetrics {
         Ok(CommitMetrics {
             commits: make.counters("commits_total", "Commits by their outcome.", &["outcome"])?,
             seconds: make.histogram("commit_seconds", "Duration of a commit.")?,
-            snapshot_bytes: make.gauges("snapshot_bytes", "Size of the newest snapshot.", &[])?,
+            snapshot_bytes: make.gauges(
+                "snapshot_bytes",
+                "Size of the newest snapshot, with what it shares with an earlier one.",
+                &[],
+            )?,
             snapshot_written: make
-                .counter("snapshot_written_bytes_total", "Bytes of all snapshots that were written.")?,
+                .counter("snapshot_written_bytes_total", "Bytes that were written of all snapshots.")?,
             snapshot_seconds: make.histogram("snapshot_seconds", "Duration of a snapshot.")?,
             restore_seconds: make.histogram("restore_seconds", "Duration of a restore, replay included.")?,
             replayed: make.counter("replayed_records_total", "Records read again to restore.")?,

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::error::{Error, Kind, OrFail, Result};
-use crate::ledger::chunk::{Assembly, decode};
-use crate::ledger::{Checkpoint, Claim, Commit, CommitBatch, CommitOutcome, Recover};
+use crate::ledger::chunk::{Head, decode};
+use crate::ledger::{Assembly, Checkpoint, Claim, Commit, CommitBatch, CommitOutcome, Recover, SnapshotRef};
 use crate::lock::lock;
 use crate::message::Stream;
 use crate::place::PartitionId;
@@ -120,6 +120,15 @@ impl World {
         self.kept().entries.get(&partition).map(|(_, entry)| *entry)
     }
 
+    /// What the snapshot that is committed of a partition refers to, where it is a light one.
+    pub fn base(&self, partition: PartitionId) -> Option<SnapshotRef> {
+        let kept = self.kept();
+        let named = kept.entries.get(&partition)?.1.snapshot?;
+        let heads =
+            kept.chunks.get(&partition)?.iter().rev().filter_map(|chunk| Some(decode(chunk).ok()?.head));
+        heads.filter(|head| named.is_of(head)).find_map(|head| head.base).map(|base| base.of)
+    }
+
     /// Forgets the group's offsets, as a broker does after long silence.
     pub fn expire_offsets(&self) {
         self.kept().entries.clear();
@@ -129,6 +138,15 @@ impl World {
     pub fn tear(&self, partition: PartitionId) {
         if let Some(byte) =
             self.kept().chunks.get_mut(&partition).and_then(|kept| kept.last_mut()?.last_mut())
+        {
+            *byte ^= 1;
+        }
+    }
+
+    /// As `tear`, the oldest chunk.
+    pub fn tear_oldest(&self, partition: PartitionId) {
+        if let Some(byte) =
+            self.kept().chunks.get_mut(&partition).and_then(|kept| kept.first_mut()?.last_mut())
         {
             *byte ^= 1;
         }
@@ -196,6 +214,18 @@ impl Recover for Reader {
     }
 }
 
+/// Drops all before the snapshot that is named, as early as a ledger may: what it shares with its
+/// base stays.
+fn trim(chunks: &mut Vec<Vec<u8>>, named: SnapshotRef) {
+    let heads: Vec<Option<Head>> =
+        chunks.iter().map(|chunk| decode(chunk).ok().map(|piece| piece.head)).collect();
+    let of_named = |head: &&Head| named.is_of(head);
+    let base = heads.iter().flatten().find(of_named).and_then(|head| head.base);
+    let is_needed = |head: &Head| named.is_of(head) || base.is_some_and(|base| base.of.is_of(head));
+    let first = heads.iter().position(|head| head.as_ref().is_none_or(is_needed));
+    chunks.drain(..first.unwrap_or_default());
+}
+
 /// The writing half.
 struct MemoryLedger {
     world: World,
@@ -237,6 +267,10 @@ impl MemoryLedger {
         }
         for (&partition, &entry) in &epoch.entries {
             kept.entries.insert(partition, (self.member, entry));
+            let is_done =
+                epoch.chunks.iter().any(|chunk| chunk.is_last() && chunk.snapshot.partition == partition);
+            let named = entry.snapshot.filter(|_| is_done);
+            named.into_iter().for_each(|named| trim(kept.chunks.entry(partition).or_default(), named));
         }
         Ok(())
     }

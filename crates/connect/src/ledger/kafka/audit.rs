@@ -82,16 +82,13 @@ impl Audit for KafkaAudit {
 
     fn snapshots(&self, partition: PartitionId, entry: &Checkpoint) -> Result<Vec<Offset>> {
         let Some(named) = entry.snapshot else { return Ok(Vec::new()) };
-        let catalog = self.state().catalog(partition)?;
-        Ok(catalog.up_to(named).into_iter().filter_map(|in_log| in_log.position).collect())
+        Ok(self.state().catalog(partition)?.positions(named))
     }
 
     fn snapshot(&self, partition: PartitionId, entry: &Checkpoint, at: Offset) -> Result<Option<Snapshot>> {
-        let state = self.state();
-        let named = match entry.snapshot.filter(|named| named.position == at) {
-            Some(named) => Some(named),
-            None => state.catalog(partition)?.named_at(at),
-        };
+        let (state, Some(last)) = (self.state(), entry.snapshot) else { return Ok(None) };
+        let named =
+            if last.position == at { Some(last) } else { state.catalog(partition)?.named_at(at, last) };
         named.map_or(Ok(None), |named| state.load(partition, Some(named)))
     }
 

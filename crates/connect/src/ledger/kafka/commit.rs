@@ -249,17 +249,21 @@ impl KafkaCommit {
     }
 
     /// Drops the records that finished snapshots have replaced: all before the first chunk of the
-    /// oldest that is worth keeping.
+    /// oldest that is worth keeping. A light one replaces none, and stays with its base.
     fn trim(&mut self, epoch: &CommitBatch) {
         self.firsts.extend(self.reports.with(|reported| std::mem::take(&mut reported.firsts)));
         for chunk in epoch.chunks.iter().filter(|chunk| chunk.is_last()) {
-            let Snapshot { partition, position, ref state, .. } = *chunk.snapshot;
+            let Snapshot { partition, position, ref state, base, .. } = *chunk.snapshot;
             let Some(first) = self.firsts.remove(&partition) else { continue };
-            let readable = self.ledger.first_readable(partition);
+            let (readable, bytes) = (self.ledger.first_readable(partition), state.len() as u64);
 
             let mut kept = lock(&self.kept);
             let kept = kept.entry(partition).or_default();
-            kept.push(InLog { position: Some(position), first, bytes: state.len() as u64 });
+            if base.is_some() {
+                kept.last_mut().into_iter().for_each(|whole| whole.join(position, bytes));
+                continue;
+            }
+            kept.push(InLog { position: Some(position), first, bytes });
             keep::in_log(kept, readable);
             if let Some(oldest) = kept.first() {
                 self.trimmer.trim(partition, oldest.first);

@@ -11,8 +11,8 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
-use tickcast_stream::ledger::chunk::{Assembly, chunks_of, decode};
-use tickcast_stream::ledger::{Chunk, Snapshot, SnapshotRef};
+use tickcast_stream::ledger::chunk::{Head, decode};
+use tickcast_stream::ledger::{Assembly, Chunk, Snapshot, SnapshotRef};
 use tickcast_stream::{Offset, PartitionId};
 
 use super::catalog::Catalog;
@@ -37,8 +37,47 @@ const FLUSH: Duration = Duration::from_secs(60);
 struct Look {
     /// The wanted snapshot.
     found: Option<Snapshot>,
+    /// What the wanted one shares its beginning with, where that was not looked for or not found.
+    lacks: Option<SnapshotRef>,
     catalog: Catalog,
     damage: Option<String>,
+}
+
+/// Which snapshots a look is for.
+#[derive(Clone, Copy)]
+enum Wanted {
+    /// The newest.
+    Newest,
+    /// One that is named, and its base, once that is known.
+    Named(SnapshotRef, Option<SnapshotRef>),
+}
+
+impl Wanted {
+    fn of(named: Option<SnapshotRef>) -> Self {
+        named.map_or(Wanted::Newest, |named| Wanted::Named(named, None))
+    }
+
+    fn named(self) -> Option<SnapshotRef> {
+        match self {
+            Wanted::Newest => None,
+            Wanted::Named(named, _) => Some(named),
+        }
+    }
+
+    fn is_for(self, head: &Head) -> bool {
+        match self {
+            Wanted::Newest => true,
+            Wanted::Named(named, base) => named.is_of(head) || base.is_some_and(|base| base.is_of(head)),
+        }
+    }
+
+    /// With what the look has found out to be lacking.
+    fn and(self, lacks: Option<SnapshotRef>) -> Self {
+        match self {
+            Wanted::Newest => Wanted::Newest,
+            Wanted::Named(named, base) => Wanted::Named(named, lacks.or(base)),
+        }
+    }
 }
 
 /// The state topic of a pipeline.
@@ -71,10 +110,14 @@ impl StateTopic {
     /// named one is not whole, or when there are only damaged ones; `Retry::Later` while an open
     /// transaction hides what comes after its beginning.
     pub fn load(&self, partition: PartitionId, named: Option<SnapshotRef>) -> Result<Option<Snapshot>> {
-        let range = self.range(partition)?;
-        let Look { found, .. } = self.look(partition, named, range)?;
-        if found.is_some() && named.is_some() {
-            return Ok(found);
+        Ok(self.find(partition, Wanted::of(named))?.found)
+    }
+
+    /// As `load`, with what there is beside it.
+    fn find(&self, partition: PartitionId, wanted: Wanted) -> Result<Look> {
+        let look = self.look_twice(partition, wanted)?;
+        if look.found.is_some() && wanted.named().is_some() {
+            return Ok(look);
         }
 
         let place = format!("state topic {} partition {partition}", self.topic);
@@ -87,20 +130,30 @@ impl StateTopic {
         }
 
         // What was hidden may have come out between the two.
-        let range = self.range(partition)?;
-        let Look { found, damage, .. } = self.look(partition, named, range)?;
-        let not_whole = match (&found, named, damage) {
-            (Some(_), ..) | (None, None, None) => return Ok(found),
-            (None, Some(SnapshotRef { position, chunks, .. }), damage) => format!(
+        let look = self.look_twice(partition, wanted)?;
+        let Look { found, lacks, damage, .. } = &look;
+        let why = damage.clone().or_else(|| lacks.map(missing));
+        let not_whole = match (found, wanted.named(), why) {
+            (Some(_), ..) | (None, None, None) => return Ok(look),
+            (None, Some(SnapshotRef { position, chunks, .. }), why) => format!(
                 "{place}: the snapshot at position {position} ({chunks} chunks), which the last commit names, is not \
                  whole: {}; `run --rebuild` learns anew from the topic's beginning",
-                damage.unwrap_or_else(|| "records are missing".into())
+                why.unwrap_or_else(|| "records are missing".into())
             ),
-            (None, None, Some(damage)) => {
-                format!("{place}: {damage}, and no snapshot is whole; `run --rebuild` learns anew")
+            (None, None, Some(why)) => {
+                format!("{place}: {why}, and no snapshot is whole; `run --rebuild` learns anew")
             }
         };
         Err(Error::new(Kind::State, not_whole))
+    }
+
+    /// A look at all there is: of a light snapshot one more, which is for its base too.
+    fn look_twice(&self, partition: PartitionId, wanted: Wanted) -> Result<Look> {
+        let look = self.look(partition, wanted, self.range(partition)?)?;
+        if look.found.is_some() || look.lacks.is_none() || wanted.named().is_none() {
+            return Ok(look);
+        }
+        self.look(partition, wanted.and(look.lacks), self.range(partition)?)
     }
 
     /// As `load`, of the snapshot that the last commit names, and what there is up to it. That one
@@ -110,14 +163,14 @@ impl StateTopic {
         partition: PartitionId,
         named: SnapshotRef,
     ) -> Result<(Option<Snapshot>, Vec<InLog>)> {
-        let range = self.range(partition)?;
+        let (range, wanted) = (self.range(partition)?, Wanted::of(Some(named)));
         // A marker follows every nine chunks, and as much again may be of a snapshot that was not
         // finished.
         let tail = Offset(range.end.0 - 3 * i64::from(named.chunks) - TAIL).max(range.start);
-        let Look { found, catalog, .. } = self.look(partition, Some(named), tail..range.end)?;
+        let Look { found, lacks, catalog, .. } = self.look(partition, wanted, tail..range.end)?;
         let Some(snapshot) = found else {
-            let snapshot = self.load(partition, Some(named))?;
-            return Ok((snapshot, self.catalog(partition)?.up_to(named)));
+            let Look { found, catalog, .. } = self.find(partition, wanted.and(lacks))?;
+            return Ok((found, catalog.up_to(named)));
         };
 
         let each = snapshot.state.len() as u64 / u64::from(named.chunks.max(1));
@@ -141,7 +194,7 @@ impl StateTopic {
     }
 
     /// What is there to be seen: the wanted snapshot, and what is damaged.
-    fn look(&self, partition: PartitionId, named: Option<SnapshotRef>, range: Range<Offset>) -> Result<Look> {
+    fn look(&self, partition: PartitionId, wanted: Wanted, range: Range<Offset>) -> Result<Look> {
         let (mut assembly, mut catalog) = (Assembly::default(), Catalog::default());
         let mut damage: Option<String> = None;
         let of = TopicPartition { topic: &self.topic, partition };
@@ -154,7 +207,7 @@ impl StateTopic {
             match decode(value) {
                 Ok(piece) if piece.head.partition == partition => {
                     catalog.note(offset, &piece);
-                    if named.is_none_or(|named| named.is_of(&piece.head)) {
+                    if wanted.is_for(&piece.head) {
                         assembly.add(piece);
                         assembly.forget_older();
                     }
@@ -168,7 +221,8 @@ impl StateTopic {
             }
             ControlFlow::Continue(())
         })?;
-        Ok(Look { found: assembly.whole(partition, named), catalog, damage })
+        let lacks = assembly.lacks();
+        Ok(Look { found: assembly.whole(partition, wanted.named()), lacks, catalog, damage })
     }
 
     /// A consumer of what is committed.
@@ -238,6 +292,11 @@ fn range_of(consumer: &ReadingConsumer, of: TopicPartition<'_>) -> Result<Range<
     log_range(consumer, of).map_err(|why| away(of, why))
 }
 
+/// What is wrong with a light snapshot whose base is not there.
+fn missing(base: SnapshotRef) -> String {
+    format!("records are missing of the one at position {}, which it needs", base.position)
+}
+
 fn away(TopicPartition { topic, partition }: TopicPartition<'_>, why: String) -> Error {
     Error::transient(Kind::State, format!("cannot read topic {topic} partition {partition}")).because(why)
 }
@@ -284,13 +343,13 @@ impl StateWriter {
         Ok(StateWriter { producer, reports, trimmer: Trimmer::new(client, &topic)?, topic, pipeline })
     }
 
-    /// Makes a snapshot durable, then drops those before it. Errors: `State`; then those before it
-    /// stay.
+    /// Makes a snapshot durable, then drops those before it; a light one drops none. Errors:
+    /// `State`; then those before it stay.
     pub fn save(&self, snapshot: &Snapshot) -> Result<()> {
         let fail = || format!("cannot write to the state topic {}", self.topic);
         self.reports.with(|reported| *reported = Reported::default());
         let snapshot = Arc::new(snapshot.clone());
-        let count = chunks_of(&snapshot.state);
+        let count = snapshot.name().chunks;
         for index in 0..count {
             let chunk = Chunk { snapshot: Arc::clone(&snapshot), index, count };
             let bytes = chunk.encode();
@@ -307,7 +366,9 @@ impl StateWriter {
         if let Some(why) = failed {
             return Err(Error::new(Kind::State, fail()).because(why));
         }
-        if let Some(&first) = firsts.get(&snapshot.partition) {
+        if snapshot.base.is_none()
+            && let Some(&first) = firsts.get(&snapshot.partition)
+        {
             self.trimmer.trim(snapshot.partition, first);
         }
         Ok(())
