@@ -24,13 +24,15 @@ use std::time::{Duration, Instant};
 
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
+use rdkafka::message::Message;
 use rdkafka::producer::Producer;
 use tickcast_stream::PartitionId;
+use tickcast_stream::ledger::chunk::{Head, decode};
 
 use crate::support::audit::audit;
 use crate::support::broker::{private_or_skip, skip};
 use crate::support::cluster::{SHORT_SESSION, TestCluster, record};
-use crate::support::kafka::{producer, send};
+use crate::support::kafka::{producer, read_all, send};
 use crate::support::nodes::{Kafka, Nodes};
 use crate::support::process::{Instance, StartFrom};
 use crate::support::wait::{PATIENCE, wait_until};
@@ -463,18 +465,34 @@ fn chaos() {
     conclude(&fleet, from);
 }
 
+/// How many of the snapshots that are still there are whole, and how many light.
+fn snapshots(rig: &TestCluster) -> [usize; 2] {
+    let pieces = |partition| {
+        read_all(&rig.addr, &rig.topic("state"), PartitionId(partition), |record| {
+            decode(record.payload().unwrap_or_default()).ok().map(|piece| piece.head)
+        })
+    };
+    let heads: Vec<Head> =
+        (0..PARTITIONS).flat_map(pieces).flatten().filter(|head| head.index == 0).collect();
+    let light = heads.iter().filter(|head| head.base.is_some()).count();
+    [heads.len() - light, light]
+}
+
 /// Prints what was done and what came of it, and insists on it.
 fn conclude(fleet: &Fleet, from: Instant) {
     let audit = audit(&fleet.rig.plan(), PARTITIONS);
     let Tally { kills, in_rebalances, at_steps, zombies, brokers, namesakes, shut_out, orderly } =
         fleet.tally;
+    let [whole, light] = snapshots(&fleet.rig);
     println!(
         "{} records, {kills} kills ({in_rebalances} in rebalances, {at_steps} at a step of a commit), {zombies} zombies, \
-         {brokers} broker kills ({namesakes} members then taken for another, {shut_out} shut out while they ended), {orderly} orderly ends\n{audit}\n{:.1} s",
+         {brokers} broker kills ({namesakes} members then taken for another, {shut_out} shut out while they ended), {orderly} orderly ends\n{audit}\n\
+         {whole} snapshots were whole, {light} light\n{:.1} s",
         audit.records,
         from.elapsed().as_secs_f64()
     );
     audit.insist(true);
+    assert!(whole > 0 && light > 0, "{whole} whole snapshots, {light} light ones");
     assert!(audit.forecasts > 0 && audit.scores > 0 && audit.rejects > 0);
     assert!(in_rebalances * 3 >= kills, "{in_rebalances} of {kills} kills in rebalances");
 }

@@ -1,12 +1,18 @@
 //! The invariant: a partition's output is a pure function of its records and its pipeline file.
 //! Property tests try any batches, workers, restores, snapshots and stops, and compare the bytes.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use tickcast::factory::factory_for;
 use tickcast_connect::OpenOptions;
 use tickcast_stream::PartitionId;
+use tickcast_stream::ledger::chunk::decode;
+use tickcast_stream::ledger::{Assembly, Chunk, Snapshot};
 use tickcast_stream::message::{Records, Stream};
-use tickcast_stream::runtime::{Partition, PartitionOutput, PendingSnapshot, PipelineFactory, RestorePoint};
+use tickcast_stream::runtime::{
+    LastWhole, Partition, PartitionOutput, PendingSnapshot, PipelineFactory, RestorePoint, Ticket,
+};
 use tickcast_stream::source::Event;
 
 use crate::support::pipeline::{Runner, TestPipeline};
@@ -195,6 +201,26 @@ fn part(records: &Records, from: usize, to: usize) -> Records {
     }
 }
 
+/// What a partition puts out, as JSON.
+struct Kept(Vec<(Stream, Vec<u8>)>);
+
+impl Default for Kept {
+    fn default() -> Self {
+        Kept(Stream::ALL.map(|stream| (stream, Vec::new())).to_vec())
+    }
+}
+
+impl Kept {
+    fn keep(&mut self, outcome: PartitionOutput) -> tickcast_stream::error::Result<()> {
+        for (stream, rows) in outcome.results {
+            let mut writer = arrow::json::LineDelimitedWriter::new(Vec::new());
+            writer.write(&rows).unwrap();
+            self.0.iter_mut().find(|(of, _)| *of == stream).unwrap().1.extend(writer.into_inner());
+        }
+        Ok(())
+    }
+}
+
 /// Everything a partition makes of the records, cut at `cuts`; at each cut it is thrown away and
 /// restored.
 fn bytes_with_restores(
@@ -203,15 +229,8 @@ fn bytes_with_restores(
     cuts: &[usize],
 ) -> Vec<(Stream, Vec<u8>)> {
     let mut partition = factory.partition(PartitionId(0)).unwrap();
-    let mut bytes: Vec<(Stream, Vec<u8>)> = Stream::ALL.map(|stream| (stream, Vec::new())).to_vec();
-    let mut keep = |outcome: PartitionOutput| {
-        for (stream, rows) in outcome.results {
-            let mut writer = arrow::json::LineDelimitedWriter::new(Vec::new());
-            writer.write(&rows).unwrap();
-            bytes.iter_mut().find(|(of, _)| *of == stream).unwrap().1.extend(writer.into_inner());
-        }
-        Ok(())
-    };
+    let mut kept = Kept::default();
+    let mut keep = |outcome: PartitionOutput| kept.keep(outcome);
     let mut from = 0;
     for &cut in cuts.iter().chain([&records.len()]) {
         if cut < from {
@@ -222,7 +241,70 @@ fn bytes_with_restores(
         partition = restored(factory, &partition);
     }
     partition.finish(&mut keep).unwrap();
-    bytes
+    kept.0
+}
+
+/// What a ledger has of the newest of some snapshots, read from their pieces.
+fn read_back(partition: PartitionId, of: &[&Snapshot]) -> Snapshot {
+    let mut pieces = Assembly::default();
+    for snapshot in of {
+        let (snapshot, count) = (Arc::new((*snapshot).clone()), snapshot.name().chunks);
+        let chunk = |index| Chunk { snapshot: Arc::clone(&snapshot), index, count }.encode();
+        (0..count).for_each(|index| pieces.add(decode(&chunk(index)).unwrap()));
+    }
+    pieces.whole(partition, None).unwrap()
+}
+
+/// Everything a partition makes of the records. At each cut its state is written out, light where
+/// nothing else has changed, and at every third it is thrown away and restored from that. How often
+/// it was light.
+fn bytes_with_light_snapshots(
+    factory: &PipelineFactory,
+    records: &Records,
+    cuts: &[usize],
+) -> (Vec<(Stream, Vec<u8>)>, usize) {
+    let (mut kept, mut light) = (Kept::default(), 0);
+    let mut partition = factory.partition(PartitionId(0)).unwrap();
+    let (mut writer, mut base, mut from) = (LastWhole::default(), None, 0);
+    for (nth, &cut) in cuts.iter().enumerate() {
+        partition.take(part(records, from, cut), &mut |outcome| kept.keep(outcome)).unwrap();
+        from = cut;
+        let Some(frozen) = partition.freeze() else { continue };
+        let (whole, ticket) = (partition.snapshot().unwrap().unwrap(), Ticket::default());
+        let snapshot = writer.write(frozen, &ticket).unwrap();
+        // Every other whole one is lost on its way: nothing may refer to it.
+        if nth % 2 == 0 {
+            ticket.keep();
+        }
+        let found = match snapshot.base {
+            None => read_back(PartitionId(0), &[&snapshot]),
+            Some(_) => read_back(PartitionId(0), &[base.as_ref().unwrap(), &snapshot]),
+        };
+        assert!(found == whole, "a light state and its base are another state");
+        light += usize::from(snapshot.base.is_some());
+        base = if snapshot.base.is_none() { Some(snapshot) } else { base };
+        if nth % 3 == 2 {
+            partition = factory.partition(PartitionId(0)).unwrap();
+            partition.restore(&found, RestorePoint::AtEnd).unwrap();
+            writer = LastWhole::default();
+        }
+    }
+    partition.take(part(records, from, records.len()), &mut |outcome| kept.keep(outcome)).unwrap();
+    partition.finish(&mut |outcome| kept.keep(outcome)).unwrap();
+    (kept.0, light)
+}
+
+/// The windows of a file that close seldom have light snapshots between them.
+#[test]
+fn between_two_closes_snapshots_are_light() {
+    let records: Vec<(u8, i64, String)> =
+        (0..200).map(|n| ((n % 3) as u8, n % 2, format!(r#""v":{},"w":{n}"#, n % 7))).collect();
+    let bench = bench("gru", "carry", "shared", "", &records);
+    let (factory, records) = records_of(&bench);
+    let cuts: Vec<usize> = (1..200).collect();
+    let (bytes, light) = bytes_with_light_snapshots(&factory, &records, &cuts);
+    assert!(light > 20, "{light} of {} snapshots were light", cuts.len());
+    assert!(bytes == bytes_with_restores(&factory, &records, &[]));
 }
 
 fn restored(factory: &PipelineFactory, partition: &Partition) -> Partition {
@@ -285,6 +367,24 @@ proptest! {
         cuts.sort_unstable();
         let expected = bytes_with_restores(&factory, &records, &[]);
         prop_assert!(bytes_with_restores(&factory, &records, &cuts) == expected);
+    }
+
+    #[test]
+    fn light_snapshots_and_their_bases_are_the_states_that_whole_ones_are(
+        records in prop::collection::vec(record(), 1..300),
+        cell in prop::sample::select(vec!["rnn", "lstm", "gru"]),
+        gaps in prop::sample::select(vec!["carry", "skip"]),
+        scope in prop::sample::select(vec!["shared", "series"]),
+        more in more(),
+        mut cuts in prop::collection::vec(0usize..300, 0..40),
+    ) {
+        let bench = bench(cell, gaps, scope, more, &records);
+        let (factory, records) = records_of(&bench);
+        cuts.retain(|&cut| cut <= records.len());
+        cuts.sort_unstable();
+        cuts.dedup();
+        let expected = bytes_with_restores(&factory, &records, &[]);
+        prop_assert!(bytes_with_light_snapshots(&factory, &records, &cuts).0 == expected);
     }
 
     /// Frozen states are written last of all, in any thread, and hold the partition up in nothing.

@@ -23,7 +23,7 @@ use random::any_sequence_ends_as_in_memory;
 use tickcast_connect::SinkFileFormat;
 use tickcast_stream::error::Kind;
 use tickcast_stream::ledger::{
-    CHUNK_BYTES, Checkpoint, Chunk, Claim, Commit, CommitBatch, CommitOutcome, Committed, Committer,
+    Base, CHUNK_BYTES, Checkpoint, Chunk, Claim, Commit, CommitBatch, CommitOutcome, Committed, Committer,
     OutputPosition, Position, Recover, Snapshot, SnapshotRef,
 };
 use tickcast_stream::message::Stream;
@@ -34,7 +34,7 @@ use crate::support::broker::brokers_or_skip;
 
 type Case = fn(&dyn Harness);
 
-const CASES: [(&str, Case); 16] = [
+const CASES: [(&str, Case); 18] = [
     ("nothing is claimed from an empty ledger", nothing_is_claimed_from_an_empty_ledger),
     ("an epoch is claimed and read in its order", an_epoch_is_claimed_and_read_in_its_order),
     ("results show with their commit only", results_show_with_their_commit_only),
@@ -50,6 +50,8 @@ const CASES: [(&str, Case); 16] = [
     ("a snapshot left half written is no obstacle", a_snapshot_left_half_written_is_no_obstacle),
     ("a partition given back goes on elsewhere", a_partition_given_back_goes_on_elsewhere),
     ("settling tells of our own commits", settling_tells_of_our_own_commits),
+    ("a light snapshot is claimed with its base", a_light_snapshot_is_claimed_with_its_base),
+    ("a damaged base stops the claim", a_damaged_base_stops_the_claim),
     ("a damaged snapshot stops the claim", a_damaged_snapshot_stops_the_claim),
     ("results that nobody remembers stop the claim", results_that_nobody_remembers_stop_the_claim),
     ("never two writers", never_two_writers),
@@ -423,6 +425,65 @@ fn a_snapshot_left_half_written_is_no_obstacle(ledger: &dyn Harness) {
     let (_recover, _commit, claim) = begin(ledger, 1, PartitionId(0));
     assert!(claim.snapshot == Some(large));
     assert_eq!(ledger.committed(PartitionId(0), Forecasts), lines(3));
+}
+
+/// A state that begins with all but the last byte of a whole one, light and whole.
+fn light(of: &Snapshot, position: i64, bytes: usize) -> [Snapshot; 2] {
+    let (shared, rest) = (of.state.len() - 1, state(position as u64, bytes));
+    let whole = [&of.state[..shared], &rest].concat();
+    let position = Offset(position);
+    let light = Snapshot::light(of.partition, position, Base::of(of, shared), rest);
+    [light, Snapshot::new(of.partition, position, whole)]
+}
+
+/// Whatever a ledger clears away when a newer snapshot is committed, a base stays for as long as
+/// the newest one needs it.
+fn a_light_snapshot_is_claimed_with_its_base(ledger: &dyn Harness) {
+    let id = PartitionId(1);
+    let (mut recover, commit, _) = begin(ledger, 1, id);
+    let mut committer = Committer::new(commit);
+    committer.begin(id, None).unwrap();
+    let [first, second] = [(10, LARGE), (1000, 2000)].map(|(at, bytes)| snapshot(id, Offset(at), bytes));
+    let of = |whole: &Snapshot, ats: [i64; 3], bytes: usize| ats.map(|at| light(whole, at, bytes));
+    let states = [[first.clone(), first.clone()]].into_iter().chain(of(&first, [20, 30, 40], 100));
+    let states =
+        states.chain(of(&first, [50, 60, 70], 2 * CHUNK_BYTES)).chain([[second.clone(), second.clone()]]);
+    let states: Vec<_> = states.chain(of(&second, [1010, 1020, 1030], 7)).collect();
+    for (n, [snapshot, whole]) in (1..).zip(states) {
+        let reached = progress(snapshot.position, n, 0);
+        committer.results(id, vec![(Forecasts, rows(n - 1, n))], Some(reached));
+        committer.snapshot(snapshot);
+        while !committer.is_clean() {
+            assert_eq!(committer.commit().unwrap(), Committed::Done(true));
+        }
+        let claim = recover.claim(id).unwrap();
+        assert!(claim.snapshot == Some(whole), "at {}", reached.position);
+    }
+    let claim = recover.claim(id).unwrap();
+    drop((recover, committer));
+    let (_recover, _commit, again) = begin(ledger, 1, id);
+    assert!(again == claim && again.snapshot.is_some(), "another life claims something else");
+}
+
+fn a_damaged_base_stops_the_claim(ledger: &dyn Harness) {
+    let id = PartitionId(1);
+    let (recover, commit, _) = begin(ledger, 1, id);
+    let mut committer = Committer::new(commit);
+    committer.begin(id, None).unwrap();
+    let whole = snapshot(id, Offset(10), 2 * CHUNK_BYTES);
+    let [light, _] = light(&whole, 4711, 100);
+    for (n, snapshot) in (1..).zip([whole, light]) {
+        committer.results(id, vec![(Forecasts, rows(n - 1, n))], Some(progress(snapshot.position, n, 0)));
+        committer.snapshot(snapshot);
+        assert_eq!(committer.commit().unwrap(), Committed::Done(true));
+    }
+    drop((recover, committer));
+    ledger.damage_oldest(id);
+    let (mut recover, _commit) = ledger.open(1, false);
+    let error = recover.claim(id).unwrap_err();
+    let said = error.to_string();
+    assert!(error.kind == Kind::State && said.contains("4711"), "{said}");
+    assert!(said.contains("checksum") || said.contains("position 10, which it needs"), "{said}");
 }
 
 fn a_partition_given_back_goes_on_elsewhere(ledger: &dyn Harness) {

@@ -13,11 +13,12 @@ use super::simulation::seeds::{insist_on_repeating, run_seeds};
 const SEEDS: u64 = 120;
 
 /// What has to happen in a run of many seeds, or it has shown nothing.
-const KINDS: [&str; 38] = [
+const KINDS: [&str; 40] = [
     "records worked on",
     "commits",
     "commits aborted",
     "snapshots",
+    "light snapshots",
     "snapshots of several epochs",
     "histories with parquet",
     "histories with parquet parts",
@@ -52,6 +53,7 @@ const KINDS: [&str; 38] = [
     "checks of what a power cut left",
     "checks of partitions with a commit",
     "checks of partitions with a snapshot",
+    "checks of partitions with a light snapshot",
 ];
 
 #[test]

@@ -4,6 +4,8 @@
 use std::fs;
 use std::sync::Arc;
 
+use tickcast_stream::ledger::chunk::base_in_head;
+
 use crate::support::pipeline::{self, Runner, TestPipeline};
 use crate::support::process::{Instance, StartFrom};
 use crate::support::wait::wait_till;
@@ -51,6 +53,57 @@ fn a_killed_run_writes_the_bytes_of_an_undisturbed_one() {
         assert!(text == &expected[name], "{name}: {ours} lines, undisturbed {theirs}");
     }
     assert_eq!(killed.out().len(), expected.len());
+}
+
+/// Windows that close seldom: most states are light ones, which a restart reads with their base.
+const SELDOM: &str = "
+name: seldom
+source: { generate: { series: 40, ticks: 60000, rate: RATE, seed: 5, process: market, partitions: 2 } }
+window: { tumbling: 5m, select: { price: avg(price) } }
+forecast: { target: price, horizons: [1, 2], model: { hidden: 8, bptt: 10, replay: 1 } }
+state: { dir: state }
+recover_within: 1ms
+commit_every: 5ms
+workers: 2
+delivery: DELIVERY
+sinks:
+  forecasts: { file: { path: out/ } }
+  scores: { file: { path: out/ } }
+";
+
+#[test]
+fn a_run_that_is_killed_after_a_light_snapshot_goes_on_from_it() {
+    for delivery in ["exactly_once", "at_least_once"] {
+        let bench = |rate| TestPipeline::new(&SELDOM.replace("RATE", rate).replace("DELIVERY", delivery));
+        let undisturbed = bench("1000000");
+        undisturbed.run(Runner::Inline, 512);
+        let expected = undisturbed.out();
+
+        let killed = bench("20000");
+        for _ in 0..3 {
+            let before = newest_snapshot(&killed);
+            let mut instance = Instance::start(&killed.file(), &killed.path("log"), &StartFrom::default());
+            wait_till("a new snapshot that is light", || {
+                instance.lives();
+                let newest = newest_snapshot(&killed).filter(|_| newest_snapshot(&killed) != before);
+                newest.is_some_and(|name| is_light(&killed, &name))
+            });
+            instance.kill();
+        }
+        killed.run(Runner::Threads(2), 512);
+
+        for (name, text) in &killed.out() {
+            let (ours, theirs) = (text.lines().count(), expected[name].lines().count());
+            assert!(text == &expected[name], "{delivery}, {name}: {ours} lines, undisturbed {theirs}");
+        }
+        assert_eq!(killed.out().len(), expected.len());
+    }
+}
+
+/// It may be gone already: then it is none.
+fn is_light(bench: &TestPipeline, name: &str) -> bool {
+    let file = fs::read(bench.path("state").join(name)).unwrap_or_default();
+    base_in_head(&file).is_some()
 }
 
 fn newest_snapshot(bench: &TestPipeline) -> Option<String> {

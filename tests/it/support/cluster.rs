@@ -35,7 +35,7 @@ window: {{ tumbling: 10s, lateness: 2s, select: {{ x: avg(v), top: max(v), n: co
 forecast: {{ target: x, horizons: [1, 3], model: {{ cell: gru, hidden: 4, bptt: 11, replay: 1 }} }}
 delivery: exactly_once
 commit_every: 20ms
-recover_within: 20ms
+recover_within: 4ms
 workers: 2
 state: {{ kafka: {{ topic: {id}.state, properties: {{ {state} }} }} }}
 sinks:
@@ -46,11 +46,24 @@ sinks:
     )
 }
 
-/// The n-th record of a partition: one a second of three series, some of them late, some broken.
+/// Records of a stretch in which time passes as fast everywhere.
+const STRETCH: u64 = 4000;
+
+/// When the n-th record of a partition is made: one a second, in every other stretch a hundred.
+/// There windows close seldom, and most snapshots are light.
+fn second(n: u64) -> u64 {
+    let (stretch, rest) = (n / STRETCH, n % STRETCH);
+    let slow = STRETCH / 100;
+    let before = stretch.div_ceil(2) * STRETCH + stretch / 2 * slow;
+    before + if stretch % 2 == 0 { rest } else { rest / 100 }
+}
+
+/// The n-th record of a partition: of three series, some of them late, some broken.
 pub fn record(partition: PartitionId, n: u64) -> String {
     let series = n % 3;
     let late = if n % 41 == 40 { 120 } else { (n % 7) % 2 };
-    let t = (1_704_067_200 + n - late.min(n)) * 1_000_000;
+    let now = second(n);
+    let t = (1_704_067_200 + now - late.min(now)) * 1_000_000;
     let v = ((n as f64) / 40.0).sin() * 5.0 + (n * 37 % 101) as f64 / 50.0 + series as f64 * 10.0;
     match n % 53 {
         11 => format!(r#"{{"k":"p{partition}s{series}","t":{t},"v":"#),

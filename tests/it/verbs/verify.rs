@@ -1,9 +1,12 @@
 //! `verify`, `run --rebuild` and `run --bootstrap`, as a user sees them.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::PathBuf;
 use std::process::Output;
 
 use rdkafka::message::Message;
+use tickcast_stream::ledger::chunk::base_in_head;
 use tickcast_stream::{Offset, PartitionId};
 
 use crate::support::broker::brokers_or_skip;
@@ -257,7 +260,16 @@ sinks: {{ forecasts: {{ file: {{ path: out/ }} }}, scores: {{ file: {{ path: out
     }
     let snapshots = fs::read_dir(bench.path("state")).unwrap().flatten();
     let snapshots = snapshots.filter(|file| file.path().extension().is_some_and(|end| end == "snapshot"));
-    assert_eq!(snapshots.count(), 6);
+    // Three of each partition, and what they need.
+    let files: Vec<_> = snapshots.map(|file| file.path()).collect();
+    let base_of = |path: &PathBuf| {
+        let base = base_in_head(&fs::read(path).unwrap())?.of.position;
+        let (partition, _) = path.file_name()?.to_str()?.rsplit_once('-')?;
+        Some(path.with_file_name(format!("{partition}-{base:020}.snapshot")))
+    };
+    let bases: BTreeSet<PathBuf> = files.iter().filter_map(base_of).collect();
+    assert!(bases.iter().all(|base| files.contains(base)), "{bases:?} {files:?}");
+    assert!((6..=6 + bases.len()).contains(&files.len()), "{files:?}");
 
     verified(&bench, 0);
     forget_input(addr, "anchors.in", 1);

@@ -17,12 +17,12 @@ use tickcast_connect::FileSink;
 use tickcast_connect::kafka::idle_member;
 use tickcast_connect::ledger::{FilesLedger, KafkaLedger, SnapshotDir};
 use tickcast_connect::{KafkaClientSpec, SinkFileFormat};
-use tickcast_stream::PartitionId;
 use tickcast_stream::ledger::{Commit, CommitBatch, Recover};
 use tickcast_stream::message::Stream;
 use tickcast_stream::record::json_lines;
 use tickcast_stream::sink::{Begin, Sink};
 use tickcast_stream::testing::{Fate, InstanceId, Step, World};
+use tickcast_stream::{Offset, PartitionId};
 
 use crate::support::kafka::{client, create_topic, delete_records, end_of, read_visible};
 use crate::support::wait::PATIENCE;
@@ -44,6 +44,9 @@ pub trait Harness {
 
     /// Damages the newest snapshot of a partition where it is kept.
     fn damage(&self, partition: PartitionId);
+
+    /// Damages the oldest snapshot of a partition that is kept.
+    fn damage_oldest(&self, partition: PartitionId);
 
     /// Leaves what a life of a member leaves that dies when it has written these rows and committed
     /// nothing of them.
@@ -84,6 +87,10 @@ impl Harness for Memory {
 
     fn damage(&self, partition: PartitionId) {
         self.world.tear(partition);
+    }
+
+    fn damage_oldest(&self, partition: PartitionId) {
+        self.world.tear_oldest(partition);
     }
 
     fn die_writing(&self, member: InstanceId, partition: PartitionId, stream: Stream, rows: &RecordBatch) {
@@ -147,6 +154,12 @@ impl Files {
     }
 }
 
+fn flip_last(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
 fn parquet_lines(path: &Path) -> Vec<String> {
     let reader =
         ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap().build().unwrap();
@@ -181,10 +194,11 @@ impl Harness for Files {
     }
 
     fn damage(&self, partition: PartitionId) {
-        let path = self.kept(partition, ".snapshot").pop().unwrap();
-        let mut bytes = fs::read(&path).unwrap();
-        *bytes.last_mut().unwrap() ^= 1;
-        fs::write(path, bytes).unwrap();
+        flip_last(&self.kept(partition, ".snapshot").pop().unwrap());
+    }
+
+    fn damage_oldest(&self, partition: PartitionId) {
+        flip_last(&self.kept(partition, ".snapshot")[0]);
     }
 
     fn die_writing(&self, member: InstanceId, partition: PartitionId, stream: Stream, rows: &RecordBatch) {
@@ -267,6 +281,12 @@ impl Harness for Topics {
     fn damage(&self, partition: PartitionId) {
         let topic = self.topic("state");
         delete_records(&self.addr, &topic, partition, end_of(&self.addr, &topic, partition));
+    }
+
+    fn damage_oldest(&self, partition: PartitionId) {
+        let topic = self.topic("state");
+        let first = *read_visible(&self.addr, &topic, partition, |message| message.offset()).first().unwrap();
+        delete_records(&self.addr, &topic, partition, Offset(first).next());
     }
 
     /// Its transaction stays open until somebody ends it.

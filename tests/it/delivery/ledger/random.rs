@@ -5,26 +5,29 @@ use std::collections::BTreeMap;
 
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
-use tickcast_stream::ledger::{CHUNK_BYTES, Committed, Committer, Position, Recover};
+use tickcast_stream::ledger::{Base, CHUNK_BYTES, Committed, Committer, Position, Recover, Snapshot};
 use tickcast_stream::{Offset, PartitionId};
 
 use super::harness::{Harness, Memory, PARTITIONS, STREAMS};
-use super::{progress, rows, snapshot};
+use super::{progress, rows, state};
 
 const SEEDS: u64 = 2;
-const STEPS: usize = 30;
+const STEPS: usize = 60;
 const MEMBERS: u64 = 2;
+const LIGHT: &str = "a light snapshot";
 
 pub fn any_sequence_ends_as_in_memory(ledger: &dyn Harness) {
     // One seed after the other on the same ledger: partitions are never as new.
-    let memory = Memory::default();
+    let (memory, mut light) = (Memory::default(), 0);
     for seed in 0..SEEDS {
         let (expected, seen) = (play(&memory, seed), play(ledger, seed));
         for (at, (expected, seen)) in expected.iter().zip(&seen).enumerate() {
             assert_eq!(expected, seen, "seed {seed}, step {at}");
         }
         assert_eq!(expected.len(), seen.len());
+        light += expected.iter().filter(|told| *told == LIGHT).count();
     }
+    assert!(light > 2, "{light} light snapshots");
 }
 
 /// A life of a member, and how far each of its partitions has come.
@@ -32,12 +35,15 @@ struct Life {
     recover: Box<dyn Recover>,
     committer: Committer,
     reached: BTreeMap<PartitionId, Position>,
+    /// The newest whole snapshot of each of them.
+    wholes: BTreeMap<PartitionId, Base>,
 }
 
 impl Life {
     fn new(ledger: &dyn Harness, member: u64) -> Self {
         let (recover, commit) = ledger.open(member, false);
-        Life { recover, committer: Committer::new(commit), reached: BTreeMap::new() }
+        let (reached, wholes) = (BTreeMap::new(), BTreeMap::new());
+        Life { recover, committer: Committer::new(commit), reached, wholes }
     }
 
     fn any_of(&self, rng: &mut Pcg64Mcg) -> Option<PartitionId> {
@@ -59,8 +65,11 @@ impl Life {
         let claim = self.recover.claim(partition).unwrap();
         self.committer.begin(partition, claim.entry).unwrap();
         self.reached.insert(partition, claim.entry.map_or(progress(Offset(3), 0, 0), |entry| entry.progress));
+        self.wholes.remove(&partition);
         let state = claim.snapshot.map(|found| {
-            assert!(found == snapshot(partition, found.position, size(found.position)), "another state");
+            let [beginning, rest] = parts(found.position);
+            let whole = Snapshot::new(partition, found.position, [beginning, rest].concat());
+            assert!(found == whole, "another state");
             (found.position, found.state.len())
         });
         format!("{partition}: {:?}, {state:?}", claim.entry)
@@ -80,13 +89,42 @@ impl Life {
     }
 }
 
-/// Bytes of the state at a position: most fit into a chunk, few into no epoch.
-fn size(position: Offset) -> usize {
-    match position.0 % 16 {
-        0 => 9 * CHUNK_BYTES + 5,
-        1..4 => 2 * CHUNK_BYTES,
-        other => other as usize * 1000,
+impl Life {
+    /// Takes a state, a light one where what it shares is committed; whether it is one.
+    fn snapshot(&mut self, partition: PartitionId) -> bool {
+        let position = self.reached[&partition].position;
+        let [beginning, rest] = parts(position);
+        let kept = self.committer.kept(partition);
+        let base = self.wholes.get(&partition).copied().filter(|base| {
+            let is_kept = kept == Some(base.of) && base.of.position < position;
+            is_kept && window(base.of.position) == window(position)
+        });
+        let snapshot = match base {
+            Some(base) => Snapshot::light(partition, position, base, rest),
+            None => Snapshot::new(partition, position, [&beginning[..], &rest].concat()),
+        };
+        if base.is_none() {
+            self.wholes.insert(partition, Base::of(&snapshot, beginning.len()));
+        }
+        self.committer.snapshot(snapshot);
+        base.is_some()
     }
+}
+
+/// States of one window begin alike.
+fn window(position: Offset) -> i64 {
+    position.0 / 64
+}
+
+/// Both parts of the state at a position: most fit into a chunk, few into no epoch.
+fn parts(position: Offset) -> [Vec<u8>; 2] {
+    let window = window(position) as u64;
+    let bytes = match window % 16 {
+        5 => 9 * CHUNK_BYTES + 5,
+        6..9 => 2 * CHUNK_BYTES,
+        other => (other as usize + 1) * 1000,
+    };
+    [state(window, bytes), state(position.0 as u64, 500 + position.0 as usize % 7)]
 }
 
 /// Plays a seed: what every claim found, how commits went, and at last what is visible.
@@ -106,8 +144,13 @@ fn play(ledger: &dyn Harness, seed: u64) -> Vec<String> {
             (0..4, _) if !idle.is_empty() => told.push(life.claim(idle[rng.random_range(0..idle.len())])),
             (0..10, Some(id)) => life.results(id, &mut rng),
             (10..13, Some(id)) => {
-                let position = life.reached[&id].position;
-                life.committer.snapshot(snapshot(id, position, size(position)));
+                life.snapshot(id);
+                // Again when it is kept and little has changed.
+                if rng.random_range(0..2) == 0 {
+                    told.push(format!("{} epochs", life.commit_all()));
+                    life.results(id, &mut rng);
+                    told.extend(life.snapshot(id).then(|| LIGHT.to_owned()));
+                }
             }
             (13..16, _) => told.push(format!("{:?}", life.committer.commit().unwrap())),
             (16, Some(id)) => {

@@ -17,7 +17,7 @@ use tickcast_stream::{Offset, PartitionId};
 use super::super::simulation::clock::Clock;
 use super::super::simulation::faults::Chance;
 use super::super::simulation::input::{Input, topic};
-use super::super::simulation::instance::Instance;
+use super::super::simulation::instance::{Instance, Saved};
 use super::super::simulation::seeds::Report;
 use super::left::{Left, dir_of};
 use crate::disk::{Counts, Faults, Image, Op, Recording, cut};
@@ -159,9 +159,11 @@ impl History<'_> {
         self.chance.count("checks of what a power cut left", 1);
         for id in self.input.ids() {
             let entry = left.entry(id)?;
-            let saved = entry.and_then(|entry| entry.snapshot).is_some();
+            let saved = entry.and_then(|entry| entry.snapshot);
+            let is_light = saved.is_some_and(|named| left.base(id, named.position).is_some());
             self.chance.count("checks of partitions with a commit", usize::from(entry.is_some()));
-            self.chance.count("checks of partitions with a snapshot", usize::from(saved));
+            self.chance.count("checks of partitions with a snapshot", usize::from(saved.is_some()));
+            self.chance.count("checks of partitions with a light snapshot", usize::from(is_light));
         }
         Ok(image)
     }
@@ -262,7 +264,16 @@ impl History<'_> {
                 self.chance.say(|| format!("works on {worked} of partition {id}"));
                 instance.hear(instance.queued()).map_err(|error| error.to_string())
             }
-            8..10 => self.save(instance, id),
+            8 => self.save(instance, id),
+            // Again when it is kept and little has changed.
+            9 => {
+                self.save(instance, id)?;
+                if self.commit(instance, recording, stretch)? {
+                    instance.work(self.input, id, 1).map_err(|error| error.to_string())?;
+                    self.save(instance, id)?;
+                }
+                Ok(())
+            }
             10 if self.is_topic => {
                 self.chance.count("partitions given back", 1);
                 self.chance.say(|| format!("partition {id} is given back"));
@@ -274,10 +285,12 @@ impl History<'_> {
     }
 
     fn save(&self, instance: &mut Instance, id: PartitionId) -> Outcome {
-        let saves = instance.save(id, self.padding).map_err(|error| error.to_string())?;
-        self.chance.count("snapshots", usize::from(saves));
-        self.chance.count("snapshots of several epochs", usize::from(saves && self.padding > 0));
-        self.chance.say(|| format!("saves partition {id}: {saves}"));
+        let saved = instance.save(id, self.padding).map_err(|error| error.to_string())?;
+        let is_whole = saved == Saved::Whole;
+        self.chance.count("snapshots", usize::from(is_whole));
+        self.chance.count("light snapshots", usize::from(saved == Saved::Light));
+        self.chance.count("snapshots of several epochs", usize::from(is_whole && self.padding > 0));
+        self.chance.say(|| format!("saves partition {id}: {saved:?}"));
         instance.hear(instance.queued()).map_err(|error| error.to_string())
     }
 

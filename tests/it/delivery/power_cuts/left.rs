@@ -7,7 +7,8 @@ use std::path::Path;
 use axum::body::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tickcast_connect::SinkFileFormat;
-use tickcast_stream::ledger::Checkpoint;
+use tickcast_stream::ledger::chunk::base_in_head;
+use tickcast_stream::ledger::{Base, Checkpoint};
 use tickcast_stream::message::Stream;
 use tickcast_stream::record::json_lines;
 use tickcast_stream::{Offset, PartitionId};
@@ -124,14 +125,29 @@ impl Left<'_> {
         Ok(())
     }
 
-    /// The snapshot that an entry names is there; whether it is whole says the next claim.
+    fn snapshot(&self, id: PartitionId, position: Offset) -> (String, Option<&[u8]>) {
+        let name = format!("disk/state/partition-{id}-{position:020}.snapshot");
+        let bytes = self.file(&name);
+        (name, bytes)
+    }
+
+    /// What the snapshot at a position needs, where it is a light one.
+    pub fn base(&self, id: PartitionId, position: Offset) -> Option<Base> {
+        base_in_head(self.snapshot(id, position).1?)
+    }
+
+    /// The snapshot that an entry names is there, and what it needs; whether they are whole says
+    /// the next claim.
     fn check_snapshot(&self, id: PartitionId, entry: &Checkpoint) -> Found {
         let Some(named) = entry.snapshot else { return Ok(()) };
-        let name = format!("disk/state/partition-{id}-{:020}.snapshot", named.position);
-        match self.file(&name) {
-            Some(bytes) if !bytes.is_empty() => Ok(()),
-            _ => Err(format!("{name} is gone, which the last commit names")),
+        let base = self.base(id, named.position).map(|base| base.of.position);
+        for position in [named.position].into_iter().chain(base) {
+            match self.snapshot(id, position) {
+                (_, Some(bytes)) if !bytes.is_empty() => {}
+                (name, _) => return Err(format!("{name} is gone, which the last commit names or needs")),
+            }
         }
+        Ok(())
     }
 
     /// All is there, and nothing else, as an undisturbed run writes it.

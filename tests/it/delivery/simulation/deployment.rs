@@ -12,7 +12,7 @@ use tickcast_stream::testing::{CRASHED, InstanceId, World};
 use super::clock::Clock;
 use super::faults::Chance;
 use super::input::Input;
-use super::instance::{Instance, Place};
+use super::instance::{Instance, Place, Saved};
 use super::seeds::Report;
 
 /// Instances beside zombies, at most.
@@ -169,13 +169,34 @@ impl Deployment<'_> {
         Ok(instance.hear(count)?)
     }
 
+    /// Saves the states, and perhaps again when they are kept and little has changed.
     fn save(&mut self, at: usize) -> PartitionOutput {
+        let id = self.instances[at].id;
+        self.save_all(at)?;
+        if self.chance.one_in(2) {
+            return Ok(());
+        }
+        let queued = self.instances[at].queued();
+        self.instances[at].hear(queued)?;
+        if self.commit(at)? != Some(true) {
+            return Ok(());
+        }
+        self.meet_cuts()?;
+        self.find(id).map_or(Ok(()), |at| {
+            self.work(at)?;
+            self.save_all(at)
+        })
+    }
+
+    fn save_all(&mut self, at: usize) -> PartitionOutput {
         let instance = &mut self.instances[at];
         for id in instance.partitions() {
-            let saves = instance.save(id, self.padding)?;
-            self.chance.count("snapshots", usize::from(saves));
-            self.chance.count("snapshots of several epochs", usize::from(saves && self.padding > 0));
-            self.chance.say(|| format!("{instance} saves partition {id}: {saves}"));
+            let saved = instance.save(id, self.padding)?;
+            let is_whole = saved == Saved::Whole;
+            self.chance.count("snapshots", usize::from(is_whole));
+            self.chance.count("light snapshots", usize::from(saved == Saved::Light));
+            self.chance.count("snapshots of several epochs", usize::from(is_whole && self.padding > 0));
+            self.chance.say(|| format!("{instance} saves partition {id}: {saved:?}"));
         }
         Ok(())
     }
@@ -301,6 +322,7 @@ impl Deployment<'_> {
             Ok(replays) => {
                 self.chance.count("claims", 1);
                 self.chance.count("claims that replay", usize::from(replays));
+                self.chance.count("claims of a light snapshot", usize::from(self.world.base(id).is_some()));
                 Ok(())
             }
             Err(error)

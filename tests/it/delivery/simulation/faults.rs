@@ -13,13 +13,15 @@ use tickcast_stream::testing::{Fate, Fates, InstanceId, Step, World};
 pub type Tally = BTreeMap<&'static str, u64>;
 
 /// What has to happen in a run of many seeds, or it has shown nothing.
-pub const KINDS: [&str; 25] = [
+pub const KINDS: [&str; 27] = [
     "records worked on",
     "commits",
     "checks of partitions with a past",
     "claims",
     "claims that replay",
     "snapshots",
+    "light snapshots",
+    "claims of a light snapshot",
     "snapshots of several epochs",
     "kills",
     "deaths within a commit",

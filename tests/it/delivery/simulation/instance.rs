@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use tickcast_stream::error::Result;
-use tickcast_stream::ledger::{Checkpoint, Commit, Committed, Committer, Position, Recover, Snapshot};
+use tickcast_stream::ledger::{
+    Checkpoint, Commit, Committed, Committer, Position, Recover, Snapshot, SnapshotRef,
+};
 use tickcast_stream::message::{Records, Stream};
-use tickcast_stream::runtime::{Partition, PartitionOutput, RunContext, open_partition};
+use tickcast_stream::runtime::{LastWhole, Partition, PartitionOutput, RunContext, Ticket, open_partition};
 use tickcast_stream::source::{Event, Source};
 use tickcast_stream::testing::InstanceId;
 use tickcast_stream::{Offset, PartitionId};
@@ -52,7 +54,9 @@ pub struct Instance {
     queue: VecDeque<ToSink>,
     /// States handed over so far, and one that is still being written out.
     saves: u32,
-    late: Option<(u64, Snapshot)>,
+    late: Option<(u64, Snapshot, Ticket)>,
+    /// Of the states that the committer has.
+    tickets: BTreeMap<PartitionId, (SnapshotRef, Ticket)>,
     /// Partitions begun so far, and the newest beginning of each that the sink has heard of.
     lives: u64,
     heard: BTreeMap<PartitionId, u64>,
@@ -65,12 +69,22 @@ struct Work {
     next: usize,
     ended: bool,
     life: u64,
+    last_whole: LastWhole,
+}
+
+/// What comes of a wish to save.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Saved {
+    Nothing,
+    Whole,
+    /// What has not changed is not in it.
+    Light,
 }
 
 enum ToSink {
     Begin(PartitionId, Option<Checkpoint>, u64),
     Results { partition: PartitionId, results: Vec<(Stream, RecordBatch)>, reached: Option<Position> },
-    Save(Snapshot),
+    Save(Snapshot, Ticket),
 }
 
 impl fmt::Display for Instance {
@@ -116,6 +130,7 @@ impl Instance {
             queue,
             saves: 0,
             late: None,
+            tickets: BTreeMap::new(),
             lives: 0,
             heard: BTreeMap::new(),
             clock: Some(clock),
@@ -153,7 +168,9 @@ impl Instance {
             let next = opened.position.map_or(0, |position| input.index(id, position));
             it.lives += 1;
             it.queue.push_back(ToSink::Begin(id, opened.entry, it.lives));
-            it.works.insert(id, Work { partition: opened.partition, next, ended: false, life: it.lives });
+            let (partition, life) = (opened.partition, it.lives);
+            it.works
+                .insert(id, Work { partition, next, ended: false, life, last_whole: LastWhole::default() });
             Ok(replays)
         })
     }
@@ -198,19 +215,28 @@ impl Instance {
     /// Hands the state of a partition to the sink, with `padding` in it that nobody reads. Every
     /// other one is written out late: the sink gets it when it has heard other things, perhaps that
     /// the partition has gone and come back.
-    pub fn save(&mut self, id: PartitionId, padding: usize) -> Result<bool> {
+    pub fn save(&mut self, id: PartitionId, padding: usize) -> Result<Saved> {
         self.by_its_clock(|it| {
-            let Some(snapshot) = it.state(id)? else { return Ok(false) };
-            let Some(Work { partition, .. }) = it.works.get(&id) else { return Ok(false) };
-            let mut last = partition.last_state(&snapshot)?.to_vec();
-            last.resize(last.len() + padding, 0xa5);
-            let snapshot = partition.with_last_state(&snapshot, last)?;
+            let Some(work) = it.works.get_mut(&id).filter(|work| !work.partition.is_replaying()) else {
+                return Ok(Saved::Nothing);
+            };
+            let Some(frozen) = work.partition.freeze() else { return Ok(Saved::Nothing) };
+            let (changes, ticket) = (frozen.changes, Ticket::default());
+            let mut snapshot = work.last_whole.write(frozen, &ticket)?;
+            let saved = if snapshot.base.is_some() { Saved::Light } else { Saved::Whole };
+            if saved == Saved::Whole {
+                let mut last = work.partition.last_state(&snapshot)?.to_vec();
+                last.resize(last.len() + padding, 0xa5);
+                snapshot = work.partition.with_last_state(&snapshot, last)?;
+                work.last_whole.remember(&snapshot, changes, &ticket);
+            }
+
             it.saves += 1;
             match it.saves % 2 {
-                0 => it.late = Some((it.works.get(&id).map_or(0, |work| work.life), snapshot)),
-                _ => it.queue.push_back(ToSink::Save(snapshot)),
+                0 => it.late = Some((work.life, snapshot, ticket)),
+                _ => it.queue.push_back(ToSink::Save(snapshot, ticket)),
             }
-            Ok(true)
+            Ok(saved)
         })
     }
 
@@ -221,7 +247,7 @@ impl Instance {
     /// The sink takes so much of what was handed over.
     pub fn hear(&mut self, count: usize) -> Result<()> {
         self.by_its_clock(|it| {
-            for said in it.queue.drain(..count.min(it.queue.len())) {
+            for said in it.queue.drain(..count.min(it.queue.len())).collect::<Vec<_>>() {
                 match said {
                     ToSink::Begin(id, entry, life) => {
                         it.heard.insert(id, life);
@@ -230,22 +256,35 @@ impl Instance {
                     ToSink::Results { partition, results, reached } => {
                         it.committer.results(partition, results, reached);
                     }
-                    ToSink::Save(snapshot) => it.committer.snapshot(snapshot),
+                    ToSink::Save(snapshot, ticket) => it.take(snapshot, ticket),
                 }
             }
             // It comes late, but never before the results that it has seen.
             let heard_all = it.queue.is_empty();
-            if let Some((life, snapshot)) = it.late.take_if(|_| heard_all && count.is_multiple_of(2))
+            if let Some((life, snapshot, ticket)) = it.late.take_if(|_| heard_all && count.is_multiple_of(2))
                 && it.heard.get(&snapshot.partition) == Some(&life)
             {
-                it.committer.snapshot(snapshot);
+                it.take(snapshot, ticket);
             }
             Ok(())
         })
     }
 
+    fn take(&mut self, snapshot: Snapshot, ticket: Ticket) {
+        self.tickets.insert(snapshot.partition, (snapshot.name(), ticket));
+        self.committer.snapshot(snapshot);
+    }
+
     pub fn commit(&mut self) -> Result<Committed> {
-        self.by_its_clock(|it| it.committer.commit())
+        self.by_its_clock(|it| {
+            let committed = it.committer.commit()?;
+            for (&partition, (of, ticket)) in &it.tickets {
+                if it.committer.kept(partition) == Some(*of) {
+                    ticket.keep();
+                }
+            }
+            Ok(committed)
+        })
     }
 
     /// The partitions of which anything is committed, and how far.
