@@ -1,5 +1,5 @@
-//! Times snapshots of a partition with 100,000 series: what they cost its worker, and what it takes
-//! to write them out.
+//! Times snapshots of a partition with 100,000 series: what they cost its worker, what it takes to
+//! write them out, and what of that is left where no window closes in between.
 //! It must not know how they are made. Nothing here depends on the figures; they are for people to
 //! read.
 //!
@@ -18,7 +18,7 @@ use tickcast::config;
 use tickcast::factory::factory;
 use tickcast_connect::SourceSchema;
 use tickcast_stream::message::Records;
-use tickcast_stream::runtime::Partition;
+use tickcast_stream::runtime::{LastWhole, Partition, Ticket};
 use tickcast_stream::{Offset, PartitionId};
 
 const SERIES: usize = 100_000;
@@ -29,6 +29,8 @@ const WINDOW_US: i64 = 60_000_000;
 const ROUNDS: i64 = 3;
 /// The work after which `run` takes a snapshot unless told otherwise.
 const EVERY: Duration = Duration::from_secs(10);
+/// How often in a minute a state is saved at least.
+const A_MINUTE: f64 = 2.0;
 
 /// Forecasts to run, and the windows after which a series' memory is full.
 const FORECASTS: [(&str, &str, i64); 2] = [
@@ -93,6 +95,28 @@ impl Feed {
         took
     }
 
+    /// Writes states out, each after a record more of every series, while the window stays open:
+    /// the mean time and size of one. `light`: once one is kept, what has not changed is left out.
+    fn write_between_closes(&mut self, number: i64, light: bool) -> (f64, f64) {
+        let (mut last, mut took) = (LastWhole::default(), Vec::new());
+        for round in 0..=ROUNDS {
+            self.window(number, self.series, Freeze::Never);
+            let frozen = self.partition.freeze().expect("records were taken");
+            let (from, ticket) = (Instant::now(), Ticket::default());
+            let snapshot = last.write(frozen, &ticket).expect("a state can be written");
+            // The first one is whole in any case.
+            if round > 0 {
+                took.push((from.elapsed().as_secs_f64(), snapshot.state.len() as f64));
+            }
+            if light {
+                ticket.keep();
+            }
+        }
+        let (count, sums) =
+            (took.len() as f64, took.iter().fold((0.0, 0.0), |sums, one| (sums.0 + one.0, sums.1 + one.1)));
+        (sums.0 / count, sums.1 / count)
+    }
+
     /// Freezes the partition and writes it out beside it.
     fn save(&self) -> JoinHandle<(Duration, usize)> {
         let frozen = self.partition.freeze().expect("records were taken");
@@ -151,40 +175,59 @@ fn main() {
     println!(
         "forecast                 snapshot       freeze  write  state MB  window  longest  records/s  ratio     cost"
     );
+    let mut written = Vec::new();
     for (name, forecast, windows) in FORECASTS {
         let mut feed = full(forecast, windows, series);
-        let mut number = windows;
-        let kinds = [Freeze::Never, Freeze::BeforeTheClose, Freeze::AfterTheClose];
-        let mut took = [const { Vec::new() }; 3];
-        for round in 0..=ROUNDS {
-            for (kind, took) in kinds.into_iter().zip(&mut took) {
-                number += 1;
-                let window = feed.window(number, series, kind);
-                // The first round warms up.
-                if round > 0 {
-                    took.push(window);
-                }
+        let number = compare(name, &mut feed, windows);
+        let whole = feed.write_between_closes(number + 1, false);
+        let light = feed.write_between_closes(number + 2, true);
+        written.push((name, [("all of it", whole), ("what changed", light)]));
+    }
+
+    println!("\nbetween two closes, a state every 30 s; of the thread that writes");
+    println!("forecast                 written        ms a state  MB a state  ms a minute  MB a minute");
+    for (name, what, (took, bytes)) in
+        written.iter().flat_map(|(name, both)| both.iter().map(move |(what, cost)| (name, what, *cost)))
+    {
+        let (ms, mb) = (took * 1e3, bytes / 1e6);
+        println!("{name:24} {what:14} {ms:10.0} {mb:11.1} {:12.0} {:12.1}", ms * A_MINUTE, mb * A_MINUTE);
+    }
+}
+
+/// Windows with a snapshot and without, in turns; the number of the last one.
+fn compare(name: &str, feed: &mut Feed, windows: i64) -> i64 {
+    let mut number = windows;
+    let kinds = [Freeze::Never, Freeze::BeforeTheClose, Freeze::AfterTheClose];
+    let mut took = [const { Vec::new() }; 3];
+    for round in 0..=ROUNDS {
+        for (kind, took) in kinds.into_iter().zip(&mut took) {
+            number += 1;
+            let window = feed.window(number, feed.series, kind);
+            // The first round warms up.
+            if round > 0 {
+                took.push(window);
             }
         }
-        let plain = mean(&took[0], |took| took.whole);
-        for (what, took) in ["none", "before a close", "after a close"].into_iter().zip(&took) {
-            let whole = mean(took, |took| took.whole);
-            let bytes = took.iter().map(|took| took.bytes).max().unwrap_or_default();
-            let worst =
-                |of: fn(&Took) -> Duration| took.iter().map(of).max().unwrap_or_default().as_secs_f64();
-            println!(
-                "{name:24} {what:14} {:6.1} {:6.0} {:9.0} {:7.0} {:8.0} {:10.0} {:6.3} {:7.1}%",
-                worst(|took| took.freeze) * 1e3,
-                worst(|took| took.write) * 1e3,
-                bytes as f64 / 1e6,
-                whole * 1e3,
-                worst(|took| took.longest) * 1e3,
-                feed.series as f64 / whole,
-                plain / whole,
-                (whole - plain) / EVERY.as_secs_f64() * 100.0,
-            );
-        }
     }
+
+    let plain = mean(&took[0], |took| took.whole);
+    for (what, took) in ["none", "before a close", "after a close"].into_iter().zip(&took) {
+        let whole = mean(took, |took| took.whole);
+        let bytes = took.iter().map(|took| took.bytes).max().unwrap_or_default();
+        let worst = |of: fn(&Took) -> Duration| took.iter().map(of).max().unwrap_or_default().as_secs_f64();
+        println!(
+            "{name:24} {what:14} {:6.1} {:6.0} {:9.0} {:7.0} {:8.0} {:10.0} {:6.3} {:7.1}%",
+            worst(|took| took.freeze) * 1e3,
+            worst(|took| took.write) * 1e3,
+            bytes as f64 / 1e6,
+            whole * 1e3,
+            worst(|took| took.longest) * 1e3,
+            feed.series as f64 / whole,
+            plain / whole,
+            (whole - plain) / EVERY.as_secs_f64() * 100.0,
+        );
+    }
+    number
 }
 
 /// In seconds.
