@@ -20,17 +20,19 @@ use harness::{Files, Harness, Memory, STREAMS, Topics};
 use rand::{RngCore, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use random::any_sequence_ends_as_in_memory;
-use tickcast_connect::SinkFileFormat;
+use tickcast_connect::ledger::StateTopicStore;
+use tickcast_connect::{KafkaClientSpec, KafkaTopicSpec, SinkFileFormat};
 use tickcast_stream::error::Kind;
 use tickcast_stream::ledger::{
     Base, CHUNK_BYTES, Checkpoint, Chunk, Claim, Commit, CommitBatch, CommitOutcome, Committed, Committer,
-    OutputPosition, Position, Recover, Snapshot, SnapshotRef,
+    OutputPosition, Position, Recover, Snapshot, SnapshotRef, SnapshotStore,
 };
 use tickcast_stream::message::Stream;
 use tickcast_stream::testing::{Fate, Step, World};
 use tickcast_stream::{Offset, PartitionId};
 
 use crate::support::broker::brokers_or_skip;
+use crate::support::kafka::{create_topic, delete_records};
 
 type Case = fn(&dyn Harness);
 
@@ -121,6 +123,34 @@ fn a_full_disk_takes_nothing_with_it() {
         assert_eq!(claim.entry.map(|entry| entry.progress), Some(progress(Offset(4711), 7, 0)));
         assert!(claim.snapshot == Some(state));
     }
+}
+
+/// At least once nothing names a snapshot: a light one without its base is no reason to begin anew
+/// in silence, and none to overlook a whole one.
+#[test]
+fn a_state_topic_without_a_base_says_so_or_has_another_snapshot() {
+    let Some(addr) = brokers_or_skip() else { return };
+    let (id, topic) = (PartitionId(1), format!("at-least-once-{}.state", std::process::id()));
+    create_topic(addr, &topic, 2);
+    let client = KafkaClientSpec { brokers: addr.to_owned(), properties: Vec::new() };
+    let store =
+        StateTopicStore::open(&KafkaTopicSpec { client, topic: topic.clone() }, "at-least-once").unwrap();
+    let [first, second] = [10, 30].map(|at| snapshot(id, Offset(at), 2 * CHUNK_BYTES));
+    let [[light, whole], [late, _]] = [20, 40].map(|at| light(&first, at, 100));
+    for (snapshot, whole) in [(&first, &first), (&light, &whole)] {
+        store.save(snapshot).unwrap();
+        assert!(store.newest(id).unwrap().as_ref() == Some(whole), "at {}", snapshot.position);
+    }
+
+    delete_records(addr, &topic, id, Offset(1));
+    let error = store.newest(id).unwrap_err();
+    assert_eq!(error.kind, Kind::State);
+    assert!(error.to_string().contains("position 10, which it needs"), "{error}");
+
+    // Who has lost the partition may write on for a while.
+    store.save(&second).unwrap();
+    store.save(&late).unwrap();
+    assert!(store.newest(id).unwrap() == Some(second));
 }
 
 /// While nobody knows whether an epoch is committed, what comes is of the next one: the ledger can
