@@ -227,7 +227,7 @@ fn decoder(plan: &Plan) -> Decoder {
         format: WireFormat::Json,
         key: plan.key.clone(),
         time: plan.time.clone(),
-        columns: columns(None, &plan.key, &plan.time, &wanted).expect("columns"),
+        columns: columns(None, &plan.key, &plan.time.column, &wanted).expect("columns"),
         schema: None,
         header: None,
     })

@@ -40,7 +40,7 @@ pub fn factory_unread(plan: &Plan) -> Result<PipelineFactory> {
     let mut known = plan.source.known()?;
     if !plan.source.traits().is_replayable {
         let mut wanted = referenced_columns(&plan.window.select)?;
-        wanted.extend([plan.key.clone(), plan.time.clone()]);
+        wanted.extend([plan.key.clone(), plan.time.column.clone()]);
         known.header = Some(wanted);
     }
     factory(plan, known)
@@ -50,7 +50,7 @@ pub fn factory_unread(plan: &Plan) -> Result<PipelineFactory> {
 fn planned(plan: &Plan, known: SourceSchema) -> Result<(PipelineFactory, Vec<String>)> {
     let source = plan.source.traits();
     let decode = decode_spec(plan, known)?;
-    let mut wanted = vec![decode.key.clone(), decode.time.clone()];
+    let mut wanted = vec![decode.key.clone(), decode.time.column.clone()];
     wanted.extend(decode.columns.iter().map(|field| field.name().clone()));
 
     let rows = Decoder::new(decode.clone())?.schema();
@@ -58,7 +58,8 @@ fn planned(plan: &Plan, known: SourceSchema) -> Result<(PipelineFactory, Vec<Str
     let types: Vec<String> =
         data.fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect();
     let shape = json!({
-        "input": source.identity, "types": types, "key": plan.key, "time": plan.time,
+        "input": source.identity, "types": types, "key": plan.key, "time": plan.time.column,
+        "time_as": plan.time,
         "window": plan.window, "forecast": plan.forecast, "limits": { "series": plan.window.most_series },
     });
     let aggregation = Aggregation::plan(&plan.window.select, &Arc::new(data))?;
@@ -98,7 +99,7 @@ fn decode_spec(plan: &Plan, known: SourceSchema) -> Result<DecodeSpec> {
         format: plan.source.traits().format.unwrap_or(plan.format),
         key: plan.key.clone(),
         time: plan.time.clone(),
-        columns: columns(fields.as_deref(), &plan.key, &plan.time, &wanted)?,
+        columns: columns(fields.as_deref(), &plan.key, &plan.time.column, &wanted)?,
         schema: fields,
         header: known.header,
     })

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tickcast_connect::{PipelineEnds, SinkSpecs, SourceSpec, StateSpec, WireFormat};
+use tickcast_connect::{PipelineEnds, SinkSpecs, SourceSpec, StateSpec, TimeSpec, WireFormat};
 use tickcast_forecast::ForecastSpec;
 use tickcast_sql::WindowSpec;
 use tickcast_sql::query::StreamTable;
@@ -32,8 +32,8 @@ pub struct Plan {
     pub schema: Option<PathBuf>,
     /// The column that names a record's series.
     pub key: String,
-    /// The column that holds a record's event time.
-    pub time: String,
+    /// A record's event time: its column, and how it is written.
+    pub time: TimeSpec,
     /// How records become windows.
     pub window: WindowSpec,
     /// What is forecast, and by what.

@@ -185,6 +185,15 @@ fn any_record_is_a_row_or_one_reject() {
             ",",
             "\n",
             "2024-01-01",
+            "May 1, 2024 1:30 PM",
+            "2024/5/1 13:30",
+            "[Europe/Berlin]",
+            " EDT",
+            "T13",
+            "+02:00",
+            "/Date(",
+            "2024-W18-3",
+            "20240501",
         ];
         fuzz(3000, Mutator::new(&good, &words), |input| {
             offset += 1;

@@ -43,6 +43,7 @@ mod sources {
     mod losses;
     mod rejects;
     mod slow_readers;
+    mod times;
     mod windows;
 }
 

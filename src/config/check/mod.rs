@@ -9,6 +9,7 @@ mod kafka;
 mod model;
 mod sinks;
 mod source;
+mod time;
 mod window;
 
 use std::collections::BTreeSet;
@@ -17,9 +18,11 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tickcast_connect::TimeSpec;
+
 use super::fault::{Fault, Places, quoted};
 use super::plan::{Plan, ServeSpec};
-use super::raw::{RawPipeline, RawServe};
+use super::raw::{RawPipeline, RawServe, RawTime};
 use super::tree::element_path;
 
 const NAME_LEN_MAX: usize = 200;
@@ -170,19 +173,14 @@ impl Checker<'_> {
     fn key_and_time(
         &mut self,
         key: Option<String>,
-        time: Option<String>,
+        time: Option<RawTime>,
         is_generated: bool,
-    ) -> (String, String) {
-        let or_generated = |column: Option<String>, default: &str| {
-            column.or_else(|| is_generated.then(|| default.to_string()))
-        };
-        let key = or_generated(key, "series");
+    ) -> (String, TimeSpec) {
+        let key = key.or_else(|| is_generated.then(|| "series".to_string()));
         let key = self.required_text(key, "key", "the column that names a record's series");
-        let time = or_generated(time, "time");
-        let time = self.required_text(time, "time", "the column that holds a record's time");
-
-        if key == time && !key.is_empty() {
-            self.fault("time", format!("{} is the key already", quoted(&time)));
+        let time = self.time(time, is_generated.then_some("time"));
+        if key == time.column && !key.is_empty() {
+            self.fault("time", format!("{} is the key already", quoted(&key)));
         }
         (key, time)
     }

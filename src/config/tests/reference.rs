@@ -80,6 +80,9 @@ fn plan_around(path: &str, sets: &[&str]) -> Plan {
     let optional = block.filter(|_| path.contains("optimizer.") || path.starts_with("serve."));
     let mut all: Vec<&str> = if path.starts_with("source.generate.") { vec![generate] } else { Vec::new() };
     all.extend(optional.as_deref());
+    if path.starts_with("time.") {
+        all.push("time={column: at}");
+    }
     if path.contains(".cosine.") {
         all.push("forecast.model.optimizer={adam: {schedule: {cosine: {updates: 9}}}}");
     }

@@ -44,6 +44,8 @@ pub struct Partition {
     lost: u64,
     /// What is committed already: it is made again in silence, until it is reached.
     committed: Option<Position>,
+    /// Whether the log has the first time that was read.
+    has_told_time: bool,
     /// Time spent in decoding and in each operator since it was last asked for.
     busy: Vec<(&'static str, Duration)>,
 }
@@ -76,6 +78,7 @@ impl Partition {
             log: None,
             lost: 0,
             committed: None,
+            has_told_time: false,
             busy,
         }
     }
@@ -202,12 +205,22 @@ impl Partition {
         let from = Instant::now();
         let decoded = self.decoder.decode(&records)?;
         self.busy[0].1 += from.elapsed();
+        self.tell_first_time();
         let mut pending = Pending::new(decoded.rejects, before, deliver);
         if decoded.rows.num_rows() > 0 {
             self.chain(0, &mut pending).rows(decoded.rows)?;
         }
         self.position = next.or(self.position);
         self.deliver_rest(pending, &records)
+    }
+
+    /// Shows a person once how times are understood.
+    fn tell_first_time(&mut self) {
+        if let Some(first) = self.decoder.first_time().filter(|_| !self.has_told_time) {
+            let partition = self.id.0;
+            tracing::info!(partition, "the first record's time: {}, read from {}", first.time, first.written);
+            self.has_told_time = true;
+        }
     }
 
     /// The input has ended: every window closes.
