@@ -7,13 +7,14 @@ use std::sync::Arc;
 use arrow::datatypes::Schema;
 use serde_json::json;
 use tickcast_connect::{
-    DecodeSpec, Decoder, OpenSource, SourceSchema, avro_fields, columns, read_whole_text,
+    DecodeSpec, Decoder, OpenSource, SourceSchema, TimeSpec, avro_fields, columns, read_whole_text,
 };
+use tickcast_sql::WindowSpec;
 use tickcast_sql::window::{Aggregation, WindowOperator, referenced_columns};
 use tickcast_stream::decode::Decode;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
-use tickcast_stream::message::system_fields;
-use tickcast_stream::runtime::{PipelineFactory, PipelineParts};
+use tickcast_stream::message::{EventTime, system_fields};
+use tickcast_stream::runtime::{AheadRule, PipelineFactory, PipelineParts};
 
 use crate::config::Plan;
 
@@ -57,9 +58,10 @@ fn planned(plan: &Plan, known: SourceSchema) -> Result<(PipelineFactory, Vec<Str
     let data = Schema::new(rows.fields()[system_fields().len()..].to_vec());
     let types: Vec<String> =
         data.fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect();
+    let time_as = (plan.time != TimeSpec::of(&plan.time.column)).then_some(&plan.time);
     let shape = json!({
         "input": source.identity, "types": types, "key": plan.key, "time": plan.time.column,
-        "time_as": plan.time,
+        "time_as": time_as, "future_us": plan.future_us,
         "window": plan.window, "forecast": plan.forecast, "limits": { "series": plan.window.most_series },
     });
     let aggregation = Aggregation::plan(&plan.window.select, &Arc::new(data))?;
@@ -74,12 +76,23 @@ fn planned(plan: &Plan, known: SourceSchema) -> Result<(PipelineFactory, Vec<Str
         is_bounded: source.is_bounded,
         is_shared: source.is_shared,
         has_past: source.has_past,
+        ahead_rule: (!source.has_timestamps).then(|| ahead_rule(plan)),
         forecast: plan.forecast.clone(),
         window_us: plan.window.size_us,
         new_decoder: Box::new(move || Ok(Box::new(Decoder::new(decode.clone())?))),
         new_window: Box::new(move || Box::new(WindowOperator::new(&window, Arc::clone(&aggregation)))),
     });
     Ok((factory, wanted))
+}
+
+/// When a time runs ahead of another, in a source that has no timestamps to judge it by.
+fn ahead_rule(plan: &Plan) -> AheadRule {
+    let WindowSpec { size_us, lateness_us, .. } = plan.window;
+    let closed_from = move |time: EventTime| {
+        let start_us = time.0.div_euclid(size_us).saturating_mul(size_us);
+        EventTime(start_us).plus_us(size_us).plus_us(lateness_us)
+    };
+    AheadRule { future_us: plan.future_us, closed_from: Arc::new(closed_from) }
 }
 
 fn decode_spec(plan: &Plan, known: SourceSchema) -> Result<DecodeSpec> {
@@ -99,6 +112,7 @@ fn decode_spec(plan: &Plan, known: SourceSchema) -> Result<DecodeSpec> {
         format: plan.source.traits().format.unwrap_or(plan.format),
         key: plan.key.clone(),
         time: plan.time.clone(),
+        future_us: plan.future_us,
         columns: columns(fields.as_deref(), &plan.key, &plan.time.column, &wanted)?,
         schema: fields,
         header: known.header,

@@ -34,6 +34,9 @@ pub struct Plan {
     pub key: String,
     /// A record's event time: its column, and how it is written.
     pub time: TimeSpec,
+    /// How far a record's time may be ahead of its timestamp, or of those before it, in
+    /// microseconds.
+    pub future_us: i64,
     /// How records become windows.
     pub window: WindowSpec,
     /// What is forecast, and by what.

@@ -26,6 +26,7 @@ use super::raw::{RawPipeline, RawServe, RawTime};
 use super::tree::element_path;
 
 const NAME_LEN_MAX: usize = 200;
+const MINUTE_US: i64 = 60_000_000;
 
 /// Makes the plan, adding the faults to `faults`, which holds those of the file's structure.
 pub(super) fn check(raw: RawPipeline, places: &Places, base_dir: &Path, faults: &mut Vec<Fault>) -> Plan {
@@ -134,6 +135,7 @@ impl Checker<'_> {
         // A source that could not be read may have been a generator.
         let is_generated = raw.source.as_ref().is_some_and(|source| source.generate.is_some())
             || ["source", "source.generate"].iter().any(|path| self.broken.contains(*path));
+        let future = raw.source.as_ref().and_then(|source| source.future);
         let (source, format, schema) = self.source(raw.source, &name);
         let (key, time) = self.key_and_time(raw.key, raw.time, is_generated);
 
@@ -157,6 +159,7 @@ impl Checker<'_> {
             schema,
             key,
             time,
+            future_us: future.map_or(5 * MINUTE_US, |length| length.0),
             window,
             forecast,
             sinks,

@@ -6,6 +6,10 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use tickcast::factory::factory;
+use tickcast_connect::SourceSchema;
+use tickcast_stream::message::{EventTime, RawRecord, Reason, Records};
+use tickcast_stream::{Offset, PartitionId};
 
 use crate::support::pipeline::{Runner, TestPipeline};
 use crate::support::process::{text, tickcast};
@@ -182,4 +186,105 @@ fn the_log_has_the_first_time_beside_what_it_was_read_from() {
     let said = "the first record's time: 2024-05-01T13:30:00Z, read from `May 1, 2024 1:30 PM`";
     assert_eq!(log.matches("the first record's time").count(), 1, "{log}");
     assert!(log.contains(said), "{log}");
+}
+
+const AHEAD: &str = include_str!("../../fixtures/cases/08-future-row.ndjson");
+const AHEAD_EXPECTED: &str = include_str!("../../fixtures/cases/08-future-row.expected.csv");
+
+/// Case 08: one record of ten years ahead closed all windows: 93 % of the others were late.
+#[test]
+fn a_record_of_2035_among_those_of_2025_is_one_reject() {
+    for (runner, batch) in [(Runner::Inline, 1000), (Runner::Inline, 1), (Runner::Threads(1), 7)] {
+        let bench = pipeline("in.ndjson", "dev", "ts", "tumbling: 1m, lateness: 1m, gaps: skip", "v");
+        bench.write("in.ndjson", AHEAD);
+        bench.run(runner, batch);
+        let refused = rejects(&bench);
+        assert_eq!(refused.len(), 1, "{refused:?}");
+        assert_eq!((refused[0].0, refused[0].1.as_str()), (61, "future"));
+        assert!(
+            refused[0].2.contains("2035-02-01T00:20:00Z, is far after 2025-02-01T00:20:00Z"),
+            "{refused:?}"
+        );
+        let mut found = windows(&bench);
+        found.sort_by(|a, b| (&a.1, &a.0).cmp(&(&b.1, &b.0)));
+        assert_eq!(found, expected(AHEAD_EXPECTED));
+    }
+}
+
+/// Wherever it stands, in the first place and the last too.
+#[test]
+fn a_record_far_ahead_is_one_reject_wherever_it_stands() {
+    let lines: Vec<&str> = AHEAD.lines().filter(|line| !line.contains("2035")).collect();
+    let ahead = r#"{"dev": "d2", "ts": "2035-02-01T00:20:00Z", "v": 7.0}"#;
+    for at in [0, 1, 60, lines.len()] {
+        let mut lines = lines.clone();
+        lines.insert(at, ahead);
+        let bench = pipeline("in.ndjson", "dev", "ts", "tumbling: 1m, lateness: 1m, gaps: skip", "v");
+        bench.write("in.ndjson", lines.join("\n"));
+        bench.run(Runner::Inline, 10);
+        let refused: Vec<_> =
+            rejects(&bench).into_iter().map(|(offset, reason, _)| (offset, reason)).collect();
+        assert_eq!(refused, [(at as i64, "future".to_owned())]);
+    }
+}
+
+/// Case 14 from a file: the clock of one of three gauges is two hours ahead, minute for minute.
+#[test]
+fn a_gauge_whose_clock_is_ahead_makes_no_record_of_the_others_late() {
+    let record = |n: usize| {
+        let (minute, gauge) = (n / 3, n % 3);
+        let time = 1_735_689_600 + 60 * minute + if gauge == 2 { 7200 } else { 0 };
+        format!("{{\"id\": \"{}\", \"t\": {time}, \"v\": {minute}}}", ["a", "b", "c"][gauge])
+    };
+    let input: Vec<String> = (0..240 * 3).map(record).collect();
+    let bench = pipeline("in.ndjson", "id", "t", "tumbling: 1m, lateness: 5m, gaps: skip", "v");
+    bench.write("in.ndjson", input.join("\n"));
+    bench.run(Runner::Threads(2), 50);
+    let refused = rejects(&bench);
+    assert!(
+        refused.len() == 240
+            && refused.iter().all(|(offset, reason, _)| offset % 3 == 2 && reason == "future")
+    );
+    assert_eq!(windows(&bench).len(), 480);
+}
+
+/// Case 14: in a topic each record is measured by its own timestamp. 478 of 480 good ones were late
+/// for ever.
+#[test]
+fn a_topics_records_are_measured_by_their_own_timestamps() {
+    let bench = TestPipeline::new(
+        "name: clock
+source: { kafka: { brokers: 127.0.0.1:1, topic: clock, start: earliest } }
+key: id
+time: t
+window: { tumbling: 1m, lateness: 5m }
+forecast: { target: v, experts: [naive] }
+sinks: { forecasts: { kafka: { topic: f } }, rejects: { kafka: { topic: r } } }
+",
+    );
+    let mut partition =
+        factory(&bench.load().plan, SourceSchema::default()).unwrap().partition(PartitionId(0)).unwrap();
+    let record = |n: i64| {
+        let (minute, gauge) = (n / 3, n % 3);
+        let second = 1_735_689_600 + 60 * minute;
+        let time = second + if gauge == 2 { 7200 } else { 0 };
+        let payload =
+            format!("{{\"id\": \"{}\", \"t\": {time}, \"v\": {minute}}}", ["a", "b", "c"][gauge as usize]);
+        let timestamp = Some(EventTime(second * 1_000_000));
+        RawRecord { offset: Offset(n), timestamp, payload: Some(payload.into()), ..RawRecord::default() }
+    };
+    let mut rejected = Vec::new();
+    let records = Records::Raw((0..240 * 3).map(record).collect());
+    let mut keep = |outcome: tickcast_stream::runtime::PartitionOutput| {
+        rejected.extend(outcome.rejected);
+        Ok(())
+    };
+    partition.take(records, &mut keep).unwrap();
+    assert_eq!(rejected.len(), 240);
+    let (reason, detail) = &rejected[0];
+    assert_eq!(*reason, Reason::Future);
+    assert_eq!(
+        detail,
+        "time `t` is 2025-01-01T02:00:00Z, more than 5m after the record's timestamp 2025-01-01T00:00:00Z"
+    );
 }

@@ -51,9 +51,6 @@ pub use self::wire::WireFormat;
 /// into a topic with Kafka's own default limits.
 pub const MAX_RECORD_BYTES: usize = 900_000;
 
-/// A record may be this far ahead of its source's clock, in microseconds.
-const MAX_AHEAD_US: i64 = 24 * 3_600 * 1_000_000;
-
 /// Decodes the records of one source.
 #[derive(Debug)]
 pub struct Decoder {
@@ -217,13 +214,15 @@ impl Decoder {
     }
 
     fn judge_future(&self, row: usize, time: i64, timestamp: Option<EventTime>, verdicts: &mut Verdicts) {
-        let Some(timestamp) = timestamp.filter(|timestamp| time > timestamp.plus_us(MAX_AHEAD_US).0) else {
+        let ahead_us = self.spec.future_us;
+        let Some(timestamp) = timestamp.filter(|timestamp| time > timestamp.plus_us(ahead_us).0) else {
             return;
         };
         verdicts.reject(row, Reason::Future, || {
             let (time, timestamp) = (time::show(time), time::show(timestamp.0));
             let name = &self.spec.time.column;
-            format!("time `{name}` is {time}, more than 24 h after the record's timestamp {timestamp}")
+            let ahead = jiff::SignedDuration::from_micros(ahead_us);
+            format!("time `{name}` is {time}, more than {ahead:#} after the record's timestamp {timestamp}")
         });
     }
 

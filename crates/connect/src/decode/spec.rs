@@ -15,6 +15,8 @@ pub struct DecodeSpec {
     pub key: String,
     /// The column that holds the event time, and how it is written.
     pub time: TimeSpec,
+    /// How far a time may be ahead of its record's own timestamp, in microseconds.
+    pub future_us: i64,
     /// The data columns, in order; [`columns`](super::columns()) makes them.
     pub columns: Vec<Field>,
     /// All fields of a record, where a schema names them; it says too what an integer in the time

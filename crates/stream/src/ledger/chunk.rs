@@ -13,7 +13,7 @@ use crate::place::{Offset, PartitionId};
 
 const MAGIC: &[u8; 8] = b"TICKCAST";
 /// Of the chunk and of the state within.
-const VERSION: u16 = 5;
+const VERSION: u16 = 6;
 const CHECKED_FROM: usize = 14;
 const STATE_FROM: usize = 38;
 /// Bytes of state in one chunk: Kafka takes a record of 1 MB.

@@ -4,6 +4,7 @@
 
 use tickcast_forecast::ForecastSpec;
 
+use super::front::AheadRule;
 use super::partition::Partition;
 use crate::decode::Decode;
 use crate::error::{Kind, OrFail, Result};
@@ -35,6 +36,8 @@ pub struct PipelineParts {
     pub is_shared: bool,
     /// Whether a partition of which nothing is known has a past that is only learned.
     pub has_past: bool,
+    /// What a time is that runs ahead; none where the source has times of its own to judge by.
+    pub ahead_rule: Option<AheadRule>,
     /// What is forecast.
     pub forecast: ForecastSpec,
     /// Length of a window in microseconds.
@@ -123,7 +126,9 @@ impl PipelineFactory {
 
     fn chain(&self, id: PartitionId, operators: Vec<Box<dyn Operator>>) -> Result<Partition> {
         let decoder = (self.0.new_decoder)()?;
-        let PipelineParts { topic, pipeline, fingerprint, .. } = &self.0;
-        Ok(Partition::new(id, topic.clone(), pipeline.clone(), fingerprint.clone(), decoder, operators))
+        let PipelineParts { topic, pipeline, fingerprint, ahead_rule, .. } = &self.0;
+        let (topic, pipeline, fingerprint) = (topic.clone(), pipeline.clone(), fingerprint.clone());
+        let partition = Partition::new(id, topic, pipeline, fingerprint, decoder, operators);
+        Ok(partition.with_ahead_rule(ahead_rule.clone()))
     }
 }

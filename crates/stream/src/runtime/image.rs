@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::front::Front;
 use crate::error::{Kind, OrFail, Result};
 use crate::ledger::{OutputPosition, Snapshot};
 use crate::log_id::LogId;
@@ -30,6 +31,8 @@ struct Trailer {
     log: Option<LogId>,
     /// How many records were gone before they were read.
     lost: u64,
+    /// What is known of the times so far.
+    front: Front,
     /// Of the parts, in their order.
     lengths: Vec<usize>,
 }
@@ -47,6 +50,7 @@ pub struct PendingSnapshot {
     pub(super) live: Option<Offset>,
     pub(super) log: Option<LogId>,
     pub(super) lost: u64,
+    pub(super) front: Front,
     /// In the operators' order.
     pub(super) states: Vec<SnapshotWriter>,
 }
@@ -64,9 +68,11 @@ impl PendingSnapshot {
             live,
             log,
             lost,
+            front,
             states,
         } = self;
-        let trailer = Trailer { pipeline, fingerprint, begun, emitted, live, log, lost, lengths: Vec::new() };
+        let lengths = Vec::new();
+        let trailer = Trailer { pipeline, fingerprint, begun, emitted, live, log, lost, front, lengths };
         let parts = states.into_iter().rev().map(|state| state());
         Ok(Snapshot::new(partition, position, write(trailer, parts)?))
     }
@@ -163,6 +169,11 @@ impl<'a> SnapshotImage<'a> {
         self.trailer.lost
     }
 
+    /// What is known of the times so far.
+    pub fn front(&self) -> Front {
+        self.trailer.front
+    }
+
     /// The name of the pipeline whose state it is.
     pub fn pipeline(&self) -> &str {
         &self.trailer.pipeline
@@ -192,6 +203,7 @@ mod tests {
             live: None,
             log: Some(LogId(7)),
             lost: 5,
+            front: Front::default(),
             states,
         }
     }

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use super::chain::{Chain, Pending};
 use super::compat::{RestorePoint, check_fingerprint, check_pipeline};
+use super::front::{Ahead, AheadRule, Front};
 use super::image::{PendingSnapshot, SnapshotImage};
 use super::muting::{Muting, Tense};
 use super::partition_output::{Deliver, PartitionOutput};
-use crate::decode::Decode;
+use crate::decode::{Decode, Decoded};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{OutputPosition, Position, Snapshot};
 use crate::log_id::LogId;
@@ -30,6 +31,12 @@ pub struct Partition {
     fingerprint: String,
     decoder: Box<dyn Decode>,
     operators: Vec<Box<dyn Operator>>,
+    /// What a time is that runs ahead; none where the source has times of its own to judge by.
+    ahead_rule: Option<AheadRule>,
+    front: Front,
+    /// Records that wait for the next one: they are not taken in yet, and the position is before
+    /// them.
+    held: Option<Records>,
     /// Its first record.
     begun: Option<Offset>,
     position: Option<Offset>,
@@ -71,6 +78,9 @@ impl Partition {
             fingerprint,
             decoder,
             operators,
+            ahead_rule: None,
+            front: Front::default(),
+            held: None,
             begun: None,
             position: None,
             emitted: OutputPosition::default(),
@@ -81,6 +91,12 @@ impl Partition {
             has_told_time: false,
             busy,
         }
+    }
+
+    /// Records whose times run ahead wait for one that confirms them.
+    pub fn with_ahead_rule(mut self, rule: Option<AheadRule>) -> Self {
+        self.ahead_rule = rule;
+        self
     }
 
     /// Its number.
@@ -155,15 +171,24 @@ impl Partition {
     /// Takes in the next records and delivers what comes of them.
     pub fn take(&mut self, records: Records, deliver: &mut Deliver<'_>) -> Result<()> {
         self.begun = self.begun.or(records.first_offset());
+        let records = match self.held.take() {
+            Some(held) => held.followed_by(records)?,
+            None => records,
+        };
         let Some(live) = self.past_end() else {
-            let work = |partition: &mut Self, deliver: &mut Deliver<'_>| partition.take_all(records, deliver);
+            let work = |partition: &mut Self, deliver: &mut Deliver<'_>| {
+                partition.take_all(records, Ahead::More, deliver)
+            };
             return self.muted(Tense::Present, deliver, work);
         };
 
         let (past, present) = records.split(live);
         for (records, tense) in [(past, Tense::Past), (present, Tense::Present)] {
             if !records.is_empty() {
-                self.muted(tense, deliver, |partition, deliver| partition.take_all(records, deliver))?;
+                let work = |partition: &mut Self, deliver: &mut Deliver<'_>| {
+                    partition.take_all(records, Ahead::More, deliver)
+                };
+                self.muted(tense, deliver, work)?;
             }
         }
         Ok(())
@@ -172,6 +197,9 @@ impl Partition {
     /// Records were gone before they were read: it goes on after them, and says so in its position.
     pub fn lose(&mut self, gone: &Range<Offset>, deliver: &mut Deliver<'_>) -> Result<()> {
         self.begun = self.begun.or(Some(gone.start));
+        if self.held.is_some() {
+            self.muted(Tense::Present, deliver, Partition::settle)?;
+        }
         self.position = self.position.max(Some(gone.end));
         self.lost += u64::try_from(gone.end.since(gone.start)).unwrap_or(0);
 
@@ -199,11 +227,13 @@ impl Partition {
         done
     }
 
-    fn take_all(&mut self, records: Records, deliver: &mut Deliver<'_>) -> Result<()> {
+    fn take_all(&mut self, records: Records, ahead: Ahead, deliver: &mut Deliver<'_>) -> Result<()> {
         let before = self.position.or(self.begun);
-        let next = records.next_offset();
         let from = Instant::now();
-        let decoded = self.decoder.decode(&records)?;
+        let mut decoded = self.decoder.decode(&records)?;
+        let records = self.hold_back(records, &mut decoded, ahead)?;
+        let held = self.held.as_ref().and_then(Records::first_offset);
+        let next = held.or(records.next_offset());
         self.busy[0].1 += from.elapsed();
         self.tell_first_time();
         let mut pending = Pending::new(decoded.rejects, before, deliver);
@@ -212,6 +242,15 @@ impl Partition {
         }
         self.position = next.or(self.position);
         self.deliver_rest(pending, &records)
+    }
+
+    /// The records that can be taken in; those from the first on that waits for the next are held.
+    fn hold_back(&mut self, records: Records, decoded: &mut Decoded, ahead: Ahead) -> Result<Records> {
+        let (Some(rule), Some(end)) = (&self.ahead_rule, records.next_offset()) else { return Ok(records) };
+        let Some(from) = rule.judge(&mut self.front, decoded, end, ahead)? else { return Ok(records) };
+        let (records, held) = records.split(from);
+        self.held = Some(held);
+        Ok(records)
     }
 
     /// Shows a person once how times are understood.
@@ -229,7 +268,16 @@ impl Partition {
         self.muted(tense, deliver, Partition::close_all)
     }
 
+    /// Decides of the records that are held: what they wait for will not come.
+    fn settle(&mut self, deliver: &mut Deliver<'_>) -> Result<()> {
+        match self.held.take() {
+            Some(held) => self.take_all(held, Ahead::Nothing, deliver),
+            None => Ok(()),
+        }
+    }
+
     fn close_all(&mut self, deliver: &mut Deliver<'_>) -> Result<()> {
+        self.settle(deliver)?;
         let mut pending = Pending::new(Vec::new(), self.position, deliver);
         for from in 0..self.operators.len() {
             self.chain(from, &mut pending).run(|operator, out| operator.on_watermark(EventTime::MAX, out))?;
@@ -275,6 +323,7 @@ impl Partition {
             live: self.live,
             log: self.log,
             lost: self.lost,
+            front: self.front,
             states: self.operators.iter().map(|operator| operator.snapshot()).collect(),
         })
     }
@@ -296,6 +345,7 @@ impl Partition {
         self.emitted = image.emitted();
         self.live = image.live();
         (self.log, self.lost) = (image.log(), image.lost());
+        (self.front, self.held) = (image.front(), None);
         Ok(())
     }
 
