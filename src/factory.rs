@@ -4,17 +4,19 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::Schema;
+use arrow::datatypes::{Schema, SchemaRef};
 use serde_json::json;
 use tickcast_connect::{
     DecodeSpec, Decoder, OpenSource, SourceSchema, TimeSpec, avro_fields, columns, read_whole_text,
 };
 use tickcast_sql::WindowSpec;
+use tickcast_sql::prepare::{Preparation, PrepareOperator, infer_types};
 use tickcast_sql::window::{Aggregation, WindowOperator, referenced_columns};
 use tickcast_stream::decode::Decode;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::{EventTime, system_fields};
-use tickcast_stream::runtime::{AheadRule, PipelineFactory, PipelineParts};
+use tickcast_stream::operator::Operator;
+use tickcast_stream::runtime::{AheadRule, NewOperator, PipelineFactory, PipelineParts};
 
 use crate::config::Plan;
 
@@ -40,7 +42,7 @@ pub fn factory(plan: &Plan, known: SourceSchema) -> Result<PipelineFactory> {
 pub fn factory_unread(plan: &Plan) -> Result<PipelineFactory> {
     let mut known = plan.source.known()?;
     if !plan.source.traits().is_replayable {
-        let mut wanted = referenced_columns(&plan.window.select)?;
+        let mut wanted = plan.prepare.record_columns(&referenced_columns(&plan.window.select)?)?;
         wanted.extend([plan.key.clone(), plan.time.column.clone()]);
         known.header = Some(wanted);
     }
@@ -55,16 +57,26 @@ fn planned(plan: &Plan, known: SourceSchema) -> Result<(PipelineFactory, Vec<Str
     wanted.extend(decode.columns.iter().map(|field| field.name().clone()));
 
     let rows = Decoder::new(decode.clone())?.schema();
-    let data = Schema::new(rows.fields()[system_fields().len()..].to_vec());
+    let data: SchemaRef = Arc::new(Schema::new(rows.fields()[system_fields().len()..].to_vec()));
     let types: Vec<String> =
         data.fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect();
     let time_as = (plan.time != TimeSpec::of(&plan.time.column)).then_some(&plan.time);
-    let shape = json!({
+    let mut shape = json!({
         "input": source.identity, "types": types, "key": plan.key, "time": plan.time.column,
         "time_as": time_as, "future_us": plan.future_us,
         "window": plan.window, "forecast": plan.forecast, "limits": { "series": plan.window.most_series },
     });
-    let aggregation = Aggregation::plan(&plan.window.select, &Arc::new(data))?;
+
+    let (mut input, mut new_prepare) = (data, None);
+    if !plan.prepare.is_empty() {
+        shape["prepare"] = json!(plan.prepare);
+        let selected = referenced_columns(&plan.window.select)?;
+        let preparation = Arc::new(Preparation::plan(&plan.prepare, &input, &selected)?);
+        input = Arc::clone(preparation.output_schema());
+        let new = move || Box::new(PrepareOperator::new(Arc::clone(&preparation))) as Box<dyn Operator>;
+        new_prepare = Some(Box::new(new) as NewOperator);
+    }
+    let aggregation = Aggregation::plan(&plan.window.select, &input)?;
     features_are_numbers(plan, &aggregation)?;
 
     let (aggregation, window) = (Arc::new(aggregation), plan.window.clone());
@@ -80,6 +92,7 @@ fn planned(plan: &Plan, known: SourceSchema) -> Result<(PipelineFactory, Vec<Str
         forecast: plan.forecast.clone(),
         window_us: plan.window.size_us,
         new_decoder: Box::new(move || Ok(Box::new(Decoder::new(decode.clone())?))),
+        new_prepare,
         new_window: Box::new(move || Box::new(WindowOperator::new(&window, Arc::clone(&aggregation)))),
     });
     Ok((factory, wanted))
@@ -107,13 +120,19 @@ fn decode_spec(plan: &Plan, known: SourceSchema) -> Result<DecodeSpec> {
         None => known.fields,
     };
 
-    let wanted = referenced_columns(&plan.window.select)?;
+    let wanted = plan.prepare.record_columns(&referenced_columns(&plan.window.select)?)?;
+    let mut columns = columns(fields.as_deref(), &plan.key, &plan.time.column, &wanted)?;
+    if fields.is_none() {
+        let untyped: Vec<String> =
+            wanted.into_iter().filter(|name| *name != plan.key && *name != plan.time.column).collect();
+        columns = infer_types(&plan.prepare, &plan.window.select, columns, &untyped)?;
+    }
     Ok(DecodeSpec {
         format: plan.source.traits().format.unwrap_or(plan.format),
         key: plan.key.clone(),
         time: plan.time.clone(),
         future_us: plan.future_us,
-        columns: columns(fields.as_deref(), &plan.key, &plan.time.column, &wanted)?,
+        columns,
         schema: fields,
         header: known.header,
     })

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use tickcast_connect::kafka::check_properties;
-use tickcast_sql::window::output_column;
+use tickcast_sql::key_of;
 use tickcast_stream::error::{Error, Kind, Result};
 
 use crate::config::{Faults, Pipeline};
@@ -60,10 +60,11 @@ pub fn check_clients(pipeline: &Pipeline) -> Outcome {
 pub fn placed<T>(pipeline: &Pipeline, result: Result<T>) -> Outcome<T> {
     result.map_err(|error| match error.kind {
         Kind::Config => pipeline_fault(pipeline, &["source"], &error),
-        Kind::Query => match output_column(&error) {
-            Some(column) => pipeline_fault(pipeline, &["window", "select", &column], &error),
-            None => pipeline_fault(pipeline, &["window"], &error),
-        },
+        Kind::Query => {
+            let key = key_of(&error).unwrap_or_else(|| vec!["window".to_owned()]);
+            let path: Vec<&str> = key.iter().map(String::as_str).collect();
+            pipeline_fault(pipeline, &path, &error)
+        }
         _ => Failure::Runtime(error),
     })
 }

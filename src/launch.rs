@@ -90,6 +90,11 @@ impl Running {
         self.watch.health.status()
     }
 
+    /// What a person should know of it though nothing waits for it.
+    pub fn notes(&self) -> Vec<String> {
+        self.watch.health.notes()
+    }
+
     /// What it counts and measures.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.watch.metrics

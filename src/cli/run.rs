@@ -3,12 +3,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use clap::Args;
-use tickcast_stream::error::Result;
-use tickcast_stream::runtime::{Heartbeat, RunContext};
+use tickcast_stream::error::{Error, Kind, Result};
+use tickcast_stream::runtime::{Heartbeat, RunContext, Summary};
 use tickcast_stream::telemetry::{Health, Metrics};
 
 use super::say::tell;
@@ -30,11 +30,15 @@ pub struct Beginning {
     /// after the last commit. No other instance may run.
     #[arg(long, alias = "reset-state")]
     pub rebuild: bool,
+    /// An input that ends and of which no forecast was made is no failure.
+    #[arg(long)]
+    pub allow_empty: bool,
 }
 
 /// Runs the pipeline; of an input that ends it shows how good the forecasts were.
 pub fn run(pipeline: Pipeline, beginning: &Beginning) -> Outcome {
     let bounded = pipeline.plan.source.traits().is_bounded;
+    let filters = pipeline.plan.prepare.filter.is_some();
     let stop = Arc::new(AtomicBool::new(false));
     on_signal(&stop)?;
     let started = Instant::now();
@@ -42,7 +46,7 @@ pub fn run(pipeline: Pipeline, beginning: &Beginning) -> Outcome {
         bootstrap: beginning.bootstrap,
         rebuild: beginning.rebuild,
         home: home(),
-        stop,
+        stop: Arc::clone(&stop),
         ..LaunchOptions::default()
     };
 
@@ -53,8 +57,29 @@ pub fn run(pipeline: Pipeline, beginning: &Beginning) -> Outcome {
         tell(&metrics.rejects());
         tell(&metrics.scoreboard().render(summary.windows, summary.records, started.elapsed()));
     }
+    let (notes, is_stopped) = (running.notes(), stop.load(Ordering::Relaxed));
     running.wait()?;
-    Ok(())
+    match summary {
+        Some(summary) if bounded && !beginning.allow_empty && !is_stopped => {
+            insist_on_forecasts(&summary, notes, filters)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Of an input that has ended, something was forecast, in this run or before.
+fn insist_on_forecasts(summary: &Summary, notes: Vec<String>, filters: bool) -> Outcome {
+    if summary.all_forecasts > 0 {
+        return Ok(());
+    }
+    let why = match (summary.records, summary.windows) {
+        _ if !notes.is_empty() => notes.join("; "),
+        (0, 0) => "the input has no records".to_owned(),
+        (_, 0) if filters => "no record is left that `where` is true of".to_owned(),
+        (_, 0) => "no window has closed".to_owned(),
+        (_, windows) => format!("the target was null in all {windows} windows"),
+    };
+    Err(Error::new(Kind::Source, format!("no forecast was made: {why} (--allow-empty: no failure)")).into())
 }
 
 /// Where this machine's programs keep what they need when they start again: the XDG base

@@ -11,8 +11,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tickcast_connect::{PipelineEnds, SinkSpecs, SourceSpec, StateSpec, TimeSpec, WireFormat};
 use tickcast_forecast::ForecastSpec;
-use tickcast_sql::WindowSpec;
 use tickcast_sql::query::StreamTable;
+use tickcast_sql::{PrepareSpec, WindowSpec};
 use tickcast_stream::error::Result;
 use tickcast_stream::message::{Stream, reject_schema};
 use tickcast_stream::record::{forecast_schema, score_schema};
@@ -37,6 +37,8 @@ pub struct Plan {
     /// How far a record's time may be ahead of its timestamp, or of those before it, in
     /// microseconds.
     pub future_us: i64,
+    /// What is done with records before windows.
+    pub prepare: PrepareSpec,
     /// How records become windows.
     pub window: WindowSpec,
     /// What is forecast, and by what.

@@ -41,6 +41,7 @@ mod sources {
     pub mod dead_letters;
     mod kafka;
     mod losses;
+    mod prepare;
     mod rejects;
     mod slow_readers;
     mod times;

@@ -69,7 +69,7 @@ pub struct Forecaster {
 
 /// What is to be learned from a window whose results are out.
 #[must_use]
-pub struct Lesson(Vec<Row>);
+pub struct WindowLesson(Vec<Row>);
 
 /// What a network works on at once: its rows, and the buffers of their series in the same order.
 struct LearnerRows<'a, 'b> {
@@ -139,7 +139,7 @@ impl Forecaster {
         window: ClosedWindow,
         rows: Vec<WindowRow<'_>>,
         out: &mut dyn Results,
-    ) -> Result<Lesson> {
+    ) -> Result<WindowLesson> {
         let rows = self.admit_all(rows)?;
         self.errors.fill(Mean::default());
         self.weights.iter_mut().for_each(|means| means.fill(Mean::default()));
@@ -151,11 +151,11 @@ impl Forecaster {
             self.issue(rows, &predicted, window, out);
         }
         self.watch_drift();
-        Ok(Lesson(rows))
+        Ok(WindowLesson(rows))
     }
 
     /// The networks learn from the window that was forecast last.
-    pub fn learn(&mut self, Lesson(rows): Lesson) {
+    pub fn learn(&mut self, WindowLesson(rows): WindowLesson) {
         if !self.has_network() {
             return;
         }

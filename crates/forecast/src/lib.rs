@@ -120,7 +120,7 @@ pub use experts::custom::CustomExpert;
 pub use experts::expert::{Expert, Label, Observation};
 pub use experts::kind::ExpertKind;
 pub use forecaster::{
-    ExpertWeight, Forecaster, ForecasterStats, FrozenForecaster, Lesson, WeightsKind, meaning,
+    ExpertWeight, Forecaster, ForecasterStats, FrozenForecaster, WeightsKind, WindowLesson, meaning,
 };
 pub use forgetting::who_stays;
 pub use horizon::Horizon;

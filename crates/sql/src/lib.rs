@@ -22,7 +22,12 @@
 //! ```
 
 mod depth;
+mod expression;
+mod fault;
+pub mod prepare;
 pub mod query;
 pub mod window;
 
+pub use expression::key_of;
+pub use prepare::PrepareSpec;
 pub use window::{Gaps, WindowSpec};

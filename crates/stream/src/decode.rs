@@ -5,7 +5,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 
 use crate::error::Result;
-use crate::message::{Records, Reject};
+use crate::message::{RawRecord, Records, Reject};
 
 /// The records that were taken in, in order, and those that were not.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +31,10 @@ pub struct FirstTime {
 pub trait Decode: Send {
     /// The system columns, then the data columns; data columns may always be null.
     fn schema(&self) -> SchemaRef;
+
+    /// What fields a record has, for a person who looks for the one of this name; none where that
+    /// cannot be told.
+    fn fields_beside(&self, name: &str, record: &RawRecord) -> Option<String>;
 
     /// Rows and rejects of these records. Errors: only what no record can cause by its content.
     fn decode(&self, records: &Records) -> Result<Decoded>;

@@ -62,6 +62,10 @@ pub struct OperatorStats {
     pub windows_open: u64,
     /// Series that are kept now.
     pub series_active: u64,
+    /// Records that `where` has left out since the first record.
+    pub records_filtered: u64,
+    /// Series of which a value of the target has come.
+    pub series_forecast: u64,
     /// Series that were forgotten since the first record, because there were too many.
     pub series_forgotten: u64,
     /// The latest event time seen less the lateness, in microseconds.

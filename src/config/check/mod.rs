@@ -7,6 +7,7 @@ mod delivery;
 mod forecast;
 mod kafka;
 mod model;
+mod prepare;
 mod sinks;
 mod source;
 mod time;
@@ -139,6 +140,7 @@ impl Checker<'_> {
         let (source, format, schema) = self.source(raw.source, &name);
         let (key, time) = self.key_and_time(raw.key, raw.time, is_generated);
 
+        let prepare = self.prepare(raw.derive, raw.filter, (&key, &time.column));
         let target = raw.forecast.as_ref().and_then(|forecast| forecast.target.clone());
         let mut window = self.window(raw.window, target.as_deref());
         let mut forecast = self.forecast(raw.forecast, &window);
@@ -160,6 +162,7 @@ impl Checker<'_> {
             key,
             time,
             future_us: future.map_or(5 * MINUTE_US, |length| length.0),
+            prepare,
             window,
             forecast,
             sinks,

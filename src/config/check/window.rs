@@ -8,9 +8,9 @@ use super::Checker;
 use crate::config::fault::quoted;
 use crate::config::raw::RawWindow;
 
-const COLUMNS_MAX: usize = 256;
+pub(super) const COLUMNS_MAX: usize = 256;
 /// Bytes of an expression: the SQL planner's recursion is as deep as an expression is nested.
-const EXPRESSION_MAX: usize = 4096;
+pub(super) const EXPRESSION_MAX: usize = 4096;
 /// Windows that wait for late records at the same time.
 const OPEN_WINDOWS_MAX: i64 = 10_000;
 
@@ -71,25 +71,18 @@ impl Checker<'_> {
             // A default column stands where the target does.
             let path =
                 if is_in_file { format!("window.select.{column}") } else { "forecast.target".to_string() };
-            if !is_identifier(column) || column.starts_with("__") {
+            if !is_column_name(column) {
                 let help = "letters, digits and _, not a digit first, not __ first";
                 self.fault_with_help(&path, format!("{} cannot be a column name", quoted(column)), help);
             }
 
-            if expression.len() > EXPRESSION_MAX {
-                self.fault(
-                    &path,
-                    format!("an expression of {} bytes, at most {EXPRESSION_MAX}", expression.len()),
-                );
-            }
-            if expression.trim().is_empty() {
-                self.fault_with_help(&path, "no expression", "write it like avg(temp)");
-            }
+            self.expression(&path, expression, "write it like avg(temp)");
         }
     }
 }
 
-fn is_identifier(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+pub(super) fn is_column_name(name: &str) -> bool {
+    !name.starts_with("__")
+        && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }

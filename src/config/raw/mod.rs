@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::plan::Delivery;
-use super::scalar::{DAY_US, HOUR_US, Length, MS_US, Whole};
+use super::scalar::{DAY_US, HOUR_US, Length, MS_US, Ordered, Whole};
 
 pub(super) use forecast::{RawBounds, RawForecast};
 pub(super) use model::{RawLoss, RawModel, RawOptimizer, RawSchedule};
@@ -46,6 +46,15 @@ pub(super) struct RawPipeline {
     /// Without more, each form is read that means one instant only; in UTC, where it names no zone.
     /// Default with `generate`: time.
     pub time: Option<RawTime>,
+    /// Columns that are made of others before windows, and their SQL expressions, in order, like
+    /// `{ celsius: (f - 32) / 1.8 }`. Each sees those before it; one with the name of a record's
+    /// column replaces that. Default: no columns.
+    pub derive: Option<Ordered>,
+    /// Which records count: an SQL condition over the columns of a record and those that are
+    /// derived, like `"quality = 'ok'"`. Records of which it is not true are left out, and counted.
+    /// Default: all records.
+    #[serde(rename = "where")]
+    pub filter: Option<String>,
     /// How records become windows.
     #[schemars(required)]
     pub window: Option<RawWindow>,
@@ -64,7 +73,9 @@ pub(super) struct RawPipeline {
     /// directory; neither standard input nor output. Default: exactly_once where all ends can, else
     /// at_least_once.
     pub delivery: Option<Delivery>,
-    /// Time between commits. Default: 100ms.
+    /// Time between commits, at most. Forecasts of records that the source has had for less than a
+    /// second are committed sooner: as soon as nothing more comes of their windows, but not before
+    /// a tenth of this time. Default: 100ms.
     pub commit_every: Option<Length<MS_US, HOUR_US>>,
     /// How long making the state again may take after a crash. The state is saved before working
     /// again on what came since would take longer, by the time that it took in this run; and 30 s

@@ -5,8 +5,9 @@ use super::super::reference::defaults;
 use super::*;
 
 /// Defaults that are said in words.
-const IN_WORDS: [&str; 20] = [
+const IN_WORDS: [&str; 22] = [
     "delivery",
+    "derive",
     "forecast.bounds",
     "forecast.bounds.min",
     "forecast.calendar",
@@ -24,6 +25,7 @@ const IN_WORDS: [&str; 20] = [
     "source.generate.rate",
     "source.kafka.brokers",
     "source.kafka.group",
+    "where",
     "window.select",
     "workers",
 ];
@@ -58,6 +60,7 @@ fn a_default_in_words_is_what_it_says() {
     assert_eq!(plan.name, "weather");
     assert_eq!(plan.workers, std::thread::available_parallelism().unwrap().get());
     assert_eq!(plan.serve.http, None);
+    assert!(plan.prepare.is_empty());
     assert_eq!(plan.window.select, [("temp".to_owned(), "avg(\"temp\")".to_owned())]);
     assert_eq!(plan.forecast.features, ["temp"]);
     assert_eq!(

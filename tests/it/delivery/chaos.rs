@@ -437,7 +437,10 @@ fn chaos() {
     let brokers: u64 = setting("BROKERS", 0);
     let is_wanted = |fault: &Fault| brokers > 0 || !matches!(fault, Fault::Broker(_));
     let mut round = ROUND.into_iter().filter(is_wanted).cycle();
-    while fleet.tally.kills < kills || fleet.tally.brokers < brokers {
+    let is_enough = |Tally { kills: done, in_rebalances, brokers: dead, .. }: &Tally| {
+        *done >= kills && *dead >= brokers && in_rebalances * 3 >= *done
+    };
+    while !is_enough(&fleet.tally) {
         // What is left of the records is shared among the kills that are left, two a fault.
         let sent = fleet.feeder.sent.load(Ordering::Relaxed);
         let faults = kills.saturating_sub(fleet.tally.kills).div_ceil(2).max(1);

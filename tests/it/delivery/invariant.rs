@@ -89,6 +89,7 @@ name: jumbled
 source: { file: { path: in.ndjson } }
 key: k
 time: t
+PREPARE
 window:
   tumbling: 10s
   lateness: 3s
@@ -108,6 +109,8 @@ sinks:
   scores: { file: { path: out/ } }
   rejects: { file: { path: out/ } }
 ";
+
+const PREPARE: &str = "derive: { v: v * 2, w: \"coalesce(w, 0) - v\" }\nwhere: \"k <> 's3' AND v > -10\"";
 
 fn record() -> impl Strategy<Value = (u8, Step, String)> {
     let line = prop_oneof![
@@ -179,7 +182,10 @@ fn more() -> impl Strategy<Value = &'static str> {
 fn bench(cell: &str, gaps: &str, scope: &str, more: &str, records: &[(u8, Step, String)]) -> TestPipeline {
     // Half of the runs keep fewer series than there are.
     let kept = if records.len().is_multiple_of(2) { "2" } else { "100" };
-    let yaml = JUMBLED.replace("CELL", cell).replace("GAPS", gaps).replace("KEPT", kept);
+    // A third of them derive columns, and leave records out.
+    let prepare = if records.len().is_multiple_of(3) { PREPARE } else { "" };
+    let yaml =
+        JUMBLED.replace("PREPARE", prepare).replace("CELL", cell).replace("GAPS", gaps).replace("KEPT", kept);
     let bench = TestPipeline::new(&yaml.replace("SCOPE", scope).replace("MORE", more));
     bench.write("in.ndjson", jumbled(records));
     bench

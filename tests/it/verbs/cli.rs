@@ -50,6 +50,50 @@ fn exit_codes_are_those_of_the_contract() {
     }
 }
 
+/// What comes of an input of which nothing is forecast, and the words on standard error.
+fn nothing_comes(pipeline: &str, input: &str, args: &[&str]) -> (Option<i32>, String) {
+    let bench = TestPipeline::new(&format!(
+        "source: {{ file: {{ path: in.ndjson }} }}\nkey: id\ntime: t\n{pipeline}"
+    ));
+    bench.write("in.ndjson", input);
+    let output = tickcast("run", &bench.file(), args);
+    (output.status.code(), text(&output.stderr).to_owned())
+}
+
+/// Found by: users' cases. All records rejected, or a typo in the target, ended with exit code 0 and
+/// an empty table.
+#[test]
+fn a_run_that_forecast_nothing_says_why_and_fails() {
+    const PLAIN: &str = "window: { tumbling: 1h }\nforecast: { target: temp }\n";
+    let record =
+        |n: usize| format!("{{\"id\":\"m\",\"t\":{},\"temp\":{n},\"note\":null}}\n", 1_704_067_200 + n * 60);
+    let good: String = (0..1500).map(record).collect();
+    let bad = good.replace("170", "noon 170");
+    let typo = PLAIN.replace("target: temp", "target: Temp");
+    let cases = [
+        (PLAIN, bad.as_str(), "all of the first "),
+        (&typo, &good, "no column `Temp`, did you mean `temp`? It has: id, note, t, temp"),
+        (&PLAIN.replace("temp }", "note }"), &good, "column `note`: the newest has it, and it is null"),
+        (&format!("where: temp < 0\n{PLAIN}"), &good, "no record is left that `where` is true of"),
+        (
+            "window: { tumbling: 1h, select: { temp: \"sum(nullif(temp, temp))\" } }\nforecast: { target: temp }\n",
+            &good,
+            "the target was null in all of ",
+        ),
+        (PLAIN, "", "the input has no records"),
+    ];
+    for (pipeline, input, why) in cases {
+        let (code, said) = nothing_comes(pipeline, input, &[]);
+        assert!(
+            code == Some(1) && said.contains("no forecast was made") && said.contains(why),
+            "{why}: {said}"
+        );
+        assert_eq!(nothing_comes(pipeline, input, &["--allow-empty"]).0, Some(0), "{why}");
+    }
+    let (code, said) = nothing_comes(PLAIN, &good, &[]);
+    assert!(code == Some(0) && !said.contains("ERROR"), "{said}");
+}
+
 /// Found by: a review. The message showed the value of the misspelled property.
 #[test]
 fn a_misspelled_property_is_a_fault_of_the_file_and_its_value_is_never_shown() {

@@ -163,8 +163,8 @@ fn integer<T: Parser>(text: &str) -> Option<T::Native> {
 
 fn truth(text: &str) -> Option<bool> {
     match text.trim() {
-        text if text.eq_ignore_ascii_case("true") => Some(true),
-        text if text.eq_ignore_ascii_case("false") => Some(false),
+        text if text == "1" || text.eq_ignore_ascii_case("true") => Some(true),
+        text if text == "0" || text.eq_ignore_ascii_case("false") => Some(false),
         _ => None,
     }
 }

@@ -49,14 +49,18 @@ pub fn check_known(wanted: &[impl AsRef<str>], known: &[impl AsRef<str>], place:
             continue;
         }
 
-        let hint = match nearest(name, &known) {
-            Some(near) => format!(", did you mean `{near}`?"),
-            None => ".".into(),
-        };
-        let what = format!("{place} has no column `{name}`{hint} It has: {}", known.join(", "));
-        return Err(Error::new(Kind::Config, what));
+        return Err(Error::new(Kind::Config, unknown(name, &known, place)));
     }
     Ok(())
+}
+
+/// Says that a place has no such column, and what it has.
+pub(super) fn unknown(name: &str, known: &[&str], place: &str) -> String {
+    let hint = match nearest(name, known) {
+        Some(near) => format!(", did you mean `{near}`?"),
+        None => ".".into(),
+    };
+    format!("{place} has no column `{name}`{hint} It has: {}", known.join(", "))
 }
 
 /// The known name that looks most like this one, if any looks like it.

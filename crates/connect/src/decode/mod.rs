@@ -23,12 +23,14 @@ mod verdict;
 mod wire;
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, TimestampMicrosecondArray};
 use arrow::compute;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
+use serde::de::IgnoredAny;
 use tickcast_stream::Offset;
 use tickcast_stream::decode::{Decode, Decoded, FirstTime};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
@@ -42,6 +44,7 @@ use self::time::TimeReader;
 use self::verdict::{Verdicts, quote};
 
 pub use self::avro_schema::parse as avro_fields;
+use self::columns::unknown;
 pub use self::columns::{check_known, columns};
 pub use self::spec::DecodeSpec;
 pub use self::time::{Ambiguous, TimeCount, TimeSpec, check_time_format, time_zone};
@@ -73,6 +76,14 @@ enum Reader {
 impl Decode for Decoder {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
+    }
+
+    fn fields_beside(&self, name: &str, record: &RawRecord) -> Option<String> {
+        let (Reader::Json(_), Some(payload)) = (&self.reader, &record.payload) else { return None };
+        let fields: BTreeMap<String, IgnoredAny> = serde_json::from_slice(payload).ok()?;
+        let known: Vec<&str> = fields.keys().map(String::as_str).collect();
+        let is_null = || "the newest has it, and it is null".to_owned();
+        Some(if known.contains(&name) { is_null() } else { unknown(name, &known, "the newest") })
     }
 
     fn decode(&self, records: &Records) -> Result<Decoded> {

@@ -22,6 +22,8 @@ pub struct ExpertWeight {
 /// What a forecaster reports of itself. Totals count from its first window.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ForecasterStats {
+    /// Series of which a value of the target has come.
+    pub series: u64,
     /// Updates of all networks.
     pub train_steps: u64,
     /// Of the newest step.
@@ -52,6 +54,7 @@ impl Forecaster {
         }
 
         ForecasterStats {
+            series: self.state.series.len() as u64,
             train_steps: sum(Learner::updates),
             train_loss: f64::from(self.state.newest.loss),
             gradient_norm: f64::from(self.state.newest.gradient_norm),

@@ -4,7 +4,6 @@
 //! group.
 
 mod batches;
-mod fault;
 mod output;
 mod parquet;
 mod scan;

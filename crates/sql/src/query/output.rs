@@ -17,7 +17,7 @@ use futures::StreamExt;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::record::printable;
 
-use super::fault::failure;
+use crate::fault::failure;
 
 /// How an answer is written. Times are RFC 3339, those in UTC with Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,10 +17,10 @@ use tickcast_stream::message::Stream;
 use tickcast_stream::table::Table;
 use tokio::runtime::Runtime;
 
-use super::fault::{failure, failure_text};
 use super::output::{self, OutputFormat};
 use super::{parquet, scan};
 use crate::depth::{self, STACK_BYTES, WORDS_MAX, on_a_deep_stack};
+use crate::fault::{failure, failure_text};
 
 /// Rows of a batch of which each may be as large as a record.
 const ROWS_IN_ORDER: usize = 64;

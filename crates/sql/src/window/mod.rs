@@ -12,5 +12,6 @@ mod spec;
 mod state;
 
 pub use operator::WindowOperator;
-pub use plan::{Aggregation, output_column, referenced_columns};
+pub use plan::{Aggregation, referenced_columns};
+pub(crate) use rows::rejected;
 pub use spec::{Gaps, WindowSpec};

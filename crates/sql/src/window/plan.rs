@@ -2,31 +2,23 @@
 //! It must not know windows or time; it plans once, before the first record.
 
 use std::collections::BTreeSet;
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatchOptions, new_null_array};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, cast::as_boolean_array};
-use datafusion::datasource::MemTable;
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::logical_expr::{Expr, GroupsAccumulator, LogicalPlan, Volatility};
+use datafusion::logical_expr::{Expr, GroupsAccumulator, LogicalPlan};
 use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
-use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr, create_physical_expr};
-use datafusion::prelude::{SessionConfig, SessionContext};
-use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, visit_expressions};
-use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::parser::Parser;
-use tickcast_stream::error::{Error, Kind, OrFail, Result};
+use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
+use tickcast_stream::error::{Kind, OrFail, Result};
 
-use crate::depth::{self, on_a_deep_stack};
-
-/// The words of an expression, at most: workers run it on stacks of the usual size.
-const WORDS_MAX: usize = 500;
+use crate::depth::on_a_deep_stack;
+use crate::expression;
 
 /// The group column of the planned query.
 const GROUP: &str = "__group";
@@ -95,12 +87,13 @@ impl Aggregation {
 
     fn planned(select: &Select, input: &SchemaRef) -> Result<Self> {
         for (name, sql) in select {
-            parse(name, sql)?;
+            expression::parse(&path_of(name), sql)?;
         }
 
         // One by one first: a fault then names its own expression.
         for one in select {
-            plan_query(std::slice::from_ref(one), input).map_err(|cause| in_column(&one.0, cause))?;
+            plan_query(std::slice::from_ref(one), input)
+                .map_err(|cause| expression::at(&path_of(&one.0), cause))?;
         }
         let (aggregate_exprs, projection, group_schema, input_schema) =
             plan_query(select, input).or_fail(Kind::Query, || "cannot plan window.select")?;
@@ -109,10 +102,9 @@ impl Aggregation {
         let aggregates = aggregate_exprs.iter().map(|expr| lower(expr, &input_schema, &mut arguments));
         let aggregates = aggregates.collect::<Result<Vec<_>>>()?;
         let argument_schema = argument_schema(&arguments, input_schema.as_arrow())?;
-        let (props, context) = (ExecutionProps::new(), PhysicalPlanningContext::default());
         let projection = projection
             .iter()
-            .map(|expr| create_physical_expr(expr, &group_schema, &props, &context))
+            .map(|expr| expression::physical(expr, &group_schema))
             .collect::<datafusion::error::Result<Vec<_>>>()
             .or_fail(Kind::Query, || "cannot plan window.select")?;
 
@@ -227,14 +219,12 @@ type Planned = (Vec<Expr>, Vec<Expr>, DFSchema, DFSchema);
 /// Plans `SELECT <select> FROM source GROUP BY group` and takes it apart:
 /// the aggregates, the projection over them, the schema between the two, and the input schema.
 fn plan_query(select: &Select, input: &SchemaRef) -> datafusion::error::Result<Planned> {
-    let context = planning_context(input)?;
     let columns: Vec<String> = select.iter().map(|(name, sql)| format!("({sql}) AS \"{name}\"")).collect();
     let query = format!("SELECT {} FROM source GROUP BY {GROUP}", columns.join(", "));
-    let state = context.state();
-    let plan = futures::executor::block_on(state.create_logical_plan(&query))?;
-
-    // Type coercion happens in the analyzer: without it `a > 1` fails on types.
-    let plan = state.analyzer().execute_and_check(plan, &state.config_options().clone(), |_, _| {})?;
+    // The group comes last: expressions find the data columns at the places they have in a batch.
+    let mut fields: Vec<Field> = input.fields().iter().map(|field| field.as_ref().clone()).collect();
+    fields.push(Field::new(GROUP, DataType::UInt32, false));
+    let plan = expression::analyzed(&query, &Schema::new(fields))?;
     let LogicalPlan::Projection(projection) = plan else {
         return datafusion::common::plan_err!("this is no aggregate expression");
     };
@@ -250,62 +240,24 @@ fn plan_query(select: &Select, input: &SchemaRef) -> datafusion::error::Result<P
     };
 
     for expr in projection.expr.iter().chain(&aggregate.aggr_expr) {
-        must_be_pure(expr)?;
+        expression::must_be_pure(expr)?;
     }
+    let input = aggregate.input.schema();
+    let aggregates = aggregate.aggr_expr.iter().cloned();
+    let aggregates = aggregates.map(|expr| expression::with_simple_arguments(expr, input));
+    let projected = projection.expr.iter().cloned();
+    let projected = projected.map(|expr| expression::simplified(expr, &aggregate.schema));
     Ok((
-        aggregate.aggr_expr.clone(),
-        projection.expr.clone(),
+        aggregates.collect::<datafusion::error::Result<_>>()?,
+        projected.collect::<datafusion::error::Result<_>>()?,
         aggregate.schema.as_ref().clone(),
-        aggregate.input.schema().as_ref().clone(),
+        input.as_ref().clone(),
     ))
 }
 
-/// A session whose only table is `source`: the columns of a row, and its group.
-fn planning_context(input: &SchemaRef) -> datafusion::error::Result<SessionContext> {
-    let mut config = SessionConfig::new();
-    // A column is written as it is named: no folding to lower case.
-    config.options_mut().sql_parser.enable_ident_normalization = false;
-    let context = SessionContext::new_with_config(config);
-
-    // The group comes last: expressions find the data columns at the places they have in a batch.
-    let mut fields: Vec<Field> = input.fields().iter().map(|field| field.as_ref().clone()).collect();
-    fields.push(Field::new(GROUP, DataType::UInt32, false));
-    let table = MemTable::try_new(Arc::new(Schema::new(fields)), vec![vec![]])?;
-    context.register_table("source", Arc::new(table))?;
-    Ok(context)
-}
-
-/// Refuses functions whose value is not decided by their arguments: output must be a function of
-/// the records.
-fn must_be_pure(expr: &Expr) -> datafusion::error::Result<()> {
-    expr.apply(|node| match node {
-        Expr::ScalarFunction(call) if call.func.signature().volatility != Volatility::Immutable => {
-            datafusion::common::plan_err!(
-                "{}() differs from run to run; a window's row must depend on its records alone",
-                call.func.name()
-            )
-        }
-        Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) => {
-            datafusion::common::plan_err!("subqueries are not allowed here")
-        }
-        _ => Ok(TreeNodeRecursion::Continue),
-    })?;
-    Ok(())
-}
-
-fn in_column(name: &str, cause: datafusion::error::DataFusionError) -> Error {
-    Error::new(Kind::Query, format!("window.select.{name}")).because(cause.strip_backtrace())
-}
-
-fn parse(name: &str, sql: &str) -> Result<SqlExpr> {
-    let fail = || format!("window.select.{name}");
-    depth::check(sql, WORDS_MAX).or_fail(Kind::Query, fail)?;
-    let mut parser = Parser::new(&GenericDialect {}).try_with_sql(sql).or_fail(Kind::Query, fail)?;
-    let expr = parser.parse_expr().or_fail(Kind::Query, fail)?;
-    match parser.peek_token().token {
-        datafusion::sql::sqlparser::tokenizer::Token::EOF => Ok(expr),
-        other => Err(Error::new(Kind::Query, format!("{}: unexpected {other} after the expression", fail()))),
-    }
+/// The path of a selected column's key.
+fn path_of(name: &str) -> String {
+    format!("window.select.{name}")
 }
 
 /// The columns that the expressions name, sorted. Errors: `Query`, when an expression does not
@@ -313,32 +265,15 @@ fn parse(name: &str, sql: &str) -> Result<SqlExpr> {
 pub fn referenced_columns(select: &Select) -> Result<Vec<String>> {
     let mut names = BTreeSet::new();
     for (name, sql) in select {
-        let expr = parse(name, sql)?;
-        let _ = visit_expressions(&expr, |node| {
-            match node {
-                SqlExpr::Identifier(ident) => _ = names.insert(ident.value.clone()),
-                SqlExpr::CompoundIdentifier(parts) => {
-                    names.extend(parts.first().map(|part| part.value.clone()));
-                }
-                _ => {}
-            }
-            ControlFlow::<()>::Continue(())
-        });
+        names.extend(expression::columns_of(&path_of(name), sql)?);
     }
     Ok(names.into_iter().collect())
-}
-
-/// The select column a `Query` error of [`Aggregation::plan`] or [`referenced_columns`] is about,
-/// if it names one.
-pub fn output_column(error: &Error) -> Option<String> {
-    let text = error.to_string();
-    let rest = text.split("window.select.").nth(1)?;
-    Some(rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::expression::{WORDS_MAX, key_of};
 
     /// F11, the same kind: a pipeline file with 20,000 terms ended every verb with SIGABRT.
     #[test]
@@ -381,7 +316,7 @@ mod tests {
                 Err(error) => error,
                 Ok(_) => panic!("{sql} was planned"),
             };
-            assert_eq!(output_column(&error).as_deref(), Some("out"), "{error}");
+            assert_eq!(key_of(&error).unwrap(), ["window", "select", "out"], "{error}");
         }
     }
 }

@@ -88,6 +88,7 @@ impl Operator for ForecastOperator {
 
     fn report(&self, stats: &mut OperatorStats) {
         let own = self.forecaster.stats();
+        stats.series_forecast = own.series;
         stats.train_steps = own.train_steps;
         stats.train_loss = own.train_loss;
         stats.gradient_norm = own.gradient_norm;

@@ -7,6 +7,10 @@ use crate::message::EventTime;
 
 /// Nobody waits for the forecasts of older records: they are being caught up with.
 const FRESH: Duration = Duration::from_secs(1);
+/// Windows of several partitions close together: for so long nothing more comes of them.
+const SETTLED: Duration = Duration::from_millis(10);
+/// No two commits follow each other in less than this part of the time that was asked for.
+const PARTS: u32 = 10;
 
 /// The times of the writer's commits.
 pub(super) struct CommitPace {
@@ -22,8 +26,13 @@ pub(super) struct CommitPace {
 impl CommitPace {
     /// A commit each `every`.
     pub fn new(every: Duration) -> Self {
+        CommitPace::after(every, Duration::ZERO)
+    }
+
+    /// After a commit that took so long.
+    fn after(every: Duration, took: Duration) -> Self {
         let now = Instant::now();
-        CommitPace { every, due: now + every, soonest: now, is_waited_for: false }
+        CommitPace { every, due: now + every, soonest: now + took.max(every / PARTS), is_waited_for: false }
     }
 
     /// Forecasts have come, of records that the source had at this time, where it says so.
@@ -33,7 +42,10 @@ impl CommitPace {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
             Some(now.saturating_sub(recorded) < FRESH)
         };
-        self.is_waited_for |= recorded.and_then(fresh).unwrap_or(false);
+        if recorded.and_then(fresh).unwrap_or(false) {
+            self.is_waited_for = true;
+            self.soonest = self.soonest.max(Instant::now() + SETTLED);
+        }
     }
 
     /// When to commit, if nothing comes before.
@@ -48,13 +60,7 @@ impl CommitPace {
 
     /// A commit that was begun at `from` has ended.
     pub fn committed(&mut self, from: Instant) {
-        let now = Instant::now();
-        *self = CommitPace {
-            every: self.every,
-            due: now + self.every,
-            soonest: now + (now - from),
-            is_waited_for: false,
-        };
+        *self = CommitPace::after(self.every, from.elapsed());
     }
 }
 
@@ -62,26 +68,36 @@ impl CommitPace {
 mod tests {
     use super::*;
 
-    const NEVER: Duration = Duration::from_secs(1_000_000);
+    const LONG: Duration = Duration::from_secs(1_000_000);
 
     fn ago(by: Duration) -> Option<EventTime> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         Some(EventTime((now - by).as_micros() as i64))
     }
 
+    /// Time passes at once.
+    fn wait_for(pace: &mut CommitPace, time: Duration) {
+        pace.due -= time;
+        pace.soonest -= time;
+    }
+
     #[test]
-    fn fresh_forecasts_are_committed_as_soon_as_nothing_more_is_there() {
-        let mut pace = CommitPace::new(NEVER);
+    fn fresh_forecasts_are_committed_as_soon_as_nothing_more_comes() {
+        let mut pace = CommitPace::new(LONG);
+        wait_for(&mut pace, LONG / 2);
         assert!(!pace.is_due(false));
         pace.forecasts_of(ago(Duration::ZERO));
+        wait_for(&mut pace, SETTLED);
         assert!(pace.is_due(false) && !pace.is_due(true));
         pace.committed(Instant::now());
-        assert!(!pace.is_due(false));
+        wait_for(&mut pace, LONG / 2);
+        assert!(!pace.is_due(false), "nothing fresh has come since");
     }
 
     #[test]
     fn forecasts_of_the_past_and_of_no_known_time_are_not_waited_for() {
-        let mut pace = CommitPace::new(NEVER);
+        let mut pace = CommitPace::new(LONG);
+        wait_for(&mut pace, LONG / 2);
         for recorded in [None, ago(2 * FRESH), Some(EventTime(-1))] {
             pace.forecasts_of(recorded);
             assert!(!pace.is_due(false), "{recorded:?}");
@@ -89,10 +105,14 @@ mod tests {
     }
 
     #[test]
-    fn after_a_commit_that_took_long_the_next_is_not_sooner_than_as_long() {
-        let mut pace = CommitPace::new(NEVER);
-        pace.committed(Instant::now() - NEVER / 2);
-        pace.forecasts_of(ago(Duration::ZERO));
-        assert!(!pace.is_due(false) && pace.at() < Instant::now() + NEVER);
+    fn commits_take_half_of_the_time_and_keep_a_part_of_what_was_asked_for() {
+        for (took, least) in [(Duration::ZERO, LONG / PARTS), (LONG / 2, LONG / 2)] {
+            let mut pace = CommitPace::after(LONG, took);
+            pace.forecasts_of(ago(Duration::ZERO));
+            wait_for(&mut pace, least - Duration::from_secs(100));
+            assert!(!pace.is_due(false), "{took:?}");
+            wait_for(&mut pace, Duration::from_secs(100));
+            assert!(pace.is_due(false), "{took:?}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 
+use super::first_records::Strange;
 use super::heartbeat::Heartbeat;
 use super::partition::Partition;
 use super::partition_output::PartitionOutput;
@@ -32,6 +33,9 @@ pub struct RunContext {
     /// Of the thread that writes.
     pub pulse: Heartbeat,
 }
+
+/// So many windows without a value of the target are no beginning any more.
+const SILENT_WINDOWS: u64 = 20;
 
 /// What a partition has done with some records.
 #[derive(Debug, Clone, Copy)]
@@ -129,6 +133,19 @@ impl RunContext {
                 ahead_hours = ahead.as_secs_f64() / 3600.0,
                 "the watermark is ahead of the clock: a record's time is in the future, and whatever is older is late"
             );
+        }
+        let silent =
+            (stats.windows_closed >= SILENT_WINDOWS && stats.series_forecast == 0).then(|| Strange {
+                about: "target".into(),
+                what: format!(
+                    "the target was null in all of {} windows: nothing is forecast",
+                    stats.windows_closed
+                ),
+            });
+        for Strange { about, what } in partition.take_strange().into_iter().chain(silent) {
+            if self.health.note(about, what.as_str()) {
+                tracing::error!(partition = partition.id().0, "{what}");
+            }
         }
         let mut took = Duration::ZERO;
         for (stage, time) in partition.take_busy() {

@@ -16,8 +16,8 @@ use crate::place::PartitionId;
 
 /// Makes a decoder with no memory.
 pub type NewDecoder = Box<dyn Fn() -> Result<Box<dyn Decode>> + Send + Sync>;
-/// Makes a window operator with no memory.
-pub type NewWindow = Box<dyn Fn() -> Box<dyn Operator> + Send + Sync>;
+/// Makes an operator with no memory.
+pub type NewOperator = Box<dyn Fn() -> Box<dyn Operator> + Send + Sync>;
 
 /// All that partitions of one pipeline share.
 pub struct PipelineParts {
@@ -44,8 +44,10 @@ pub struct PipelineParts {
     pub window_us: i64,
     /// Makes each partition's decoder.
     pub new_decoder: NewDecoder,
+    /// Makes what each partition's records go through before windows; none: nothing.
+    pub new_prepare: Option<NewOperator>,
     /// Makes each partition's windows.
-    pub new_window: NewWindow,
+    pub new_window: NewOperator,
 }
 
 /// Builds a pipeline's partitions.
@@ -117,15 +119,17 @@ impl PipelineFactory {
     /// A partition with no memory that hands its closed windows on instead of forecasting from
     /// them.
     pub fn windows(&self, id: PartitionId) -> Result<Partition> {
-        self.chain(id, vec![(self.0.new_window)()])
+        self.chain(id, None)
     }
 
     fn partition_from(&self, id: PartitionId, forecast: ForecastOperator) -> Result<Partition> {
-        self.chain(id, vec![(self.0.new_window)(), Box::new(forecast)])
+        self.chain(id, Some(Box::new(forecast)))
     }
 
-    fn chain(&self, id: PartitionId, operators: Vec<Box<dyn Operator>>) -> Result<Partition> {
+    fn chain(&self, id: PartitionId, last: Option<Box<dyn Operator>>) -> Result<Partition> {
         let decoder = (self.0.new_decoder)()?;
+        let prepare = self.0.new_prepare.as_ref().map(|new| new());
+        let operators = prepare.into_iter().chain([(self.0.new_window)()]).chain(last).collect();
         let PipelineParts { topic, pipeline, fingerprint, ahead_rule, .. } = &self.0;
         let (topic, pipeline, fingerprint) = (topic.clone(), pipeline.clone(), fingerprint.clone());
         let partition = Partition::new(id, topic, pipeline, fingerprint, decoder, operators);

@@ -47,8 +47,10 @@ pub struct Summary {
     pub forecasts: u64,
     /// Scores put out.
     pub scores: u64,
-    /// Of all partitions, since their first records.
+    /// Windows closed of all partitions since their first records.
     pub windows: u64,
+    /// Forecasts put out of all partitions since their first records.
+    pub all_forecasts: u64,
 }
 
 impl Summary {
@@ -69,5 +71,6 @@ impl Summary {
         self.forecasts += other.forecasts;
         self.scores += other.scores;
         self.windows += other.windows;
+        self.all_forecasts += other.all_forecasts;
     }
 }

@@ -7,15 +7,17 @@ use std::time::{Duration, Instant};
 
 use super::chain::{Chain, Pending};
 use super::compat::{RestorePoint, check_fingerprint, check_pipeline};
-use super::front::{Ahead, AheadRule, Front};
+use super::first_records::{FirstRecords, Strange};
+use super::front::{Ahead, AheadRule};
 use super::image::{PendingSnapshot, SnapshotImage};
+use super::lookout::Lookout;
 use super::muting::{Muting, Tense};
 use super::partition_output::{Deliver, PartitionOutput};
-use crate::decode::{Decode, Decoded};
+use crate::decode::Decode;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{OutputPosition, Position, Snapshot};
 use crate::log_id::LogId;
-use crate::message::{EventTime, Records, Stream};
+use crate::message::{EventTime, Records, Stream, system_fields};
 use crate::operator::{Operator, OperatorStats, Output as _};
 use crate::place::{Offset, PartitionId};
 use crate::record::reject_batch;
@@ -31,12 +33,8 @@ pub struct Partition {
     fingerprint: String,
     decoder: Box<dyn Decode>,
     operators: Vec<Box<dyn Operator>>,
-    /// What a time is that runs ahead; none where the source has times of its own to judge by.
-    ahead_rule: Option<AheadRule>,
-    front: Front,
-    /// Records that wait for the next one: they are not taken in yet, and the position is before
-    /// them.
-    held: Option<Records>,
+    /// Records that wait for the next one are not taken in yet: the position is before them.
+    lookout: Lookout,
     /// Its first record.
     begun: Option<Offset>,
     position: Option<Offset>,
@@ -53,6 +51,9 @@ pub struct Partition {
     committed: Option<Position>,
     /// Whether the log has the first time that was read.
     has_told_time: bool,
+    first: FirstRecords,
+    /// What is strange about them, and not told yet.
+    strange: Vec<Strange>,
     /// Time spent in decoding and in each operator since it was last asked for.
     busy: Vec<(&'static str, Duration)>,
 }
@@ -71,6 +72,7 @@ impl Partition {
         let stages = std::iter::once("decode").chain(operators.iter().map(|operator| operator.name()));
         let busy = stages.map(|stage| (stage, Duration::ZERO)).collect();
 
+        let first = FirstRecords::new(&decoder.schema(), system_fields().len());
         Partition {
             id,
             topic,
@@ -78,9 +80,7 @@ impl Partition {
             fingerprint,
             decoder,
             operators,
-            ahead_rule: None,
-            front: Front::default(),
-            held: None,
+            lookout: Lookout::new(None),
             begun: None,
             position: None,
             emitted: OutputPosition::default(),
@@ -89,13 +89,15 @@ impl Partition {
             lost: 0,
             committed: None,
             has_told_time: false,
+            first,
+            strange: Vec::new(),
             busy,
         }
     }
 
     /// Records whose times run ahead wait for one that confirms them.
     pub fn with_ahead_rule(mut self, rule: Option<AheadRule>) -> Self {
-        self.ahead_rule = rule;
+        self.lookout = Lookout::new(rule);
         self
     }
 
@@ -171,10 +173,7 @@ impl Partition {
     /// Takes in the next records and delivers what comes of them.
     pub fn take(&mut self, records: Records, deliver: &mut Deliver<'_>) -> Result<()> {
         self.begun = self.begun.or(records.first_offset());
-        let records = match self.held.take() {
-            Some(held) => held.followed_by(records)?,
-            None => records,
-        };
+        let records = self.lookout.join(records)?;
         let Some(live) = self.past_end() else {
             let work = |partition: &mut Self, deliver: &mut Deliver<'_>| {
                 partition.take_all(records, Ahead::More, deliver)
@@ -197,7 +196,7 @@ impl Partition {
     /// Records were gone before they were read: it goes on after them, and says so in its position.
     pub fn lose(&mut self, gone: &Range<Offset>, deliver: &mut Deliver<'_>) -> Result<()> {
         self.begun = self.begun.or(Some(gone.start));
-        if self.held.is_some() {
+        if self.lookout.held_from().is_some() {
             self.muted(Tense::Present, deliver, Partition::settle)?;
         }
         self.position = self.position.max(Some(gone.end));
@@ -231,26 +230,17 @@ impl Partition {
         let before = self.position.or(self.begun);
         let from = Instant::now();
         let mut decoded = self.decoder.decode(&records)?;
-        let records = self.hold_back(records, &mut decoded, ahead)?;
-        let held = self.held.as_ref().and_then(Records::first_offset);
-        let next = held.or(records.next_offset());
+        let records = self.lookout.hold_back(records, &mut decoded, ahead)?;
+        let next = self.lookout.held_from().or(records.next_offset());
         self.busy[0].1 += from.elapsed();
         self.tell_first_time();
+        self.strange.extend(self.first.look(&records, &decoded, self.decoder.as_ref()));
         let mut pending = Pending::new(decoded.rejects, before, deliver);
         if decoded.rows.num_rows() > 0 {
             self.chain(0, &mut pending).rows(decoded.rows)?;
         }
         self.position = next.or(self.position);
         self.deliver_rest(pending, &records)
-    }
-
-    /// The records that can be taken in; those from the first on that waits for the next are held.
-    fn hold_back(&mut self, records: Records, decoded: &mut Decoded, ahead: Ahead) -> Result<Records> {
-        let (Some(rule), Some(end)) = (&self.ahead_rule, records.next_offset()) else { return Ok(records) };
-        let Some(from) = rule.judge(&mut self.front, decoded, end, ahead)? else { return Ok(records) };
-        let (records, held) = records.split(from);
-        self.held = Some(held);
-        Ok(records)
     }
 
     /// Shows a person once how times are understood.
@@ -265,12 +255,14 @@ impl Partition {
     /// The input has ended: every window closes.
     pub fn finish(&mut self, deliver: &mut Deliver<'_>) -> Result<()> {
         let tense = if self.past_end().is_some() { Tense::Past } else { Tense::Present };
-        self.muted(tense, deliver, Partition::close_all)
+        self.muted(tense, deliver, Partition::close_all)?;
+        self.strange.extend(self.first.end(self.decoder.as_ref()));
+        Ok(())
     }
 
     /// Decides of the records that are held: what they wait for will not come.
     fn settle(&mut self, deliver: &mut Deliver<'_>) -> Result<()> {
-        match self.held.take() {
+        match self.lookout.take_held() {
             Some(held) => self.take_all(held, Ahead::Nothing, deliver),
             None => Ok(()),
         }
@@ -323,7 +315,7 @@ impl Partition {
             live: self.live,
             log: self.log,
             lost: self.lost,
-            front: self.front,
+            front: self.lookout.front(),
             states: self.operators.iter().map(|operator| operator.snapshot()).collect(),
         })
     }
@@ -345,7 +337,7 @@ impl Partition {
         self.emitted = image.emitted();
         self.live = image.live();
         (self.log, self.lost) = (image.log(), image.lost());
-        (self.front, self.held) = (image.front(), None);
+        self.lookout.restore(image.front());
         Ok(())
     }
 
@@ -375,6 +367,11 @@ impl Partition {
             return Err(fail());
         }
         Ok(image)
+    }
+
+    /// What is strange about its first records, since this was asked last.
+    pub fn take_strange(&mut self) -> Vec<Strange> {
+        std::mem::take(&mut self.strange)
     }
 
     /// Time spent a stage since the last call.

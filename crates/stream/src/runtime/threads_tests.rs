@@ -109,6 +109,10 @@ impl Decode for RejectAll {
         reject_schema()
     }
 
+    fn fields_beside(&self, _: &str, _: &RawRecord) -> Option<String> {
+        None
+    }
+
     fn decode(&self, records: &Records) -> Result<Decoded> {
         let first = records.first_offset().unwrap_or(Offset(0));
         let reject = |n| Reject { offset: first.plus(n), reason: Reason::Late, detail: String::new() };
@@ -157,6 +161,7 @@ fn factory() -> PipelineFactory {
         forecast: ForecastSpec::new("x"),
         window_us: 60_000_000,
         new_decoder: Box::new(|| Ok(Box::new(RejectAll))),
+        new_prepare: None,
         new_window: Box::new(|| Box::new(NoWindows)),
     })
 }

@@ -89,8 +89,10 @@ pub(super) fn worker_loop(from_reader: &Receiver<ToWorker>, downstream: &Downstr
         }
     }
 
-    let windows = worker.works.values().map(|work| work.partition.stats().windows_closed).sum();
-    Ok(Summary { windows, ..worker.summary })
+    let partitions = worker.works.values().map(|work| &work.partition);
+    let windows = partitions.clone().map(|partition| partition.stats().windows_closed).sum();
+    let all_forecasts = partitions.map(|partition| partition.emitted().forecasts).sum();
+    Ok(Summary { windows, all_forecasts, ..worker.summary })
 }
 
 struct Worker<'a> {

@@ -54,9 +54,9 @@ impl Health {
     }
 
     /// Something that a person should know though nothing waits for it; a later note about the same
-    /// takes its place.
-    pub fn note(&self, about: impl Into<String>, what: impl Into<String>) {
-        lock(&self.notes).insert(about.into(), what.into());
+    /// takes its place. Whether it is the first.
+    pub fn note(&self, about: impl Into<String>, what: impl Into<String>) -> bool {
+        lock(&self.notes).insert(about.into(), what.into()).is_none()
     }
 
     /// What is noted, in order of what it is about.

@@ -62,6 +62,8 @@ pub struct WindowMetrics {
     pub series: IntGauge,
     /// `series_forgotten_total`
     pub forgotten: IntCounter,
+    /// `records_filtered_total`
+    pub filtered: IntCounter,
 }
 
 impl WindowMetrics {
@@ -83,6 +85,7 @@ impl WindowMetrics {
             series: make.gauge("series_active", "Series known now.")?,
             forgotten: make
                 .counter("series_forgotten_total", "Series forgotten because there were too many.")?,
+            filtered: make.counter("records_filtered_total", "Records that `where` has left out.")?,
         })
     }
 }
