@@ -5,8 +5,8 @@
 //! A record *runs ahead* of another if it is more than `future` later and would close the window
 //! that the other is in. One that runs ahead of the latest before it is a *jump*, unless the step
 //! is no longer than the last long one: readings that come every hour take such steps. A jump is
-//! confirmed if it does not run ahead of the record after it. The partition's first record has to
-//! be confirmed too.
+//! confirmed if it does not run ahead of the next record; of those that are late themselves, or
+//! broken, nothing can be told. The partition's first record has to be confirmed too.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::error::{Kind, OrFail, Result};
 use crate::message::{EventTime, Reason, Reject, column};
 use crate::place::Offset;
 
-/// So many records without a time a jump waits for the one that confirms it.
+/// So many records that say nothing a jump waits for the one that confirms it.
 const PATIENCE: i64 = 100;
 
 /// What running ahead is.
@@ -60,7 +60,7 @@ pub(super) enum Ahead {
 struct Judgement {
     /// Rows that are rejected, and why.
     rejected: Vec<(usize, String)>,
-    /// The row that waits; it is the last.
+    /// The row that waits; those after it say nothing of it.
     waiting: Option<usize>,
 }
 
@@ -113,7 +113,11 @@ impl AheadRule {
     ) -> Judgement {
         let mut judgement = Judgement::default();
         for (row, time) in times.iter().map(|us| EventTime(*us)).enumerate() {
-            if let Some(jump) = judgement.waiting.take() {
+            if let Some(jump) = judgement.waiting {
+                if self.is_late(*front, time) {
+                    continue;
+                }
+                judgement.waiting = None;
                 let at = EventTime(times[jump]);
                 let in_time = offsets[row] - offsets[jump] <= PATIENCE;
                 if in_time && !self.is_ahead(at, time) {
@@ -140,6 +144,11 @@ impl AheadRule {
             }
         }
         judgement
+    }
+
+    /// Whether the window of a time has closed: that says nothing of whether time has gone on.
+    fn is_late(&self, front: Front, time: EventTime) -> bool {
+        front.latest.is_some_and(|latest| latest >= (self.closed_from)(time))
     }
 
     #[inline]

@@ -104,6 +104,17 @@ fn steps_of_readings_and_gaps_that_go_on_pass() {
     assert_eq!(future(1, &[7, 5000]), NONE);
 }
 
+/// Found by: case 27. A record of months before denied the midnight that had come.
+#[test]
+fn what_is_late_itself_denies_nothing() {
+    assert_eq!(future(1, &[0, 1, 2, 600, -80_000, -90_000, 601, 602]), NONE);
+    assert_eq!(future(1, &[0, 1, 2, 600, -80_000, 3, 4]), [3]);
+    let mut old: Vec<i64> = vec![0, 1, 2, 600];
+    old.extend(std::iter::repeat_n(-80_000, 100));
+    old.extend([601, 602]);
+    assert_eq!(future(1, &old), [3], "it does not wait for ever");
+}
+
 #[test]
 fn disorder_within_a_window_is_none_of_its_business() {
     // A day's windows: all of one station's day, then the other's.
