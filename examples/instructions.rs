@@ -227,7 +227,8 @@ fn decoder(plan: &Plan) -> Decoder {
         format: WireFormat::Json,
         key: plan.key.clone(),
         time: plan.time.clone(),
-        columns: columns(None, &plan.key, &plan.time, &wanted).expect("columns"),
+        future_us: plan.future_us,
+        columns: columns(None, &plan.key, &plan.time.column, &wanted).expect("columns"),
         schema: None,
         header: None,
     })

@@ -45,6 +45,7 @@ impl SourceKind for Machines {
             is_shared: false,
             is_replayable: true,
             has_past: false,
+            has_timestamps: false,
             label: "machines".to_owned(),
             identity: "machines".to_owned(),
             format: Some(WireFormat::Json),

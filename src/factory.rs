@@ -7,15 +7,16 @@ use std::sync::Arc;
 use arrow::datatypes::{Schema, SchemaRef};
 use serde_json::json;
 use tickcast_connect::{
-    DecodeSpec, Decoder, OpenSource, SourceSchema, avro_fields, columns, read_whole_text,
+    DecodeSpec, Decoder, OpenSource, SourceSchema, TimeSpec, avro_fields, columns, read_whole_text,
 };
+use tickcast_sql::WindowSpec;
 use tickcast_sql::prepare::{Preparation, PrepareOperator, infer_types};
 use tickcast_sql::window::{Aggregation, WindowOperator, referenced_columns};
 use tickcast_stream::decode::Decode;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
-use tickcast_stream::message::system_fields;
+use tickcast_stream::message::{EventTime, system_fields};
 use tickcast_stream::operator::Operator;
-use tickcast_stream::runtime::{NewOperator, PipelineFactory, PipelineParts};
+use tickcast_stream::runtime::{AheadRule, NewOperator, PipelineFactory, PipelineParts};
 
 use crate::config::Plan;
 
@@ -42,7 +43,7 @@ pub fn factory_unread(plan: &Plan) -> Result<PipelineFactory> {
     let mut known = plan.source.known()?;
     if !plan.source.traits().is_replayable {
         let mut wanted = plan.prepare.record_columns(&referenced_columns(&plan.window.select)?)?;
-        wanted.extend([plan.key.clone(), plan.time.clone()]);
+        wanted.extend([plan.key.clone(), plan.time.column.clone()]);
         known.header = Some(wanted);
     }
     factory(plan, known)
@@ -52,15 +53,17 @@ pub fn factory_unread(plan: &Plan) -> Result<PipelineFactory> {
 fn planned(plan: &Plan, known: SourceSchema) -> Result<(PipelineFactory, Vec<String>)> {
     let source = plan.source.traits();
     let decode = decode_spec(plan, known)?;
-    let mut wanted = vec![decode.key.clone(), decode.time.clone()];
+    let mut wanted = vec![decode.key.clone(), decode.time.column.clone()];
     wanted.extend(decode.columns.iter().map(|field| field.name().clone()));
 
     let rows = Decoder::new(decode.clone())?.schema();
     let data: SchemaRef = Arc::new(Schema::new(rows.fields()[system_fields().len()..].to_vec()));
     let types: Vec<String> =
         data.fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect();
+    let time_as = (plan.time != TimeSpec::of(&plan.time.column)).then_some(&plan.time);
     let mut shape = json!({
-        "input": source.identity, "types": types, "key": plan.key, "time": plan.time,
+        "input": source.identity, "types": types, "key": plan.key, "time": plan.time.column,
+        "time_as": time_as, "future_us": plan.future_us,
         "window": plan.window, "forecast": plan.forecast, "limits": { "series": plan.window.most_series },
     });
 
@@ -86,6 +89,7 @@ fn planned(plan: &Plan, known: SourceSchema) -> Result<(PipelineFactory, Vec<Str
         leaves_open: source.leaves_open,
         is_shared: source.is_shared,
         has_past: source.has_past,
+        ahead_rule: (!source.has_timestamps).then(|| ahead_rule(plan)),
         forecast: plan.forecast.clone(),
         window_us: plan.window.size_us,
         new_decoder: Box::new(move || Ok(Box::new(Decoder::new(decode.clone())?))),
@@ -93,6 +97,16 @@ fn planned(plan: &Plan, known: SourceSchema) -> Result<(PipelineFactory, Vec<Str
         new_window: Box::new(move || Box::new(WindowOperator::new(&window, Arc::clone(&aggregation)))),
     });
     Ok((factory, wanted))
+}
+
+/// When a time runs ahead of another, in a source that has no timestamps to judge it by.
+fn ahead_rule(plan: &Plan) -> AheadRule {
+    let WindowSpec { size_us, lateness_us, .. } = plan.window;
+    let closed_from = move |time: EventTime| {
+        let start_us = time.0.div_euclid(size_us).saturating_mul(size_us);
+        EventTime(start_us).plus_us(size_us).plus_us(lateness_us)
+    };
+    AheadRule { future_us: plan.future_us, closed_from: Arc::new(closed_from) }
 }
 
 fn decode_spec(plan: &Plan, known: SourceSchema) -> Result<DecodeSpec> {
@@ -108,16 +122,17 @@ fn decode_spec(plan: &Plan, known: SourceSchema) -> Result<DecodeSpec> {
     };
 
     let wanted = plan.prepare.record_columns(&referenced_columns(&plan.window.select)?)?;
-    let mut columns = columns(fields.as_deref(), &plan.key, &plan.time, &wanted)?;
+    let mut columns = columns(fields.as_deref(), &plan.key, &plan.time.column, &wanted)?;
     if fields.is_none() {
         let untyped: Vec<String> =
-            wanted.into_iter().filter(|name| *name != plan.key && *name != plan.time).collect();
+            wanted.into_iter().filter(|name| *name != plan.key && *name != plan.time.column).collect();
         columns = infer_types(&plan.prepare, &plan.window.select, columns, &untyped)?;
     }
     Ok(DecodeSpec {
         format: plan.source.traits().format.unwrap_or(plan.format),
         key: plan.key.clone(),
         time: plan.time.clone(),
+        future_us: plan.future_us,
         columns,
         schema: fields,
         header: known.header,

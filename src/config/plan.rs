@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tickcast_connect::{PipelineEnds, SinkSpecs, SourceSpec, StateSpec, WireFormat};
+use tickcast_connect::{PipelineEnds, SinkSpecs, SourceSpec, StateSpec, TimeSpec, WireFormat};
 use tickcast_forecast::ForecastSpec;
 use tickcast_sql::query::StreamTable;
 use tickcast_sql::{PrepareSpec, WindowSpec};
@@ -32,8 +32,11 @@ pub struct Plan {
     pub schema: Option<PathBuf>,
     /// The column that names a record's series.
     pub key: String,
-    /// The column that holds a record's event time.
-    pub time: String,
+    /// A record's event time: its column, and how it is written.
+    pub time: TimeSpec,
+    /// How far a record's time may be ahead of its timestamp, or of those before it, in
+    /// microseconds.
+    pub future_us: i64,
     /// What is done with records before windows.
     pub prepare: PrepareSpec,
     /// How records become windows.

@@ -45,6 +45,7 @@ mod sources {
     mod prepare;
     mod rejects;
     mod slow_readers;
+    mod times;
     mod windows;
 }
 

@@ -48,7 +48,10 @@ mod table;
 mod topics;
 mod whole_file;
 
-pub use decode::{DecodeSpec, Decoder, MAX_RECORD_BYTES, WireFormat, avro_fields, columns};
+pub use decode::{
+    Ambiguous, DecodeSpec, Decoder, MAX_RECORD_BYTES, TimeCount, TimeSpec, WireFormat, avro_fields,
+    check_time_format, columns, time_zone,
+};
 pub use ends::PipelineEnds;
 pub use kafka::{KafkaClientSpec, KafkaTopicSpec};
 pub use replay::{Replay, ReplayFate};

@@ -16,6 +16,16 @@ pub struct Decoded {
     pub rejects: Vec<Reject>,
 }
 
+/// A time as it was understood, beside what it was read from: what shows a person at once whether
+/// times are read as they are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FirstTime {
+    /// As RFC 3339 has it.
+    pub time: String,
+    /// As it stands in the record.
+    pub written: String,
+}
+
 /// Decodes the records of one partition. Every record is judged alone, so that batches cannot be
 /// seen in what comes out.
 pub trait Decode: Send {
@@ -28,4 +38,9 @@ pub trait Decode: Send {
 
     /// Rows and rejects of these records. Errors: only what no record can cause by its content.
     fn decode(&self, records: &Records) -> Result<Decoded>;
+
+    /// The first time that this decoder has read.
+    fn first_time(&self) -> Option<&FirstTime> {
+        None
+    }
 }

@@ -4,12 +4,13 @@
 
 use std::fmt;
 
+use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use arrow::json::LineDelimitedWriter;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 
-use crate::error::{Kind, OrFail, Result};
+use crate::error::{Error, Kind, OrFail, Result};
 use crate::place::Offset;
 
 pub use crate::record::reject_schema;
@@ -112,6 +113,23 @@ impl Records {
         }
     }
 
+    /// These, and those that come after them. Errors: `Source`, when they do not fit together,
+    /// which only a fault of the source can cause.
+    pub fn followed_by(self, next: Records) -> Result<Records> {
+        let fail = || "records of one partition do not fit together";
+        match (self, next) {
+            (Records::Raw(mut records), Records::Raw(more)) => {
+                records.extend(more);
+                Ok(Records::Raw(records))
+            }
+            (Records::Rows { first_offset, rows }, Records::Rows { rows: more, .. }) => {
+                let rows = concat_batches(&rows.schema(), [&rows, &more]).or_fail(Kind::Source, fail)?;
+                Ok(Records::Rows { first_offset, rows })
+            }
+            _ => Err(Error::new(Kind::Source, fail())),
+        }
+    }
+
     /// Those before a position, and those from it on.
     pub fn split(self, position: Offset) -> (Records, Records) {
         let before = self.before(position);
@@ -160,7 +178,8 @@ pub enum Reason {
     MissingKey,
     /// Its time is missing or cannot be read.
     BadTime,
-    /// Its time is far after the source's own time of the record.
+    /// Its time is far after the source's own time of the record, or after the latest of those
+    /// before it, and no record confirms it.
     Future,
     /// A value is NaN or infinite.
     NotFinite,

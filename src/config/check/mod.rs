@@ -10,6 +10,7 @@ mod model;
 mod prepare;
 mod sinks;
 mod source;
+mod time;
 mod window;
 
 use std::collections::BTreeSet;
@@ -18,12 +19,15 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tickcast_connect::TimeSpec;
+
 use super::fault::{Fault, Places, quoted};
 use super::plan::{Plan, ServeSpec};
-use super::raw::{RawPipeline, RawServe};
+use super::raw::{RawPipeline, RawServe, RawTime};
 use super::tree::element_path;
 
 const NAME_LEN_MAX: usize = 200;
+const MINUTE_US: i64 = 60_000_000;
 
 /// Makes the plan, adding the faults to `faults`, which holds those of the file's structure.
 pub(super) fn check(raw: RawPipeline, places: &Places, base_dir: &Path, faults: &mut Vec<Fault>) -> Plan {
@@ -132,10 +136,11 @@ impl Checker<'_> {
         // A source that could not be read may have been a generator.
         let is_generated = raw.source.as_ref().is_some_and(|source| source.generate.is_some())
             || ["source", "source.generate"].iter().any(|path| self.broken.contains(*path));
+        let future = raw.source.as_ref().and_then(|source| source.future);
         let (source, format, schema) = self.source(raw.source, &name);
         let (key, time) = self.key_and_time(raw.key, raw.time, is_generated);
 
-        let prepare = self.prepare(raw.derive, raw.filter, (&key, &time));
+        let prepare = self.prepare(raw.derive, raw.filter, (&key, &time.column));
         let target = raw.forecast.as_ref().and_then(|forecast| forecast.target.clone());
         let mut window = self.window(raw.window, target.as_deref());
         let mut forecast = self.forecast(raw.forecast, &window);
@@ -156,6 +161,7 @@ impl Checker<'_> {
             schema,
             key,
             time,
+            future_us: future.map_or(5 * MINUTE_US, |length| length.0),
             prepare,
             window,
             forecast,
@@ -173,19 +179,14 @@ impl Checker<'_> {
     fn key_and_time(
         &mut self,
         key: Option<String>,
-        time: Option<String>,
+        time: Option<RawTime>,
         is_generated: bool,
-    ) -> (String, String) {
-        let or_generated = |column: Option<String>, default: &str| {
-            column.or_else(|| is_generated.then(|| default.to_string()))
-        };
-        let key = or_generated(key, "series");
+    ) -> (String, TimeSpec) {
+        let key = key.or_else(|| is_generated.then(|| "series".to_string()));
         let key = self.required_text(key, "key", "the column that names a record's series");
-        let time = or_generated(time, "time");
-        let time = self.required_text(time, "time", "the column that holds a record's time");
-
-        if key == time && !key.is_empty() {
-            self.fault("time", format!("{} is the key already", quoted(&time)));
+        let time = self.time(time, is_generated.then_some("time"));
+        if key == time.column && !key.is_empty() {
+            self.fault("time", format!("{} is the key already", quoted(&key)));
         }
         (key, time)
     }

@@ -8,6 +8,7 @@ mod model;
 mod or_none;
 mod sinks;
 mod source;
+mod time;
 mod window;
 
 use schemars::JsonSchema;
@@ -21,6 +22,7 @@ pub(super) use model::{RawLoss, RawModel, RawOptimizer, RawSchedule};
 pub(super) use or_none::OrNone;
 pub(super) use sinks::{RawSink, RawSinkFile, RawSinkFormat, RawSinks};
 pub(super) use source::{RawFile, RawFormat, RawGenerate, RawKafka, RawSchema, RawSource};
+pub(super) use time::{RawTime, RawTimeBlock};
 pub(super) use window::RawWindow;
 
 /// A tickcast pipeline: one source, its windows, and the forecasts made at each window's close.
@@ -40,8 +42,10 @@ pub(super) struct RawPipeline {
     pub source: Option<RawSource>,
     /// Column that names a record's series. Default with `generate`: series.
     pub key: Option<String>,
-    /// Column that holds a record's event time. Default with `generate`: time.
-    pub time: Option<String>,
+    /// A record's event time: the column that holds it, or a block that says too how it is written.
+    /// Without more, each form is read that means one instant only; in UTC, where it names no zone.
+    /// Default with `generate`: time.
+    pub time: Option<RawTime>,
     /// Columns that are made of others before windows, and their SQL expressions, in order, like
     /// `{ celsius: (f - 32) / 1.8 }`. Each sees those before it; one with the name of a record's
     /// column replaces that. Default: no columns.

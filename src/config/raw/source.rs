@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 
-use super::super::scalar::{Ordered, Whole};
+use super::super::scalar::{DAY_US, Length, Ordered, Whole};
 use tickcast_connect::{FileEnd, OnLoss, Process, StartFrom};
 
 /// Exactly one of `kafka`, `file` and `generate`.
@@ -26,6 +26,11 @@ pub(in super::super) struct RawSource {
     /// Avro schema of the records, relative to the pipeline file. Without one, every column that an
     /// expression names is read as a number. A Parquet file has its own types.
     pub schema: Option<RawSchema>,
+    /// How far a record's time may be ahead: of its own timestamp in Kafka; of the latest record
+    /// before it in a source that has no timestamps. What is further ahead is rejected as future;
+    /// without timestamps only if it would close the window of the latest record and the record
+    /// after it does not confirm it. Default: 5m.
+    pub future: Option<Length<0, { 36_600 * DAY_US }>>,
 }
 
 /// A topic and how to reach it; `group`, `start` and `on_loss` belong to a source only.

@@ -86,6 +86,9 @@ fn plan_around(path: &str, sets: &[&str]) -> Plan {
         all.push("source={file: {path: a.csv}}");
     }
     all.extend(optional.as_deref());
+    if path.starts_with("time.") {
+        all.push("time={column: at}");
+    }
     if path.contains(".cosine.") {
         all.push("forecast.model.optimizer={adam: {schedule: {cosine: {updates: 9}}}}");
     }

@@ -118,14 +118,31 @@ sinks:
 
 const PREPARE: &str = "derive: { v: v * 2, w: \"coalesce(w, 0) - v\" }\nwhere: \"k <> 's3' AND v > -10\"";
 
-fn record() -> impl Strategy<Value = (u8, i64, String)> {
+fn record() -> impl Strategy<Value = (u8, Step, String)> {
     let line = prop_oneof![
         20 => (-50i32..50).prop_map(|v| format!(r#""v":{},"w":{}"#, f64::from(v) / 7.0, v * v)),
         1 => Just(r#""v":null"#.to_owned()),
         1 => Just(r#""v":1e999"#.to_owned()),
         1 => Just(r#""v":"#.to_owned()),
     ];
-    (0u8..4, -6i64..14, line)
+    (0u8..4, step(), line)
+}
+
+/// Seconds to the record after: disorder, silence, and now and then a clock that lies.
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        30 => (-6i64..14).prop_map(Step::By),
+        1 => (400i64..5000).prop_map(Step::By),
+        2 => (400i64..1_000_000).prop_map(Step::Astray),
+    ]
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    /// The next record is so much later.
+    By(i64),
+    /// It says so, and the one after it does not know of it.
+    Astray(i64),
 }
 
 /// The simplest select has no arguments: rows without columns.
@@ -139,12 +156,18 @@ forecast: { target: n, model: { hidden: 2, bptt: 9, replay: 0 } }
 sinks: { forecasts: { file: { path: out/ } }, rejects: { file: { path: out/ } } }
 ";
 
-fn jumbled(records: &[(u8, i64, String)]) -> String {
+fn jumbled(records: &[(u8, Step, String)]) -> String {
     let mut now = 1_700_000_000_000_000i64;
     let mut text = String::new();
     for (key, step, fields) in records {
-        now += step * 1_000_000;
-        text.push_str(&format!("{{\"k\":\"s{key}\",\"t\":{now},{fields}}}\n"));
+        let at = match step {
+            Step::By(seconds) => {
+                now += seconds * 1_000_000;
+                now
+            }
+            Step::Astray(seconds) => now + seconds * 1_000_000,
+        };
+        text.push_str(&format!("{{\"k\":\"s{key}\",\"t\":{at},{fields}}}\n"));
     }
     text
 }
@@ -162,7 +185,7 @@ fn more() -> impl Strategy<Value = &'static str> {
     ])
 }
 
-fn bench(cell: &str, gaps: &str, scope: &str, more: &str, records: &[(u8, i64, String)]) -> TestPipeline {
+fn bench(cell: &str, gaps: &str, scope: &str, more: &str, records: &[(u8, Step, String)]) -> TestPipeline {
     // Half of the runs keep fewer series than there are.
     let kept = if records.len().is_multiple_of(2) { "2" } else { "100" };
     // A third of them derive columns, and leave records out.
@@ -237,7 +260,8 @@ fn bytes_with_restores(
             continue;
         }
         partition.take(part(records, from, cut), &mut keep).unwrap();
-        from = cut;
+        // A record that waits for the next one is read again.
+        from = partition.position().map_or(from, |position| position.0 as usize);
         partition = restored(factory, &partition);
     }
     partition.finish(&mut keep).unwrap();

@@ -3,14 +3,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::timezone::Tz;
 use arrow::array::*;
 use arrow::compute::cast;
 use arrow::compute::kernels::cast_utils::Parser;
 use arrow::datatypes::*;
 use tickcast_stream::error::{Kind, OrFail, Result};
 
-use super::time;
+use super::time::TimeReader;
 
 /// A column of one type that takes text.
 pub(super) trait Cells {
@@ -24,7 +23,7 @@ pub(super) trait Cells {
 
 /// An empty column of this type with room for so many rows; none, where such values cannot be read
 /// from text.
-pub(super) fn cells(wanted: &DataType, rows: usize, utc: Tz) -> Option<Box<dyn Cells>> {
+pub(super) fn cells(wanted: &DataType, rows: usize) -> Option<Box<dyn Cells>> {
     Some(match wanted {
         DataType::Utf8 => Box::new(StringBuilder::with_capacity(rows, 8 * rows)),
         DataType::Binary => Box::new(BinaryBuilder::with_capacity(rows, 8 * rows)),
@@ -33,7 +32,8 @@ pub(super) fn cells(wanted: &DataType, rows: usize, utc: Tz) -> Option<Box<dyn C
         DataType::Date32 => Parsed::<Date32Type, _>::boxed(rows, date),
         DataType::Timestamp(unit, Some(_)) => {
             let unit = *unit;
-            let parse = move |text: &str| time::parse(text, Some(unit), &utc).filter(|us| fits(*us, unit));
+            let reader = TimeReader::counting(unit);
+            let parse = move |text: &str| reader.read(text).filter(|us| fits(*us, unit));
             let micros = Parsed::<TimestampMicrosecondType, _>::new(rows, parse);
             Box::new(Times { micros, wanted: wanted.clone() })
         }
@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     fn taken(texts: &[Option<&str>], wanted: &DataType) -> (ArrayRef, Vec<bool>) {
-        let mut cells = cells(wanted, texts.len(), time::utc().unwrap()).unwrap();
+        let mut cells = cells(wanted, texts.len()).unwrap();
         let fits = texts.iter().map(|text| cells.push(*text)).collect();
         (cells.finish().unwrap(), fits)
     }
@@ -213,7 +213,7 @@ mod tests {
         for wanted in [Utf8, Binary] {
             assert_eq!(taken(&[None, Some("?")], &wanted).1, [true, true]);
         }
-        assert!(cells(&DataType::Decimal128(10, 2), 1, time::utc().unwrap()).is_none());
+        assert!(cells(&DataType::Decimal128(10, 2), 1).is_none());
     }
 
     #[test]

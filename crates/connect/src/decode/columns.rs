@@ -2,9 +2,11 @@
 //! header.
 //! It must not know how a column is decoded.
 
-use arrow::datatypes::{DataType, Field, TimeUnit};
+use arrow::datatypes::{DataType, Field};
 use tickcast_stream::error::{Error, Kind, Result};
 use tickcast_stream::message::timestamp_type;
+
+use super::time::{TimeCount, count_of};
 
 /// The wanted columns in order, as nullable fields.
 ///
@@ -29,10 +31,11 @@ pub fn columns(schema: Option<&[Field]>, key: &str, time: &str, wanted: &[String
     Ok(wanted.iter().map(field).collect())
 }
 
-/// What an integer in the time column counts, where the schema says so.
-pub(super) fn time_unit(schema: Option<&[Field]>, time: &str) -> Option<TimeUnit> {
+/// What a number in the time column counts, where the schema says so.
+pub(super) fn time_unit(schema: Option<&[Field]>, time: &str) -> Option<TimeCount> {
     match schema?.iter().find(|field| field.name() == time)?.data_type() {
-        DataType::Timestamp(unit, _) => Some(*unit),
+        DataType::Timestamp(unit, _) => Some(count_of(*unit)),
+        DataType::Date32 | DataType::Date64 => Some(TimeCount::Days),
         _ => None,
     }
 }
@@ -87,6 +90,8 @@ fn plain(data_type: &DataType) -> DataType {
 
 #[cfg(test)]
 mod tests {
+    use arrow::datatypes::TimeUnit;
+
     use super::*;
 
     fn names(names: &[&str]) -> Vec<String> {
@@ -113,7 +118,7 @@ mod tests {
         let expected =
             [Field::new("level", DataType::Int32, true), Field::new("station", DataType::Utf8, true)];
         assert_eq!(fields, expected);
-        assert_eq!(time_unit(Some(&schema), "at"), Some(TimeUnit::Millisecond));
+        assert_eq!(time_unit(Some(&schema), "at"), Some(TimeCount::Ms));
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub(super) struct Converted {
     pub(super) data: Vec<ArrayRef>,
     pub(super) series: StringArray,
     pub(super) times: TimestampMicrosecondArray,
+    /// The first time, and what it was read from.
+    pub(super) first: Option<(i64, String)>,
 }
 
 /// The column in the field's type; a row whose value does not fit is null and rejected for
@@ -77,7 +79,7 @@ where
 /// Text in the field's type; null where it does not fit.
 fn from_text(texts: &StringArray, field: &Field) -> Result<ArrayRef> {
     let wanted = field.data_type();
-    let Some(mut cells) = cells(wanted, texts.len(), time::utc()?) else {
+    let Some(mut cells) = cells(wanted, texts.len()) else {
         return Ok(new_null_array(wanted, texts.len()));
     };
     for text in texts {

@@ -22,16 +22,17 @@ mod time;
 mod verdict;
 mod wire;
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, TimestampMicrosecondArray};
 use arrow::compute;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use serde::de::IgnoredAny;
 use tickcast_stream::Offset;
-use tickcast_stream::decode::{Decode, Decoded};
+use tickcast_stream::decode::{Decode, Decoded, FirstTime};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::{EventTime, RawRecord, Reason, Records, Reject, system_fields};
 
@@ -39,27 +40,27 @@ use self::convert::Converted;
 use self::json::JsonReader;
 use self::rows::{Layout, RowBuilder};
 use self::text::TextReader;
+use self::time::TimeReader;
 use self::verdict::{Verdicts, quote};
 
 pub use self::avro_schema::parse as avro_fields;
 use self::columns::unknown;
 pub use self::columns::{check_known, columns};
 pub use self::spec::DecodeSpec;
+pub use self::time::{Ambiguous, TimeCount, TimeSpec, check_time_format, time_zone};
 pub use self::wire::WireFormat;
 
 /// The largest payload that is decoded, in bytes: as a reject, with key and headers, it still fits
 /// into a topic with Kafka's own default limits.
 pub const MAX_RECORD_BYTES: usize = 900_000;
 
-/// A record may be this far ahead of its source's clock, in microseconds.
-const MAX_AHEAD_US: i64 = 24 * 3_600 * 1_000_000;
-
 /// Decodes the records of one source.
 #[derive(Debug)]
 pub struct Decoder {
     spec: DecodeSpec,
-    /// What an integer in the time column counts; none: told by its size, see `time.rs`.
-    time_unit: Option<TimeUnit>,
+    time_reader: TimeReader,
+    /// The first time that it has read, and what it was read from.
+    first_time: OnceCell<FirstTime>,
     schema: SchemaRef,
     layout: Layout,
     reader: Reader,
@@ -91,6 +92,10 @@ impl Decode for Decoder {
             Records::Rows { first_offset, rows } => self.decode_rows(*first_offset, rows),
         }
     }
+
+    fn first_time(&self) -> Option<&FirstTime> {
+        self.first_time.get()
+    }
 }
 
 impl Decoder {
@@ -102,7 +107,7 @@ impl Decoder {
             if fields.iter().any(|known| known.name() == field.name()) {
                 return Err(Error::new(Kind::Config, format!("column `{}` is taken already", field.name())));
             }
-            if cells::cells(field.data_type(), 0, time::utc()?).is_none() {
+            if cells::cells(field.data_type(), 0).is_none() {
                 let what = format!("column `{}`: {} values cannot be read", field.name(), field.data_type());
                 return Err(Error::new(Kind::Config, what));
             }
@@ -122,8 +127,10 @@ impl Decoder {
                 Reader::Csv(TextReader::new(&layout.names, spec.header.clone().or(of_schema))?)
             }
         };
-        let time_unit = columns::time_unit(spec.schema.as_deref(), &spec.time);
-        Ok(Decoder { spec, time_unit, schema: Arc::new(Schema::new(fields)), layout, reader })
+        let time_unit = columns::time_unit(spec.schema.as_deref(), &spec.time.column);
+        let time_reader = TimeReader::new(&spec.time, time_unit)?;
+        let (schema, first_time) = (Arc::new(Schema::new(fields)), OnceCell::new());
+        Ok(Decoder { spec, time_reader, first_time, schema, layout, reader })
     }
 
     fn decode_raw(&self, records: &[RawRecord]) -> Result<Decoded> {
@@ -133,7 +140,7 @@ impl Decoder {
         }
 
         let mut verdicts = Verdicts::new(records.len());
-        let rows = RowBuilder::new(&self.spec, &self.layout, self.time_unit, records.len())?;
+        let rows = RowBuilder::new(&self.spec, &self.layout, &self.time_reader, records.len())?;
         let converted = match &self.reader {
             Reader::Json(json) => read_json(json, records, rows, &mut verdicts)?,
             Reader::Csv(csv) => read_csv(csv, records, rows, &mut verdicts)?,
@@ -167,7 +174,7 @@ impl Decoder {
         // bad time.
         let mut data = Vec::with_capacity(self.spec.columns.len());
         for field in &self.spec.columns {
-            data.push(if *field.name() == self.spec.time {
+            data.push(if *field.name() == self.spec.time.column {
                 None
             } else {
                 Some(convert::convert(column(field.name())?, field, Reason::Undecodable, verdicts)?)
@@ -178,10 +185,24 @@ impl Decoder {
         for (row, name) in series.iter().enumerate() {
             series::judge(row, name, &self.spec.key, verdicts);
         }
-        let written = column(&self.spec.time)?;
-        let times = time::convert(written, &self.spec.time, self.time_unit, verdicts)?;
+        let name = &self.spec.time.column;
+        let written = column(name)?;
+        let times = self.time_reader.convert(written, name, verdicts)?;
         let data = self.with_time(data, written, &times, verdicts)?;
-        Ok(Converted { data, series, times })
+        let first = self.first_of(&times, written)?;
+        Ok(Converted { data, series, times, first })
+    }
+
+    /// The first time of the column, and what it was read from, while none has been read.
+    fn first_of(
+        &self,
+        times: &TimestampMicrosecondArray,
+        written: &ArrayRef,
+    ) -> Result<Option<(i64, String)>> {
+        let unread = self.first_time.get().is_none();
+        let Some(row) = (0..times.len()).find(|row| unread && times.is_valid(*row)) else { return Ok(None) };
+        let text = text_column::to_text(&written.slice(row, 1))?;
+        Ok(Some((times.value(row), text.value(0).to_owned())))
     }
 
     /// The data columns with the time among them, where it is one.
@@ -204,13 +225,15 @@ impl Decoder {
     }
 
     fn judge_future(&self, row: usize, time: i64, timestamp: Option<EventTime>, verdicts: &mut Verdicts) {
-        let Some(timestamp) = timestamp.filter(|timestamp| time > timestamp.plus_us(MAX_AHEAD_US).0) else {
+        let ahead_us = self.spec.future_us;
+        let Some(timestamp) = timestamp.filter(|timestamp| time > timestamp.plus_us(ahead_us).0) else {
             return;
         };
         verdicts.reject(row, Reason::Future, || {
             let (time, timestamp) = (time::show(time), time::show(timestamp.0));
-            let name = &self.spec.time;
-            format!("time `{name}` is {time}, more than 24 h after the record's timestamp {timestamp}")
+            let name = &self.spec.time.column;
+            let ahead = jiff::SignedDuration::from_micros(ahead_us);
+            format!("time `{name}` is {time}, more than {ahead:#} after the record's timestamp {timestamp}")
         });
     }
 
@@ -221,7 +244,10 @@ impl Decoder {
         converted: Converted,
         verdicts: &mut Verdicts,
     ) -> Result<RecordBatch> {
-        let Converted { data, series, times } = converted;
+        let Converted { data, series, times, first } = converted;
+        if let Some((us, written)) = first {
+            self.first_time.get_or_init(|| FirstTime { time: time::show(us), written: quote(&written) });
+        }
         for (field, array) in self.spec.columns.iter().zip(&data) {
             convert::judge_finite(array, field.name(), verdicts);
         }

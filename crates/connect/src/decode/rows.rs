@@ -1,9 +1,8 @@
 //! Rows from the texts of their fields: each is converted and judged as it is taken in.
 //! It must not know the format that the texts were taken from.
 
-use arrow::array::timezone::Tz;
 use arrow::array::{StringBuilder, TimestampMicrosecondBuilder};
-use arrow::datatypes::{DataType, Field, TimeUnit};
+use arrow::datatypes::{DataType, Field};
 use tickcast_stream::error::{Error, Kind, Result};
 use tickcast_stream::message::Reason;
 
@@ -11,7 +10,7 @@ use super::cells::{Cells, cells};
 use super::convert::{Converted, misfit, times_as};
 use super::series;
 use super::spec::DecodeSpec;
-use super::time;
+use super::time::TimeReader;
 use super::verdict::Verdicts;
 
 /// The fields that are read of a record, each once, and which of them stand where.
@@ -37,7 +36,7 @@ impl Layout {
             })
         };
 
-        let (key, time) = (place(&spec.key), place(&spec.time));
+        let (key, time) = (place(&spec.key), place(&spec.time.column));
         let columns = spec.columns.iter().map(|field| place(field.name())).collect();
         Layout { names, key, time, columns }
     }
@@ -47,10 +46,11 @@ impl Layout {
 pub(super) struct RowBuilder<'a> {
     spec: &'a DecodeSpec,
     layout: &'a Layout,
-    time_unit: Option<TimeUnit>,
-    utc: Tz,
+    reader: &'a TimeReader,
     series: StringBuilder,
     times: TimestampMicrosecondBuilder,
+    /// The first time, and what it was read from.
+    first: Option<(i64, String)>,
     data: Vec<DataColumn<'a>>,
 }
 
@@ -72,18 +72,17 @@ impl DataColumn<'_> {
 }
 
 impl<'a> RowBuilder<'a> {
-    /// With room for so many rows. `time_unit`: what an integer in the time column counts.
+    /// With room for so many rows.
     pub(super) fn new(
         spec: &'a DecodeSpec,
         layout: &'a Layout,
-        time_unit: Option<TimeUnit>,
+        reader: &'a TimeReader,
         rows: usize,
     ) -> Result<Self> {
-        let utc = time::utc()?;
         let column = |(field, place): (&'a Field, &usize)| {
             let cells = match field.data_type() {
                 DataType::Timestamp(..) if *place == layout.time => None,
-                wanted => Some(cells(wanted, rows, utc).ok_or_else(|| {
+                wanted => Some(cells(wanted, rows).ok_or_else(|| {
                     Error::new(Kind::Source, format!("cannot read column `{}` as {wanted}", field.name()))
                 })?),
             };
@@ -93,10 +92,10 @@ impl<'a> RowBuilder<'a> {
         Ok(RowBuilder {
             spec,
             layout,
-            time_unit,
-            utc,
+            reader,
             series: StringBuilder::with_capacity(rows, 8 * rows),
             times: TimestampMicrosecondBuilder::with_capacity(rows),
+            first: None,
             data: spec.columns.iter().zip(&layout.columns).map(column).collect::<Result<_>>()?,
         })
     }
@@ -119,9 +118,12 @@ impl<'a> RowBuilder<'a> {
         self.series.append_option(series);
 
         let written = text(time_place);
-        let time = written.and_then(|text| time::parse(text, self.time_unit, &self.utc));
+        let time = written.and_then(|text| self.reader.read(text));
         if time.is_none() {
-            time::reject(row, written, &self.spec.time, verdicts);
+            self.reader.reject(row, written, &self.spec.time.column, verdicts);
+        }
+        if self.first.is_none() {
+            self.first = time.map(|time| (time, written.unwrap_or_default().to_owned()));
         }
         self.times.append_option(time);
 
@@ -139,6 +141,7 @@ impl<'a> RowBuilder<'a> {
             Some(mut cells) => cells.finish(),
             None => times_as(&times, column.field),
         });
-        Ok(Converted { data: data.collect::<Result<_>>()?, series: self.series.finish(), times })
+        let data = data.collect::<Result<_>>()?;
+        Ok(Converted { data, series: self.series.finish(), times, first: self.first })
     }
 }

@@ -3,6 +3,7 @@
 
 use arrow::datatypes::Field;
 
+use super::time::TimeSpec;
 use super::wire::WireFormat;
 
 /// What is to be read out of every record.
@@ -12,8 +13,10 @@ pub struct DecodeSpec {
     pub format: WireFormat,
     /// The column that names the series.
     pub key: String,
-    /// The column that holds the event time.
-    pub time: String,
+    /// The column that holds the event time, and how it is written.
+    pub time: TimeSpec,
+    /// How far a time may be ahead of its record's own timestamp, in microseconds.
+    pub future_us: i64,
     /// The data columns, in order; [`columns`](super::columns()) makes them.
     pub columns: Vec<Field>,
     /// All fields of a record, where a schema names them; it says too what an integer in the time

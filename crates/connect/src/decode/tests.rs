@@ -19,7 +19,8 @@ fn decoder(format: WireFormat, wanted: &[&str]) -> Decoder {
     let spec = DecodeSpec {
         format,
         key: "station".into(),
-        time: "at".into(),
+        time: TimeSpec::of("at"),
+        future_us: 300_000_000,
         columns: columns(None, "station", "at", &wanted).unwrap(),
         schema: None,
         header: (format == WireFormat::Csv)
@@ -84,28 +85,36 @@ fn every_kind_of_broken_json_has_its_reason() {
         ("[{\"station\": \"JFK\"}]", Undecodable, "a JSON object is expected"),
         ("{} {}", Undecodable, "trailing characters"),
         ("{\"station\": \"JFK\"}x", Undecodable, "trailing characters"),
-        (r#"{"station": "JFK", "at": 0, "temp": NaN}"#, Undecodable, "not JSON"),
-        (r#"{"station": "JFK" "at": 0}"#, Undecodable, "not JSON"),
-        (r#"{"station": "\ud800", "at": 0}"#, Undecodable, ""),
-        (r#"{"station": "JFK", "at": 0, "temp": "warm"}"#, Undecodable, "column `temp`: `warm` is no number"),
-        (r#"{"station": "JFK", "at": 0, "temp": true}"#, Undecodable, "column `temp`: `true` is no number"),
-        (r#"{"station": "JFK", "at": 0, "temp": [1]}"#, Undecodable, "temp"),
-        (r#"{"station": {"id": 1}, "at": 0, "temp": 1}"#, Undecodable, "station"),
+        (r#"{"station": "JFK", "at": 1357041600, "temp": NaN}"#, Undecodable, "not JSON"),
+        (r#"{"station": "JFK" "at": 1357041600}"#, Undecodable, "not JSON"),
+        (r#"{"station": "\ud800", "at": 1357041600}"#, Undecodable, ""),
+        (
+            r#"{"station": "JFK", "at": 1357041600, "temp": "warm"}"#,
+            Undecodable,
+            "column `temp`: `warm` is no number",
+        ),
+        (
+            r#"{"station": "JFK", "at": 1357041600, "temp": true}"#,
+            Undecodable,
+            "column `temp`: `true` is no number",
+        ),
+        (r#"{"station": "JFK", "at": 1357041600, "temp": [1]}"#, Undecodable, "temp"),
+        (r#"{"station": {"id": 1}, "at": 1357041600, "temp": 1}"#, Undecodable, "station"),
         (r#"{"at": "no", "temp": 1}"#, MissingKey, "the key `station` is missing or null"),
-        (r#"{"station": null, "at": 0}"#, MissingKey, "missing or null"),
-        (r#"{"station": "", "at": 0}"#, MissingKey, "the key `station` is empty"),
+        (r#"{"station": null, "at": 1357041600}"#, MissingKey, "missing or null"),
+        (r#"{"station": "", "at": 1357041600}"#, MissingKey, "the key `station` is empty"),
         (r#"{"station": "JFK", "temp": 1}"#, BadTime, "the time `at` is missing or null"),
         (r#"{"station": "JFK", "at": null}"#, BadTime, "missing or null"),
         (r#"{"station": "JFK", "at": "noon", "temp": "NaN"}"#, BadTime, "time `at`: `noon`"),
         (r#"{"station": "JFK", "at": "0000-01-01T00:00:00Z"}"#, BadTime, "years 1 to 9999"),
         (
-            r#"{"station": "JFK", "at": "2013-01-02T12:00:00.000001Z", "temp": 1e999}"#,
+            r#"{"station": "JFK", "at": "2013-01-01T12:05:00.000001Z", "temp": 1e999}"#,
             Future,
-            "2013-01-02T12:00:00.000001Z",
+            "2013-01-01T12:05:00.000001Z",
         ),
-        (r#"{"station": "JFK", "at": 0, "temp": 1e999}"#, NotFinite, "column `temp` is inf"),
-        (r#"{"station": "JFK", "at": 0, "temp": "NaN"}"#, NotFinite, "column `temp` is NaN"),
-        (r#"{"station": "JFK", "at": 0, "temp": "-Infinity"}"#, NotFinite, "column `temp` is -inf"),
+        (r#"{"station": "JFK", "at": 1357041600, "temp": 1e999}"#, NotFinite, "column `temp` is inf"),
+        (r#"{"station": "JFK", "at": 1357041600, "temp": "NaN"}"#, NotFinite, "column `temp` is NaN"),
+        (r#"{"station": "JFK", "at": 1357041600, "temp": "-Infinity"}"#, NotFinite, "column `temp` is -inf"),
     ];
     for (payload, reason, detail) in cases {
         let found = json_reject(payload);
@@ -115,8 +124,8 @@ fn every_kind_of_broken_json_has_its_reason() {
 }
 
 #[test]
-fn a_time_just_within_a_day_of_the_timestamp_is_no_future() {
-    let decoded = decode(WireFormat::Json, &[r#"{"station": "JFK", "at": "2013-01-02T12:00:00Z"}"#]);
+fn a_time_just_within_five_minutes_of_the_timestamp_is_no_future() {
+    let decoded = decode(WireFormat::Json, &[r#"{"station": "JFK", "at": "2013-01-01T12:05:00Z"}"#]);
     assert_eq!(decoded.rejects, []);
     let mut records = raw(&[br#"{"station": "JFK", "at": "2999-01-01"}"#]);
     let Records::Raw(only) = &mut records else { unreachable!() };
@@ -126,7 +135,7 @@ fn a_time_just_within_a_day_of_the_timestamp_is_no_future() {
 
 #[test]
 fn tombstones_and_bytes_that_are_no_text_and_too_many_bytes() {
-    let short = r#"{"station": "JFK", "at": 0}"#;
+    let short = r#"{"station": "JFK", "at": 1357041600}"#;
     let full = short.to_owned() + &" ".repeat(MAX_RECORD_BYTES - short.len());
     let mut records = raw(&[b"\xff{}", full.as_bytes(), format!("{full} ").as_bytes(), b""]);
     let Records::Raw(raw) = &mut records else { unreachable!() };
@@ -141,11 +150,14 @@ fn tombstones_and_bytes_that_are_no_text_and_too_many_bytes() {
 
 #[test]
 fn deep_nesting_cannot_overflow_the_stack() {
-    let deep =
-        format!(r#"{{"station": "JFK", "at": 0, "temp": {}{}}}"#, "[".repeat(400_000), "]".repeat(400_000));
+    let deep = format!(
+        r#"{{"station": "JFK", "at": 1357041600, "temp": {}{}}}"#,
+        "[".repeat(400_000),
+        "]".repeat(400_000)
+    );
     let (reason, detail) = json_reject(&deep);
     assert_eq!((reason, detail.as_str()), (Reason::Undecodable, "JSON nested deeper than 128 levels"));
-    let brackets_in_text = format!(r#"{{"station": "JFK", "at": 0, "x": "{}\""}}"#, "[".repeat(500));
+    let brackets_in_text = format!(r#"{{"station": "JFK", "at": 1357041600, "x": "{}\""}}"#, "[".repeat(500));
     assert_eq!(decode(WireFormat::Json, &[&brackets_in_text]).rejects, []);
 }
 
@@ -159,11 +171,11 @@ fn csv_records_and_what_is_broken_about_them() {
         "JFK,2013-01-01,1,x,y",
         "JFK,2013-01-01,1,\"open",
         "",
-        "JFK,0,1,x\nJFK,0,1,x",
-        ",0,1,x",
+        "JFK,1357041600,1,x\nJFK,1357041600,1,x",
+        ",1357041600,1,x",
         "JFK,,1,x",
-        "JFK,0,warm,x",
-        "JFK,0,nan,x",
+        "JFK,1357041600,warm,x",
+        "JFK,1357041600,nan,x",
     ];
     let decoded = decode(WireFormat::Csv, &payloads);
     assert_eq!(decoded.rows[column::OFFSET].as_primitive::<Int64Type>().values(), &[0, 1, 2]);
@@ -181,14 +193,19 @@ fn csv_records_and_what_is_broken_about_them() {
 #[test]
 fn key_and_time_can_be_data_columns_with_their_types() {
     let schema = [
-        Field::new("at", DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())), false),
+        Field::new(
+            "at",
+            DataType::Timestamp(arrow::datatypes::TimeUnit::Millisecond, Some("UTC".into())),
+            false,
+        ),
         Field::new("station", DataType::Int64, false),
     ];
     let wanted = ["at", "station"].map(String::from);
     let spec = DecodeSpec {
         format: WireFormat::Json,
         key: "station".into(),
-        time: "at".into(),
+        time: TimeSpec::of("at"),
+        future_us: 300_000_000,
         columns: columns(Some(&schema), "station", "at", &wanted).unwrap(),
         schema: Some(schema.to_vec()),
         header: None,
@@ -197,7 +214,7 @@ fn key_and_time_can_be_data_columns_with_their_types() {
     let decoded = decoder
         .decode(&raw(&[
             br#"{"station": 7, "at": 1500}"#,
-            br#"{"station": "x", "at": 0}"#,
+            br#"{"station": "x", "at": 1357041600}"#,
             br#"{"station": 7, "at": "x"}"#,
         ]))
         .unwrap();
@@ -242,7 +259,7 @@ fn what_cannot_be_decoded_is_refused_when_the_decoder_is_made() {
     let decimal = DecodeSpec { columns: column("temp", DataType::Decimal128(9, 2)), ..spec.clone() };
     assert!(refusal(decimal).contains("column `temp`: "));
     let nameless = Decoder::new(DecodeSpec { header: None, ..spec }).unwrap();
-    let decoded = nameless.decode(&raw(&[b"JFK,0,1,x"])).unwrap();
+    let decoded = nameless.decode(&raw(&[b"JFK,1357041600,1,x"])).unwrap();
     assert_eq!(decoded.rejects[0].reason, Reason::Undecodable);
 }
 

@@ -16,6 +16,7 @@ impl SourceKind for FileSourceSpec {
             is_shared: false,
             is_replayable: !self.is_stdin(),
             has_past: false,
+            has_timestamps: false,
             label: self.path.display().to_string(),
             // A folder may move with its state.
             identity: format!("file {}", self.path.file_name().unwrap_or_default().display()),

@@ -31,6 +31,7 @@ impl SourceKind for GeneratorSpec {
             is_shared: false,
             is_replayable: true,
             has_past: false,
+            has_timestamps: false,
             label: "generate".to_owned(),
             identity: format!("{process:?} series {series} seed {seed} partitions {partitions}"),
             format: Some(WireFormat::Json),

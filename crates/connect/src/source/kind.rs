@@ -26,6 +26,8 @@ pub struct SourceTraits {
     pub is_replayable: bool,
     /// A partition of which nothing is known has a past that is only learned.
     pub has_past: bool,
+    /// Its records have times of its own.
+    pub has_timestamps: bool,
     /// What rejects call it: the topic, the file.
     pub label: String,
     /// Names the input whose positions these are: a state must not go on in another input.

@@ -10,7 +10,8 @@ use crate::place::PartitionId;
 
 /// Settings that shape what comes, but no state: a change of them holds from the position where it
 /// was made.
-const KEEPABLE: [&str; 9] = [
+const KEEPABLE: [&str; 10] = [
+    "future_us",
     "limits.series",
     "window.lateness_us",
     "window.gaps",

@@ -4,6 +4,7 @@
 
 use tickcast_forecast::ForecastSpec;
 
+use super::front::AheadRule;
 use super::partition::Partition;
 use crate::decode::Decode;
 use crate::error::{Kind, OrFail, Result};
@@ -37,6 +38,8 @@ pub struct PipelineParts {
     pub is_shared: bool,
     /// Whether a partition of which nothing is known has a past that is only learned.
     pub has_past: bool,
+    /// What a time is that runs ahead; none where the source has times of its own to judge by.
+    pub ahead_rule: Option<AheadRule>,
     /// What is forecast.
     pub forecast: ForecastSpec,
     /// Length of a window in microseconds.
@@ -129,9 +132,10 @@ impl PipelineFactory {
         let decoder = (self.0.new_decoder)()?;
         let prepare = self.0.new_prepare.as_ref().map(|new| new());
         let operators = prepare.into_iter().chain([(self.0.new_window)()]).chain(last).collect();
-        let PipelineParts { topic, pipeline, fingerprint, .. } = &self.0;
-        let partition =
-            Partition::new(id, topic.clone(), pipeline.clone(), fingerprint.clone(), decoder, operators);
-        Ok(if self.0.leaves_open { partition.leaving_open() } else { partition })
+        let PipelineParts { topic, pipeline, fingerprint, ahead_rule, leaves_open, .. } = &self.0;
+        let (topic, pipeline, fingerprint) = (topic.clone(), pipeline.clone(), fingerprint.clone());
+        let partition = Partition::new(id, topic, pipeline, fingerprint, decoder, operators)
+            .with_ahead_rule(ahead_rule.clone());
+        Ok(if *leaves_open { partition.leaving_open() } else { partition })
     }
 }

@@ -7,6 +7,7 @@ use arrow::datatypes::Schema;
 
 use crate::decode::{Decode, Decoded};
 use crate::message::{RawRecord, Records, Reject};
+use crate::place::PartitionId;
 
 /// So many records say whether something is strange.
 const RECORDS: u64 = 1_000;
@@ -21,6 +22,8 @@ pub(super) struct FirstRecords {
     /// The newest reject.
     rejected: Option<Reject>,
     is_over: bool,
+    /// Whether the log has the first time that was read.
+    has_told_time: bool,
 }
 
 /// Something strange, and the words for it.
@@ -43,6 +46,16 @@ impl FirstRecords {
             newest: None,
             rejected: None,
             is_over: false,
+            has_told_time: false,
+        }
+    }
+
+    /// Shows a person once how times are understood.
+    pub fn tell_time(&mut self, partition: PartitionId, decoder: &dyn Decode) {
+        if let Some(first) = decoder.first_time().filter(|_| !self.has_told_time) {
+            let partition = partition.0;
+            tracing::info!(partition, "the first record's time: {}, read from {}", first.time, first.written);
+            self.has_told_time = true;
         }
     }
 

@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::front::Front;
 use crate::error::{Kind, OrFail, Result};
 use crate::ledger::{Base, OutputPosition, Snapshot};
 use crate::log_id::LogId;
@@ -30,6 +31,8 @@ struct Trailer {
     log: Option<LogId>,
     /// How many records were gone before they were read.
     lost: u64,
+    /// What is known of the times so far.
+    front: Front,
     /// Of the parts, in their order.
     lengths: Vec<usize>,
 }
@@ -47,6 +50,7 @@ pub struct PendingSnapshot {
     pub(super) live: Option<Offset>,
     pub(super) log: Option<LogId>,
     pub(super) lost: u64,
+    pub(super) front: Front,
     /// In the operators' order.
     pub(super) states: Vec<SnapshotWriter>,
     /// How often the last operator had worked: while it has not, its part is the same.
@@ -69,10 +73,11 @@ impl PendingSnapshot {
 
     /// All of its image, or what follows a beginning that is not made.
     fn image(self, beginning: Option<Base>) -> Result<Vec<u8>> {
-        let PendingSnapshot { pipeline, fingerprint, begun, emitted, live, log, lost, states, .. } = self;
+        let PendingSnapshot { pipeline, fingerprint, begun, emitted, live, log, lost, front, states, .. } =
+            self;
         let lengths: Vec<usize> = beginning.iter().map(|base| base.bytes as usize).collect();
         let parts = states.into_iter().rev().skip(lengths.len()).map(|state| state());
-        write(Trailer { pipeline, fingerprint, begun, emitted, live, log, lost, lengths }, parts)
+        write(Trailer { pipeline, fingerprint, begun, emitted, live, log, lost, front, lengths }, parts)
     }
 }
 
@@ -173,6 +178,11 @@ impl<'a> SnapshotImage<'a> {
         self.trailer.lost
     }
 
+    /// What is known of the times so far.
+    pub fn front(&self) -> Front {
+        self.trailer.front
+    }
+
     /// The name of the pipeline whose state it is.
     pub fn pipeline(&self) -> &str {
         &self.trailer.pipeline
@@ -202,6 +212,7 @@ mod tests {
             live: None,
             log: Some(LogId(7)),
             lost: 5,
+            front: Front::default(),
             states,
             changes: 0,
         }

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use super::chain::{Chain, Pending};
 use super::compat::{RestorePoint, check_fingerprint, check_pipeline};
 use super::first_records::{FirstRecords, Strange};
+use super::front::{Ahead, AheadRule};
 use super::image::{PendingSnapshot, SnapshotImage};
+use super::lookout::Lookout;
 use super::muting::{Muting, Tense};
 use super::partition_output::{Deliver, PartitionOutput};
 use crate::decode::Decode;
@@ -31,6 +33,8 @@ pub struct Partition {
     fingerprint: String,
     decoder: Box<dyn Decode>,
     operators: Vec<Box<dyn Operator>>,
+    /// Records that wait for the next one are not taken in yet: the position is before them.
+    lookout: Lookout,
     /// Its first record.
     begun: Option<Offset>,
     position: Option<Offset>,
@@ -77,6 +81,7 @@ impl Partition {
             fingerprint,
             decoder,
             operators,
+            lookout: Lookout::new(None),
             begun: None,
             position: None,
             emitted: OutputPosition::default(),
@@ -95,6 +100,12 @@ impl Partition {
     /// The same partition, whose windows stay open at the end of its input.
     pub fn leaving_open(mut self) -> Self {
         self.leaves_open = true;
+        self
+    }
+
+    /// Records whose times run ahead wait for one that confirms them.
+    pub fn with_ahead_rule(mut self, rule: Option<AheadRule>) -> Self {
+        self.lookout = Lookout::new(rule);
         self
     }
 
@@ -170,15 +181,21 @@ impl Partition {
     /// Takes in the next records and delivers what comes of them.
     pub fn take(&mut self, records: Records, deliver: &mut Deliver<'_>) -> Result<()> {
         self.begun = self.begun.or(records.first_offset());
+        let records = self.lookout.join(records)?;
         let Some(live) = self.past_end() else {
-            let work = |partition: &mut Self, deliver: &mut Deliver<'_>| partition.take_all(records, deliver);
+            let work = |partition: &mut Self, deliver: &mut Deliver<'_>| {
+                partition.take_all(records, Ahead::More, deliver)
+            };
             return self.muted(Tense::Present, deliver, work);
         };
 
         let (past, present) = records.split(live);
         for (records, tense) in [(past, Tense::Past), (present, Tense::Present)] {
             if !records.is_empty() {
-                self.muted(tense, deliver, |partition, deliver| partition.take_all(records, deliver))?;
+                let work = |partition: &mut Self, deliver: &mut Deliver<'_>| {
+                    partition.take_all(records, Ahead::More, deliver)
+                };
+                self.muted(tense, deliver, work)?;
             }
         }
         Ok(())
@@ -187,6 +204,9 @@ impl Partition {
     /// Records were gone before they were read: it goes on after them, and says so in its position.
     pub fn lose(&mut self, gone: &Range<Offset>, deliver: &mut Deliver<'_>) -> Result<()> {
         self.begun = self.begun.or(Some(gone.start));
+        if self.lookout.held_from().is_some() {
+            self.muted(Tense::Present, deliver, Partition::settle)?;
+        }
         self.position = self.position.max(Some(gone.end));
         self.lost += u64::try_from(gone.end.since(gone.start)).unwrap_or(0);
 
@@ -214,12 +234,14 @@ impl Partition {
         done
     }
 
-    fn take_all(&mut self, records: Records, deliver: &mut Deliver<'_>) -> Result<()> {
+    fn take_all(&mut self, records: Records, ahead: Ahead, deliver: &mut Deliver<'_>) -> Result<()> {
         let before = self.position.or(self.begun);
-        let next = records.next_offset();
         let from = Instant::now();
-        let decoded = self.decoder.decode(&records)?;
+        let mut decoded = self.decoder.decode(&records)?;
+        let records = self.lookout.hold_back(records, &mut decoded, ahead)?;
+        let next = self.lookout.held_from().or(records.next_offset());
         self.busy[0].1 += from.elapsed();
+        self.first.tell_time(self.id, self.decoder.as_ref());
         self.strange.extend(self.first.look(&records, &decoded, self.decoder.as_ref()));
         let mut pending = Pending::new(decoded.rejects, before, deliver);
         if decoded.rows.num_rows() > 0 {
@@ -231,15 +253,26 @@ impl Partition {
 
     /// The input has ended: every window closes, unless it leaves them open.
     pub fn finish(&mut self, deliver: &mut Deliver<'_>) -> Result<()> {
-        self.strange.extend(self.first.end(self.decoder.as_ref()));
         if self.leaves_open {
+            self.strange.extend(self.first.end(self.decoder.as_ref()));
             return Ok(());
         }
         let tense = if self.past_end().is_some() { Tense::Past } else { Tense::Present };
-        self.muted(tense, deliver, Partition::close_all)
+        self.muted(tense, deliver, Partition::close_all)?;
+        self.strange.extend(self.first.end(self.decoder.as_ref()));
+        Ok(())
+    }
+
+    /// Decides of the records that are held: what they wait for will not come.
+    fn settle(&mut self, deliver: &mut Deliver<'_>) -> Result<()> {
+        match self.lookout.take_held() {
+            Some(held) => self.take_all(held, Ahead::Nothing, deliver),
+            None => Ok(()),
+        }
     }
 
     fn close_all(&mut self, deliver: &mut Deliver<'_>) -> Result<()> {
+        self.settle(deliver)?;
         let mut pending = Pending::new(Vec::new(), self.position, deliver);
         for from in 0..self.operators.len() {
             self.chain(from, &mut pending).run(|operator, out| operator.on_watermark(EventTime::MAX, out))?;
@@ -286,6 +319,7 @@ impl Partition {
             live: self.live,
             log: self.log,
             lost: self.lost,
+            front: self.lookout.front(),
             states: self.operators.iter().map(|operator| operator.snapshot()).collect(),
             changes: self.changes,
         })
@@ -309,6 +343,7 @@ impl Partition {
         self.emitted = image.emitted();
         self.live = image.live();
         (self.log, self.lost) = (image.log(), image.lost());
+        self.lookout.restore(image.front());
         Ok(())
     }
 

@@ -158,6 +158,7 @@ fn factory() -> PipelineFactory {
         leaves_open: false,
         is_shared: false,
         has_past: false,
+        ahead_rule: None,
         forecast: ForecastSpec::new("x"),
         window_us: 60_000_000,
         new_decoder: Box::new(|| Ok(Box::new(RejectAll))),

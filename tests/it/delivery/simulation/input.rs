@@ -25,7 +25,7 @@ use crate::support::pipeline::TestPipeline;
 
 const PIPELINE: &str = "
 name: simulated
-source: { kafka: { brokers: 127.0.0.1:1, topic: t, start: START } }
+source: { kafka: { brokers: 127.0.0.1:1, topic: t, start: START }, future: 10h }
 key: k
 time: t
 window: { tumbling: 10s, lateness: 3s, gaps: GAPS, select: { x: avg(v), n: count(v) } }

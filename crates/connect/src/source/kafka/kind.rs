@@ -20,6 +20,7 @@ impl SourceKind for KafkaSourceSpec {
             is_shared: true,
             is_replayable: true,
             has_past: self.start == StartFrom::Warm,
+            has_timestamps: true,
             label: self.topic.clone(),
             identity: format!("topic {}", self.topic),
             format: None,
