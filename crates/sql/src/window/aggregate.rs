@@ -101,8 +101,9 @@ impl OpenWindow {
         let mut accumulator = aggregate.accumulator()?;
         if let Some(state) = self.states.get(index) {
             let groups: Vec<usize> = (0..self.folded_groups).collect();
+            // An accumulator takes every group that it is told of for one that has a value.
             accumulator
-                .merge_batch(state, &groups, self.series.len())
+                .merge_batch(state, &groups, self.folded_groups)
                 .or_fail(Kind::Query, || "cannot merge an aggregate's state")?;
         }
 
