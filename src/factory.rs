@@ -74,7 +74,7 @@ fn planned(plan: &Plan, known: SourceSchema) -> Result<(PipelineFactory, Vec<Str
         is_shared: source.is_shared,
         has_past: source.has_past,
         forecast: plan.forecast.clone(),
-        window_us: plan.window.size_us,
+        grid: plan.window.grid.clone(),
         new_decoder: Box::new(move || Ok(Box::new(Decoder::new(decode.clone())?))),
         new_window: Box::new(move || Box::new(WindowOperator::new(&window, Arc::clone(&aggregation)))),
     });

@@ -38,11 +38,13 @@ mod fuzz;
 
 /// What goes in: topics, files, broken records, and their way into windows.
 mod sources {
+    mod calendars;
     pub mod dead_letters;
     mod kafka;
     mod losses;
     mod rejects;
     mod slow_readers;
+    mod window_kinds;
     mod windows;
 }
 

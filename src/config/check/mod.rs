@@ -10,6 +10,7 @@ mod model;
 mod sinks;
 mod source;
 mod window;
+mod window_grid;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

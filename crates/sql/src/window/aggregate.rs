@@ -1,4 +1,5 @@
-//! One open window: its rows, folded into aggregate states at fixed row counts.
+//! One open pane, a window or a part of one: its rows, folded into aggregate states at fixed row
+//! counts.
 //! It must not know when it closes. How rows were batched on arrival cannot be seen in its result.
 //!
 //! Many accumulators round differently when the same rows come in other batches, or when a state is
@@ -67,6 +68,11 @@ impl OpenWindow {
             self.pending.push(rows.slice(from, rows.num_rows() - from));
         }
         Ok(())
+    }
+
+    /// Folds what is pending: then the states are of all rows.
+    pub fn settle(&mut self, aggregation: &Aggregation) -> Result<()> {
+        if self.pending_groups.is_empty() { Ok(()) } else { self.fold(aggregation) }
     }
 
     fn fold(&mut self, aggregation: &Aggregation) -> Result<()> {

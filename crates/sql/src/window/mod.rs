@@ -3,7 +3,9 @@
 
 mod aggregate;
 mod assign;
+mod close;
 mod operator;
+mod panes;
 mod pick;
 mod plan;
 mod rows;
@@ -13,4 +15,4 @@ mod state;
 
 pub use operator::WindowOperator;
 pub use plan::{Aggregation, output_column, referenced_columns};
-pub use spec::{Gaps, WindowSpec};
+pub use spec::{Gaps, Stamps, WindowSpec};

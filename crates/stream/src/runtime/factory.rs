@@ -2,7 +2,7 @@
 //! built.
 //! It must not read records, nor know which decoder and which windows it is given.
 
-use tickcast_forecast::ForecastSpec;
+use tickcast_forecast::{ForecastSpec, WindowGrid};
 
 use super::partition::Partition;
 use crate::decode::Decode;
@@ -37,8 +37,8 @@ pub struct PipelineParts {
     pub has_past: bool,
     /// What is forecast.
     pub forecast: ForecastSpec,
-    /// Length of a window in microseconds.
-    pub window_us: i64,
+    /// Where windows begin and end.
+    pub grid: WindowGrid,
     /// Makes each partition's decoder.
     pub new_decoder: NewDecoder,
     /// Makes each partition's windows.
@@ -94,7 +94,7 @@ impl PipelineFactory {
 
     /// Forecasters with no memory.
     pub fn forecasters(&self) -> ForecastOperator {
-        ForecastOperator::new(&self.0.forecast, self.0.window_us)
+        ForecastOperator::new(&self.0.forecast, self.0.grid.clone())
     }
 
     /// The forecasters of a partition as a snapshot has them. Errors: `State`, when another

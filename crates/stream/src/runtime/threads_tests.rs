@@ -154,7 +154,7 @@ fn factory() -> PipelineFactory {
         is_shared: false,
         has_past: false,
         forecast: ForecastSpec::new("x"),
-        window_us: 60_000_000,
+        grid: 60_000_000.into(),
         new_decoder: Box::new(|| Ok(Box::new(RejectAll))),
         new_window: Box::new(|| Box::new(NoWindows)),
     })
