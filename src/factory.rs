@@ -9,10 +9,12 @@ use serde_json::json;
 use tickcast_connect::{
     DecodeSpec, Decoder, OpenSource, SourceSchema, avro_fields, columns, read_whole_text,
 };
-use tickcast_sql::window::{Aggregation, WindowOperator, referenced_columns};
+use tickcast_sql::window::{Aggregation, SeriesWindowOperator, WindowOperator, referenced_columns};
+use tickcast_sql::{Watermark, WindowSpec};
 use tickcast_stream::decode::Decode;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::system_fields;
+use tickcast_stream::operator::Operator;
 use tickcast_stream::runtime::{PipelineFactory, PipelineParts};
 
 use crate::config::Plan;
@@ -76,9 +78,17 @@ fn planned(plan: &Plan, known: SourceSchema) -> Result<(PipelineFactory, Vec<Str
         forecast: plan.forecast.clone(),
         grid: plan.window.grid.clone(),
         new_decoder: Box::new(move || Ok(Box::new(Decoder::new(decode.clone())?))),
-        new_window: Box::new(move || Box::new(WindowOperator::new(&window, Arc::clone(&aggregation)))),
+        new_window: Box::new(move || new_window(&window, &aggregation)),
     });
     Ok((factory, wanted))
+}
+
+fn new_window(window: &WindowSpec, aggregation: &Arc<Aggregation>) -> Box<dyn Operator> {
+    let aggregation = Arc::clone(aggregation);
+    match window.watermark {
+        Watermark::Partition => Box::new(WindowOperator::new(window, aggregation)),
+        Watermark::Series => Box::new(SeriesWindowOperator::new(window, aggregation)),
+    }
 }
 
 fn decode_spec(plan: &Plan, known: SourceSchema) -> Result<DecodeSpec> {

@@ -25,4 +25,4 @@ mod depth;
 pub mod query;
 pub mod window;
 
-pub use window::{Gaps, Stamps, WindowSpec};
+pub use window::{Gaps, Stamps, Watermark, WindowSpec};

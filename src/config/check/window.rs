@@ -43,7 +43,8 @@ impl Checker<'_> {
         }
         let (gaps, most_series) = (raw.gaps.unwrap_or(Gaps::Carry), ForecastSpec::MOST_SERIES);
         let stamps = raw.stamps.unwrap_or_default();
-        WindowSpec { grid, lateness_us, stamps, gaps, select, most_series }
+        let watermark = raw.watermark.unwrap_or_default();
+        WindowSpec { grid, lateness_us, stamps, watermark, gaps, select, most_series }
     }
 
     fn one_kind_of_window(&mut self, raw: &RawWindow) {

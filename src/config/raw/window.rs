@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::super::scalar::{DAY_US, Length, MS_US, Ordered, Whole};
 use super::super::window_length::WindowLength;
-use tickcast_sql::{Gaps, Stamps};
+use tickcast_sql::{Gaps, Stamps, Watermark};
 
 /// Between a millisecond and a year.
 pub(in super::super) type RawSize = Length<MS_US, { 366 * DAY_US }>;
@@ -34,6 +34,9 @@ pub(in super::super) struct RawWindow {
     /// What the time of a record is: the start of what it tells of, or the end of an interval, as
     /// meters write it. Default: start.
     pub stamps: Option<Stamps>,
+    /// Whose times close a window. By series, the windows of each series close by the times of its
+    /// own records: for series that come with other delays or in other rhythms. Default: partition.
+    pub watermark: Option<Watermark>,
     /// How long a window waits for late records. Default: 0s.
     pub lateness: Option<Length<0, { 366 * DAY_US }>>,
     /// Close an idle partition's windows by the clock. Not yet built.

@@ -131,7 +131,7 @@ sinks: { forecasts: { file: { path: out/ } }, rejects: { file: { path: out/ } } 
 ";
 
 /// Every kind of window, and how long a step from one record to the next is for it, in seconds.
-const KINDS: [(&str, i64); 8] = [
+const KINDS: [(&str, i64); 10] = [
     ("tumbling: 1d, zone: Europe/Berlin, offset: 6h, lateness: 3h", 10_800),
     ("tumbling: 1w, offset: -3d, zone: America/New_York, stamps: end", 43_200),
     ("tumbling: 1mo, lateness: 2d, gaps: skip", 172_800),
@@ -139,6 +139,8 @@ const KINDS: [(&str, i64); 8] = [
     ("tumbling: 1y, stamps: end", 1_209_600),
     ("hopping: { size: 1m, every: 15s }, lateness: 3s", 1),
     ("hopping: { size: 1y, every: 1mo }, zone: Europe/Berlin, gaps: skip", 604_800),
+    ("tumbling: 10s, lateness: 3s, watermark: series", 1),
+    ("hopping: { size: 1m, every: 15s }, gaps: skip, watermark: series", 1),
     ("tumbling: 10s, offset: 3s, stamps: end, lateness: 3s", 1),
 ];
 

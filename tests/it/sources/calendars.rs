@@ -237,3 +237,31 @@ fn windows_that_mean_no_one_thing_are_refused_by_name() {
         assert_eq!(fault(window), format!("pipeline.yaml:{expected}"), "{window}");
     }
 }
+
+/// One device sends every minute, another a day's readings at once when it is back in reach. By the
+/// partition's times all of the second's are late.
+#[test]
+fn by_series_a_device_that_sends_late_is_not_late() {
+    let minutes = |name: &'static str, from: i64| {
+        (0..120).map(move |n| format!("{name},{},1\n", (1_704_067_200 + (from + n) * 60) * 1_000_000))
+    };
+    let lines: String = minutes("near", 0).chain(minutes("far", -600)).chain(minutes("near", 120)).collect();
+    let run = |watermark: &str| {
+        let bench = summing(&format!("tumbling: 1h, watermark: {watermark}"));
+        bench.write("in.csv", format!("series,time,value\n{lines}"));
+        bench.run(Runner::Inline, 7);
+        bench.out()
+    };
+    let by_partition = run("partition");
+    assert_eq!(by_partition["rejects-0.ndjson"].lines().count(), 120);
+
+    let by_series = run("series");
+    assert!(by_series.get("rejects-0.ndjson").is_none_or(String::is_empty));
+    let windows = |name: &str| {
+        let of_series = |line: &&str| line.contains(&format!(r#""series":"{name}""#));
+        let lines: Vec<&str> = by_series["forecasts-0.ndjson"].lines().filter(of_series).collect();
+        assert!(lines.iter().all(|line| line.contains(r#""naive":60.0"#)), "{lines:?}");
+        lines.len()
+    };
+    assert_eq!([windows("near"), windows("far")], [4, 2]);
+}

@@ -13,7 +13,7 @@ use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use proptest::prelude::*;
 use tickcast_sql::window::{Aggregation, WindowOperator};
-use tickcast_sql::{Gaps, Stamps, WindowSpec};
+use tickcast_sql::{Gaps, Stamps, Watermark, WindowSpec};
 use tickcast_stream::closed_window::{CARRIED, SERIES, SERIES_ID, WINDOW_NUMBER, WINDOW_START};
 use tickcast_stream::message::{EventTime, system_fields};
 use tickcast_stream::operator::{Operator, OperatorStats};
@@ -69,7 +69,8 @@ pub fn aggregation() -> (Vec<(String, String)>, Arc<Aggregation>) {
 fn operator(gaps: Gaps, lateness_us: i64, most_series: usize) -> WindowOperator {
     let (select, plan) = aggregation();
     let grid = SIZE_US.into();
-    let spec = WindowSpec { grid, lateness_us, stamps: Stamps::Start, gaps, select, most_series };
+    let (stamps, watermark) = (Stamps::Start, Watermark::Partition);
+    let spec = WindowSpec { grid, lateness_us, stamps, watermark, gaps, select, most_series };
     WindowOperator::new(&spec, plan)
 }
 
@@ -137,7 +138,7 @@ pub fn assert_same(ours: &Closed, theirs: &Closed) {
     }
 }
 
-pub fn close_all(operator: &mut WindowOperator, batches: &[RecordBatch]) -> Collected {
+pub fn close_all(operator: &mut dyn Operator, batches: &[RecordBatch]) -> Collected {
     let mut out = Collected::default();
     for batch in batches {
         operator.on_batch(batch, &mut out).unwrap();

@@ -153,7 +153,7 @@ impl WindowOperator {
         let grid = &self.windows.grid;
         let number = grid.window_at(start);
         let mut arrays: Vec<ArrayRef> = vec![
-            Arc::new(UInt32Array::from(ids.clone())),
+            Arc::new(UInt32Array::from_iter_values(ids.iter().map(|id| id + self.first_id))),
             Arc::new(StringArray::from_iter_values(names)),
             Arc::new(Int64Array::from(vec![number; count])),
             time(start),

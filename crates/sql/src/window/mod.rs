@@ -3,6 +3,7 @@
 
 mod aggregate;
 mod assign;
+mod by_series;
 mod close;
 mod operator;
 mod panes;
@@ -13,6 +14,7 @@ mod snapshot;
 mod spec;
 mod state;
 
+pub use by_series::SeriesWindowOperator;
 pub use operator::WindowOperator;
 pub use plan::{Aggregation, output_column, referenced_columns};
-pub use spec::{Gaps, Stamps, WindowSpec};
+pub use spec::{Gaps, Stamps, Watermark, WindowSpec};

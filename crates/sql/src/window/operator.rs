@@ -26,10 +26,11 @@ const MAX_OPEN_WINDOWS: usize = 100_000;
 
 /// A row of a batch whose window is open.
 #[derive(Clone, Copy)]
-struct OpenRow {
-    row: usize,
+pub(super) struct OpenRow {
+    /// Its place in the batch.
+    pub row: usize,
     /// The start of its pane.
-    pane: EventTime,
+    pub pane: EventTime,
 }
 
 /// Rows by the start of their pane, and the series of each.
@@ -42,6 +43,8 @@ pub struct WindowOperator {
     pub(super) aggregation: Arc<Aggregation>,
     pub(super) output: SchemaRef,
     most_series: usize,
+    /// The place in the partition of the first series that it has.
+    pub(super) first_id: SeriesId,
     pub(super) state: WindowState,
 }
 
@@ -56,6 +59,20 @@ impl WindowOperator {
             aggregation,
             output: Arc::new(Schema::new(fields)),
             most_series: window.most_series.max(1),
+            first_id: 0,
+            state: WindowState::default(),
+        }
+    }
+
+    /// One with the same windows and no memory, for one series with this place in the partition.
+    pub(super) fn sibling(&self, first_id: SeriesId) -> Self {
+        WindowOperator {
+            windows: self.windows.clone(),
+            gaps: self.gaps,
+            aggregation: Arc::clone(&self.aggregation),
+            output: Arc::clone(&self.output),
+            most_series: 1,
+            first_id,
             state: WindowState::default(),
         }
     }
@@ -66,7 +83,7 @@ impl WindowOperator {
     }
 
     /// Takes open rows into their windows.
-    fn assign(&mut self, rows: &RecordBatch, names: &StringArray, open: &[OpenRow]) -> Result<()> {
+    pub(super) fn assign(&mut self, rows: &RecordBatch, names: &StringArray, open: &[OpenRow]) -> Result<()> {
         let mut by_pane = RowsByPane::new();
         for &OpenRow { row, pane } in open {
             let name = names.value(row);
@@ -119,6 +136,21 @@ impl WindowOperator {
         batch.project(&wanted).or_fail(Kind::Query, || "cannot project a batch")
     }
 
+    /// The rows for which every expression of `select` can be computed, and its arguments for them.
+    pub(super) fn computable(
+        &self,
+        batch: &RecordBatch,
+        out: &mut dyn Output,
+    ) -> Result<(RecordBatch, RecordBatch)> {
+        if let Ok(arguments) = self.aggregation.arguments_of(&self.data_of(batch)?) {
+            return Ok((batch.clone(), arguments));
+        }
+        let good = self.keep_computable(batch, out)?;
+        let arguments = self.aggregation.arguments_of(&self.data_of(&good)?);
+        let fail = || "rows that were good alone are not so together";
+        Ok((good, arguments.or_fail(Kind::Query, fail)?))
+    }
+
     /// Rejects the rows for which an expression of `select` fails, and gives back the others.
     fn keep_computable(&self, batch: &RecordBatch, out: &mut dyn Output) -> Result<RecordBatch> {
         let mut keep = Vec::new();
@@ -135,7 +167,7 @@ impl WindowOperator {
         pick(batch, &keep)
     }
 
-    fn reject_late(
+    pub(super) fn reject_late(
         &self,
         rows: &RecordBatch,
         row: usize,
@@ -159,19 +191,9 @@ impl Operator for WindowOperator {
     }
 
     fn on_batch(&mut self, batch: &RecordBatch, out: &mut dyn Output) -> Result<()> {
-        let good;
-        let (batch, arguments) = match self.aggregation.arguments_of(&self.data_of(batch)?) {
-            Ok(arguments) => (batch, arguments),
-            Err(_) => {
-                good = self.keep_computable(batch, out)?;
-                let fail = || "rows that were good alone are not so together";
-                let arguments = self.aggregation.arguments_of(&self.data_of(&good)?);
-                (&good, arguments.or_fail(Kind::Query, fail)?)
-            }
-        };
-
-        let times = system::<TimestampMicrosecondArray>(batch, column::TIME)?;
-        let names = system::<StringArray>(batch, column::SERIES)?;
+        let (batch, arguments) = self.computable(batch, out)?;
+        let times = system::<TimestampMicrosecondArray>(&batch, column::TIME)?;
+        let names = system::<StringArray>(&batch, column::SERIES)?;
         let windows = self.windows.clone();
         let mut assigner = Assigner::new(&windows, self.state.progress.unwrap_or(WindowProgress::START));
         let mut open: Vec<OpenRow> = Vec::with_capacity(batch.num_rows());
@@ -179,7 +201,7 @@ impl Operator for WindowOperator {
             let time = EventTime(times.value(row));
             match assigner.take(time) {
                 Placement::Open(pane) => open.push(OpenRow { row, pane }),
-                Placement::Late => self.reject_late(batch, row, time, out)?,
+                Placement::Late => self.reject_late(&batch, row, time, out)?,
                 Placement::Closes { closes, pane } => {
                     self.assign(&arguments, names, &open)?;
                     open.clear();

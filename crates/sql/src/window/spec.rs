@@ -16,6 +16,9 @@ pub struct WindowSpec {
     /// What the time of a record is of what it tells.
     #[serde(skip_serializing_if = "Stamps::is_default")]
     pub stamps: Stamps,
+    /// Whose times close a window.
+    #[serde(skip_serializing_if = "Watermark::is_default")]
+    pub watermark: Watermark,
     /// What a silent series does.
     pub gaps: Gaps,
     /// Output column and its SQL aggregate expression, in the order of the file.
@@ -45,6 +48,23 @@ pub enum Stamps {
     Start,
     /// The end of an interval, as meters write it: a window (s, e] holds its end.
     End,
+}
+
+/// Whose times close a window.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Watermark {
+    /// Those of all records of its partition.
+    #[default]
+    Partition,
+    /// Those of the records of its series.
+    Series,
+}
+
+impl Watermark {
+    fn is_default(&self) -> bool {
+        *self == Watermark::default()
+    }
 }
 
 impl Stamps {
