@@ -79,6 +79,11 @@ impl WindowGrid {
         self.span
     }
 
+    /// Panes from the start of a window to that of the next.
+    pub fn hop(&self) -> i64 {
+        self.hop
+    }
+
     /// The first window that holds this pane or ends after it.
     pub fn first_window_of(&self, pane: i64) -> i64 {
         pane.saturating_sub(self.span).div_euclid(self.hop) + 1

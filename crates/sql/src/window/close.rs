@@ -15,7 +15,7 @@ use tickcast_stream::operator::Output;
 use super::aggregate::{RowSet, SeriesId};
 use super::assign::Closes;
 use super::operator::WindowOperator;
-use super::panes::merged;
+use super::panes::Merged;
 use super::rows::{in_series_order, pick_rows};
 use super::spec::Gaps;
 use super::state::SeriesRows;
@@ -85,10 +85,20 @@ impl WindowOperator {
             );
         }
 
-        let window = grid.window_at(start);
-        let (end, next) = (grid.end_of(window), grid.start_of(window.saturating_add(1)));
-        let panes = self.state.open.range_mut(start..end).map(|(_, pane)| pane);
-        let rows = merged(panes, &self.aggregation)?;
+        let first = grid.window_at(start).saturating_mul(grid.hop());
+        let next = first.saturating_add(grid.hop());
+        let (open, aggregation) = (&mut self.state.open, &self.aggregation);
+        let mut pane_of = |pane| {
+            let Some(pane) = open.get_mut(&grid.pane_start(pane)) else { return Ok(None) };
+            pane.settle(aggregation)?;
+            let series = pane.series.iter().copied().collect();
+            Ok(Some(Arc::new(Merged { series, states: pane.states.clone() })))
+        };
+        let panes = first..first.saturating_add(grid.span());
+        let rows = self.merged.window(panes, &mut pane_of, aggregation)?;
+
+        self.merged.drop_before(next);
+        let next = grid.pane_start(next);
         while self.state.open.first_key_value().is_some_and(|(&pane, _)| pane < next) {
             self.state.open.pop_first();
         }

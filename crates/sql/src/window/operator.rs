@@ -14,6 +14,7 @@ use tickcast_stream::operator::{Operator, OperatorStats, Output, SnapshotWriter}
 
 use super::aggregate::SeriesId;
 use super::assign::{Assigner, Closes, Placement, WindowProgress, Windows};
+use super::panes::PaneTree;
 use super::pick::pick;
 use super::plan::Aggregation;
 use super::rows::{rejected, show_time, system};
@@ -45,6 +46,8 @@ pub struct WindowOperator {
     most_series: usize,
     /// The place in the partition of the first series that it has.
     pub(super) first_id: SeriesId,
+    /// Of windows of several panes; made from the state, and no part of it.
+    pub(super) merged: PaneTree,
     pub(super) state: WindowState,
 }
 
@@ -60,6 +63,7 @@ impl WindowOperator {
             output: Arc::new(Schema::new(fields)),
             most_series: window.most_series.max(1),
             first_id: 0,
+            merged: PaneTree::default(),
             state: WindowState::default(),
         }
     }
@@ -73,6 +77,7 @@ impl WindowOperator {
             output: Arc::clone(&self.output),
             most_series: 1,
             first_id,
+            merged: PaneTree::default(),
             state: WindowState::default(),
         }
     }
@@ -94,6 +99,7 @@ impl WindowOperator {
                         // What was taken in before is forgotten too.
                         self.take(rows, std::mem::take(&mut by_pane))?;
                         self.state.make_room(self.most_series, &self.aggregation)?;
+                        self.merged.clear();
                     }
                     self.state.add_series(name)
                 }
@@ -109,7 +115,10 @@ impl WindowOperator {
 
     fn take(&mut self, rows: &RecordBatch, by_pane: RowsByPane) -> Result<()> {
         for (pane, (indices, ids)) in by_pane {
-            let part = pick(rows, &indices)?;
+            let (part, grid) = (pick(rows, &indices)?, &self.windows.grid);
+            if grid.span() > 1 {
+                self.merged.forget(grid.pane_of(pane), grid.span());
+            }
             self.state.open.entry(pane).or_default().take(&self.aggregation, &part, &ids)?;
             if self.state.open.len() > MAX_OPEN_WINDOWS {
                 return Err(Error::new(
@@ -242,6 +251,7 @@ impl Operator for WindowOperator {
 
     fn restore(&mut self, state: &[u8]) -> Result<()> {
         self.state = snapshot::read(state, &self.aggregation)?;
+        self.merged.clear();
         Ok(())
     }
 
