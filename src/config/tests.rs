@@ -208,6 +208,9 @@ fn windows_that_overlap_are_of_panes_of_one_unit() {
             "4:20: window.hopping.size: a window has 527040 times what it has in common with every (at most 10000 times)",
         ),
     ];
+    let late = "{hopping: {size: 1h, every: 1m}, lateness: 10d}";
+    let fault = "4:42: window.lateness: keeps 14400 panes of windows open, at most 10000";
+    assert_eq!(faults(&SMALLEST.replace("{tumbling: 1h}", late)), [fault]);
     for (hopping, fault) in cases {
         assert_eq!(faults(&SMALLEST.replace("{tumbling: 1h}", &format!("{{hopping: {hopping}}}"))), [fault]);
     }

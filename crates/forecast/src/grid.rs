@@ -121,11 +121,15 @@ impl WindowGrid {
 
     /// From the start of a window to that of the next, on the average, in microseconds.
     pub fn step_us(&self) -> i64 {
-        let pane_us = match &self.panes {
+        self.pane_us().saturating_mul(self.hop)
+    }
+
+    /// The length of a pane, on the average, in microseconds.
+    pub fn pane_us(&self) -> i64 {
+        match &self.panes {
             Panes::Fixed { size_us, .. } => *size_us,
             Panes::Calendar(units) => units.unit.mean_us(),
-        };
-        pane_us.saturating_mul(self.hop)
+        }
     }
 
     /// How long so many windows are, as people say it: `6h`, `2mo`.

@@ -37,9 +37,10 @@ impl Checker<'_> {
         self.select(&select);
 
         let lateness_us = raw.lateness.map_or(0, |lateness| lateness.0);
-        let open = lateness_us / grid.step_us();
+        let open = lateness_us / grid.pane_us();
         if open >= OPEN_WINDOWS_MAX {
-            self.fault("window.lateness", format!("keeps {open} windows open, at most {OPEN_WINDOWS_MAX}"));
+            let what = if grid.span() > 1 { "panes of windows" } else { "windows" };
+            self.fault("window.lateness", format!("keeps {open} {what} open, at most {OPEN_WINDOWS_MAX}"));
         }
         let (gaps, most_series) = (raw.gaps.unwrap_or(Gaps::Carry), ForecastSpec::MOST_SERIES);
         let stamps = raw.stamps.unwrap_or_default();
