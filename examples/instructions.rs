@@ -207,7 +207,7 @@ fn run() -> [u64; 4] {
     let data = Schema::new(decoder.schema().fields()[system_fields().len()..].to_vec());
     let aggregation = Aggregation::plan(&plan.window.select, &Arc::new(data)).expect("a good select");
     let mut windows = WindowOperator::new(&plan.window, Arc::new(aggregation));
-    let mut forecaster = ForecastOperator::new(&plan.forecast, plan.window.size_us);
+    let mut forecaster = ForecastOperator::new(&plan.forecast, plan.window.grid.clone());
 
     let records = records();
     let rows = decode(&decoder, &records);

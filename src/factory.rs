@@ -9,9 +9,9 @@ use serde_json::json;
 use tickcast_connect::{
     DecodeSpec, Decoder, OpenSource, SourceSchema, TimeSpec, avro_fields, columns, read_whole_text,
 };
-use tickcast_sql::WindowSpec;
 use tickcast_sql::prepare::{Preparation, PrepareOperator, infer_types};
-use tickcast_sql::window::{Aggregation, WindowOperator, referenced_columns};
+use tickcast_sql::window::{Aggregation, SeriesWindowOperator, WindowOperator, referenced_columns};
+use tickcast_sql::{Watermark, WindowSpec};
 use tickcast_stream::decode::Decode;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::{EventTime, system_fields};
@@ -89,24 +89,34 @@ fn planned(plan: &Plan, known: SourceSchema) -> Result<(PipelineFactory, Vec<Str
         leaves_open: source.leaves_open,
         is_shared: source.is_shared,
         has_past: source.has_past,
-        ahead_rule: (!source.has_timestamps).then(|| ahead_rule(plan)),
+        ahead_rule: if source.has_timestamps { None } else { ahead_rule(plan) },
         forecast: plan.forecast.clone(),
-        window_us: plan.window.size_us,
+        grid: plan.window.grid.clone(),
         new_decoder: Box::new(move || Ok(Box::new(Decoder::new(decode.clone())?))),
         new_prepare,
-        new_window: Box::new(move || Box::new(WindowOperator::new(&window, Arc::clone(&aggregation)))),
+        new_window: Box::new(move || new_window(&window, &aggregation)),
     });
     Ok((factory, wanted))
 }
 
-/// When a time runs ahead of another, in a source that has no timestamps to judge it by.
-fn ahead_rule(plan: &Plan) -> AheadRule {
-    let WindowSpec { size_us, lateness_us, .. } = plan.window;
+/// When a time runs ahead of another, in a source that has no timestamps to judge it by. Where
+/// every series has windows of its own, none closes another's.
+fn ahead_rule(plan: &Plan) -> Option<AheadRule> {
+    let WindowSpec { grid, lateness_us, watermark, .. } = plan.window.clone();
     let closed_from = move |time: EventTime| {
-        let start_us = time.0.div_euclid(size_us).saturating_mul(size_us);
-        EventTime(start_us).plus_us(size_us).plus_us(lateness_us)
+        let window = grid.first_window_of(grid.pane_of(time));
+        grid.end_of(window).plus_us(lateness_us)
     };
-    AheadRule { future_us: plan.future_us, closed_from: Arc::new(closed_from) }
+    let rule = AheadRule { future_us: plan.future_us, closed_from: Arc::new(closed_from) };
+    (watermark == Watermark::Partition).then_some(rule)
+}
+
+fn new_window(window: &WindowSpec, aggregation: &Arc<Aggregation>) -> Box<dyn Operator> {
+    let aggregation = Arc::clone(aggregation);
+    match window.watermark {
+        Watermark::Partition => Box::new(WindowOperator::new(window, aggregation)),
+        Watermark::Series => Box::new(SeriesWindowOperator::new(window, aggregation)),
+    }
 }
 
 fn decode_spec(plan: &Plan, known: SourceSchema) -> Result<DecodeSpec> {

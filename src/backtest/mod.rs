@@ -15,6 +15,7 @@ mod result;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use tickcast_forecast::WindowGrid;
 use tickcast_stream::error::Result;
 use tickcast_stream::message::{EventTime, Records, Stream};
 use tickcast_stream::record::ForecastRows;
@@ -50,7 +51,7 @@ pub struct Backtest {
     /// By partition.
     evals: BTreeMap<PartitionId, PartitionEval>,
     samples: Samples,
-    size_us: i64,
+    grid: WindowGrid,
 }
 
 /// Runs the pipeline over its input. None, when the watch's stop flag ended it before the input
@@ -79,7 +80,7 @@ pub fn backtest(
     let mut measured = run.measured(records);
     measured.elapsed_seconds = started.elapsed().as_secs_f64();
     let Run { evals, samples, .. } = run;
-    Ok(Some(Backtest { measured, evals, samples, size_us: plan.window.size_us }))
+    Ok(Some(Backtest { measured, evals, samples, grid: plan.window.grid.clone() }))
 }
 
 struct Run<'a> {
@@ -156,9 +157,10 @@ impl Reader for Run<'_> {
         let BacktestSettings { skip, is_drawn } = self.settings;
         let plan = self.plan;
         let (levels, horizons) = (&plan.forecast.levels, &plan.forecast.horizons);
+        let grid = plan.window.grid.clone();
 
         self.partitions.insert(id, self.factory.partition(id)?);
-        self.evals.insert(id, PartitionEval::new(levels, horizons, plan.window.size_us, skip, is_drawn));
+        self.evals.insert(id, PartitionEval::new(levels, horizons, grid, skip, is_drawn));
         Ok(None)
     }
 

@@ -5,7 +5,7 @@
 
 use arrow::record_batch::RecordBatch;
 use indexmap::IndexMap;
-use tickcast_forecast::Horizon;
+use tickcast_forecast::{Horizon, WindowGrid};
 use tickcast_stream::error::Result;
 use tickcast_stream::evaluate::{
     CoverageTimeline, ErrorSums, OpenForecast, OpenForecasts, Pair, RollingCoverage,
@@ -24,7 +24,7 @@ pub struct PartitionEval {
     levels: Vec<f64>,
     /// Horizons in windows, ascending.
     horizons: Vec<Horizon>,
-    size_us: i64,
+    grid: WindowGrid,
     /// Truths in a series' first `skip` windows are not scored.
     skip: u64,
     /// Whether a report wants to draw what it sees.
@@ -103,10 +103,10 @@ impl SeriesEval {
     }
 
     /// A window of it: the forecasts of its shortest horizon stand for it.
-    fn window(&mut self, end: EventTime, value: f64, size_us: i64) {
+    fn window(&mut self, end: EventTime, value: f64, grid: &WindowGrid) {
         self.windows += 1;
         if let Some(last) = &self.last
-            && last.end.plus_us(size_us) == end
+            && grid.end_after(last.end) == end
         {
             self.steps.count += 1;
             self.steps.absolute += (value - last.value).abs();
@@ -132,13 +132,13 @@ impl HorizonEval {
 }
 
 impl PartitionEval {
-    /// Of a partition that has seen nothing yet. The windows are `size_us` long; truths in a
-    /// series' first `skip` windows are not scored.
-    pub fn new(levels: &[f64], horizons: &[Horizon], size_us: i64, skip: u64, is_drawn: bool) -> Self {
+    /// Of a partition that has seen nothing yet. `grid`: where windows begin and end; truths
+    /// in a series' first `skip` windows are not scored.
+    pub fn new(levels: &[f64], horizons: &[Horizon], grid: WindowGrid, skip: u64, is_drawn: bool) -> Self {
         PartitionEval {
             levels: levels.to_vec(),
             horizons: horizons.to_vec(),
-            size_us,
+            grid,
             skip,
             is_drawn,
             series: IndexMap::new(),
@@ -155,10 +155,10 @@ impl PartitionEval {
 
     fn forecast(&mut self, row: &ForecastRow<'_>) {
         let Some(index) = self.index_of(row.horizon()) else { return };
-        let size_us = self.size_us;
-        let series = self.series(row.series());
+        let at = self.index_of_series(row.series());
+        let series = &mut self.series[at];
         if index == 0 {
-            series.window(row.issued_at(), row.naive(), size_us);
+            series.window(row.issued_at(), row.naive(), &self.grid);
         }
 
         let horizon = &mut series.horizons[index];
@@ -176,7 +176,8 @@ impl PartitionEval {
     fn score(&mut self, row: &ScoreRow<'_>) {
         let Some(index) = self.index_of(row.horizon()) else { return };
         let skip = self.skip;
-        let series = self.series(row.series());
+        let at = self.index_of_series(row.series());
+        let series = &mut self.series[at];
         let is_skipped = series.windows <= skip;
         let horizon = &mut series.horizons[index];
         let Some(made) = horizon.open.take(row.target_time()) else { return };
@@ -211,14 +212,13 @@ impl PartitionEval {
         self.horizons.iter().position(|&known| known == horizon)
     }
 
-    fn series(&mut self, name: &str) -> &mut SeriesEval {
-        let index = self.series.get_index_of(name).unwrap_or_else(|| {
+    fn index_of_series(&mut self, name: &str) -> usize {
+        self.series.get_index_of(name).unwrap_or_else(|| {
             let recent = (self.is_drawn && self.series.len() < SHOWN).then(Box::<RecentPairs>::default);
             let horizon = || HorizonEval { recent: recent.clone(), ..HorizonEval::default() };
             let horizons = self.horizons.iter().map(|_| horizon()).collect();
             self.series.insert_full(name.into(), SeriesEval { horizons, ..SeriesEval::default() }).0
-        });
-        &mut self.series[index]
+        })
     }
 }
 
@@ -276,7 +276,7 @@ mod tests {
 
     /// Values 0, 1, 3, 6 in the windows that end at minutes 1, 2, 3, 4.
     fn eval(skip: u64) -> PartitionEval {
-        let mut eval = PartitionEval::new(&[0.9], &[Horizon(1)], MINUTE_US, skip, true);
+        let mut eval = PartitionEval::new(&[0.9], &[Horizon(1)], MINUTE_US.into(), skip, true);
         eval.forecasts(&forecast(1, 0.0)).unwrap();
         for (end, value, last) in [(2, 1.0, 0.0), (3, 3.0, 1.0), (4, 6.0, 3.0)] {
             eval.forecasts(&forecast(end, value)).unwrap();

@@ -15,6 +15,7 @@ mod set;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod window_length;
 
 use std::path::Path;
 

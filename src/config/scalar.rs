@@ -111,6 +111,7 @@ impl<const MIN_US: i64, const MAX_US: i64> Visitor<'_> for LengthVisitor<MIN_US,
 /// A bound as people say it.
 fn words(us: i64) -> String {
     match us {
+        us if us < 0 => format!("-{}", words(-us)),
         us if us >= DAY_US => format!("{}d", us / DAY_US),
         us if us >= HOUR_US => format!("{}h", us / HOUR_US),
         us if us >= S_US => format!("{}s", us / S_US),

@@ -114,7 +114,7 @@ fn the_built_part_of_the_contract_becomes_a_plan() {
     let columns: Vec<&str> = plan.window.select.iter().map(|(column, _)| column.as_str()).collect();
     assert_eq!(columns, ["temp", "wind", "spread"], "the order of the file");
     assert_eq!(plan.forecast.features, columns);
-    assert_eq!((plan.window.size_us, plan.window.lateness_us), (3_600_000_000, 600_000_000));
+    assert_eq!((plan.window.grid, plan.window.lateness_us), (3_600_000_000.into(), 600_000_000));
     assert_eq!(plan.forecast.horizons, [Horizon(1), Horizon(6), Horizon(24)]);
     assert_eq!(plan.forecast.model.optimizer, Optimizer::adam(3e-4));
     assert_eq!(plan.schema, Some(PathBuf::from("/base/../schemas/observation.avsc")));
@@ -131,11 +131,6 @@ fn the_built_part_of_the_contract_becomes_a_plan() {
 fn every_other_thing_not_yet_built_is_refused_by_name_too() {
     let cases = [
         ("{tumbling: 1h}", "{session: {gap: 30m}}", "4:10: window.session: session windows: not yet built"),
-        (
-            "{tumbling: 1h}",
-            "{hopping: {size: 6h, every: 1h}}",
-            "4:10: window.hopping: hopping windows: not yet built",
-        ),
         ("{tumbling: 1h}", "{count: 100}", "4:10: window.count: count windows: not yet built"),
         ("{topic: t}}", "{topic: t}, format: avro}", "1:29: source.format: avro: not yet built"),
         ("{topic: t}}", "{topic: t}, format: protobuf}", "1:29: source.format: protobuf: not yet built"),
@@ -160,6 +155,66 @@ fn every_other_thing_not_yet_built_is_refused_by_name_too() {
     }
     let sink = smallest_and("sinks: {scores: {kafka: {topic: s}, format: avro}}");
     assert_eq!(faults(&sink), ["6:37: sinks.scores.format: avro: not yet built"]);
+}
+
+/// A state of windows of one length is gone on from as it always was.
+#[test]
+fn the_windows_part_of_a_fingerprint_tells_only_what_is_not_usual() {
+    let of = |window: &str| {
+        let plan = plan(&SMALLEST.replace("{tumbling: 1h}", window));
+        serde_json::to_string(&plan.window).unwrap().replace(r#","select":[["temp","avg(\"temp\")"]]"#, "")
+    };
+    let usual = r#","lateness_us":0,"gaps":"Carry"}"#;
+    assert_eq!(of("{tumbling: 1h}"), format!(r#"{{"size_us":3600000000{usual}"#));
+    assert_eq!(
+        of("{tumbling: 1d, offset: 24h, stamps: start}"),
+        format!(r#"{{"size_us":86400000000{usual}"#)
+    );
+    assert_eq!(
+        of("{tumbling: 1q, zone: europe/berlin}"),
+        format!(r#"{{"unit":{{"months":3}},"zone":"Europe/Berlin","offset_us":0{usual}"#)
+    );
+    assert_eq!(
+        of("{hopping: {size: 6h, every: 4h}, stamps: end}"),
+        r#"{"size_us":7200000000,"span":3,"hop":2,"lateness_us":0,"stamps":"end","gaps":"Carry"}"#
+    );
+}
+
+#[test]
+fn windows_that_overlap_are_of_panes_of_one_unit() {
+    let grid = |window: &str| plan(&SMALLEST.replace("{tumbling: 1h}", window)).window.grid;
+    assert_eq!(grid("{hopping: {size: 1h, every: 1h}}"), grid("{tumbling: 1h}"));
+    assert_eq!(grid("{hopping: {size: 1y, every: 1mo}}"), grid("{tumbling: 1mo}").grouped(12, 1));
+    assert_eq!(grid("{hopping: {size: 4w, every: 1w}}"), grid("{tumbling: 1w}").grouped(4, 1));
+    let days = grid("{tumbling: 1d, zone: Europe/Berlin}").grouped(7, 1);
+    assert_eq!(grid("{hopping: {size: 7d, every: 1d}, zone: Europe/Berlin}"), days);
+
+    let cases = [
+        ("{size: 1h}", "4:10: window.hopping: needs every (write it like { size: 6h, every: 1h })"),
+        (
+            "{size: 1h, every: 2h}",
+            "4:30: window.hopping.every: 2h is longer than a window, 1h: records between two would be in none \
+             (write what is as long, or shorter)",
+        ),
+        (
+            "{size: 1mo, every: 1d}",
+            "4:31: window.hopping.every: 24h and 1mo are of different units (write both as a time, as weeks, or as months)",
+        ),
+        (
+            "{size: 6w, every: 2w}",
+            "4:30: window.hopping.every: 2w: which weeks go together is not said (write 1w, or 14d and offset)",
+        ),
+        (
+            "{size: 366d, every: 1m}",
+            "4:20: window.hopping.size: a window has 527040 times what it has in common with every (at most 10000 times)",
+        ),
+    ];
+    let late = "{hopping: {size: 1h, every: 1m}, lateness: 10d}";
+    let fault = "4:42: window.lateness: keeps 14400 panes of windows open, at most 10000";
+    assert_eq!(faults(&SMALLEST.replace("{tumbling: 1h}", late)), [fault]);
+    for (hopping, fault) in cases {
+        assert_eq!(faults(&SMALLEST.replace("{tumbling: 1h}", &format!("{{hopping: {hopping}}}"))), [fault]);
+    }
 }
 
 #[test]

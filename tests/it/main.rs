@@ -38,6 +38,7 @@ mod fuzz;
 
 /// What goes in: topics, files, broken records, and their way into windows.
 mod sources {
+    mod calendars;
     pub mod dead_letters;
     mod growing_files;
     mod kafka;
@@ -46,6 +47,7 @@ mod sources {
     mod rejects;
     mod slow_readers;
     mod times;
+    mod window_kinds;
     mod windows;
 }
 

@@ -28,11 +28,13 @@ use crate::error::{ForecastError, Result};
 use crate::experts::custom::CustomExpert;
 use crate::experts::kind::ExpertKind;
 use crate::features::Features;
+use crate::grid::WindowGrid;
 use crate::layout::ForecasterLayout;
 use crate::mean::Mean;
 use crate::network::{NetworkOutput, label, template_of};
 use crate::spec::{ForecastSpec, Scope};
 use crate::window::{ClosedWindow, Forecast, Results, Score, WindowRow};
+use crate::window_times::WindowTimes;
 
 pub use self::state::FrozenForecaster;
 pub use self::stats::{ExpertWeight, ForecasterStats};
@@ -46,8 +48,8 @@ const ROWS: usize = 64;
 /// Forecasts many series at every horizon, and learns from every closed window.
 pub struct Forecaster {
     spec: ForecastSpec,
-    /// Length of a window in microseconds.
-    size_us: i64,
+    /// Where windows begin and end.
+    grid: WindowGrid,
     features: Features,
     /// Windows that a series remembers.
     memory: i64,
@@ -78,28 +80,33 @@ struct LearnerRows<'a, 'b> {
 }
 
 impl Forecaster {
-    /// A forecaster that knows nothing yet. `size_us`: the length of a window in microseconds.
-    pub fn new(spec: &ForecastSpec, size_us: i64) -> Self {
-        Forecaster::of_layout(spec, size_us, ForecasterLayout::new(spec, Vec::new()))
+    /// A forecaster that knows nothing yet. `grid`: where windows begin and end; for windows of one
+    /// length, from the Unix epoch on, that is their length in microseconds.
+    pub fn new(spec: &ForecastSpec, grid: impl Into<WindowGrid>) -> Self {
+        Forecaster::of_layout(spec, grid.into(), ForecasterLayout::new(spec, Vec::new()))
     }
 
     /// A forecaster that mixes experts of your own with those that the spec names. They are weighed
     /// after them; their names are part of the state. Errors: when two experts have one name.
-    pub fn with_experts(spec: &ForecastSpec, size_us: i64, experts: Vec<CustomExpert>) -> Result<Self> {
+    pub fn with_experts(
+        spec: &ForecastSpec,
+        grid: impl Into<WindowGrid>,
+        experts: Vec<CustomExpert>,
+    ) -> Result<Self> {
         let layout = ForecasterLayout::new(spec, experts);
         let names = &layout.names;
         if let Some((_, name)) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
             return Err(ForecastError::new(format!("two experts have the name {name}")));
         }
-        Ok(Forecaster::of_layout(spec, size_us, layout))
+        Ok(Forecaster::of_layout(spec, grid.into(), layout))
     }
 
-    fn of_layout(spec: &ForecastSpec, size_us: i64, layout: ForecasterLayout) -> Self {
+    fn of_layout(spec: &ForecastSpec, grid: WindowGrid, layout: ForecasterLayout) -> Self {
         let template = template_of(spec);
 
         Forecaster {
             spec: spec.clone(),
-            size_us,
+            grid,
             memory: Features::memory(spec),
             features: Features::new(spec),
             errors: vec![Mean::default(); spec.horizons.len()],
@@ -144,11 +151,12 @@ impl Forecaster {
         self.errors.fill(Mean::default());
         self.weights.iter_mut().for_each(|means| means.fill(Mean::default()));
 
+        let times = self.grid.times_of(window.number, &self.spec.horizons);
         for rows in rows.chunks(ROWS) {
             self.observe(rows, window);
             let predicted = self.predict(rows, window);
-            self.score(rows, window, out);
-            self.issue(rows, &predicted, window, out);
+            self.score(rows, window.number, &times, out);
+            self.issue(rows, &predicted, window.number, &times, out);
         }
         self.watch_drift();
         Ok(WindowLesson(rows))
@@ -269,11 +277,11 @@ impl Forecaster {
 
     /// Scores the forecasts whose truth is in these rows. Mixtures, intervals and experts learn
     /// from them, and the networks get them as labels.
-    fn score(&mut self, rows: &[Row], closed: ClosedWindow, out: &mut dyn Results) {
+    fn score(&mut self, rows: &[Row], number: i64, times: &WindowTimes, out: &mut dyn Results) {
         for row in rows {
             let Some((name, series)) = self.state.series.get_index_mut(row.series_idx) else { continue };
             let SeriesState { history, forecaster, buffer, step, .. } = Arc::make_mut(series);
-            let window = row.context(history, closed, self.size_us, *step);
+            let window = row.context(history, number, times, *step);
 
             for (horizon_idx, &horizon) in self.spec.horizons.iter().enumerate() {
                 let Some(scored) = forecaster.score(&self.layout, horizon_idx, &window) else { continue };
@@ -307,7 +315,8 @@ impl Forecaster {
         &mut self,
         rows: &[Row],
         predicted: &[NetworkOutput],
-        closed: ClosedWindow,
+        number: i64,
+        times: &WindowTimes,
         out: &mut dyn Results,
     ) {
         for (row, predicted) in rows.iter().zip(predicted) {
@@ -318,7 +327,7 @@ impl Forecaster {
             };
             let Some((name, series)) = self.state.series.get_index_mut(row.series_idx) else { continue };
             let SeriesState { history, forecaster, step, .. } = Arc::make_mut(series);
-            let window = row.context(history, closed, self.size_us, *step);
+            let window = row.context(history, number, times, *step);
 
             forecaster.issue(&self.layout, predicted, &window, |horizon_idx, issued| {
                 let made = &issued.made;

@@ -108,12 +108,10 @@ impl ForecasterLayout {
         self.names.len() + self.memo_len + self.heads_len() + factors
     }
 
-    /// What the forecasts of a horizon have in common while they wait. `size_us`: the length of a
-    /// window.
-    pub fn queue(&self, horizon: Horizon, size_us: i64) -> QueueShape {
+    /// What the forecasts of a horizon have in common while they wait.
+    pub fn queue(&self, horizon: Horizon) -> QueueShape {
         QueueShape {
             most: horizon.steps(),
-            lead_us: size_us.saturating_mul(i64::from(horizon)),
             levels: self.levels.len(),
             details: self.details_len(),
             whole: self.whole,

@@ -55,6 +55,7 @@
 //!
 //! ```text
 //! spec, window, collect, time     what goes in and comes out
+//! grid, calendar_unit             where windows begin and end, also by the calendar of a zone
 //! forecaster                      all series of a partition, and the state of all
 //!   └▶ series_forecaster          one series: its experts, and for every horizon
 //!        ├─ experts               who forecasts; rls_filter, inverse_covariance below them
@@ -77,6 +78,7 @@
 #![warn(missing_docs)]
 
 mod bounds;
+mod calendar_unit;
 mod collect;
 mod drift;
 mod dtaci;
@@ -85,6 +87,7 @@ mod experts;
 mod features;
 mod forecaster;
 mod forgetting;
+mod grid;
 #[cfg(test)]
 mod heap;
 mod horizon;
@@ -112,8 +115,10 @@ mod spread;
 mod time;
 mod volatility;
 mod window;
+mod window_times;
 
 pub use bounds::Bounds;
+pub use calendar_unit::{CalendarUnit, CalendarUnits};
 pub use collect::{CollectedForecast, CollectedResults, CollectedScore};
 pub use error::{ForecastError, Result};
 pub use experts::custom::CustomExpert;
@@ -123,6 +128,7 @@ pub use forecaster::{
     ExpertWeight, Forecaster, ForecasterStats, FrozenForecaster, WeightsKind, WindowLesson, meaning,
 };
 pub use forgetting::who_stays;
+pub use grid::WindowGrid;
 pub use horizon::Horizon;
 pub use mean::Mean;
 pub use network::network_spec;

@@ -60,8 +60,6 @@ pub struct DueForecast {
 pub struct QueueShape {
     /// Most that wait at a time: the horizon in windows.
     pub most: usize,
-    /// From a forecast to its truth, in microseconds.
-    pub lead_us: i64,
     /// Of the intervals.
     pub levels: usize,
     /// Numbers that learners want back. The nearest halves of them are kept.
@@ -82,6 +80,8 @@ impl QueueShape {
 pub struct TruthWindow {
     /// When it ended.
     pub end: EventTime,
+    /// When the window ended that its forecast was made from.
+    pub issued_at: EventTime,
     /// The series' windows so far.
     pub step: u64,
 }
@@ -190,7 +190,7 @@ impl PendingQueue {
                 let bound = |distance| limits.clamp(bound(next.forecast, unit, distance));
                 let intervals = std::iter::from_fn(|| bounds.next().zip(bounds.next()));
                 return Some(DueForecast {
-                    made: next.made(shape, window),
+                    made: next.made(window),
                     intervals: intervals.map(|(lower, upper)| (bound(lower), bound(upper))).collect(),
                     details: details_of(words, shape.whole),
                 });
@@ -201,10 +201,10 @@ impl PendingQueue {
 }
 
 impl QueuedForecast {
-    fn made(&self, shape: &QueueShape, window: TruthWindow) -> PendingForecast {
+    fn made(&self, window: TruthWindow) -> PendingForecast {
         let steps = (window.step as u32).wrapping_sub(self.step);
         PendingForecast {
-            issued_at: self.target_time.plus_us(shape.lead_us.saturating_neg()),
+            issued_at: window.issued_at,
             target_time: self.target_time,
             forecast: self.forecast,
             naive: self.naive,
@@ -230,7 +230,7 @@ fn details_of(mut words: impl Iterator<Item = u16>, whole: usize) -> Vec<f32> {
 mod tests {
     use super::*;
 
-    const SHAPE: QueueShape = QueueShape { most: 3, lead_us: 3, levels: 2, details: 2, whole: 1 };
+    const SHAPE: QueueShape = QueueShape { most: 3, levels: 2, details: 2, whole: 1 };
 
     fn forecast(time: i64) -> PendingForecast {
         PendingForecast {
@@ -247,7 +247,9 @@ mod tests {
     }
 
     fn take(queue: &mut PendingQueue, time: i64) -> Option<DueForecast> {
-        queue.take(&SHAPE, &Bounds::default(), TruthWindow { end: EventTime(time), step: (1 << 33) + 5 })
+        let window =
+            TruthWindow { end: EventTime(time), issued_at: EventTime(time - 3), step: (1 << 33) + 5 };
+        queue.take(&SHAPE, &Bounds::default(), window)
     }
 
     #[test]

@@ -9,11 +9,13 @@ use tickcast_model::TrainingSequence;
 
 use crate::error::{ForecastError, Result};
 use crate::features::Features;
+use crate::grid::WindowGrid;
 use crate::network::label;
 use crate::series::SeriesHistory;
 use crate::spec::ForecastSpec;
 use crate::time::EventTime;
 use crate::window::{ClosedWindow, WindowRow};
+use crate::window_times::WindowTimes;
 
 /// Bytes that histories may take.
 const HISTORY_BYTES: usize = 4 << 30;
@@ -21,8 +23,8 @@ const HISTORY_BYTES: usize = 4 << 30;
 /// Records the series of all partitions.
 pub struct Recorder {
     spec: ForecastSpec,
-    /// Length of a window in microseconds.
-    size_us: i64,
+    /// Where windows begin and end.
+    grid: WindowGrid,
     features: Features,
     memory: i64,
     /// By partition and name, in the order in which they first appeared.
@@ -48,11 +50,11 @@ struct PendingLabel {
 }
 
 impl Recorder {
-    /// A recorder without series. `size_us`: the length of a window in microseconds.
-    pub fn new(spec: &ForecastSpec, size_us: i64) -> Self {
+    /// A recorder without series. `grid`: as a forecaster's.
+    pub fn new(spec: &ForecastSpec, grid: impl Into<WindowGrid>) -> Self {
         Recorder {
             spec: spec.clone(),
-            size_us,
+            grid: grid.into(),
             features: Features::new(spec),
             memory: Features::memory(spec),
             series: IndexMap::new(),
@@ -66,7 +68,8 @@ impl Recorder {
     pub fn take(&mut self, partition: i32, window: ClosedWindow, rows: &[WindowRow<'_>]) -> Result<()> {
         let (first, last) = self.span.unwrap_or((window.number, window.number));
         self.span = Some((first.min(window.number), last.max(window.number)));
-        rows.iter().for_each(|row| self.record(partition, row, window));
+        let times = self.grid.times_of(window.number, &self.spec.horizons);
+        rows.iter().for_each(|row| self.record(partition, row, window, &times));
 
         let bytes = self.steps * (self.features.width() + self.spec.horizons.len()) * size_of::<f32>();
         if bytes <= HISTORY_BYTES {
@@ -82,7 +85,7 @@ impl Recorder {
 
     /// In a forecaster's order: the series takes the values in, its features are recorded,
     /// forecasts that are due get their labels, new ones begin to wait.
-    fn record(&mut self, partition: i32, row: &WindowRow<'_>, window: ClosedWindow) {
+    fn record(&mut self, partition: i32, row: &WindowRow<'_>, window: ClosedWindow, times: &WindowTimes) {
         let ClosedWindow { number, start } = window;
         let key = (partition, row.series.to_owned());
         // A series appears with its first value of the target.
@@ -101,7 +104,7 @@ impl Recorder {
         sequence.push(number, &self.features.of(series, start));
         self.steps += 1;
 
-        let end = start.plus_us(self.size_us);
+        let end = times.end;
         let truth = row.values[0].filter(|_| row.observed);
         for (horizon_idx, (pending, &horizon)) in pending.iter_mut().zip(&self.spec.horizons).enumerate() {
             while let Some(origin) = pending.pop_front_if(|origin| origin.target_time <= end) {
@@ -114,7 +117,7 @@ impl Recorder {
 
             let Some(naive) = series.back(0) else { continue };
             pending.push_back(PendingLabel {
-                target_time: end.plus_us(self.size_us.saturating_mul(i64::from(horizon))),
+                target_time: times.ahead[horizon_idx],
                 naive,
                 sigma: series.sigma(horizon),
                 step: sequence.len() - 1,

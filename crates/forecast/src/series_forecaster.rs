@@ -26,6 +26,7 @@ use super::volatility::RecentVolatility;
 use crate::error::{ForecastError, Result};
 use crate::room;
 use crate::time::EventTime;
+use crate::window_times::WindowTimes;
 
 /// The most that the mean move at a phase may be, as an expert's input.
 const PHASE_CLIP: f64 = 5.0;
@@ -79,10 +80,8 @@ pub struct WindowContext<'a> {
     pub series: &'a SeriesHistory,
     /// The window's number.
     pub number: i64,
-    /// When it ended.
-    pub end: EventTime,
-    /// Its length in microseconds.
-    pub size_us: i64,
+    /// When it ended, and those around it do.
+    pub times: &'a WindowTimes,
     /// The series' windows so far, this one included.
     pub step: u64,
     /// Whether the target was observed in it.
@@ -152,8 +151,9 @@ impl SeriesForecaster {
         horizon_idx: usize,
         window: &WindowContext<'_>,
     ) -> Option<ScoredForecast> {
-        let queue = layout.queue(layout.horizons[horizon_idx], window.size_us);
-        let truth = TruthWindow { end: window.end, step: window.step };
+        let queue = layout.queue(layout.horizons[horizon_idx]);
+        let times = window.times;
+        let truth = TruthWindow { end: times.end, issued_at: times.behind[horizon_idx], step: window.step };
         let due = self.horizons[horizon_idx].pending.take(&queue, &layout.bounds, truth)?;
         let actual = window.series.back(0).filter(|_| window.is_truth)?;
 
@@ -244,8 +244,7 @@ impl SeriesForecaster {
         let features = self.features_of(layout, predicted, window);
         let observation = Observation {
             series,
-            end: window.end,
-            size_us: window.size_us,
+            times: window.times,
             horizons: &layout.horizons,
             season: layout.season,
             is_truth: window.is_truth,
@@ -256,7 +255,7 @@ impl SeriesForecaster {
 
         let others = series.others();
         for (horizon_idx, &horizon) in layout.horizons.iter().enumerate() {
-            let mut made = unmixed(horizon, naive, window);
+            let mut made = unmixed(horizon, window.times.ahead[horizon_idx], naive, window);
             let phase = layout.phase(window.number + i64::from(horizon));
             let spread = SpreadInputs { volatility: &self.volatility, others: &others, phase };
             let inputs = HorizonInputs { horizon_idx, spread, heads: predicted.heads(horizon_idx) };
@@ -274,7 +273,7 @@ impl SeriesForecaster {
             let heaviest = (!is_naive).then(|| heaviest(horizon_forecaster.mixture.weights()));
             let issued = IssuedForecast { made, intervals, heaviest };
             take(horizon_idx, &issued);
-            let queue = layout.queue(horizon, window.size_us);
+            let queue = layout.queue(horizon);
             horizon_forecaster.pending.push(&queue, &issued.made, &issued.intervals, &details);
         }
         self.remember(layout, &features);
@@ -353,11 +352,11 @@ impl SeriesForecaster {
 }
 
 /// The naive forecast, before experts are asked.
-fn unmixed(horizon: Horizon, naive: f64, window: &WindowContext<'_>) -> PendingForecast {
-    let WindowContext { series, end, size_us, step, is_truth, .. } = *window;
+fn unmixed(horizon: Horizon, ahead: EventTime, naive: f64, window: &WindowContext<'_>) -> PendingForecast {
+    let WindowContext { series, times, step, is_truth, .. } = *window;
     PendingForecast {
-        issued_at: end,
-        target_time: end.plus_us(size_us.saturating_mul(i64::from(horizon))),
+        issued_at: times.end,
+        target_time: ahead,
         forecast: naive,
         naive,
         sigma: series.sigma(horizon),

@@ -38,7 +38,7 @@ impl Checker<'_> {
             model.loss = Loss::Directed { point: Box::new(model.loss) };
         }
 
-        let (season, week) = seasons(raw.season, raw.calendar.as_deref(), window.size_us);
+        let (season, week) = seasons(raw.season, raw.calendar.as_deref(), window.grid.step_us());
         ForecastSpec {
             features: self.features(raw.features, &target, &columns),
             model,

@@ -12,6 +12,7 @@ mod sinks;
 mod source;
 mod time;
 mod window;
+mod window_grid;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

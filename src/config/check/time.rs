@@ -1,6 +1,7 @@
 //! Checks the `time` block: one way to read a time, in a format and a zone that exist.
 //! It must not know how a time is read.
 
+use jiff::tz::TimeZone;
 use tickcast_connect::{TimeSpec, check_time_format, time_zone};
 
 use super::Checker;
@@ -28,7 +29,7 @@ impl Checker<'_> {
             self.fault_with_help("time.format", format!("no time is read so: {why}"), help);
         }
         if let Some(zone) = &block.zone {
-            self.zone("time.zone", zone);
+            _ = self.zone("time.zone", zone);
         }
         TimeSpec {
             column,
@@ -39,13 +40,17 @@ impl Checker<'_> {
         }
     }
 
-    /// Says so where no time zone is called so.
-    fn zone(&mut self, path: &str, name: &str) {
-        let Err(near) = time_zone(name) else { return };
+    /// A time zone of the bundled data; says so where none has this name.
+    pub fn zone(&mut self, path: &str, name: &str) -> Option<TimeZone> {
+        let near = match time_zone(name) {
+            Ok(zone) => return Some(zone),
+            Err(near) => near,
+        };
         let message = format!("no time zone {}", quoted(name));
         match near {
             Some(near) => self.fault(path, format!("{message}; did you mean \"{near}\"?")),
             None => self.fault_with_help(path, message, "write it like Europe/Berlin"),
         }
+        None
     }
 }

@@ -23,11 +23,11 @@ impl Checker<'_> {
             self.one_kind_of_window(&raw);
         }
 
-        self.not_built(raw.hopping.is_some(), "window.hopping", "hopping windows");
         self.not_built(raw.session.is_some(), "window.session", "session windows");
         self.not_built(raw.count.is_some(), "window.count", "count windows");
         self.not_built(raw.idle.is_some(), "window.idle", "closing idle partitions by the clock");
 
+        let grid = self.grid(&raw);
         let select = match raw.select {
             Some(select) => select.0,
             None => {
@@ -36,14 +36,16 @@ impl Checker<'_> {
         };
         self.select(&select);
 
-        let size_us = raw.tumbling.map_or(1, |size| size.0);
         let lateness_us = raw.lateness.map_or(0, |lateness| lateness.0);
-        if raw.tumbling.is_some() && lateness_us / size_us >= OPEN_WINDOWS_MAX {
-            let open = lateness_us / size_us;
-            self.fault("window.lateness", format!("keeps {open} windows open, at most {OPEN_WINDOWS_MAX}"));
+        let open = lateness_us / grid.pane_us();
+        if open >= OPEN_WINDOWS_MAX {
+            let what = if grid.span() > 1 { "panes of windows" } else { "windows" };
+            self.fault("window.lateness", format!("keeps {open} {what} open, at most {OPEN_WINDOWS_MAX}"));
         }
         let (gaps, most_series) = (raw.gaps.unwrap_or(Gaps::Carry), ForecastSpec::MOST_SERIES);
-        WindowSpec { size_us, lateness_us, gaps, select, most_series }
+        let stamps = raw.stamps.unwrap_or_default();
+        let watermark = raw.watermark.unwrap_or_default();
+        WindowSpec { grid, lateness_us, stamps, watermark, gaps, select, most_series }
     }
 
     fn one_kind_of_window(&mut self, raw: &RawWindow) {

@@ -23,7 +23,7 @@ pub(super) use or_none::OrNone;
 pub(super) use sinks::{RawSink, RawSinkFile, RawSinkFormat, RawSinks};
 pub(super) use source::{RawFile, RawFormat, RawGenerate, RawKafka, RawSchema, RawSource};
 pub(super) use time::{RawTime, RawTimeBlock};
-pub(super) use window::RawWindow;
+pub(super) use window::{RawHopping, RawWindow};
 
 /// A tickcast pipeline: one source, its windows, and the forecasts made at each window's close.
 ///

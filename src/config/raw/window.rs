@@ -5,7 +5,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::super::scalar::{DAY_US, Length, MS_US, Ordered, Whole};
-use tickcast_sql::Gaps;
+use super::super::window_length::WindowLength;
+use tickcast_sql::{Gaps, Stamps, Watermark};
 
 /// Between a millisecond and a year.
 pub(in super::super) type RawSize = Length<MS_US, { 366 * DAY_US }>;
@@ -14,14 +15,28 @@ pub(in super::super) type RawSize = Length<MS_US, { 366 * DAY_US }>;
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct RawWindow {
-    /// Length of windows that follow each other, like 1h.
-    pub tumbling: Option<RawSize>,
-    /// Windows that overlap. Not yet built.
+    /// Length of windows that follow each other, like 1h. `1w` is an ISO week, `1mo`, `1q` and `1y`
+    /// are months, quarters and years of the calendar; also 2mo, 4mo and 6mo. A time like `7d` is
+    /// counted from the Unix epoch.
+    pub tumbling: Option<WindowLength>,
+    /// Windows that overlap: each of a size, one every so often.
     pub hopping: Option<RawHopping>,
     /// Windows between silences. Not yet built.
     pub session: Option<RawSession>,
     /// Windows of so many records. Not yet built.
     pub count: Option<Whole<1, 1_000_000_000>>,
+    /// Time zone like Europe/Berlin: days and longer windows are then those of its clock, and a day
+    /// has 23, 24 or 25 hours. Shorter windows are the same in every zone. Default: UTC.
+    pub zone: Option<String>,
+    /// How much later than midnight, than the epoch, or than the first day of the unit windows
+    /// begin, on the clock of `zone`: 6h for gas days, -3d for weeks from Friday on. Default: 0s.
+    pub offset: Option<Length<{ -366 * DAY_US }, { 366 * DAY_US }>>,
+    /// What the time of a record is: the start of what it tells of, or the end of an interval, as
+    /// meters write it. Default: start.
+    pub stamps: Option<Stamps>,
+    /// Whose times close a window. By series, the windows of each series close by the times of its
+    /// own records: for series that come with other delays or in other rhythms. Default: partition.
+    pub watermark: Option<Watermark>,
     /// How long a window waits for late records. Default: 0s.
     pub lateness: Option<Length<0, { 366 * DAY_US }>>,
     /// Close an idle partition's windows by the clock. Not yet built.
@@ -38,12 +53,14 @@ pub(in super::super) struct RawWindow {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "keys of the contract that are not yet built")]
 pub(in super::super) struct RawHopping {
-    /// Length of a window.
-    pub size: Option<RawSize>,
-    /// Time between the starts of windows.
-    pub every: Option<RawSize>,
+    /// Length of a window, like that of `tumbling`; it may be any number of weeks or months.
+    #[schemars(required)]
+    pub size: Option<WindowLength>,
+    /// From the start of a window to that of the next, at most `size`. Horizons and seasons count
+    /// these.
+    #[schemars(required)]
+    pub every: Option<WindowLength>,
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -156,16 +156,57 @@ forecast: { target: n, model: { hidden: 2, bptt: 9, replay: 0 } }
 sinks: { forecasts: { file: { path: out/ } }, rejects: { file: { path: out/ } } }
 ";
 
+/// Every kind of window, and how long a step from one record to the next is for it, in seconds.
+const KINDS: [(&str, i64); 10] = [
+    ("tumbling: 1d, zone: Europe/Berlin, offset: 6h, lateness: 3h", 10_800),
+    ("tumbling: 1w, offset: -3d, zone: America/New_York, stamps: end", 43_200),
+    ("tumbling: 1mo, lateness: 2d, gaps: skip", 172_800),
+    ("tumbling: 1q, zone: Pacific/Apia", 604_800),
+    ("tumbling: 1y, stamps: end", 1_209_600),
+    ("hopping: { size: 1m, every: 15s }, lateness: 3s", 1),
+    ("hopping: { size: 1y, every: 1mo }, zone: Europe/Berlin, gaps: skip", 604_800),
+    ("tumbling: 10s, lateness: 3s, watermark: series", 1),
+    ("hopping: { size: 1m, every: 15s }, gaps: skip, watermark: series", 1),
+    ("tumbling: 10s, offset: 3s, stamps: end, lateness: 3s", 1),
+];
+
+/// Records of any kind of window.
+const OF_ANY_KIND: &str = "
+name: kinds
+source: { file: { path: in.ndjson } }
+key: k
+time: t
+window:
+  { KIND, select: { x: avg(v), last: last_value(v), n: count(*), c: \"corr(v, w)\", var: var_pop(v), mid: median(v) } }
+forecast: { target: x, features: [x, last, n], horizons: [1, 2, 5], model: { hidden: 3, bptt: 13, replay: 1 } }
+state: { dir: state }
+sinks:
+  forecasts: { file: { path: out/ } }
+  scores: { file: { path: out/ } }
+  rejects: { file: { path: out/ } }
+";
+
+fn kind_bench((kind, step_s): (&str, i64), records: &[(u8, Step, String)]) -> TestPipeline {
+    let bench = TestPipeline::new(&OF_ANY_KIND.replace("KIND", kind));
+    bench.write("in.ndjson", jumbled_by(step_s, records));
+    bench
+}
+
 fn jumbled(records: &[(u8, Step, String)]) -> String {
+    jumbled_by(1, records)
+}
+
+/// With so many seconds for each step of time.
+fn jumbled_by(step_s: i64, records: &[(u8, Step, String)]) -> String {
     let mut now = 1_700_000_000_000_000i64;
     let mut text = String::new();
     for (key, step, fields) in records {
         let at = match step {
-            Step::By(seconds) => {
-                now += seconds * 1_000_000;
+            Step::By(steps) => {
+                now += steps * step_s * 1_000_000;
                 now
             }
-            Step::Astray(seconds) => now + seconds * 1_000_000,
+            Step::Astray(steps) => now + steps * step_s * 1_000_000,
         };
         text.push_str(&format!("{{\"k\":\"s{key}\",\"t\":{at},{fields}}}\n"));
     }
@@ -321,8 +362,8 @@ fn bytes_with_light_snapshots(
 /// The windows of a file that close seldom have light snapshots between them.
 #[test]
 fn between_two_closes_snapshots_are_light() {
-    let records: Vec<(u8, i64, String)> =
-        (0..200).map(|n| ((n % 3) as u8, n % 2, format!(r#""v":{},"w":{n}"#, n % 7))).collect();
+    let records: Vec<(u8, Step, String)> =
+        (0..200).map(|n| ((n % 3) as u8, Step::By(n % 2), format!(r#""v":{},"w":{n}"#, n % 7))).collect();
     let bench = bench("gru", "carry", "shared", "", &records);
     let (factory, records) = records_of(&bench);
     let cuts: Vec<usize> = (1..200).collect();
@@ -409,6 +450,28 @@ proptest! {
         cuts.dedup();
         let expected = bytes_with_restores(&factory, &records, &[]);
         prop_assert!(bytes_with_light_snapshots(&factory, &records, &cuts).0 == expected);
+    }
+
+    #[test]
+    fn no_kind_of_window_shows_batches_workers_restores_or_stops(
+        records in prop::collection::vec(record(), 1..300),
+        kind in prop::sample::select(KINDS.to_vec()),
+        batch in 1usize..40, workers in 1usize..4, stop in 1u64..300,
+        mut cuts in prop::collection::vec(0usize..300, 0..12),
+    ) {
+        let bench = kind_bench(kind, &records);
+        bench.run(Runner::Inline, 100_000);
+        let expected = bench.out();
+        bench.clear();
+        bench.run_until(Runner::Threads(1), batch, Some(stop));
+        bench.run(Runner::Threads(workers), batch);
+        prop_assert!(bench.out() == expected, "{kind:?} {batch} {stop}");
+
+        let (factory, records) = records_of(&bench);
+        cuts.retain(|&cut| cut <= records.len());
+        cuts.sort_unstable();
+        let expected = bytes_with_restores(&factory, &records, &[]);
+        prop_assert!(bytes_with_restores(&factory, &records, &cuts) == expected, "{kind:?}");
     }
 
     /// Frozen states are written last of all, in any thread, and hold the partition up in nothing.

@@ -4,6 +4,7 @@
 use crate::horizon::Horizon;
 use crate::series::SeriesHistory;
 use crate::time::EventTime;
+use crate::window_times::WindowTimes;
 
 /// What linear experts see of a window.
 #[derive(Debug, Clone)]
@@ -28,9 +29,7 @@ impl ExpertInputs {
 #[derive(Clone, Copy)]
 pub struct Observation<'a> {
     pub(crate) series: &'a SeriesHistory,
-    pub(crate) end: EventTime,
-    /// Length of a window in microseconds.
-    pub(crate) size_us: i64,
+    pub(crate) times: &'a WindowTimes,
     pub(crate) horizons: &'a [Horizon],
     pub(crate) season: Option<u32>,
     /// Whether the target was observed in the window.
@@ -58,13 +57,12 @@ impl<'a> Observation<'a> {
 
     /// The end of the window.
     pub fn end(&self) -> EventTime {
-        self.end
+        self.times.end
     }
 
     /// The end of the window that the forecast for this horizon is about.
     pub fn target_time(&self, horizon_idx: usize) -> EventTime {
-        let horizon = i64::from(self.horizons[horizon_idx]);
-        self.end.plus_us(self.size_us.saturating_mul(horizon))
+        self.times.ahead[horizon_idx]
     }
 
     /// The horizons of the spec, in windows, ascending.

@@ -2,10 +2,10 @@
 
 use super::expert::{ExpertInputs, Label, NetworkMoves, Observation};
 use super::*;
+use crate::grid::WindowGrid;
 use crate::horizon::Horizon;
 use crate::series::SeriesHistory;
 use crate::spec::ForecastSpec;
-use crate::time::EventTime;
 
 const HORIZONS: [Horizon; 2] = [Horizon(1), Horizon(3)];
 const FEATURES: usize = 5;
@@ -66,8 +66,7 @@ impl Course {
         let inputs = ExpertInputs::new(&features, &SHORT);
         let observation = Observation {
             series: &self.series,
-            end: EventTime((n as i64 + 1) * HOUR_US),
-            size_us: HOUR_US,
+            times: &WindowGrid::from(HOUR_US).times_of(n as i64, &HORIZONS),
             horizons: &HORIZONS,
             season: Some(SEASON),
             is_truth: true,

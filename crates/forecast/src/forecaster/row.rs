@@ -3,7 +3,7 @@
 
 use crate::series::SeriesHistory;
 use crate::series_forecaster::WindowContext;
-use crate::window::ClosedWindow;
+use crate::window_times::WindowTimes;
 
 /// One row of a closed window whose series is known.
 pub struct Row {
@@ -25,12 +25,11 @@ impl Row {
     pub fn context<'a>(
         &self,
         series: &'a SeriesHistory,
-        closed: ClosedWindow,
-        size_us: i64,
+        number: i64,
+        times: &'a WindowTimes,
         step: u64,
     ) -> WindowContext<'a> {
-        let ClosedWindow { number, start } = closed;
         let is_truth = self.truth().is_some();
-        WindowContext { series, number, end: start.plus_us(size_us), size_us, step, is_truth }
+        WindowContext { series, number, times, step, is_truth }
     }
 }

@@ -1,4 +1,5 @@
-//! One open window: its rows, folded into aggregate states at fixed row counts.
+//! One open pane, a window or a part of one: its rows, folded into aggregate states at fixed row
+//! counts.
 //! It must not know when it closes. How rows were batched on arrival cannot be seen in its result.
 //!
 //! Many accumulators round differently when the same rows come in other batches, or when a state is
@@ -69,6 +70,11 @@ impl OpenWindow {
         Ok(())
     }
 
+    /// Folds what is pending: then the states are of all rows.
+    pub fn settle(&mut self, aggregation: &Aggregation) -> Result<()> {
+        if self.pending_groups.is_empty() { Ok(()) } else { self.fold(aggregation) }
+    }
+
     fn fold(&mut self, aggregation: &Aggregation) -> Result<()> {
         let rows = self.take_pending(aggregation)?;
         let mut states = Vec::with_capacity(aggregation.aggregates.len());
@@ -101,8 +107,9 @@ impl OpenWindow {
         let mut accumulator = aggregate.accumulator()?;
         if let Some(state) = self.states.get(index) {
             let groups: Vec<usize> = (0..self.folded_groups).collect();
+            // An accumulator takes every group that it is told of for one that has a value.
             accumulator
-                .merge_batch(state, &groups, self.series.len())
+                .merge_batch(state, &groups, self.folded_groups)
                 .or_fail(Kind::Query, || "cannot merge an aggregate's state")?;
         }
 

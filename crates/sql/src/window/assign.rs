@@ -1,35 +1,46 @@
-//! Tumbling windows and the frontier of closed ones, in plain integers.
-//! It must not know Arrow: times in, window starts out.
+//! Which pane a record falls into, which windows it closes, and whether it comes too late.
+//! It must not know Arrow: times in, starts of panes and windows out.
+
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
+use tickcast_stream::WindowGrid;
 use tickcast_stream::message::EventTime;
 
-/// Tumbling windows [s, s + size), aligned to the Unix epoch, that wait `lateness` for late
-/// records.
-#[derive(Debug, Clone, Copy)]
-pub struct Tumbling {
-    /// Length of a window in microseconds, > 0.
-    pub size_us: i64,
+use super::spec::{Stamps, WindowSpec};
+
+/// When windows begin, end and close.
+#[derive(Debug, Clone)]
+pub struct Windows {
+    /// Where they begin and end.
+    pub grid: WindowGrid,
     /// How long a window waits for late records, in microseconds, >= 0.
     pub lateness_us: i64,
+    /// What the time of a record is.
+    pub stamps: Stamps,
 }
 
-impl Tumbling {
-    /// The start of the window that holds `time`: `floor(t / size) * size`.
-    pub fn start_of(&self, time: EventTime) -> EventTime {
-        EventTime(time.0.div_euclid(self.size_us).saturating_mul(self.size_us))
+impl Windows {
+    /// The windows of a spec.
+    pub fn new(spec: &WindowSpec) -> Self {
+        Windows { grid: spec.grid.clone(), lateness_us: spec.lateness_us, stamps: spec.stamps }
     }
 
-    /// The place of the window with this start among all windows.
-    pub fn number_of(&self, start: EventTime) -> i64 {
-        start.0.div_euclid(self.size_us)
+    /// The start of the first window that is open at this watermark: every one before it has
+    /// ended.
+    pub fn frontier_at(&self, watermark: EventTime) -> EventTime {
+        self.grid.start_of(self.grid.first_window_of(self.grid.pane_of(watermark)))
     }
 
-    /// The frontier when `time` has been seen: every window that starts before it has closed.
-    /// A window [s, e) closes at the first record with `t >= e + lateness`, so it has closed iff
-    /// `s < floor((t - lateness) / size) * size`.
-    pub fn frontier_at(&self, time: EventTime) -> EventTime {
-        self.start_of(time.plus_us(-self.lateness_us))
+    /// The start of the window after the one that starts at this time.
+    pub fn start_after(&self, start: EventTime) -> EventTime {
+        self.grid.start_of(self.grid.window_at(start).saturating_add(1))
+    }
+
+    /// Start and end of the last window that holds this time.
+    pub fn last_of(&self, time: EventTime) -> Range<EventTime> {
+        let window = self.grid.window_at(time);
+        self.grid.start_of(window)..self.grid.end_of(window)
     }
 }
 
@@ -47,36 +58,101 @@ impl WindowProgress {
     pub const START: WindowProgress = WindowProgress { latest: EventTime::MIN, frontier: EventTime::MIN };
 }
 
+/// Windows that close: those that start in [from, to).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Closes {
+    /// The start of the first window that was open.
+    pub from: EventTime,
+    /// The start of the first one that stays open.
+    pub to: EventTime,
+}
+
 /// What a record does, judged when it arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Placement {
-    /// It belongs to the open window with this start.
+    /// It belongs to the pane with this start, of open windows.
     Open(EventTime),
-    /// First every window before `frontier` closes; then the record belongs to the window with this
-    /// start.
+    /// First every window of `closes` closes; then the record belongs to the pane with this start.
     Closes {
-        /// The start of the first window that stays open.
-        frontier: EventTime,
-        /// The start of the record's window.
-        start: EventTime,
+        /// The windows that close.
+        closes: Closes,
+        /// The start of the record's pane.
+        pane: EventTime,
     },
-    /// Its window has closed.
-    Late(EventTime),
+    /// All of its windows have closed.
+    Late,
 }
 
-impl WindowProgress {
-    /// Judges one record and moves on.
-    pub fn take(&mut self, windows: &Tumbling, time: EventTime) -> Placement {
-        let start = windows.start_of(time);
-        let frontier = windows.frontier_at(time);
-        self.latest = self.latest.max(time);
-        if frontier > self.frontier {
-            let first = self.frontier == EventTime::MIN;
-            self.frontier = frontier;
-            // Before the first record nothing is open, so nothing closes.
-            return if first { Placement::Open(start) } else { Placement::Closes { frontier, start } };
+/// Judges records one after the other. Most of them are of the pane of the one before, and close
+/// nothing: for those it compares, and asks no calendar.
+pub struct Assigner<'a> {
+    windows: &'a Windows,
+    earlier_us: i64,
+    /// How far it has come.
+    pub progress: WindowProgress,
+    /// The first time at which another window closes.
+    closes_at: EventTime,
+    /// The pane of the newest record.
+    pane: Range<EventTime>,
+}
+
+impl<'a> Assigner<'a> {
+    /// An assigner that goes on from where `progress` is.
+    pub fn new(windows: &'a Windows, progress: WindowProgress) -> Self {
+        let mut assigner = Assigner {
+            windows,
+            earlier_us: windows.stamps.earlier_us(),
+            progress,
+            closes_at: EventTime::MIN,
+            pane: EventTime::MAX..EventTime::MAX,
+        };
+        if progress != WindowProgress::START {
+            assigner.look_ahead();
         }
-        if start < self.frontier { Placement::Late(start) } else { Placement::Open(start) }
+        assigner
+    }
+
+    /// A window [s, e) closes at the first record with `t >= e + lateness`.
+    fn look_ahead(&mut self) {
+        let grid = &self.windows.grid;
+        let end = grid.end_of(grid.window_at(self.progress.frontier));
+        self.closes_at = end.plus_us(self.windows.lateness_us);
+    }
+
+    /// Judges one record and moves on.
+    #[inline]
+    pub fn take(&mut self, time: EventTime) -> Placement {
+        self.progress.latest = self.progress.latest.max(time);
+        let time = time.plus_us(-self.earlier_us);
+        if time >= self.closes_at
+            && let Some(closes) = self.advance(time)
+        {
+            return closes;
+        }
+        if time < self.progress.frontier { Placement::Late } else { Placement::Open(self.pane_of(time)) }
+    }
+
+    fn advance(&mut self, time: EventTime) -> Option<Placement> {
+        let frontier = self.windows.frontier_at(time.plus_us(-self.windows.lateness_us));
+        if frontier <= self.progress.frontier {
+            return None;
+        }
+        let closes = Closes { from: self.progress.frontier, to: frontier };
+        self.progress.frontier = frontier;
+        self.look_ahead();
+        let pane = self.pane_of(time);
+        // Before the first record nothing is open, so nothing closes.
+        let is_first = closes.from == EventTime::MIN;
+        Some(if is_first { Placement::Open(pane) } else { Placement::Closes { closes, pane } })
+    }
+
+    fn pane_of(&mut self, time: EventTime) -> EventTime {
+        if !self.pane.contains(&time) {
+            let grid = &self.windows.grid;
+            let pane = grid.pane_of(time);
+            self.pane = grid.pane_start(pane)..grid.pane_start(pane.saturating_add(1));
+        }
+        self.pane.start
     }
 }
 
@@ -84,34 +160,72 @@ impl WindowProgress {
 mod tests {
     use super::*;
 
-    const HOUR: Tumbling = Tumbling { size_us: 60, lateness_us: 10 };
+    fn minutes(stamps: Stamps) -> Windows {
+        Windows { grid: 60.into(), lateness_us: 10, stamps }
+    }
 
-    fn verdicts(times: &[i64]) -> Vec<Placement> {
-        let mut progress = WindowProgress::START;
-        times.iter().map(|&time| progress.take(&HOUR, EventTime(time))).collect()
+    fn verdicts(windows: &Windows, times: &[i64]) -> Vec<Placement> {
+        let mut assigner = Assigner::new(windows, WindowProgress::START);
+        times.iter().map(|&time| assigner.take(EventTime(time))).collect()
+    }
+
+    fn open(pane: i64) -> Placement {
+        Placement::Open(EventTime(pane))
+    }
+
+    fn closes(from: i64, to: i64, pane: i64) -> Placement {
+        let closes = Closes { from: EventTime(from), to: EventTime(to) };
+        Placement::Closes { closes, pane: EventTime(pane) }
     }
 
     #[test]
     fn a_window_closes_at_the_first_record_at_its_end_plus_lateness() {
-        let open = |s| Placement::Open(EventTime(s));
         assert_eq!(
-            verdicts(&[10, 59, 60, 69, 13, 70, 13, 60]),
+            verdicts(&minutes(Stamps::Start), &[10, 59, 60, 69, 13, 70, 13, 60]),
             vec![
                 open(0),
                 open(0),
                 open(60),
                 open(60),
                 open(0), // t = 13 waits: 69 < 60 + 10
-                Placement::Closes { frontier: EventTime(60), start: EventTime(60) },
-                Placement::Late(EventTime(0)),
+                closes(0, 60, 60),
+                Placement::Late,
                 open(60),
             ]
         );
     }
 
+    /// A reading of the interval that ends at 60 belongs to the window that ends there, and only
+    /// one after its end plus lateness closes that.
+    #[test]
+    fn stamps_at_the_end_of_an_interval_belong_to_the_window_that_ends_there() {
+        assert_eq!(
+            verdicts(&minutes(Stamps::End), &[30, 60, 61, 70, 71, 60, 120]),
+            vec![open(0), open(0), open(60), open(60), closes(0, 60, 60), Placement::Late, open(60)]
+        );
+    }
+
     #[test]
     fn times_before_the_epoch_fall_into_the_window_below() {
-        assert_eq!(HOUR.start_of(EventTime(-1)), EventTime(-60));
-        assert_eq!(HOUR.start_of(EventTime(-60)), EventTime(-60));
+        let windows = minutes(Stamps::Start);
+        assert_eq!(verdicts(&windows, &[-61, -60, -1]), [open(-120), open(-60), closes(-120, -60, -60)]);
+    }
+
+    /// An assigner is made anew for each batch.
+    #[test]
+    fn one_that_goes_on_judges_as_one_that_never_stopped() {
+        let times: Vec<i64> = (0..400).map(|n| n * 7 + n * n % 83).collect();
+        let windows = minutes(Stamps::Start);
+        let mut progress = WindowProgress::START;
+        let anew: Vec<Placement> = times
+            .iter()
+            .map(|&time| {
+                let mut assigner = Assigner::new(&windows, progress);
+                let placement = assigner.take(EventTime(time));
+                progress = assigner.progress;
+                placement
+            })
+            .collect();
+        assert_eq!(anew, verdicts(&windows, &times));
     }
 }

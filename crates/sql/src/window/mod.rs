@@ -3,7 +3,10 @@
 
 mod aggregate;
 mod assign;
+mod by_series;
+mod close;
 mod operator;
+mod panes;
 mod pick;
 mod plan;
 mod rows;
@@ -11,7 +14,8 @@ mod snapshot;
 mod spec;
 mod state;
 
+pub use by_series::SeriesWindowOperator;
 pub use operator::WindowOperator;
 pub use plan::{Aggregation, referenced_columns};
 pub(crate) use rows::rejected;
-pub use spec::{Gaps, WindowSpec};
+pub use spec::{Gaps, Stamps, Watermark, WindowSpec};

@@ -1,16 +1,24 @@
-//! What windows are asked for, checked and defaulted.
+//! What the window operator is built from, checked and defaulted.
 //! It must not know the pipeline file that it comes from.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tickcast_stream::WindowGrid;
 
-/// Tumbling windows, and the columns of their rows.
+/// Windows, and the columns of their rows.
 #[derive(Debug, Clone, Serialize)]
 pub struct WindowSpec {
-    /// Length of a tumbling window in microseconds, > 0.
-    pub size_us: i64,
+    /// Where windows begin and end.
+    #[serde(flatten)]
+    pub grid: WindowGrid,
     /// How long a window waits for late records, in microseconds, >= 0.
     pub lateness_us: i64,
+    /// What the time of a record is of what it tells.
+    #[serde(skip_serializing_if = "Stamps::is_default")]
+    pub stamps: Stamps,
+    /// Whose times close a window.
+    #[serde(skip_serializing_if = "Watermark::is_default")]
+    pub watermark: Watermark,
     /// What a silent series does.
     pub gaps: Gaps,
     /// Output column and its SQL aggregate expression, in the order of the file.
@@ -29,4 +37,44 @@ pub enum Gaps {
     Carry,
     /// It has no row.
     Skip,
+}
+
+/// What the time of a record is of what it tells.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Stamps {
+    /// The moment, or the start of an interval: a window [s, e) holds its start.
+    #[default]
+    Start,
+    /// The end of an interval, as meters write it: a window (s, e] holds its end.
+    End,
+}
+
+/// Whose times close a window.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Watermark {
+    /// Those of all records of its partition.
+    #[default]
+    Partition,
+    /// Those of the records of its series.
+    Series,
+}
+
+impl Watermark {
+    fn is_default(&self) -> bool {
+        *self == Watermark::default()
+    }
+}
+
+impl Stamps {
+    /// How much earlier than its time a record is taken to be, in microseconds: at the end of an
+    /// interval, its last moment.
+    pub fn earlier_us(self) -> i64 {
+        i64::from(self == Stamps::End)
+    }
+
+    fn is_default(&self) -> bool {
+        *self == Stamps::default()
+    }
 }

@@ -160,7 +160,7 @@ fn factory() -> PipelineFactory {
         has_past: false,
         ahead_rule: None,
         forecast: ForecastSpec::new("x"),
-        window_us: 60_000_000,
+        grid: 60_000_000.into(),
         new_decoder: Box::new(|| Ok(Box::new(RejectAll))),
         new_prepare: None,
         new_window: Box::new(|| Box::new(NoWindows)),

@@ -10,7 +10,7 @@ use serde_json::json;
 use tickcast_forecast::Horizon;
 
 use super::chart::{Chart, View, one_view};
-use super::style::{COLOURS, Curve, ahead, axis, layout, length, millis, time_axis};
+use super::style::{COLOURS, Curve, ahead, axis, layout, millis, time_axis};
 use crate::backtest::{Backtest, Measured};
 
 /// Bars end here: what is far worse than naive must not make the others small.
@@ -22,7 +22,7 @@ type Bars<'a> = (&'a str, Vec<Option<f64>>);
 /// Bars a horizon: the published forecast, then every expert but naive.
 pub fn skill(backtest: &Backtest) -> Chart {
     let measured = &backtest.measured;
-    let label = |horizon| format!("{horizon} ({:#})", length(horizon, backtest.size_us));
+    let label = |horizon| format!("{horizon} ({})", backtest.grid.ahead(horizon));
     let labels: Vec<String> = measured.horizons.iter().map(|of| label(of.horizon)).collect();
 
     let bars = skill_bars(measured);
@@ -82,7 +82,7 @@ pub fn weights(backtest: &Backtest) -> Chart {
 
     let view = |(horizon, mut plot): (Horizon, Plot)| {
         plot.set_layout(layout(time_axis("time"), axis("weight").range(vec![0.0, 1.0])));
-        View { name: ahead(horizon, backtest.size_us), figure: json!(plot) }
+        View { name: ahead(horizon, &backtest.grid), figure: json!(plot) }
     };
     Chart {
         id: "weights",

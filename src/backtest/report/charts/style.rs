@@ -1,11 +1,11 @@
 //! How charts look: colours, axes and layout, and how times and horizons are written.
 //! It must not know what is drawn.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use plotly::Layout;
 use plotly::common::{Anchor, Font, Orientation, Title};
 use plotly::layout::{Axis, AxisType, HoverMode, Legend, Margin};
-use tickcast_forecast::Horizon;
+use tickcast_forecast::{Horizon, WindowGrid};
 use tickcast_stream::message::EventTime;
 
 /// Points of a line; longer ones are thinned.
@@ -70,15 +70,10 @@ pub fn thinned<T>(points: Vec<T>) -> impl Iterator<Item = T> {
 }
 
 /// `6 windows (6h) ahead`.
-pub fn ahead(horizon: Horizon, size_us: i64) -> String {
-    let time = length(horizon, size_us);
+pub fn ahead(horizon: Horizon, grid: &WindowGrid) -> String {
+    let time = grid.ahead(horizon);
     let windows = if horizon == Horizon(1) { "window" } else { "windows" };
-    format!("{horizon} {windows} ({time:#}) ahead")
-}
-
-/// How long a horizon is.
-pub fn length(horizon: Horizon, size_us: i64) -> SignedDuration {
-    SignedDuration::from_micros(size_us.saturating_mul(i64::from(horizon)))
+    format!("{horizon} {windows} ({time}) ahead")
 }
 
 /// Since the Unix epoch, as plotly reads the numbers of an axis of dates.
@@ -105,8 +100,8 @@ mod tests {
 
     #[test]
     fn horizons_and_times_are_said_in_words() {
-        assert_eq!(ahead(Horizon(1), 3_600_000_000), "1 window (1h) ahead");
-        assert_eq!(ahead(Horizon(24), 60_000_000), "24 windows (24m) ahead");
+        assert_eq!(ahead(Horizon(1), &3_600_000_000.into()), "1 window (1h) ahead");
+        assert_eq!(ahead(Horizon(24), &60_000_000.into()), "24 windows (24m) ahead");
         assert_eq!(time(EventTime(1_704_067_200_000_000)), "2024-01-01T00:00:00Z");
         assert_eq!(time(EventTime::MAX), "9223372036854775807 us");
     }

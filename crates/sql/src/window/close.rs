@@ -1,0 +1,177 @@
+//! Closing windows: the rows of each, those that silent series repeat, and the batch that goes on.
+//! It must not know when a window closes.
+//!
+//! A closed window's batch is that of `tickcast_stream::closed_window`; its rows stand in the order
+//! in which the partition first saw the series.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray, TimestampMicrosecondArray, UInt32Array};
+use arrow::record_batch::RecordBatch;
+use tickcast_stream::error::{Kind, OrFail, Result};
+use tickcast_stream::message::EventTime;
+use tickcast_stream::operator::Output;
+
+use super::aggregate::{RowSet, SeriesId};
+use super::assign::Closes;
+use super::operator::WindowOperator;
+use super::panes::Merged;
+use super::rows::{in_series_order, pick_rows};
+use super::spec::Gaps;
+use super::state::SeriesRows;
+
+/// A silent series is carried for at most this many windows; then it has no rows until it speaks
+/// again. The bound keeps one record far ahead from making an endless run of windows.
+const CARRY_WINDOWS: i64 = 256;
+
+/// Where a row of a carrying window comes from.
+struct RowSource {
+    id: SeriesId,
+    spoke_at: EventTime,
+    /// [`BEFORE`] or [`NOW`], and the row there.
+    place: (usize, usize),
+}
+
+/// The rows that are carried.
+const BEFORE: usize = 0;
+/// The rows of the window that closes.
+const NOW: usize = 1;
+
+impl WindowOperator {
+    /// Closes these windows, oldest first; with `carry` also those in which nobody spoke.
+    pub(super) fn close(&mut self, closes: Closes, out: &mut dyn Output) -> Result<()> {
+        let mut open = closes;
+        while let Some(start) = self.next_to_close(open) {
+            open.from = self.windows.start_after(start);
+            let (series, columns) = self.rows_of(start)?;
+            let rows = match self.gaps {
+                Gaps::Carry => self.carry(start, &series, &columns)?,
+                Gaps::Skip => in_series_order(start, &series, &columns)?,
+            };
+
+            self.state.closed_to = Some(start);
+            self.state.windows_closed += 1;
+            if !rows.ids.is_empty() {
+                out.rows(self.closed_batch(start, rows)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The start of the oldest of these windows with rows or silent.
+    fn next_to_close(&self, Closes { from, to }: Closes) -> Option<EventTime> {
+        let opened = self.state.open.first_key_value().map(|(&pane, _)| self.first_with(pane).max(from));
+        let opened = opened.filter(|&start| start < to);
+        // Empty windows end with the frontier, or, when the input ends, with the last window that
+        // has rows.
+        let silent = self.next_silent().filter(|&start| start < opened.unwrap_or(to));
+        silent.filter(|_| opened.is_some() || to != EventTime::MAX).or(opened)
+    }
+
+    /// The start of the first window with this pane.
+    fn first_with(&self, pane: EventTime) -> EventTime {
+        let grid = &self.windows.grid;
+        if grid.span() == 1 { pane } else { grid.start_of(grid.first_window_of(grid.pane_of(pane))) }
+    }
+
+    /// The series of a window and the selected columns. Panes that no later window holds are gone.
+    fn rows_of(&mut self, start: EventTime) -> Result<(RowSet<SeriesId>, RecordBatch)> {
+        let grid = &self.windows.grid;
+        if grid.span() == 1 {
+            let window = self.state.open.remove(&start);
+            return window.map_or_else(
+                || Ok((RowSet::default(), self.no_rows())),
+                |window| window.close(&self.aggregation),
+            );
+        }
+
+        let first = grid.window_at(start).saturating_mul(grid.hop());
+        let next = first.saturating_add(grid.hop());
+        let (open, aggregation) = (&mut self.state.open, &self.aggregation);
+        let mut pane_of = |pane| {
+            let Some(pane) = open.get_mut(&grid.pane_start(pane)) else { return Ok(None) };
+            pane.settle(aggregation)?;
+            let series = pane.series.iter().copied().collect();
+            Ok(Some(Arc::new(Merged { series, states: pane.states.clone() })))
+        };
+        let panes = first..first.saturating_add(grid.span());
+        let rows = self.merged.window(panes, &mut pane_of, aggregation)?;
+
+        self.merged.drop_before(next);
+        let next = grid.pane_start(next);
+        while self.state.open.first_key_value().is_some_and(|(&pane, _)| pane < next) {
+            self.state.open.pop_first();
+        }
+        Ok(rows)
+    }
+
+    /// The next window after the newest closed one, while somebody is carried.
+    fn next_silent(&self) -> Option<EventTime> {
+        let carried =
+            self.gaps == Gaps::Carry && self.state.last.as_ref().is_some_and(|last| !last.ids.is_empty());
+        self.state.closed_to.filter(|_| carried).map(|start| self.windows.start_after(start))
+    }
+
+    /// Merges a window's rows into the newest rows of all series: the result is both the window's
+    /// batch and the new memory.
+    fn carry(
+        &mut self,
+        start: EventTime,
+        series: &RowSet<SeriesId>,
+        columns: &RecordBatch,
+    ) -> Result<SeriesRows> {
+        let before = match self.state.last.take() {
+            Some(before) => before,
+            None => SeriesRows { ids: vec![], spoke_at: vec![], columns: self.no_rows() },
+        };
+        let grid = &self.windows.grid;
+        let oldest = grid.start_of(grid.window_at(start).saturating_sub(CARRY_WINDOWS));
+
+        let mut sources: Vec<RowSource> = Vec::with_capacity(before.ids.len() + series.len());
+        for (row, (&id, &spoke_at)) in before.ids.iter().zip(&before.spoke_at).enumerate() {
+            if !series.contains(&id) && spoke_at >= oldest {
+                sources.push(RowSource { id, spoke_at, place: (BEFORE, row) });
+            }
+        }
+        let spoken = series.iter().enumerate();
+        sources.extend(spoken.map(|(row, &id)| RowSource { id, spoke_at: start, place: (NOW, row) }));
+        sources.sort_unstable_by_key(|source| source.id);
+
+        let places: Vec<(usize, usize)> = sources.iter().map(|source| source.place).collect();
+        let rows = SeriesRows {
+            ids: sources.iter().map(|source| source.id).collect(),
+            spoke_at: sources.iter().map(|source| source.spoke_at).collect(),
+            columns: pick_rows(&before.columns, columns, &places)?,
+        };
+        self.state.last = Some(rows.clone());
+        Ok(rows)
+    }
+
+    /// The selected columns without a row.
+    fn no_rows(&self) -> RecordBatch {
+        RecordBatch::new_empty(Arc::clone(self.aggregation.output_schema()))
+    }
+
+    fn closed_batch(&self, start: EventTime, rows: SeriesRows) -> Result<RecordBatch> {
+        let SeriesRows { ids, spoke_at, columns } = rows;
+        let count = ids.len();
+        let names = ids.iter().map(|&id| self.state.series.get_index(id as usize).map_or("", |name| name));
+        let time = |time: EventTime| -> ArrayRef {
+            Arc::new(TimestampMicrosecondArray::from(vec![time.0; count]).with_timezone("UTC"))
+        };
+
+        let grid = &self.windows.grid;
+        let number = grid.window_at(start);
+        let mut arrays: Vec<ArrayRef> = vec![
+            Arc::new(UInt32Array::from_iter_values(ids.iter().map(|id| id + self.first_id))),
+            Arc::new(StringArray::from_iter_values(names)),
+            Arc::new(Int64Array::from(vec![number; count])),
+            time(start),
+            time(grid.end_of(number)),
+            Arc::new(BooleanArray::from_iter(spoke_at.iter().map(|&at| Some(at != start)))),
+        ];
+        arrays.extend(columns.columns().iter().cloned());
+        RecordBatch::try_new(Arc::clone(&self.output), arrays)
+            .or_fail(Kind::Query, || "cannot build a closed window")
+    }
+}
