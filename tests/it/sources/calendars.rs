@@ -154,13 +154,27 @@ fn readings_stamped_at_the_end_of_their_interval_belong_to_the_day_before_midnig
 #[test]
 fn silent_months_are_carried_and_late_records_are_told_their_month() {
     let bench = summing("tumbling: 1mo, zone: Europe/Berlin, stamps: end");
-    let lines = "a,2024-01-10,1\na,2024-04-10,2\na,2024-02-29,4\n";
+    let lines = "a,2024-01-10,1\na,2024-04-10,2\na,2024-04-10,2\na,2024-02-29,4\n";
     bench.write("in.csv", format!("series,time,value\n{lines}"));
     bench.run(Runner::Inline, 100);
     let out = bench.out();
     assert_eq!(out["forecasts-0.ndjson"].lines().count(), 4, "January to April");
     let window = "its window (2024-01-31T23:00:00Z, 2024-02-29T23:00:00Z] has closed";
     assert!(out["rejects-0.ndjson"].contains(window), "{}", out["rejects-0.ndjson"]);
+}
+
+/// A window that overlaps with others and has no row of its own repeats the last: some accumulators
+/// can say nothing of no group at all, and ended the run.
+#[test]
+fn a_silence_longer_than_overlapping_windows_is_carried() {
+    let bench = summing("hopping: { size: 1m, every: 15s }");
+    let select = bench.yaml().replace("sum(value)", "median(value)");
+    let bench = TestPipeline::new(&select);
+    let lines = "a,2024-01-01T00:00:00Z,1\na,2024-01-01T00:05:00Z,2\na,2024-01-01T00:05:00Z,2\n";
+    bench.write("in.csv", format!("series,time,value\n{lines}"));
+    bench.run(Runner::Inline, 100);
+    // From the minute that ends at 00:00:15 to the one that ends at 00:06.
+    assert_eq!(bench.out_lines("forecasts-0.ndjson"), 24);
 }
 
 /// What the page shows runs: each of its pipelines forecasts from the weather that comes with it.

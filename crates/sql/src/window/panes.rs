@@ -81,6 +81,11 @@ impl PaneTree {
             from += 1 << level;
         }
 
+        if parts.is_empty() {
+            // Some accumulators cannot say anything of nothing.
+            let no_rows = RecordBatch::new_empty(Arc::clone(aggregation.output_schema()));
+            return Ok((RowSet::default(), no_rows));
+        }
         let parts = Parts::new(&parts);
         let aggregates = aggregation.aggregates.iter().enumerate();
         let values = aggregates.map(|(index, aggregate)| {
