@@ -255,6 +255,7 @@ mod tests {
             prob_up: Some(0.5),
             expert: "naive",
             model_updates: 0,
+            carried: false,
         };
         batches(|results| results.forecast(&made)).0
     }

@@ -164,7 +164,7 @@ fn the_windows_part_of_a_fingerprint_tells_only_what_is_not_usual() {
         let plan = plan(&SMALLEST.replace("{tumbling: 1h}", window));
         serde_json::to_string(&plan.window).unwrap().replace(r#","select":[["temp","avg(\"temp\")"]]"#, "")
     };
-    let usual = r#","lateness_us":0,"gaps":"Carry"}"#;
+    let usual = r#","lateness_us":0,"gaps":"Auto"}"#;
     assert_eq!(of("{tumbling: 1h}"), format!(r#"{{"size_us":3600000000{usual}"#));
     assert_eq!(
         of("{tumbling: 1d, offset: 24h, stamps: start}"),
@@ -176,7 +176,7 @@ fn the_windows_part_of_a_fingerprint_tells_only_what_is_not_usual() {
     );
     assert_eq!(
         of("{hopping: {size: 6h, every: 4h}, stamps: end}"),
-        r#"{"size_us":7200000000,"span":3,"hop":2,"lateness_us":0,"stamps":"end","gaps":"Carry"}"#
+        r#"{"size_us":7200000000,"span":3,"hop":2,"lateness_us":0,"stamps":"end","gaps":"Auto"}"#
     );
 }
 
@@ -227,7 +227,7 @@ fn the_smallest_pipeline_has_every_default() {
         (StartFrom::Warm, WireFormat::Json, "weather")
     );
     assert_eq!(plan.window.select, [("temp".to_string(), "avg(\"temp\")".to_string())]);
-    assert_eq!((plan.window.lateness_us, plan.window.gaps), (0, Gaps::Carry));
+    assert_eq!((plan.window.lateness_us, plan.window.gaps), (0, Gaps::Auto));
     let forecast = &plan.forecast;
     assert_eq!(
         (&forecast.features[..], &forecast.horizons[..]),

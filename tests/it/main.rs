@@ -45,6 +45,7 @@ mod sources {
     mod losses;
     mod prepare;
     mod rejects;
+    mod silence;
     mod slow_readers;
     mod times;
     mod window_kinds;

@@ -38,6 +38,8 @@ pub struct CollectedForecast {
     pub expert: String,
     /// Updates that the network had learned from.
     pub model_updates: u64,
+    /// Whether the window's target was its last value repeated, not observed.
+    pub carried: bool,
 }
 
 /// A forecast whose truth has come: [`Score`] with its own data.
@@ -95,6 +97,7 @@ impl Results for CollectedResults {
             prob_up: forecast.prob_up,
             expert: forecast.expert.to_owned(),
             model_updates: forecast.model_updates,
+            carried: forecast.carried,
         });
     }
 

@@ -342,6 +342,7 @@ impl Forecaster {
                     prob_up: predicted.prob_up.get(horizon_idx).copied().flatten(),
                     expert: issued.heaviest.map_or("naive", |heaviest| self.layout.names[heaviest]),
                     model_updates,
+                    carried: !row.observed,
                 });
             });
 

@@ -67,6 +67,8 @@ pub struct Forecast<'a> {
     pub expert: &'a str,
     /// Updates that the network had learned from.
     pub model_updates: u64,
+    /// Whether the window's target was its last value repeated, not observed.
+    pub carried: bool,
 }
 
 /// A forecast whose truth has come.

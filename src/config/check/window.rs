@@ -5,8 +5,8 @@ use tickcast_forecast::ForecastSpec;
 use tickcast_sql::{Gaps, WindowSpec};
 
 use super::Checker;
-use crate::config::fault::quoted;
-use crate::config::raw::RawWindow;
+use crate::config::fault::{choice, quoted};
+use crate::config::raw::{RawGaps, RawGapsWord, RawWindow};
 
 pub(super) const COLUMNS_MAX: usize = 256;
 /// Bytes of an expression: the SQL planner's recursion is as deep as an expression is nested.
@@ -42,10 +42,34 @@ impl Checker<'_> {
             let what = if grid.span() > 1 { "panes of windows" } else { "windows" };
             self.fault("window.lateness", format!("keeps {open} {what} open, at most {OPEN_WINDOWS_MAX}"));
         }
-        let (gaps, most_series) = (raw.gaps.unwrap_or(Gaps::Carry), ForecastSpec::MOST_SERIES);
+        let gaps = raw.gaps.map_or(Gaps::Auto, |gaps| self.gaps(gaps, &select));
+        let most_series = ForecastSpec::MOST_SERIES;
         let stamps = raw.stamps.unwrap_or_default();
         let watermark = raw.watermark.unwrap_or_default();
-        WindowSpec { grid, lateness_us, stamps, watermark, gaps, select, most_series }
+        let target = target.unwrap_or_default().to_owned();
+        WindowSpec { grid, lateness_us, stamps, watermark, gaps, select, target, most_series }
+    }
+
+    fn gaps(&mut self, raw: RawGaps, select: &[(String, String)]) -> Gaps {
+        match raw {
+            RawGaps::Word(RawGapsWord::Auto) => Gaps::Auto,
+            RawGaps::Word(RawGapsWord::Carry) => Gaps::Carry,
+            RawGaps::Word(RawGapsWord::Skip) => Gaps::Skip,
+            RawGaps::Word(RawGapsWord::Zero) => Gaps::Zero,
+            RawGaps::Columns(fills) => {
+                let known: Vec<&str> = select.iter().map(|(column, _)| column.as_str()).collect();
+                for column in fills.keys().filter(|column| !known.contains(&column.as_str())) {
+                    let (near, all) = choice(column, &known);
+                    let message = format!("no column of window.select{near}");
+                    let path = format!("window.gaps.{column}");
+                    match all {
+                        Some(all) => self.fault_with_help(&path, message, &all),
+                        None => self.fault(&path, message),
+                    }
+                }
+                Gaps::Columns(fills)
+            }
+        }
     }
 
     fn one_kind_of_window(&mut self, raw: &RawWindow) {

@@ -4,6 +4,7 @@
 //! descriptions.
 
 mod forecast;
+mod gaps;
 mod model;
 mod or_none;
 mod sinks;
@@ -18,6 +19,7 @@ use super::plan::Delivery;
 use super::scalar::{DAY_US, HOUR_US, Length, MS_US, Ordered, Whole};
 
 pub(super) use forecast::{RawBounds, RawForecast};
+pub(super) use gaps::{RawGaps, RawGapsWord};
 pub(super) use model::{RawLoss, RawModel, RawOptimizer, RawSchedule};
 pub(super) use or_none::OrNone;
 pub(super) use sinks::{RawSink, RawSinkFile, RawSinkFormat, RawSinks};

@@ -6,7 +6,8 @@ use serde::Deserialize;
 
 use super::super::scalar::{DAY_US, Length, MS_US, Ordered, Whole};
 use super::super::window_length::WindowLength;
-use tickcast_sql::{Gaps, Stamps, Watermark};
+use super::RawGaps;
+use tickcast_sql::{Stamps, Watermark};
 
 /// Between a millisecond and a year.
 pub(in super::super) type RawSize = Length<MS_US, { 366 * DAY_US }>;
@@ -41,10 +42,12 @@ pub(in super::super) struct RawWindow {
     pub lateness: Option<Length<0, { 366 * DAY_US }>>,
     /// Close an idle partition's windows by the clock. Not yet built.
     pub idle: Option<RawSize>,
-    /// What a series does that is silent for a whole window. Rows that carry repeats are forecast
-    /// from, but neither scored nor learned from. A series that is silent for 256 windows in a row
-    /// has no rows until its next record. Default: carry.
-    pub gaps: Option<Gaps>,
+    /// What the row of a series has that is silent for a whole window, for all columns or by
+    /// column, like `{ sold: zero, price: carry }`; columns that are not named there are as with
+    /// auto. Rows whose target is repeated are forecast from, but neither scored nor learned from.
+    /// A series that is silent for 256 windows in a row has no rows until its next record. Default:
+    /// auto.
+    pub gaps: Option<RawGaps>,
     /// Output columns and their SQL aggregate expressions. Every aggregate that DataFusion has can
     /// be used. Functions that differ from run to run, such as `now()` and `random()`, are refused.
     /// Default: the average of the target.

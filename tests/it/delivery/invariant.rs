@@ -391,7 +391,7 @@ proptest! {
     fn any_batching_and_any_runner_give_the_same_bytes(
         records in prop::collection::vec(record(), 0..300),
         cell in prop::sample::select(vec!["rnn", "lstm", "gru"]),
-        gaps in prop::sample::select(vec!["carry", "skip"]),
+        gaps in prop::sample::select(vec!["auto", "carry", "skip", "{ x: zero, n: carry }"]),
         scope in prop::sample::select(vec!["shared", "series"]),
         more in more(),
         batch in 1usize..40, workers in 1usize..4,
@@ -424,7 +424,7 @@ proptest! {
     fn restored_at_any_record_it_goes_on_with_the_same_bytes(
         records in prop::collection::vec(record(), 1..300),
         cell in prop::sample::select(vec!["rnn", "lstm", "gru"]),
-        gaps in prop::sample::select(vec!["carry", "skip"]),
+        gaps in prop::sample::select(vec!["auto", "carry", "skip", "{ x: zero, n: carry }"]),
         scope in prop::sample::select(vec!["shared", "series"]),
         more in more(),
         mut cuts in prop::collection::vec(0usize..300, 0..12),
@@ -441,7 +441,7 @@ proptest! {
     fn light_snapshots_and_their_bases_are_the_states_that_whole_ones_are(
         records in prop::collection::vec(record(), 1..300),
         cell in prop::sample::select(vec!["rnn", "lstm", "gru"]),
-        gaps in prop::sample::select(vec!["carry", "skip"]),
+        gaps in prop::sample::select(vec!["auto", "carry", "skip", "{ x: zero, n: carry }"]),
         scope in prop::sample::select(vec!["shared", "series"]),
         more in more(),
         mut cuts in prop::collection::vec(0usize..300, 0..40),
@@ -482,7 +482,7 @@ proptest! {
     fn frozen_at_any_record_it_is_written_as_it_was(
         records in prop::collection::vec(record(), 1..300),
         cell in prop::sample::select(vec!["rnn", "lstm", "gru"]),
-        gaps in prop::sample::select(vec!["carry", "skip"]),
+        gaps in prop::sample::select(vec!["auto", "carry", "skip", "{ x: zero, n: carry }"]),
         scope in prop::sample::select(vec!["shared", "series"]),
         more in more(),
         mut cuts in prop::collection::vec(0usize..300, 1..6),

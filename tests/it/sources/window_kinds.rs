@@ -94,6 +94,7 @@ fn check(case: &Case<'_>, rows: &[Row], size: usize) {
         watermark: case.watermark,
         gaps: Gaps::Skip,
         select,
+        target: String::new(),
         most_series: usize::MAX,
     };
     let out = match case.watermark {
@@ -258,8 +259,8 @@ fn panes_do_not_show_batches_or_restores() {
         let grid = WindowGrid::fixed(1_000_000, 0).grouped(6, 2);
         let (lateness_us, stamps, watermark, gaps) =
             (200_000, Stamps::Start, Watermark::Partition, Gaps::Carry);
-        let most_series = usize::MAX;
-        let spec = WindowSpec { grid, lateness_us, stamps, watermark, gaps, select, most_series };
+        let (target, most_series) = (String::new(), usize::MAX);
+        let spec = WindowSpec { grid, lateness_us, stamps, watermark, gaps, select, target, most_series };
         WindowOperator::new(&spec, plan)
     };
     let bytes = |size: usize, restore: bool| {
@@ -296,9 +297,9 @@ fn windows_by_series_do_not_show_the_other_series_batches_or_restores() {
         .collect();
     let operator = |most_series: usize| {
         let (select, plan) = aggregation();
-        let (grid, lateness_us) = (WindowGrid::fixed(10_000_000, 0), 2_000_000);
+        let (grid, lateness_us, target) = (WindowGrid::fixed(10_000_000, 0), 2_000_000, String::new());
         let (stamps, watermark, gaps) = (Stamps::Start, Watermark::Series, Gaps::Carry);
-        let spec = WindowSpec { grid, lateness_us, stamps, watermark, gaps, select, most_series };
+        let spec = WindowSpec { grid, lateness_us, stamps, watermark, gaps, select, target, most_series };
         SeriesWindowOperator::new(&spec, plan)
     };
     let run = |rows: &[Row], most_series: usize, size: usize, restore: bool| {

@@ -40,7 +40,7 @@ fn forecasts(series: &str) -> RecordBatch {
         format!(
             r#"{{"series":"{series}","window_start":"2024-01-01T0{hour}:00:00Z","horizon":1,
                 "issued_at":"2024-01-01T0{}:00:00Z","target_time":"2024-01-01T0{}:00:00Z","forecast":{hour}.5,
-                "lower_90":null,"upper_90":9,"naive":{hour},"expert":"rnn","model_updates":3}}"#,
+                "lower_90":null,"upper_90":9,"naive":{hour},"expert":"rnn","model_updates":3,"carried":false}}"#,
             hour + 1,
             hour + 2
         )
@@ -120,7 +120,7 @@ fn both_kinds_of_files_answer_alike() {
             concat!(
                 r#"{"series":"LGA","window_start":"2024-01-01T01:00:00Z","issued_at":"2024-01-01T02:00:00Z","#,
                 r#""target_time":"2024-01-01T03:00:00Z","horizon":1,"forecast":1.5,"lower_90":null,"#,
-                r#""upper_90":9.0,"naive":1.0,"expert":"rnn","model_updates":3}"#,
+                r#""upper_90":9.0,"naive":1.0,"expert":"rnn","model_updates":3,"carried":false}"#,
                 "\n"
             ),
             "{format:?}"

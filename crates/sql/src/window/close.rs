@@ -16,8 +16,8 @@ use super::aggregate::{RowSet, SeriesId};
 use super::assign::Closes;
 use super::operator::WindowOperator;
 use super::panes::Merged;
-use super::rows::{in_series_order, pick_rows};
-use super::spec::Gaps;
+use super::rows::in_series_order;
+use super::silence::{BEFORE, NOW, Silence};
 use super::state::SeriesRows;
 
 /// A silent series is carried for at most this many windows; then it has no rows until it speaks
@@ -32,11 +32,6 @@ struct RowSource {
     place: (usize, usize),
 }
 
-/// The rows that are carried.
-const BEFORE: usize = 0;
-/// The rows of the window that closes.
-const NOW: usize = 1;
-
 impl WindowOperator {
     /// Closes these windows, oldest first; with `carry` also those in which nobody spoke.
     pub(super) fn close(&mut self, closes: Closes, out: &mut dyn Output) -> Result<()> {
@@ -44,9 +39,9 @@ impl WindowOperator {
         while let Some(start) = self.next_to_close(open) {
             open.from = self.windows.start_after(start);
             let (series, columns) = self.rows_of(start)?;
-            let rows = match self.gaps {
-                Gaps::Carry => self.carry(start, &series, &columns)?,
-                Gaps::Skip => in_series_order(start, &series, &columns)?,
+            let rows = match self.silence.clone() {
+                Some(silence) => self.carry(&silence, start, &series, &columns)?,
+                None => in_series_order(start, &series, &columns)?,
             };
 
             self.state.closed_to = Some(start);
@@ -108,7 +103,7 @@ impl WindowOperator {
     /// The next window after the newest closed one, while somebody is carried.
     fn next_silent(&self) -> Option<EventTime> {
         let carried =
-            self.gaps == Gaps::Carry && self.state.last.as_ref().is_some_and(|last| !last.ids.is_empty());
+            self.silence.is_some() && self.state.last.as_ref().is_some_and(|last| !last.ids.is_empty());
         self.state.closed_to.filter(|_| carried).map(|start| self.windows.start_after(start))
     }
 
@@ -116,6 +111,7 @@ impl WindowOperator {
     /// batch and the new memory.
     fn carry(
         &mut self,
+        silence: &Silence,
         start: EventTime,
         series: &RowSet<SeriesId>,
         columns: &RecordBatch,
@@ -141,7 +137,7 @@ impl WindowOperator {
         let rows = SeriesRows {
             ids: sources.iter().map(|source| source.id).collect(),
             spoke_at: sources.iter().map(|source| source.spoke_at).collect(),
-            columns: pick_rows(&before.columns, columns, &places)?,
+            columns: silence.rows(&before.columns, columns, &places)?,
         };
         self.state.last = Some(rows.clone());
         Ok(rows)
@@ -162,13 +158,14 @@ impl WindowOperator {
 
         let grid = &self.windows.grid;
         let number = grid.window_at(start);
+        let is_true = self.silence.as_ref().is_some_and(|silence| silence.is_true);
         let mut arrays: Vec<ArrayRef> = vec![
             Arc::new(UInt32Array::from_iter_values(ids.iter().map(|id| id + self.first_id))),
             Arc::new(StringArray::from_iter_values(names)),
             Arc::new(Int64Array::from(vec![number; count])),
             time(start),
             time(grid.end_of(number)),
-            Arc::new(BooleanArray::from_iter(spoke_at.iter().map(|&at| Some(at != start)))),
+            Arc::new(BooleanArray::from_iter(spoke_at.iter().map(|&at| Some(at != start && !is_true)))),
         ];
         arrays.extend(columns.columns().iter().cloned());
         RecordBatch::try_new(Arc::clone(&self.output), arrays)

@@ -18,8 +18,9 @@ use super::panes::PaneTree;
 use super::pick::pick;
 use super::plan::Aggregation;
 use super::rows::{rejected, show_time, system};
+use super::silence::Silence;
 use super::snapshot;
-use super::spec::{Gaps, Stamps, WindowSpec};
+use super::spec::{Stamps, WindowSpec};
 use super::state::WindowState;
 
 /// More windows open at once than this is taken for a lateness that is far too long for the window.
@@ -40,7 +41,8 @@ type RowsByPane = BTreeMap<EventTime, (Vec<u32>, Vec<SeriesId>)>;
 /// Event-time windows over one partition.
 pub struct WindowOperator {
     pub(super) windows: Windows,
-    pub(super) gaps: Gaps,
+    /// None: a silent series has no row.
+    pub(super) silence: Option<Silence>,
     pub(super) aggregation: Arc<Aggregation>,
     pub(super) output: SchemaRef,
     most_series: usize,
@@ -58,7 +60,7 @@ impl WindowOperator {
         fields.extend(aggregation.output_schema().fields().iter().map(|field| field.as_ref().clone()));
         WindowOperator {
             windows: Windows::new(window),
-            gaps: window.gaps,
+            silence: Silence::of(&window.gaps, &window.target, &aggregation),
             aggregation,
             output: Arc::new(Schema::new(fields)),
             most_series: window.most_series.max(1),
@@ -72,7 +74,7 @@ impl WindowOperator {
     pub(super) fn sibling(&self, first_id: SeriesId) -> Self {
         WindowOperator {
             windows: self.windows.clone(),
-            gaps: self.gaps,
+            silence: self.silence.clone(),
             aggregation: Arc::clone(&self.aggregation),
             output: Arc::clone(&self.output),
             most_series: 1,

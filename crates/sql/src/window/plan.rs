@@ -5,15 +5,16 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatchOptions, new_null_array};
-use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::{ArrayRef, AsArray, RecordBatchOptions, new_null_array};
+use arrow::compute::{cast, concat_batches};
+use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use datafusion::common::{DFSchema, cast::as_boolean_array};
+use datafusion::common::{DFSchema, ScalarValue, cast::as_boolean_array};
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, GroupsAccumulator, LogicalPlan};
 use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
 use tickcast_stream::error::{Kind, OrFail, Result};
 
@@ -38,6 +39,10 @@ pub struct Aggregation {
     between: SchemaRef,
     output: SchemaRef,
     input: SchemaRef,
+    /// What each column has in a window without a record, one row; none: nothing can be said.
+    quiet: Vec<Option<ArrayRef>>,
+    /// The zero of each column's type, one row; none where it is no number.
+    zeros: Vec<Option<ArrayRef>>,
 }
 
 /// One aggregate function and where its arguments and its FILTER stand among all arguments.
@@ -111,7 +116,19 @@ impl Aggregation {
         let between = Arc::new(group_schema.as_arrow().clone());
         let output = output_schema(select, &projection, &between)?;
         let input = Arc::clone(input);
-        Ok(Aggregation { aggregates, arguments, argument_schema, projection, between, output, input })
+        let quiet = quiet_values(&aggregates, &projection, &between);
+        let zeros = output.fields().iter().map(|field| zero_of(field.data_type())).collect();
+        Ok(Aggregation {
+            aggregates,
+            arguments,
+            argument_schema,
+            projection,
+            between,
+            output,
+            input,
+            quiet,
+            zeros,
+        })
     }
 
     /// The columns a row needs, in order.
@@ -122,6 +139,17 @@ impl Aggregation {
     /// The selected columns, in order.
     pub fn output_schema(&self) -> &SchemaRef {
         &self.output
+    }
+
+    /// What each selected column has in a window without a record, one row: those that are made of
+    /// sums and counts alone.
+    pub fn quiet_values(&self) -> &[Option<ArrayRef>] {
+        &self.quiet
+    }
+
+    /// The zero of each selected column, one row; none where it is no number.
+    pub fn zeros(&self) -> &[Option<ArrayRef>] {
+        &self.zeros
     }
 
     /// The schema of [`Aggregation::arguments_of`].
@@ -160,6 +188,43 @@ impl Aggregation {
         RecordBatch::try_new(Arc::clone(&self.output), columns.collect())
             .or_fail(Kind::Query, || "a selected column's type is not the planned one")
     }
+}
+
+/// The zero of a type of numbers, one row.
+fn zero_of(data_type: &DataType) -> Option<ArrayRef> {
+    let zero = data_type.is_numeric().then(|| ScalarValue::new_zero(data_type));
+    zero?.and_then(|zero| zero.to_array_of_size(1)).ok()
+}
+
+/// What each column of the projection is where every sum and count is 0.
+fn quiet_values(
+    aggregates: &[Aggregate],
+    projection: &[Arc<dyn PhysicalExpr>],
+    between: &SchemaRef,
+) -> Vec<Option<ArrayRef>> {
+    let is_total = |aggregate: &Aggregate| ["sum", "count"].contains(&aggregate.function.fun().name());
+    // The group comes before the aggregates.
+    let zeros = between
+        .fields()
+        .iter()
+        .map(|field| zero_of(field.data_type()).unwrap_or_else(|| new_null_array(field.data_type(), 1)));
+    let Ok(zeros) = RecordBatch::try_new(Arc::clone(between), zeros.collect()) else {
+        return vec![None; projection.len()];
+    };
+
+    let value = |expr: &Arc<dyn PhysicalExpr>| {
+        let used = collect_columns(expr);
+        let mut totals = used.iter().map(|column| aggregates.get(column.index().checked_sub(1)?));
+        if used.is_empty() || !totals.all(|aggregate| aggregate.is_some_and(is_total)) {
+            return None;
+        }
+        let value = expr.evaluate(&zeros).and_then(|value| value.into_array(1)).ok()?;
+        let number = cast(&value, &DataType::Float64).ok()?;
+        let is_known =
+            number.as_primitive::<Float64Type>().iter().all(|number| number.is_some_and(f64::is_finite));
+        is_known.then_some(value)
+    };
+    projection.iter().map(value).collect()
 }
 
 fn evaluate(

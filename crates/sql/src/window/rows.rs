@@ -2,10 +2,9 @@
 //! It must not know when a window closes.
 
 use arrow::array::Int64Array;
-use arrow::compute::interleave;
 use arrow::record_batch::RecordBatch;
 use tickcast_stream::Offset;
-use tickcast_stream::error::{Error, Kind, OrFail, Result};
+use tickcast_stream::error::{Error, Kind, Result};
 use tickcast_stream::message::{EventTime, Reason, Reject, column};
 
 use super::aggregate::{RowSet, SeriesId};
@@ -31,18 +30,6 @@ pub(super) fn in_series_order(
         spoke_at: vec![start; series.len()],
         columns: copy(columns, &order)?,
     })
-}
-
-/// The rows at these places of either batch; a place is the batch, 0 or 1, and the row.
-pub fn pick_rows(before: &RecordBatch, now: &RecordBatch, picks: &[(usize, usize)]) -> Result<RecordBatch> {
-    let columns = before
-        .columns()
-        .iter()
-        .zip(now.columns())
-        .map(|(before, now)| interleave(&[before.as_ref(), now.as_ref()], picks))
-        .collect::<std::result::Result<Vec<_>, _>>()
-        .or_fail(Kind::Query, || "cannot carry rows")?;
-    RecordBatch::try_new(before.schema(), columns).or_fail(Kind::Query, || "cannot carry rows")
 }
 
 /// A system column. Errors: `Query`, when the batch has none of this name and type.

@@ -1,6 +1,8 @@
 //! What the window operator is built from, checked and defaulted.
 //! It must not know the pipeline file that it comes from.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tickcast_stream::WindowGrid;
@@ -23,6 +25,9 @@ pub struct WindowSpec {
     pub gaps: Gaps,
     /// Output column and its SQL aggregate expression, in the order of the file.
     pub select: Vec<(String, String)>,
+    /// The column that is forecast.
+    #[serde(skip)]
+    pub target: String,
     /// Series of a partition that are kept, at least 1. Those that have been silent for longest are
     /// forgotten.
     #[serde(skip)]
@@ -30,13 +35,30 @@ pub struct WindowSpec {
 }
 
 /// What a series that is silent for a whole window does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all(deserialize = "snake_case"))]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub enum Gaps {
+    /// Columns that are made of sums and counts alone have what these are of no record, 0 mostly,
+    /// which is true; others repeat their last value.
+    #[default]
+    Auto,
     /// It repeats its last row.
     Carry,
     /// It has no row.
     Skip,
+    /// Every number is 0.
+    Zero,
+    /// By column; those that are not named are as with `Auto`.
+    Columns(BTreeMap<String, Fill>),
+}
+
+/// What a column has in the row of a silent series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all(deserialize = "snake_case"))]
+pub enum Fill {
+    /// Its last value.
+    Carry,
+    /// 0, which is true: a day without a sale.
+    Zero,
 }
 
 /// What the time of a record is of what it tells.

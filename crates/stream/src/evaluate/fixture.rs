@@ -44,6 +44,7 @@ fn batches(rows: &[Scored]) -> (RecordBatch, RecordBatch) {
             prob_up: None,
             expert: "rnn",
             model_updates: 0,
+            carried: false,
         });
         let experts = (&["naive", "rnn"][..], &[naive, forecast][..]);
         results.score(&Score {

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, Float64Array, Float64Builder, Int32Array, Int32Builder, Int64Array, Int64Builder,
-    StringArray, StringBuilder, TimestampMicrosecondArray, TimestampMicrosecondBuilder,
+    Array, ArrayRef, BooleanArray, BooleanBuilder, Float64Array, Float64Builder, Int32Array, Int32Builder,
+    Int64Array, Int64Builder, StringArray, StringBuilder, TimestampMicrosecondArray,
+    TimestampMicrosecondBuilder,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
@@ -41,6 +42,7 @@ pub fn forecast_schema(levels: &[f64], direction: bool) -> SchemaRef {
         Field::new("naive", DataType::Float64, false),
         Field::new("expert", DataType::Utf8, false),
         Field::new("model_updates", DataType::Int64, false),
+        Field::new("carried", DataType::Boolean, false),
     ]);
     Arc::new(Schema::new(fields))
 }
@@ -61,6 +63,7 @@ pub(super) struct ForecastBatch {
     naive: Float64Builder,
     expert: StringBuilder,
     model_updates: Int64Builder,
+    carried: BooleanBuilder,
 }
 
 /// The bounds of the intervals of one level.
@@ -85,6 +88,7 @@ impl ForecastBatch {
             naive: numbers(records),
             expert: names(records),
             model_updates: Int64Builder::with_capacity(records),
+            carried: BooleanBuilder::with_capacity(records),
             schema,
         }
     }
@@ -109,6 +113,7 @@ impl ForecastBatch {
         self.naive.append_value(made.naive);
         self.expert.append_value(made.expert);
         self.model_updates.append_value(made.model_updates as i64);
+        self.carried.append_value(made.carried);
     }
 
     /// The records. Errors: `Query`, when the columns do not fit together, which only a fault here
@@ -134,6 +139,7 @@ impl ForecastBatch {
         columns.push(Arc::new(self.naive.finish()));
         columns.push(Arc::new(self.expert.finish()));
         columns.push(Arc::new(self.model_updates.finish()));
+        columns.push(Arc::new(self.carried.finish()));
         RecordBatch::try_new(self.schema, columns).or_fail(Kind::Query, || "cannot build forecasts")
     }
 }
@@ -155,6 +161,7 @@ pub struct ForecastRows<'a> {
     naive: &'a Float64Array,
     expert: &'a StringArray,
     model_updates: &'a Int64Array,
+    carried: &'a BooleanArray,
 }
 
 /// The bounds of the intervals of one level.
@@ -190,6 +197,7 @@ impl<'a> ForecastRows<'a> {
             naive: column(records, "naive")?,
             expert: column(records, "expert")?,
             model_updates: column(records, "model_updates")?,
+            carried: column(records, "carried")?,
         })
     }
 
@@ -272,6 +280,11 @@ impl<'a> ForecastRow<'a> {
     pub fn model_updates(&self) -> u64 {
         self.rows.model_updates.value(self.row) as u64
     }
+
+    /// Whether the window's target was its last value repeated, not observed.
+    pub fn carried(&self) -> bool {
+        self.rows.carried.value(self.row)
+    }
 }
 
 #[cfg(test)]
@@ -290,6 +303,7 @@ mod tests {
             prob_up,
             expert: "rls",
             model_updates: 7,
+            carried: true,
         }
     }
 
@@ -309,6 +323,7 @@ mod tests {
         let times = [a.window_start(), a.issued_at(), a.target_time()];
         assert_eq!(times, [5, 10, 30].map(EventTime));
         assert_eq!((a.expert(), a.model_updates(), a.prob_up()), ("rls", 7, Some(0.25)));
+        assert!(a.carried());
         assert_eq!(a.intervals(), [(1.0, 2.0), (-1.0, 4.0)].map(Interval::from));
         assert_eq!((b.series(), b.intervals(), b.prob_up()), ("b", vec![], None));
     }
