@@ -10,6 +10,7 @@ import os
 import pathlib
 import platform
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -22,7 +23,7 @@ from sides import Quix, Streams, Tickcast
 
 DELIVERIES = ("at_least_once", "exactly_once")
 LOADS = (0.25, 0.5, 0.75)
-PARTS = ("main", "series", "latency", "growth", "instances")
+PARTS = ("main", "series", "latency", "growth", "instances", "flame")
 FORMS = {
     "short": {
         "ticks": 500_000,
@@ -154,6 +155,24 @@ class Measurements:
                 again = {"then": side.restore} if side.name.startswith("tickcast") else {}
                 self.race(entry, f"{side.name}, {series:,} series of 10 ticks a window", side, given, **again)
 
+    def flame(self):
+        """Where tickcast's CPU time goes, drawn by inferno from perf's samples of one run of each delivery."""
+        tools = installing.inferno()
+        given = Input(self.bench, 1_000, max(self.ticks, 4_000_000))
+        for side in self.chosen(["tickcast"]):
+            samples, recording = self.bench.folder / f"{side.delivery}.perf", []
+
+            def record(process, samples=samples, recording=recording):
+                command = ["perf", "record", "-q", "-F", "199", "--call-graph", "dwarf,16384", "-o", samples, "-p", process.child.pid]
+                recording.append(subprocess.Popen([str(part) for part in command], stderr=subprocess.DEVNULL))
+
+            what = f"{side.name}, flame graph"
+            self.attempt(what, side.race, self.bench, given, begun=record)
+            for perf in recording:
+                perf.wait()
+            if samples.exists():
+                draw(tools, samples, f"{side.name}: CPU time from topic to topic", self.options.out / f"flame-{side.delivery}.svg")
+
     def too_much_for(self, side, series):
         """The memory that so many series would need by what fewer have needed, if that is more than the machine has."""
         fewer = [entry for entry in self.parts["growth"] if entry["side"] == side.name and entry["runs"]]
@@ -171,6 +190,15 @@ class Measurements:
                 self.parts["instances"].append(entry)
                 named = {"instances": instances, "workers": 1}
                 self.race(entry, f"{side.name}, {instances} instances", side, given, **named)
+
+
+def draw(tools, samples, title, to):
+    """A flame graph of perf's samples."""
+    to.parent.mkdir(parents=True, exist_ok=True)
+    script = subprocess.Popen(["perf", "script", "--no-inline", "-i", samples], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    folded = subprocess.run([tools / "inferno-collapse-perf"], stdin=script.stdout, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    drawing = [tools / "inferno-flamegraph", "--title", title, "--minwidth", "0.3", "--hash"]
+    to.write_bytes(subprocess.run(drawing, input=folded.stdout, stdout=subprocess.PIPE, check=True).stdout)
 
 
 def memory_mb():

@@ -17,6 +17,7 @@ ROOT = HERE.parent.parent
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "tickcast"
 BROKER_POM = ROOT / "tests" / "kafka" / "pom.xml"
 STREAMS_POM = HERE / "streams" / "pom.xml"
+INFERNO = "0.12.8"
 
 
 def said(*command):
@@ -85,6 +86,15 @@ def quix():
         subprocess.run([*pip, "-r", HERE / "requirements.txt"], check=True)
         done.write_text(wanted)
     return folder / "bin" / "python"
+
+
+def inferno():
+    """The folder of the programs that draw a flame graph."""
+
+    def install(to):
+        subprocess.run(["cargo", "install", "--quiet", "--locked", "inferno", "--version", INFERNO, "--root", to], check=True)
+
+    return whole(CACHE / f"inferno-{INFERNO}", install) / "bin"
 
 
 def build(profile):

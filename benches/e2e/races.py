@@ -75,8 +75,8 @@ class Race:
     def __init__(self, side):
         self.side, self.name, self.delivery, self.settings = side, side.name, side.delivery, side.settings
 
-    def race(self, bench, given, instances=1, workers=2, then=None):
-        """`then(job, measured)` is called when all is stopped."""
+    def race(self, bench, given, instances=1, workers=2, begun=None, then=None):
+        """`begun(process)` is called when the first record is there, `then(job, measured)` when all is stopped."""
         job = bench.job(given.topic, instances=instances, workers=workers)
         bench.load.call("create", job.results, given.partitions)
         expected = given.windows * given.series * self.side.results_a_series
@@ -87,6 +87,8 @@ class Race:
             first_s = self.wait(processes, watching, lambda: any(map(self.side.has_begun, processes)))
             before, threads = [process.cpu_s() for process in processes], processes[0].threads()
             broker_s = bench.broker.process.cpu_s()
+            if begun:
+                begun(processes[0])
             # Polled seldom: it would take CPU time from those that are measured.
             self.wait(processes, watching, lambda: watching.poll() is not None, 0.05)
             cpu_s = sum(process.cpu_s() for process in processes) - sum(before)
