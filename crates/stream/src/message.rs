@@ -8,6 +8,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use arrow::json::LineDelimitedWriter;
 use arrow::record_batch::RecordBatch;
+use arrow::temporal_conversions::timestamp_us_to_datetime;
 use bytes::Bytes;
 
 use crate::error::{Error, Kind, OrFail, Result};
@@ -29,6 +30,14 @@ pub mod column {
 /// The Arrow type of every time in tickcast.
 pub fn timestamp_type() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+/// A time as a person reads it.
+pub fn shown(time: EventTime) -> String {
+    match timestamp_us_to_datetime(time.0) {
+        Some(time) => format!("{time:?}Z"),
+        None => format!("{} µs", time.0),
+    }
 }
 
 /// The system columns, in order.

@@ -77,7 +77,8 @@ impl Checker<'_> {
         target
     }
 
-    fn selected(&mut self, path: &str, column: &str, columns: &[&str]) {
+    /// Says so where a column is not among those that are selected.
+    pub(super) fn selected(&mut self, path: &str, column: &str, columns: &[&str]) {
         // Without a select that could be read there is nothing to compare with.
         if !columns.contains(&column)
             && !self.broken.contains(&format!("window.select.{column}"))

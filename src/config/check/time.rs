@@ -6,14 +6,14 @@ use tickcast_connect::{TimeSpec, check_time_format, time_zone};
 
 use super::Checker;
 use crate::config::fault::quoted;
-use crate::config::raw::{RawTime, RawTimeBlock};
+use crate::config::raw::{RawTime, RawTimeBlock, TextOr};
 
 impl Checker<'_> {
     /// Where a record's time stands and how it is written; `default` is its column, if it has one.
     pub fn time(&mut self, raw: Option<RawTime>, default: Option<&str>) -> TimeSpec {
         let (block, path) = match raw {
-            Some(RawTime::Block(block)) => (block, "time.column"),
-            Some(RawTime::Column(column)) => {
+            Some(TextOr::Block(block)) => (block, "time.column"),
+            Some(TextOr::Text(column)) => {
                 (RawTimeBlock { column: Some(column), ..RawTimeBlock::default() }, "time")
             }
             None => (RawTimeBlock::default(), "time"),

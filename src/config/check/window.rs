@@ -5,8 +5,8 @@ use tickcast_forecast::ForecastSpec;
 use tickcast_sql::{Gaps, WindowSpec};
 
 use super::Checker;
-use crate::config::fault::{choice, quoted};
-use crate::config::raw::{RawGaps, RawGapsWord, RawWindow};
+use crate::config::fault::quoted;
+use crate::config::raw::{RawGaps, RawGapsWord, RawWindow, TextOr};
 
 pub(super) const COLUMNS_MAX: usize = 256;
 /// Bytes of an expression: the SQL planner's recursion is as deep as an expression is nested.
@@ -52,21 +52,15 @@ impl Checker<'_> {
 
     fn gaps(&mut self, raw: RawGaps, select: &[(String, String)]) -> Gaps {
         match raw {
-            RawGaps::Word(RawGapsWord::Auto) => Gaps::Auto,
-            RawGaps::Word(RawGapsWord::Carry) => Gaps::Carry,
-            RawGaps::Word(RawGapsWord::Skip) => Gaps::Skip,
-            RawGaps::Word(RawGapsWord::Zero) => Gaps::Zero,
-            RawGaps::Columns(fills) => {
+            TextOr::Text(RawGapsWord::Auto) => Gaps::Auto,
+            TextOr::Text(RawGapsWord::Carry) => Gaps::Carry,
+            TextOr::Text(RawGapsWord::Skip) => Gaps::Skip,
+            TextOr::Text(RawGapsWord::Zero) => Gaps::Zero,
+            TextOr::Block(fills) => {
                 let known: Vec<&str> = select.iter().map(|(column, _)| column.as_str()).collect();
-                for column in fills.keys().filter(|column| !known.contains(&column.as_str())) {
-                    let (near, all) = choice(column, &known);
-                    let message = format!("no column of window.select{near}");
-                    let path = format!("window.gaps.{column}");
-                    match all {
-                        Some(all) => self.fault_with_help(&path, message, &all),
-                        None => self.fault(&path, message),
-                    }
-                }
+                fills
+                    .keys()
+                    .for_each(|column| self.selected(&format!("window.gaps.{column}"), column, &known));
                 Gaps::Columns(fills)
             }
         }

@@ -9,6 +9,7 @@ mod model;
 mod or_none;
 mod sinks;
 mod source;
+mod text_or;
 mod time;
 mod window;
 
@@ -24,6 +25,7 @@ pub(super) use model::{RawLoss, RawModel, RawOptimizer, RawSchedule};
 pub(super) use or_none::OrNone;
 pub(super) use sinks::{RawSink, RawSinkFile, RawSinkFormat, RawSinks};
 pub(super) use source::{RawFile, RawFormat, RawGenerate, RawKafka, RawSchema, RawSource};
+pub(super) use text_or::TextOr;
 pub(super) use time::{RawTime, RawTimeBlock};
 pub(super) use window::{RawHopping, RawWindow};
 

@@ -1,19 +1,14 @@
 //! The `time` block as it is written.
 //! It must not know defaults, nor which formats and zones there are.
 
-use std::borrow::Cow;
-use std::fmt;
-
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 use tickcast_connect::{Ambiguous, TimeCount};
 
+use super::text_or::TextOr;
+
 /// A column, or a block.
-pub(in super::super) enum RawTime {
-    Column(String),
-    Block(RawTimeBlock),
-}
+pub(in super::super) type RawTime = TextOr<String, RawTimeBlock>;
 
 /// A record's event time: where it stands and how it is written.
 #[derive(Default, Deserialize, JsonSchema)]
@@ -35,40 +30,4 @@ pub(in super::super) struct RawTimeBlock {
     /// Which instant is meant in the hour that comes twice when a zone's clocks are put back. A
     /// time that does not come when they are put forward is always rejected. Default: reject.
     pub ambiguous: Option<Ambiguous>,
-}
-
-// Not serde's `untagged`: that would lose the place and the words of a fault inside.
-impl<'de> Deserialize<'de> for RawTime {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TimeVisitor)
-    }
-}
-
-struct TimeVisitor;
-
-impl<'de> Visitor<'de> for TimeVisitor {
-    type Value = RawTime;
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("text")
-    }
-
-    fn visit_str<E>(self, column: &str) -> Result<RawTime, E> {
-        Ok(RawTime::Column(column.to_string()))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawTime, A::Error> {
-        RawTimeBlock::deserialize(MapAccessDeserializer::new(map)).map(RawTime::Block)
-    }
-}
-
-impl JsonSchema for RawTime {
-    fn schema_name() -> Cow<'static, str> {
-        "RawTime".into()
-    }
-
-    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        let block = generator.subschema_for::<RawTimeBlock>();
-        schemars::json_schema!({ "anyOf": [{ "type": "string" }, block] })
-    }
 }

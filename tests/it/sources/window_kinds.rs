@@ -17,11 +17,12 @@ use tickcast_forecast::{CalendarUnit, CalendarUnits, WindowGrid};
 use tickcast_sql::window::{SeriesWindowOperator, WindowOperator};
 use tickcast_sql::{Gaps, Stamps, Watermark, WindowSpec};
 use tickcast_stream::closed_window::{SERIES, WINDOW_START};
-use tickcast_stream::message::EventTime;
 use tickcast_stream::operator::{Operator, OperatorStats};
 use tickcast_stream::testing::Collected;
 
-use super::windows::{Closed, Row, SELECT, aggregation, assert_same, batch, close_all, rows_of};
+use super::windows::{
+    Closed, Row, SELECT, aggregation, assert_same, batch, close_all, fed, json_of, rows_of,
+};
 
 /// Start and end of every window that holds a time.
 type WindowsOf<'a> = dyn Fn(i64) -> Vec<(i64, i64)> + 'a;
@@ -263,22 +264,7 @@ fn panes_do_not_show_batches_or_restores() {
         let spec = WindowSpec { grid, lateness_us, stamps, watermark, gaps, select, target, most_series };
         WindowOperator::new(&spec, plan)
     };
-    let bytes = |size: usize, restore: bool| {
-        let (mut windows, mut out) = (operator(), Collected::default());
-        for (i, chunk) in rows.chunks(size).enumerate() {
-            windows.on_batch(&batch(chunk, i * size), &mut out).unwrap();
-            if restore {
-                let state = windows.snapshot()().unwrap();
-                windows = operator();
-                windows.restore(&state).unwrap();
-                assert!(windows.snapshot()().unwrap() == state);
-            }
-        }
-        windows.on_watermark(EventTime::MAX, &mut out).unwrap();
-        let mut writer = arrow::json::LineDelimitedWriter::new(Vec::new());
-        out.rows.iter().for_each(|rows| writer.write(rows).unwrap());
-        writer.into_inner()
-    };
+    let bytes = |size: usize, restore: bool| json_of(&fed(operator, &rows, size, restore).1);
     let expected = bytes(40_000, false);
     assert!(expected.len() > 2_000);
     for (size, restore) in [(977, false), (977, true), (8192, true), (4001, true)] {
@@ -303,26 +289,14 @@ fn windows_by_series_do_not_show_the_other_series_batches_or_restores() {
         SeriesWindowOperator::new(&spec, plan)
     };
     let run = |rows: &[Row], most_series: usize, size: usize, restore: bool| {
-        let (mut windows, mut out) = (operator(most_series), Collected::default());
-        for (i, chunk) in rows.chunks(size).enumerate() {
-            windows.on_batch(&batch(chunk, i * size), &mut out).unwrap();
-            if restore {
-                let state = windows.snapshot()().unwrap();
-                windows = operator(most_series);
-                windows.restore(&state).unwrap();
-                assert!(windows.snapshot()().unwrap() == state);
-            }
-        }
-        windows.on_watermark(EventTime::MAX, &mut out).unwrap();
+        let (windows, out) = fed(|| operator(most_series), rows, size, restore);
         let mut stats = OperatorStats::default();
         windows.report(&mut stats);
         (out, stats)
     };
     let text = |out: &Collected| {
-        let mut writer = arrow::json::LineDelimitedWriter::new(Vec::new());
-        out.rows.iter().for_each(|rows| writer.write(rows).unwrap());
         let late: Vec<i64> = out.rejects.iter().map(|reject| reject.offset.0).collect();
-        (writer.into_inner(), late)
+        (json_of(out), late)
     };
 
     for most_series in [usize::MAX, 4] {

@@ -280,27 +280,42 @@ fn a_series_of_nulls_alone_has_no_sum_after_a_fold_either() {
     assert_same(&closed, &by_batch_sql(&batch(&rows, 0)));
 }
 
+/// What comes of rows in batches of `size`, up to their end. With `restore` the operator is thrown
+/// away after each of them, and restored.
+pub fn fed<O: Operator>(
+    operator: impl Fn() -> O,
+    rows: &[Row],
+    size: usize,
+    restore: bool,
+) -> (O, Collected) {
+    let (mut windows, mut out) = (operator(), Collected::default());
+    for (i, chunk) in rows.chunks(size).enumerate() {
+        windows.on_batch(&batch(chunk, i * size), &mut out).unwrap();
+        if restore {
+            let state = windows.snapshot()().unwrap();
+            windows = operator();
+            windows.restore(&state).unwrap();
+            assert!(windows.snapshot()().unwrap() == state);
+        }
+    }
+    windows.on_watermark(EventTime::MAX, &mut out).unwrap();
+    (windows, out)
+}
+
+/// The closed windows, to the last bit.
+pub fn json_of(out: &Collected) -> Vec<u8> {
+    let mut writer = arrow::json::LineDelimitedWriter::new(Vec::new());
+    out.rows.iter().for_each(|rows| writer.write(rows).unwrap());
+    writer.into_inner()
+}
+
 /// Folds happen at the same rows however they came, and a snapshot between two folds moves no bit.
 #[test]
 fn folds_do_not_show_batches_or_restores() {
     let rows: Vec<Row> =
         (0..30_000i64).map(|i| ((i % 3) as u8, i * 300, Some((i * 31 % 97) as i32 - 40))).collect();
     let bytes = |rows: &[Row], most_series: usize, size: usize, restore: bool| {
-        let mut windows = operator(Gaps::Carry, 0, most_series);
-        let mut out = Collected::default();
-        for (i, chunk) in rows.chunks(size).enumerate() {
-            windows.on_batch(&batch(chunk, i * size), &mut out).unwrap();
-            if restore {
-                let state = windows.snapshot()().unwrap();
-                windows = operator(Gaps::Carry, 0, most_series);
-                windows.restore(&state).unwrap();
-                assert!(windows.snapshot()().unwrap() == state);
-            }
-        }
-        windows.on_watermark(EventTime::MAX, &mut out).unwrap();
-        let mut writer = arrow::json::LineDelimitedWriter::new(Vec::new());
-        out.rows.iter().for_each(|rows| writer.write(rows).unwrap());
-        writer.into_inner()
+        json_of(&fed(|| operator(Gaps::Carry, 0, most_series), rows, size, restore).1)
     };
     // With 200 series that come and go, where 40 are kept, many are forgotten between two folds.
     let many: Vec<Row> = (0..30_000i64)

@@ -39,10 +39,6 @@ impl TestPipeline {
         self
     }
 
-    pub fn yaml(&self) -> &str {
-        &self.yaml
-    }
-
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }

@@ -34,7 +34,7 @@ use serde::de::IgnoredAny;
 use tickcast_stream::Offset;
 use tickcast_stream::decode::{Decode, Decoded, FirstTime};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
-use tickcast_stream::message::{EventTime, RawRecord, Reason, Records, Reject, system_fields};
+use tickcast_stream::message::{EventTime, RawRecord, Reason, Records, Reject, shown, system_fields};
 
 use self::convert::Converted;
 use self::json::JsonReader;
@@ -230,7 +230,7 @@ impl Decoder {
             return;
         };
         verdicts.reject(row, Reason::Future, || {
-            let (time, timestamp) = (time::show(time), time::show(timestamp.0));
+            let (time, timestamp) = (shown(EventTime(time)), shown(timestamp));
             let name = &self.spec.time.column;
             let ahead = jiff::SignedDuration::from_micros(ahead_us);
             format!("time `{name}` is {time}, more than {ahead:#} after the record's timestamp {timestamp}")
@@ -246,7 +246,8 @@ impl Decoder {
     ) -> Result<RecordBatch> {
         let Converted { data, series, times, first } = converted;
         if let Some((us, written)) = first {
-            self.first_time.get_or_init(|| FirstTime { time: time::show(us), written: quote(&written) });
+            self.first_time
+                .get_or_init(|| FirstTime { time: shown(EventTime(us)), written: quote(&written) });
         }
         for (field, array) in self.spec.columns.iter().zip(&data) {
             convert::judge_finite(array, field.name(), verdicts);

@@ -14,7 +14,7 @@ use tickcast_stream::error::Result;
 use super::plan::Preparation;
 use super::spec::{PrepareSpec, WHERE, path_of};
 use crate::expression::{columns_of, conditions_of};
-use crate::window::Aggregation;
+use crate::window::{Aggregation, path_of as select_path};
 
 /// Types that are tried, in this order.
 const TYPES: [DataType; 3] = [DataType::Float64, DataType::Utf8, DataType::Boolean];
@@ -40,7 +40,7 @@ impl Expressions<'_> {
             (Some(0), Some(filter)) => (WHERE.to_owned(), filter),
             (Some(later), filter) => {
                 let (name, sql) = &self.select[later - usize::from(filter.is_some())];
-                (format!("window.select.{name}"), sql)
+                (select_path(name), sql)
             }
         }
     }
@@ -67,20 +67,19 @@ impl Expressions<'_> {
         Ok(names)
     }
 
-    /// How many of the first expressions can be planned over records with these columns.
+    /// How many of the first expressions can be planned over records with these columns, each with
+    /// the derived columns that it may name.
     fn planned(&self, columns: &[Field]) -> usize {
         let input: SchemaRef = Arc::new(Schema::new(columns.to_vec()));
-        let derived = self.spec.derive.len();
-        for nth in 0..self.count() {
-            let mut spec =
-                PrepareSpec { derive: self.spec.derive[..derived.min(nth + 1)].to_vec(), filter: None };
-            spec.filter = self.spec.filter.clone().filter(|_| nth >= derived);
-            let selected = (nth + 1).saturating_sub(derived + usize::from(self.spec.filter.is_some()));
-            if !is_planned(&spec, &self.select[..selected.min(self.select.len())], &input) {
-                return nth;
-            }
-        }
-        self.count()
+        let PrepareSpec { derive, filter } = self.spec;
+        let is_planned = |nth: usize| {
+            let derive = derive[..derive.len().min(nth + 1)].to_vec();
+            let filter = filter.clone().filter(|_| nth == derive.len());
+            let selected = nth.checked_sub(self.count() - self.select.len());
+            let select = selected.map_or(&[][..], |at| &self.select[at..=at]);
+            is_planned(&PrepareSpec { derive, filter }, select, &input)
+        };
+        (0..self.count()).find(|&nth| !is_planned(nth)).unwrap_or(self.count())
     }
 }
 

@@ -4,17 +4,17 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray};
+use arrow::array::ArrayRef;
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use tickcast_stream::error::{Kind, OrFail, Result};
-use tickcast_stream::message::{EventTime, Reason, system_fields};
+use tickcast_stream::message::{EventTime, system_fields};
 use tickcast_stream::operator::{Operator, OperatorStats, Output, SnapshotWriter};
 
 use super::plan::Preparation;
 use crate::fault::failure_text;
-use crate::window::rejected;
+use crate::window::computable;
 
 /// Leaves records out, and derives columns of the others.
 pub struct PrepareOperator {
@@ -32,29 +32,19 @@ impl PrepareOperator {
         PrepareOperator { preparation, output: Arc::new(Schema::new(fields)), filtered: 0 }
     }
 
-    /// What comes out of rows, and how many were left out. Errors: a record's own.
+    /// What comes out of rows, and how many of them count. Errors: a record's own.
     fn prepared(&self, batch: &RecordBatch) -> datafusion::error::Result<(RecordBatch, usize)> {
         let kept;
         let batch = match self.preparation.keeps(&data_of(batch)?)? {
             None => batch,
             Some(keeps) => {
-                kept = filter_record_batch(batch, &true_only(&keeps))?;
+                kept = filter_record_batch(batch, &keeps)?;
                 &kept
             }
         };
         let mut columns: Vec<ArrayRef> = batch.columns()[..system_fields().len()].to_vec();
         columns.extend(self.preparation.columns(&data_of(batch)?)?);
         Ok((RecordBatch::try_new(Arc::clone(&self.output), columns)?, batch.num_rows()))
-    }
-
-    fn hand_on(
-        &mut self,
-        all: usize,
-        (rows, kept): (RecordBatch, usize),
-        out: &mut dyn Output,
-    ) -> Result<()> {
-        self.filtered += (all - kept) as u64;
-        if kept > 0 { out.rows(rows) } else { Ok(()) }
     }
 }
 
@@ -64,35 +54,27 @@ fn data_of(batch: &RecordBatch) -> datafusion::error::Result<RecordBatch> {
     Ok(batch.project(&data)?)
 }
 
-/// What is neither true nor false is not true.
-fn true_only(keeps: &BooleanArray) -> BooleanArray {
-    match keeps.nulls() {
-        None => keeps.clone(),
-        Some(known) => BooleanArray::new(keeps.values() & known.inner(), None),
-    }
-}
-
 impl Operator for PrepareOperator {
     fn name(&self) -> &'static str {
         "prepare"
     }
 
     fn on_batch(&mut self, batch: &RecordBatch, out: &mut dyn Output) -> Result<()> {
-        if let Ok(prepared) = self.prepared(batch) {
-            return self.hand_on(batch.num_rows(), prepared, out);
-        }
-
-        // One of them cannot be computed: each is judged alone.
-        for row in 0..batch.num_rows() {
-            match self.prepared(&batch.slice(row, 1)) {
-                Ok(prepared) => self.hand_on(1, prepared, out)?,
-                Err(why) => {
-                    let detail = format!("where or derive: {}", failure_text(&why));
-                    out.reject(rejected(batch, row, Reason::Undecodable, detail)?);
-                }
+        let good;
+        let (all, (rows, kept)) = match self.prepared(batch) {
+            Ok(prepared) => (batch.num_rows(), prepared),
+            Err(_) => {
+                let why = |row: &RecordBatch| {
+                    let why = self.prepared(row).err();
+                    Ok(why.map(|why| format!("where or derive: {}", failure_text(&why))))
+                };
+                good = computable(batch, why, out)?;
+                let fail = || "rows that were good alone are not so together";
+                (good.num_rows(), self.prepared(&good).or_fail(Kind::Query, fail)?)
             }
-        }
-        Ok(())
+        };
+        self.filtered += (all - kept) as u64;
+        if kept > 0 { out.rows(rows) } else { Ok(()) }
     }
 
     fn on_watermark(&mut self, _: EventTime, _: &mut dyn Output) -> Result<()> {

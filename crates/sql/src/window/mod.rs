@@ -17,6 +17,7 @@ mod state;
 
 pub use by_series::SeriesWindowOperator;
 pub use operator::WindowOperator;
+pub(crate) use plan::path_of;
 pub use plan::{Aggregation, referenced_columns};
-pub(crate) use rows::rejected;
+pub(crate) use rows::computable;
 pub use spec::{Fill, Gaps, Stamps, Watermark, WindowSpec};

@@ -17,7 +17,7 @@ use super::assign::{Assigner, Closes, Placement, WindowProgress, Windows};
 use super::panes::PaneTree;
 use super::pick::pick;
 use super::plan::Aggregation;
-use super::rows::{rejected, show_time, system};
+use super::rows::{computable, rejected, show_time, system};
 use super::silence::Silence;
 use super::snapshot;
 use super::spec::{Stamps, WindowSpec};
@@ -42,7 +42,7 @@ type RowsByPane = BTreeMap<EventTime, (Vec<u32>, Vec<SeriesId>)>;
 pub struct WindowOperator {
     pub(super) windows: Windows,
     /// None: a silent series has no row.
-    pub(super) silence: Option<Silence>,
+    pub(super) silence: Option<Arc<Silence>>,
     pub(super) aggregation: Arc<Aggregation>,
     pub(super) output: SchemaRef,
     most_series: usize,
@@ -60,7 +60,7 @@ impl WindowOperator {
         fields.extend(aggregation.output_schema().fields().iter().map(|field| field.as_ref().clone()));
         WindowOperator {
             windows: Windows::new(window),
-            silence: Silence::of(&window.gaps, &window.target, &aggregation),
+            silence: Silence::of(&window.gaps, &window.target, &aggregation).map(Arc::new),
             aggregation,
             output: Arc::new(Schema::new(fields)),
             most_series: window.most_series.max(1),
@@ -156,26 +156,14 @@ impl WindowOperator {
         if let Ok(arguments) = self.aggregation.arguments_of(&self.data_of(batch)?) {
             return Ok((batch.clone(), arguments));
         }
-        let good = self.keep_computable(batch, out)?;
+        let why_not = |row: &RecordBatch| {
+            let why = self.aggregation.arguments_of(&self.data_of(row)?).err();
+            Ok(why.map(|why| format!("window.select: {}", why.strip_backtrace())))
+        };
+        let good = computable(batch, why_not, out)?;
         let arguments = self.aggregation.arguments_of(&self.data_of(&good)?);
         let fail = || "rows that were good alone are not so together";
         Ok((good, arguments.or_fail(Kind::Query, fail)?))
-    }
-
-    /// Rejects the rows for which an expression of `select` fails, and gives back the others.
-    fn keep_computable(&self, batch: &RecordBatch, out: &mut dyn Output) -> Result<RecordBatch> {
-        let mut keep = Vec::new();
-
-        for row in 0..batch.num_rows() {
-            match self.aggregation.arguments_of(&self.data_of(&batch.slice(row, 1))?) {
-                Ok(_) => keep.push(row as u32),
-                Err(why) => {
-                    let detail = format!("window.select: {}", why.strip_backtrace());
-                    out.reject(rejected(batch, row, Reason::Undecodable, detail)?);
-                }
-            }
-        }
-        pick(batch, &keep)
     }
 
     pub(super) fn reject_late(

@@ -321,7 +321,7 @@ fn plan_query(select: &Select, input: &SchemaRef) -> datafusion::error::Result<P
 }
 
 /// The path of a selected column's key.
-fn path_of(name: &str) -> String {
+pub fn path_of(name: &str) -> String {
     format!("window.select.{name}")
 }
 

@@ -6,15 +6,33 @@ use arrow::record_batch::RecordBatch;
 use tickcast_stream::Offset;
 use tickcast_stream::error::{Error, Kind, Result};
 use tickcast_stream::message::{EventTime, Reason, Reject, column};
+use tickcast_stream::operator::Output;
 
 use super::aggregate::{RowSet, SeriesId};
-use super::pick::copy;
+use super::pick::{copy, pick};
 use super::state::SeriesRows;
 
 /// A record as a reject.
 pub fn rejected(rows: &RecordBatch, row: usize, reason: Reason, detail: String) -> Result<Reject> {
     let offset = Offset(system::<Int64Array>(rows, column::OFFSET)?.value(row));
     Ok(Reject { offset, reason, detail })
+}
+
+/// The rows that can be computed. Each is judged alone; the others are rejected with what `why_not`
+/// says of them.
+pub fn computable(
+    rows: &RecordBatch,
+    why_not: impl Fn(&RecordBatch) -> Result<Option<String>>,
+    out: &mut dyn Output,
+) -> Result<RecordBatch> {
+    let mut keep = Vec::new();
+    for row in 0..rows.num_rows() {
+        match why_not(&rows.slice(row, 1))? {
+            None => keep.push(row as u32),
+            Some(why) => out.reject(rejected(rows, row, Reason::Undecodable, why)?),
+        }
+    }
+    pick(rows, &keep)
 }
 
 /// The rows of a window in order of series.

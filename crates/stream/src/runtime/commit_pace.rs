@@ -1,12 +1,13 @@
 //! When the writer commits: as often as it was told, and sooner for forecasts that are waited for.
 //! It must not commit.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crate::message::EventTime;
+use crate::telemetry::now_us;
 
-/// Nobody waits for the forecasts of older records: they are being caught up with.
-const FRESH: Duration = Duration::from_secs(1);
+/// Nobody waits for the forecasts of older records, in microseconds: they are being caught up with.
+const FRESH_US: f64 = 1e6;
 /// Windows of several partitions close together: for so long nothing more comes of them.
 const SETTLED: Duration = Duration::from_millis(10);
 /// No two commits follow each other in less than this part of the time that was asked for.
@@ -37,12 +38,7 @@ impl CommitPace {
 
     /// Forecasts have come, of records that the source had at this time, where it says so.
     pub fn forecasts_of(&mut self, recorded: Option<EventTime>) {
-        let fresh = |recorded: EventTime| {
-            let recorded = u64::try_from(recorded.0).map(Duration::from_micros).ok()?;
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-            Some(now.saturating_sub(recorded) < FRESH)
-        };
-        if recorded.and_then(fresh).unwrap_or(false) {
+        if recorded.is_some_and(|recorded| now_us() - (recorded.0 as f64) < FRESH_US) {
             self.is_waited_for = true;
             self.soonest = self.soonest.max(Instant::now() + SETTLED);
         }
@@ -70,9 +66,8 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(1_000_000);
 
-    fn ago(by: Duration) -> Option<EventTime> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        Some(EventTime((now - by).as_micros() as i64))
+    fn ago(us: f64) -> Option<EventTime> {
+        Some(EventTime((now_us() - us) as i64))
     }
 
     /// Time passes at once.
@@ -86,7 +81,7 @@ mod tests {
         let mut pace = CommitPace::new(LONG);
         wait_for(&mut pace, LONG / 2);
         assert!(!pace.is_due(false));
-        pace.forecasts_of(ago(Duration::ZERO));
+        pace.forecasts_of(ago(0.0));
         wait_for(&mut pace, SETTLED);
         assert!(pace.is_due(false) && !pace.is_due(true));
         pace.committed(Instant::now());
@@ -98,7 +93,7 @@ mod tests {
     fn forecasts_of_the_past_and_of_no_known_time_are_not_waited_for() {
         let mut pace = CommitPace::new(LONG);
         wait_for(&mut pace, LONG / 2);
-        for recorded in [None, ago(2 * FRESH), Some(EventTime(-1))] {
+        for recorded in [None, ago(2.0 * FRESH_US), Some(EventTime(-1))] {
             pace.forecasts_of(recorded);
             assert!(!pace.is_due(false), "{recorded:?}");
         }
@@ -108,7 +103,7 @@ mod tests {
     fn commits_take_half_of_the_time_and_keep_a_part_of_what_was_asked_for() {
         for (took, least) in [(Duration::ZERO, LONG / PARTS), (LONG / 2, LONG / 2)] {
             let mut pace = CommitPace::after(LONG, took);
-            pace.forecasts_of(ago(Duration::ZERO));
+            pace.forecasts_of(ago(0.0));
             wait_for(&mut pace, least - Duration::from_secs(100));
             assert!(!pace.is_due(false), "{took:?}");
             wait_for(&mut pace, Duration::from_secs(100));

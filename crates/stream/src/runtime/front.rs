@@ -13,12 +13,11 @@ use std::sync::Arc;
 use arrow::array::{AsArray, BooleanArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
-use arrow::temporal_conversions::timestamp_us_to_datetime;
 use serde::{Deserialize, Serialize};
 
 use crate::decode::Decoded;
 use crate::error::{Kind, OrFail, Result};
-use crate::message::{EventTime, Reason, Reject, column};
+use crate::message::{EventTime, Reason, Reject, column, shown};
 use crate::place::Offset;
 
 /// So many records that say nothing a jump waits for the one that confirms it.
@@ -195,10 +194,6 @@ impl Front {
         };
         format!("its time, {}, is {latest}, and {next}", shown(time))
     }
-}
-
-fn shown(time: EventTime) -> String {
-    timestamp_us_to_datetime(time.0).map_or_else(|| format!("{} µs", time.0), |time| format!("{time:?}Z"))
 }
 
 #[cfg(test)]

@@ -131,10 +131,7 @@ impl InlineRun {
         self.writing.job.ends.outputs.finish()?;
         self.writing.commit()?;
         self.writing.job.source.close()?;
-        let partitions = self.partitions.values().map(|work| &work.partition);
-        let windows = partitions.clone().map(|partition| partition.stats().windows_closed).sum();
-        let all_forecasts = partitions.map(|partition| partition.emitted().forecasts).sum();
-        Ok(Summary { windows, all_forecasts, ..self.writing.summary })
+        Ok(self.writing.summary.with_totals(self.partitions.values().map(|work| &work.partition)))
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::context::RunContext;
 use super::endpoints::Endpoints;
 use super::factory::PipelineFactory;
+use super::partition::Partition;
 use super::partition_output::PartitionOutput;
 use crate::message::Stream;
 use crate::source::Source;
@@ -54,6 +55,15 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// With what these partitions have done since their first records.
+    pub(super) fn with_totals<'a>(mut self, partitions: impl Iterator<Item = &'a Partition>) -> Self {
+        for partition in partitions {
+            self.windows += partition.stats().windows_closed;
+            self.all_forecasts += partition.emitted().forecasts;
+        }
+        self
+    }
+
     pub(super) fn count(&mut self, outcome: &PartitionOutput) {
         for (stream, rows) in &outcome.results {
             let rows = rows.num_rows() as u64;

@@ -182,23 +182,19 @@ impl Partition {
     pub fn take(&mut self, records: Records, deliver: &mut Deliver<'_>) -> Result<()> {
         self.begun = self.begun.or(records.first_offset());
         let records = self.lookout.join(records)?;
-        let Some(live) = self.past_end() else {
-            let work = |partition: &mut Self, deliver: &mut Deliver<'_>| {
-                partition.take_all(records, Ahead::More, deliver)
-            };
-            return self.muted(Tense::Present, deliver, work);
-        };
+        let Some(live) = self.past_end() else { return self.take_as(Tense::Present, records, deliver) };
 
         let (past, present) = records.split(live);
         for (records, tense) in [(past, Tense::Past), (present, Tense::Present)] {
             if !records.is_empty() {
-                let work = |partition: &mut Self, deliver: &mut Deliver<'_>| {
-                    partition.take_all(records, Ahead::More, deliver)
-                };
-                self.muted(tense, deliver, work)?;
+                self.take_as(tense, records, deliver)?;
             }
         }
         Ok(())
+    }
+
+    fn take_as(&mut self, tense: Tense, records: Records, deliver: &mut Deliver<'_>) -> Result<()> {
+        self.muted(tense, deliver, |partition, deliver| partition.take_all(records, Ahead::More, deliver))
     }
 
     /// Records were gone before they were read: it goes on after them, and says so in its position.
@@ -253,12 +249,10 @@ impl Partition {
 
     /// The input has ended: every window closes, unless it leaves them open.
     pub fn finish(&mut self, deliver: &mut Deliver<'_>) -> Result<()> {
-        if self.leaves_open {
-            self.strange.extend(self.first.end(self.decoder.as_ref()));
-            return Ok(());
+        if !self.leaves_open {
+            let tense = if self.past_end().is_some() { Tense::Past } else { Tense::Present };
+            self.muted(tense, deliver, Partition::close_all)?;
         }
-        let tense = if self.past_end().is_some() { Tense::Past } else { Tense::Present };
-        self.muted(tense, deliver, Partition::close_all)?;
         self.strange.extend(self.first.end(self.decoder.as_ref()));
         Ok(())
     }

@@ -89,10 +89,7 @@ pub(super) fn worker_loop(from_reader: &Receiver<ToWorker>, downstream: &Downstr
         }
     }
 
-    let partitions = worker.works.values().map(|work| &work.partition);
-    let windows = partitions.clone().map(|partition| partition.stats().windows_closed).sum();
-    let all_forecasts = partitions.map(|partition| partition.emitted().forecasts).sum();
-    Ok(Summary { windows, all_forecasts, ..worker.summary })
+    Ok(worker.summary.with_totals(worker.works.values().map(|work| &work.partition)))
 }
 
 struct Worker<'a> {

@@ -385,7 +385,7 @@ impl Metrics {
 }
 
 /// The clock, in microseconds since the epoch.
-fn now_us() -> f64 {
+pub(crate) fn now_us() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64() * 1e6
 }
 

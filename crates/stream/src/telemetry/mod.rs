@@ -8,6 +8,7 @@ mod registry;
 
 pub use health::{Health, HealthPart, Readiness};
 pub use metrics::Metrics;
+pub(crate) use metrics::now_us;
 pub use prometheus::TEXT_FORMAT;
 
 // What `Metrics::scoreboard` hands out.

@@ -22,7 +22,6 @@ mod zone;
 use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
-use arrow::temporal_conversions::timestamp_us_to_datetime;
 use jiff::tz::TimeZone;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::Reason;
@@ -182,12 +181,4 @@ pub(super) fn to_utc(column: &ArrayRef) -> Result<TimestampMicrosecondArray> {
 
 fn in_range(us: i64) -> Option<i64> {
     (FIRST_US..=LAST_US).contains(&us).then_some(us)
-}
-
-/// A time as a person reads it.
-pub(super) fn show(us: i64) -> String {
-    match timestamp_us_to_datetime(us) {
-        Some(time) => format!("{time:?}Z"),
-        None => format!("{us} µs"),
-    }
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::fmt::{rfc2822, strtime, temporal};
 use proptest::prelude::*;
+use tickcast_stream::message::{EventTime, shown};
 
 use super::*;
 
@@ -22,6 +23,10 @@ fn us(text: &str) -> Option<i64> {
 
 fn instant(text: &str) -> i64 {
     text.parse::<Timestamp>().unwrap().as_microsecond()
+}
+
+fn show(us: i64) -> String {
+    shown(EventTime(us))
 }
 
 fn detail(spec: &TimeSpec, text: &str) -> String {
