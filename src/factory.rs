@@ -85,7 +85,6 @@ fn planned(plan: &Plan, known: SourceSchema) -> Result<(PipelineFactory, Vec<Str
         pipeline: plan.name.clone(),
         fingerprint: shape.to_string(),
         streams: plan.sinks.all().map(|(stream, _)| stream).collect(),
-        is_bounded: source.is_bounded,
         leaves_open: source.leaves_open,
         is_shared: source.is_shared,
         has_past: source.has_past,

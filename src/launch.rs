@@ -182,7 +182,7 @@ fn run(pipeline: &Pipeline, options: &LaunchOptions, watch: RunContext) -> Outco
     let instances = patiently(&watch, || plan.ends().instances(options.home.as_deref()))?;
     let Some(instances) = instances else { return Ok(None) };
     let batch_records = options.batch_records;
-    let mut open = plan.source.open(OpenOptions { batch_records, instances })?;
+    let mut open = plan.source.open(OpenOptions { batch_records, instances, quiet_after: plan.idle })?;
     let factory = placed(pipeline, factory_for(plan, &mut open))?;
     let endpoints = patiently(&watch, || {
         plan.ends().make_topics()?;

@@ -36,6 +36,7 @@
 
 pub mod backtest;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod factory;
 pub mod failure;

@@ -22,6 +22,7 @@ use crate::backtest::assertion::Assertion;
 use crate::backtest::sweep::{Setting, Sweep, combinations};
 use crate::backtest::table::{self, Trial};
 use crate::backtest::{Backtest, BacktestSettings, backtest as judge, report};
+use crate::clock::closes;
 use crate::config::{self, Faults, Pipeline};
 use crate::factory::{factory_for, factory_unread};
 use crate::failure::{Failure, Outcome, check_clients, placed};
@@ -152,6 +153,7 @@ fn one(
     let span = Span { from: args.from.map(at), to: args.to.map(at) };
     let mut open = pipeline.plan.source.open_history(span)?;
     let factory = placed(pipeline, factory_for(&pipeline.plan, &mut open))?;
+    let factory = factory.closing_at(closes(&pipeline.plan)?);
 
     let settings = BacktestSettings { skip: args.skip, is_drawn: args.report.is_some() };
 

@@ -28,6 +28,7 @@ use self::report::{Bar, table};
 use super::progress::reading;
 use super::say::{say, tell};
 use super::{output_file, run};
+use crate::clock::closes;
 use crate::config::Pipeline;
 use crate::config::plan::Plan;
 use crate::factory::factory_for;
@@ -161,7 +162,7 @@ fn record(
 ) -> Outcome<Vec<TrainingSequence>> {
     let plan = &pipeline.plan;
     let mut open = plan.source.open_history(Span::default())?;
-    let factory = placed(pipeline, factory_for(plan, &mut open))?;
+    let factory = placed(pipeline, factory_for(plan, &mut open))?.closing_at(closes(plan)?);
 
     let mut recorder = Recorder::new(&plan.forecast, plan.window.grid.clone());
     let read = read_history(&factory, open.source.as_mut(), watch, &mut |partition, batch| {

@@ -41,6 +41,9 @@ pub struct Plan {
     pub prepare: PrepareSpec,
     /// How records become windows.
     pub window: WindowSpec,
+    /// Windows of a partition close when nothing has come of it for so long; none: only its records
+    /// close them.
+    pub idle: Option<Duration>,
     /// What is forecast, and by what.
     pub forecast: ForecastSpec,
     /// Where results go.

@@ -94,25 +94,19 @@ fn forecasting(block: &str) -> String {
 
 #[test]
 fn of_the_contract_only_what_is_not_yet_built_is_refused() {
-    assert_eq!(
-        faults(CONTRACT),
-        [
-            "11:3: window.idle: closing idle partitions by the clock: not yet built",
-            "32:32: serve.postgres: the SQL server: not yet built",
-        ]
-    );
+    assert_eq!(faults(CONTRACT), ["32:32: serve.postgres: the SQL server: not yet built",]);
 }
 
 #[test]
 fn the_built_part_of_the_contract_becomes_a_plan() {
     let text = CONTRACT
-        .replace("  idle: 60s                       # optional\n", "")
         .replace("  direction: true\n", "")
         .replace("seasonal_naive, ewma, rls, ", "")
         .replace(", postgres: 127.0.0.1:5433", "");
     let plan = plan(&text);
     let columns: Vec<&str> = plan.window.select.iter().map(|(column, _)| column.as_str()).collect();
     assert_eq!(columns, ["temp", "wind", "spread"], "the order of the file");
+    assert_eq!(plan.idle, Some(Duration::from_secs(60)));
     assert_eq!(plan.forecast.features, columns);
     assert_eq!((plan.window.grid, plan.window.lateness_us), (3_600_000_000.into(), 600_000_000));
     assert_eq!(plan.forecast.horizons, [Horizon(1), Horizon(6), Horizon(24)]);

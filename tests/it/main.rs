@@ -44,6 +44,7 @@ mod sources {
     mod kafka;
     mod losses;
     mod prepare;
+    mod quiet;
     mod rejects;
     mod silence;
     mod slow_readers;

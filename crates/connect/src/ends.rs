@@ -61,7 +61,7 @@ impl<'a> PipelineEnds<'a> {
         let patience = watch.patience();
         let sinks = self.sinks.all().map(|(stream, sink)| Ok((stream, sink.open(stream, &patience)?)));
         let sinks = sinks.collect::<Result<Vec<_>>>()?;
-        let ends = Endpoints::at_least_once(sinks, self.snapshots()?, watch);
+        let ends = Endpoints::at_least_once(sinks, self.states()?, watch);
         Ok(Endpoints { guard, ..ends })
     }
 
@@ -190,7 +190,8 @@ impl<'a> PipelineEnds<'a> {
         })
     }
 
-    fn snapshots(self) -> Result<Option<Arc<dyn SnapshotStore>>> {
+    /// The states that are part of no commit; none: nothing survives a restart.
+    pub fn states(self) -> Result<Option<Arc<dyn SnapshotStore>>> {
         Ok(match self.state {
             Some(StateSpec::Dir(dir)) => Some(Arc::new(SnapshotDir::open(dir)?)),
             Some(StateSpec::Kafka(topic)) => Some(Arc::new(StateTopicStore::open(topic, self.name)?)),

@@ -45,6 +45,12 @@ pub enum Event {
         /// From the first that is gone to the first that is still there.
         offsets: Range<Offset>,
     },
+    /// All that there is of a partition was read, and nothing has come for as long as the pipeline
+    /// says: its windows close. Told once, until a record comes.
+    Quiet {
+        /// Which.
+        partition: PartitionId,
+    },
     /// A bounded partition has no more records.
     End {
         /// Which.

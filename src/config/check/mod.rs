@@ -143,6 +143,8 @@ impl Checker<'_> {
 
         let prepare = self.prepare(raw.derive, raw.filter, (&key, &time.column));
         let target = raw.forecast.as_ref().and_then(|forecast| forecast.target.clone());
+        let idle = raw.window.as_ref().and_then(|window| window.idle.as_ref());
+        let idle = idle.map(|idle| micros(idle.0));
         let mut window = self.window(raw.window, target.as_deref());
         let mut forecast = self.forecast(raw.forecast, &window);
         let limits = raw.limits.unwrap_or_default();
@@ -165,6 +167,7 @@ impl Checker<'_> {
             future_us: future.map_or(5 * MINUTE_US, |length| length.0),
             prepare,
             window,
+            idle,
             forecast,
             sinks,
             state,

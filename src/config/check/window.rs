@@ -25,7 +25,6 @@ impl Checker<'_> {
 
         self.not_built(raw.session.is_some(), "window.session", "session windows");
         self.not_built(raw.count.is_some(), "window.count", "count windows");
-        self.not_built(raw.idle.is_some(), "window.idle", "closing idle partitions by the clock");
 
         let grid = self.grid(&raw);
         let select = match raw.select {

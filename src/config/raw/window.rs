@@ -4,13 +4,16 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::super::scalar::{DAY_US, Length, MS_US, Ordered, Whole};
+use super::super::scalar::{DAY_US, Length, MS_US, Ordered, S_US, Whole};
 use super::super::window_length::WindowLength;
 use super::RawGaps;
 use tickcast_sql::{Stamps, Watermark};
 
 /// Between a millisecond and a year.
 pub(in super::super) type RawSize = Length<MS_US, { 366 * DAY_US }>;
+
+/// Between a second, as often as a broker is heard of, and a year.
+pub(in super::super) type RawIdle = Length<S_US, { 366 * DAY_US }>;
 
 /// Exactly one of `tumbling`, `hopping`, `session` and `count`.
 #[derive(Default, Deserialize, JsonSchema)]
@@ -40,8 +43,10 @@ pub(in super::super) struct RawWindow {
     pub watermark: Option<Watermark>,
     /// How long a window waits for late records. Default: 0s.
     pub lateness: Option<Length<0, { 366 * DAY_US }>>,
-    /// Close an idle partition's windows by the clock. Not yet built.
-    pub idle: Option<RawSize>,
+    /// When nothing has come of a Kafka partition or of standard input for so long, its windows
+    /// close. Whatever comes after that for one of them is late. A file closes its windows at its
+    /// end. Without it only records close windows.
+    pub idle: Option<RawIdle>,
     /// What the row of a series has that is silent for a whole window, for all columns or by
     /// column, like `{ sold: zero, price: carry }`; columns that are not named there are as with
     /// auto. Rows whose target is repeated are forecast from, but neither scored nor learned from.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use tickcast::factory::factory_for;
 use tickcast_connect::OpenOptions;
-use tickcast_stream::PartitionId;
 use tickcast_stream::ledger::chunk::decode;
 use tickcast_stream::ledger::{Assembly, Chunk, Snapshot};
 use tickcast_stream::message::{Records, Stream};
@@ -14,6 +13,7 @@ use tickcast_stream::runtime::{
     LastWhole, Partition, PartitionOutput, PendingSnapshot, PipelineFactory, RestorePoint, Ticket,
 };
 use tickcast_stream::source::Event;
+use tickcast_stream::{Offset, PartitionId};
 
 use crate::support::pipeline::{Runner, TestPipeline};
 
@@ -375,6 +375,55 @@ fn between_two_closes_snapshots_are_light() {
     assert!(bytes == bytes_with_restores(&factory, &records, &[]));
 }
 
+/// Everything a partition makes of the records, cut at `cuts`; at every other cut a clock closes
+/// what is open. With it where that was, and the state at the end.
+fn bytes_with_closes(
+    factory: &PipelineFactory,
+    records: &Records,
+    cuts: &[usize],
+) -> (Vec<(Stream, Vec<u8>)>, Vec<Offset>, Option<Snapshot>) {
+    let (mut partition, mut kept, mut from) =
+        (factory.partition(PartitionId(0)).unwrap(), Kept::default(), 0);
+    let mut keep = |outcome: PartitionOutput| kept.keep(outcome);
+    for (nth, &cut) in cuts.iter().chain([&records.len()]).enumerate() {
+        partition.take(part(records, from, cut), &mut keep).unwrap();
+        from = cut;
+        if nth % 2 == 0 {
+            partition.close_open(&mut keep).unwrap();
+        }
+    }
+    partition.finish(&mut keep).unwrap();
+    let (closes, state) = (partition.clock().after(None).to_vec(), partition.snapshot().unwrap());
+    (kept.0, closes, state)
+}
+
+/// The same in another life, which is told where the clock has closed windows, and is restored at
+/// `cuts`.
+fn bytes_of_told_closes(
+    factory: &PipelineFactory,
+    records: &Records,
+    closes: &[Offset],
+    cuts: &[usize],
+) -> (Vec<(Stream, Vec<u8>)>, Option<Snapshot>) {
+    let (mut partition, mut kept, mut from) =
+        (factory.partition(PartitionId(0)).unwrap(), Kept::default(), 0);
+    let mut keep = |outcome: PartitionOutput| kept.keep(outcome);
+    partition.will_close_at(closes);
+    for &cut in cuts.iter().chain([&records.len()]).filter(|&&cut| cut > 0) {
+        if cut > from {
+            partition.take(part(records, from, cut), &mut keep).unwrap();
+            // A record that waits for the next one is read again.
+            from = partition.position().map_or(from, |position| position.0 as usize);
+            partition = restored(factory, &partition);
+            partition.will_close_at(closes);
+        }
+    }
+    partition.take(part(records, from, records.len()), &mut keep).unwrap();
+    partition.catch_up(&mut keep).unwrap();
+    let state = partition.snapshot().unwrap();
+    (kept.0, state)
+}
+
 fn restored(factory: &PipelineFactory, partition: &Partition) -> Partition {
     let mut again = factory.partition(PartitionId(0)).unwrap();
     if let Some(snapshot) = partition.snapshot().unwrap() {
@@ -475,6 +524,25 @@ proptest! {
         cuts.sort_unstable();
         let expected = bytes_with_restores(&factory, &records, &[]);
         prop_assert!(bytes_with_restores(&factory, &records, &cuts) == expected, "{kind:?}");
+    }
+
+    #[test]
+    fn what_a_clock_has_closed_closes_there_again(
+        records in prop::collection::vec(record(), 1..300),
+        kind in prop::sample::select(KINDS.to_vec()),
+        mut cuts in prop::collection::vec(0usize..300, 0..12),
+        mut other_cuts in prop::collection::vec(0usize..300, 0..12),
+    ) {
+        let bench = kind_bench(kind, &records);
+        let (factory, records) = records_of(&bench);
+        for cuts in [&mut cuts, &mut other_cuts] {
+            cuts.retain(|&cut| cut <= records.len());
+            cuts.sort_unstable();
+        }
+        let (expected, closes, state) = bytes_with_closes(&factory, &records, &cuts);
+        let (made, again) = bytes_of_told_closes(&factory, &records, &closes, &other_cuts);
+        prop_assert!(made == expected, "{kind:?} closed at {closes:?}");
+        prop_assert!(again == state, "{kind:?} closed at {closes:?}: another state");
     }
 
     /// Frozen states are written last of all, in any thread, and hold the partition up in nothing.

@@ -201,14 +201,14 @@ fn progress(position: Offset, forecasts: u64, scores: u64) -> Position {
 }
 
 fn entry(position: Offset, forecasts: u64, scores: u64) -> Checkpoint {
-    Checkpoint { progress: progress(position, forecasts, scores), snapshot: None }
+    Checkpoint::of(progress(position, forecasts, scores))
 }
 
 fn epoch(
     results: Vec<(PartitionId, Stream, RecordBatch)>,
     entries: &[(PartitionId, Checkpoint)],
 ) -> CommitBatch {
-    CommitBatch { results, chunks: Vec::new(), entries: entries.iter().copied().collect() }
+    CommitBatch { results, chunks: Vec::new(), entries: entries.iter().cloned().collect() }
 }
 
 fn state(seed: u64, bytes: usize) -> Vec<u8> {
@@ -235,7 +235,7 @@ fn begin(
 
 fn commit_forecasts(commit: &mut dyn Commit, partition: PartitionId, from: u64, to: u64) -> Checkpoint {
     let entry = entry(Offset(to as i64), to, 0);
-    let epoch = epoch(vec![(partition, Forecasts, rows(from, to))], &[(partition, entry)]);
+    let epoch = epoch(vec![(partition, Forecasts, rows(from, to))], &[(partition, entry.clone())]);
     assert_eq!(commit.attempt(&epoch).unwrap(), CommitOutcome::Committed);
     entry
 }
@@ -379,10 +379,7 @@ fn a_snapshot_is_named_with_its_last_chunk(ledger: &dyn Harness) {
     assert_eq!(committer.commit().unwrap(), Committed::Done(true));
     let claim = recover.claim(PartitionId(0)).unwrap();
     let named = SnapshotRef { position: Offset(4711), chunks: 10, digest: large.digest };
-    assert_eq!(
-        claim.entry,
-        Some(Checkpoint { progress: progress(Offset(4711), 5, 0), snapshot: Some(named) })
-    );
+    assert_eq!(claim.entry, Some(Checkpoint { snapshot: Some(named), ..entry(Offset(4711), 5, 0) }));
     assert!(claim.snapshot == Some(large.clone()) && committer.is_clean());
     drop((recover, committer));
     let (_recover, _commit, again) = begin(ledger, 1, PartitionId(0));
@@ -433,7 +430,7 @@ fn a_snapshot_left_half_written_is_no_obstacle(ledger: &dyn Harness) {
     for life in 0..3 {
         let (_recover, commit, claim) = begin(ledger, 1, PartitionId(0));
         let mut committer = Committer::new(commit);
-        committer.begin(PartitionId(0), claim.entry).unwrap();
+        committer.begin(PartitionId(0), claim.entry.clone()).unwrap();
         match claim.entry {
             None => committer.results(
                 PartitionId(0),
@@ -540,7 +537,10 @@ fn settling_tells_of_our_own_commits(ledger: &dyn Harness) {
     let first = commit_forecasts(our_commit.as_mut(), PartitionId(0), 0, 2);
     let other = commit_forecasts(their_commit.as_mut(), PartitionId(1), 0, 3);
     assert_eq!(our_commit.settle(&[PartitionId(0)]).unwrap(), BTreeMap::from([(PartitionId(0), first)]));
-    assert_eq!(their_commit.settle(&[PartitionId(1)]).unwrap(), BTreeMap::from([(PartitionId(1), other)]));
+    assert_eq!(
+        their_commit.settle(&[PartitionId(1)]).unwrap(),
+        BTreeMap::from([(PartitionId(1), other.clone())])
+    );
     // After it one goes on.
     let second = commit_forecasts(our_commit.as_mut(), PartitionId(0), 2, 4);
     assert_eq!(our_commit.settle(&[PartitionId(0)]).unwrap(), BTreeMap::from([(PartitionId(0), second)]));

@@ -286,6 +286,7 @@ fn input_and_windows(scrape: &Scrape, cluster: &TestCluster) {
     let mean = |of: fn(&OperatorStats) -> f64| stats.iter().map(of).sum::<f64>() / 2.0;
     scrape.is("windows_closed_total", "", sum(|stats| stats.windows_closed));
     scrape.is("windows_open", "", sum(|stats| stats.windows_open));
+    scrape.is("idle_closes_total", "", 0.0);
     scrape.is("series_active", "", 6.0);
     scrape.is("series_forgotten_total", "", 0.0);
     scrape.is("records_filtered_total", "", 0.0);

@@ -41,5 +41,5 @@ fn whatever_happens_what_is_committed_is_what_an_undisturbed_run_writes() {
 
 #[test]
 fn a_seed_takes_the_same_steps_again() {
-    insist_on_repeating(whole, [1, 5, 7, 9], 30);
+    insist_on_repeating(whole, [1, 7, 9, 21], 30);
 }

@@ -94,3 +94,25 @@ fn a_file_that_was_replaced_is_refused_and_begun_anew_when_that_is_asked_for() {
     fs::write(bench.path("in.csv"), &all).unwrap();
     assert_eq!(run(&bench, &[]).0, Some(0), "it has grown");
 }
+
+/// Found while `idle` was built: that a file had once ended was in no log, so whatever made its
+/// results again did not know where its windows had closed.
+#[test]
+fn the_end_of_a_file_that_grew_all_the_same_is_part_of_the_commit() {
+    let yaml = PIPELINE.replace("FORM", "csv").replace("DELIVERY", "exactly_once").replace("keep", "close");
+    let (bench, all) = (TestPipeline::new(&yaml), lines("csv"));
+    for cut in [2019, 4101, all.len()] {
+        // At the end of a line, in the middle of an hour.
+        let end = all[..cut].rfind('\n').unwrap() + 1;
+        bench.write("in.csv", &all[..end]);
+        assert_eq!(run(&bench, &[]).0, Some(0));
+        let verified = tickcast("verify", &bench.file(), &[]);
+        assert!(verified.status.success(), "{cut}: {}", text(&verified.stderr));
+    }
+    assert!(!bench.out()["rejects-0.ndjson"].is_empty(), "the rest of two hours is late");
+
+    let before = bench.out();
+    assert_eq!(run(&bench, &["--rebuild"]).0, Some(0));
+    assert!(bench.out() == before, "the last windows were written again");
+    assert!(tickcast("verify", &bench.file(), &[]).status.success(), "after a rebuild");
+}

@@ -35,6 +35,8 @@ sinks:
     )
 }
 
+const STATE: &str = "state: { dir: state }";
+
 const SCHEMA: &str = r#"{"type": "record", "name": "In", "fields": [
   {"name": "k", "type": ["null", "string"]},
   {"name": "t", "type": {"type": "long", "logicalType": "timestamp-micros"}},
@@ -42,7 +44,12 @@ const SCHEMA: &str = r#"{"type": "record", "name": "In", "fields": [
 ]}"#;
 
 pub fn bench(addr: &str, id: &str) -> TestPipeline {
-    let bench = TestPipeline::new(&yaml(addr, id));
+    bench_with(addr, id, STATE)
+}
+
+/// With another state.
+pub fn bench_with(addr: &str, id: &str, state: &str) -> TestPipeline {
+    let bench = TestPipeline::new(&yaml(addr, id).replace(STATE, state));
     bench.write("in.avsc", SCHEMA);
     bench
 }

@@ -121,7 +121,8 @@ impl FilesRecover {
                     lock(&self.kept).insert(partition, state.positions(partition, named.position)?);
                     state.load_at(partition, named.position)
                 };
-                return Ok(Claim { entry: Some(entry), snapshot: entry.snapshot.map(load).transpose()? });
+                let snapshot = entry.snapshot.map(load).transpose()?;
+                return Ok(Claim { entry: Some(entry), snapshot });
             }
             // None of its first epochs was committed, so it begins where it began then.
             Some(Manifest { from, .. }) => {
@@ -213,9 +214,9 @@ impl FilesCommit {
         fail::fail_point!("ledger.offsets", |_| std::process::abort());
 
         let mut staged = Vec::new();
-        for (&partition, &entry) in &epoch.entries {
+        for (&partition, entry) in &epoch.entries {
             let outputs = self.extents(partition)?;
-            let manifest = Manifest::new(Some(entry), None, outputs);
+            let manifest = Manifest::new(Some(entry.clone()), None, outputs);
             let file = manifest.stage(self.state.dir(), partition)?;
             staged.push((partition, manifest.outputs, file));
         }

@@ -8,7 +8,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow::csv::reader::Format;
 use arrow::datatypes::Field;
@@ -23,6 +23,7 @@ use super::file_spec::{FileEnd, FileFormat, FileSourceSpec, STDIN};
 use super::frames::{Frames, Framing};
 use super::kind::SourceSchema;
 use super::parquet_rows::ParquetRows;
+use super::quiet::QuietWatch;
 use super::stdin::{Ready, Stdin};
 use crate::decode::check_known;
 
@@ -46,6 +47,8 @@ pub struct FileSource {
     batch_records: usize,
     /// The position of the next record.
     next: Offset,
+    /// Of standard input.
+    quiet: QuietWatch,
 }
 
 enum Input {
@@ -91,7 +94,14 @@ impl FileSource {
             paused: false,
             batch_records: BATCH_RECORDS,
             next: Offset(0),
+            quiet: QuietWatch::default(),
         })
+    }
+
+    /// The same source, which tells when nothing has come of standard input for so long.
+    pub fn with_quiet_after(mut self, after: Option<Duration>) -> Self {
+        self.quiet = QuietWatch::new(after);
+        self
     }
 
     /// The same source with at most so many records a poll, at least one.
@@ -229,12 +239,16 @@ impl Source for FileSource {
     /// Reading a file does not look at the time-out.
     fn poll(&mut self, timeout: Duration) -> Result<Event> {
         if matches!(self.state, State::Reading) && !self.paused && self.is_quiet(timeout) {
-            return Ok(Event::Idle { problem: None });
+            return Ok(match self.quiet.is_quiet(ONLY, Instant::now()) {
+                true => Event::Quiet { partition: ONLY },
+                false => Event::Idle { problem: None },
+            });
         }
         if matches!(self.state, State::Reading)
             && !self.paused
             && let Some(records) = self.read()
         {
+            self.quiet.stir(ONLY);
             return Ok(Event::Records { partition: ONLY, records });
         }
 

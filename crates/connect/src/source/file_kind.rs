@@ -38,6 +38,7 @@ impl SourceKind for FileSourceSpec {
         if let Some(records) = options.batch_records {
             source = source.with_batch_records(records);
         }
+        let source = source.with_quiet_after(options.quiet_after);
         Ok(OpenSource { known: source.known(), ..OpenSource::of(source) })
     }
 

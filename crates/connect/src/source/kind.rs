@@ -4,6 +4,7 @@
 use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::datatypes::Field;
 use tickcast_stream::error::Result;
@@ -45,11 +46,14 @@ pub struct SourceSchema {
     pub fields: Option<Vec<Field>>,
 }
 
-/// How a source is opened; nothing of it can be seen in what comes out.
+/// How a source is opened.
 #[derive(Debug, Clone, Default)]
 pub struct OpenOptions {
-    /// Records of one batch, at most; none: the source's own choice.
+    /// Records of one batch, at most; none: the source's own choice. It cannot be seen in what
+    /// comes out.
     pub batch_records: Option<usize>,
+    /// When nothing has come of a partition for so long, the source says so; none: it does not.
+    pub quiet_after: Option<Duration>,
     /// A directory that keeps the names of this pipeline's instances; none: an instance that is
     /// killed comes back as another one.
     pub instances: Option<PathBuf>,

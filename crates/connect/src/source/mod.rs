@@ -11,6 +11,7 @@ mod generator;
 mod kafka;
 mod kind;
 mod parquet_rows;
+mod quiet;
 mod stdin;
 mod ticks;
 

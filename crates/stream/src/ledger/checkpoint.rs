@@ -55,8 +55,8 @@ pub struct Position {
     /// What it has put out.
     pub counts: OutputPosition,
     /// Where the past ended when the partition was first looked at, with `start: warm`: forecasts
-    /// and scores that records before it cause are put out nowhere. It is the one thing that a
-    /// clock decides, so it is part of every commit.
+    /// and scores that records before it cause are put out nowhere. A clock has decided it, so it
+    /// is part of every commit.
     pub live: Option<Offset>,
     /// The log that its records are of, where the source can tell: a topic that is made anew is
     /// another one.
@@ -65,12 +65,16 @@ pub struct Position {
     /// How many records the source had dropped before they were read.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub lost: u64,
+    /// Where a clock has closed all windows last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed: Option<Offset>,
 }
 
 impl Position {
     /// Before the first record, which is at `begun`.
     pub fn begin(begun: Offset) -> Self {
-        Position { begun, position: begun, counts: OutputPosition::default(), live: None, log: None, lost: 0 }
+        let counts = OutputPosition::default();
+        Position { begun, position: begun, counts, live: None, log: None, lost: 0, closed: None }
     }
 }
 
@@ -90,10 +94,34 @@ pub struct SnapshotRef {
 }
 
 /// What is committed of a partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// How far it has come.
     pub progress: Position,
     /// The newest whole snapshot, at or before the progress; none: replay from the first record.
     pub snapshot: Option<SnapshotRef>,
+    /// Where a clock has closed all windows since that snapshot, in order. That one has the earlier
+    /// ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub closes: Vec<Offset>,
+}
+
+impl Checkpoint {
+    /// Nothing is committed but how far it has come.
+    pub fn of(progress: Position) -> Self {
+        Checkpoint { progress, snapshot: None, closes: progress.closed.into_iter().collect() }
+    }
+
+    /// It has come so far.
+    pub fn reach(&mut self, progress: Position) {
+        let news = progress.closed.filter(|_| progress.closed > self.progress.closed);
+        self.closes.extend(news);
+        self.progress = progress;
+    }
+
+    /// This snapshot is committed. A close at its position may have come after it: that is kept.
+    pub fn name(&mut self, snapshot: SnapshotRef) {
+        self.closes.retain(|close| *close >= snapshot.position);
+        self.snapshot = Some(snapshot);
+    }
 }

@@ -67,6 +67,16 @@ struct Owned {
     held: Vec<(Stream, RecordBatch)>,
 }
 
+impl Owned {
+    /// Whether there is, or will be, a snapshot at this position or after it.
+    fn is_there(&self, position: Offset) -> bool {
+        let named = self.entry.as_ref().and_then(|entry| entry.snapshot);
+        let begun = self.writing.as_ref().filter(|writing| writing.next > 0);
+        let coming = begun.map(|writing| writing.snapshot.position);
+        named.map(|named| named.position).max(coming) >= Some(position)
+    }
+}
+
 /// A snapshot whose chunks are not all in an epoch yet.
 struct Writing {
     snapshot: Arc<Snapshot>,
@@ -90,10 +100,9 @@ impl Committer {
     /// A partition begins with what its claim said; saying it again names us as the last who wrote.
     pub fn begin(&mut self, partition: PartitionId, entry: Option<Checkpoint>) -> Result<()> {
         self.ledger.begin(partition, entry.as_ref())?;
-        self.owned.insert(partition, Owned { entry, committed: entry, ..Owned::default() });
-        if let Some(entry) = entry {
-            self.epoch.entries.insert(partition, entry);
-        }
+        let known = Owned { entry: entry.clone(), committed: entry.clone(), ..Owned::default() };
+        self.owned.insert(partition, known);
+        self.epoch.entries.extend(entry.map(|entry| (partition, entry)));
         Ok(())
     }
 
@@ -113,10 +122,11 @@ impl Committer {
                 self.bytes += rows.get_array_memory_size();
                 self.epoch.results.push((partition, stream, rows));
             }
-            let entry = Checkpoint { progress, snapshot: owned.entry.and_then(|entry| entry.snapshot) };
-            if owned.entry != Some(entry) {
-                owned.entry = Some(entry);
-                self.epoch.entries.insert(partition, entry);
+            let is_news = owned.entry.as_ref().is_none_or(|entry| entry.progress != progress);
+            let entry = owned.entry.get_or_insert_with(|| Checkpoint::of(progress));
+            entry.reach(progress);
+            if is_news {
+                self.epoch.entries.insert(partition, entry.clone());
             }
         }
     }
@@ -124,10 +134,22 @@ impl Committer {
     /// Takes a snapshot to write. One that is half written is finished first: it is nearer to being
     /// of use. A snapshot of which not all that it has seen is here is dropped: it may be of a time
     /// before the partition went back, and written out late. So is a light one that does not refer
-    /// to the newest whole one, or before that is committed: all before it may be cleared away.
+    /// to the newest whole one, or before that is committed: all before it may be cleared away. And
+    /// so is one that is not further on than the one before, as it was written out late: the entry
+    /// names only what a clock has closed since that, and a store may name states by their
+    /// positions.
     pub fn snapshot(&mut self, snapshot: Snapshot) {
+        let is_there = |owned: &Owned| owned.is_there(snapshot.position);
+        if !self.owned.get(&snapshot.partition).is_some_and(is_there) {
+            self.replace(snapshot);
+        }
+    }
+
+    /// As `snapshot`, also in place of one at the same position.
+    pub fn replace(&mut self, snapshot: Snapshot) {
         let Some(owned) = self.owned.get_mut(&snapshot.partition) else { return };
-        let is_behind = owned.entry.is_some_and(|entry| entry.progress.position >= snapshot.position);
+        let reached = owned.entry.as_ref().map(|entry| entry.progress.position);
+        let is_behind = reached.is_some_and(|reached| reached >= snapshot.position);
         let is_of_use = match snapshot.base {
             Some(base) => owned.whole == Some(base.of) && owned.kept == Some(base.of),
             None => true,
@@ -162,7 +184,7 @@ impl Committer {
 
     /// The partitions of which anything is committed, and how far.
     pub fn committed(&self) -> impl Iterator<Item = (PartitionId, Offset)> {
-        let committed = |owned: &Owned| owned.committed.map(|entry| entry.progress.position);
+        let committed = |owned: &Owned| Some(owned.committed.as_ref()?.progress.position);
         self.owned.iter().filter_map(move |(&partition, owned)| Some((partition, committed(owned)?)))
     }
 
@@ -245,20 +267,20 @@ impl Committer {
     /// Whether an epoch whose reply was lost is committed: its entries became visible together, so
     /// one tells of all.
     fn is_committed(&mut self, epoch: &CommitBatch) -> Result<bool> {
-        let committed = |partition: &PartitionId| self.owned.get(partition).and_then(|owned| owned.committed);
-        let news = epoch.entries.iter().filter(|&(partition, entry)| committed(partition) != Some(*entry));
-        let news: BTreeMap<PartitionId, Checkpoint> =
-            news.map(|(&partition, &entry)| (partition, entry)).collect();
+        let committed = |partition: &PartitionId| self.owned.get(partition)?.committed.as_ref();
+        let news = epoch.entries.iter().filter(|&(partition, entry)| committed(partition) != Some(entry));
+        let news: BTreeMap<PartitionId, &Checkpoint> =
+            news.map(|(&partition, entry)| (partition, entry)).collect();
         let partitions: Vec<PartitionId> = news.keys().copied().collect();
         let found = self.ledger.settle(&partitions)?;
-        Ok(news.iter().any(|(partition, entry)| found.get(partition) == Some(entry)))
+        Ok(news.iter().any(|(partition, entry)| found.get(partition) == Some(*entry)))
     }
 
     /// An epoch is committed.
     fn done(&mut self, epoch: &CommitBatch) {
         for (partition, entry) in &epoch.entries {
             if let Some(owned) = self.owned.get_mut(partition) {
-                owned.committed = Some(*entry);
+                owned.committed = Some(entry.clone());
             }
         }
         for Chunk { snapshot, .. } in epoch.chunks.iter().filter(|chunk| chunk.is_last()) {
@@ -290,8 +312,8 @@ impl Committer {
             if writing.next == writing.count
                 && let Some(entry) = &mut owned.entry
             {
-                entry.snapshot = Some(pointer);
-                self.epoch.entries.insert(partition, *entry);
+                entry.name(pointer);
+                self.epoch.entries.insert(partition, entry.clone());
                 owned.writing = owned.next.take().map(Writing::of);
             }
         }
@@ -311,7 +333,7 @@ mod tests {
         world.rebalance(&[1]);
         let mut committer = Committer::new(commit);
         let progress = Position { position, ..Position::begin(Offset(0)) };
-        committer.begin(PartitionId(0), Some(Checkpoint { progress, snapshot: None })).unwrap();
+        committer.begin(PartitionId(0), Some(Checkpoint::of(progress))).unwrap();
         (committer, world)
     }
 
@@ -359,6 +381,33 @@ mod tests {
             .for_each(|n| committer.snapshot(Snapshot::new(PartitionId(0), Offset(n * 100), vec![n as u8])));
         assert_eq!(committer.commit().unwrap(), Committed::Done(true));
         assert_eq!((named(&world), committer.is_clean()), (Some((Offset(300), 1)), true));
+    }
+
+    /// Found by: the simulation. An older state, written out late, was named after a newer one, and
+    /// what a clock had closed between the two was forgotten.
+    #[test]
+    fn an_entry_names_the_closes_since_its_snapshot_and_no_older_one_takes_its_place() {
+        let (mut committer, world) = at(Offset(0));
+        let mut reach = |at: i64, closed: i64, saved: Option<i64>| {
+            let progress = Position {
+                position: Offset(at),
+                closed: Some(Offset(closed)),
+                ..Position::begin(Offset(0))
+            };
+            committer.results(PartitionId(0), Vec::new(), Some(progress));
+            let snapshot = |saved| Snapshot::new(PartitionId(0), Offset(saved), vec![saved as u8]);
+            saved.into_iter().for_each(|saved| committer.snapshot(snapshot(saved)));
+            committer.commit().unwrap();
+            let entry = world.entry(PartitionId(0)).unwrap();
+            let closes: Vec<i64> = entry.closes.iter().map(|close| close.0).collect();
+            (entry.snapshot.map(|named| named.position.0), closes)
+        };
+        assert_eq!(reach(100, 100, None), (None, vec![100]));
+        assert_eq!(reach(200, 150, Some(150)), (Some(150), vec![150]), "it may have come after the state");
+        assert_eq!(reach(300, 250, None), (Some(150), vec![150, 250]));
+        assert_eq!(reach(300, 250, Some(280)), (Some(280), vec![]));
+        assert_eq!(reach(310, 250, Some(200)), (Some(280), vec![]), "written out late");
+        assert_eq!(reach(320, 320, Some(280)), (Some(280), vec![320]));
     }
 
     #[test]

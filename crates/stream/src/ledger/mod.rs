@@ -5,6 +5,7 @@
 mod assembly;
 mod checkpoint;
 pub mod chunk;
+mod clock_log;
 mod committer;
 mod contract;
 mod snapshot;
@@ -12,6 +13,7 @@ mod snapshot;
 pub use assembly::Assembly;
 pub use checkpoint::{Checkpoint, OutputPosition, Position, SnapshotRef};
 pub use chunk::Chunk;
+pub use clock_log::ClockLog;
 pub use committer::{Committed, Committer};
 pub use contract::{Audit, Claim, Commit, CommitBatch, CommitOutcome, KeptRecords, Recover, SnapshotStore};
 pub use snapshot::{Base, CHUNK_BYTES, Snapshot};

@@ -44,6 +44,8 @@ pub(super) enum ToWorker {
     },
     /// Records of it were gone before they were read.
     Lost { partition: PartitionId, offsets: Range<Offset> },
+    /// Nothing comes of it for now.
+    Quiet(PartitionId),
     /// It has no more.
     End(PartitionId),
     /// It is ours no more.
@@ -53,7 +55,7 @@ pub(super) enum ToWorker {
 }
 
 /// What the sink has to know of a partition that begins.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct PartitionStart {
     /// What is committed of it.
     pub entry: Option<Checkpoint>,
@@ -81,6 +83,13 @@ pub(super) struct RecordTimes {
     /// The source's own time of the oldest of them; none where it has none, or where they were read
     /// to learn the past or to restore a state.
     pub recorded: Option<EventTime>,
+}
+
+impl RecordTimes {
+    /// Of results that come of no record.
+    pub fn none() -> Self {
+        RecordTimes { read: Instant::now(), recorded: None }
+    }
 }
 
 /// From a worker, or from the thread that writes states out, to the writer.

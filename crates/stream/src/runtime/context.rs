@@ -155,6 +155,15 @@ impl RunContext {
         Worked { took, windows: stats.windows_closed }
     }
 
+    /// A clock has closed the windows of a partition.
+    pub(super) fn closed_by_clock(&self, partition: &mut Partition) -> Worked {
+        let id = partition.id();
+        let worked @ Worked { windows, .. } = self.worked(partition, 0);
+        self.metrics.closed_by_clock();
+        tracing::debug!(partition = id.0, windows, "nothing comes: its windows are closed");
+        worked
+    }
+
     /// A partition rejected records.
     pub fn rejected(&self, outcome: &PartitionOutput) {
         for (reason, detail) in &outcome.rejected {

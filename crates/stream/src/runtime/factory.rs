@@ -2,6 +2,8 @@
 //! built.
 //! It must not read records, nor know which decoder and which windows it is given.
 
+use std::collections::BTreeMap;
+
 use tickcast_forecast::{ForecastSpec, WindowGrid};
 
 use super::front::AheadRule;
@@ -12,7 +14,7 @@ use crate::forecast::ForecastOperator;
 use crate::ledger::Snapshot;
 use crate::message::Stream;
 use crate::operator::Operator;
-use crate::place::PartitionId;
+use crate::place::{Offset, PartitionId};
 
 /// Makes a decoder with no memory.
 pub type NewDecoder = Box<dyn Fn() -> Result<Box<dyn Decode>> + Send + Sync>;
@@ -29,8 +31,6 @@ pub struct PipelineParts {
     pub fingerprint: String,
     /// The streams that have a sink.
     pub streams: Vec<Stream>,
-    /// Whether the input ends by itself.
-    pub is_bounded: bool,
     /// Whether its windows stay open at its end: it may go on.
     pub leaves_open: bool,
     /// Whether others may have read the input before under the same name: results that are there
@@ -53,37 +53,42 @@ pub struct PipelineParts {
 }
 
 /// Builds a pipeline's partitions.
-pub struct PipelineFactory(PipelineParts);
+pub struct PipelineFactory {
+    parts: PipelineParts,
+    /// Where a clock has closed their windows in an earlier life.
+    closes: BTreeMap<PartitionId, Vec<Offset>>,
+}
 
 impl PipelineFactory {
     /// A factory of these parts.
     pub fn new(parts: PipelineParts) -> Self {
-        PipelineFactory(parts)
+        PipelineFactory { parts, closes: BTreeMap::new() }
+    }
+
+    /// The same factory, whose partitions read again what a clock has closed the windows of.
+    pub fn closing_at(mut self, closes: BTreeMap<PartitionId, Vec<Offset>>) -> Self {
+        self.closes = closes;
+        self
     }
 
     /// What rejects call the input.
     pub fn topic(&self) -> &str {
-        &self.0.topic
+        &self.parts.topic
     }
 
     /// The streams that have a sink.
     pub fn streams(&self) -> &[Stream] {
-        &self.0.streams
-    }
-
-    /// Whether the input ends by itself.
-    pub fn is_bounded(&self) -> bool {
-        self.0.is_bounded
+        &self.parts.streams
     }
 
     /// Whether others may have read the input before under the same name.
     pub fn is_shared(&self) -> bool {
-        self.0.is_shared
+        self.parts.is_shared
     }
 
     /// Whether a partition of which nothing is known has a past that is only learned.
     pub fn has_past(&self) -> bool {
-        self.0.has_past
+        self.parts.has_past
     }
 
     /// A partition with no memory.
@@ -101,7 +106,7 @@ impl PipelineFactory {
 
     /// Forecasters with no memory.
     pub fn forecasters(&self) -> ForecastOperator {
-        ForecastOperator::new(&self.0.forecast, self.0.grid.clone())
+        ForecastOperator::new(&self.parts.forecast, self.parts.grid.clone())
     }
 
     /// The forecasters of a partition as a snapshot has them. Errors: `State`, when another
@@ -129,13 +134,15 @@ impl PipelineFactory {
     }
 
     fn chain(&self, id: PartitionId, last: Option<Box<dyn Operator>>) -> Result<Partition> {
-        let decoder = (self.0.new_decoder)()?;
-        let prepare = self.0.new_prepare.as_ref().map(|new| new());
-        let operators = prepare.into_iter().chain([(self.0.new_window)()]).chain(last).collect();
-        let PipelineParts { topic, pipeline, fingerprint, ahead_rule, leaves_open, .. } = &self.0;
+        let decoder = (self.parts.new_decoder)()?;
+        let prepare = self.parts.new_prepare.as_ref().map(|new| new());
+        let operators = prepare.into_iter().chain([(self.parts.new_window)()]).chain(last).collect();
+        let PipelineParts { topic, pipeline, fingerprint, ahead_rule, leaves_open, .. } = &self.parts;
         let (topic, pipeline, fingerprint) = (topic.clone(), pipeline.clone(), fingerprint.clone());
         let partition = Partition::new(id, topic, pipeline, fingerprint, decoder, operators)
             .with_ahead_rule(ahead_rule.clone());
-        Ok(if *leaves_open { partition.leaving_open() } else { partition })
+        let mut partition = if *leaves_open { partition.leaving_open() } else { partition };
+        self.closes.get(&id).into_iter().for_each(|closes| partition.will_close_at(closes));
+        Ok(partition)
     }
 }

@@ -69,7 +69,7 @@ pub fn read_to_end(
                 reader.end(partition)?;
                 ended += 1;
             }
-            Event::Revoked { .. } | Event::Idle { .. } => {}
+            Event::Revoked { .. } | Event::Quiet { .. } | Event::Idle { .. } => {}
         }
     }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::front::Front;
 use crate::error::{Kind, OrFail, Result};
-use crate::ledger::{Base, OutputPosition, Snapshot};
+use crate::ledger::{Base, ClockLog, OutputPosition, Snapshot};
 use crate::log_id::LogId;
 use crate::operator::SnapshotWriter;
 use crate::place::{Offset, PartitionId};
@@ -31,6 +31,8 @@ struct Trailer {
     log: Option<LogId>,
     /// How many records were gone before they were read.
     lost: u64,
+    /// What a clock has decided.
+    clock: ClockLog,
     /// What is known of the times so far.
     front: Front,
     /// Of the parts, in their order.
@@ -50,6 +52,7 @@ pub struct PendingSnapshot {
     pub(super) live: Option<Offset>,
     pub(super) log: Option<LogId>,
     pub(super) lost: u64,
+    pub(super) clock: ClockLog,
     pub(super) front: Front,
     /// In the operators' order.
     pub(super) states: Vec<SnapshotWriter>,
@@ -73,11 +76,13 @@ impl PendingSnapshot {
 
     /// All of its image, or what follows a beginning that is not made.
     fn image(self, beginning: Option<Base>) -> Result<Vec<u8>> {
-        let PendingSnapshot { pipeline, fingerprint, begun, emitted, live, log, lost, front, states, .. } =
-            self;
+        let PendingSnapshot { pipeline, fingerprint, begun, emitted, live, log, lost, .. } = self;
+        let PendingSnapshot { clock, front, states, .. } = self;
         let lengths: Vec<usize> = beginning.iter().map(|base| base.bytes as usize).collect();
         let parts = states.into_iter().rev().skip(lengths.len()).map(|state| state());
-        write(Trailer { pipeline, fingerprint, begun, emitted, live, log, lost, front, lengths }, parts)
+        let trailer =
+            Trailer { pipeline, fingerprint, begun, emitted, live, log, lost, clock, front, lengths };
+        write(trailer, parts)
     }
 }
 
@@ -85,6 +90,20 @@ impl PendingSnapshot {
 pub(super) fn shareable(whole: &Snapshot) -> Option<Base> {
     let part = SnapshotImage::read(&whole.state)?.last_part()?;
     Some(Base::of(whole, part.len()))
+}
+
+/// What a clock had decided of the partition of a snapshot, also of a light one. None: it is no
+/// image.
+pub(crate) fn clock_of(snapshot: &Snapshot) -> Option<ClockLog> {
+    trailer_of(&snapshot.state).map(|(_, trailer)| trailer.clock)
+}
+
+/// What is before the trailer, and the trailer.
+fn trailer_of(bytes: &[u8]) -> Option<(&[u8], Trailer)> {
+    let (rest, length) = bytes.split_last_chunk::<LENGTH>()?;
+    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+    let (rest, trailer) = rest.split_at_checked(rest.len().checked_sub(length)?)?;
+    Some((rest, postcard::from_bytes(trailer).ok()?))
 }
 
 /// The image of parts, the last operator's first.
@@ -123,10 +142,7 @@ pub struct SnapshotImage<'a> {
 impl<'a> SnapshotImage<'a> {
     /// None: it is no image.
     pub fn read(bytes: &'a [u8]) -> Option<Self> {
-        let (rest, length) = bytes.split_last_chunk::<LENGTH>()?;
-        let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-        let (mut rest, trailer) = rest.split_at_checked(rest.len().checked_sub(length)?)?;
-        let trailer: Trailer = postcard::from_bytes(trailer).ok()?;
+        let (mut rest, trailer) = trailer_of(bytes)?;
         let mut parts = Vec::new();
         for &length in &trailer.lengths {
             let (part, behind) = rest.split_at_checked(length)?;
@@ -178,6 +194,11 @@ impl<'a> SnapshotImage<'a> {
         self.trailer.lost
     }
 
+    /// What a clock has decided of the partition.
+    pub fn clock(&self) -> &ClockLog {
+        &self.trailer.clock
+    }
+
     /// What is known of the times so far.
     pub fn front(&self) -> Front {
         self.trailer.front
@@ -212,6 +233,7 @@ mod tests {
             live: None,
             log: Some(LogId(7)),
             lost: 5,
+            clock: ClockLog::default(),
             front: Front::default(),
             states,
             changes: 0,

@@ -104,6 +104,10 @@ impl InlineRun {
                 work.partition.lose(&offsets, &mut |outcome| writing.write(id, None, outcome))?;
                 writing.save(work)?;
             }
+            Event::Quiet { partition: id } => {
+                let Some(work) = partitions.get_mut(&id) else { return Ok(()) };
+                writing.close_open(work)?;
+            }
             Event::End { partition: id } => {
                 let Some(work) = partitions.get_mut(&id) else { return Ok(()) };
                 work.partition.finish(&mut |outcome| writing.write(id, None, outcome))?;
@@ -150,6 +154,7 @@ impl Writing {
         let partition = opened.partition;
         let debt = ReplayDebt::none(stats.windows_closed);
         let mut work = InlinePartition { partition, debt, last_whole: LastWhole::default() };
+        work.partition.catch_up(&mut |outcome| self.write(id, None, outcome))?;
         if work.partition.is_fresh() {
             self.save(&mut work)?;
         }
@@ -166,6 +171,17 @@ impl Writing {
         let recorded = if is_past { None } else { records.oldest() };
         partition.take(records, &mut |outcome| self.write(id, recorded, outcome))?;
         work.debt.add(self.job.watch.worked(partition, count));
+        Ok(())
+    }
+
+    /// Nothing comes of a partition for now. Its state is saved with it, so that the closes that a
+    /// commit has to name stay few.
+    fn close_open(&mut self, work: &mut InlinePartition) -> Result<()> {
+        let id = work.partition.id();
+        if work.partition.close_open(&mut |outcome| self.write(id, None, outcome))? {
+            work.debt.add(self.job.watch.closed_by_clock(&mut work.partition));
+            self.save(work)?;
+        }
         Ok(())
     }
 

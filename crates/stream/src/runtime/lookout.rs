@@ -47,6 +47,11 @@ impl Lookout {
         self.held.as_ref()?.first_offset()
     }
 
+    /// The offset after the records that wait.
+    pub(super) fn held_to(&self) -> Option<Offset> {
+        self.held.as_ref()?.next_offset()
+    }
+
     /// The records that wait: nothing comes after them.
     pub(super) fn take_held(&mut self) -> Option<Records> {
         self.held.take()

@@ -4,6 +4,7 @@
 mod backoff;
 mod chain;
 mod channels;
+mod clock_logs;
 mod commit_pace;
 mod compat;
 mod context;
@@ -14,7 +15,7 @@ mod first_records;
 mod front;
 mod heartbeat;
 mod history;
-mod image;
+pub(crate) mod image;
 mod inline;
 mod job;
 mod last_whole;
@@ -41,6 +42,7 @@ mod worker;
 mod writer;
 
 pub use backoff::Backoff;
+pub use clock_logs::{committed_clock, saved_clock};
 pub use compat::RestorePoint;
 pub use context::RunContext;
 pub use endpoints::Endpoints;

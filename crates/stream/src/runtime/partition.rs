@@ -2,6 +2,9 @@
 //! It must not know threads or time: records in, results out, a pure function of both runners'
 //! input.
 
+mod closing;
+
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -15,9 +18,9 @@ use super::muting::{Muting, Tense};
 use super::partition_output::{Deliver, PartitionOutput};
 use crate::decode::Decode;
 use crate::error::{Error, Kind, Result};
-use crate::ledger::{OutputPosition, Position, Snapshot};
+use crate::ledger::{ClockLog, OutputPosition, Position, Snapshot};
 use crate::log_id::LogId;
-use crate::message::{EventTime, Records, Stream, system_fields};
+use crate::message::{Records, Stream, system_fields};
 use crate::operator::{Operator, OperatorStats, Output as _};
 use crate::place::{Offset, PartitionId};
 use crate::record::reject_batch;
@@ -47,6 +50,10 @@ pub struct Partition {
     log: Option<LogId>,
     /// Records that were gone before they were read.
     lost: u64,
+    /// Where a clock has closed its windows.
+    clock: ClockLog,
+    /// Where a clock has closed them after this, in an earlier life.
+    closes_ahead: VecDeque<Offset>,
     /// What is committed already: it is made again in silence, until it is reached.
     committed: Option<Position>,
     leaves_open: bool,
@@ -88,6 +95,8 @@ impl Partition {
             live: None,
             log: None,
             lost: 0,
+            clock: ClockLog::default(),
+            closes_ahead: VecDeque::new(),
             committed: None,
             leaves_open: false,
             first,
@@ -159,13 +168,6 @@ impl Partition {
         self.position = Some(progress.position);
     }
 
-    /// What is committed already is made again in silence.
-    pub fn mute_until(&mut self, committed: Position) {
-        self.live = committed.live;
-        (self.log, self.lost) = (committed.log.or(self.log), committed.lost);
-        self.committed = Some(committed);
-    }
-
     /// Whether all that it makes now is committed already.
     pub fn is_replaying(&self) -> bool {
         self.committed.is_some_and(|committed| {
@@ -181,6 +183,12 @@ impl Partition {
     /// Takes in the next records and delivers what comes of them.
     pub fn take(&mut self, records: Records, deliver: &mut Deliver<'_>) -> Result<()> {
         self.begun = self.begun.or(records.first_offset());
+        let rest = self.take_before_closes(records, deliver)?;
+        if rest.is_empty() { Ok(()) } else { self.take_next(rest, deliver) }
+    }
+
+    /// Takes in records between two closes by a clock.
+    fn take_next(&mut self, records: Records, deliver: &mut Deliver<'_>) -> Result<()> {
         let records = self.lookout.join(records)?;
         let Some(live) = self.past_end() else { return self.take_as(Tense::Present, records, deliver) };
 
@@ -205,6 +213,7 @@ impl Partition {
         }
         self.position = self.position.max(Some(gone.end));
         self.lost += u64::try_from(gone.end.since(gone.start)).unwrap_or(0);
+        self.catch_up(deliver)?;
 
         let reached = self.position.map(Position::begin);
         let tell = |_: &mut Self, deliver: &mut Deliver<'_>| {
@@ -222,7 +231,8 @@ impl Partition {
         work: impl FnOnce(&mut Self, &mut Deliver<'_>) -> Result<()>,
     ) -> Result<()> {
         let begun = self.begun.unwrap_or(Offset(0));
-        let base = Position { live: self.live, log: self.log, lost: self.lost, ..Position::begin(begun) };
+        let (live, log, lost, closed) = (self.live, self.log, self.lost, self.clock.last());
+        let base = Position { live, log, lost, closed, ..Position::begin(begun) };
         let mut muting = Muting { base, committed: self.committed, tense, emitted: self.emitted };
 
         let done = work(self, &mut |outcome| deliver(muting.apply(outcome)));
@@ -245,33 +255,6 @@ impl Partition {
         }
         self.position = next.or(self.position);
         self.deliver_rest(pending, &records)
-    }
-
-    /// The input has ended: every window closes, unless it leaves them open.
-    pub fn finish(&mut self, deliver: &mut Deliver<'_>) -> Result<()> {
-        if !self.leaves_open {
-            let tense = if self.past_end().is_some() { Tense::Past } else { Tense::Present };
-            self.muted(tense, deliver, Partition::close_all)?;
-        }
-        self.strange.extend(self.first.end(self.decoder.as_ref()));
-        Ok(())
-    }
-
-    /// Decides of the records that are held: what they wait for will not come.
-    fn settle(&mut self, deliver: &mut Deliver<'_>) -> Result<()> {
-        match self.lookout.take_held() {
-            Some(held) => self.take_all(held, Ahead::Nothing, deliver),
-            None => Ok(()),
-        }
-    }
-
-    fn close_all(&mut self, deliver: &mut Deliver<'_>) -> Result<()> {
-        self.settle(deliver)?;
-        let mut pending = Pending::new(Vec::new(), self.position, deliver);
-        for from in 0..self.operators.len() {
-            self.chain(from, &mut pending).run(|operator, out| operator.on_watermark(EventTime::MAX, out))?;
-        }
-        self.deliver_rest(pending, &Records::Raw(Vec::new()))
     }
 
     /// The operators from one on.
@@ -313,6 +296,7 @@ impl Partition {
             live: self.live,
             log: self.log,
             lost: self.lost,
+            clock: self.clock.clone(),
             front: self.lookout.front(),
             states: self.operators.iter().map(|operator| operator.snapshot()).collect(),
             changes: self.changes,
@@ -337,6 +321,7 @@ impl Partition {
         self.emitted = image.emitted();
         self.live = image.live();
         (self.log, self.lost) = (image.log(), image.lost());
+        self.clock = image.clock().clone();
         self.lookout.restore(image.front());
         Ok(())
     }

@@ -159,6 +159,11 @@ impl SourceReader {
                 watch.lost(factory.topic(), partition, &offsets);
                 self.send(partition, ToWorker::Lost { partition, offsets })
             }
+            Event::Quiet { partition } => {
+                // Of one that is just taken away nobody has to know.
+                let is_ours = self.phases.reading().any(|id| id == partition);
+                if is_ours { self.send(partition, ToWorker::Quiet(partition)) } else { Ok(()) }
+            }
             Event::End { partition } => {
                 self.phases.end(partition);
                 self.send(partition, ToWorker::End(partition))

@@ -10,10 +10,11 @@ use super::backoff::Backoff;
 use super::context::RunContext;
 use super::factory::PipelineFactory;
 use super::history::{Reader, read_to_end};
+use super::image::clock_of;
 use super::partition::Partition;
 use crate::error::{Error, Kind, Result, Retry};
 use crate::ledger::{Checkpoint, Commit, Committed, Committer, Recover};
-use crate::log_id::LogId;
+use crate::log_id::{LogId, LogKind};
 use crate::message::Records;
 use crate::place::{Offset, PartitionId};
 use crate::source::Source;
@@ -31,8 +32,9 @@ pub fn rebuild(
     watch: &RunContext,
 ) -> Result<Option<usize>> {
     let committer = Committer::new(commit);
-    let log = source.log_id(None)?;
-    let mut learner = Learner { factory, recover, committer, log, partitions: BTreeMap::new(), done: 0 };
+    let mut learner =
+        Learner { factory, recover, committer, log: None, partitions: BTreeMap::new(), done: 0 };
+    learner.log = source.log_id(learner.known_file(source.log_kind())?)?;
     let read = read_to_end(source, watch, &mut learner)?;
     Ok(read.map(|_| learner.done))
 }
@@ -50,11 +52,17 @@ struct Learner<'a> {
 struct Learning {
     partition: Partition,
     entry: Checkpoint,
-    /// Whether the input goes on after what is committed.
-    goes_on: bool,
 }
 
 impl Learner<'_> {
+    /// What is known of a file: that tells whether it is the same one, though it may have grown.
+    fn known_file(&mut self, kind: LogKind) -> Result<Option<LogId>> {
+        match kind {
+            LogKind::File => Ok(self.take_over(PartitionId(0))?.and_then(|entry| entry.progress.log)),
+            LogKind::Topic => Ok(None),
+        }
+    }
+
     /// Takes a partition over: what is committed of it.
     fn take_over(&mut self, id: PartitionId) -> Result<Option<Checkpoint>> {
         let mut pauses = PAUSES;
@@ -70,12 +78,42 @@ impl Learner<'_> {
     /// the old one's position: then results go on from where it ends now.
     fn of_this_log(&self, entry: Checkpoint, end: Option<Offset>) -> Checkpoint {
         let mut progress = entry.progress;
-        if progress.log.is_some() && self.log.is_some() && progress.log != self.log {
+        if self.is_of_another_log(&entry) {
+            progress.closed = None;
             progress.position = progress.position.min(end.unwrap_or(Offset(0)));
             progress.begun = progress.begun.min(progress.position);
         }
         progress.log = self.log.or(progress.log);
-        Checkpoint { progress, ..entry }
+        let closes = entry.closes.into_iter().filter(|_| progress.closed.is_some()).collect();
+        Checkpoint { progress, closes, ..entry }
+    }
+
+    /// Whether the entry is of another log than the one that is read.
+    fn is_of_another_log(&self, entry: &Checkpoint) -> bool {
+        let was = entry.progress.log;
+        was.is_some() && self.log.is_some() && was != self.log
+    }
+
+    /// Where a clock has closed the windows of a partition: its last state and the entry tell.
+    fn closes(&mut self, id: PartitionId, entry: &Checkpoint) -> Vec<Offset> {
+        let state = self.recover.claim(id).map(|claim| claim.snapshot);
+        match state.map(|state| state.as_ref().and_then(clock_of).unwrap_or_default()) {
+            Ok(mut clock) => {
+                clock.extend(&entry.closes);
+                clock.after(None).to_vec()
+            }
+            Err(error) => {
+                if entry.progress.closed.is_some() {
+                    tracing::warn!(
+                        partition = id.0,
+                        %error,
+                        "where a clock has closed windows before its last state is lost with that: they stay open until a \
+                         record closes them"
+                    );
+                }
+                entry.closes.clone()
+            }
+        }
     }
 
     /// Commits the new state under the old progress.
@@ -83,7 +121,7 @@ impl Learner<'_> {
         let id = partition.id();
         self.committer.begin(id, Some(entry))?;
         if let Some(snapshot) = partition.snapshot()? {
-            self.committer.snapshot(snapshot);
+            self.committer.replace(snapshot);
         }
 
         let mut pauses = PAUSES;
@@ -105,18 +143,17 @@ impl Reader for Learner<'_> {
         if let Some(entry) = self.take_over(id)? {
             let mut partition = self.factory.partition(id)?;
             partition.go_live_at(entry.progress.live);
-            self.partitions.insert(id, Learning { partition, entry, goes_on: false });
+            if !self.is_of_another_log(&entry) {
+                partition.will_close_at(&self.closes(id, &entry));
+            }
+            self.partitions.insert(id, Learning { partition, entry });
         }
         Ok(None)
     }
 
     fn records(&mut self, id: PartitionId, records: Records) -> Result<()> {
-        let Some(Learning { partition, entry, goes_on }) = self.partitions.get_mut(&id) else {
-            return Ok(());
-        };
-        let count = records.len();
+        let Some(Learning { partition, entry }) = self.partitions.get_mut(&id) else { return Ok(()) };
         let (records, _) = records.split(entry.progress.position);
-        *goes_on |= records.len() < count;
         if records.is_empty() {
             return Ok(());
         }
@@ -124,19 +161,13 @@ impl Reader for Learner<'_> {
     }
 
     fn end(&mut self, id: PartitionId) -> Result<()> {
-        let Some(Learning { mut partition, entry, goes_on }) = self.partitions.remove(&id) else {
-            return Ok(());
-        };
-        let is_bounded = self.factory.is_bounded();
-        if is_bounded && !goes_on {
-            // All of it was read, so its last windows were closed too.
-            partition.finish(&mut |_| Ok(()))?;
-        }
-
+        let Some(Learning { mut partition, entry }) = self.partitions.remove(&id) else { return Ok(()) };
+        partition.catch_up(&mut |_| Ok(()))?;
         let entry = self.of_this_log(entry, partition.position());
+        let position = entry.progress.position;
         partition.continue_from(entry.progress);
         self.save(&partition, entry)?;
-        tracing::info!(partition = id.0, position = entry.progress.position.0, "rebuilt");
+        tracing::info!(partition = id.0, position = position.0, "rebuilt");
         self.done += 1;
         Ok(())
     }

@@ -32,7 +32,7 @@ pub struct Opened {
 impl Opened {
     /// The position before which all is committed; none, when nothing is.
     pub fn committed(&self) -> Option<Offset> {
-        self.entry.map(|entry| entry.progress.position).or(self.position)
+        self.entry.as_ref().map(|entry| entry.progress.position).or(self.position)
     }
 }
 
@@ -73,7 +73,7 @@ pub fn open_partition(
     partition.read_from(log);
 
     if let Some(position) = position {
-        let to = claim.entry.map(|entry| entry.progress.position.0);
+        let to = claim.entry.as_ref().map(|entry| entry.progress.position.0);
         tracing::info!(partition = id.0, from = position.0, to, took = ?from.elapsed(), "restored");
         if !partition.is_replaying() {
             watch.metrics.restored(from.elapsed());
@@ -88,7 +88,7 @@ pub fn open_partition(
 /// The log that a claim was learned from, where that is known.
 fn learned_from(claim: &Claim) -> Option<LogId> {
     let of_state = || SnapshotImage::read(&claim.snapshot.as_ref()?.state)?.log();
-    claim.entry.and_then(|entry| entry.progress.log).or_else(of_state)
+    claim.entry.as_ref().and_then(|entry| entry.progress.log).or_else(of_state)
 }
 
 /// What is claimed was learned from another log than the one that is there now: nothing of it
@@ -133,22 +133,22 @@ pub(super) fn restore_point(snapshot: &Snapshot, committed: Option<&Position>) -
 /// Brings a partition to where its claim says: where to read from.
 fn go_on(partition: &mut Partition, claim: &Claim, source: &mut dyn Source) -> Result<Option<Offset>> {
     let id = partition.id();
-    let progress = claim.entry.map(|entry| entry.progress);
+    let progress = claim.entry.as_ref().map(|entry| entry.progress);
     if let Some(snapshot) = &claim.snapshot {
         partition.restore(snapshot, restore_point(snapshot, progress.as_ref()))?;
     }
 
     let at = claim.snapshot.as_ref().map(|snapshot| snapshot.position);
-    let Some(progress) = progress else { return Ok(at) };
-    let committed = progress.position;
-    let position = at.unwrap_or(progress.begun);
+    let Some(entry) = &claim.entry else { return Ok(at) };
+    let committed = entry.progress.position;
+    let position = at.unwrap_or(entry.progress.begun);
     if at.is_some() && position > committed {
         let what =
             format!("partition {id}: its state is of position {position}, but only {committed} is committed");
         return Err(Error::new(Kind::State, what));
     }
 
-    partition.mute_until(progress);
+    partition.go_on_from(entry);
     if position < committed
         && let Some(Range { start: first, .. }) = source.offset_range(id)?
         && first > position

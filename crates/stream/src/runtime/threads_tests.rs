@@ -154,7 +154,6 @@ fn factory() -> PipelineFactory {
         pipeline: "threads".into(),
         fingerprint: "{}".into(),
         streams: vec![Stream::Rejects],
-        is_bounded: true,
         leaves_open: false,
         is_shared: false,
         has_past: false,
@@ -254,7 +253,7 @@ fn a_run_that_replays_is_ready_when_it_has_caught_up_and_tells_nothing_twice() {
     // Without its snapshot, everything is made again.
     let mut ends = ends(&world, &second);
     let progress = world.entry(PartitionId(0)).unwrap().progress;
-    ends.recover = Box::new(Forgetful(Checkpoint { progress, snapshot: None }));
+    ends.recover = Box::new(Forgetful(Checkpoint::of(progress)));
     let health = Arc::clone(&second.health);
     run_threads(job(&reads(20), ends, second)).unwrap();
     assert_eq!(offsets(&world), (0..1000).collect::<Vec<_>>());
@@ -266,11 +265,11 @@ struct Forgetful(Checkpoint);
 
 impl Recover for Forgetful {
     fn take_over(&mut self, _: PartitionId) -> Result<Option<Checkpoint>> {
-        Ok(Some(self.0))
+        Ok(Some(self.0.clone()))
     }
 
     fn claim(&mut self, _: PartitionId) -> Result<Claim> {
-        Ok(Claim { entry: Some(self.0), snapshot: None })
+        Ok(Claim { entry: Some(self.0.clone()), snapshot: None })
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::clock_logs::clock_up_to;
 use super::context::RunContext;
 use super::factory::PipelineFactory;
 use super::history::{Reader, read_to_end};
@@ -176,16 +177,19 @@ impl Auditor<'_> {
     fn made_again(&self, id: PartitionId, entry: &Checkpoint) -> Result<Option<(Partition, Offset)>> {
         let Position { begun, live, .. } = entry.progress;
         let first = self.firsts.get(&id).copied().unwrap_or(begun);
-        if first <= begun {
+        let clock = clock_up_to(self.audit, id, entry);
+        if first <= begun && clock.is_whole() {
             let mut partition = self.factory.partition(id)?;
             partition.go_live_at(live);
+            partition.will_close_at(clock.after(None));
             return Ok(Some((partition, begun)));
         }
 
         let mut refused = None;
         for at in self.audit.snapshots(id, entry)?.into_iter().filter(|at| *at >= first) {
             match self.restored(id, entry, at) {
-                Ok(Some(partition)) => {
+                Ok(Some(mut partition)) => {
+                    partition.will_close_at(clock.after(None));
                     tracing::info!(
                         partition = id.0,
                         first = first.0,
@@ -255,17 +259,9 @@ impl Reader for Auditor<'_> {
 
     fn end(&mut self, id: PartitionId) -> Result<()> {
         let Some(mut audited) = self.partitions.remove(&id) else { return Ok(()) };
-        if let Some(partition) = &mut audited.partition
-            && !partition.emitted().reach(&audited.entry.progress.counts)
-        {
-            // A bounded input closes its windows at its end; of a topic that is still read, this
-            // makes more than is committed.
-            let mut last = Vec::new();
-            partition.finish(&mut |outcome| {
-                last.push(outcome);
-                Ok(())
-            })?;
-            last.iter().try_for_each(|outcome| compare(&mut audited.streams, self.audit, outcome))?;
+        if let Some(partition) = &mut audited.partition {
+            let streams = &mut audited.streams;
+            partition.catch_up(&mut |outcome| compare(streams, self.audit, &outcome))?;
         }
         self.findings.extend(audited.streams.into_iter().map(Comparison::finish));
         Ok(())

@@ -23,6 +23,9 @@ use crate::source::Departure;
 
 /// A state of more series is too large to be committed while the group waits for its partition.
 const HANDOVER_SERIES: u64 = 1000;
+/// So many closes by a clock wait at most for the state that they are part of: until then every
+/// commit names them.
+const UNSAVED_CLOSES: u64 = 64;
 /// Between two looks for states that have not been saved for long.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -30,6 +33,8 @@ const LOOK: Duration = Duration::from_secs(1);
 struct Saved {
     position: Offset,
     at: Instant,
+    /// How often a clock had closed the windows.
+    closes: u64,
     /// None, once the state is written.
     ticket: Option<Weak<()>>,
 }
@@ -70,6 +75,7 @@ pub(super) fn worker_loop(from_reader: &Receiver<ToWorker>, downstream: &Downstr
         if Instant::now() >= look_at {
             look_at = Instant::now() + LOOK;
             worker.save_old()?;
+            worker.close_waiting()?;
         }
         let command = match received {
             Ok(command) => command,
@@ -79,10 +85,12 @@ pub(super) fn worker_loop(from_reader: &Receiver<ToWorker>, downstream: &Downstr
 
         match command {
             // What is not worked on is not in the snapshot either: the next run reads it again.
-            ToWorker::Records { .. } | ToWorker::End(_) if downstream.watch.is_stopped() => {}
+            ToWorker::Records { .. } | ToWorker::Quiet(_) | ToWorker::End(_)
+                if downstream.watch.is_stopped() => {}
             ToWorker::Begin(partition, start) => worker.begin(*partition, start)?,
             ToWorker::Records { partition, records, at } => worker.take(partition, records, at)?,
             ToWorker::Lost { partition, offsets } => worker.lose(partition, &offsets)?,
+            ToWorker::Quiet(partition) => worker.close_open(partition)?,
             ToWorker::End(partition) => worker.finish(partition)?,
             ToWorker::Drop { partition, departure } => worker.drop_partition(partition, departure)?,
             ToWorker::SaveAll => worker.save_all()?,
@@ -107,6 +115,10 @@ struct ActivePartition {
     saved: Option<Saved>,
     /// What it has done since.
     debt: ReplayDebt,
+    /// How many of the closes by a clock are part of a state that is saved.
+    saved_closes: u64,
+    /// Nothing comes, and its windows will close once there are fewer of these.
+    waits_to_close: bool,
 }
 
 /// The reader sends nothing of a partition before its beginning.
@@ -115,18 +127,28 @@ fn unknown(id: PartitionId) -> Error {
 }
 
 impl Worker<'_> {
-    fn begin(&mut self, partition: Partition, start: PartitionStart) -> Result<()> {
+    fn begin(&mut self, mut partition: Partition, start: PartitionStart) -> Result<()> {
         let (id, incarnation) = (partition.id(), start.incarnation);
-        let stats = partition.stats();
+        let (stats, saved_closes) = (partition.stats(), partition.clock().count());
         self.downstream.watch.metrics.begin(id, &stats);
         self.downstream.tell_sink(ToSink::Begin { partition: id, start })?;
+        let Worker { downstream, summary, .. } = self;
+        partition.catch_up(&mut |outcome| downstream.hand_on(id, RecordTimes::none(), outcome, summary))?;
         if partition.is_fresh() {
             // Where its past ends is kept before anything of it is told.
             self.save_small(&partition, incarnation)?;
         }
 
         let debt = ReplayDebt::none(stats.windows_closed);
-        self.works.insert(id, ActivePartition { partition, incarnation, saved: None, debt });
+        let work = ActivePartition {
+            partition,
+            incarnation,
+            saved: None,
+            debt,
+            saved_closes,
+            waits_to_close: false,
+        };
+        self.works.insert(id, work);
         Ok(())
     }
 
@@ -134,6 +156,7 @@ impl Worker<'_> {
         let Worker { downstream, works, summary } = self;
         let may_take = share(downstream.recover_within, works.len());
         let work = works.get_mut(&id).ok_or_else(|| unknown(id))?;
+        work.waits_to_close = false;
         let partition = &mut work.partition;
         let count = records.len() as u64;
         let had_past = partition.past_end().is_some();
@@ -159,16 +182,41 @@ impl Worker<'_> {
     fn lose(&mut self, id: PartitionId, offsets: &Range<Offset>) -> Result<()> {
         let Worker { downstream, works, summary } = self;
         let work = works.get_mut(&id).ok_or_else(|| unknown(id))?;
-        let times = RecordTimes { read: Instant::now(), recorded: None };
+        let times = RecordTimes::none();
         work.partition.lose(offsets, &mut |outcome| downstream.hand_on(id, times, outcome, summary))?;
         work.save_next(downstream)
+    }
+
+    /// Nothing comes of a partition for now.
+    fn close_open(&mut self, id: PartitionId) -> Result<()> {
+        let Worker { downstream, works, summary } = self;
+        let work = works.get_mut(&id).ok_or_else(|| unknown(id))?;
+        work.waits_to_close = work.partition.clock().count() >= work.saved_closes + UNSAVED_CLOSES;
+        if work.waits_to_close {
+            return work.save_next(downstream);
+        }
+
+        let times = RecordTimes::none();
+        if work.partition.close_open(&mut |outcome| downstream.hand_on(id, times, outcome, summary))? {
+            work.debt.add(downstream.watch.closed_by_clock(&mut work.partition));
+            // At least once, it is the state that remembers the clock's decision.
+            work.save_next(downstream)?;
+        }
+        Ok(())
+    }
+
+    /// Closes what has waited for a state to be saved.
+    fn close_waiting(&mut self) -> Result<()> {
+        let waiting = self.works.iter().filter(|(_, work)| work.waits_to_close);
+        let waiting: Vec<PartitionId> = waiting.map(|(&id, _)| id).collect();
+        waiting.into_iter().try_for_each(|id| self.close_open(id))
     }
 
     /// The input has ended.
     fn finish(&mut self, id: PartitionId) -> Result<()> {
         let Worker { downstream, works, summary } = self;
         let work = works.get_mut(&id).ok_or_else(|| unknown(id))?;
-        let times = RecordTimes { read: Instant::now(), recorded: None };
+        let times = RecordTimes::none();
         work.saved = None;
         work.partition.finish(&mut |outcome| downstream.hand_on(id, times, outcome, summary))?;
         work.debt.add(downstream.watch.worked(&mut work.partition, 0));
@@ -188,8 +236,7 @@ impl Worker<'_> {
     /// Saves the states that have not been saved for long.
     fn save_old(&mut self) -> Result<()> {
         for work in self.works.values_mut() {
-            let took = work.saved.as_mut().and_then(Saved::has_taken);
-            took.into_iter().for_each(|took| work.debt.has_written(took));
+            work.look_at_saved();
             if work.debt.is_too_old() {
                 work.save_next(self.downstream)?;
             }
@@ -253,9 +300,19 @@ impl ActivePartition {
         self.save(downstream)
     }
 
+    /// Notes whether the state that was made last is saved by now.
+    fn look_at_saved(&mut self) {
+        let Some(saved) = &mut self.saved else { return };
+        if let Some(took) = saved.has_taken() {
+            self.debt.has_written(took);
+            self.saved_closes = self.saved_closes.max(saved.closes);
+        }
+    }
+
     /// Has the state as of now written out, where that is of use.
     fn save(&mut self, downstream: &Downstream) -> Result<()> {
-        let ActivePartition { partition, incarnation, saved, debt } = self;
+        self.look_at_saved();
+        let ActivePartition { partition, incarnation, saved, debt, .. } = self;
         let Some(position) = partition.position() else { return Ok(()) };
         // What makes again what is committed has nothing new to keep.
         if partition.is_replaying() || saved.as_ref().is_some_and(|saved| saved.position == position) {
@@ -265,7 +322,8 @@ impl ActivePartition {
         debt.settle();
         let ticket = Ticket::default();
         let at = Instant::now();
-        *saved = Some(Saved { position, at, ticket: Some(ticket.watch()) });
+        *saved =
+            Some(Saved { position, at, closes: partition.clock().count(), ticket: Some(ticket.watch()) });
         let Some(frozen) = partition.freeze() else { return Ok(()) };
         let (incarnation, took) = (*incarnation, at.elapsed());
         let write = ToSnapshots { frozen, incarnation, took, ticket };

@@ -105,7 +105,7 @@ impl Writer {
     /// Begins a partition, when there is what that needs.
     fn begin(&mut self, partition: PartitionId, start: &PartitionStart) -> Result<()> {
         let why = |error: &Error| format!("partition {partition} does not begin: {error}");
-        let mut begin = || self.outputs.begin(partition, start.entry, start.begin);
+        let mut begin = || self.outputs.begin(partition, start.entry.clone(), start.begin);
         self.watch.patience().while_it_passes(BEGIN_AGAIN, &why, &mut begin)
     }
 

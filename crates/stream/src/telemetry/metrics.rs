@@ -104,10 +104,14 @@ impl Metrics {
         }
     }
 
-    /// Records of a partition that were gone before they were read; with 0, that none is known to
-    /// be.
+    /// Records of a partition that were gone before they were read; with 0, none is known to be.
     pub fn records_lost(&self, topic: &str, partition: PartitionId, records: u64) {
         self.input.lost.with_label_values(&[topic, &partition.to_string()]).inc_by(records);
+    }
+
+    /// The windows of a partition were closed because nothing came.
+    pub fn closed_by_clock(&self) {
+        self.windows.closed_by_clock.inc();
     }
 
     /// What was rejected, by reason, on one line for a person.
@@ -419,6 +423,7 @@ mod tests {
         metrics.records_received("observations", PartitionId(3), &records(10..15));
         metrics.records_lost("observations", PartitionId(3), 0);
         metrics.records_lost("observations", PartitionId(3), 4);
+        metrics.closed_by_clock();
         metrics.unread(PartitionId(3), Offset(15)..Offset(25));
         metrics.rejected(Reason::Late, 2);
         metrics.rejected(Reason::BadTime, 1);
@@ -458,6 +463,7 @@ mod tests {
             ("end_to_end_latency_seconds_count{P}", 2.0),
             ("end_to_end_clamped_total{P}", 1.0),
             ("windows_closed_total{P}", 0.0),
+            ("idle_closes_total{P}", 1.0),
             ("windows_open{P}", 0.0),
             ("series_active{P}", 0.0),
             ("series_forgotten_total{P}", 0.0),

@@ -56,6 +56,8 @@ pub struct WindowMetrics {
     pub watermark_ahead: GaugeVec,
     /// `windows_closed_total`
     pub closed: IntCounter,
+    /// `idle_closes_total`
+    pub closed_by_clock: IntCounter,
     /// `windows_open`
     pub open: IntGauge,
     /// `series_active`
@@ -81,6 +83,10 @@ impl WindowMetrics {
                 &[],
             )?,
             closed: make.counter("windows_closed_total", "Windows closed.")?,
+            closed_by_clock: make.counter(
+                "idle_closes_total",
+                "Times that a partition's windows were closed because nothing came.",
+            )?,
             open: make.gauge("windows_open", "Windows open now.")?,
             series: make.gauge("series_active", "Series known now.")?,
             forgotten: make

@@ -6,11 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::error::{Error, Kind, OrFail, Result};
 use crate::ledger::chunk::{Head, decode};
-use crate::ledger::{Assembly, Checkpoint, Claim, Commit, CommitBatch, CommitOutcome, Recover, SnapshotRef};
+use crate::ledger::{
+    Assembly, Checkpoint, Chunk, Claim, Commit, CommitBatch, CommitOutcome, Recover, SnapshotRef,
+};
 use crate::lock::lock;
 use crate::message::Stream;
-use crate::place::PartitionId;
+use crate::place::{Offset, PartitionId};
 use crate::record::json_lines;
+use crate::runtime::image::clock_of;
 
 /// An instance, as its transactions are named.
 pub type InstanceId = u64;
@@ -58,6 +61,8 @@ pub struct World(Arc<Mutex<Kept>>);
 #[derive(Default)]
 struct Kept {
     entries: BTreeMap<PartitionId, (InstanceId, Checkpoint)>,
+    /// All closes by a clock that entries and snapshots have named.
+    closes: BTreeMap<PartitionId, BTreeSet<Offset>>,
     results: BTreeMap<(PartitionId, Stream), Vec<String>>,
     /// The state topic, by partition.
     chunks: BTreeMap<PartitionId, Vec<Vec<u8>>>,
@@ -117,7 +122,12 @@ impl World {
 
     /// What is committed of a partition.
     pub fn entry(&self, partition: PartitionId) -> Option<Checkpoint> {
-        self.kept().entries.get(&partition).map(|(_, entry)| *entry)
+        self.kept().entries.get(&partition).map(|(_, entry)| entry.clone())
+    }
+
+    /// Where a clock has closed the windows of a partition, by all that was ever committed of it.
+    pub fn closes(&self, partition: PartitionId) -> Vec<Offset> {
+        self.kept().closes.get(&partition).into_iter().flatten().copied().collect()
     }
 
     /// What the snapshot that is committed of a partition refers to, where it is a light one.
@@ -195,10 +205,10 @@ impl Recover for Reader {
             }
         }
 
-        let entry = kept.entries.get(&partition).map(|(_, entry)| *entry);
-        let named = entry.and_then(|entry| entry.snapshot);
+        let entry = kept.entries.get(&partition).map(|(_, entry)| entry.clone());
+        let named = entry.as_ref().and_then(|entry| entry.snapshot);
         let has_results = Stream::ALL.iter().any(|&stream| kept.results.contains_key(&(partition, stream)));
-        let snapshot = match (entry, named) {
+        let snapshot = match (&entry, named) {
             (Some(_), None) => None,
             _ => assembly.whole(partition, named),
         };
@@ -265,8 +275,13 @@ impl MemoryLedger {
             }
             kept.chunks.entry(chunk.snapshot.partition).or_default().push(bytes);
         }
-        for (&partition, &entry) in &epoch.entries {
-            kept.entries.insert(partition, (self.member, entry));
+        for Chunk { snapshot, .. } in epoch.chunks.iter().filter(|chunk| chunk.is_last()) {
+            let clock = clock_of(snapshot).unwrap_or_default();
+            kept.closes.entry(snapshot.partition).or_default().extend(clock.after(None));
+        }
+        for (&partition, entry) in &epoch.entries {
+            kept.entries.insert(partition, (self.member, entry.clone()));
+            kept.closes.entry(partition).or_default().extend(&entry.closes);
             let is_done =
                 epoch.chunks.iter().any(|chunk| chunk.is_last() && chunk.snapshot.partition == partition);
             let named = entry.snapshot.filter(|_| is_done);
@@ -338,7 +353,7 @@ impl Commit for MemoryLedger {
         let kept = self.world.kept();
         let ours = partitions.iter().filter_map(|partition| {
             let (writer, entry) = kept.entries.get(partition)?;
-            (*writer == self.member).then_some((*partition, *entry))
+            (*writer == self.member).then(|| (*partition, entry.clone()))
         });
         Ok(ours.collect())
     }

@@ -63,8 +63,11 @@ impl Life {
 
     fn claim(&mut self, partition: PartitionId) -> String {
         let claim = self.recover.claim(partition).unwrap();
-        self.committer.begin(partition, claim.entry).unwrap();
-        self.reached.insert(partition, claim.entry.map_or(progress(Offset(3), 0, 0), |entry| entry.progress));
+        self.committer.begin(partition, claim.entry.clone()).unwrap();
+        self.reached.insert(
+            partition,
+            claim.entry.as_ref().map_or(progress(Offset(3), 0, 0), |entry| entry.progress),
+        );
         self.wholes.remove(&partition);
         let state = claim.snapshot.map(|found| {
             let [beginning, rest] = parts(found.position);

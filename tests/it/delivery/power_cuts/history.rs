@@ -159,7 +159,7 @@ impl History<'_> {
         self.chance.count("checks of what a power cut left", 1);
         for id in self.input.ids() {
             let entry = left.entry(id)?;
-            let saved = entry.and_then(|entry| entry.snapshot);
+            let saved = entry.as_ref().and_then(|entry| entry.snapshot);
             let is_light = saved.is_some_and(|named| left.base(id, named.position).is_some());
             self.chance.count("checks of partitions with a commit", usize::from(entry.is_some()));
             self.chance.count("checks of partitions with a snapshot", usize::from(saved.is_some()));
@@ -339,7 +339,7 @@ impl History<'_> {
     fn compare_state(&self, instance: &Instance, id: PartitionId) -> Outcome {
         let live = self.left(&Image::read(self.root.path())).entry(id)?.and_then(|entry| entry.progress.live);
         let state = instance.state(id).map_err(|error| error.to_string())?.map(|snapshot| snapshot.state);
-        if state.as_ref() != Some(&self.input.undisturbed(id, live).state) {
+        if state.as_ref() != Some(&self.input.undisturbed(id, live, &[]).state) {
             return Err(format!("the state of partition {id} is another than that of an undisturbed run"));
         }
         Ok(())

@@ -94,13 +94,13 @@ impl Left<'_> {
     pub fn check(&self, said: &BTreeMap<PartitionId, Offset>) -> Found {
         for id in self.input.ids() {
             let (manifest, entry) = (self.manifest(id)?, self.entry(id)?);
-            let position = entry.map(|entry| entry.progress.position);
+            let position = entry.as_ref().map(|entry| entry.progress.position);
             if position < said.get(&id).copied() {
                 return Err(format!("partition {id} is at {position:?}, but {said:?} was committed"));
             }
             let Some((manifest, entry)) = manifest.zip(entry) else { continue };
             self.check_snapshot(id, &entry)?;
-            let undisturbed = self.input.undisturbed(id, entry.progress.live);
+            let undisturbed = self.input.undisturbed(id, entry.progress.live, &[]);
             for stream in Stream::ALL {
                 let lines = &undisturbed.results[&stream];
                 let committed = entry.progress.counts.of(stream) as usize;
@@ -154,7 +154,7 @@ impl Left<'_> {
     pub fn compare(&self) -> Found {
         for id in self.input.ids() {
             let live = self.entry(id)?.and_then(|entry| entry.progress.live);
-            let undisturbed = self.input.undisturbed(id, live);
+            let undisturbed = self.input.undisturbed(id, live, &[]);
             for stream in Stream::ALL {
                 let (found, expected) =
                     (self.text(id, stream, None)?, text_of(&undisturbed.results[&stream]));

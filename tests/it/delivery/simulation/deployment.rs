@@ -95,7 +95,7 @@ impl Deployment<'_> {
     }
 
     fn step(&mut self) -> PartitionOutput {
-        match self.chance.pick(0..108) {
+        match self.chance.pick(0..112) {
             0..40 => self.any(Self::work),
             40..58 => self.any(Self::hear),
             58..76 => self.any(|it, at| it.commit(at).map(drop)),
@@ -113,6 +113,7 @@ impl Deployment<'_> {
             96..98 => self.be_late(),
             100..104 => self.part(),
             104..108 => self.mend(),
+            108..112 => self.any(Self::be_quiet),
             _ => self.tell_zombie(),
         }
     }
@@ -158,6 +159,20 @@ impl Deployment<'_> {
         let worked = instance.work(self.input, id, self.chance.pick(1..most + 1))?;
         self.chance.count("records worked on", worked);
         self.chance.say(|| format!("{instance} works on {worked} of partition {id}"));
+        Ok(())
+    }
+
+    /// Nothing comes of a partition for so long that a clock closes its windows.
+    fn be_quiet(&mut self, at: usize) -> PartitionOutput {
+        let instance = &mut self.instances[at];
+        let ids = instance.partitions();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let id = ids[self.chance.pick(0..ids.len())];
+        let closes = instance.close_open(id)?;
+        self.chance.count("closes by a clock", usize::from(closes));
+        self.chance.say(|| format!("{instance} hears nothing of partition {id}: closes {closes}"));
         Ok(())
     }
 
@@ -323,6 +338,8 @@ impl Deployment<'_> {
                 self.chance.count("claims", 1);
                 self.chance.count("claims that replay", usize::from(replays));
                 self.chance.count("claims of a light snapshot", usize::from(self.world.base(id).is_some()));
+                let has_closes = self.world.entry(id).is_some_and(|entry| !entry.closes.is_empty());
+                self.chance.count("claims with closes to come", usize::from(has_closes));
                 Ok(())
             }
             Err(error)
@@ -457,10 +474,10 @@ impl Deployment<'_> {
     fn check(&self) -> PartitionOutput {
         for id in self.input.ids() {
             let entry = self.world.entry(id);
-            let live = entry.and_then(|entry| entry.progress.live);
+            let live = entry.as_ref().and_then(|entry| entry.progress.live);
             self.chance.count("checks of partitions with a past", usize::from(live.is_some()));
-            let undisturbed = self.input.undisturbed(id, live);
-            let counts = entry.map(|entry| entry.progress.counts).unwrap_or_default();
+            let undisturbed = self.input.undisturbed(id, live, &self.world.closes(id));
+            let counts = entry.as_ref().map(|entry| entry.progress.counts).unwrap_or_default();
             for stream in Stream::ALL {
                 let (name, kept) = (stream.name(), self.world.results(id, stream));
                 let expected = &undisturbed.results[&stream];
@@ -524,7 +541,7 @@ impl Deployment<'_> {
     /// A partition at its end, with the undisturbed one.
     fn compare(&self, id: PartitionId) -> PartitionOutput {
         let live = self.world.entry(id).and_then(|entry| entry.progress.live);
-        let undisturbed = self.input.undisturbed(id, live);
+        let undisturbed = self.input.undisturbed(id, live, &self.world.closes(id));
         let state = self.instances[0].state(id)?.map(|snapshot| snapshot.state);
         if state.as_ref() != Some(&undisturbed.state) {
             return failed(format!("the state of partition {id} is another than that of an undisturbed run"));

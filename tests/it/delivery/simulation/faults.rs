@@ -13,12 +13,14 @@ use tickcast_stream::testing::{Fate, Fates, InstanceId, Step, World};
 pub type Tally = BTreeMap<&'static str, u64>;
 
 /// What has to happen in a run of many seeds, or it has shown nothing.
-pub const KINDS: [&str; 27] = [
+pub const KINDS: [&str; 29] = [
     "records worked on",
     "commits",
     "checks of partitions with a past",
     "claims",
     "claims that replay",
+    "closes by a clock",
+    "claims with closes to come",
     "snapshots",
     "light snapshots",
     "claims of a light snapshot",

@@ -63,11 +63,11 @@ pub fn topic() -> KafkaSourceSpec {
 pub struct Input {
     pub factory: Arc<PipelineFactory>,
     pub partitions: Vec<Vec<RawRecord>>,
-    undisturbed: RefCell<ByEnd>,
+    undisturbed: RefCell<ByClock>,
 }
 
-/// By the partition, and where its past was taken to end.
-type ByEnd = BTreeMap<(PartitionId, Option<Offset>), Rc<Undisturbed>>;
+/// By the partition, where its past was taken to end, and where a clock has closed its windows.
+type ByClock = BTreeMap<(PartitionId, Option<Offset>, Vec<Offset>), Rc<Undisturbed>>;
 
 /// A partition on which nothing happens.
 pub struct Undisturbed {
@@ -107,10 +107,12 @@ impl Input {
         self.records(id).partition_point(|record| record.offset < position)
     }
 
-    /// What comes of a partition whose past ends at `live`.
-    pub fn undisturbed(&self, id: PartitionId, live: Option<Offset>) -> Rc<Undisturbed> {
-        let made = || Rc::new(Undisturbed::new(&self.factory, id, self.records(id), live));
-        Rc::clone(self.undisturbed.borrow_mut().entry((id, live)).or_insert_with(made))
+    /// What comes of a partition whose past ends at `live`, and whose windows a clock has closed at
+    /// `closes`.
+    pub fn undisturbed(&self, id: PartitionId, live: Option<Offset>, closes: &[Offset]) -> Rc<Undisturbed> {
+        let made = || Rc::new(Undisturbed::new(&self.factory, id, self.records(id), live, closes));
+        let mut known = self.undisturbed.borrow_mut();
+        Rc::clone(known.entry((id, live, closes.to_vec())).or_insert_with(made))
     }
 }
 
@@ -142,7 +144,13 @@ fn records(rng: &mut Pcg64Mcg) -> Vec<RawRecord> {
 
 impl Undisturbed {
     /// One record after the other.
-    fn new(factory: &PipelineFactory, id: PartitionId, records: &[RawRecord], live: Option<Offset>) -> Self {
+    fn new(
+        factory: &PipelineFactory,
+        id: PartitionId,
+        records: &[RawRecord],
+        live: Option<Offset>,
+        closes: &[Offset],
+    ) -> Self {
         let mut partition = factory.partition(id).unwrap();
         if let Some(live) = live {
             partition.begin_with_past(records[0].offset, live);
@@ -160,6 +168,10 @@ impl Undisturbed {
             let position = record.offset.next();
             partition.take(Records::Raw(vec![record.clone()]), &mut keep).unwrap();
             counts.insert(position, partition.emitted());
+            if closes.contains(&position) {
+                partition.will_close_at(&[position]);
+                partition.catch_up(&mut keep).unwrap();
+            }
         }
         partition.finish(&mut keep).unwrap();
         let state = partition.snapshot().unwrap().unwrap().state;

@@ -93,6 +93,12 @@ impl fmt::Display for Instance {
     }
 }
 
+fn to_sink(queue: &mut VecDeque<ToSink>, partition: PartitionId, made: PartitionOutput) -> Result<()> {
+    let PartitionOutput { results, reached, .. } = made;
+    queue.push_back(ToSink::Results { partition, results, reached });
+    Ok(())
+}
+
 /// A source that only says which records there are.
 struct Log {
     first: Option<Offset>,
@@ -168,7 +174,8 @@ impl Instance {
             let next = opened.position.map_or(0, |position| input.index(id, position));
             it.lives += 1;
             it.queue.push_back(ToSink::Begin(id, opened.entry, it.lives));
-            let (partition, life) = (opened.partition, it.lives);
+            let (mut partition, life) = (opened.partition, it.lives);
+            partition.catch_up(&mut |made| to_sink(&mut it.queue, id, made))?;
             it.works
                 .insert(id, Work { partition, next, ended: false, life, last_whole: LastWhole::default() });
             Ok(replays)
@@ -182,10 +189,7 @@ impl Instance {
             let records = input.records(id);
             let to = (*next + count).min(records.len());
             let queue = &mut it.queue;
-            let mut deliver = |PartitionOutput { results, reached, .. }: PartitionOutput| {
-                queue.push_back(ToSink::Results { partition: id, results, reached });
-                Ok(())
-            };
+            let mut deliver = |made| to_sink(queue, id, made);
             let batch = records[*next..to].to_vec();
             let worked = batch.len();
             if worked > 0 {
@@ -196,6 +200,14 @@ impl Instance {
                 *ended = true;
             }
             Ok(worked)
+        })
+    }
+
+    /// A clock finds that nothing comes of a partition: whether that closes any window.
+    pub fn close_open(&mut self, id: PartitionId) -> Result<bool> {
+        self.by_its_clock(|it| {
+            let Some(Work { partition, .. }) = it.works.get_mut(&id) else { return Ok(false) };
+            partition.close_open(&mut |made| to_sink(&mut it.queue, id, made))
         })
     }
 

@@ -231,9 +231,9 @@ impl KafkaCommit {
     fn offsets(&self, epoch: &CommitBatch) -> Result<TopicPartitionList> {
         let fail = || "cannot write an entry";
         let mut list = TopicPartitionList::new();
-        for (&partition, &entry) in &epoch.entries {
+        for (&partition, entry) in &epoch.entries {
             let (writer, topics) = (self.ledger.id.clone(), self.topics().clone());
-            let note = OffsetMetadata { version: NOTE_VERSION, writer, entry, topics };
+            let note = OffsetMetadata { version: NOTE_VERSION, writer, entry: entry.clone(), topics };
             let note = serde_json::to_string(&note).or_fail(Kind::State, fail)?;
             let mut element = list.add_partition(&self.ledger.offsets, partition.0);
             element.set_offset(KafkaOffset::Offset(entry.progress.position.0)).or_fail(Kind::State, fail)?;

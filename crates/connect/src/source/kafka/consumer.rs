@@ -29,6 +29,7 @@ use super::record::{BATCH_BYTES, BATCH_RECORDS, RecordGatherer};
 use super::settings::consumer_config;
 use super::spec::{KafkaSourceSpec, StartFrom};
 use crate::kafka::{Group, METADATA_TIMEOUT, TopicNews, TopicWatch};
+use crate::source::quiet::QuietWatch;
 
 /// Reads a topic as a member of a consumer group.
 pub struct KafkaSource {
@@ -51,6 +52,7 @@ pub struct KafkaSource {
     pub(super) ready: VecDeque<Event>,
     batch_records: usize,
     pub(super) paused: PausedEnds,
+    quiet: QuietWatch,
 }
 
 impl KafkaSource {
@@ -77,7 +79,14 @@ impl KafkaSource {
             ready: VecDeque::new(),
             batch_records: BATCH_RECORDS,
             paused: PausedEnds::default(),
+            quiet: QuietWatch::default(),
         })
+    }
+
+    /// It tells when nothing has come of a partition for so long.
+    pub fn with_quiet_after(mut self, after: Option<Duration>) -> Self {
+        self.quiet = QuietWatch::new(after);
+        self
     }
 
     /// At most this many records a poll, over all partitions.
@@ -115,6 +124,18 @@ impl KafkaSource {
             KafkaOffset::Offset(offset) => Some(Offset(offset)),
             _ => None,
         }))
+    }
+
+    /// Tells which partitions are quiet, behind what was read of them.
+    fn listen(&mut self, unread: &[(PartitionId, Range<Offset>)]) {
+        let now = Instant::now();
+        for &(partition, ref unread) in unread {
+            if !unread.is_empty() {
+                self.quiet.stir(partition);
+            } else if self.quiet.is_quiet(partition, now) {
+                self.ready.push_back(Event::Quiet { partition });
+            }
+        }
     }
 
     /// The broker has refused positions: looks whether the records there are gone, and goes on
@@ -205,6 +226,7 @@ impl KafkaSource {
             let read = read.finish();
             let Some(last) = read.last() else { continue };
             self.positions.set(partition, last.offset.next());
+            self.quiet.stir(partition);
             self.context.inbox(|inbox| inbox.clear_troubles());
             self.ready.push_back(Event::Records { partition, records: Records::Raw(read) });
         }
@@ -289,6 +311,7 @@ impl Source for KafkaSource {
 
     fn release(&mut self, partition: PartitionId) -> Result<()> {
         self.positions.forget(partition);
+        self.quiet.stir(partition);
         let released = self.assignment.release(partition);
         // Who is shut out has nothing to give back.
         if self.is_shut_out { Ok(()) } else { released }
@@ -328,7 +351,10 @@ impl Source for KafkaSource {
         let Some(mut ends) = self.context.inbox(|inbox| inbox.log_ends.take()) else { return Vec::new() };
         self.paused.ask(&self.consumer, &self.topic, &mut ends);
         let owned = ends.into_iter().filter(|(partition, _)| self.assignment.owns(*partition));
-        owned.map(|(partition, end)| (partition, end.unread(self.positions.get(partition)))).collect()
+        let unread: Vec<(PartitionId, Range<Offset>)> =
+            owned.map(|(partition, end)| (partition, end.unread(self.positions.get(partition)))).collect();
+        self.listen(&unread);
+        unread
     }
 
     fn close(&mut self) -> Result<()> {

@@ -126,7 +126,7 @@ impl ClientContext for Context {
     fn stats(&self, statistics: Statistics) {
         let answers = statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP");
         let partitions = statistics.topics.values().flat_map(|topic| topic.partitions.values());
-        let log_ends = partitions.filter_map(LogEnd::of).collect();
+        let log_ends = partitions.filter_map(|said| LogEnd::of(said, &statistics.brokers)).collect();
         self.inbox(|inbox| {
             if answers {
                 inbox.clear_troubles();

@@ -38,6 +38,7 @@ impl SourceKind for KafkaSourceSpec {
         if let Some(records) = options.batch_records {
             source = source.with_batch_records(records);
         }
+        source = source.with_quiet_after(options.quiet_after);
 
         let group = Some(source.group());
         Ok(OpenSource { source: Box::new(source), known: SourceSchema::default(), group })

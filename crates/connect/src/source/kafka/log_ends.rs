@@ -9,7 +9,7 @@
 //! What is paused is fetched until its queue is full. Then nothing is heard of it: its end is asked
 //! for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,8 @@ use tickcast_stream::{Offset, PartitionId};
 
 /// How long the question for the ends of paused partitions may take.
 const ASK: Duration = Duration::from_millis(500);
+/// A broker that is asked for records answers far sooner, with none if need be.
+const SILENT_US: i64 = 3_000_000;
 /// A question that took long is asked less often: the source has to be polled.
 const ASK_RARELY: u32 = 10;
 
@@ -37,8 +39,18 @@ pub(super) struct LogEnd {
 }
 
 impl LogEnd {
-    /// What the statistics say of a partition; none, when nothing was fetched of it yet.
-    pub fn of(said: &statistics::Partition) -> Option<(PartitionId, LogEnd)> {
+    /// What the statistics say of a partition; none, when nothing was fetched of it yet, or when
+    /// its broker has not answered for a while: then they say what they said before.
+    pub fn of(
+        said: &statistics::Partition,
+        brokers: &HashMap<String, statistics::Broker>,
+    ) -> Option<(PartitionId, LogEnd)> {
+        let answers = |broker: &statistics::Broker| {
+            broker.nodeid == said.broker && (0..SILENT_US).contains(&broker.rxidle)
+        };
+        if !brokers.values().any(answers) {
+            return None;
+        }
         let is_read = said.eof_offset == said.ls_offset && said.fetchq_cnt == 0;
         let end = LogEnd { end: Offset(said.ls_offset), is_read, fetched: Offset(said.next_offset) };
         let is_known = said.partition >= 0 && said.ls_offset >= 0 && said.next_offset >= 0;
