@@ -2,7 +2,8 @@
 //! they are killed at random moments, at every step of a commit and in rebalances, and while they
 //! are stopped for longer than their session. The broker is killed too, if that is asked for. At
 //! the end every record of the sink topics and the learned state are compared with those of a run
-//! that nobody disturbed. The file must not know how exactly once is made: it sees topics, the
+//! that nobody disturbed, and that is told where a clock has closed windows in silent moments. The
+//! file must not know how exactly once is made: it sees topics, the
 //! group's offsets and exit codes.
 //!
 //! `TICKCAST_CHAOS_KILLS`, `_RECORDS` and `_SEED` set how much is done; `tests/chaos/run.sh` does
@@ -124,7 +125,8 @@ impl Fleet {
             PARTITIONS,
             SHORT_SESSION,
             "transaction.timeout.ms: 4000",
-        );
+        )
+        .closing_after("1s");
         let feeder = Feeder::start(broker.addr(), records);
         let rng = Pcg64::seed_from_u64(seed);
         let mut fleet =
@@ -487,12 +489,14 @@ fn conclude(fleet: &Fleet, from: Instant) {
     println!(
         "{} records, {kills} kills ({in_rebalances} in rebalances, {at_steps} at a step of a commit), {zombies} zombies, \
          {brokers} broker kills ({namesakes} members then taken for another, {shut_out} shut out while they ended), {orderly} orderly ends\n{audit}\n\
-         {whole} snapshots were whole, {light} light\n{:.1} s",
+         {whole} snapshots were whole, {light} light; a clock has closed windows {} times\n{:.1} s",
         audit.records,
+        audit.closes,
         from.elapsed().as_secs_f64()
     );
     audit.insist(true);
     assert!(whole > 0 && light > 0, "{whole} whole snapshots, {light} light ones");
+    assert!(audit.closes > 0, "no clock has closed a window");
     assert!(audit.forecasts > 0 && audit.scores > 0 && audit.rejects > 0);
     assert!(in_rebalances * 3 >= kills, "{in_rebalances} of {kills} kills in rebalances");
 }

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use tickcast::clock::closes;
 use tickcast::config::plan::Plan;
 use tickcast::factory::factory;
 use tickcast_connect::ledger::StateTopic;
@@ -22,16 +23,19 @@ const BATCH: usize = 1000;
 /// What one life without any fault makes of a partition's records.
 pub struct Undisturbed {
     pub results: Vec<(Stream, Vec<Sent>)>,
-    pub state: Option<Snapshot>,
+    /// At the end; before a clock has closed windows there, and after.
+    pub states: [Option<Snapshot>; 2],
     pub records: usize,
 }
 
-/// `log`: the topic's id and the partition's records; `live`: where its past ends.
+/// `log`: the topic's id and the partition's records; `live`: where its past ends; `closes`: where a
+/// clock has closed its windows.
 pub fn undisturbed(
     factory: &PipelineFactory,
     id: PartitionId,
     (log, records): (Option<LogId>, Vec<RawRecord>),
     live: Option<Offset>,
+    closes: &[Offset],
 ) -> Undisturbed {
     let mut results: Vec<(Stream, Vec<Sent>)> = Stream::ALL.map(|stream| (stream, Vec::new())).to_vec();
     let mut keep = |outcome: PartitionOutput| {
@@ -50,10 +54,17 @@ pub fn undisturbed(
     let mut partition = factory.partition(id).unwrap();
     partition.read_from(log);
     partition.go_live_at(live);
+    let end = records.last().map(|record| record.offset.next());
+    let within: Vec<Offset> = closes.iter().copied().filter(|&close| Some(close) < end).collect();
+    partition.will_close_at(&within);
     for batch in records.chunks(BATCH) {
         partition.take(Records::Raw(batch.to_vec()), &mut keep).unwrap();
     }
-    Undisturbed { results, state: partition.snapshot().unwrap(), records: count }
+
+    let before = partition.snapshot().unwrap();
+    partition.will_close_at(closes);
+    partition.catch_up(&mut keep).unwrap();
+    Undisturbed { results, states: [before, partition.snapshot().unwrap()], records: count }
 }
 
 /// How what is there differs from what should be.
@@ -98,6 +109,8 @@ pub struct Audit {
     pub forecasts: usize,
     pub scores: usize,
     pub rejects: usize,
+    /// How often a clock has closed windows.
+    pub closes: usize,
     /// Of every partition's state, and of those it should be.
     pub hashes: (u32, u32),
     /// Partitions whose newest state is not that of the undisturbed run at its end.
@@ -146,10 +159,13 @@ pub fn audit(plan: &Plan, partitions: i32) -> Audit {
         _ => None,
     };
     let factory = factory(plan, SourceSchema::default()).unwrap();
-    let mut audit = Audit::default();
+    let closes = closes(plan).unwrap();
+    let mut audit = Audit { closes: closes.values().map(Vec::len).sum(), ..Audit::default() };
     let (mut ours, mut theirs) = (crc32fast::Hasher::new(), crc32fast::Hasher::new());
     for partition in (0..partitions).map(PartitionId) {
-        let expected = undisturbed(&factory, partition, log(addr, &kafka.topic, partition), None);
+        let log = log(addr, &kafka.topic, partition);
+        let closes = closes.get(&partition).map_or(&[][..], Vec::as_slice);
+        let expected = undisturbed(&factory, partition, log, None, closes);
         audit.records += expected.records;
         for (stream, expected) in &expected.results {
             let Some((_, spec)) = plan.sinks.topics().find(|(of, _)| of == stream) else { continue };
@@ -157,10 +173,12 @@ pub fn audit(plan: &Plan, partitions: i32) -> Audit {
         }
         let found = state.as_ref().and_then(|state| state.load(partition, None).unwrap());
         found.iter().for_each(|snapshot| ours.update(&snapshot.state));
-        expected.state.iter().for_each(|snapshot| theirs.update(&snapshot.state));
-        if found != expected.state {
+        let [before, after] = expected.states;
+        let expected = if found == before { before } else { after };
+        expected.iter().for_each(|snapshot| theirs.update(&snapshot.state));
+        if found != expected {
             let at = |snapshot: &Option<Snapshot>| snapshot.as_ref().map(|snapshot| snapshot.position);
-            let (found, expected) = (at(&found), at(&expected.state));
+            let (found, expected) = (at(&found), at(&expected));
             audit.first.get_or_insert(format!(
                 "state of partition {partition}: at {found:?}, should be at {expected:?}"
             ));

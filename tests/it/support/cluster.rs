@@ -99,6 +99,15 @@ impl TestCluster {
         TestCluster { addr: addr.to_owned(), id: id.to_owned(), partitions, folder, onlooker }
     }
 
+    /// Its windows close when nothing comes for so long.
+    pub fn closing_after(self, idle: &str) -> TestCluster {
+        let yaml = fs::read_to_string(self.yaml()).unwrap();
+        let window = "lateness: 2s, ";
+        assert!(yaml.contains(window));
+        fs::write(self.yaml(), yaml.replace(window, &format!("{window}idle: {idle}, "))).unwrap();
+        self
+    }
+
     pub fn yaml(&self) -> PathBuf {
         self.folder.path().join("pipeline.yaml")
     }
@@ -168,7 +177,7 @@ impl TestCluster {
     /// past ends, if it has one.
     pub fn undisturbed(&self, partition: PartitionId, live: Option<Offset>) -> Undisturbed {
         let factory = factory(&self.plan(), SourceSchema::default()).unwrap();
-        undisturbed(&factory, partition, log(&self.addr, &self.topic("in"), partition), live)
+        undisturbed(&factory, partition, log(&self.addr, &self.topic("in"), partition), live, &[])
     }
 
     pub fn audit(&self) -> Audit {
