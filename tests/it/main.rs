@@ -43,6 +43,7 @@ mod sources {
     mod growing_files;
     mod kafka;
     mod losses;
+    mod meters;
     mod prepare;
     mod rejects;
     mod silence;

@@ -26,6 +26,7 @@ use tickcast_stream::error::{Error, Kind, OrFail, Result};
 
 use crate::depth;
 use crate::fault::failure_text;
+use crate::meter;
 
 /// The words of an expression, at most: workers run it on stacks of the usual size.
 pub const WORDS_MAX: usize = 500;
@@ -102,6 +103,7 @@ pub fn analyzed(select: &str, input: &Schema) -> DfResult<LogicalPlan> {
     // A column is written as it is named: no folding to lower case.
     config.options_mut().sql_parser.enable_ident_normalization = false;
     let context = SessionContext::new_with_config(config);
+    meter::functions().into_iter().for_each(|function| context.register_udaf(function));
     let table = MemTable::try_new(Arc::new(input.clone()), vec![vec![]])?;
     context.register_table("source", Arc::new(table))?;
 

@@ -24,6 +24,7 @@
 mod depth;
 mod expression;
 mod fault;
+mod meter;
 pub mod prepare;
 pub mod query;
 pub mod window;

@@ -134,14 +134,10 @@ impl WindowOperator {
         Ok(())
     }
 
-    /// The columns that the expressions name.
+    /// The columns that the expressions name, and the times.
     fn data_of(&self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let wanted = self
-            .aggregation
-            .input_schema()
-            .fields()
-            .iter()
-            .map(|field| batch.schema_ref().index_of(field.name()));
+        let named = self.aggregation.input_schema().fields().iter().map(|field| field.name().as_str());
+        let wanted = named.chain([column::TIME]).map(|name| batch.schema_ref().index_of(name));
         let wanted = wanted.collect::<std::result::Result<Vec<_>, _>>();
         let wanted = wanted.or_fail(Kind::Query, || "a batch lacks a selected column")?;
         batch.project(&wanted).or_fail(Kind::Query, || "cannot project a batch")

@@ -14,12 +14,15 @@ use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, GroupsAccumulator, LogicalPlan};
 use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
 use tickcast_stream::error::{Kind, OrFail, Result};
+use tickcast_stream::message::{column, timestamp_type};
 
 use crate::depth::on_a_deep_stack;
 use crate::expression;
+use crate::meter::{self, Meter, meter_of};
 
 /// The group column of the planned query.
 const GROUP: &str = "__group";
@@ -152,12 +155,19 @@ impl Aggregation {
         &self.zeros
     }
 
+    /// The aggregates that are meters, by their place: what they evaluate to is to be made steps.
+    pub fn meters(&self) -> impl Iterator<Item = (usize, Meter)> + '_ {
+        let meter_of = |aggregate: &Aggregate| meter_of(aggregate.function.fun());
+        self.aggregates.iter().enumerate().filter_map(move |(at, of)| Some((at, meter_of(of)?)))
+    }
+
     /// The schema of [`Aggregation::arguments_of`].
     pub fn argument_schema(&self) -> &SchemaRef {
         &self.argument_schema
     }
 
-    /// The accumulators' arguments for rows with the input columns. Errors: a record's own, such as
+    /// The accumulators' arguments for rows with the input columns, and their times as the last one.
+    /// Errors: a record's own, such as
     /// a division by zero; each row is judged alone, so a batch that fails can be tried row by row.
     pub fn arguments_of(&self, rows: &RecordBatch) -> datafusion::error::Result<RecordBatch> {
         evaluate(&self.arguments, rows, &self.argument_schema)
@@ -271,6 +281,10 @@ fn lower(expr: &Expr, input: &DFSchema, arguments: &mut Vec<Arc<dyn PhysicalExpr
     arguments.extend(lowered.aggregate.expressions());
     // Order-sensitive accumulators take their sort keys as further arguments.
     arguments.extend(lowered.aggregate.order_bys().iter().map(|key| Arc::clone(&key.expr)));
+    if meter_of(lowered.aggregate.fun()).is_some() {
+        let time = Column::new_with_schema(column::TIME, input.as_arrow());
+        arguments.push(Arc::new(time.or_fail(Kind::Query, || "cannot plan window.select")?));
+    }
     let range = first..arguments.len();
     let filter = lowered.filter.map(|filter| {
         arguments.push(filter);
@@ -286,8 +300,9 @@ type Planned = (Vec<Expr>, Vec<Expr>, DFSchema, DFSchema);
 fn plan_query(select: &Select, input: &SchemaRef) -> datafusion::error::Result<Planned> {
     let columns: Vec<String> = select.iter().map(|(name, sql)| format!("({sql}) AS \"{name}\"")).collect();
     let query = format!("SELECT {} FROM source GROUP BY {GROUP}", columns.join(", "));
-    // The group comes last: expressions find the data columns at the places they have in a batch.
+    // These come last: expressions find the data columns at the places they have in a batch.
     let mut fields: Vec<Field> = input.fields().iter().map(|field| field.as_ref().clone()).collect();
+    fields.push(Field::new(column::TIME, timestamp_type(), false));
     fields.push(Field::new(GROUP, DataType::UInt32, false));
     let plan = expression::analyzed(&query, &Schema::new(fields))?;
     let LogicalPlan::Projection(projection) = plan else {
@@ -307,6 +322,7 @@ fn plan_query(select: &Select, input: &SchemaRef) -> datafusion::error::Result<P
     for expr in projection.expr.iter().chain(&aggregate.aggr_expr) {
         expression::must_be_pure(expr)?;
     }
+    aggregate.aggr_expr.iter().try_for_each(meter::is_plain)?;
     let input = aggregate.input.schema();
     let aggregates = aggregate.aggr_expr.iter().cloned();
     let aggregates = aggregates.map(|expr| expression::with_simple_arguments(expr, input));

@@ -11,6 +11,7 @@ use tickcast_stream::who_stays;
 
 use super::aggregate::{OpenWindow, RowSet, SeriesId};
 use super::assign::WindowProgress;
+use super::last_readings::LastReadings;
 use super::pick::pick;
 use super::plan::Aggregation;
 
@@ -24,6 +25,8 @@ pub(super) struct WindowState {
     pub spoke_in: Vec<EventTime>,
     /// Open windows by their start.
     pub open: BTreeMap<EventTime, OpenWindow>,
+    /// Of meters, the last readings before the open windows.
+    pub last_readings: LastReadings,
     /// The newest row of every series that is still carried.
     pub last: Option<SeriesRows>,
     /// The start of the newest window that closed.
@@ -83,6 +86,7 @@ impl WindowState {
 
         self.open.values_mut().try_for_each(|window| window.move_to(places, aggregation))?;
         self.open.retain(|_, window| !window.series.is_empty());
+        self.last_readings.move_to(places);
         self.last = self.last.take().map(|last| last.move_to(places)).transpose()?;
         Ok(())
     }
