@@ -40,6 +40,7 @@ mod fuzz;
 mod sources {
     mod calendars;
     pub mod dead_letters;
+    mod duplicates;
     mod growing_files;
     mod kafka;
     mod losses;

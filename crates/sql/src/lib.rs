@@ -21,6 +21,7 @@
 //! # Ok::<(), tickcast_stream::Error>(())
 //! ```
 
+pub mod deduplicate;
 mod depth;
 mod expression;
 mod fault;
@@ -29,6 +30,7 @@ pub mod prepare;
 pub mod query;
 pub mod window;
 
+pub use deduplicate::DeduplicateSpec;
 pub use expression::key_of;
 pub use prepare::PrepareSpec;
 pub use window::{Fill, Gaps, Stamps, Watermark, WindowSpec};

@@ -64,6 +64,8 @@ pub struct OperatorStats {
     pub series_active: u64,
     /// Records that `where` has left out since the first record.
     pub records_filtered: u64,
+    /// Records that were forgotten since the first one, before their copies could not come any more.
+    pub records_forgotten: u64,
     /// Series of which a value of the target has come.
     pub series_forecast: u64,
     /// Series that were forgotten since the first record, because there were too many.

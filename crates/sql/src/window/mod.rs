@@ -18,7 +18,8 @@ mod state;
 
 pub use by_series::SeriesWindowOperator;
 pub use operator::WindowOperator;
+pub(crate) use pick::pick;
 pub(crate) use plan::path_of;
 pub use plan::{Aggregation, referenced_columns};
-pub(crate) use rows::computable;
+pub(crate) use rows::{computable, rejected, system};
 pub use spec::{Fill, Gaps, Stamps, Watermark, WindowSpec};

@@ -64,6 +64,8 @@ pub struct WindowMetrics {
     pub forgotten: IntCounter,
     /// `records_filtered_total`
     pub filtered: IntCounter,
+    /// `records_forgotten_total`
+    pub records_forgotten: IntCounter,
 }
 
 impl WindowMetrics {
@@ -86,6 +88,10 @@ impl WindowMetrics {
             forgotten: make
                 .counter("series_forgotten_total", "Series forgotten because there were too many.")?,
             filtered: make.counter("records_filtered_total", "Records that `where` has left out.")?,
+            records_forgotten: make.counter(
+                "records_forgotten_total",
+                "Records that `deduplicate` forgot early, because there were too many.",
+            )?,
         })
     }
 }
