@@ -41,6 +41,7 @@ mod sources {
     mod calendars;
     pub mod dead_letters;
     mod duplicates;
+    mod failing_windows;
     mod growing_files;
     mod kafka;
     mod losses;

@@ -113,7 +113,9 @@ impl OpenWindow {
                 .or_fail(Kind::Query, || "cannot merge an aggregate's state")?;
         }
 
-        aggregate.update(accumulator.as_mut(), rows, &self.pending_groups, self.series.len())?;
+        aggregate
+            .update(accumulator.as_mut(), rows, &self.pending_groups, self.series.len())
+            .or_fail(Kind::Query, || format!("cannot run {}", aggregate.name()))?;
         Ok(accumulator)
     }
 

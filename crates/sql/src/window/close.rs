@@ -16,8 +16,8 @@ use super::aggregate::{RowSet, SeriesId};
 use super::assign::Closes;
 use super::operator::WindowOperator;
 use super::panes::Merged;
-use super::plan::Aggregation;
-use super::rows::in_series_order;
+use super::plan::{Aggregation, FailedColumn, path_of};
+use super::rows::{in_series_order, show_time};
 use super::silence::{BEFORE, NOW, Silence};
 use super::state::SeriesRows;
 
@@ -80,7 +80,7 @@ impl WindowOperator {
             return Ok((RowSet::default(), self.no_rows()));
         };
         let readings = window.values(&aggregation)?;
-        let columns = self.columns_of(&window.series, readings.clone())?;
+        let columns = self.columns_of(start, &window.series, readings.clone())?;
         let readings_of = |at: usize| Ok(Arc::clone(&readings[at]));
         self.state.last_readings.pass(&aggregation, &window.series, readings_of)?;
         Ok((window.series, columns))
@@ -105,7 +105,7 @@ impl WindowOperator {
         let (series, values) = self.merged.window(panes, &mut pane_of, aggregation)?;
         self.merged.drop_before(next);
         let next = grid.pane_start(next);
-        let columns = self.columns_of(&series, values)?;
+        let columns = self.columns_of(start, &series, values)?;
 
         while let Some(pane) = self.state.open.first_entry().filter(|pane| *pane.key() < next) {
             self.state.last_readings.pass_pane(aggregation, &pane.remove())?;
@@ -114,12 +114,30 @@ impl WindowOperator {
     }
 
     /// The selected columns from the aggregates' values, one row a series.
-    fn columns_of(&self, series: &RowSet<SeriesId>, mut values: Vec<ArrayRef>) -> Result<RecordBatch> {
+    fn columns_of(
+        &mut self,
+        start: EventTime,
+        series: &RowSet<SeriesId>,
+        mut values: Vec<ArrayRef>,
+    ) -> Result<RecordBatch> {
         if series.is_empty() {
             return Ok(self.no_rows());
         }
         self.state.last_readings.make_steps(&self.aggregation, series, &mut values)?;
-        self.aggregation.project(values, series.len())
+        let (columns, failed) = self.aggregation.project(values, series.len())?;
+        self.state.expressions_failed += failed.len() as u64;
+        for FailedColumn { row, column, why } in failed {
+            if !self.failures.contains_key(&column) {
+                let name = self.state.series.get_index(series[row] as usize).map_or("", |name| name);
+                let path = path_of(&column);
+                let what = format!(
+                    "{path} of series {name} in the window from {}: {why}; it is null there, and more are only counted",
+                    show_time(start)
+                );
+                self.failures.insert(column, what);
+            }
+        }
+        Ok(columns)
     }
 
     /// The next window after the newest closed one, while somebody is carried.

@@ -10,11 +10,13 @@ mod operator;
 mod panes;
 mod pick;
 mod plan;
+mod query;
 mod rows;
 mod silence;
 mod snapshot;
 mod spec;
 mod state;
+mod trial;
 
 pub use by_series::SeriesWindowOperator;
 pub use operator::WindowOperator;

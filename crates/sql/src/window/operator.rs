@@ -48,6 +48,8 @@ pub struct WindowOperator {
     most_series: usize,
     /// The place in the partition of the first series that it has.
     pub(super) first_id: SeriesId,
+    /// The first failure of each selected column since this operator was made.
+    pub(super) failures: BTreeMap<String, String>,
     /// Of windows of several panes; made from the state, and no part of it.
     pub(super) merged: PaneTree,
     pub(super) state: WindowState,
@@ -65,6 +67,7 @@ impl WindowOperator {
             output: Arc::new(Schema::new(fields)),
             most_series: window.most_series.max(1),
             first_id: 0,
+            failures: BTreeMap::new(),
             merged: PaneTree::default(),
             state: WindowState::default(),
         }
@@ -79,6 +82,7 @@ impl WindowOperator {
             output: Arc::clone(&self.output),
             most_series: 1,
             first_id,
+            failures: BTreeMap::new(),
             merged: PaneTree::default(),
             state: WindowState::default(),
         }
@@ -243,6 +247,8 @@ impl Operator for WindowOperator {
 
     fn report(&self, stats: &mut OperatorStats) {
         stats.windows_closed = self.state.windows_closed;
+        stats.expressions_failed = self.state.expressions_failed;
+        stats.failures = self.failures.clone();
         stats.windows_open = self.state.open.len() as u64;
         stats.series_active = self.state.series.len() as u64;
         stats.series_forgotten = self.state.series_forgotten;

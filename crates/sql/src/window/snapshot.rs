@@ -30,6 +30,7 @@ struct Image<Name> {
     last: Option<LastImage>,
     closed_to: Option<EventTime>,
     windows_closed: u64,
+    expressions_failed: u64,
     series_forgotten: u64,
 }
 
@@ -68,6 +69,7 @@ pub(super) fn write(state: &WindowState, aggregation: &Aggregation) -> Result<Ve
         last: last.transpose()?,
         closed_to: state.closed_to,
         windows_closed: state.windows_closed,
+        expressions_failed: state.expressions_failed,
         series_forgotten: state.series_forgotten,
     };
     postcard::to_stdvec(&image).or_fail(Kind::State, || "cannot write the windows' state")
@@ -104,6 +106,7 @@ pub(super) fn read(bytes: &[u8], aggregation: &Aggregation) -> Result<WindowStat
         last: last.transpose()?,
         closed_to: image.closed_to,
         windows_closed: image.windows_closed,
+        expressions_failed: image.expressions_failed,
         series_forgotten: image.series_forgotten,
     })
 }

@@ -33,6 +33,8 @@ pub(super) struct WindowState {
     pub closed_to: Option<EventTime>,
     /// Windows that have closed since the first record.
     pub windows_closed: u64,
+    /// Selected columns of closed windows that could not be computed, since the first record.
+    pub expressions_failed: u64,
     /// Series that were forgotten since the first record.
     pub series_forgotten: u64,
 }

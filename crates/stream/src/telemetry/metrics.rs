@@ -164,6 +164,7 @@ impl Metrics {
         let Some(before) = lock(&self.partitions).insert(partition, stats.clone()) else { return Vec::new() };
         self.windows.closed.inc_by(stats.windows_closed.saturating_sub(before.windows_closed));
         self.windows.filtered.inc_by(stats.records_filtered.saturating_sub(before.records_filtered));
+        self.windows.failed.inc_by(stats.expressions_failed.saturating_sub(before.expressions_failed));
         let forgotten = stats.records_forgotten.saturating_sub(before.records_forgotten);
         self.windows.records_forgotten.inc_by(forgotten);
         self.windows.forgotten.inc_by(stats.series_forgotten.saturating_sub(before.series_forgotten));
@@ -463,6 +464,7 @@ mod tests {
             ("windows_open{P}", 0.0),
             ("series_active{P}", 0.0),
             ("series_forgotten_total{P}", 0.0),
+            ("expressions_failed_total{P}", 0.0),
             ("records_filtered_total{P}", 0.0),
             ("records_forgotten_total{P}", 0.0),
             ("forecasts_emitted_total{horizon=\"6\",P}", 1.0),

@@ -56,6 +56,8 @@ pub struct WindowMetrics {
     pub watermark_ahead: GaugeVec,
     /// `windows_closed_total`
     pub closed: IntCounter,
+    /// `expressions_failed_total`
+    pub failed: IntCounter,
     /// `windows_open`
     pub open: IntGauge,
     /// `series_active`
@@ -83,6 +85,10 @@ impl WindowMetrics {
                 &[],
             )?,
             closed: make.counter("windows_closed_total", "Windows closed.")?,
+            failed: make.counter(
+                "expressions_failed_total",
+                "Selected columns of closed windows that could not be computed.",
+            )?,
             open: make.gauge("windows_open", "Windows open now.")?,
             series: make.gauge("series_active", "Series known now.")?,
             forgotten: make
