@@ -95,13 +95,12 @@ impl Operator for DeduplicateOperator {
         let times = system::<TimestampMicrosecondArray>(batch, column::TIME)?;
         let offsets = system::<Int64Array>(batch, column::OFFSET)?;
         let names = system::<StringArray>(batch, column::SERIES)?;
+        let of_all = self.most_series.is_none().then(|| self.seen.clock("", 1));
         let mut first: Vec<u32> = Vec::with_capacity(batch.num_rows());
 
         for row in 0..batch.num_rows() {
-            let clock = match self.most_series {
-                Some(most) => self.seen.clock(names.value(row), most),
-                None => self.seen.clock("", 1),
-            };
+            let most = self.most_series.unwrap_or(1);
+            let clock = of_all.unwrap_or_else(|| self.seen.clock(names.value(row), most));
             // Of a record without a value nobody knows whether it is the same as another.
             let is_whole = columns.iter().all(|column| column.is_valid(row));
             let at = (EventTime(times.value(row)), Offset(offsets.value(row)));

@@ -216,6 +216,30 @@ mod tests {
         assert_eq!(seen(&mut all, "c", 50), None);
     }
 
+    /// Of too many clocks those that stand still for longest go, and take their records along; a
+    /// state that is read back goes on in the same way.
+    #[test]
+    fn records_go_with_their_clock_and_states_come_back_as_they_were() {
+        let mut all = Seen::default();
+        let mut at = |all: &mut Seen, name: &str, time: i64| {
+            let clock = all.clock(name, 2);
+            all.before(name.as_bytes(), (EventTime(time), Offset(time)), clock, 10).map(|offset| offset.0)
+        };
+        assert_eq!(
+            [at(&mut all, "a", 1), at(&mut all, "b", 1000), at(&mut all, "a", 2)],
+            [None, None, Some(1)]
+        );
+        assert_eq!([at(&mut all, "c", 500), at(&mut all, "b", 1001)], [None, Some(1000)]);
+
+        let mut again = Seen::read(&all.writer()().unwrap()).unwrap();
+        assert_eq!(all.writer()().unwrap(), again.writer()().unwrap());
+        for seen in [&mut all, &mut again] {
+            // The clock of a was forgotten for c; now that of c is for a.
+            assert_eq!([at(seen, "a", 2), at(seen, "b", 1002), at(seen, "c", 500)], [None, Some(1000), None]);
+        }
+        assert!(Seen::read(b"no state").is_err());
+    }
+
     /// However many come, memory is bounded: what is outdated goes, then what came first.
     #[test]
     fn what_is_remembered_is_bounded() {

@@ -131,7 +131,7 @@ impl WindowOperator {
                 let name = self.state.series.get_index(series[row] as usize).map_or("", |name| name);
                 let path = path_of(&column);
                 let what = format!(
-                    "{path} of series {name} in the window from {}: {why}; it is null there, and more are only counted",
+                    "{path} of series {name} in the window from {}: {why}; there it has no value, and more are only counted",
                     show_time(start)
                 );
                 self.failures.insert(column, what);

@@ -49,7 +49,7 @@ pub struct FailedColumn {
     pub row: usize,
     /// Its name.
     pub column: String,
-    /// What DataFusion says.
+    /// What DataFusion says, or what is wrong with the value.
     pub why: String,
 }
 
@@ -165,8 +165,8 @@ impl Aggregation {
         evaluate(&self.arguments, rows, &self.argument_schema)
     }
 
-    /// The selected columns of `groups` groups from their aggregates' values. What cannot be
-    /// computed, such as a sum that overflows, is null, and comes with the reason.
+    /// The selected columns of `groups` groups from their aggregates' values, and what of them
+    /// failed, such as a sum that overflows: it is null, or a float that is no number.
     pub fn project(&self, values: Vec<ArrayRef>, groups: usize) -> Result<(RecordBatch, Vec<FailedColumn>)> {
         let group: ArrayRef = Arc::new(arrow::array::UInt32Array::from_iter_values(0..groups as u32));
         let columns = std::iter::once(group).chain(values).collect();
@@ -174,13 +174,15 @@ impl Aggregation {
         let between = RecordBatch::try_new_with_options(Arc::clone(&self.between), columns, &options)
             .or_fail(Kind::Query, || "an aggregate's type is not the planned one")?;
         if let Ok(columns) = evaluate(&self.projection, &between, &self.output) {
-            return Ok((columns, Vec::new()));
+            let failed = not_finite(&columns);
+            return Ok((columns, failed));
         }
         let mut failed = Vec::new();
         let rows = (0..groups).map(|row| self.project_alone(&between.slice(row, 1), row, &mut failed));
         let rows = rows.collect::<Result<Vec<_>>>()?;
         let rows = concat_batches(&self.output, &rows)
             .or_fail(Kind::Query, || "the rows of a window do not fit together")?;
+        failed.extend(not_finite(&rows));
         Ok((rows, failed))
     }
 
@@ -200,6 +202,21 @@ impl Aggregation {
         RecordBatch::try_new(Arc::clone(&self.output), columns.collect())
             .or_fail(Kind::Query, || "a selected column's type is not the planned one")
     }
+}
+
+/// Floats that are no numbers, which are as good as none: a sum that overflows, a quotient by 0.
+fn not_finite(columns: &RecordBatch) -> Vec<FailedColumn> {
+    let mut failed = Vec::new();
+    for (field, column) in columns.schema_ref().fields().iter().zip(columns.columns()) {
+        let Some(values) = column.as_primitive_opt::<Float64Type>() else { continue };
+        for (row, value) in
+            values.iter().enumerate().filter(|(_, value)| value.is_some_and(|of| !of.is_finite()))
+        {
+            let why = if value.is_some_and(f64::is_nan) { "it is not a number" } else { "it is infinite" };
+            failed.push(FailedColumn { row, column: field.name().clone(), why: why.into() });
+        }
+    }
+    failed
 }
 
 /// The zero of a type of numbers, one row.

@@ -188,6 +188,14 @@ mod tests {
     }
 
     #[test]
+    fn a_sum_of_integers_is_still_a_sum_where_nothing_is_said() {
+        let aggregation = planned("sum(n) + 2 * count(*)");
+        let quiet = aggregation.quiet_values()[0].as_ref().unwrap();
+        assert_eq!(quiet.as_primitive::<Int64Type>().value(0), 0);
+        assert_eq!(planned("increase(n)").quiet_values(), [None]);
+    }
+
+    #[test]
     fn meters_take_one_number_in_the_order_of_time() {
         for sql in ["increase(n ORDER BY n)", "delta(DISTINCT n)", "increase(n, t)", "delta()", "delta(t)"] {
             let input = planned("max(n)").input_schema().clone();
