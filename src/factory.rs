@@ -4,11 +4,12 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use serde_json::json;
 use tickcast_connect::{
     DecodeSpec, Decoder, OpenSource, SourceSchema, TimeSpec, avro_fields, columns, read_whole_text,
 };
+use tickcast_sql::deduplicate::DeduplicateOperator;
 use tickcast_sql::prepare::{Preparation, PrepareOperator, infer_types};
 use tickcast_sql::window::{Aggregation, SeriesWindowOperator, WindowOperator, referenced_columns};
 use tickcast_sql::{Watermark, WindowSpec};
@@ -42,7 +43,7 @@ pub fn factory(plan: &Plan, known: SourceSchema) -> Result<PipelineFactory> {
 pub fn factory_unread(plan: &Plan) -> Result<PipelineFactory> {
     let mut known = plan.source.known()?;
     if !plan.source.traits().is_replayable {
-        let mut wanted = plan.prepare.record_columns(&referenced_columns(&plan.window.select)?)?;
+        let mut wanted = plan.prepare.record_columns(&prepared_columns(plan)?)?;
         wanted.extend([plan.key.clone(), plan.time.column.clone()]);
         known.header = Some(wanted);
     }
@@ -67,14 +68,20 @@ fn planned(plan: &Plan, known: SourceSchema) -> Result<(PipelineFactory, Vec<Str
         "window": plan.window, "forecast": plan.forecast, "limits": { "series": plan.window.most_series },
     });
 
-    let (mut input, mut new_prepare) = (data, None);
+    let (mut input, mut new_prepare, mut new_deduplicate) = (data, None, None);
     if !plan.prepare.is_empty() {
         shape["prepare"] = json!(plan.prepare);
-        let selected = referenced_columns(&plan.window.select)?;
-        let preparation = Arc::new(Preparation::plan(&plan.prepare, &input, &selected)?);
+        let prepared = prepared_columns(plan)?;
+        let preparation = Arc::new(Preparation::plan(&plan.prepare, &input, &prepared)?);
         input = Arc::clone(preparation.output_schema());
         let new = move || Box::new(PrepareOperator::new(Arc::clone(&preparation))) as Box<dyn Operator>;
         new_prepare = Some(Box::new(new) as NewOperator);
+    }
+    if let Some(spec) = &plan.deduplicate {
+        shape["deduplicate"] = json!(spec);
+        let operator = DeduplicateOperator::new(spec, &plan.window, &input)?;
+        let new = move || Box::new(operator.clone()) as Box<dyn Operator>;
+        new_deduplicate = Some(Box::new(new) as NewOperator);
     }
     let aggregation = Aggregation::plan(&plan.window.select, &input)?;
     features_are_numbers(plan, &aggregation)?;
@@ -93,6 +100,7 @@ fn planned(plan: &Plan, known: SourceSchema) -> Result<(PipelineFactory, Vec<Str
         grid: plan.window.grid.clone(),
         new_decoder: Box::new(move || Ok(Box::new(Decoder::new(decode.clone())?))),
         new_prepare,
+        new_deduplicate,
         new_window: Box::new(move || new_window(&window, &aggregation)),
     });
     Ok((factory, wanted))
@@ -118,6 +126,18 @@ fn new_window(window: &WindowSpec, aggregation: &Arc<Aggregation>) -> Box<dyn Op
     }
 }
 
+/// The columns that records need before windows, in order.
+fn prepared_columns(plan: &Plan) -> Result<Vec<String>> {
+    let mut columns = referenced_columns(&plan.window.select)?;
+    let by = plan.deduplicate.iter().flat_map(|spec| &spec.by);
+    by.for_each(|name| {
+        if !columns.contains(name) {
+            columns.push(name.clone());
+        }
+    });
+    Ok(columns)
+}
+
 fn decode_spec(plan: &Plan, known: SourceSchema) -> Result<DecodeSpec> {
     let fields = match &plan.schema {
         Some(path) => {
@@ -130,11 +150,21 @@ fn decode_spec(plan: &Plan, known: SourceSchema) -> Result<DecodeSpec> {
         None => known.fields,
     };
 
-    let wanted = plan.prepare.record_columns(&referenced_columns(&plan.window.select)?)?;
+    let wanted = plan.prepare.record_columns(&prepared_columns(plan)?)?;
     let mut columns = columns(fields.as_deref(), &plan.key, &plan.time.column, &wanted)?;
     if fields.is_none() {
-        let untyped: Vec<String> =
-            wanted.into_iter().filter(|name| *name != plan.key && *name != plan.time.column).collect();
+        let used = plan.prepare.record_columns(&referenced_columns(&plan.window.select)?)?;
+        let (untyped, only_compared): (Vec<String>, Vec<String>) = wanted
+            .into_iter()
+            .filter(|name| *name != plan.key && *name != plan.time.column)
+            .partition(|name| used.contains(name));
+        // As texts they are the same where they are written the same: a number may be too long for
+        // a float.
+        for field in &mut columns {
+            if only_compared.contains(field.name()) {
+                *field = field.clone().with_data_type(DataType::Utf8);
+            }
+        }
         columns = infer_types(&plan.prepare, &plan.window.select, columns, &untyped)?;
     }
     Ok(DecodeSpec {

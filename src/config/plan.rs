@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tickcast_connect::{PipelineEnds, SinkSpecs, SourceSpec, StateSpec, TimeSpec, WireFormat};
 use tickcast_forecast::ForecastSpec;
 use tickcast_sql::query::StreamTable;
-use tickcast_sql::{PrepareSpec, WindowSpec};
+use tickcast_sql::{DeduplicateSpec, PrepareSpec, WindowSpec};
 use tickcast_stream::error::Result;
 use tickcast_stream::message::{Stream, reject_schema};
 use tickcast_stream::record::{forecast_schema, score_schema};
@@ -39,6 +39,8 @@ pub struct Plan {
     pub future_us: i64,
     /// What is done with records before windows.
     pub prepare: PrepareSpec,
+    /// Which records are the same; none: each counts.
+    pub deduplicate: Option<DeduplicateSpec>,
     /// How records become windows.
     pub window: WindowSpec,
     /// Windows of a partition close when nothing has come of it for so long; none: only its records

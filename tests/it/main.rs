@@ -40,9 +40,12 @@ mod fuzz;
 mod sources {
     mod calendars;
     pub mod dead_letters;
+    mod duplicates;
+    mod failing_windows;
     mod growing_files;
     mod kafka;
     mod losses;
+    mod meters;
     mod prepare;
     mod quiet;
     mod rejects;

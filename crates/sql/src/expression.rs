@@ -15,6 +15,7 @@ use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+use datafusion::physical_expr::expressions::BinaryExpr;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, visit_expressions};
@@ -26,6 +27,7 @@ use tickcast_stream::error::{Error, Kind, OrFail, Result};
 
 use crate::depth;
 use crate::fault::failure_text;
+use crate::meter;
 
 /// The words of an expression, at most: workers run it on stacks of the usual size.
 pub const WORDS_MAX: usize = 500;
@@ -102,6 +104,7 @@ pub fn analyzed(select: &str, input: &Schema) -> DfResult<LogicalPlan> {
     // A column is written as it is named: no folding to lower case.
     config.options_mut().sql_parser.enable_ident_normalization = false;
     let context = SessionContext::new_with_config(config);
+    meter::functions().into_iter().for_each(|function| context.register_udaf(function));
     let table = MemTable::try_new(Arc::new(input.clone()), vec![vec![]])?;
     context.register_table("source", Arc::new(table))?;
 
@@ -144,7 +147,20 @@ pub fn with_simple_arguments(aggregate: Expr, input: &DFSchema) -> DfResult<Expr
 
 /// An expression that can be run on batches of `input`.
 pub fn physical(expr: &Expr, input: &DFSchema) -> DfResult<Arc<dyn PhysicalExpr>> {
-    create_physical_expr(expr, input, &ExecutionProps::new(), &PhysicalPlanningContext::default())
+    let (props, context) = (ExecutionProps::new(), PhysicalPlanningContext::default());
+    checked(create_physical_expr(expr, input, &props, &context)?)
+}
+
+/// The same expression, in which an integer that overflows is an error. As it is planned it wraps
+/// around.
+pub fn checked(expr: Arc<dyn PhysicalExpr>) -> DfResult<Arc<dyn PhysicalExpr>> {
+    let checked = expr.transform_up(|node| {
+        Ok(match node.downcast_ref::<BinaryExpr>() {
+            Some(binary) => Transformed::yes(Arc::new(binary.clone().with_fail_on_overflow(true)) as _),
+            None => Transformed::no(node),
+        })
+    })?;
+    Ok(checked.data)
 }
 
 /// Refuses functions whose value is not decided by their arguments: output must be a function of

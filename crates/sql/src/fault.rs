@@ -18,6 +18,7 @@ pub fn failure_text(cause: &DataFusionError) -> String {
             "it needs more memory than it may use: filter or group more, or give it more with --memory".into()
         }
         DataFusionError::SQL(cause, _) => cause.to_string(),
+        DataFusionError::ArrowError(cause, _) => cause.to_string(),
         DataFusionError::Plan(text) | DataFusionError::Execution(text) => text.clone(),
         _ => root.to_string(),
     };

@@ -21,13 +21,16 @@
 //! # Ok::<(), tickcast_stream::Error>(())
 //! ```
 
+pub mod deduplicate;
 mod depth;
 mod expression;
 mod fault;
+mod meter;
 pub mod prepare;
 pub mod query;
 pub mod window;
 
+pub use deduplicate::DeduplicateSpec;
 pub use expression::key_of;
 pub use prepare::PrepareSpec;
 pub use window::{Fill, Gaps, Stamps, Watermark, WindowSpec};

@@ -194,11 +194,13 @@ pub enum Reason {
     NotFinite,
     /// It is larger than a record may be.
     TooLarge,
+    /// It came before.
+    Duplicate,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Reason; 7] = [
+    pub const ALL: [Reason; 8] = [
         Reason::Late,
         Reason::Undecodable,
         Reason::MissingKey,
@@ -206,6 +208,7 @@ impl Reason {
         Reason::Future,
         Reason::NotFinite,
         Reason::TooLarge,
+        Reason::Duplicate,
     ];
 
     /// The word of the contract.
@@ -218,6 +221,7 @@ impl Reason {
             Reason::Future => "future",
             Reason::NotFinite => "not_finite",
             Reason::TooLarge => "too_large",
+            Reason::Duplicate => "duplicate",
         }
     }
 }

@@ -2,6 +2,8 @@
 //! It must not read a clock, do IO, use a channel or be async: what it emits is a pure function of
 //! what it was given.
 
+use std::collections::BTreeMap;
+
 use arrow::record_batch::RecordBatch;
 use tickcast_forecast::{ExpertWeight, Horizon};
 
@@ -58,12 +60,18 @@ pub trait Output {
 pub struct OperatorStats {
     /// Windows closed since the first record.
     pub windows_closed: u64,
+    /// Selected columns of closed windows that could not be computed since the first record.
+    pub expressions_failed: u64,
+    /// What failed first of each such column since the operator was made, by the column.
+    pub failures: BTreeMap<String, String>,
     /// Windows that are open now.
     pub windows_open: u64,
     /// Series that are kept now.
     pub series_active: u64,
     /// Records that `where` has left out since the first record.
     pub records_filtered: u64,
+    /// Records that were forgotten since the first one, although copies of them may still come.
+    pub records_forgotten: u64,
     /// Series of which a value of the target has come.
     pub series_forecast: u64,
     /// Series that were forgotten since the first record, because there were too many.

@@ -3,6 +3,7 @@
 //! It must not know YAML. It goes on past every fault, so that all are found; a plan made past one
 //! is thrown away.
 
+mod deduplicate;
 mod delivery;
 mod forecast;
 mod kafka;
@@ -142,6 +143,7 @@ impl Checker<'_> {
         let (key, time) = self.key_and_time(raw.key, raw.time, is_generated);
 
         let prepare = self.prepare(raw.derive, raw.filter, (&key, &time.column));
+        let deduplicate = self.deduplicate(raw.deduplicate);
         let target = raw.forecast.as_ref().and_then(|forecast| forecast.target.clone());
         let idle = raw.window.as_ref().and_then(|window| window.idle.as_ref());
         let idle = idle.map(|idle| micros(idle.0));
@@ -166,6 +168,7 @@ impl Checker<'_> {
             time,
             future_us: future.map_or(5 * MINUTE_US, |length| length.0),
             prepare,
+            deduplicate,
             window,
             idle,
             forecast,

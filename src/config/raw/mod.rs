@@ -3,6 +3,7 @@
 //! It must not know defaults, nor what is built: `check` decides. Its doc comments are the schema's
 //! descriptions.
 
+mod deduplicate;
 mod forecast;
 mod gaps;
 mod model;
@@ -19,6 +20,7 @@ use serde::Deserialize;
 use super::plan::Delivery;
 use super::scalar::{DAY_US, HOUR_US, Length, MS_US, Ordered, Whole};
 
+pub(super) use deduplicate::RawDeduplicate;
 pub(super) use forecast::{RawBounds, RawForecast};
 pub(super) use gaps::{RawGaps, RawGapsWord};
 pub(super) use model::{RawLoss, RawModel, RawOptimizer, RawSchedule};
@@ -59,6 +61,9 @@ pub(super) struct RawPipeline {
     /// Default: all records.
     #[serde(rename = "where")]
     pub filter: Option<String>,
+    /// Records that come more than once count once: `{}`, or which are the same. The others become
+    /// rejects with the reason `duplicate`. Default: each record counts.
+    pub deduplicate: Option<RawDeduplicate>,
     /// How records become windows.
     #[schemars(required)]
     pub window: Option<RawWindow>,

@@ -5,7 +5,9 @@ use super::super::reference::defaults;
 use super::*;
 
 /// Defaults that are said in words.
-const IN_WORDS: [&str; 22] = [
+const IN_WORDS: [&str; 24] = [
+    "deduplicate",
+    "deduplicate.by",
     "delivery",
     "derive",
     "forecast.bounds",
@@ -60,7 +62,7 @@ fn a_default_in_words_is_what_it_says() {
     assert_eq!(plan.name, "weather");
     assert_eq!(plan.workers, std::thread::available_parallelism().unwrap().get());
     assert_eq!(plan.serve.http, None);
-    assert!(plan.prepare.is_empty());
+    assert!(plan.prepare.is_empty() && plan.deduplicate.is_none());
     assert_eq!(plan.window.select, [("temp".to_owned(), "avg(\"temp\")".to_owned())]);
     assert_eq!(plan.forecast.features, ["temp"]);
     assert_eq!(
@@ -80,7 +82,8 @@ fn a_default_in_words_is_what_it_says() {
 fn plan_around(path: &str, sets: &[&str]) -> Plan {
     let generate = "source={generate: {}}";
     let block = path.rsplit_once('.').map(|(block, _)| format!("{block}={{}}"));
-    let optional = block.filter(|_| path.contains("optimizer.") || path.starts_with("serve."));
+    let is_optional = ["optimizer.", "serve.", "deduplicate."].iter().any(|of| path.contains(of));
+    let optional = block.filter(|_| is_optional);
     let mut all: Vec<&str> = if path.starts_with("source.generate.") { vec![generate] } else { Vec::new() };
     if path.starts_with("source.file.") {
         all.push("source={file: {path: a.csv}}");

@@ -100,10 +100,10 @@ window:
   tumbling: 10s
   lateness: 3s
   gaps: GAPS
-  select: { x: avg(v), last: last_value(v), n: count(v), c: \"corr(v, w)\", var: var_pop(v), far: max(w) FILTER (WHERE v > 0) }
+  select: { x: avg(v), last: last_value(v), n: count(v), c: \"corr(v, w)\", var: var_pop(v), far: max(w) FILTER (WHERE v > 0), up: increase(v), moved: delta(w) }
 forecast:
   target: x
-  features: [x, last, n]
+  features: [x, last, n, up, moved]
   horizons: [1, 2, 5]
   season: 6
   calendar: [hour, day_of_week]
@@ -176,9 +176,10 @@ name: kinds
 source: { file: { path: in.ndjson } }
 key: k
 time: t
+ONCE
 window:
-  { KIND, select: { x: avg(v), last: last_value(v), n: count(*), c: \"corr(v, w)\", var: var_pop(v), mid: median(v) } }
-forecast: { target: x, features: [x, last, n], horizons: [1, 2, 5], model: { hidden: 3, bptt: 13, replay: 1 } }
+  { KIND, select: { x: avg(v), last: last_value(v), n: count(*), c: \"corr(v, w)\", var: var_pop(v), mid: median(v), up: increase(v) } }
+forecast: { target: x, features: [x, last, n, up], horizons: [1, 2, 5], model: { hidden: 3, bptt: 13, replay: 1 } }
 state: { dir: state }
 sinks:
   forecasts: { file: { path: out/ } }
@@ -187,7 +188,8 @@ sinks:
 ";
 
 fn kind_bench((kind, step_s): (&str, i64), records: &[(u8, Step, String)]) -> TestPipeline {
-    let bench = TestPipeline::new(&OF_ANY_KIND.replace("KIND", kind));
+    let once = if records.len().is_multiple_of(2) { "deduplicate: { within: 10m }" } else { "" };
+    let bench = TestPipeline::new(&OF_ANY_KIND.replace("KIND", kind).replace("ONCE", once));
     bench.write("in.ndjson", jumbled_by(step_s, records));
     bench
 }
@@ -231,8 +233,13 @@ fn bench(cell: &str, gaps: &str, scope: &str, more: &str, records: &[(u8, Step, 
     let kept = if records.len().is_multiple_of(2) { "2" } else { "100" };
     // A third of them derive columns, and leave records out.
     let prepare = if records.len().is_multiple_of(3) { PREPARE } else { "" };
-    let yaml =
-        JUMBLED.replace("PREPARE", prepare).replace("CELL", cell).replace("GAPS", gaps).replace("KEPT", kept);
+    // A quarter of them lets nothing through twice.
+    let once = ["deduplicate: { by: [v], within: 1m }", "", "", ""][records.len() / 2 % 4];
+    let yaml = JUMBLED
+        .replace("PREPARE", &format!("{prepare}\n{once}"))
+        .replace("CELL", cell)
+        .replace("GAPS", gaps)
+        .replace("KEPT", kept);
     let bench = TestPipeline::new(&yaml.replace("SCOPE", scope).replace("MORE", more));
     bench.write("in.ndjson", jumbled(records));
     bench

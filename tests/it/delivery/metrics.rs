@@ -276,6 +276,7 @@ fn input_and_windows(scrape: &Scrape, cluster: &TestCluster) {
             Reason::MissingKey => count(&|n| n % 53 == 29),
             Reason::BadTime => count(&|n| n % 53 == 47),
             Reason::Future | Reason::NotFinite | Reason::TooLarge => 2.0,
+            Reason::Duplicate => 0.0,
         };
         scrape.is("records_rejected_total", &format!("{{reason=\"{reason}\"}}"), rejected);
     }
@@ -289,7 +290,9 @@ fn input_and_windows(scrape: &Scrape, cluster: &TestCluster) {
     scrape.is("idle_closes_total", "", 0.0);
     scrape.is("series_active", "", 6.0);
     scrape.is("series_forgotten_total", "", 0.0);
+    scrape.is("expressions_failed_total", "", 0.0);
     scrape.is("records_filtered_total", "", 0.0);
+    scrape.is("records_forgotten_total", "", 0.0);
     scrape.is("train_steps_total", "", sum(|stats| stats.train_steps));
     scrape.is("train_loss", "", mean(|stats| stats.train_loss));
     scrape.is("gradient_norm", "", mean(|stats| stats.gradient_norm));

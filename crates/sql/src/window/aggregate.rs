@@ -113,25 +113,24 @@ impl OpenWindow {
                 .or_fail(Kind::Query, || "cannot merge an aggregate's state")?;
         }
 
-        aggregate.update(accumulator.as_mut(), rows, &self.pending_groups, self.series.len())?;
+        aggregate
+            .update(accumulator.as_mut(), rows, &self.pending_groups, self.series.len())
+            .or_fail(Kind::Query, || format!("cannot run {}", aggregate.name()))?;
         Ok(accumulator)
     }
 
-    /// The selected columns, one row a series in the order of `self.series`.
-    pub fn close(mut self, aggregation: &Aggregation) -> Result<(RowSet<SeriesId>, RecordBatch)> {
+    /// The aggregates' values, one row a series in the order of `self.series`. Nothing can be taken
+    /// in after that.
+    pub fn values(&mut self, aggregation: &Aggregation) -> Result<Vec<ArrayRef>> {
         let rows = self.take_pending(aggregation)?;
-        let values = aggregation
-            .aggregates
-            .iter()
-            .enumerate()
-            .map(|(index, aggregate)| {
-                self.accumulate(aggregate, index, &rows)?
-                    .evaluate(EmitTo::All)
-                    .or_fail(Kind::Query, || "cannot evaluate an aggregate")
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let columns = aggregation.project(values, self.series.len())?;
-        Ok((self.series, columns))
+        (0..aggregation.aggregates.len()).map(|index| self.value(aggregation, index, &rows)).collect()
+    }
+
+    /// The value of one of them; `rows` are those since the last fold.
+    pub fn value(&self, aggregation: &Aggregation, index: usize, rows: &RecordBatch) -> Result<ArrayRef> {
+        self.accumulate(&aggregation.aggregates[index], index, rows)?
+            .evaluate(EmitTo::All)
+            .or_fail(Kind::Query, || "cannot evaluate an aggregate")
     }
 
     /// Gives each series its new place, in the same order; one without a place is gone, and its

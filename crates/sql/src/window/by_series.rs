@@ -36,6 +36,8 @@ pub struct SeriesWindowOperator {
     forgotten: u64,
     /// Windows that those had closed.
     closed_by_forgotten: u64,
+    /// Columns of theirs that could not be computed.
+    failed_of_forgotten: u64,
 }
 
 /// Rows of one series in a batch, judged and not yet taken in.
@@ -50,6 +52,7 @@ struct Image {
     series: Vec<(String, Vec<u8>)>,
     forgotten: u64,
     closed_by_forgotten: u64,
+    failed_of_forgotten: u64,
 }
 
 impl SeriesWindowOperator {
@@ -61,6 +64,7 @@ impl SeriesWindowOperator {
             most_series: window.most_series.max(1),
             forgotten: 0,
             closed_by_forgotten: 0,
+            failed_of_forgotten: 0,
         }
     }
 
@@ -99,11 +103,13 @@ impl SeriesWindowOperator {
 
         let mut kept = stays.iter();
         let (forgotten, closed) = (&mut self.forgotten, &mut self.closed_by_forgotten);
+        let failed = &mut self.failed_of_forgotten;
         self.series.retain(|_, own| {
             let stays = kept.next().copied().unwrap_or(true);
             if !stays {
                 *forgotten += 1;
                 *closed += own.state.windows_closed;
+                *failed += own.state.expressions_failed;
             }
             stays
         });
@@ -169,12 +175,14 @@ impl Operator for SeriesWindowOperator {
         let states = self.series.iter().map(|(name, own)| (Arc::clone(name), own.state.clone()));
         let (states, aggregation): (Vec<_>, _) = (states.collect(), Arc::clone(&self.plain.aggregation));
         let (forgotten, closed_by_forgotten) = (self.forgotten, self.closed_by_forgotten);
+        let failed_of_forgotten = self.failed_of_forgotten;
 
         Box::new(move || {
             let series = states
                 .iter()
                 .map(|(name, state)| Ok((name.to_string(), snapshot::write(state, &aggregation)?)));
-            let image = Image { series: series.collect::<Result<_>>()?, forgotten, closed_by_forgotten };
+            let series = series.collect::<Result<_>>()?;
+            let image = Image { series, forgotten, closed_by_forgotten, failed_of_forgotten };
             postcard::to_stdvec(&image).or_fail(Kind::State, || "cannot write the windows' state")
         })
     }
@@ -188,6 +196,7 @@ impl Operator for SeriesWindowOperator {
             self.series[at].state = snapshot::read(&state, &self.plain.aggregation)?;
         }
         (self.forgotten, self.closed_by_forgotten) = (image.forgotten, image.closed_by_forgotten);
+        self.failed_of_forgotten = image.failed_of_forgotten;
         Ok(())
     }
 
@@ -195,8 +204,13 @@ impl Operator for SeriesWindowOperator {
     fn report(&self, stats: &mut OperatorStats) {
         let mut own = OperatorStats::default();
         let (mut closed, mut open, mut watermark_us) = (self.closed_by_forgotten, 0, None);
+        stats.expressions_failed = self.failed_of_forgotten;
         for series in self.series.values() {
             series.report(&mut own);
+            stats.expressions_failed += own.expressions_failed;
+            for (column, what) in std::mem::take(&mut own.failures) {
+                stats.failures.entry(column).or_insert(what);
+            }
             closed += own.windows_closed;
             open += own.windows_open;
             watermark_us = watermark_us.max(own.watermark_us);

@@ -16,7 +16,8 @@ use super::aggregate::{RowSet, SeriesId};
 use super::assign::Closes;
 use super::operator::WindowOperator;
 use super::panes::Merged;
-use super::rows::in_series_order;
+use super::plan::{Aggregation, FailedColumn, path_of};
+use super::rows::{in_series_order, show_time};
 use super::silence::{BEFORE, NOW, Silence};
 use super::state::SeriesRows;
 
@@ -71,18 +72,29 @@ impl WindowOperator {
 
     /// The series of a window and the selected columns. Panes that no later window holds are gone.
     fn rows_of(&mut self, start: EventTime) -> Result<(RowSet<SeriesId>, RecordBatch)> {
-        let grid = &self.windows.grid;
-        if grid.span() == 1 {
-            let window = self.state.open.remove(&start);
-            return window.map_or_else(
-                || Ok((RowSet::default(), self.no_rows())),
-                |window| window.close(&self.aggregation),
-            );
+        let aggregation = Arc::clone(&self.aggregation);
+        if self.windows.grid.span() > 1 {
+            return self.rows_of_panes(start, &aggregation);
         }
+        let Some(mut window) = self.state.open.remove(&start) else {
+            return Ok((RowSet::default(), self.no_rows()));
+        };
+        let readings = window.values(&aggregation)?;
+        let columns = self.columns_of(start, &window.series, readings.clone())?;
+        let readings_of = |at: usize| Ok(Arc::clone(&readings[at]));
+        self.state.last_readings.pass(&aggregation, &window.series, readings_of)?;
+        Ok((window.series, columns))
+    }
 
+    fn rows_of_panes(
+        &mut self,
+        start: EventTime,
+        aggregation: &Aggregation,
+    ) -> Result<(RowSet<SeriesId>, RecordBatch)> {
+        let grid = &self.windows.grid;
         let first = grid.window_at(start).saturating_mul(grid.hop());
         let next = first.saturating_add(grid.hop());
-        let (open, aggregation) = (&mut self.state.open, &self.aggregation);
+        let open = &mut self.state.open;
         let mut pane_of = |pane| {
             let Some(pane) = open.get_mut(&grid.pane_start(pane)) else { return Ok(None) };
             pane.settle(aggregation)?;
@@ -90,14 +102,42 @@ impl WindowOperator {
             Ok(Some(Arc::new(Merged { series, states: pane.states.clone() })))
         };
         let panes = first..first.saturating_add(grid.span());
-        let rows = self.merged.window(panes, &mut pane_of, aggregation)?;
-
+        let (series, values) = self.merged.window(panes, &mut pane_of, aggregation)?;
         self.merged.drop_before(next);
         let next = grid.pane_start(next);
-        while self.state.open.first_key_value().is_some_and(|(&pane, _)| pane < next) {
-            self.state.open.pop_first();
+        let columns = self.columns_of(start, &series, values)?;
+
+        while let Some(pane) = self.state.open.first_entry().filter(|pane| *pane.key() < next) {
+            self.state.last_readings.pass_pane(aggregation, &pane.remove())?;
         }
-        Ok(rows)
+        Ok((series, columns))
+    }
+
+    /// The selected columns from the aggregates' values, one row a series.
+    fn columns_of(
+        &mut self,
+        start: EventTime,
+        series: &RowSet<SeriesId>,
+        mut values: Vec<ArrayRef>,
+    ) -> Result<RecordBatch> {
+        if series.is_empty() {
+            return Ok(self.no_rows());
+        }
+        self.state.last_readings.make_steps(&self.aggregation, series, &mut values)?;
+        let (columns, failed) = self.aggregation.project(values, series.len())?;
+        self.state.expressions_failed += failed.len() as u64;
+        for FailedColumn { row, column, why } in failed {
+            if !self.failures.contains_key(&column) {
+                let name = self.state.series.get_index(series[row] as usize).map_or("", |name| name);
+                let path = path_of(&column);
+                let what = format!(
+                    "{path} of series {name} in the window from {}: {why}; there it has no value, and more are only counted",
+                    show_time(start)
+                );
+                self.failures.insert(column, what);
+            }
+        }
+        Ok(columns)
     }
 
     /// The next window after the newest closed one, while somebody is carried.

@@ -48,6 +48,8 @@ pub struct WindowOperator {
     most_series: usize,
     /// The place in the partition of the first series that it has.
     pub(super) first_id: SeriesId,
+    /// The first failure of each selected column since this operator was made.
+    pub(super) failures: BTreeMap<String, String>,
     /// Of windows of several panes; made from the state, and no part of it.
     pub(super) merged: PaneTree,
     pub(super) state: WindowState,
@@ -65,6 +67,7 @@ impl WindowOperator {
             output: Arc::new(Schema::new(fields)),
             most_series: window.most_series.max(1),
             first_id: 0,
+            failures: BTreeMap::new(),
             merged: PaneTree::default(),
             state: WindowState::default(),
         }
@@ -79,6 +82,7 @@ impl WindowOperator {
             output: Arc::clone(&self.output),
             most_series: 1,
             first_id,
+            failures: BTreeMap::new(),
             merged: PaneTree::default(),
             state: WindowState::default(),
         }
@@ -134,14 +138,10 @@ impl WindowOperator {
         Ok(())
     }
 
-    /// The columns that the expressions name.
+    /// The columns that the expressions name, and the times.
     fn data_of(&self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let wanted = self
-            .aggregation
-            .input_schema()
-            .fields()
-            .iter()
-            .map(|field| batch.schema_ref().index_of(field.name()));
+        let named = self.aggregation.input_schema().fields().iter().map(|field| field.name().as_str());
+        let wanted = named.chain([column::TIME]).map(|name| batch.schema_ref().index_of(name));
         let wanted = wanted.collect::<std::result::Result<Vec<_>, _>>();
         let wanted = wanted.or_fail(Kind::Query, || "a batch lacks a selected column")?;
         batch.project(&wanted).or_fail(Kind::Query, || "cannot project a batch")
@@ -247,6 +247,8 @@ impl Operator for WindowOperator {
 
     fn report(&self, stats: &mut OperatorStats) {
         stats.windows_closed = self.state.windows_closed;
+        stats.expressions_failed = self.state.expressions_failed;
+        stats.failures = self.failures.clone();
         stats.windows_open = self.state.open.len() as u64;
         stats.series_active = self.state.series.len() as u64;
         stats.series_forgotten = self.state.series_forgotten;

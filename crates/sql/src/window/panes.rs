@@ -11,7 +11,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
-use arrow::record_batch::RecordBatch;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use indexmap::IndexMap;
 use tickcast_stream::error::{Kind, OrFail, Result};
@@ -66,13 +65,14 @@ impl PaneTree {
         self.nodes.retain(|&(level, at), _| at << level >= pane);
     }
 
-    /// The series of a window of these panes, and the selected columns, one row a series.
+    /// The series of a window of these panes, and the aggregates' values, one row a series; no
+    /// values where there is no series.
     pub fn window(
         &mut self,
         panes: Range<i64>,
         pane_of: &mut PaneOf<'_>,
         aggregation: &Aggregation,
-    ) -> Result<(RowSet<SeriesId>, RecordBatch)> {
+    ) -> Result<(RowSet<SeriesId>, Vec<ArrayRef>)> {
         let (mut parts, mut from) = (Vec::new(), panes.start);
         while from < panes.end {
             // The largest node that begins here and is within the window.
@@ -83,8 +83,7 @@ impl PaneTree {
 
         if parts.is_empty() {
             // Some accumulators cannot say anything of nothing.
-            let no_rows = RecordBatch::new_empty(Arc::clone(aggregation.output_schema()));
-            return Ok((RowSet::default(), no_rows));
+            return Ok((RowSet::default(), Vec::new()));
         }
         let parts = Parts::new(&parts);
         let aggregates = aggregation.aggregates.iter().enumerate();
@@ -92,8 +91,8 @@ impl PaneTree {
             let mut accumulator = parts.accumulate(aggregate, index)?;
             accumulator.evaluate(EmitTo::All).or_fail(Kind::Query, || "cannot evaluate an aggregate")
         });
-        let columns = aggregation.project(values.collect::<Result<_>>()?, parts.series.len())?;
-        Ok((parts.series, columns))
+        let values = values.collect::<Result<_>>()?;
+        Ok((parts.series, values))
     }
 
     fn node(

@@ -12,20 +12,18 @@ use arrow::record_batch::RecordBatch;
 use datafusion::common::{DFSchema, ScalarValue, cast::as_boolean_array};
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::logical_expr::{Expr, GroupsAccumulator, LogicalPlan};
+use datafusion::logical_expr::{Expr, GroupsAccumulator};
 use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
 use tickcast_stream::error::{Kind, OrFail, Result};
+use tickcast_stream::message::column;
 
-use crate::depth::on_a_deep_stack;
+use super::query::{Planned, Select, plan_query};
 use crate::expression;
-
-/// The group column of the planned query.
-const GROUP: &str = "__group";
-
-/// A SQL expression and the column it makes.
-pub type Select = [(String, String)];
+use crate::fault::failure_text;
+use crate::meter::{Meter, meter_of};
 
 /// A planned `select`: which accumulators to feed, and the projection over their results.
 pub struct Aggregation {
@@ -35,14 +33,24 @@ pub struct Aggregation {
     arguments: Vec<Arc<dyn PhysicalExpr>>,
     argument_schema: SchemaRef,
     /// Over (group, one column an aggregate).
-    projection: Vec<Arc<dyn PhysicalExpr>>,
-    between: SchemaRef,
+    pub(super) projection: Vec<Arc<dyn PhysicalExpr>>,
+    pub(super) between: SchemaRef,
     output: SchemaRef,
     input: SchemaRef,
     /// What each column has in a window without a record, one row; none: nothing can be said.
     quiet: Vec<Option<ArrayRef>>,
     /// The zero of each column's type, one row; none where it is no number.
     zeros: Vec<Option<ArrayRef>>,
+}
+
+/// A selected column of a window that could not be computed.
+pub struct FailedColumn {
+    /// The row of its series.
+    pub row: usize,
+    /// Its name.
+    pub column: String,
+    /// What DataFusion says, or what is wrong with the value.
+    pub why: String,
 }
 
 /// One aggregate function and where its arguments and its FILTER stand among all arguments.
@@ -72,48 +80,35 @@ impl Aggregate {
         arguments: &RecordBatch,
         groups: &[usize],
         total: usize,
-    ) -> Result<()> {
-        let fail = || format!("cannot run {}", self.function.name());
+    ) -> datafusion::error::Result<()> {
         let keep = self.filter.map(|filter| as_boolean_array(arguments.column(filter)).cloned());
-        let keep = keep.transpose().or_fail(Kind::Query, fail)?;
-        accumulator
-            .update_batch(&arguments.columns()[self.arguments.clone()], groups, keep.as_ref(), total)
-            .or_fail(Kind::Query, fail)
+        let keep = keep.transpose()?;
+        accumulator.update_batch(&arguments.columns()[self.arguments.clone()], groups, keep.as_ref(), total)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.function.name()
     }
 }
 
 impl Aggregation {
-    /// Plans the expressions over rows of `input`. Errors: `Query`, naming the expression's column,
-    /// when an expression does not parse, names an unknown column, is no aggregate, or could differ
-    /// from run to run.
-    pub fn plan(select: &Select, input: &SchemaRef) -> Result<Self> {
-        on_a_deep_stack(|| Self::planned(select, input))
-    }
-
-    fn planned(select: &Select, input: &SchemaRef) -> Result<Self> {
-        for (name, sql) in select {
-            expression::parse(&path_of(name), sql)?;
-        }
-
-        // One by one first: a fault then names its own expression.
-        for one in select {
-            plan_query(std::slice::from_ref(one), input)
-                .map_err(|cause| expression::at(&path_of(&one.0), cause))?;
-        }
-        let (aggregate_exprs, projection, group_schema, input_schema) =
-            plan_query(select, input).or_fail(Kind::Query, || "cannot plan window.select")?;
+    /// Plans the expressions, and runs none. Errors: `Query`.
+    pub(super) fn assembled(select: &Select, input: &SchemaRef) -> Result<Self> {
+        let planned = plan_query(select, input).or_fail(Kind::Query, || "cannot plan window.select")?;
+        let Planned { aggregates, projection, between, input: rows } = planned;
 
         let mut arguments: Vec<Arc<dyn PhysicalExpr>> = Vec::new();
-        let aggregates = aggregate_exprs.iter().map(|expr| lower(expr, &input_schema, &mut arguments));
+        let aggregates = aggregates.iter().map(|expr| lower(expr, &rows, &mut arguments));
         let aggregates = aggregates.collect::<Result<Vec<_>>>()?;
-        let argument_schema = argument_schema(&arguments, input_schema.as_arrow())?;
+        let argument_schema = argument_schema(&arguments, rows.as_arrow())?;
         let projection = projection
             .iter()
-            .map(|expr| expression::physical(expr, &group_schema))
+            .map(|expr| expression::physical(expr, &between))
             .collect::<datafusion::error::Result<Vec<_>>>()
             .or_fail(Kind::Query, || "cannot plan window.select")?;
 
-        let between = Arc::new(group_schema.as_arrow().clone());
+        let between = Arc::new(between.as_arrow().clone());
         let output = output_schema(select, &projection, &between)?;
         let input = Arc::clone(input);
         let quiet = quiet_values(&aggregates, &projection, &between);
@@ -152,42 +147,76 @@ impl Aggregation {
         &self.zeros
     }
 
+    /// The aggregates that are meters, by their place: what they evaluate to is to be made steps.
+    pub fn meters(&self) -> impl Iterator<Item = (usize, Meter)> + '_ {
+        let meter_of = |aggregate: &Aggregate| meter_of(aggregate.function.fun());
+        self.aggregates.iter().enumerate().filter_map(move |(at, of)| Some((at, meter_of(of)?)))
+    }
+
     /// The schema of [`Aggregation::arguments_of`].
     pub fn argument_schema(&self) -> &SchemaRef {
         &self.argument_schema
     }
 
-    /// The accumulators' arguments for rows with the input columns. Errors: a record's own, such as
+    /// The accumulators' arguments for rows with the input columns, and their times as the last
+    /// one. Errors: a record's own, such as
     /// a division by zero; each row is judged alone, so a batch that fails can be tried row by row.
     pub fn arguments_of(&self, rows: &RecordBatch) -> datafusion::error::Result<RecordBatch> {
         evaluate(&self.arguments, rows, &self.argument_schema)
     }
 
-    /// The selected columns of `groups` groups from their aggregates' values. A group whose value
-    /// cannot be had, such as a quotient by a count of zero, has a null.
-    pub fn project(&self, values: Vec<ArrayRef>, groups: usize) -> Result<RecordBatch> {
+    /// The selected columns of `groups` groups from their aggregates' values, and what of them
+    /// failed, such as a sum that overflows: it is null, or a float that is no number.
+    pub fn project(&self, values: Vec<ArrayRef>, groups: usize) -> Result<(RecordBatch, Vec<FailedColumn>)> {
         let group: ArrayRef = Arc::new(arrow::array::UInt32Array::from_iter_values(0..groups as u32));
         let columns = std::iter::once(group).chain(values).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(groups));
         let between = RecordBatch::try_new_with_options(Arc::clone(&self.between), columns, &options)
             .or_fail(Kind::Query, || "an aggregate's type is not the planned one")?;
         if let Ok(columns) = evaluate(&self.projection, &between, &self.output) {
-            return Ok(columns);
+            let failed = not_finite(&columns);
+            return Ok((columns, failed));
         }
-        let rows = (0..groups).map(|group| self.project_alone(&between.slice(group, 1)));
+        let mut failed = Vec::new();
+        let rows = (0..groups).map(|row| self.project_alone(&between.slice(row, 1), row, &mut failed));
         let rows = rows.collect::<Result<Vec<_>>>()?;
-        concat_batches(&self.output, &rows)
-            .or_fail(Kind::Query, || "the rows of a window do not fit together")
+        let rows = concat_batches(&self.output, &rows)
+            .or_fail(Kind::Query, || "the rows of a window do not fit together")?;
+        failed.extend(not_finite(&rows));
+        Ok((rows, failed))
     }
 
-    fn project_alone(&self, between: &RecordBatch) -> Result<RecordBatch> {
+    fn project_alone(
+        &self,
+        between: &RecordBatch,
+        row: usize,
+        failed: &mut Vec<FailedColumn>,
+    ) -> Result<RecordBatch> {
         let columns = self.projection.iter().zip(self.output.fields()).map(|(expr, field)| {
             let value = expr.evaluate(between).and_then(|value| value.into_array(1));
-            value.unwrap_or_else(|_| new_null_array(field.data_type(), 1))
+            value.unwrap_or_else(|cause| {
+                failed.push(FailedColumn { row, column: field.name().clone(), why: failure_text(&cause) });
+                new_null_array(field.data_type(), 1)
+            })
         });
         RecordBatch::try_new(Arc::clone(&self.output), columns.collect())
             .or_fail(Kind::Query, || "a selected column's type is not the planned one")
     }
+}
+
+/// Floats that are no numbers, which are as good as none: a sum that overflows, a quotient by 0.
+fn not_finite(columns: &RecordBatch) -> Vec<FailedColumn> {
+    let mut failed = Vec::new();
+    for (field, column) in columns.schema_ref().fields().iter().zip(columns.columns()) {
+        let Some(values) = column.as_primitive_opt::<Float64Type>() else { continue };
+        for (row, value) in
+            values.iter().enumerate().filter(|(_, value)| value.is_some_and(|of| !of.is_finite()))
+        {
+            let why = if value.is_some_and(f64::is_nan) { "it is not a number" } else { "it is infinite" };
+            failed.push(FailedColumn { row, column: field.name().clone(), why: why.into() });
+        }
+    }
+    failed
 }
 
 /// The zero of a type of numbers, one row.
@@ -268,56 +297,21 @@ fn lower(expr: &Expr, input: &DFSchema, arguments: &mut Vec<Arc<dyn PhysicalExpr
         .or_fail(Kind::Query, || "cannot plan window.select")?;
 
     let first = arguments.len();
-    arguments.extend(lowered.aggregate.expressions());
+    let given = lowered.aggregate.expressions().into_iter().map(expression::checked);
+    let given = given.collect::<datafusion::error::Result<Vec<_>>>();
+    arguments.extend(given.or_fail(Kind::Query, || "cannot plan window.select")?);
     // Order-sensitive accumulators take their sort keys as further arguments.
     arguments.extend(lowered.aggregate.order_bys().iter().map(|key| Arc::clone(&key.expr)));
+    if meter_of(lowered.aggregate.fun()).is_some() {
+        let time = Column::new_with_schema(column::TIME, input.as_arrow());
+        arguments.push(Arc::new(time.or_fail(Kind::Query, || "cannot plan window.select")?));
+    }
     let range = first..arguments.len();
     let filter = lowered.filter.map(|filter| {
         arguments.push(filter);
         arguments.len() - 1
     });
     Ok(Aggregate { function: lowered.aggregate, arguments: range, filter })
-}
-
-type Planned = (Vec<Expr>, Vec<Expr>, DFSchema, DFSchema);
-
-/// Plans `SELECT <select> FROM source GROUP BY group` and takes it apart:
-/// the aggregates, the projection over them, the schema between the two, and the input schema.
-fn plan_query(select: &Select, input: &SchemaRef) -> datafusion::error::Result<Planned> {
-    let columns: Vec<String> = select.iter().map(|(name, sql)| format!("({sql}) AS \"{name}\"")).collect();
-    let query = format!("SELECT {} FROM source GROUP BY {GROUP}", columns.join(", "));
-    // The group comes last: expressions find the data columns at the places they have in a batch.
-    let mut fields: Vec<Field> = input.fields().iter().map(|field| field.as_ref().clone()).collect();
-    fields.push(Field::new(GROUP, DataType::UInt32, false));
-    let plan = expression::analyzed(&query, &Schema::new(fields))?;
-    let LogicalPlan::Projection(projection) = plan else {
-        return datafusion::common::plan_err!("this is no aggregate expression");
-    };
-    let aggregate = match projection.input.as_ref() {
-        LogicalPlan::Aggregate(aggregate) if matches!(*aggregate.input, LogicalPlan::TableScan(_)) => {
-            aggregate
-        }
-        _ => {
-            return datafusion::common::plan_err!(
-                "only aggregate expressions over the record's columns are allowed"
-            );
-        }
-    };
-
-    for expr in projection.expr.iter().chain(&aggregate.aggr_expr) {
-        expression::must_be_pure(expr)?;
-    }
-    let input = aggregate.input.schema();
-    let aggregates = aggregate.aggr_expr.iter().cloned();
-    let aggregates = aggregates.map(|expr| expression::with_simple_arguments(expr, input));
-    let projected = projection.expr.iter().cloned();
-    let projected = projected.map(|expr| expression::simplified(expr, &aggregate.schema));
-    Ok((
-        aggregates.collect::<datafusion::error::Result<_>>()?,
-        projected.collect::<datafusion::error::Result<_>>()?,
-        aggregate.schema.as_ref().clone(),
-        input.as_ref().clone(),
-    ))
 }
 
 /// The path of a selected column's key.

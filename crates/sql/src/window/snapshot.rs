@@ -16,6 +16,7 @@ use tickcast_stream::message::EventTime;
 
 use super::aggregate::{OpenWindow, RowSet, SeriesId};
 use super::assign::WindowProgress;
+use super::last_readings::LastReadings;
 use super::plan::Aggregation;
 use super::state::{SeriesRows, WindowState};
 
@@ -25,9 +26,11 @@ struct Image<Name> {
     series: Vec<Name>,
     spoke_in: Vec<EventTime>,
     open: Vec<WindowImage>,
+    last_readings: LastReadings,
     last: Option<LastImage>,
     closed_to: Option<EventTime>,
     windows_closed: u64,
+    expressions_failed: u64,
     series_forgotten: u64,
 }
 
@@ -62,9 +65,11 @@ pub(super) fn write(state: &WindowState, aggregation: &Aggregation) -> Result<Ve
         series: state.series.iter().map(|name| &**name).collect::<Vec<&str>>(),
         spoke_in: state.spoke_in.clone(),
         open: open.collect::<Result<_>>()?,
+        last_readings: state.last_readings.clone(),
         last: last.transpose()?,
         closed_to: state.closed_to,
         windows_closed: state.windows_closed,
+        expressions_failed: state.expressions_failed,
         series_forgotten: state.series_forgotten,
     };
     postcard::to_stdvec(&image).or_fail(Kind::State, || "cannot write the windows' state")
@@ -97,9 +102,11 @@ pub(super) fn read(bytes: &[u8], aggregation: &Aggregation) -> Result<WindowStat
         series,
         spoke_in,
         open: open.collect::<Result<_>>()?,
+        last_readings: image.last_readings,
         last: last.transpose()?,
         closed_to: image.closed_to,
         windows_closed: image.windows_closed,
+        expressions_failed: image.expressions_failed,
         series_forgotten: image.series_forgotten,
     })
 }

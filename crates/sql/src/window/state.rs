@@ -11,6 +11,7 @@ use tickcast_stream::who_stays;
 
 use super::aggregate::{OpenWindow, RowSet, SeriesId};
 use super::assign::WindowProgress;
+use super::last_readings::LastReadings;
 use super::pick::pick;
 use super::plan::Aggregation;
 
@@ -24,12 +25,16 @@ pub(super) struct WindowState {
     pub spoke_in: Vec<EventTime>,
     /// Open windows by their start.
     pub open: BTreeMap<EventTime, OpenWindow>,
+    /// Of meters, the last readings before the open windows.
+    pub last_readings: LastReadings,
     /// The newest row of every series that is still carried.
     pub last: Option<SeriesRows>,
     /// The start of the newest window that closed.
     pub closed_to: Option<EventTime>,
     /// Windows that have closed since the first record.
     pub windows_closed: u64,
+    /// Selected columns of closed windows that could not be computed, since the first record.
+    pub expressions_failed: u64,
     /// Series that were forgotten since the first record.
     pub series_forgotten: u64,
 }
@@ -83,6 +88,7 @@ impl WindowState {
 
         self.open.values_mut().try_for_each(|window| window.move_to(places, aggregation))?;
         self.open.retain(|_, window| !window.series.is_empty());
+        self.last_readings.move_to(places);
         self.last = self.last.take().map(|last| last.move_to(places)).transpose()?;
         Ok(())
     }

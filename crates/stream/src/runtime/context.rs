@@ -142,7 +142,9 @@ impl RunContext {
                     stats.windows_closed
                 ),
             });
-        for Strange { about, what } in partition.take_strange().into_iter().chain(silent) {
+        let failed = |(column, what): (String, String)| Strange { about: format!("select {column}"), what };
+        let failed = stats.failures.into_iter().map(failed);
+        for Strange { about, what } in partition.take_strange().into_iter().chain(silent).chain(failed) {
             if self.health.note(about, what.as_str()) {
                 tracing::error!(partition = partition.id().0, "{what}");
             }

@@ -48,6 +48,8 @@ pub struct PipelineParts {
     pub new_decoder: NewDecoder,
     /// Makes what each partition's records go through before windows; none: nothing.
     pub new_prepare: Option<NewOperator>,
+    /// Makes what lets each of those records through once; none: nothing.
+    pub new_deduplicate: Option<NewOperator>,
     /// Makes each partition's windows.
     pub new_window: NewOperator,
 }
@@ -135,8 +137,9 @@ impl PipelineFactory {
 
     fn chain(&self, id: PartitionId, last: Option<Box<dyn Operator>>) -> Result<Partition> {
         let decoder = (self.parts.new_decoder)()?;
-        let prepare = self.parts.new_prepare.as_ref().map(|new| new());
-        let operators = prepare.into_iter().chain([(self.parts.new_window)()]).chain(last).collect();
+        let before = [&self.parts.new_prepare, &self.parts.new_deduplicate];
+        let before = before.into_iter().flatten().map(|new| new());
+        let operators = before.chain([(self.parts.new_window)()]).chain(last).collect();
         let PipelineParts { topic, pipeline, fingerprint, ahead_rule, leaves_open, .. } = &self.parts;
         let (topic, pipeline, fingerprint) = (topic.clone(), pipeline.clone(), fingerprint.clone());
         let partition = Partition::new(id, topic, pipeline, fingerprint, decoder, operators)

@@ -162,6 +162,7 @@ fn factory() -> PipelineFactory {
         grid: 60_000_000.into(),
         new_decoder: Box::new(|| Ok(Box::new(RejectAll))),
         new_prepare: None,
+        new_deduplicate: None,
         new_window: Box::new(|| Box::new(NoWindows)),
     })
 }

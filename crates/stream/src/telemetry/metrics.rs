@@ -3,6 +3,8 @@
 //! It must not read the pipeline: it counts what it is told, and reads the clock only to say how
 //! far behind it a watermark is.
 
+mod rejects;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
@@ -114,46 +116,9 @@ impl Metrics {
         self.windows.closed_by_clock.inc();
     }
 
-    /// What was rejected, by reason, on one line for a person.
-    pub fn rejects(&self) -> String {
-        let count = |reason: &Reason| self.input.rejected.with_label_values(&[reason.word()]).get();
-        let counts = Reason::ALL.iter().map(|reason| (reason, count(reason))).filter(|(_, count)| *count > 0);
-        let counts: Vec<String> = counts.map(|(reason, count)| format!("{count} {reason}")).collect();
-        if counts.is_empty() {
-            return "no record was rejected".into();
-        }
-
-        let hint = if count(&Reason::Late) > 0 {
-            " (late: the window had closed; sort a file by time, or raise window.lateness)"
-        } else {
-            ""
-        };
-        format!("rejected: {}{hint}", counts.join(", "))
-    }
-
     /// Series that were forgotten in this run.
     pub fn series_forgotten(&self) -> u64 {
         self.windows.forgotten.get()
-    }
-
-    /// Whether a record was rejected for this reason already.
-    pub fn has_rejected(&self, reason: Reason) -> bool {
-        self.input.rejected.with_label_values(&[reason.word()]).get() > 0
-    }
-
-    /// Rejects that were cut. How many there had been before.
-    pub fn cut_rejects(&self, rejects: u64) -> u64 {
-        let before = self.input.cut.get();
-        self.input.cut.inc_by(rejects);
-        before
-    }
-
-    /// Records that were not taken in.
-    pub fn rejected(&self, reason: Reason, records: u64) {
-        self.input.rejected.with_label_values(&[reason.word()]).inc_by(records);
-        if reason == Reason::Late {
-            self.input.late.inc_by(records);
-        }
     }
 
     /// A partition is ours, new or restored: what it says now was counted before, growth counts
@@ -168,6 +133,9 @@ impl Metrics {
         let Some(before) = lock(&self.partitions).insert(partition, stats.clone()) else { return Vec::new() };
         self.windows.closed.inc_by(stats.windows_closed.saturating_sub(before.windows_closed));
         self.windows.filtered.inc_by(stats.records_filtered.saturating_sub(before.records_filtered));
+        self.windows.failed.inc_by(stats.expressions_failed.saturating_sub(before.expressions_failed));
+        let forgotten = stats.records_forgotten.saturating_sub(before.records_forgotten);
+        self.windows.records_forgotten.inc_by(forgotten);
         self.windows.forgotten.inc_by(stats.series_forgotten.saturating_sub(before.series_forgotten));
         self.training.steps.inc_by(stats.train_steps.saturating_sub(before.train_steps));
         self.training.rollbacks.inc_by(stats.model_rollbacks.saturating_sub(before.model_rollbacks));
@@ -467,7 +435,9 @@ mod tests {
             ("windows_open{P}", 0.0),
             ("series_active{P}", 0.0),
             ("series_forgotten_total{P}", 0.0),
+            ("expressions_failed_total{P}", 0.0),
             ("records_filtered_total{P}", 0.0),
+            ("records_forgotten_total{P}", 0.0),
             ("forecasts_emitted_total{horizon=\"6\",P}", 1.0),
             ("forecast_latency_seconds_count{P}", 1.0),
             ("commit_seconds_count{P}", 1.0),

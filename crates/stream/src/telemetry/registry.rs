@@ -58,6 +58,8 @@ pub struct WindowMetrics {
     pub closed: IntCounter,
     /// `idle_closes_total`
     pub closed_by_clock: IntCounter,
+    /// `expressions_failed_total`
+    pub failed: IntCounter,
     /// `windows_open`
     pub open: IntGauge,
     /// `series_active`
@@ -66,6 +68,8 @@ pub struct WindowMetrics {
     pub forgotten: IntCounter,
     /// `records_filtered_total`
     pub filtered: IntCounter,
+    /// `records_forgotten_total`
+    pub records_forgotten: IntCounter,
 }
 
 impl WindowMetrics {
@@ -87,11 +91,19 @@ impl WindowMetrics {
                 "idle_closes_total",
                 "Times that a partition's windows were closed because nothing came.",
             )?,
+            failed: make.counter(
+                "expressions_failed_total",
+                "Selected columns of closed windows that could not be computed.",
+            )?,
             open: make.gauge("windows_open", "Windows open now.")?,
             series: make.gauge("series_active", "Series known now.")?,
             forgotten: make
                 .counter("series_forgotten_total", "Series forgotten because there were too many.")?,
             filtered: make.counter("records_filtered_total", "Records that `where` has left out.")?,
+            records_forgotten: make.counter(
+                "records_forgotten_total",
+                "Records that `deduplicate` forgot early, because there were too many.",
+            )?,
         })
     }
 }

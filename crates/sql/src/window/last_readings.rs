@@ -1,0 +1,95 @@
+//! The last reading of each meter and series before the windows that are open, and the steps from
+//! them into a window.
+//! It must not know when a window closes: it is told of windows in the order of time.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, Float64Array};
+use serde::{Deserialize, Serialize};
+use tickcast_stream::error::{Error, Kind, Result};
+
+use super::aggregate::{OpenWindow, RowSet, SeriesId};
+use super::plan::Aggregation;
+use crate::meter::{first_of, last_of, peaks_of};
+
+/// By meter, then by series; those at the end that have none need not be there.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct LastReadings(Vec<Vec<Option<f64>>>);
+
+impl LastReadings {
+    /// Puts steps in the place of readings among the aggregates' values of a window, a row a
+    /// series. A series without a reading before it, or in it, has none.
+    pub fn make_steps(
+        &self,
+        aggregation: &Aggregation,
+        series: &RowSet<SeriesId>,
+        values: &mut [ArrayRef],
+    ) -> Result<()> {
+        for (nth, (at, meter)) in aggregation.meters().enumerate() {
+            let readings = &values[at];
+            let (Some(first), Some(last), Some(peaks)) =
+                (first_of(readings), last_of(readings), peaks_of(readings))
+            else {
+                return Err(no_readings());
+            };
+            let step = |(row, &id): (usize, &SeriesId)| {
+                let before = self.before(nth, id)?;
+                let is_known = first.is_valid(row) && last.is_valid(row);
+                is_known.then(|| meter.step(before, first.value(row), last.value(row), peaks.value(row)))
+            };
+            let steps: Float64Array = series.iter().enumerate().map(step).collect();
+            values[at] = Arc::new(steps);
+        }
+        Ok(())
+    }
+
+    /// The windows from now on come after this one: its readings are those before. They are what
+    /// the aggregates at these places evaluate to.
+    pub fn pass(
+        &mut self,
+        aggregation: &Aggregation,
+        series: &RowSet<SeriesId>,
+        readings_of: impl Fn(usize) -> Result<ArrayRef>,
+    ) -> Result<()> {
+        for (nth, (at, _)) in aggregation.meters().enumerate() {
+            let readings = readings_of(at)?;
+            let last = last_of(&readings).ok_or_else(no_readings)?;
+            if self.0.len() <= nth {
+                self.0.resize(nth + 1, Vec::new());
+            }
+            let known = &mut self.0[nth];
+            for (&id, reading) in series.iter().zip(last).filter(|(_, reading)| reading.is_some()) {
+                if known.len() <= id as usize {
+                    known.resize(id as usize + 1, None);
+                }
+                known[id as usize] = reading;
+            }
+        }
+        Ok(())
+    }
+
+    /// [`LastReadings::pass`] for a pane, whose readings are in its states.
+    pub fn pass_pane(&mut self, aggregation: &Aggregation, pane: &OpenWindow) -> Result<()> {
+        if aggregation.meters().next().is_none() {
+            return Ok(());
+        }
+        let rows = pane.pending_rows(aggregation)?;
+        self.pass(aggregation, &pane.series, |at| pane.value(aggregation, at, &rows))
+    }
+
+    fn before(&self, nth: usize, id: SeriesId) -> Option<f64> {
+        *self.0.get(nth)?.get(id as usize)?
+    }
+
+    /// Gives each series its new place; one without a place is gone.
+    pub fn move_to(&mut self, places: &[Option<SeriesId>]) {
+        for known in &mut self.0 {
+            let mut kept = places.iter().map(Option::is_some);
+            known.retain(|_| kept.next().unwrap_or(false));
+        }
+    }
+}
+
+fn no_readings() -> Error {
+    Error::new(Kind::Query, "a meter has no readings")
+}
