@@ -30,4 +30,4 @@ pub mod window;
 
 pub use expression::key_of;
 pub use prepare::PrepareSpec;
-pub use window::{Fill, Gaps, Stamps, Watermark, WindowSpec};
+pub use window::{Fill, Gaps, Stamps, Watermark, WindowKind, WindowSpec};

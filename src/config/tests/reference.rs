@@ -5,7 +5,7 @@ use super::super::reference::defaults;
 use super::*;
 
 /// Defaults that are said in words.
-const IN_WORDS: [&str; 22] = [
+const IN_WORDS: [&str; 23] = [
     "delivery",
     "derive",
     "forecast.bounds",
@@ -27,6 +27,7 @@ const IN_WORDS: [&str; 22] = [
     "source.kafka.group",
     "where",
     "window.select",
+    "window.session.max",
     "workers",
 ];
 

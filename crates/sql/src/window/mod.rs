@@ -2,10 +2,13 @@
 //! It must not know where records come from or what is done with a closed window.
 
 mod aggregate;
+mod arguments;
 mod assign;
 mod by_series;
 mod close;
+mod kinds;
 mod operator;
+mod own;
 mod panes;
 mod pick;
 mod plan;
@@ -15,9 +18,8 @@ mod snapshot;
 mod spec;
 mod state;
 
-pub use by_series::SeriesWindowOperator;
-pub use operator::WindowOperator;
+pub use kinds::window_operator;
 pub(crate) use plan::path_of;
 pub use plan::{Aggregation, referenced_columns};
 pub(crate) use rows::computable;
-pub use spec::{Fill, Gaps, Stamps, Watermark, WindowSpec};
+pub use spec::{Fill, Gaps, Stamps, Watermark, WindowKind, WindowSpec};

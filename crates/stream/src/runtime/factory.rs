@@ -2,7 +2,7 @@
 //! built.
 //! It must not read records, nor know which decoder and which windows it is given.
 
-use tickcast_forecast::{ForecastSpec, WindowGrid};
+use tickcast_forecast::{ForecastSpec, WindowOrder};
 
 use super::front::AheadRule;
 use super::partition::Partition;
@@ -42,8 +42,8 @@ pub struct PipelineParts {
     pub ahead_rule: Option<AheadRule>,
     /// What is forecast.
     pub forecast: ForecastSpec,
-    /// Where windows begin and end.
-    pub grid: WindowGrid,
+    /// How windows follow each other.
+    pub order: WindowOrder,
     /// Makes each partition's decoder.
     pub new_decoder: NewDecoder,
     /// Makes what each partition's records go through before windows; none: nothing.
@@ -101,7 +101,7 @@ impl PipelineFactory {
 
     /// Forecasters with no memory.
     pub fn forecasters(&self) -> ForecastOperator {
-        ForecastOperator::new(&self.0.forecast, self.0.grid.clone())
+        ForecastOperator::new(&self.0.forecast, self.0.order.clone())
     }
 
     /// The forecasters of a partition as a snapshot has them. Errors: `State`, when another

@@ -271,6 +271,14 @@ impl Partition {
         for from in 0..self.operators.len() {
             self.chain(from, &mut pending).run(|operator, out| operator.on_watermark(EventTime::MAX, out))?;
         }
+        let unfinished = self.stats().records_unfinished;
+        if unfinished > 0 {
+            let partition = self.id.0;
+            tracing::warn!(
+                partition,
+                "the input ended before their windows were full: {unfinished} records are in no window"
+            );
+        }
         self.deliver_rest(pending, &Records::Raw(Vec::new()))
     }
 
