@@ -43,6 +43,7 @@ mod sources {
     mod growing_files;
     mod kafka;
     mod losses;
+    mod own_window_records;
     mod own_windows;
     mod prepare;
     mod rejects;

@@ -9,5 +9,7 @@ mod row_store;
 mod rule;
 mod snapshot;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use operator::OwnWindowOperator;

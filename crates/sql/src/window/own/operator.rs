@@ -37,7 +37,8 @@ pub struct OwnWindowOperator {
     /// Whether every series has a clock of its own.
     has_own_clocks: bool,
     most_series: usize,
-    most_held: usize,
+    /// Records of the partition that wait, at most.
+    pub(super) most_held: usize,
     pub(super) aggregation: Arc<Aggregation>,
     pub(super) output: SchemaRef,
     pub(super) state: OwnState,
