@@ -11,8 +11,8 @@ use tickcast_connect::{
 };
 use tickcast_sql::deduplicate::DeduplicateOperator;
 use tickcast_sql::prepare::{Preparation, PrepareOperator, infer_types};
-use tickcast_sql::window::{Aggregation, SeriesWindowOperator, WindowOperator, referenced_columns};
-use tickcast_sql::{Watermark, WindowSpec};
+use tickcast_sql::window::{Aggregation, referenced_columns, window_operator};
+use tickcast_sql::{Watermark, WindowKind, WindowSpec};
 use tickcast_stream::decode::Decode;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::{EventTime, system_fields};
@@ -97,33 +97,29 @@ fn planned(plan: &Plan, known: SourceSchema) -> Result<(PipelineFactory, Vec<Str
         has_past: source.has_past,
         ahead_rule: if source.has_timestamps { None } else { ahead_rule(plan) },
         forecast: plan.forecast.clone(),
-        grid: plan.window.grid.clone(),
+        order: plan.window.kind.order(),
         new_decoder: Box::new(move || Ok(Box::new(Decoder::new(decode.clone())?))),
         new_prepare,
         new_deduplicate,
-        new_window: Box::new(move || new_window(&window, &aggregation)),
+        new_window: Box::new(move || window_operator(&window, &aggregation)),
     });
     Ok((factory, wanted))
 }
 
-/// When a time runs ahead of another, in a source that has no timestamps to judge it by. Where
-/// every series has windows of its own, none closes another's.
+/// When a time runs ahead of another, in a source that has no timestamps to judge it by. None where
+/// no record closes the windows of another series.
 fn ahead_rule(plan: &Plan) -> Option<AheadRule> {
-    let WindowSpec { grid, lateness_us, watermark, .. } = plan.window.clone();
-    let closed_from = move |time: EventTime| {
-        let window = grid.first_window_of(grid.pane_of(time));
-        grid.end_of(window).plus_us(lateness_us)
-    };
-    let rule = AheadRule { future_us: plan.future_us, closed_from: Arc::new(closed_from) };
-    (watermark == Watermark::Partition).then_some(rule)
-}
-
-fn new_window(window: &WindowSpec, aggregation: &Arc<Aggregation>) -> Box<dyn Operator> {
-    let aggregation = Arc::clone(aggregation);
-    match window.watermark {
-        Watermark::Partition => Box::new(WindowOperator::new(window, aggregation)),
-        Watermark::Series => Box::new(SeriesWindowOperator::new(window, aggregation)),
+    let WindowSpec { kind, lateness_us, watermark, .. } = plan.window.clone();
+    if watermark == Watermark::Series || matches!(kind, WindowKind::Count { .. }) {
+        return None;
     }
+    let end_of = move |time: EventTime| match &kind {
+        WindowKind::Grid(grid) => grid.end_of(grid.first_window_of(grid.pane_of(time))),
+        WindowKind::Session { gap_us, .. } => time.plus_us(*gap_us),
+        WindowKind::Count { .. } => EventTime::MAX,
+    };
+    let closed_from = move |time| end_of(time).plus_us(lateness_us);
+    Some(AheadRule { future_us: plan.future_us, closed_from: Arc::new(closed_from) })
 }
 
 /// The columns that records need before windows, in order.

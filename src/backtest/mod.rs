@@ -15,7 +15,7 @@ mod result;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use tickcast_forecast::WindowGrid;
+use tickcast_forecast::WindowOrder;
 use tickcast_stream::error::Result;
 use tickcast_stream::message::{EventTime, Records, Stream};
 use tickcast_stream::record::ForecastRows;
@@ -51,7 +51,7 @@ pub struct Backtest {
     /// By partition.
     evals: BTreeMap<PartitionId, PartitionEval>,
     samples: Samples,
-    grid: WindowGrid,
+    order: WindowOrder,
 }
 
 /// Runs the pipeline over its input. None, when the watch's stop flag ended it before the input
@@ -80,7 +80,7 @@ pub fn backtest(
     let mut measured = run.measured(records);
     measured.elapsed_seconds = started.elapsed().as_secs_f64();
     let Run { evals, samples, .. } = run;
-    Ok(Some(Backtest { measured, evals, samples, grid: plan.window.grid.clone() }))
+    Ok(Some(Backtest { measured, evals, samples, order: plan.window.kind.order() }))
 }
 
 struct Run<'a> {
@@ -157,10 +157,10 @@ impl Reader for Run<'_> {
         let BacktestSettings { skip, is_drawn } = self.settings;
         let plan = self.plan;
         let (levels, horizons) = (&plan.forecast.levels, &plan.forecast.horizons);
-        let grid = plan.window.grid.clone();
+        let order = plan.window.kind.order();
 
         self.partitions.insert(id, self.factory.partition(id)?);
-        self.evals.insert(id, PartitionEval::new(levels, horizons, grid, skip, is_drawn));
+        self.evals.insert(id, PartitionEval::new(levels, horizons, order, skip, is_drawn));
         Ok(None)
     }
 

@@ -5,7 +5,7 @@
 
 use arrow::record_batch::RecordBatch;
 use indexmap::IndexMap;
-use tickcast_forecast::{Horizon, WindowGrid};
+use tickcast_forecast::{Horizon, WindowOrder};
 use tickcast_stream::error::Result;
 use tickcast_stream::evaluate::{
     CoverageTimeline, ErrorSums, OpenForecast, OpenForecasts, Pair, RollingCoverage,
@@ -24,7 +24,7 @@ pub struct PartitionEval {
     levels: Vec<f64>,
     /// Horizons in windows, ascending.
     horizons: Vec<Horizon>,
-    grid: WindowGrid,
+    order: WindowOrder,
     /// Truths in a series' first `skip` windows are not scored.
     skip: u64,
     /// Whether a report wants to draw what it sees.
@@ -103,10 +103,10 @@ impl SeriesEval {
     }
 
     /// A window of it: the forecasts of its shortest horizon stand for it.
-    fn window(&mut self, end: EventTime, value: f64, grid: &WindowGrid) {
+    fn window(&mut self, end: EventTime, value: f64, order: &WindowOrder) {
         self.windows += 1;
         if let Some(last) = &self.last
-            && grid.end_after(last.end) == end
+            && order.follows(last.end, end)
         {
             self.steps.count += 1;
             self.steps.absolute += (value - last.value).abs();
@@ -132,13 +132,13 @@ impl HorizonEval {
 }
 
 impl PartitionEval {
-    /// Of a partition that has seen nothing yet. `grid`: where windows begin and end; truths
+    /// Of a partition that has seen nothing yet. `order`: how windows follow each other; truths
     /// in a series' first `skip` windows are not scored.
-    pub fn new(levels: &[f64], horizons: &[Horizon], grid: WindowGrid, skip: u64, is_drawn: bool) -> Self {
+    pub fn new(levels: &[f64], horizons: &[Horizon], order: WindowOrder, skip: u64, is_drawn: bool) -> Self {
         PartitionEval {
             levels: levels.to_vec(),
             horizons: horizons.to_vec(),
-            grid,
+            order,
             skip,
             is_drawn,
             series: IndexMap::new(),
@@ -158,7 +158,7 @@ impl PartitionEval {
         let at = self.index_of_series(row.series());
         let series = &mut self.series[at];
         if index == 0 {
-            series.window(row.issued_at(), row.naive(), &self.grid);
+            series.window(row.issued_at(), row.naive(), &self.order);
         }
 
         let horizon = &mut series.horizons[index];
@@ -180,7 +180,7 @@ impl PartitionEval {
         let series = &mut self.series[at];
         let is_skipped = series.windows <= skip;
         let horizon = &mut series.horizons[index];
-        let Some(made) = horizon.open.take(row.target_time()) else { return };
+        let Some(made) = horizon.open.take(row.issued_at()) else { return };
         let pair = made.scored(row);
         horizon.truths += 1;
         horizon.rises += u64::from(pair.is_up());
@@ -247,7 +247,7 @@ mod tests {
         let made = Forecast {
             series: "a",
             issued_at: minute(end),
-            target_time: minute(end + 1),
+            target_time: Some(minute(end + 1)),
             horizon: Horizon(1),
             forecast: value,
             naive: value,

@@ -164,7 +164,7 @@ fn record(
     let mut open = plan.source.open_history(Span::default())?;
     let factory = placed(pipeline, factory_for(plan, &mut open))?.closing_at(closes(plan)?);
 
-    let mut recorder = Recorder::new(&plan.forecast, plan.window.grid.clone());
+    let mut recorder = Recorder::new(&plan.forecast, plan.window.kind.order());
     let read = read_history(&factory, open.source.as_mut(), watch, &mut |partition, batch| {
         let Some(window) = closed_window::window(batch)? else { return Ok(()) };
         let rows = closed_window::rows(batch, &plan.forecast.features)?;

@@ -12,7 +12,7 @@ use tickcast_connect::{
 };
 use tickcast_forecast::{Bounds, Correction, ExpertKind, Horizon, LearnerSpec, MixtureRule, Scope};
 use tickcast_model::{Activation, Backend, CellKind, Loss, LrSchedule, Optimizer, OptimizerRule};
-use tickcast_sql::Gaps;
+use tickcast_sql::{Gaps, WindowKind};
 
 use super::plan::*;
 use super::*;
@@ -21,6 +21,7 @@ mod delivery;
 mod model;
 mod reference;
 mod time;
+mod window_kinds;
 
 /// The contract's example, word for word, but for comments.
 const CONTRACT: &str = r#"name: weather
@@ -108,7 +109,8 @@ fn the_built_part_of_the_contract_becomes_a_plan() {
     assert_eq!(columns, ["temp", "wind", "spread"], "the order of the file");
     assert_eq!(plan.idle, Some(Duration::from_secs(60)));
     assert_eq!(plan.forecast.features, columns);
-    assert_eq!((plan.window.grid, plan.window.lateness_us), (3_600_000_000.into(), 600_000_000));
+    let hours = WindowKind::Grid(3_600_000_000.into());
+    assert_eq!((plan.window.kind, plan.window.lateness_us), (hours, 600_000_000));
     assert_eq!(plan.forecast.horizons, [Horizon(1), Horizon(6), Horizon(24)]);
     assert_eq!(plan.forecast.model.optimizer, Optimizer::adam(3e-4));
     assert_eq!(plan.schema, Some(PathBuf::from("/base/../schemas/observation.avsc")));
@@ -124,8 +126,6 @@ fn the_built_part_of_the_contract_becomes_a_plan() {
 #[test]
 fn every_other_thing_not_yet_built_is_refused_by_name_too() {
     let cases = [
-        ("{tumbling: 1h}", "{session: {gap: 30m}}", "4:10: window.session: session windows: not yet built"),
-        ("{tumbling: 1h}", "{count: 100}", "4:10: window.count: count windows: not yet built"),
         ("{topic: t}}", "{topic: t}, format: avro}", "1:29: source.format: avro: not yet built"),
         ("{topic: t}}", "{topic: t}, format: protobuf}", "1:29: source.format: protobuf: not yet built"),
         (
@@ -176,7 +176,10 @@ fn the_windows_part_of_a_fingerprint_tells_only_what_is_not_usual() {
 
 #[test]
 fn windows_that_overlap_are_of_panes_of_one_unit() {
-    let grid = |window: &str| plan(&SMALLEST.replace("{tumbling: 1h}", window)).window.grid;
+    let grid = |window: &str| match plan(&SMALLEST.replace("{tumbling: 1h}", window)).window.kind {
+        WindowKind::Grid(grid) => grid,
+        other => panic!("{other:?}"),
+    };
     assert_eq!(grid("{hopping: {size: 1h, every: 1h}}"), grid("{tumbling: 1h}"));
     assert_eq!(grid("{hopping: {size: 1y, every: 1mo}}"), grid("{tumbling: 1mo}").grouped(12, 1));
     assert_eq!(grid("{hopping: {size: 4w, every: 1w}}"), grid("{tumbling: 1w}").grouped(4, 1));

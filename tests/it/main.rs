@@ -46,6 +46,8 @@ mod sources {
     mod kafka;
     mod losses;
     mod meters;
+    mod own_window_records;
+    mod own_windows;
     mod prepare;
     mod quiet;
     mod rejects;

@@ -47,7 +47,8 @@ impl Expert for PlanFollower {
         sigma: f64,
         memo: &mut [f32],
     ) -> f64 {
-        let target_time = observation.target_time(horizon_idx);
+        // Windows that follow each other by the clock have one.
+        let Some(target_time) = observation.target_time(horizon_idx) else { return 0.0 };
         let planned = (plan(target_time) - plan(observation.end())) / sigma;
         memo[0] = planned as f32;
         self.share * planned

@@ -22,8 +22,8 @@ pub struct CollectedForecast {
     pub series: String,
     /// The end of the window that it was made from.
     pub issued_at: EventTime,
-    /// The end of the window that it is about.
-    pub target_time: EventTime,
+    /// The end of the window that it is about; none where nobody knows it yet.
+    pub target_time: Option<EventTime>,
     /// From the one to the other, in windows.
     pub horizon: Horizon,
     /// The mixture of all experts, in the target's unit.

@@ -28,12 +28,12 @@ use crate::error::{ForecastError, Result};
 use crate::experts::custom::CustomExpert;
 use crate::experts::kind::ExpertKind;
 use crate::features::Features;
-use crate::grid::WindowGrid;
 use crate::layout::ForecasterLayout;
 use crate::mean::Mean;
 use crate::network::{NetworkOutput, label, template_of};
 use crate::spec::{ForecastSpec, Scope};
 use crate::window::{ClosedWindow, Forecast, Results, Score, WindowRow};
+use crate::window_order::WindowOrder;
 use crate::window_times::WindowTimes;
 
 pub use self::state::FrozenForecaster;
@@ -48,8 +48,8 @@ const ROWS: usize = 64;
 /// Forecasts many series at every horizon, and learns from every closed window.
 pub struct Forecaster {
     spec: ForecastSpec,
-    /// Where windows begin and end.
-    grid: WindowGrid,
+    /// How windows follow each other.
+    order: WindowOrder,
     features: Features,
     /// Windows that a series remembers.
     memory: i64,
@@ -80,17 +80,17 @@ struct LearnerRows<'a, 'b> {
 }
 
 impl Forecaster {
-    /// A forecaster that knows nothing yet. `grid`: where windows begin and end; for windows of one
-    /// length, from the Unix epoch on, that is their length in microseconds.
-    pub fn new(spec: &ForecastSpec, grid: impl Into<WindowGrid>) -> Self {
-        Forecaster::of_layout(spec, grid.into(), ForecasterLayout::new(spec, Vec::new()))
+    /// A forecaster that knows nothing yet. `order`: how windows follow each other; for windows of
+    /// one length, from the Unix epoch on, that is their length in microseconds.
+    pub fn new(spec: &ForecastSpec, order: impl Into<WindowOrder>) -> Self {
+        Forecaster::of_layout(spec, order.into(), ForecasterLayout::new(spec, Vec::new()))
     }
 
     /// A forecaster that mixes experts of your own with those that the spec names. They are weighed
     /// after them; their names are part of the state. Errors: when two experts have one name.
     pub fn with_experts(
         spec: &ForecastSpec,
-        grid: impl Into<WindowGrid>,
+        order: impl Into<WindowOrder>,
         experts: Vec<CustomExpert>,
     ) -> Result<Self> {
         let layout = ForecasterLayout::new(spec, experts);
@@ -98,15 +98,15 @@ impl Forecaster {
         if let Some((_, name)) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
             return Err(ForecastError::new(format!("two experts have the name {name}")));
         }
-        Ok(Forecaster::of_layout(spec, grid.into(), layout))
+        Ok(Forecaster::of_layout(spec, order.into(), layout))
     }
 
-    fn of_layout(spec: &ForecastSpec, grid: WindowGrid, layout: ForecasterLayout) -> Self {
+    fn of_layout(spec: &ForecastSpec, order: WindowOrder, layout: ForecasterLayout) -> Self {
         let template = template_of(spec);
 
         Forecaster {
             spec: spec.clone(),
-            grid,
+            order,
             memory: Features::memory(spec),
             features: Features::new(spec),
             errors: vec![Mean::default(); spec.horizons.len()],
@@ -151,12 +151,12 @@ impl Forecaster {
         self.errors.fill(Mean::default());
         self.weights.iter_mut().for_each(|means| means.fill(Mean::default()));
 
-        let times = self.grid.times_of(window.number, &self.spec.horizons);
+        let times = self.order.times_of(window, &self.spec.horizons);
         for rows in rows.chunks(ROWS) {
             self.observe(rows, window);
             let predicted = self.predict(rows, window);
-            self.score(rows, window.number, &times, out);
-            self.issue(rows, &predicted, window.number, &times, out);
+            self.score(rows, window, &times, out);
+            self.issue(rows, &predicted, window, &times, out);
         }
         self.watch_drift();
         Ok(WindowLesson(rows))
@@ -240,8 +240,9 @@ impl Forecaster {
     fn observe(&mut self, rows: &[Row], window: ClosedWindow) {
         for row in rows {
             let series = Arc::make_mut(&mut self.state.series[row.series_idx]);
-            series.history.update(window.number, &row.values, row.observed);
             series.step += 1;
+            let number = self.order.number_of(window, series.step);
+            series.history.update(number, &row.values, row.observed);
             if row.observed {
                 series.seen = window.number;
             }
@@ -277,10 +278,11 @@ impl Forecaster {
 
     /// Scores the forecasts whose truth is in these rows. Mixtures, intervals and experts learn
     /// from them, and the networks get them as labels.
-    fn score(&mut self, rows: &[Row], number: i64, times: &WindowTimes, out: &mut dyn Results) {
+    fn score(&mut self, rows: &[Row], window: ClosedWindow, times: &WindowTimes, out: &mut dyn Results) {
         for row in rows {
             let Some((name, series)) = self.state.series.get_index_mut(row.series_idx) else { continue };
             let SeriesState { history, forecaster, buffer, step, .. } = Arc::make_mut(series);
+            let number = self.order.number_of(window, *step);
             let window = row.context(history, number, times, *step);
 
             for (horizon_idx, &horizon) in self.spec.horizons.iter().enumerate() {
@@ -289,7 +291,7 @@ impl Forecaster {
                 out.score(&Score {
                     series: name,
                     issued_at: made.issued_at,
-                    target_time: made.target_time,
+                    target_time: times.end,
                     horizon,
                     actual,
                     forecast: made.forecast,
@@ -315,7 +317,7 @@ impl Forecaster {
         &mut self,
         rows: &[Row],
         predicted: &[NetworkOutput],
-        number: i64,
+        window: ClosedWindow,
         times: &WindowTimes,
         out: &mut dyn Results,
     ) {
@@ -327,6 +329,7 @@ impl Forecaster {
             };
             let Some((name, series)) = self.state.series.get_index_mut(row.series_idx) else { continue };
             let SeriesState { history, forecaster, step, .. } = Arc::make_mut(series);
+            let number = self.order.number_of(window, *step);
             let window = row.context(history, number, times, *step);
 
             forecaster.issue(&self.layout, predicted, &window, |horizon_idx, issued| {

@@ -56,6 +56,7 @@
 //! ```text
 //! spec, window, collect, time     what goes in and comes out
 //! grid, calendar_unit             where windows begin and end, also by the calendar of a zone
+//! window_order                    how windows follow each other: on a grid, or by series
 //! forecaster                      all series of a partition, and the state of all
 //!   └▶ series_forecaster          one series: its experts, and for every horizon
 //!        ├─ experts               who forecasts; rls_filter, inverse_covariance below them
@@ -115,6 +116,7 @@ mod spread;
 mod time;
 mod volatility;
 mod window;
+mod window_order;
 mod window_times;
 
 pub use bounds::Bounds;
@@ -141,3 +143,4 @@ pub use spec::{
 pub use tickcast_model as model;
 pub use time::EventTime;
 pub use window::{ClosedWindow, Forecast, Results, Score, WindowRow};
+pub use window_order::WindowOrder;

@@ -6,6 +6,7 @@
 //! units of its scale. A distance is rounded outwards: what a bound held when it was published, it
 //! holds when it is judged.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
@@ -23,8 +24,8 @@ use crate::time::EventTime;
 pub struct PendingForecast {
     /// The end of the window that it was made from.
     pub issued_at: EventTime,
-    /// The end of the window that it is about.
-    pub target_time: EventTime,
+    /// The end of the window that it is about; none where nobody knows it.
+    pub target_time: Option<EventTime>,
     /// What was published, in the target's unit.
     pub forecast: f64,
     /// The last value of the target when it was made.
@@ -80,8 +81,9 @@ impl QueueShape {
 pub struct TruthWindow {
     /// When it ended.
     pub end: EventTime,
-    /// When the window ended that its forecast was made from.
-    pub issued_at: EventTime,
+    /// When the window ended that its forecast was made from; none where only the forecast knows
+    /// it.
+    pub issued_at: Option<EventTime>,
     /// The series' windows so far.
     pub step: u64,
 }
@@ -90,7 +92,7 @@ pub struct TruthWindow {
 /// together.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct PendingQueue {
-    /// In the order of their target times.
+    /// In the order of their target windows.
     forecasts: VecDeque<QueuedForecast>,
     /// Lower, upper, lower, upper, ...: from the forecast, in its unit.
     #[serde(with = "le_blob")]
@@ -103,7 +105,8 @@ pub struct PendingQueue {
 /// What is kept of a [`PendingForecast`], and which of the queue's numbers are its own.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct QueuedForecast {
-    target_time: EventTime,
+    /// The end of the window that it is about; where nobody knows that, of the one that made it.
+    time: EventTime,
     forecast: f64,
     naive: f64,
     sigma: f64,
@@ -137,7 +140,7 @@ fn bound(forecast: f64, unit: f64, distance: f32) -> f64 {
 }
 
 impl PendingQueue {
-    /// Adds a forecast. No other one waits for its target time or a later one. `intervals` are of
+    /// Adds a forecast. No other one waits for its target window or a later one. `intervals` are of
     /// all levels or of none, and so are `details`.
     pub fn push(
         &mut self,
@@ -146,11 +149,11 @@ impl PendingQueue {
         intervals: &[(f64, f64)],
         details: &[f32],
     ) {
-        let &PendingForecast { target_time, forecast, naive, sigma, step, from_truth, .. } = made;
+        let &PendingForecast { issued_at, target_time, forecast, naive, sigma, step, from_truth, .. } = made;
         let QueueShape { most, levels, whole, .. } = *shape;
         room::at_the_end(&mut self.forecasts, 1, most);
         self.forecasts.push_back(QueuedForecast {
-            target_time,
+            time: target_time.unwrap_or(issued_at),
             forecast,
             naive,
             sigma,
@@ -179,13 +182,13 @@ impl PendingQueue {
     /// Takes out the forecast for a window. Those for earlier ones go too: their windows passed, no
     /// truth will come. `limits`: between them its intervals lay.
     pub fn take(&mut self, shape: &QueueShape, limits: &Bounds, window: TruthWindow) -> Option<DueForecast> {
-        while let Some(next) = self.forecasts.pop_front_if(|next| next.target_time <= window.end) {
+        while let Some(next) = self.forecasts.pop_front_if(|next| next.target(shape, window).is_le()) {
             let bounds = if next.has_bounds { 2 * shape.levels } else { 0 };
             let words = if next.has_details { shape.words() } else { 0 };
             let mut bounds = self.bounds.drain(..self.bounds.len().min(bounds));
             let words = self.details.drain(..self.details.len().min(words));
 
-            if next.target_time == window.end {
+            if next.target(shape, window).is_eq() {
                 let unit = unit(next.sigma, next.naive);
                 let bound = |distance| limits.clamp(bound(next.forecast, unit, distance));
                 let intervals = std::iter::from_fn(|| bounds.next().zip(bounds.next()));
@@ -201,11 +204,25 @@ impl PendingQueue {
 }
 
 impl QueuedForecast {
+    /// Windows of the series since the one that made it.
+    fn steps_to(&self, window: TruthWindow) -> u32 {
+        (window.step as u32).wrapping_sub(self.step)
+    }
+
+    /// Its target window beside this one: before it, the same, or after it. Without a grid that is
+    /// counted in windows of the series.
+    fn target(&self, shape: &QueueShape, window: TruthWindow) -> Ordering {
+        match window.issued_at {
+            Some(_) => self.time.cmp(&window.end),
+            None => shape.most.cmp(&(self.steps_to(window) as usize)),
+        }
+    }
+
     fn made(&self, window: TruthWindow) -> PendingForecast {
-        let steps = (window.step as u32).wrapping_sub(self.step);
+        let steps = self.steps_to(window);
         PendingForecast {
-            issued_at: window.issued_at,
-            target_time: self.target_time,
+            issued_at: window.issued_at.unwrap_or(self.time),
+            target_time: window.issued_at.map(|_| self.time),
             forecast: self.forecast,
             naive: self.naive,
             sigma: self.sigma,
@@ -235,7 +252,7 @@ mod tests {
     fn forecast(time: i64) -> PendingForecast {
         PendingForecast {
             issued_at: EventTime(time - 3),
-            target_time: EventTime(time),
+            target_time: Some(EventTime(time)),
             forecast: time as f64,
             naive: 0.0,
             sigma: 1.0,
@@ -248,7 +265,7 @@ mod tests {
 
     fn take(queue: &mut PendingQueue, time: i64) -> Option<DueForecast> {
         let window =
-            TruthWindow { end: EventTime(time), issued_at: EventTime(time - 3), step: (1 << 33) + 5 };
+            TruthWindow { end: EventTime(time), issued_at: Some(EventTime(time - 3)), step: (1 << 33) + 5 };
         queue.take(&SHAPE, &Bounds::default(), window)
     }
 
@@ -271,6 +288,30 @@ mod tests {
         assert!((2.0 - 1e-6..2.0).contains(&lower) && (5.0..5.0 + 1e-6).contains(&upper), "{lower} {upper}");
         assert_eq!(take(&mut queue, 9), None);
         assert!(queue.bounds.is_empty() && queue.details.is_empty());
+    }
+
+    /// Of three windows ahead, each made by its own window of the series, whenever that ended.
+    #[test]
+    fn without_a_grid_a_forecast_comes_out_so_many_windows_later() {
+        let mut queue = PendingQueue::default();
+        let made = |step: u64| PendingForecast {
+            issued_at: EventTime(100 - step as i64),
+            target_time: None,
+            step,
+            ..forecast(step as i64)
+        };
+        let mut out = Vec::new();
+        // The fifth window makes no forecast, and the seventh asks for none.
+        for step in [1, 2, 3, 4, 5, 6, 7, 8, 9] {
+            let window = TruthWindow { end: EventTime(7), issued_at: None, step };
+            if step != 7 {
+                out.extend(queue.take(&SHAPE, &Bounds::default(), window).map(|due| (step, due.made)));
+            }
+            if step != 5 {
+                queue.push(&SHAPE, &made(step), &[], &[]);
+            }
+        }
+        assert_eq!(out, [4, 5, 6, 9].map(|step| (step, made(step - 3))));
     }
 
     /// A price that stands at its lower bound must not fall out of the interval by a rounding.

@@ -25,7 +25,6 @@ use super::spread::{Spread, SpreadInputs};
 use super::volatility::RecentVolatility;
 use crate::error::{ForecastError, Result};
 use crate::room;
-use crate::time::EventTime;
 use crate::window_times::WindowTimes;
 
 /// The most that the mean move at a phase may be, as an expert's input.
@@ -153,7 +152,8 @@ impl SeriesForecaster {
     ) -> Option<ScoredForecast> {
         let queue = layout.queue(layout.horizons[horizon_idx]);
         let times = window.times;
-        let truth = TruthWindow { end: times.end, issued_at: times.behind[horizon_idx], step: window.step };
+        let (end, issued_at) = (times.end, times.origin(horizon_idx));
+        let truth = TruthWindow { end, issued_at, step: window.step };
         let due = self.horizons[horizon_idx].pending.take(&queue, &layout.bounds, truth)?;
         let actual = window.series.back(0).filter(|_| window.is_truth)?;
 
@@ -255,7 +255,7 @@ impl SeriesForecaster {
 
         let others = series.others();
         for (horizon_idx, &horizon) in layout.horizons.iter().enumerate() {
-            let mut made = unmixed(horizon, window.times.ahead[horizon_idx], naive, window);
+            let mut made = unmixed(horizon_idx, horizon, naive, window);
             let phase = layout.phase(window.number + i64::from(horizon));
             let spread = SpreadInputs { volatility: &self.volatility, others: &others, phase };
             let inputs = HorizonInputs { horizon_idx, spread, heads: predicted.heads(horizon_idx) };
@@ -352,11 +352,11 @@ impl SeriesForecaster {
 }
 
 /// The naive forecast, before experts are asked.
-fn unmixed(horizon: Horizon, ahead: EventTime, naive: f64, window: &WindowContext<'_>) -> PendingForecast {
+fn unmixed(horizon_idx: usize, horizon: Horizon, naive: f64, window: &WindowContext<'_>) -> PendingForecast {
     let WindowContext { series, times, step, is_truth, .. } = *window;
     PendingForecast {
         issued_at: times.end,
-        target_time: ahead,
+        target_time: times.target(horizon_idx),
         forecast: naive,
         naive,
         sigma: series.sigma(horizon),

@@ -7,17 +7,21 @@ use crate::time::EventTime;
 /// Which window has closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClosedWindow {
-    /// Its place among all windows: the next one has the next number.
+    /// Its place among all windows: the next one has the next number. Where every series has
+    /// windows of its own, all of them are counted as they close.
     pub number: i64,
     /// When it started.
     pub start: EventTime,
+    /// When it ended.
+    pub end: EventTime,
 }
 
 impl ClosedWindow {
     /// The window of this number, where windows of `size_us` microseconds follow each other from
     /// the Unix epoch on.
     pub fn numbered(number: i64, size_us: i64) -> Self {
-        ClosedWindow { number, start: EventTime(number.saturating_mul(size_us)) }
+        let start = EventTime(number.saturating_mul(size_us));
+        ClosedWindow { number, start, end: start.plus_us(size_us) }
     }
 }
 
@@ -51,8 +55,8 @@ pub struct Forecast<'a> {
     pub series: &'a str,
     /// The end of the window that it was made from.
     pub issued_at: EventTime,
-    /// The end of the window that it is about.
-    pub target_time: EventTime,
+    /// The end of the window that it is about; none where nobody knows it yet.
+    pub target_time: Option<EventTime>,
     /// From the one to the other, in windows.
     pub horizon: Horizon,
     /// The mixture of all experts, in the target's unit.

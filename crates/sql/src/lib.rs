@@ -33,4 +33,4 @@ pub mod window;
 pub use deduplicate::DeduplicateSpec;
 pub use expression::key_of;
 pub use prepare::PrepareSpec;
-pub use window::{Fill, Gaps, Stamps, Watermark, WindowSpec};
+pub use window::{Fill, Gaps, Stamps, Watermark, WindowKind, WindowSpec};

@@ -14,7 +14,7 @@ use crate::message::{EventTime, timestamp_type};
 pub const SERIES_ID: &str = "series_id";
 /// Utf8: the name of the series.
 pub const SERIES: &str = "series";
-/// Int64: the window's place among all windows.
+/// Int64: the window's place among all windows, see [`ClosedWindow::number`].
 pub const WINDOW_NUMBER: &str = "window_number";
 /// Timestamp in microseconds, UTC: when the window started.
 pub const WINDOW_START: &str = "window_start";
@@ -47,8 +47,8 @@ pub fn window(batch: &RecordBatch) -> Result<Option<ClosedWindow>> {
         return Ok(None);
     }
     let number = column(batch, WINDOW_NUMBER)?.as_primitive::<Int64Type>().value(0);
-    let start = column(batch, WINDOW_START)?.as_primitive::<TimestampMicrosecondType>().value(0);
-    Ok(Some(ClosedWindow { number, start: EventTime(start) }))
+    let time = |name| Ok(EventTime(column(batch, name)?.as_primitive::<TimestampMicrosecondType>().value(0)));
+    Ok(Some(ClosedWindow { number, start: time(WINDOW_START)?, end: time(WINDOW_END)? }))
 }
 
 /// The rows of a closed window with its `features`. Errors: `Query`, when one is not there or no

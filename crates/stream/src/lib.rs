@@ -54,4 +54,4 @@ pub use error::{Error, Kind, OrFail, Result, Retry};
 pub use log_id::{LogChanged, LogId, LogKind};
 pub use message::Stream;
 pub use place::{Offset, PartitionId};
-pub use tickcast_forecast::{EventTime, Mean, WindowGrid, who_stays};
+pub use tickcast_forecast::{EventTime, Mean, WindowGrid, WindowOrder, who_stays};

@@ -66,6 +66,8 @@ pub struct OperatorStats {
     pub failures: BTreeMap<String, String>,
     /// Windows that are open now.
     pub windows_open: u64,
+    /// Records in open windows that the end of the input does not close.
+    pub records_unfinished: u64,
     /// Series that are kept now.
     pub series_active: u64,
     /// Records that `where` has left out since the first record.

@@ -44,7 +44,7 @@ mod tests {
         let mut samples = Samples::default();
         let evals = BTreeMap::new();
         samples.add(EventTime(0), OperatorStats::default());
-        let backtest = Backtest { measured: Measured::default(), evals, samples, grid: 60_000_000.into() };
+        let backtest = Backtest { measured: Measured::default(), evals, samples, order: 60_000_000.into() };
         assert!(all(&backtest).is_empty());
         let weight = |horizon, expert, weight| ExpertWeight { horizon, expert, weight };
         let weights = vec![

@@ -6,7 +6,7 @@ use tickcast_forecast::{
     Bounds, Calendar, ExpertKind, ForecastSpec, Horizon, level_label, usual_seasons, week_of,
 };
 use tickcast_model::Loss;
-use tickcast_sql::WindowSpec;
+use tickcast_sql::{WindowKind, WindowSpec};
 
 use super::Checker;
 use crate::config::fault::{choice, quoted};
@@ -38,7 +38,10 @@ impl Checker<'_> {
             model.loss = Loss::Directed { point: Box::new(model.loss) };
         }
 
-        let (season, week) = seasons(raw.season, raw.calendar.as_deref(), window.grid.step_us());
+        let (season, week) = match &window.kind {
+            WindowKind::Grid(grid) => seasons(raw.season, raw.calendar.as_deref(), grid.step_us()),
+            _ => self.no_season(raw.season),
+        };
         ForecastSpec {
             features: self.features(raw.features, &target, &columns),
             model,
@@ -55,6 +58,15 @@ impl Checker<'_> {
             levels,
             most_series: default.most_series,
         }
+    }
+
+    fn no_season(&mut self, raw: Option<OrNone<Whole<2, 1_000_000>>>) -> (Option<u32>, Option<u32>) {
+        if let Some(OrNone(Some(_))) = raw {
+            let message =
+                "has no meaning with session and count: nobody knows how many of their windows a season has";
+            self.fault_with_help("forecast.season", message, "leave it out");
+        }
+        (None, None)
     }
 
     fn bounds(&mut self, raw: Option<OrNone<RawBounds>>) -> Bounds {

@@ -14,6 +14,7 @@ mod source;
 mod time;
 mod window;
 mod window_grid;
+mod window_kind;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

@@ -1,8 +1,8 @@
 //! Checks the `window` block: one kind of window, and the columns it selects.
 //! It must not know SQL: expressions are planned later.
 
-use tickcast_forecast::ForecastSpec;
-use tickcast_sql::{Gaps, WindowSpec};
+use tickcast_forecast::{ForecastSpec, WindowGrid};
+use tickcast_sql::{Gaps, WindowKind, WindowSpec};
 
 use super::Checker;
 use crate::config::fault::quoted;
@@ -23,10 +23,7 @@ impl Checker<'_> {
             self.one_kind_of_window(&raw);
         }
 
-        self.not_built(raw.session.is_some(), "window.session", "session windows");
-        self.not_built(raw.count.is_some(), "window.count", "count windows");
-
-        let grid = self.grid(&raw);
+        let kind = self.kind(&raw);
         let select = match raw.select {
             Some(select) => select.0,
             None => {
@@ -36,17 +33,23 @@ impl Checker<'_> {
         self.select(&select);
 
         let lateness_us = raw.lateness.map_or(0, |lateness| lateness.0);
-        let open = lateness_us / grid.pane_us();
-        if open >= OPEN_WINDOWS_MAX {
-            let what = if grid.span() > 1 { "panes of windows" } else { "windows" };
-            self.fault("window.lateness", format!("keeps {open} {what} open, at most {OPEN_WINDOWS_MAX}"));
+        if let WindowKind::Grid(grid) = &kind {
+            self.few_are_open(grid, lateness_us);
         }
         let gaps = raw.gaps.map_or(Gaps::Auto, |gaps| self.gaps(gaps, &select));
         let most_series = ForecastSpec::MOST_SERIES;
         let stamps = raw.stamps.unwrap_or_default();
         let watermark = raw.watermark.unwrap_or_default();
         let target = target.unwrap_or_default().to_owned();
-        WindowSpec { grid, lateness_us, stamps, watermark, gaps, select, target, most_series }
+        WindowSpec { kind, lateness_us, stamps, watermark, gaps, select, target, most_series }
+    }
+
+    fn few_are_open(&mut self, grid: &WindowGrid, lateness_us: i64) {
+        let open = lateness_us / grid.pane_us();
+        if open >= OPEN_WINDOWS_MAX {
+            let what = if grid.span() > 1 { "panes of windows" } else { "windows" };
+            self.fault("window.lateness", format!("keeps {open} {what} open, at most {OPEN_WINDOWS_MAX}"));
+        }
     }
 
     fn gaps(&mut self, raw: RawGaps, select: &[(String, String)]) -> Gaps {

@@ -29,7 +29,7 @@ pub(super) use sinks::{RawSink, RawSinkFile, RawSinkFormat, RawSinks};
 pub(super) use source::{RawFile, RawFormat, RawGenerate, RawKafka, RawSchema, RawSource};
 pub(super) use text_or::TextOr;
 pub(super) use time::{RawTime, RawTimeBlock};
-pub(super) use window::{RawHopping, RawWindow};
+pub(super) use window::{RawHopping, RawSession, RawWindow};
 
 /// A tickcast pipeline: one source, its windows, and the forecasts made at each window's close.
 ///

@@ -25,9 +25,9 @@ pub(in super::super) struct RawWindow {
     pub tumbling: Option<WindowLength>,
     /// Windows that overlap: each of a size, one every so often.
     pub hopping: Option<RawHopping>,
-    /// Windows between silences. Not yet built.
+    /// Windows of each series, from one silence to the next.
     pub session: Option<RawSession>,
-    /// Windows of so many records. Not yet built.
+    /// Windows of so many records of a series, in the order in which they come.
     pub count: Option<Whole<1, 1_000_000_000>>,
     /// Time zone like Europe/Berlin: days and longer windows are then those of its clock, and a day
     /// has 23, 24 or 25 hours. Shorter windows are the same in every zone. Default: UTC.
@@ -73,8 +73,11 @@ pub(in super::super) struct RawHopping {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "keys of the contract that are not yet built")]
 pub(in super::super) struct RawSession {
-    /// The silence that ends a window.
+    /// A silence of the series so long ends a session.
+    #[schemars(required)]
     pub gap: Option<RawSize>,
+    /// A session takes records of at most this time, at least `gap`; after it the next one begins.
+    /// Default: 1d, or ten gaps where that is longer.
+    pub max: Option<RawSize>,
 }

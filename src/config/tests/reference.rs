@@ -5,7 +5,7 @@ use super::super::reference::defaults;
 use super::*;
 
 /// Defaults that are said in words.
-const IN_WORDS: [&str; 24] = [
+const IN_WORDS: [&str; 25] = [
     "deduplicate",
     "deduplicate.by",
     "delivery",
@@ -29,6 +29,7 @@ const IN_WORDS: [&str; 24] = [
     "source.kafka.group",
     "where",
     "window.select",
+    "window.session.max",
     "workers",
 ];
 

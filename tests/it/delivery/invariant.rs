@@ -157,7 +157,7 @@ sinks: { forecasts: { file: { path: out/ } }, rejects: { file: { path: out/ } } 
 ";
 
 /// Every kind of window, and how long a step from one record to the next is for it, in seconds.
-const KINDS: [(&str, i64); 10] = [
+const KINDS: [(&str, i64); 15] = [
     ("tumbling: 1d, zone: Europe/Berlin, offset: 6h, lateness: 3h", 10_800),
     ("tumbling: 1w, offset: -3d, zone: America/New_York, stamps: end", 43_200),
     ("tumbling: 1mo, lateness: 2d, gaps: skip", 172_800),
@@ -168,6 +168,11 @@ const KINDS: [(&str, i64); 10] = [
     ("tumbling: 10s, lateness: 3s, watermark: series", 1),
     ("hopping: { size: 1m, every: 15s }, gaps: skip, watermark: series", 1),
     ("tumbling: 10s, offset: 3s, stamps: end, lateness: 3s", 1),
+    ("session: { gap: 5s }, lateness: 4s", 1),
+    ("session: { gap: 8s, max: 20s }", 1),
+    ("session: { gap: 8s, max: 20s }, lateness: 4s, watermark: series", 1),
+    ("count: 3", 1),
+    ("count: 1", 1),
 ];
 
 /// Records of any kind of window.

@@ -11,12 +11,11 @@ use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use proptest::prelude::*;
 use tickcast_forecast::WindowGrid;
-use tickcast_sql::window::{Aggregation, SeriesWindowOperator, WindowOperator};
-use tickcast_sql::{Gaps, Stamps, Watermark, WindowSpec};
+use tickcast_sql::window::{Aggregation, window_operator};
+use tickcast_sql::{Gaps, Stamps, Watermark, WindowKind, WindowSpec};
 use tickcast_stream::closed_window::{SERIES, WINDOW_START};
-use tickcast_stream::error::Result;
-use tickcast_stream::message::{EventTime, system_fields};
-use tickcast_stream::operator::{Operator, OperatorStats, Output, SnapshotWriter};
+use tickcast_stream::message::system_fields;
+use tickcast_stream::operator::Operator;
 use tickcast_stream::testing::Collected;
 
 use super::windows::{Row, batch, fed, json_of};
@@ -46,18 +45,19 @@ fn operator(windows: Windows) -> Box<dyn Operator> {
 }
 
 fn keeping(windows: Windows, most_series: usize) -> Box<dyn Operator> {
-    let Windows { size, every, lateness, watermark, stamps } = windows;
+    let grid = WindowGrid::fixed(windows.every * S, 0).grouped(windows.size / windows.every, 1);
+    of_kind(WindowKind::Grid(grid), windows, most_series)
+}
+
+fn of_kind(kind: WindowKind, windows: Windows, most_series: usize) -> Box<dyn Operator> {
+    let Windows { lateness, watermark, stamps, .. } = windows;
     let fields = batch(&[], 0).schema().fields()[system_fields().len()..].to_vec();
     let select: Vec<_> = SELECT.iter().map(|(name, sql)| (name.to_string(), sql.to_string())).collect();
     let plan =
         Arc::new(Aggregation::plan(&select, &Arc::new(arrow::datatypes::Schema::new(fields))).unwrap());
-    let grid = WindowGrid::fixed(every * S, 0).grouped(size / every, 1);
     let (lateness_us, gaps, target) = (lateness * S, Gaps::Skip, String::new());
-    let spec = WindowSpec { grid, lateness_us, stamps, watermark, gaps, select, target, most_series };
-    match watermark {
-        Watermark::Partition => Box::new(WindowOperator::new(&spec, plan)),
-        Watermark::Series => Box::new(SeriesWindowOperator::new(&spec, plan)),
-    }
+    let spec = WindowSpec { kind, lateness_us, stamps, watermark, gaps, select, target, most_series };
+    window_operator(&spec, &plan)
 }
 
 /// Of each series and window, `up`, `moved` and `some`.
@@ -167,9 +167,9 @@ proptest! {
         (batch_rows, restore) in prop::sample::select(vec![(1usize, false), (7, true), (37, false), (37, true)]),
     ) {
         let windows = Windows { size, every, lateness, watermark, stamps };
-        let (_, out) = fed(|| Boxed(operator(windows)), &rows, batch_rows, restore);
+        let (_, out) = fed(|| operator(windows), &rows, batch_rows, restore);
         assert_same(&steps_of(&out), &by_rule(windows, &rows));
-        let (_, whole) = fed(|| Boxed(operator(windows)), &rows, 100_000, false);
+        let (_, whole) = fed(|| operator(windows), &rows, 100_000, false);
         assert!(json_of(&out) == json_of(&whole), "batches or restores show");
     }
 
@@ -179,7 +179,7 @@ proptest! {
         let windows = Windows {
             size: 20, every: 20, lateness: 1000, watermark: Watermark::Partition, stamps: Stamps::Start,
         };
-        let (_, out) = fed(|| Boxed(operator(windows)), &rows, 50, false);
+        let (_, out) = fed(|| operator(windows), &rows, 50, false);
         let all = concat_batches(&batch(&[], 0).schema(), &[batch(&rows, 0)]).unwrap();
         let mut ours = steps_of(&out);
         ours.retain(|_, steps| steps[0].is_some());
@@ -199,12 +199,44 @@ fn folds_of_readings_do_not_show_batches_or_restores() {
         let (lateness, watermark, stamps) = (1, Watermark::Partition, Stamps::Start);
         let windows = Windows { size: 30, every, lateness, watermark, stamps };
         let bytes = |size: usize, restore: bool| {
-            json_of(&fed(|| Boxed(keeping(windows, most_series)), &rows, size, restore).1)
+            json_of(&fed(|| keeping(windows, most_series), &rows, size, restore).1)
         };
         let expected = bytes(30_000, false);
         assert!(expected.len() > 3_000, "{} bytes", expected.len());
         for (size, restore) in [(977, false), (4001, true)] {
             assert!(bytes(size, restore) == expected, "{every} s, {most_series} series, {size}, {restore}");
+        }
+    }
+}
+
+/// Windows that each series has of its own: the step is from the window before of the series,
+/// however many of them close at once.
+#[test]
+fn the_step_into_a_session_or_a_count_is_from_the_window_before_of_the_series() {
+    let readings = [3, 9, 18, 6, 15, 27];
+    let rows: Vec<Row> = (0..12)
+        .map(|at| {
+            let second = [0, 5, 100, 105, 200, 205][at / 2];
+            ((at % 2) as u8, second * S, Some(readings[at / 2] + 3 * (at % 2) as i32))
+        })
+        .collect();
+    let count = WindowKind::Count { records: 2 };
+    let session = WindowKind::Session { gap_us: 60 * S, max_us: 1000 * S };
+    let windows =
+        Windows { size: 1, every: 1, lateness: 0, watermark: Watermark::Partition, stamps: Stamps::Start };
+    for kind in [count, session] {
+        for (size, restore) in [(1, true), (5, true), (100, false)] {
+            let (_, out) = fed(|| of_kind(kind.clone(), windows, usize::MAX), &rows, size, restore);
+            let steps = steps_of(&out);
+            let of = |name: &str| -> Vec<[Option<f64>; 2]> {
+                let own = steps.iter().filter(|((series, _), _)| series == name);
+                own.map(|(_, [up, moved, _])| [*up, *moved]).collect()
+            };
+            // From 3 to 6 and, begun anew, to 2; from 2 to 5 and 9.
+            let expected = [[None, None], [Some(5.0), Some(-1.0)], [Some(7.0), Some(7.0)]];
+            assert_eq!(of("s0"), expected, "{kind:?} {size}");
+            // One more each: from 4 to 7 and 3; from 3 to 6 and 10.
+            assert_eq!(of("s1"), [[None, None], [Some(6.0), Some(-1.0)], [Some(7.0), Some(7.0)]], "{kind:?}");
         }
     }
 }
@@ -236,30 +268,6 @@ fn by_batch_sql(rows: &RecordBatch, size_us: i64) -> Steps {
         }
     }
     steps
-}
-
-/// An operator of either kind.
-struct Boxed(Box<dyn Operator>);
-
-impl Operator for Boxed {
-    fn name(&self) -> &'static str {
-        self.0.name()
-    }
-    fn on_batch(&mut self, batch: &RecordBatch, out: &mut dyn Output) -> Result<()> {
-        self.0.on_batch(batch, out)
-    }
-    fn on_watermark(&mut self, watermark: EventTime, out: &mut dyn Output) -> Result<()> {
-        self.0.on_watermark(watermark, out)
-    }
-    fn snapshot(&self) -> SnapshotWriter {
-        self.0.snapshot()
-    }
-    fn restore(&mut self, state: &[u8]) -> Result<()> {
-        self.0.restore(state)
-    }
-    fn report(&self, stats: &mut OperatorStats) {
-        self.0.report(stats);
-    }
 }
 
 /// What a meter counts in the quarter of an hour that ends with its nth reading, in tenths.

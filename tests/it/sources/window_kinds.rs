@@ -14,10 +14,10 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{Timestamp, ToSpan, ZonedDateTime};
 use proptest::prelude::*;
 use tickcast_forecast::{CalendarUnit, CalendarUnits, WindowGrid};
-use tickcast_sql::window::{SeriesWindowOperator, WindowOperator};
-use tickcast_sql::{Gaps, Stamps, Watermark, WindowSpec};
+use tickcast_sql::window::window_operator;
+use tickcast_sql::{Gaps, Stamps, Watermark, WindowKind, WindowSpec};
 use tickcast_stream::closed_window::{SERIES, WINDOW_START};
-use tickcast_stream::operator::{Operator, OperatorStats};
+use tickcast_stream::operator::OperatorStats;
 use tickcast_stream::testing::Collected;
 
 use super::windows::{
@@ -57,7 +57,7 @@ fn counted_in(case: &Case<'_>, rows: &[Row]) -> (Vec<(u32, i64)>, Vec<i64>) {
 }
 
 /// The query over rows, each as often as it is in a window.
-fn by_batch_sql(rows: &RecordBatch, counted: &[(u32, i64)]) -> Closed {
+pub fn by_batch_sql(rows: &RecordBatch, counted: &[(u32, i64)]) -> Closed {
     let indices = UInt32Array::from_iter_values(counted.iter().map(|(row, _)| *row));
     let rows = take_record_batch(rows, &indices).unwrap();
     let starts = TimestampMicrosecondArray::from_iter_values(counted.iter().map(|(_, start)| *start));
@@ -89,7 +89,7 @@ fn check(case: &Case<'_>, rows: &[Row], size: usize) {
         rows.chunks(size).enumerate().map(|(i, chunk)| batch(chunk, i * size)).collect();
     let (select, plan) = aggregation();
     let spec = WindowSpec {
-        grid: case.grid.clone(),
+        kind: WindowKind::Grid(case.grid.clone()),
         lateness_us: case.lateness_us,
         stamps: case.stamps,
         watermark: case.watermark,
@@ -98,10 +98,7 @@ fn check(case: &Case<'_>, rows: &[Row], size: usize) {
         target: String::new(),
         most_series: usize::MAX,
     };
-    let out = match case.watermark {
-        Watermark::Partition => close_all(&mut WindowOperator::new(&spec, plan), &batches),
-        Watermark::Series => close_all(&mut SeriesWindowOperator::new(&spec, plan), &batches),
-    };
+    let out = close_all(window_operator(&spec, &plan).as_mut(), &batches);
 
     let (counted, late) = counted_in(case, rows);
     let rejected: Vec<i64> = out.rejects.iter().map(|reject| reject.offset.0).collect();
@@ -257,12 +254,12 @@ fn panes_do_not_show_batches_or_restores() {
         .collect();
     let operator = || {
         let (select, plan) = aggregation();
-        let grid = WindowGrid::fixed(1_000_000, 0).grouped(6, 2);
+        let kind = WindowKind::Grid(WindowGrid::fixed(1_000_000, 0).grouped(6, 2));
         let (lateness_us, stamps, watermark, gaps) =
             (200_000, Stamps::Start, Watermark::Partition, Gaps::Carry);
         let (target, most_series) = (String::new(), usize::MAX);
-        let spec = WindowSpec { grid, lateness_us, stamps, watermark, gaps, select, target, most_series };
-        WindowOperator::new(&spec, plan)
+        let spec = WindowSpec { kind, lateness_us, stamps, watermark, gaps, select, target, most_series };
+        window_operator(&spec, &plan)
     };
     let bytes = |size: usize, restore: bool| json_of(&fed(operator, &rows, size, restore).1);
     let expected = bytes(40_000, false);
@@ -283,10 +280,11 @@ fn windows_by_series_do_not_show_the_other_series_batches_or_restores() {
         .collect();
     let operator = |most_series: usize| {
         let (select, plan) = aggregation();
-        let (grid, lateness_us, target) = (WindowGrid::fixed(10_000_000, 0), 2_000_000, String::new());
+        let (lateness_us, target) = (2_000_000, String::new());
+        let kind = WindowKind::Grid(WindowGrid::fixed(10_000_000, 0));
         let (stamps, watermark, gaps) = (Stamps::Start, Watermark::Series, Gaps::Carry);
-        let spec = WindowSpec { grid, lateness_us, stamps, watermark, gaps, select, target, most_series };
-        SeriesWindowOperator::new(&spec, plan)
+        let spec = WindowSpec { kind, lateness_us, stamps, watermark, gaps, select, target, most_series };
+        window_operator(&spec, &plan)
     };
     let run = |rows: &[Row], most_series: usize, size: usize, restore: bool| {
         let (windows, out) = fed(|| operator(most_series), rows, size, restore);

@@ -12,8 +12,8 @@ use arrow::datatypes::{
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use proptest::prelude::*;
-use tickcast_sql::window::{Aggregation, WindowOperator};
-use tickcast_sql::{Gaps, Stamps, Watermark, WindowSpec};
+use tickcast_sql::window::{Aggregation, window_operator};
+use tickcast_sql::{Gaps, Stamps, Watermark, WindowKind, WindowSpec};
 use tickcast_stream::closed_window::{CARRIED, SERIES, SERIES_ID, WINDOW_NUMBER, WINDOW_START};
 use tickcast_stream::message::{EventTime, system_fields};
 use tickcast_stream::operator::{Operator, OperatorStats};
@@ -66,12 +66,12 @@ pub fn aggregation() -> (Vec<(String, String)>, Arc<Aggregation>) {
     (select, plan)
 }
 
-fn operator(gaps: Gaps, lateness_us: i64, most_series: usize) -> WindowOperator {
+fn operator(gaps: Gaps, lateness_us: i64, most_series: usize) -> Box<dyn Operator> {
     let (select, plan) = aggregation();
-    let grid = SIZE_US.into();
+    let kind = WindowKind::Grid(SIZE_US.into());
     let (stamps, watermark, target) = (Stamps::Start, Watermark::Partition, String::new());
-    let spec = WindowSpec { grid, lateness_us, stamps, watermark, gaps, select, target, most_series };
-    WindowOperator::new(&spec, plan)
+    let spec = WindowSpec { kind, lateness_us, stamps, watermark, gaps, select, target, most_series };
+    window_operator(&spec, &plan)
 }
 
 /// (series, start, columns as numbers), sorted.
@@ -82,17 +82,17 @@ fn column<'a>(batch: &'a RecordBatch, name: &str) -> &'a ArrayRef {
 }
 
 /// A selected column's value as a number.
-fn number(batch: &RecordBatch, name: &str, row: usize) -> Option<f64> {
+pub fn number(batch: &RecordBatch, name: &str, row: usize) -> Option<f64> {
     let column = arrow::compute::cast(column(batch, name), &DataType::Float64).unwrap();
     let column = column.as_primitive::<Float64Type>();
     column.is_valid(row).then(|| column.value(row))
 }
 
-fn series_of(batch: &RecordBatch, row: usize) -> String {
+pub fn series_of(batch: &RecordBatch, row: usize) -> String {
     column(batch, SERIES).as_string::<i32>().value(row).to_owned()
 }
 
-fn start_of(batch: &RecordBatch, row: usize) -> i64 {
+pub fn start_of(batch: &RecordBatch, row: usize) -> i64 {
     column(batch, WINDOW_START).as_primitive::<TimestampMicrosecondType>().value(row)
 }
 
@@ -171,7 +171,7 @@ proptest! {
     ) {
         let batches: Vec<RecordBatch> =
             rows.chunks(37).enumerate().map(|(i, chunk)| batch(chunk, i * 37)).collect();
-        let out = close_all(&mut operator(Gaps::Skip, lateness_us, usize::MAX), &batches);
+        let out = close_all(operator(Gaps::Skip, lateness_us, usize::MAX).as_mut(), &batches);
         let late: Vec<i64> = out.rejects.iter().map(|reject| reject.offset.0).collect();
         prop_assert_eq!(&late, &late_by_definition(&rows, lateness_us));
         let all = arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap();
@@ -227,7 +227,7 @@ proptest! {
         let batches: Vec<RecordBatch> =
             rows.chunks(37).enumerate().map(|(i, chunk)| batch(chunk, i * 37)).collect();
         let mut windows = operator(Gaps::Skip, 0, most);
-        let out = close_all(&mut windows, &batches);
+        let out = close_all(windows.as_mut(), &batches);
         let late = late_by_definition(&rows, 0);
         let kept = kept_by_definition(&rows, most);
         let kept = (0..rows.len()).map(|row| Some(kept[row] && !late.contains(&(row as i64))));
@@ -253,7 +253,7 @@ fn windows_of_many_folds_are_batch_sql() {
         (0..40_000i64).map(|i| ((i % 7) as u8, i * 500, Some((i * 31 % 97) as i32 - 40))).collect();
     let batches: Vec<RecordBatch> =
         rows.chunks(3001).enumerate().map(|(i, chunk)| batch(chunk, i * 3001)).collect();
-    let out = close_all(&mut operator(Gaps::Skip, 0, usize::MAX), &batches);
+    let out = close_all(operator(Gaps::Skip, 0, usize::MAX).as_mut(), &batches);
     assert!(out.rejects.is_empty());
     let all = arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap();
     let mut theirs = by_batch_sql(&all);
@@ -273,7 +273,7 @@ fn windows_of_many_folds_are_batch_sql() {
 fn a_series_of_nulls_alone_has_no_sum_after_a_fold_either() {
     let mut rows: Vec<Row> = (0..9_000).map(|i| (1, i, Some(3))).collect();
     rows.push((2, 9_000, None));
-    let out = close_all(&mut operator(Gaps::Skip, 0, usize::MAX), &[batch(&rows, 0)]);
+    let out = close_all(operator(Gaps::Skip, 0, usize::MAX).as_mut(), &[batch(&rows, 0)]);
     let closed = rows_of(&out.rows);
     let of = |name: &str| SELECT.iter().position(|(column, _)| *column == name).unwrap();
     assert_eq!([closed[0].2[of("mean")], closed[1].2[of("mean")]], [Some(1.0), None]);
@@ -282,12 +282,12 @@ fn a_series_of_nulls_alone_has_no_sum_after_a_fold_either() {
 
 /// What comes of rows in batches of `size`, up to their end. With `restore` the operator is thrown
 /// away after each of them, and restored.
-pub fn fed<O: Operator>(
-    operator: impl Fn() -> O,
+pub fn fed(
+    operator: impl Fn() -> Box<dyn Operator>,
     rows: &[Row],
     size: usize,
     restore: bool,
-) -> (O, Collected) {
+) -> (Box<dyn Operator>, Collected) {
     let (mut windows, mut out) = (operator(), Collected::default());
     for (i, chunk) in rows.chunks(size).enumerate() {
         windows.on_batch(&batch(chunk, i * size), &mut out).unwrap();
@@ -350,10 +350,10 @@ fn silent_series_are_carried_or_skipped_and_rows_keep_the_order_of_first_sight()
             })
             .collect()
     };
-    let skipped = close_all(&mut operator(Gaps::Skip, 0, usize::MAX), &[batch(&rows, 0)]);
+    let skipped = close_all(operator(Gaps::Skip, 0, usize::MAX).as_mut(), &[batch(&rows, 0)]);
     let s = |start, name: &str, carried| (start, name.to_owned(), carried);
     assert_eq!(series(&skipped), [s(0, "s2", false), s(0, "s1", false), s(3, "s1", false)]);
-    let carried = close_all(&mut operator(Gaps::Carry, 0, usize::MAX), &[batch(&rows, 0)]);
+    let carried = close_all(operator(Gaps::Carry, 0, usize::MAX).as_mut(), &[batch(&rows, 0)]);
     assert_eq!(
         series(&carried),
         [

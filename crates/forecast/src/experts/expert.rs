@@ -60,9 +60,10 @@ impl<'a> Observation<'a> {
         self.times.end
     }
 
-    /// The end of the window that the forecast for this horizon is about.
-    pub fn target_time(&self, horizon_idx: usize) -> EventTime {
-        self.times.ahead[horizon_idx]
+    /// The end of the window that the forecast for this horizon is about; none where nobody knows
+    /// it: where every series has windows of its own.
+    pub fn target_time(&self, horizon_idx: usize) -> Option<EventTime> {
+        self.times.target(horizon_idx)
     }
 
     /// The horizons of the spec, in windows, ascending.

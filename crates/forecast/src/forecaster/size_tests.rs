@@ -8,7 +8,6 @@ use crate::heap;
 use crate::horizon::Horizon;
 use crate::series_forecaster::SeriesForecaster;
 use crate::spec::Calendar;
-use crate::time::EventTime;
 
 const HOUR_US: i64 = 3_600_000_000;
 
@@ -54,9 +53,8 @@ fn grown(spec: &ForecastSpec, series: u32, windows: i64) -> Forecaster {
             let values: Vec<f64> = (0..columns).map(|column| value(at.into(), column)).collect();
             WindowRow::observed(at, &names[at as usize], &values)
         };
-        let start = EventTime(window * HOUR_US);
         forecaster
-            .close(ClosedWindow { number: window, start }, (0..series).map(row).collect(), &mut Nobody)
+            .close(ClosedWindow::numbered(window, HOUR_US), (0..series).map(row).collect(), &mut Nobody)
             .unwrap();
     }
     forecaster

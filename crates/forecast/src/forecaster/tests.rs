@@ -29,7 +29,8 @@ impl Expert for Echo {
 
     fn forecast(&self, observation: &Observation<'_>, horizon_idx: usize, _: f64, memo: &mut [f32]) -> f64 {
         let horizon = i64::from(observation.horizons()[horizon_idx]);
-        assert_eq!(observation.target_time(horizon_idx), observation.end().plus_us(horizon * HOUR_US));
+        let target_time = observation.end().plus_us(horizon * HOUR_US);
+        assert_eq!(observation.target_time(horizon_idx), Some(target_time));
         assert_eq!(memo, [0.0, 0.0]);
         memo.copy_from_slice(&[horizon_idx as f32, observation.features()[0] as f32]);
         self.moves[horizon_idx] + 1e-3 * (self.windows % 7) as f64
@@ -67,7 +68,7 @@ fn collected_results_have_a_forecast_a_horizon_and_its_score_when_it_is_due() {
     let first = close(&mut forecaster, 0);
     assert_eq!((first.forecasts.len(), first.scores.len()), (4, 0));
     assert_eq!(first.forecasts[0].series, "a");
-    assert_eq!(first.forecasts[1].target_time, EventTime(4 * HOUR_US));
+    assert_eq!(first.forecasts[1].target_time, Some(EventTime(4 * HOUR_US)));
 
     let second = close(&mut forecaster, 1);
     assert_eq!((second.forecasts.len(), second.scores.len()), (4, 2));

@@ -21,9 +21,9 @@ pub struct Windows {
 }
 
 impl Windows {
-    /// The windows of a spec.
-    pub fn new(spec: &WindowSpec) -> Self {
-        Windows { grid: spec.grid.clone(), lateness_us: spec.lateness_us, stamps: spec.stamps }
+    /// The windows of a spec on this grid.
+    pub fn new(spec: &WindowSpec, grid: WindowGrid) -> Self {
+        Windows { grid, lateness_us: spec.lateness_us, stamps: spec.stamps }
     }
 
     /// The start of the first window that is open at this watermark: every one before it has

@@ -6,14 +6,13 @@
 use std::sync::Arc;
 
 use arrow::array::{StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use tickcast_stream::error::{Kind, OrFail, Result};
 use tickcast_stream::message::{EventTime, column};
 use tickcast_stream::operator::{Operator, OperatorStats, Output, SnapshotWriter};
-use tickcast_stream::who_stays;
+use tickcast_stream::{WindowGrid, who_stays};
 
 use super::aggregate::SeriesId;
 use super::assign::{Assigner, Placement, WindowProgress, Windows};
@@ -56,21 +55,17 @@ struct Image {
 }
 
 impl SeriesWindowOperator {
-    /// An operator with no memory over rows whose data columns are those of `aggregation`.
-    pub fn new(window: &WindowSpec, aggregation: Arc<Aggregation>) -> Self {
+    /// An operator with no memory for windows on this grid, over rows whose data columns are those
+    /// of `aggregation`.
+    pub fn new(window: &WindowSpec, grid: WindowGrid, aggregation: Arc<Aggregation>) -> Self {
         SeriesWindowOperator {
-            plain: WindowOperator::new(window, aggregation),
+            plain: WindowOperator::new(window, grid, aggregation),
             series: Map::default(),
             most_series: window.most_series.max(1),
             forgotten: 0,
             closed_by_forgotten: 0,
             failed_of_forgotten: 0,
         }
-    }
-
-    /// The schema of a closed window's batch.
-    pub fn output_schema(&self) -> SchemaRef {
-        self.plain.output_schema()
     }
 
     /// The place of a series, known or new.
@@ -130,7 +125,7 @@ impl Operator for SeriesWindowOperator {
     }
 
     fn on_batch(&mut self, batch: &RecordBatch, out: &mut dyn Output) -> Result<()> {
-        let (batch, arguments) = self.plain.computable(batch, out)?;
+        let (batch, arguments) = self.plain.aggregation.computable(batch, out)?;
         let times = system::<TimestampMicrosecondArray>(&batch, column::TIME)?;
         let names = system::<StringArray>(&batch, column::SERIES)?;
         let windows = self.plain.windows.clone();

@@ -16,8 +16,8 @@ use super::aggregate::{RowSet, SeriesId};
 use super::assign::Closes;
 use super::operator::WindowOperator;
 use super::panes::Merged;
-use super::plan::{Aggregation, FailedColumn, path_of};
-use super::rows::{in_series_order, show_time};
+use super::plan::Aggregation;
+use super::rows::in_series_order;
 use super::silence::{BEFORE, NOW, Silence};
 use super::state::SeriesRows;
 
@@ -126,16 +126,9 @@ impl WindowOperator {
         self.state.last_readings.make_steps(&self.aggregation, series, &mut values)?;
         let (columns, failed) = self.aggregation.project(values, series.len())?;
         self.state.expressions_failed += failed.len() as u64;
-        for FailedColumn { row, column, why } in failed {
-            if !self.failures.contains_key(&column) {
-                let name = self.state.series.get_index(series[row] as usize).map_or("", |name| name);
-                let path = path_of(&column);
-                let what = format!(
-                    "{path} of series {name} in the window from {}: {why}; there it has no value, and more are only counted",
-                    show_time(start)
-                );
-                self.failures.insert(column, what);
-            }
+        for column in failed {
+            let name = self.state.series.get_index(series[column.row] as usize).map_or("", |name| name);
+            self.failures.note(column, name, start);
         }
         Ok(columns)
     }

@@ -10,7 +10,7 @@ use tickcast_stream::error::{Error, Kind, Result};
 
 use super::aggregate::{OpenWindow, RowSet, SeriesId};
 use super::plan::Aggregation;
-use crate::meter::{first_of, last_of, peaks_of};
+use crate::meter::{Meter, first_of, last_of, peaks_of};
 
 /// By meter, then by series; those at the end that have none need not be there.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,16 +26,28 @@ impl LastReadings {
         values: &mut [ArrayRef],
     ) -> Result<()> {
         for (nth, (at, meter)) in aggregation.meters().enumerate() {
-            let readings = &values[at];
-            let (Some(first), Some(last), Some(peaks)) =
-                (first_of(readings), last_of(readings), peaks_of(readings))
-            else {
-                return Err(no_readings());
-            };
-            let step = |(row, &id): (usize, &SeriesId)| {
-                let before = self.before(nth, id)?;
-                let is_known = first.is_valid(row) && last.is_valid(row);
-                is_known.then(|| meter.step(before, first.value(row), last.value(row), peaks.value(row)))
+            let readings = Readings::of(&values[at])?;
+            let step = |(row, &id)| readings.step(meter, row, self.before(nth, id));
+            let steps: Float64Array = series.iter().enumerate().map(step).collect();
+            values[at] = Arc::new(steps);
+        }
+        Ok(())
+    }
+
+    /// The same for windows of one series each, which may be of the same: one after the other, in
+    /// the order in which they closed. From now on their readings are those before.
+    pub fn step_through(
+        &mut self,
+        aggregation: &Aggregation,
+        series: &[SeriesId],
+        values: &mut [ArrayRef],
+    ) -> Result<()> {
+        for (nth, (at, meter)) in aggregation.meters().enumerate() {
+            let readings = Readings::of(&values[at])?;
+            let step = |(row, &id)| {
+                let step = readings.step(meter, row, self.before(nth, id));
+                readings.last_at(row).into_iter().for_each(|reading| self.know(nth, id, reading));
+                step
             };
             let steps: Float64Array = series.iter().enumerate().map(step).collect();
             values[at] = Arc::new(steps);
@@ -54,18 +66,22 @@ impl LastReadings {
         for (nth, (at, _)) in aggregation.meters().enumerate() {
             let readings = readings_of(at)?;
             let last = last_of(&readings).ok_or_else(no_readings)?;
-            if self.0.len() <= nth {
-                self.0.resize(nth + 1, Vec::new());
-            }
-            let known = &mut self.0[nth];
-            for (&id, reading) in series.iter().zip(last).filter(|(_, reading)| reading.is_some()) {
-                if known.len() <= id as usize {
-                    known.resize(id as usize + 1, None);
-                }
-                known[id as usize] = reading;
+            for (&id, reading) in series.iter().zip(last) {
+                reading.into_iter().for_each(|reading| self.know(nth, id, reading));
             }
         }
         Ok(())
+    }
+
+    fn know(&mut self, nth: usize, id: SeriesId, reading: f64) {
+        if self.0.len() <= nth {
+            self.0.resize(nth + 1, Vec::new());
+        }
+        let known = &mut self.0[nth];
+        if known.len() <= id as usize {
+            known.resize(id as usize + 1, None);
+        }
+        known[id as usize] = Some(reading);
     }
 
     /// [`LastReadings::pass`] for a pane, whose readings are in its states.
@@ -87,6 +103,33 @@ impl LastReadings {
             let mut kept = places.iter().map(Option::is_some);
             known.retain(|_| kept.next().unwrap_or(false));
         }
+    }
+}
+
+/// What a meter's aggregate evaluates to, a row a window.
+struct Readings<'a> {
+    first: &'a Float64Array,
+    last: &'a Float64Array,
+    peaks: &'a Float64Array,
+}
+
+impl<'a> Readings<'a> {
+    fn of(values: &'a ArrayRef) -> Result<Self> {
+        let readings = || {
+            let (first, last, peaks) = (first_of(values)?, last_of(values)?, peaks_of(values)?);
+            Some(Readings { first, last, peaks })
+        };
+        readings().ok_or_else(no_readings)
+    }
+
+    fn last_at(&self, row: usize) -> Option<f64> {
+        self.last.is_valid(row).then(|| self.last.value(row))
+    }
+
+    /// From the reading before; none, where one is missing.
+    fn step(&self, meter: Meter, row: usize, before: Option<f64>) -> Option<f64> {
+        let last = self.last_at(row).filter(|_| self.first.is_valid(row))?;
+        Some(meter.step(before?, self.first.value(row), last, self.peaks.value(row)))
     }
 }
 

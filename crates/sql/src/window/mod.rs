@@ -2,11 +2,15 @@
 //! It must not know where records come from or what is done with a closed window.
 
 mod aggregate;
+mod arguments;
 mod assign;
 mod by_series;
 mod close;
+mod failures;
+mod kinds;
 mod last_readings;
 mod operator;
+mod own;
 mod panes;
 mod pick;
 mod plan;
@@ -18,10 +22,9 @@ mod spec;
 mod state;
 mod trial;
 
-pub use by_series::SeriesWindowOperator;
-pub use operator::WindowOperator;
+pub use kinds::window_operator;
 pub(crate) use pick::pick;
 pub(crate) use plan::path_of;
 pub use plan::{Aggregation, referenced_columns};
 pub(crate) use rows::{computable, rejected, system};
-pub use spec::{Fill, Gaps, Stamps, Watermark, WindowSpec};
+pub use spec::{Fill, Gaps, Stamps, Watermark, WindowKind, WindowSpec};

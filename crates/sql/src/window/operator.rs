@@ -5,19 +5,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use tickcast_stream::closed_window;
-use tickcast_stream::error::{Error, Kind, OrFail, Result};
+use tickcast_stream::WindowGrid;
+use tickcast_stream::error::{Error, Kind, Result};
 use tickcast_stream::message::{EventTime, Reason, column};
 use tickcast_stream::operator::{Operator, OperatorStats, Output, SnapshotWriter};
 
 use super::aggregate::SeriesId;
 use super::assign::{Assigner, Closes, Placement, WindowProgress, Windows};
+use super::failures::Failures;
 use super::panes::PaneTree;
 use super::pick::pick;
 use super::plan::Aggregation;
-use super::rows::{computable, rejected, show_time, system};
+use super::rows::{rejected, show_time, system};
 use super::silence::Silence;
 use super::snapshot;
 use super::spec::{Stamps, WindowSpec};
@@ -49,25 +50,24 @@ pub struct WindowOperator {
     /// The place in the partition of the first series that it has.
     pub(super) first_id: SeriesId,
     /// The first failure of each selected column since this operator was made.
-    pub(super) failures: BTreeMap<String, String>,
+    pub(super) failures: Failures,
     /// Of windows of several panes; made from the state, and no part of it.
     pub(super) merged: PaneTree,
     pub(super) state: WindowState,
 }
 
 impl WindowOperator {
-    /// An operator with no memory over rows whose data columns are those of `aggregation`.
-    pub fn new(window: &WindowSpec, aggregation: Arc<Aggregation>) -> Self {
-        let mut fields = closed_window::fields();
-        fields.extend(aggregation.output_schema().fields().iter().map(|field| field.as_ref().clone()));
+    /// An operator with no memory for windows on this grid, over rows whose data columns are those
+    /// of `aggregation`.
+    pub fn new(window: &WindowSpec, grid: WindowGrid, aggregation: Arc<Aggregation>) -> Self {
         WindowOperator {
-            windows: Windows::new(window),
+            windows: Windows::new(window, grid),
             silence: Silence::of(&window.gaps, &window.target, &aggregation).map(Arc::new),
+            output: aggregation.closed_schema(),
             aggregation,
-            output: Arc::new(Schema::new(fields)),
             most_series: window.most_series.max(1),
             first_id: 0,
-            failures: BTreeMap::new(),
+            failures: Failures::default(),
             merged: PaneTree::default(),
             state: WindowState::default(),
         }
@@ -82,15 +82,10 @@ impl WindowOperator {
             output: Arc::clone(&self.output),
             most_series: 1,
             first_id,
-            failures: BTreeMap::new(),
+            failures: Failures::default(),
             merged: PaneTree::default(),
             state: WindowState::default(),
         }
-    }
-
-    /// The schema of a closed window's batch.
-    pub fn output_schema(&self) -> SchemaRef {
-        Arc::clone(&self.output)
     }
 
     /// Takes open rows into their windows.
@@ -138,34 +133,6 @@ impl WindowOperator {
         Ok(())
     }
 
-    /// The columns that the expressions name, and the times.
-    fn data_of(&self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let named = self.aggregation.input_schema().fields().iter().map(|field| field.name().as_str());
-        let wanted = named.chain([column::TIME]).map(|name| batch.schema_ref().index_of(name));
-        let wanted = wanted.collect::<std::result::Result<Vec<_>, _>>();
-        let wanted = wanted.or_fail(Kind::Query, || "a batch lacks a selected column")?;
-        batch.project(&wanted).or_fail(Kind::Query, || "cannot project a batch")
-    }
-
-    /// The rows for which every expression of `select` can be computed, and its arguments for them.
-    pub(super) fn computable(
-        &self,
-        batch: &RecordBatch,
-        out: &mut dyn Output,
-    ) -> Result<(RecordBatch, RecordBatch)> {
-        if let Ok(arguments) = self.aggregation.arguments_of(&self.data_of(batch)?) {
-            return Ok((batch.clone(), arguments));
-        }
-        let why_not = |row: &RecordBatch| {
-            let why = self.aggregation.arguments_of(&self.data_of(row)?).err();
-            Ok(why.map(|why| format!("window.select: {}", why.strip_backtrace())))
-        };
-        let good = computable(batch, why_not, out)?;
-        let arguments = self.aggregation.arguments_of(&self.data_of(&good)?);
-        let fail = || "rows that were good alone are not so together";
-        Ok((good, arguments.or_fail(Kind::Query, fail)?))
-    }
-
     pub(super) fn reject_late(
         &self,
         rows: &RecordBatch,
@@ -190,7 +157,7 @@ impl Operator for WindowOperator {
     }
 
     fn on_batch(&mut self, batch: &RecordBatch, out: &mut dyn Output) -> Result<()> {
-        let (batch, arguments) = self.computable(batch, out)?;
+        let (batch, arguments) = self.aggregation.computable(batch, out)?;
         let times = system::<TimestampMicrosecondArray>(&batch, column::TIME)?;
         let names = system::<StringArray>(&batch, column::SERIES)?;
         let windows = self.windows.clone();
@@ -248,7 +215,7 @@ impl Operator for WindowOperator {
     fn report(&self, stats: &mut OperatorStats) {
         stats.windows_closed = self.state.windows_closed;
         stats.expressions_failed = self.state.expressions_failed;
-        stats.failures = self.failures.clone();
+        self.failures.report(stats);
         stats.windows_open = self.state.open.len() as u64;
         stats.series_active = self.state.series.len() as u64;
         stats.series_forgotten = self.state.series_forgotten;

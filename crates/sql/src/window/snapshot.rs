@@ -138,7 +138,8 @@ fn last_rows(image: LastImage, aggregation: &Aggregation) -> Result<SeriesRows> 
     Ok(SeriesRows { ids: image.ids, spoke_at: image.spoke_at, columns })
 }
 
-fn arrays_to_ipc(arrays: &[ArrayRef]) -> Result<Vec<u8>> {
+/// The state of an aggregate as an Arrow IPC stream. Errors: `State`.
+pub(super) fn arrays_to_ipc(arrays: &[ArrayRef]) -> Result<Vec<u8>> {
     let fields: Vec<Field> = arrays
         .iter()
         .enumerate()
@@ -148,15 +149,17 @@ fn arrays_to_ipc(arrays: &[ArrayRef]) -> Result<Vec<u8>> {
     to_ipc(&batch.or_fail(Kind::State, || "an aggregate's state is ragged")?)
 }
 
-fn to_ipc(batch: &RecordBatch) -> Result<Vec<u8>> {
+/// A batch as an Arrow IPC stream. Errors: `State`.
+pub(super) fn to_ipc(batch: &RecordBatch) -> Result<Vec<u8>> {
     let fail = || "cannot write a batch of the windows' state";
     let mut writer = StreamWriter::try_new(Vec::new(), batch.schema_ref()).or_fail(Kind::State, fail)?;
     writer.write(batch).or_fail(Kind::State, fail)?;
     writer.into_inner().or_fail(Kind::State, fail)
 }
 
-/// Arrow's reader panics at bytes that lie about their own lengths: they are an error here.
-fn from_ipc(bytes: &[u8]) -> Result<RecordBatch> {
+/// The batch that [`to_ipc`] wrote. Errors: `State`. Arrow's reader panics at bytes that lie about
+/// their own lengths: they are an error here.
+pub(super) fn from_ipc(bytes: &[u8]) -> Result<RecordBatch> {
     let read = panic::catch_unwind(|| read_ipc(bytes));
     read.unwrap_or_else(|_| Err(Error::new(Kind::State, "a batch of the windows' state is damaged")))
 }

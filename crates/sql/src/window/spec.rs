@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tickcast_stream::WindowGrid;
+use tickcast_stream::{WindowGrid, WindowOrder};
 
 /// Windows, and the columns of their rows.
 #[derive(Debug, Clone, Serialize)]
 pub struct WindowSpec {
-    /// Where windows begin and end.
+    /// Which windows.
     #[serde(flatten)]
-    pub grid: WindowGrid,
+    pub kind: WindowKind,
     /// How long a window waits for late records, in microseconds, >= 0.
     pub lateness_us: i64,
     /// What the time of a record is of what it tells.
@@ -32,6 +32,36 @@ pub struct WindowSpec {
     /// forgotten.
     #[serde(skip)]
     pub most_series: usize,
+}
+
+/// Which windows. Those of a grid are shared by all series; others each series has of its own.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum WindowKind {
+    /// Windows of a length, or of a calendar.
+    Grid(WindowGrid),
+    /// Records of a series between two silences.
+    Session {
+        /// A silence so long ends a session, in microseconds, > 0.
+        gap_us: i64,
+        /// A session takes records of at most this time, in microseconds, >= `gap_us`.
+        max_us: i64,
+    },
+    /// So many records of a series, in the order in which they come.
+    Count {
+        /// At least 1.
+        records: u64,
+    },
+}
+
+impl WindowKind {
+    /// How these windows follow each other.
+    pub fn order(&self) -> WindowOrder {
+        match self {
+            WindowKind::Grid(grid) => WindowOrder::Grid(grid.clone()),
+            WindowKind::Session { .. } | WindowKind::Count { .. } => WindowOrder::BySeries,
+        }
+    }
 }
 
 /// What a series that is silent for a whole window does.

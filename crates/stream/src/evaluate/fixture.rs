@@ -36,7 +36,7 @@ fn batches(rows: &[Scored]) -> (RecordBatch, RecordBatch) {
         results.forecast(&Forecast {
             series,
             issued_at,
-            target_time,
+            target_time: Some(target_time),
             horizon,
             forecast,
             naive,

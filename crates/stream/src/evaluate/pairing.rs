@@ -4,6 +4,8 @@
 
 use std::collections::VecDeque;
 
+use tickcast_forecast::Horizon;
+
 use crate::message::EventTime;
 use crate::record::{ForecastRow, Interval, ScoreRow};
 
@@ -63,8 +65,10 @@ impl Pair {
 pub struct OpenForecast {
     /// The end of the window that it was made from.
     pub issued_at: EventTime,
-    /// The end of the window that it is about.
-    pub target_time: EventTime,
+    /// The end of the window that it is about; none where nobody knew it.
+    pub target_time: Option<EventTime>,
+    /// From the one to the other, in windows.
+    pub horizon: Horizon,
     /// One interval a level; empty while there was no scale.
     pub intervals: Vec<Interval>,
     /// Where the direction was forecast too.
@@ -78,6 +82,7 @@ impl OpenForecast {
         OpenForecast {
             issued_at: row.issued_at(),
             target_time: row.target_time(),
+            horizon: row.horizon(),
             intervals: row.intervals(),
             direction: row.prob_up().map(direction),
         }
@@ -87,7 +92,7 @@ impl OpenForecast {
     pub fn scored(self, row: &ScoreRow<'_>) -> Pair {
         Pair {
             issued_at: self.issued_at,
-            target_time: self.target_time,
+            target_time: row.target_time(),
             actual: row.actual(),
             forecast: row.forecast(),
             naive: row.naive(),
@@ -109,14 +114,29 @@ pub struct OpenForecasts {
 impl OpenForecasts {
     /// The newest forecast. Those whose target windows have passed since are dropped.
     pub fn push(&mut self, made: OpenForecast) {
-        self.drop_before(made.issued_at);
+        let (now, horizon) = (made.issued_at, made.horizon);
         self.waiting.push_back(made);
+        // Without a target time the windows of the series are counted.
+        let mut behind = self.waiting.len();
+        while self
+            .waiting
+            .pop_front_if(|made| match made.target_time {
+                Some(target_time) => target_time < now,
+                None => behind > horizon.steps() + 1,
+            })
+            .is_some()
+        {
+            behind -= 1;
+            self.dropped += 1;
+        }
     }
 
-    /// Takes out the forecast whose truth has come.
-    pub fn take(&mut self, target_time: EventTime) -> Option<OpenForecast> {
-        self.drop_before(target_time);
-        self.waiting.pop_front_if(|made| made.target_time == target_time)
+    /// Takes out the forecast whose truth has come, by when it was made. Those before it are
+    /// dropped.
+    pub fn take(&mut self, issued_at: EventTime) -> Option<OpenForecast> {
+        let at = self.waiting.iter().position(|made| made.issued_at == issued_at)?;
+        self.dropped += at as u64;
+        self.waiting.drain(..=at).next_back()
     }
 
     /// Those whose truth was not due at the end of the input.
@@ -128,12 +148,6 @@ impl OpenForecasts {
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
-
-    fn drop_before(&mut self, time: EventTime) {
-        while self.waiting.pop_front_if(|made| made.target_time < time).is_some() {
-            self.dropped += 1;
-        }
-    }
 }
 
 #[cfg(test)]
@@ -142,19 +156,34 @@ mod tests {
 
     fn made(issued_at: i64) -> OpenForecast {
         let intervals = vec![Interval { lower: 0.0, upper: issued_at as f64 }];
-        let target_time = EventTime(issued_at + 2);
-        OpenForecast { issued_at: EventTime(issued_at), target_time, intervals, direction: None }
+        let (issued_at, target_time) = (EventTime(issued_at), Some(EventTime(issued_at + 2)));
+        OpenForecast { issued_at, target_time, horizon: Horizon(2), intervals, direction: None }
+    }
+
+    fn without_target(issued_at: i64) -> OpenForecast {
+        OpenForecast { target_time: None, ..made(issued_at) }
     }
 
     #[test]
     fn a_score_finds_its_own_forecast() {
         let mut open = OpenForecasts::default();
         (1..=3).for_each(|time| open.push(made(time)));
-        assert_eq!(open.take(EventTime(3)), Some(made(1)));
+        assert_eq!(open.take(EventTime(1)), Some(made(1)));
         // The window that ended at 4 had no truth.
-        assert_eq!(open.take(EventTime(5)), Some(made(3)));
+        assert_eq!(open.take(EventTime(3)), Some(made(3)));
         assert_eq!((open.dropped, open.is_empty()), (1, true));
-        assert_eq!(open.take(EventTime(6)), None);
+        assert_eq!(open.take(EventTime(4)), None);
+    }
+
+    /// Windows of two series' own may end at the same time, and a later one may end earlier.
+    #[test]
+    fn without_target_times_windows_are_counted() {
+        let mut open = OpenForecasts::default();
+        [5, 5, 4, 9].into_iter().for_each(|time| open.push(without_target(time)));
+        assert_eq!((open.dropped, open.len()), (1, 3), "of the first, nothing came two windows later");
+        assert_eq!(open.take(EventTime(5)), Some(without_target(5)));
+        assert_eq!(open.take(EventTime(4)), Some(without_target(4)));
+        assert_eq!((open.dropped, open.len()), (1, 1));
     }
 
     #[test]

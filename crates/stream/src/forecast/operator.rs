@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use tickcast_forecast::{ForecastSpec, Forecaster, WindowGrid};
+use tickcast_forecast::{ForecastSpec, Forecaster, WindowOrder};
 
 use crate::closed_window;
 use crate::error::{Kind, OrFail, Result};
@@ -22,9 +22,9 @@ pub struct ForecastOperator {
 
 impl ForecastOperator {
     /// An operator whose forecaster knows nothing yet.
-    pub fn new(spec: &ForecastSpec, grid: impl Into<WindowGrid>) -> Self {
+    pub fn new(spec: &ForecastSpec, order: impl Into<WindowOrder>) -> Self {
         ForecastOperator {
-            forecaster: Forecaster::new(spec, grid),
+            forecaster: Forecaster::new(spec, order),
             forecasts: forecast_schema(&spec.levels, spec.direction),
             scores: score_schema(&spec.levels),
         }

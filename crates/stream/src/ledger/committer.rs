@@ -389,11 +389,8 @@ mod tests {
     fn an_entry_names_the_closes_since_its_snapshot_and_no_older_one_takes_its_place() {
         let (mut committer, world) = at(Offset(0));
         let mut reach = |at: i64, closed: i64, saved: Option<i64>| {
-            let progress = Position {
-                position: Offset(at),
-                closed: Some(Offset(closed)),
-                ..Position::begin(Offset(0))
-            };
+            let progress =
+                Position { position: Offset(at), closed: Some(Offset(closed)), ..Position::begin(Offset(0)) };
             committer.results(PartitionId(0), Vec::new(), Some(progress));
             let snapshot = |saved| Snapshot::new(PartitionId(0), Offset(saved), vec![saved as u8]);
             saved.into_iter().for_each(|saved| committer.snapshot(snapshot(saved)));

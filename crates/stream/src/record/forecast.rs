@@ -24,7 +24,7 @@ pub fn forecast_schema(levels: &[f64], direction: bool) -> SchemaRef {
         Field::new("series", DataType::Utf8, false),
         Field::new("window_start", timestamp_type(), false),
         Field::new("issued_at", timestamp_type(), false),
-        Field::new("target_time", timestamp_type(), false),
+        Field::new("target_time", timestamp_type(), true),
         Field::new("horizon", DataType::Int32, false),
         Field::new("forecast", DataType::Float64, false),
     ];
@@ -97,7 +97,7 @@ impl ForecastBatch {
     pub(super) fn push(&mut self, made: &Forecast<'_>) {
         self.series.append_value(made.series);
         self.issued_at.append_value(made.issued_at.0);
-        self.target_time.append_value(made.target_time.0);
+        self.target_time.append_option(made.target_time.map(|time| time.0));
         self.horizon.append_value(made.horizon.0 as i32);
         self.forecast.append_value(made.forecast);
 
@@ -235,9 +235,9 @@ impl<'a> ForecastRow<'a> {
         time(self.rows.issued_at, self.row)
     }
 
-    /// The end of the window that it is about.
-    pub fn target_time(&self) -> EventTime {
-        time(self.rows.target_time, self.row)
+    /// The end of the window that it is about; none where nobody knew it.
+    pub fn target_time(&self) -> Option<EventTime> {
+        self.rows.target_time.is_valid(self.row).then(|| time(self.rows.target_time, self.row))
     }
 
     /// From the one window to the other, in windows.
@@ -295,7 +295,7 @@ mod tests {
         Forecast {
             series,
             issued_at: EventTime(10),
-            target_time: EventTime(30),
+            target_time: Some(EventTime(30)),
             horizon: Horizon(2),
             forecast: 1.5,
             naive: 1.0,
@@ -312,7 +312,7 @@ mod tests {
         let schema = forecast_schema(&[0.5, 0.995], true);
         let mut batch = ForecastBatch::new(Arc::clone(&schema), EventTime(5), 2);
         batch.push(&forecast("a", &[(1.0, 2.0), (-1.0, 4.0)], Some(0.25)));
-        batch.push(&forecast("b", &[], None));
+        batch.push(&Forecast { target_time: None, ..forecast("b", &[], None) });
         let records = batch.finish().unwrap();
         assert_eq!(records.schema(), schema);
 
@@ -320,8 +320,8 @@ mod tests {
         assert_eq!(rows.levels(), [0.5, 0.995]);
         let [a, b] = rows.iter().collect::<Vec<_>>()[..] else { panic!("two rows") };
         assert_eq!((a.series(), a.horizon(), a.forecast(), a.naive()), ("a", Horizon(2), 1.5, 1.0));
-        let times = [a.window_start(), a.issued_at(), a.target_time()];
-        assert_eq!(times, [5, 10, 30].map(EventTime));
+        assert_eq!([a.window_start(), a.issued_at()], [5, 10].map(EventTime));
+        assert_eq!([a.target_time(), b.target_time()], [Some(EventTime(30)), None]);
         assert_eq!((a.expert(), a.model_updates(), a.prob_up()), ("rls", 7, Some(0.25)));
         assert!(a.carried());
         assert_eq!(a.intervals(), [(1.0, 2.0), (-1.0, 4.0)].map(Interval::from));

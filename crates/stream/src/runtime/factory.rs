@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use tickcast_forecast::{ForecastSpec, WindowGrid};
+use tickcast_forecast::{ForecastSpec, WindowOrder};
 
 use super::front::AheadRule;
 use super::partition::Partition;
@@ -42,8 +42,8 @@ pub struct PipelineParts {
     pub ahead_rule: Option<AheadRule>,
     /// What is forecast.
     pub forecast: ForecastSpec,
-    /// Where windows begin and end.
-    pub grid: WindowGrid,
+    /// How windows follow each other.
+    pub order: WindowOrder,
     /// Makes each partition's decoder.
     pub new_decoder: NewDecoder,
     /// Makes what each partition's records go through before windows; none: nothing.
@@ -108,7 +108,7 @@ impl PipelineFactory {
 
     /// Forecasters with no memory.
     pub fn forecasters(&self) -> ForecastOperator {
-        ForecastOperator::new(&self.parts.forecast, self.parts.grid.clone())
+        ForecastOperator::new(&self.parts.forecast, self.parts.order.clone())
     }
 
     /// The forecasters of a partition as a snapshot has them. Errors: `State`, when another

@@ -159,7 +159,7 @@ fn factory() -> PipelineFactory {
         has_past: false,
         ahead_rule: None,
         forecast: ForecastSpec::new("x"),
-        grid: 60_000_000.into(),
+        order: 60_000_000.into(),
         new_decoder: Box::new(|| Ok(Box::new(RejectAll))),
         new_prepare: None,
         new_deduplicate: None,

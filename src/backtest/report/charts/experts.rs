@@ -22,7 +22,10 @@ type Bars<'a> = (&'a str, Vec<Option<f64>>);
 /// Bars a horizon: the published forecast, then every expert but naive.
 pub fn skill(backtest: &Backtest) -> Chart {
     let measured = &backtest.measured;
-    let label = |horizon| format!("{horizon} ({})", backtest.grid.ahead(horizon));
+    let label = |horizon| match backtest.order.ahead(horizon) {
+        Some(time) => format!("{horizon} ({time})"),
+        None => format!("{horizon}"),
+    };
     let labels: Vec<String> = measured.horizons.iter().map(|of| label(of.horizon)).collect();
 
     let bars = skill_bars(measured);
@@ -82,7 +85,7 @@ pub fn weights(backtest: &Backtest) -> Chart {
 
     let view = |(horizon, mut plot): (Horizon, Plot)| {
         plot.set_layout(layout(time_axis("time"), axis("weight").range(vec![0.0, 1.0])));
-        View { name: ahead(horizon, &backtest.grid), figure: json!(plot) }
+        View { name: ahead(horizon, &backtest.order), figure: json!(plot) }
     };
     Chart {
         id: "weights",

@@ -29,7 +29,7 @@ pub fn forecasts(backtest: &Backtest) -> Chart {
         for (eval, of) in series.horizons.iter().zip(&measured.horizons).take(HORIZONS) {
             let Some(recent) = &eval.recent else { continue };
             let levels: Vec<f64> = of.levels.iter().map(|level| level.level).collect();
-            let name = format!("{name}, {}", ahead(of.horizon, &backtest.grid));
+            let name = format!("{name}, {}", ahead(of.horizon, &backtest.order));
             views.extend(both_views(recent, &name, &levels, &measured.target));
         }
     }

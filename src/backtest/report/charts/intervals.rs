@@ -25,7 +25,7 @@ pub fn coverage(backtest: &Backtest) -> Chart {
         if !plot.data().is_empty() {
             let shares = axis("coverage, %").range(vec![0.0, 102.0]);
             plot.set_layout(layout(time_axis("end of the 250 windows"), shares));
-            views.push(View { name: ahead(of.horizon, &backtest.grid), figure: json!(plot) });
+            views.push(View { name: ahead(of.horizon, &backtest.order), figure: json!(plot) });
         }
     }
 

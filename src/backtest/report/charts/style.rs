@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use plotly::Layout;
 use plotly::common::{Anchor, Font, Orientation, Title};
 use plotly::layout::{Axis, AxisType, HoverMode, Legend, Margin};
-use tickcast_forecast::{Horizon, WindowGrid};
+use tickcast_forecast::{Horizon, WindowOrder};
 use tickcast_stream::message::EventTime;
 
 /// Points of a line; longer ones are thinned.
@@ -70,10 +70,12 @@ pub fn thinned<T>(points: Vec<T>) -> impl Iterator<Item = T> {
 }
 
 /// `6 windows (6h) ahead`.
-pub fn ahead(horizon: Horizon, grid: &WindowGrid) -> String {
-    let time = grid.ahead(horizon);
+pub fn ahead(horizon: Horizon, order: &WindowOrder) -> String {
     let windows = if horizon == Horizon(1) { "window" } else { "windows" };
-    format!("{horizon} {windows} ({time}) ahead")
+    match order.ahead(horizon) {
+        Some(time) => format!("{horizon} {windows} ({time}) ahead"),
+        None => format!("{horizon} {windows} ahead"),
+    }
 }
 
 /// Since the Unix epoch, as plotly reads the numbers of an axis of dates.
@@ -102,6 +104,7 @@ mod tests {
     fn horizons_and_times_are_said_in_words() {
         assert_eq!(ahead(Horizon(1), &3_600_000_000.into()), "1 window (1h) ahead");
         assert_eq!(ahead(Horizon(24), &60_000_000.into()), "24 windows (24m) ahead");
+        assert_eq!(ahead(Horizon(2), &WindowOrder::BySeries), "2 windows ahead");
         assert_eq!(time(EventTime(1_704_067_200_000_000)), "2024-01-01T00:00:00Z");
         assert_eq!(time(EventTime::MAX), "9223372036854775807 us");
     }

@@ -51,9 +51,20 @@ impl Partition {
     pub fn finish(&mut self, deliver: &mut Deliver<'_>) -> Result<()> {
         if !self.leaves_open {
             self.close_here(deliver)?;
+            self.tell_unfinished();
         }
         self.strange.extend(self.first.end(self.decoder.as_ref()));
         Ok(())
+    }
+
+    fn tell_unfinished(&self) {
+        let (partition, unfinished) = (self.id.0, self.stats().records_unfinished);
+        if unfinished > 0 {
+            tracing::warn!(
+                partition,
+                "the input ended before their windows were full: {unfinished} records are in no window"
+            );
+        }
     }
 
     /// Closes its windows where it has come to, if a clock has closed them there in an earlier
