@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn records_go_with_their_clock_and_states_come_back_as_they_were() {
         let mut all = Seen::default();
-        let mut at = |all: &mut Seen, name: &str, time: i64| {
+        let at = |all: &mut Seen, name: &str, time: i64| {
             let clock = all.clock(name, 2);
             all.before(name.as_bytes(), (EventTime(time), Offset(time)), clock, 10).map(|offset| offset.0)
         };
