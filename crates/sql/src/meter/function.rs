@@ -34,7 +34,7 @@ pub fn meter_of(function: &AggregateUDF) -> Option<Meter> {
 }
 
 /// Refuses what has no meaning for a meter.
-pub fn is_plain(aggregate: &Expr) -> DfResult<()> {
+pub fn must_be_plain(aggregate: &Expr) -> DfResult<()> {
     let Expr::AggregateFunction(call) = aggregate else { return Ok(()) };
     let (name, params) = (call.func.name(), &call.params);
     if meter_of(&call.func).is_some() && (params.distinct || !params.order_by.is_empty()) {

@@ -7,5 +7,5 @@ mod function;
 mod readings;
 
 pub use accumulator::{first_of, last_of, peaks_of};
-pub use function::{functions, is_plain, meter_of};
+pub use function::{functions, meter_of, must_be_plain};
 pub use readings::Meter;

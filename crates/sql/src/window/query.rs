@@ -55,7 +55,7 @@ pub(super) fn plan_query(select: &Select, input: &SchemaRef) -> DfResult<Planned
     for expr in projection.expr.iter().chain(&aggregate.aggr_expr) {
         expression::must_be_pure(expr)?;
     }
-    aggregate.aggr_expr.iter().try_for_each(meter::is_plain)?;
+    aggregate.aggr_expr.iter().try_for_each(meter::must_be_plain)?;
     let input = aggregate.input.schema().as_ref().clone();
     let simple = aggregate.aggr_expr.iter().cloned();
     let simple = simple.map(|expr| expression::with_simple_arguments(expr, &input));
