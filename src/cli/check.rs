@@ -53,12 +53,14 @@ fn connect_all(plan: &Plan) -> Result<Vec<String>> {
     for Reached { end, topic, found, record_limit } in reach_topics(plan.ends()) {
         let (name, brokers) = (&topic.topic, &topic.client.brokers);
         let is_source = end == "source";
+
         if let Some(bytes) = record_limit.filter(|bytes| !is_source && *bytes < COMFORTABLE) {
             eprintln!(
                 "warning: {end}: topic {name} takes {bytes} bytes a record (max.message.bytes): {}",
                 tight(&end)
             );
         }
+
         match found {
             Ok(Some(count)) => {
                 say(&format!("{end}: topic {name} at {brokers}: {count} partitions"))?;

@@ -46,6 +46,7 @@ impl Checker<'_> {
         let has_gaps = !matches!(raw.gaps, None | Some(TextOr::Text(RawGapsWord::Auto)));
         let begins = "such windows begin with a record of their series";
         let orders = "such windows count records as they come, and none is late";
+
         let keys = [
             ("zone", raw.zone.is_some(), begins),
             ("offset", raw.offset.is_some(), begins),
@@ -55,6 +56,7 @@ impl Checker<'_> {
             ("watermark", is_count && raw.watermark.is_some(), orders),
             ("idle", is_count && raw.idle.is_some(), "such windows close with a record, at no time"),
         ];
+
         for (key, is_given, why) in keys {
             if is_given {
                 let message = format!("has no meaning with {kind}: {why}");

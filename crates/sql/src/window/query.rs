@@ -82,6 +82,7 @@ impl Sums {
         let mut fields: Vec<_> = between.iter().map(|(of, field)| (of.cloned(), Arc::clone(field))).collect();
         let mut narrow = Vec::new();
         let mut wide = Vec::with_capacity(aggregates.len());
+
         for (expr, (_, field)) in aggregates.into_iter().zip(&mut fields[groups..]) {
             let mut expr = expr;
             if let Expr::AggregateFunction(sum) = &mut expr
@@ -96,6 +97,7 @@ impl Sums {
             }
             wide.push(expr);
         }
+
         let between = DFSchema::new_with_metadata(fields, between.metadata().clone())?;
         Ok(Sums { aggregates: wide, between, narrow })
     }

@@ -111,6 +111,7 @@ impl RunContext {
         (self.progress)(records);
         let stats = partition.stats();
         let forgotten = self.metrics.series_forgotten();
+
         for horizon in self.metrics.stats(partition.id(), &stats) {
             tracing::info!(
                 partition = partition.id().0,
@@ -126,6 +127,7 @@ impl RunContext {
                  Is `key` an id of records?"
             );
         }
+
         let ahead = stats.watermark_us.and_then(|at| self.metrics.far_ahead(partition.id(), at));
         if let Some(ahead) = ahead {
             tracing::warn!(
@@ -134,6 +136,7 @@ impl RunContext {
                 "the watermark is ahead of the clock: a record's time is in the future, and whatever is older is late"
             );
         }
+
         let silent =
             (stats.windows_closed >= SILENT_WINDOWS && stats.series_forecast == 0).then(|| Strange {
                 about: "target".into(),
@@ -149,6 +152,7 @@ impl RunContext {
                 tracing::error!(partition = partition.id().0, "{what}");
             }
         }
+
         let mut took = Duration::ZERO;
         for (stage, time) in partition.take_busy() {
             self.metrics.busy(stage, time);

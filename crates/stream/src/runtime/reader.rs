@@ -153,6 +153,7 @@ impl SourceReader {
             Event::Revoked { partitions, departure } => {
                 partitions.into_iter().try_for_each(|id| self.revoke(id, departure))
             }
+
             Event::Records { partition, records } => self.forward(partition, records),
             Event::Lost { partition, offsets } => {
                 let ReaderParts { factory, watch, .. } = &self.parts;

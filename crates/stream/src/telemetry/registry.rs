@@ -86,6 +86,7 @@ impl WindowMetrics {
                 "The furthest watermark less wall time; 0 while none is in the future.",
                 &[],
             )?,
+
             closed: make.counter("windows_closed_total", "Windows closed.")?,
             closed_by_clock: make.counter(
                 "idle_closes_total",
@@ -95,6 +96,7 @@ impl WindowMetrics {
                 "expressions_failed_total",
                 "Selected columns of closed windows that could not be computed.",
             )?,
+
             open: make.gauge("windows_open", "Windows open now.")?,
             series: make.gauge("series_active", "Series known now.")?,
             forgotten: make

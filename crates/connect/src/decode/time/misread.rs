@@ -44,6 +44,7 @@ impl Misread {
     pub(super) fn detail(self, column: &str, text: &str) -> String {
         let key = |rest: &str| format!("`time: {{ column: {column}, {rest} }}`");
         let format = |format: &str| key(&format!("format: \"{format}\""));
+
         let why = match self {
             Misread::Unknown => {
                 format!("is no time in a known form; how it is written is said by {}", key("format: …"))
@@ -60,6 +61,7 @@ impl Misread {
             Misread::Number { date: None, .. } => {
                 format!("is no count from 1990 to 2100: what it counts is said by {}", key("unit: s"))
             }
+
             Misread::DayOrMonth => {
                 let formats: Vec<String> =
                     orders(text).iter().map(|order| format(&format_of(order, text))).collect();
@@ -81,6 +83,7 @@ impl Misread {
             }
             Misread::Skipped => "does not exist in its time zone: clocks are put forward over it".to_owned(),
         };
+
         format!("time `{column}`: {} {why}", quote(text))
     }
 }
