@@ -39,6 +39,7 @@ mod fuzz;
 /// What goes in: topics, files, broken records, and their way into windows.
 mod sources {
     mod calendars;
+    mod computed_times;
     pub mod dead_letters;
     mod growing_files;
     mod kafka;

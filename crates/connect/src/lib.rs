@@ -49,8 +49,8 @@ mod topics;
 mod whole_file;
 
 pub use decode::{
-    Ambiguous, DecodeSpec, Decoder, MAX_RECORD_BYTES, TimeCount, TimeSpec, WireFormat, avro_fields,
-    check_time_format, columns, time_zone,
+    Ambiguous, Compute, ComputedValues, DecodeSpec, Decoder, MAX_RECORD_BYTES, TimeComputation, TimeCount,
+    TimeFrom, TimeSpec, WireFormat, avro_fields, check_time_format, columns, time_zone,
 };
 pub use ends::PipelineEnds;
 pub use kafka::{KafkaClientSpec, KafkaTopicSpec};

@@ -26,8 +26,10 @@ mod expression;
 mod fault;
 pub mod prepare;
 pub mod query;
+mod time;
 pub mod window;
 
 pub use expression::key_of;
 pub use prepare::PrepareSpec;
+pub use time::TimeExpression;
 pub use window::{Fill, Gaps, Stamps, Watermark, WindowSpec};
