@@ -30,6 +30,7 @@ const SCHEMA_BYTES_MAX: u64 = 1 << 20;
 pub fn factory_for(plan: &Plan, open: &mut OpenSource) -> Result<PipelineFactory> {
     let (factory, wanted) = planned(plan, open.known.clone())?;
     open.source.select(&wanted)?;
+    open.source.know_times(factory.decoder()?);
     Ok(factory)
 }
 

@@ -36,6 +36,7 @@
 mod decode;
 mod durable_dir;
 mod ends;
+mod external_sort;
 pub mod kafka;
 pub mod ledger;
 mod replay;
@@ -59,9 +60,9 @@ pub use sink::{
     CommittedLen, FileSink, FileSinkSpec, Home, Room, SinkFileFormat, SinkKind, StdoutSpec, for_each_record,
 };
 pub use source::{
-    FileEnd, FileFormat, FileSource, FileSourceSpec, GeneratedSource, GeneratorSpec, KafkaHistory,
-    KafkaSource, KafkaSourceSpec, OnLoss, OpenOptions, OpenSource, PositionBeyondEnd, Process, SourceGroup,
-    SourceKind, SourceSchema, SourceTraits, Span, StartFrom,
+    FileEnd, FileFormat, FileOrder, FileSource, FileSourceSpec, GeneratedSource, GeneratorSpec, InTimeOrder,
+    KafkaHistory, KafkaSource, KafkaSourceSpec, OnLoss, OpenOptions, OpenSource, PositionBeyondEnd, Process,
+    SourceGroup, SourceKind, SourceSchema, SourceTraits, Span, StartFrom,
 };
 pub use spec::{SinkSpec, SinkSpecs, SourceSpec, StateSpec};
 pub use topics::{Reached, reach_topics};

@@ -65,6 +65,7 @@ impl TimeExpression {
             failed.extend(one.as_ref().err().map(|why| (row, failure_text(why))));
             values.push(one.ok());
         }
+
         let data_type = self.expr.data_type(&rows.schema()).or_fail(Kind::Query, || TIME)?;
         let null = new_null_array(&data_type, 1);
         let all: Vec<_> = values.iter().map(|one| one.as_ref().unwrap_or(&null).as_ref()).collect();

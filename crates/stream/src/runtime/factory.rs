@@ -86,6 +86,11 @@ impl PipelineFactory {
         self.0.has_past
     }
 
+    /// A decoder with no memory.
+    pub fn decoder(&self) -> Result<Box<dyn Decode>> {
+        (self.0.new_decoder)()
+    }
+
     /// A partition with no memory.
     pub fn partition(&self, id: PartitionId) -> Result<Partition> {
         self.partition_from(id, self.forecasters())
@@ -129,7 +134,7 @@ impl PipelineFactory {
     }
 
     fn chain(&self, id: PartitionId, last: Option<Box<dyn Operator>>) -> Result<Partition> {
-        let decoder = (self.0.new_decoder)()?;
+        let decoder = self.decoder()?;
         let prepare = self.0.new_prepare.as_ref().map(|new| new());
         let operators = prepare.into_iter().chain([(self.0.new_window)()]).chain(last).collect();
         let PipelineParts { topic, pipeline, fingerprint, ahead_rule, leaves_open, .. } = &self.0;
