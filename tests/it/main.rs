@@ -48,6 +48,7 @@ mod sources {
     mod rejects;
     mod silence;
     mod slow_readers;
+    mod stale_series;
     mod time_order;
     mod times;
     mod window_kinds;

@@ -288,6 +288,7 @@ fn input_and_windows(scrape: &Scrape, cluster: &TestCluster) {
     scrape.is("windows_open", "", sum(|stats| stats.windows_open));
     scrape.is("series_active", "", 6.0);
     scrape.is("series_forgotten_total", "", 0.0);
+    scrape.is("series_stale", "", 0.0);
     scrape.is("records_filtered_total", "", 0.0);
     scrape.is("train_steps_total", "", sum(|stats| stats.train_steps));
     scrape.is("train_loss", "", mean(|stats| stats.train_loss));

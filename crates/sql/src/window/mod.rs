@@ -5,6 +5,7 @@ mod aggregate;
 mod assign;
 mod by_series;
 mod close;
+mod late_series;
 mod operator;
 mod panes;
 mod pick;

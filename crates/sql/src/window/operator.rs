@@ -14,6 +14,7 @@ use tickcast_stream::operator::{Operator, OperatorStats, Output, SnapshotWriter}
 
 use super::aggregate::SeriesId;
 use super::assign::{Assigner, Closes, Placement, WindowProgress, Windows};
+use super::late_series::LateSeries;
 use super::panes::PaneTree;
 use super::pick::pick;
 use super::plan::Aggregation;
@@ -50,6 +51,7 @@ pub struct WindowOperator {
     pub(super) first_id: SeriesId,
     /// Of windows of several panes; made from the state, and no part of it.
     pub(super) merged: PaneTree,
+    late: LateSeries,
     pub(super) state: WindowState,
 }
 
@@ -66,6 +68,7 @@ impl WindowOperator {
             most_series: window.most_series.max(1),
             first_id: 0,
             merged: PaneTree::default(),
+            late: LateSeries::default(),
             state: WindowState::default(),
         }
     }
@@ -80,6 +83,7 @@ impl WindowOperator {
             most_series: 1,
             first_id,
             merged: PaneTree::default(),
+            late: LateSeries::default(),
             state: WindowState::default(),
         }
     }
@@ -198,7 +202,12 @@ impl Operator for WindowOperator {
         let mut open: Vec<OpenRow> = Vec::with_capacity(batch.num_rows());
         for row in 0..batch.num_rows() {
             let time = EventTime(times.value(row));
-            match assigner.take(time) {
+            let placement = assigner.take(time);
+            match placement {
+                Placement::Late => self.late.late(names.value(row), time, assigner.progress.latest),
+                _ => self.late.on_time(names.value(row)),
+            }
+            match placement {
                 Placement::Open(pane) => open.push(OpenRow { row, pane }),
                 Placement::Late => self.reject_late(&batch, row, time, out)?,
                 Placement::Closes { closes, pane } => {
@@ -250,6 +259,7 @@ impl Operator for WindowOperator {
         stats.windows_open = self.state.open.len() as u64;
         stats.series_active = self.state.series.len() as u64;
         stats.series_forgotten = self.state.series_forgotten;
+        stats.far_behind = self.late.found().cloned();
         stats.watermark_us = self.state.progress.map(|p| p.latest.plus_us(-self.windows.lateness_us).0);
     }
 }

@@ -142,7 +142,11 @@ impl RunContext {
                     stats.windows_closed
                 ),
             });
-        for Strange { about, what } in partition.take_strange().into_iter().chain(silent) {
+        let behind = stats.far_behind.as_ref().map(|series| {
+            let (about, what) = series.told();
+            Strange { about: about.into(), what }
+        });
+        for Strange { about, what } in partition.take_strange().into_iter().chain(silent).chain(behind) {
             if self.health.note(about, what.as_str()) {
                 tracing::error!(partition = partition.id().0, "{what}");
             }

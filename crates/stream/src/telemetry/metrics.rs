@@ -310,6 +310,7 @@ impl Metrics {
         let sum = |of: fn(&OperatorStats) -> u64| partitions.values().map(of).sum::<u64>() as i64;
         self.windows.open.set(sum(|stats| stats.windows_open));
         self.windows.series.set(sum(|stats| stats.series_active));
+        self.windows.stale.set(sum(|stats| stats.series_stale));
         self.show_training(&partitions);
         self.show_weights(&partitions);
 
@@ -461,6 +462,7 @@ mod tests {
             ("windows_open{P}", 0.0),
             ("series_active{P}", 0.0),
             ("series_forgotten_total{P}", 0.0),
+            ("series_stale{P}", 0.0),
             ("records_filtered_total{P}", 0.0),
             ("forecasts_emitted_total{horizon=\"6\",P}", 1.0),
             ("forecast_latency_seconds_count{P}", 1.0),
