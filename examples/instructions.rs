@@ -228,7 +228,8 @@ fn decoder(plan: &Plan) -> Decoder {
         key: plan.key.clone(),
         time: plan.time.clone(),
         future_us: plan.future_us,
-        columns: columns(None, &plan.key, &plan.time.column, &wanted).expect("columns"),
+        time_by: None,
+        columns: columns(None, &plan.key, plan.time.from.column(), &wanted).expect("columns"),
         schema: None,
         header: None,
     })

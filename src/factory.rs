@@ -4,15 +4,17 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Schema, SchemaRef};
-use serde_json::json;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use serde_json::{Value, json};
 use tickcast_connect::{
-    DecodeSpec, Decoder, OpenSource, SourceSchema, TimeSpec, avro_fields, columns, read_whole_text,
+    ComputedValues, DecodeSpec, Decoder, OpenSource, SourceSchema, TimeComputation, TimeFrom, TimeSpec,
+    avro_fields, columns, read_whole_text,
 };
 use tickcast_sql::deduplicate::DeduplicateOperator;
 use tickcast_sql::prepare::{Preparation, PrepareOperator, infer_types};
 use tickcast_sql::window::{Aggregation, referenced_columns, window_operator};
-use tickcast_sql::{Watermark, WindowKind, WindowSpec};
+use tickcast_sql::{TimeExpression, Watermark, WindowKind, WindowSpec};
 use tickcast_stream::decode::Decode;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::{EventTime, system_fields};
@@ -29,6 +31,7 @@ const SCHEMA_BYTES_MAX: u64 = 1 << 20;
 pub fn factory_for(plan: &Plan, open: &mut OpenSource) -> Result<PipelineFactory> {
     let (factory, wanted) = planned(plan, open.known.clone())?;
     open.source.select(&wanted)?;
+    open.source.know_times(factory.decoder()?);
     Ok(factory)
 }
 
@@ -44,7 +47,10 @@ pub fn factory_unread(plan: &Plan) -> Result<PipelineFactory> {
     let mut known = plan.source.known()?;
     if !plan.source.traits().is_replayable {
         let mut wanted = plan.prepare.record_columns(&prepared_columns(plan)?)?;
-        wanted.extend([plan.key.clone(), plan.time.column.clone()]);
+        wanted.push(plan.key.clone());
+        wanted.extend(time_columns(plan)?);
+        wanted.sort();
+        wanted.dedup();
         known.header = Some(wanted);
     }
     factory(plan, known)
@@ -54,16 +60,17 @@ pub fn factory_unread(plan: &Plan) -> Result<PipelineFactory> {
 fn planned(plan: &Plan, known: SourceSchema) -> Result<(PipelineFactory, Vec<String>)> {
     let source = plan.source.traits();
     let decode = decode_spec(plan, known)?;
-    let mut wanted = vec![decode.key.clone(), decode.time.column.clone()];
+    let mut wanted = vec![decode.key.clone()];
+    wanted.extend(time_columns(plan)?);
     wanted.extend(decode.columns.iter().map(|field| field.name().clone()));
 
     let rows = Decoder::new(decode.clone())?.schema();
     let data: SchemaRef = Arc::new(Schema::new(rows.fields()[system_fields().len()..].to_vec()));
     let types: Vec<String> =
         data.fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect();
-    let time_as = (plan.time != TimeSpec::of(&plan.time.column)).then_some(&plan.time);
+    let (time, time_as) = time_shape(plan, &decode);
     let mut shape = json!({
-        "input": source.identity, "types": types, "key": plan.key, "time": plan.time.column,
+        "input": source.identity, "types": types, "key": plan.key, "time": time,
         "time_as": time_as, "future_us": plan.future_us,
         "window": plan.window, "forecast": plan.forecast, "limits": { "series": plan.window.most_series },
     });
@@ -147,13 +154,12 @@ fn decode_spec(plan: &Plan, known: SourceSchema) -> Result<DecodeSpec> {
     };
 
     let wanted = plan.prepare.record_columns(&prepared_columns(plan)?)?;
-    let mut columns = columns(fields.as_deref(), &plan.key, &plan.time.column, &wanted)?;
+    let mut columns = columns(fields.as_deref(), &plan.key, plan.time.from.column(), &wanted)?;
     if fields.is_none() {
         let used = plan.prepare.record_columns(&referenced_columns(&plan.window.select)?)?;
-        let (untyped, only_compared): (Vec<String>, Vec<String>) = wanted
-            .into_iter()
-            .filter(|name| *name != plan.key && *name != plan.time.column)
-            .partition(|name| used.contains(name));
+        let untyped = wanted.into_iter().filter(|name| is_untyped(plan, name));
+        let (untyped, only_compared): (Vec<String>, Vec<String>) =
+            untyped.partition(|name| used.contains(name));
         // As texts they are the same where they are written the same: a number may be too long for
         // a float.
         for field in &mut columns {
@@ -167,11 +173,59 @@ fn decode_spec(plan: &Plan, known: SourceSchema) -> Result<DecodeSpec> {
         format: plan.source.traits().format.unwrap_or(plan.format),
         key: plan.key.clone(),
         time: plan.time.clone(),
+        time_by: time_by(plan, fields.as_deref())?,
         future_us: plan.future_us,
         columns,
         schema: fields,
         header: known.header,
     })
+}
+
+/// Whether no schema and no key says the type of a column that no schema names.
+fn is_untyped(plan: &Plan, name: &str) -> bool {
+    name != plan.key && Some(name) != plan.time.from.column()
+}
+
+/// The columns that event times are read from.
+fn time_columns(plan: &Plan) -> Result<Vec<String>> {
+    match &plan.time.from {
+        TimeFrom::Column(name) => Ok(vec![name.clone()]),
+        TimeFrom::Expression(sql) => TimeExpression::columns_of(sql),
+    }
+}
+
+/// What computes the event times, where an expression does.
+fn time_by(plan: &Plan, schema: Option<&[Field]>) -> Result<Option<TimeComputation>> {
+    let Some(sql) = plan.time.from.expression() else { return Ok(None) };
+    let names = TimeExpression::columns_of(sql)?;
+    let fields = columns(schema, &plan.key, None, &names)?;
+    let untyped: Vec<String> = match schema {
+        Some(_) => Vec::new(),
+        None => names.into_iter().filter(|name| is_untyped(plan, name)).collect(),
+    };
+
+    let expression = TimeExpression::plan(sql, fields, &untyped)?;
+    let inputs = expression.columns().to_vec();
+    let compute = move |rows: &RecordBatch| {
+        let (values, failed) = expression.values(rows)?;
+        Ok(ComputedValues { values, failed })
+    };
+    Ok(Some(TimeComputation::new(inputs, Arc::new(compute))))
+}
+
+/// What event times are read from, and how they are written where that is said: a state that was
+/// learned from other times is another one.
+fn time_shape(plan: &Plan, decode: &DecodeSpec) -> (Value, Option<TimeSpec>) {
+    let from = plan.time.from.clone();
+    let is_usual = plan.time == TimeSpec { from, ..TimeSpec::default() };
+    let shape = match (&plan.time.from, &decode.time_by) {
+        (TimeFrom::Expression(sql), Some(computation)) => {
+            let types = computation.inputs().map(|field| format!("{} {}", field.name(), field.data_type()));
+            json!({ "expr": sql, "types": types.collect::<Vec<_>>() })
+        }
+        (from, _) => json!(from.column()),
+    };
+    (shape, (!is_usual).then(|| plan.time.clone()))
 }
 
 fn features_are_numbers(plan: &Plan, aggregation: &Aggregation) -> Result<()> {

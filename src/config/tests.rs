@@ -252,7 +252,7 @@ fn the_smallest_pipeline_has_every_default() {
 fn a_generated_pipeline_needs_neither_key_nor_time_and_keeps_no_state() {
     let plan =
         plan("source: {generate: {process: weather}}\nwindow: {tumbling: 1m}\nforecast: {target: Temp}\n");
-    assert_eq!((plan.key.as_str(), plan.time.column.as_str()), ("series", "time"));
+    assert_eq!((plan.key.as_str(), plan.time.from.column()), ("series", Some("time")));
     assert!(plan.state.is_none() && plan.delivery == Delivery::AtLeastOnce);
     assert_eq!(plan.window.select[0].1, "avg(\"Temp\")");
     let SourceSpec::Generate(generate) = plan.source else { panic!("not generated") };

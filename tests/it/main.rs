@@ -39,6 +39,7 @@ mod fuzz;
 /// What goes in: topics, files, broken records, and their way into windows.
 mod sources {
     mod calendars;
+    mod computed_times;
     pub mod dead_letters;
     mod duplicates;
     mod failing_windows;
@@ -53,6 +54,8 @@ mod sources {
     mod rejects;
     mod silence;
     mod slow_readers;
+    mod stale_series;
+    mod time_order;
     mod times;
     mod window_kinds;
     mod windows;

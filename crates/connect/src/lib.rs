@@ -36,6 +36,7 @@
 mod decode;
 mod durable_dir;
 mod ends;
+mod external_sort;
 pub mod kafka;
 pub mod ledger;
 mod replay;
@@ -49,8 +50,8 @@ mod topics;
 mod whole_file;
 
 pub use decode::{
-    Ambiguous, DecodeSpec, Decoder, MAX_RECORD_BYTES, TimeCount, TimeSpec, WireFormat, avro_fields,
-    check_time_format, columns, time_zone,
+    Ambiguous, Compute, ComputedValues, DecodeSpec, Decoder, MAX_RECORD_BYTES, TimeComputation, TimeCount,
+    TimeFrom, TimeSpec, WireFormat, avro_fields, check_time_format, columns, time_zone,
 };
 pub use ends::PipelineEnds;
 pub use kafka::{KafkaClientSpec, KafkaTopicSpec};
@@ -59,9 +60,9 @@ pub use sink::{
     CommittedLen, FileSink, FileSinkSpec, Home, Room, SinkFileFormat, SinkKind, StdoutSpec, for_each_record,
 };
 pub use source::{
-    FileEnd, FileFormat, FileSource, FileSourceSpec, GeneratedSource, GeneratorSpec, KafkaHistory,
-    KafkaSource, KafkaSourceSpec, OnLoss, OpenOptions, OpenSource, PositionBeyondEnd, Process, SourceGroup,
-    SourceKind, SourceSchema, SourceTraits, Span, StartFrom,
+    FileEnd, FileFormat, FileOrder, FileSource, FileSourceSpec, GeneratedSource, GeneratorSpec, InTimeOrder,
+    KafkaHistory, KafkaSource, KafkaSourceSpec, OnLoss, OpenOptions, OpenSource, PositionBeyondEnd, Process,
+    SourceGroup, SourceKind, SourceSchema, SourceTraits, Span, StartFrom,
 };
 pub use spec::{SinkSpec, SinkSpecs, SourceSpec, StateSpec};
 pub use topics::{Reached, reach_topics};

@@ -32,6 +32,9 @@ use crate::meter;
 /// The words of an expression, at most: workers run it on stacks of the usual size.
 pub const WORDS_MAX: usize = 500;
 
+/// The path of the key `time.expr`, for messages.
+pub const TIME: &str = "time.expr";
+
 /// An expression and the path of the key that has it, for messages.
 pub fn parse(path: &str, sql: &str) -> Result<SqlExpr> {
     let fail = || path.to_owned();
@@ -94,7 +97,8 @@ pub fn at(path: &str, cause: datafusion::error::DataFusionError) -> Error {
 pub fn key_of(error: &Error) -> Option<Vec<String>> {
     let text = error.to_string();
     let key = text.split(": ").nth(1)?;
-    let is_ours = key == "where" || ["window.select.", "derive."].iter().any(|of| key.starts_with(of));
+    let is_ours =
+        ["where", TIME].contains(&key) || ["window.select.", "derive."].iter().any(|of| key.starts_with(of));
     is_ours.then(|| key.split('.').map(str::to_owned).collect())
 }
 

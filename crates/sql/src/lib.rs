@@ -28,9 +28,11 @@ mod fault;
 mod meter;
 pub mod prepare;
 pub mod query;
+mod time;
 pub mod window;
 
 pub use deduplicate::DeduplicateSpec;
 pub use expression::key_of;
 pub use prepare::PrepareSpec;
+pub use time::TimeExpression;
 pub use window::{Fill, Gaps, Stamps, Watermark, WindowKind, WindowSpec};

@@ -35,6 +35,7 @@ pub mod closed_window;
 pub mod decode;
 pub mod error;
 pub mod evaluate;
+mod far_behind;
 pub mod forecast;
 pub mod ledger;
 pub mod lock;
@@ -51,6 +52,7 @@ pub mod telemetry;
 pub mod testing;
 
 pub use error::{Error, Kind, OrFail, Result, Retry};
+pub use far_behind::{BehindFate, FarBehind};
 pub use log_id::{LogChanged, LogId, LogKind};
 pub use message::Stream;
 pub use place::{Offset, PartitionId};

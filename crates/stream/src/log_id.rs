@@ -16,6 +16,8 @@ pub enum LogKind {
     Topic,
     /// A file.
     File,
+    /// A file whose records are taken in another order than they stand there.
+    SortedFile,
 }
 
 /// The id of a topic, or of a file. It prints as Kafka's own tools print a topic's: base64 without
@@ -75,6 +77,13 @@ impl fmt::Display for LogChanged {
         match kind {
             LogKind::Topic => {
                 write!(f, "topic {name} was deleted and made anew: its id was {was}, and it is {is} now.")
+            }
+            LogKind::SortedFile => {
+                write!(
+                    f,
+                    "file {name} is another than it was: with `order: time` a file must not grow, for what is added \
+                     would stand among what was read."
+                )
             }
             LogKind::File => {
                 write!(f, "file {name} was replaced: it begins with other bytes than it did, or is shorter.")

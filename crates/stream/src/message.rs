@@ -25,6 +25,8 @@ pub mod column {
     pub const TIME: &str = "__time";
     /// Utf8: the series the record belongs to.
     pub const SERIES: &str = "__series";
+    /// Int64, in rows of a columnar source that are not in its order: where the row stands there.
+    pub const ORIGIN: &str = "__origin";
 }
 
 /// The Arrow type of every time in tickcast.
@@ -63,6 +65,8 @@ pub struct RecordHeader {
 pub struct RawRecord {
     /// Position in the partition: Kafka's offset, or the record's ordinal in a file.
     pub offset: Offset,
+    /// Where the record stands in its source, where its records are taken in another order.
+    pub origin: Option<Offset>,
     /// The source's own time of the record (Kafka's timestamp), where it has one.
     pub timestamp: Option<EventTime>,
     /// The key of a Kafka record, if it has one.

@@ -8,6 +8,7 @@ use arrow::record_batch::RecordBatch;
 use tickcast_forecast::{ExpertWeight, Horizon};
 
 use crate::error::Result;
+use crate::far_behind::FarBehind;
 use crate::message::{EventTime, Reject, Stream};
 
 #[cfg(test)]
@@ -78,6 +79,11 @@ pub struct OperatorStats {
     pub series_forecast: u64,
     /// Series that were forgotten since the first record, because there were too many.
     pub series_forgotten: u64,
+    /// Series that stand still while others go on, where the windows of each close by its own
+    /// times.
+    pub series_stale: u64,
+    /// One series whose times are far behind those of the others.
+    pub far_behind: Option<FarBehind>,
     /// The latest event time seen less the lateness, in microseconds.
     pub watermark_us: Option<i64>,
     /// Updates of the networks' weights since the first record.

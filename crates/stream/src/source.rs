@@ -4,6 +4,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use crate::decode::Decode;
 use crate::error::Result;
 use crate::log_id::{LogId, LogKind};
 use crate::message::Records;
@@ -79,6 +80,9 @@ pub trait Source: Send {
     fn select(&mut self, _columns: &[String]) -> Result<()> {
         Ok(())
     }
+
+    /// A decoder of its records, for a source that has to know their times before it brings them.
+    fn know_times(&mut self, _decoder: Box<dyn Decode>) {}
 
     /// Stops or resumes the reading of a partition; while it is paused, no records of it come.
     fn set_paused(&mut self, partition: PartitionId, paused: bool) -> Result<()>;

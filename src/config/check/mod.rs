@@ -143,7 +143,7 @@ impl Checker<'_> {
         let (source, format, schema) = self.source(raw.source, &name);
         let (key, time) = self.key_and_time(raw.key, raw.time, is_generated);
 
-        let prepare = self.prepare(raw.derive, raw.filter, (&key, &time.column));
+        let prepare = self.prepare(raw.derive, raw.filter, (&key, time.from.column()));
         let deduplicate = self.deduplicate(raw.deduplicate);
         let target = raw.forecast.as_ref().and_then(|forecast| forecast.target.clone());
         let idle = raw.window.as_ref().and_then(|window| window.idle.as_ref());
@@ -193,7 +193,7 @@ impl Checker<'_> {
         let key = key.or_else(|| is_generated.then(|| "series".to_string()));
         let key = self.required_text(key, "key", "the column that names a record's series");
         let time = self.time(time, is_generated.then_some("time"));
-        if key == time.column && !key.is_empty() {
+        if Some(key.as_str()) == time.from.column() && !key.is_empty() {
             self.fault("time", format!("{} is the key already", quoted(&key)));
         }
         (key, time)

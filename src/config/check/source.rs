@@ -1,11 +1,11 @@
 //! Checks the `source` block: exactly one source, its defaults, and the format of its records.
 //! It must not open files nor reach brokers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tickcast_connect::{
-    FileEnd, FileFormat, FileSourceSpec, GeneratorSpec, KafkaClientSpec, KafkaSourceSpec, OnLoss, Process,
-    SourceSpec, StartFrom, WireFormat,
+    FileEnd, FileFormat, FileOrder, FileSourceSpec, GeneratorSpec, KafkaClientSpec, KafkaSourceSpec, OnLoss,
+    Process, SourceSpec, StartFrom, WireFormat,
 };
 
 use super::Checker;
@@ -93,8 +93,20 @@ impl Checker<'_> {
         }
 
         let path = if path == "-" { PathBuf::from(path) } else { self.file_path(&path) };
-        let end = raw.end.unwrap_or(FileEnd::Close);
-        SourceSpec::File(FileSourceSpec { path, format: format.unwrap_or(FileFormat::Csv), end })
+        let (end, order) = (raw.end.unwrap_or(FileEnd::Close), raw.order.unwrap_or_default());
+        if order == FileOrder::Time && end == FileEnd::Keep {
+            let message =
+                "end: keep is for a file that grows, and what is added would stand among what was read";
+            self.fault_with_help(
+                "source.file.order",
+                message,
+                "leave end out, or take records as they arrive",
+            );
+        }
+        if order == FileOrder::Time && path == Path::new("-") {
+            self.fault("source.file.order", "standard input cannot be read again, and so not be sorted");
+        }
+        SourceSpec::File(FileSourceSpec { path, format: format.unwrap_or(FileFormat::Csv), end, order })
     }
 
     /// The format that a file's name tells, below `.gz` or `.zst`.

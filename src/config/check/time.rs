@@ -2,7 +2,7 @@
 //! It must not know how a time is read.
 
 use jiff::tz::TimeZone;
-use tickcast_connect::{TimeSpec, check_time_format, time_zone};
+use tickcast_connect::{TimeFrom, TimeSpec, check_time_format, time_zone};
 
 use super::Checker;
 use crate::config::fault::quoted;
@@ -19,8 +19,7 @@ impl Checker<'_> {
             None => (RawTimeBlock::default(), "time"),
         };
 
-        let column = block.column.or_else(|| default.map(String::from));
-        let column = self.required_text(column, path, "the column that holds a record's time");
+        let from = self.time_from(block.column, block.expr, path, default);
         if block.unit.is_some() && block.format.is_some() {
             self.fault("time.unit", "only one of unit, format: a format says what digits mean");
         }
@@ -32,12 +31,32 @@ impl Checker<'_> {
             _ = self.zone("time.zone", zone);
         }
         TimeSpec {
-            column,
+            from,
             unit: block.unit,
             format: block.format,
             zone: block.zone,
             ambiguous: block.ambiguous.unwrap_or_default(),
         }
+    }
+
+    /// One of a column and an expression.
+    fn time_from(
+        &mut self,
+        column: Option<String>,
+        expr: Option<String>,
+        path: &str,
+        default: Option<&str>,
+    ) -> TimeFrom {
+        let Some(sql) = expr else {
+            let column = column.or_else(|| default.map(String::from));
+            let column = self.required_text(column, path, "the column that holds a record's time");
+            return TimeFrom::Column(column);
+        };
+        if column.is_some() {
+            self.fault("time.expr", "only one of column, expr: an expression names its columns itself");
+        }
+        self.expression("time.expr", &sql, "write it like concat(date, ' ', hour, ':00')");
+        TimeFrom::Expression(sql)
     }
 
     /// A time zone of the bundled data; says so where none has this name.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 
 use super::super::scalar::{DAY_US, Length, Ordered, Whole};
-use tickcast_connect::{FileEnd, OnLoss, Process, StartFrom};
+use tickcast_connect::{FileEnd, FileOrder, OnLoss, Process, StartFrom};
 
 /// Exactly one of `kafka`, `file` and `generate`.
 #[derive(Deserialize, JsonSchema)]
@@ -66,6 +66,8 @@ pub(in super::super) struct RawFile {
     pub path: Option<String>,
     /// What the end of the file means. Default: close.
     pub end: Option<FileEnd>,
+    /// In which order its records are taken. Default: arrival.
+    pub order: Option<FileOrder>,
 }
 
 #[derive(Default, Deserialize, JsonSchema)]

@@ -15,8 +15,11 @@ pub(in super::super) type RawTime = TextOr<String, RawTimeBlock>;
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct RawTimeBlock {
     /// The column that holds it.
-    #[schemars(required)]
     pub column: Option<String>,
+    /// In place of a column: an SQL expression over a record's columns, such as
+    /// `concat(date, ' ', hour, ':00')`. Its value is read as a column's would be. A record for
+    /// which it fails or is null is rejected as bad_time.
+    pub expr: Option<String>,
     /// What a number counts, since 1970-01-01T00:00:00. With it a number may be any time of the
     /// years 1 to 9999; days may have a fraction. Without it, it counts what the schema says;
     /// without one, s, ms, us or ns, whichever puts it into the years 1990 to 2100, unless it could

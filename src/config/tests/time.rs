@@ -1,7 +1,7 @@
 //! The `time` block: what it becomes, and the faults of formats and zones.
 //! It must not test how a time is read.
 
-use tickcast_connect::{Ambiguous, TimeCount, TimeSpec};
+use tickcast_connect::{Ambiguous, TimeCount, TimeFrom, TimeSpec};
 
 use super::*;
 
@@ -27,6 +27,12 @@ fn a_column_alone_or_with_how_it_is_written() {
     };
     let text = "{column: at, format: '%d.%m.%Y %H:%M', zone: Europe/Berlin, ambiguous: later}";
     assert_eq!(plan(&with_time(text)).time, local);
+    let computed = TimeSpec {
+        from: TimeFrom::Expression("concat(date, ' ', hour)".into()),
+        zone: Some("Europe/Berlin".into()),
+        ..TimeSpec::default()
+    };
+    assert_eq!(plan(&with_time("{expr: \"concat(date, ' ', hour)\", zone: Europe/Berlin}")).time, computed);
     for (word, unit) in [
         ("s", TimeCount::S),
         ("ms", TimeCount::Ms),
@@ -53,6 +59,8 @@ fn what_cannot_be_is_said_where_it_stands() {
         ("{column: at, format: '%Y', unit: s}", "time.unit: only one of unit, format"),
         ("{column: at, unit: weeks}", "time.unit: "),
         ("{colum: at}", "did you mean \"column\"?"),
+        ("{expr: \"a || b\", column: at}", "time.expr: only one of column, expr"),
+        ("{expr: ' '}", "time.expr: no expression (write it like concat(date, ' ', hour, ':00'))"),
         ("{unit: s}", "time.column: missing (the column that holds a record's time)"),
         ("station", "time: \"station\" is the key already"),
         ("{column: station}", "time: \"station\" is the key already"),

@@ -291,6 +291,7 @@ fn input_and_windows(scrape: &Scrape, cluster: &TestCluster) {
     scrape.is("series_active", "", 6.0);
     scrape.is("series_forgotten_total", "", 0.0);
     scrape.is("expressions_failed_total", "", 0.0);
+    scrape.is("series_stale", "", 0.0);
     scrape.is("records_filtered_total", "", 0.0);
     scrape.is("records_forgotten_total", "", 0.0);
     scrape.is("train_steps_total", "", sum(|stats| stats.train_steps));

@@ -12,10 +12,15 @@ use super::time::{TimeCount, count_of};
 ///
 /// With a schema their types are the schema's; without one the key is text, the time a time, and
 /// all else a number. Errors: `Config`, when the schema has no column of that name.
-pub fn columns(schema: Option<&[Field]>, key: &str, time: &str, wanted: &[String]) -> Result<Vec<Field>> {
+pub fn columns(
+    schema: Option<&[Field]>,
+    key: &str,
+    time: Option<&str>,
+    wanted: &[String],
+) -> Result<Vec<Field>> {
     if let Some(schema) = schema {
         let known: Vec<&String> = schema.iter().map(Field::name).collect();
-        let names: Vec<&str> = wanted.iter().map(String::as_str).chain([key, time]).collect();
+        let names: Vec<&str> = wanted.iter().map(String::as_str).chain([key]).chain(time).collect();
         check_known(&names, &known, "the schema")?;
     }
 
@@ -24,7 +29,7 @@ pub fn columns(schema: Option<&[Field]>, key: &str, time: &str, wanted: &[String
             schema.iter().find(|field| field.name() == name).map(|field| plain(field.data_type()))
         }
         None if name == key => Some(DataType::Utf8),
-        None if name == time => Some(timestamp_type()),
+        None if Some(name.as_str()) == time => Some(timestamp_type()),
         None => None,
     };
     let field = |name| Field::new(name, type_of(name).unwrap_or(DataType::Float64), true);
@@ -100,7 +105,7 @@ mod tests {
 
     #[test]
     fn without_a_schema_all_but_key_and_time_are_numbers() {
-        let fields = columns(None, "station", "at", &names(&["temp", "station", "at"])).unwrap();
+        let fields = columns(None, "station", Some("at"), &names(&["temp", "station", "at"])).unwrap();
         let types: Vec<_> = fields.iter().map(|field| field.data_type().clone()).collect();
         assert_eq!(types, [DataType::Float64, DataType::Utf8, timestamp_type()]);
         assert_eq!(time_unit(None, "at"), None);
@@ -114,7 +119,7 @@ mod tests {
             Field::new("station", DataType::Utf8View, false),
             Field::new("level", DataType::Int32, false),
         ];
-        let fields = columns(Some(&schema), "station", "at", &names(&["level", "station"])).unwrap();
+        let fields = columns(Some(&schema), "station", Some("at"), &names(&["level", "station"])).unwrap();
         let expected =
             [Field::new("level", DataType::Int32, true), Field::new("station", DataType::Utf8, true)];
         assert_eq!(fields, expected);
@@ -124,11 +129,11 @@ mod tests {
     #[test]
     fn an_unknown_column_is_named_with_the_nearest() {
         let schema = ["at", "station", "temp"].map(|name| Field::new(name, DataType::Utf8, true));
-        let error = columns(Some(&schema), "station", "at", &names(&["tmep"])).unwrap_err();
+        let error = columns(Some(&schema), "station", Some("at"), &names(&["tmep"])).unwrap_err();
         let expected =
             "pipeline: the schema has no column `tmep`, did you mean `temp`? It has: at, station, temp";
         assert_eq!(error.to_string(), expected);
-        let error = columns(Some(&schema), "place", "at", &[]).unwrap_err();
+        let error = columns(Some(&schema), "place", Some("at"), &[]).unwrap_err();
         assert_eq!(
             error.to_string(),
             "pipeline: the schema has no column `place`. It has: at, station, temp"

@@ -8,6 +8,7 @@
 mod avro_schema;
 mod cells;
 mod columns;
+mod computed_time;
 mod convert;
 mod csv;
 mod json;
@@ -36,6 +37,7 @@ use tickcast_stream::decode::{Decode, Decoded, FirstTime};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::{EventTime, RawRecord, Reason, Records, Reject, shown, system_fields};
 
+use self::computed_time::{ReadTimes, first_time};
 use self::convert::Converted;
 use self::json::JsonReader;
 use self::rows::{Layout, RowBuilder};
@@ -46,8 +48,9 @@ use self::verdict::{Verdicts, quote};
 pub use self::avro_schema::parse as avro_fields;
 use self::columns::unknown;
 pub use self::columns::{check_known, columns};
+pub use self::computed_time::{Compute, ComputedValues, TimeComputation};
 pub use self::spec::DecodeSpec;
-pub use self::time::{Ambiguous, TimeCount, TimeSpec, check_time_format, time_zone};
+pub use self::time::{Ambiguous, TimeCount, TimeFrom, TimeSpec, check_time_format, time_zone};
 pub use self::wire::WireFormat;
 
 /// The largest payload that is decoded, in bytes: as a reject, with key and headers, it still fits
@@ -127,7 +130,14 @@ impl Decoder {
                 Reader::Csv(TextReader::new(&layout.names, spec.header.clone().or(of_schema))?)
             }
         };
-        let time_unit = columns::time_unit(spec.schema.as_deref(), &spec.time.column);
+        if spec.time.from.expression().is_some() != spec.time_by.is_some() {
+            return Err(Error::new(
+                Kind::Config,
+                "a time is computed where it is an expression, and only there",
+            ));
+        }
+        let time_unit =
+            spec.time.from.column().and_then(|time| columns::time_unit(spec.schema.as_deref(), time));
         let time_reader = TimeReader::new(&spec.time, time_unit)?;
         let (schema, first_time) = (Arc::new(Schema::new(fields)), OnceCell::new());
         Ok(Decoder { spec, time_reader, first_time, schema, layout, reader })
@@ -174,7 +184,7 @@ impl Decoder {
         // bad time.
         let mut data = Vec::with_capacity(self.spec.columns.len());
         for field in &self.spec.columns {
-            data.push(if *field.name() == self.spec.time.column {
+            data.push(if Some(field.name().as_str()) == self.spec.time.from.column() {
                 None
             } else {
                 Some(convert::convert(column(field.name())?, field, Reason::Undecodable, verdicts)?)
@@ -185,24 +195,31 @@ impl Decoder {
         for (row, name) in series.iter().enumerate() {
             series::judge(row, name, &self.spec.key, verdicts);
         }
-        let name = &self.spec.time.column;
-        let written = column(name)?;
-        let times = self.time_reader.convert(written, name, verdicts)?;
-        let data = self.with_time(data, written, &times, verdicts)?;
-        let first = self.first_of(&times, written)?;
+        let from = &self.spec.time.from;
+        let (times, first) = match &self.spec.time_by {
+            Some(computation) => {
+                let mut inputs = Vec::with_capacity(computation.inputs().len());
+                for field in computation.inputs() {
+                    inputs.push(convert::convert(column(field.name())?, field, Reason::BadTime, verdicts)?);
+                }
+                computation.times(inputs, batch.num_rows(), (from, &self.time_reader), verdicts)?
+            }
+            None => self.times_of(column(from.column().unwrap_or_default())?, verdicts)?,
+        };
+
+        // With an expression no column is the time.
+        let data = match from.column() {
+            Some(name) => self.with_time(data, column(name)?, &times, verdicts)?,
+            None => data.into_iter().flatten().collect(),
+        };
         Ok(Converted { data, series, times, first })
     }
 
-    /// The first time of the column, and what it was read from, while none has been read.
-    fn first_of(
-        &self,
-        times: &TimestampMicrosecondArray,
-        written: &ArrayRef,
-    ) -> Result<Option<(i64, String)>> {
-        let unread = self.first_time.get().is_none();
-        let Some(row) = (0..times.len()).find(|row| unread && times.is_valid(*row)) else { return Ok(None) };
-        let text = text_column::to_text(&written.slice(row, 1))?;
-        Ok(Some((times.value(row), text.value(0).to_owned())))
+    /// The times of a column, and what the first of them was read from while none has been read.
+    fn times_of(&self, written: &ArrayRef, verdicts: &mut Verdicts) -> Result<ReadTimes> {
+        let times = self.time_reader.convert(written, &self.spec.time.from, verdicts)?;
+        let first = if self.first_time.get().is_none() { first_time(&times, written)? } else { None };
+        Ok((times, first))
     }
 
     /// The data columns with the time among them, where it is one.
@@ -231,9 +248,9 @@ impl Decoder {
         };
         verdicts.reject(row, Reason::Future, || {
             let (time, timestamp) = (shown(EventTime(time)), shown(timestamp));
-            let name = &self.spec.time.column;
+            let name = self.spec.time.from.shown();
             let ahead = jiff::SignedDuration::from_micros(ahead_us);
-            format!("time `{name}` is {time}, more than {ahead:#} after the record's timestamp {timestamp}")
+            format!("time {name} is {time}, more than {ahead:#} after the record's timestamp {timestamp}")
         });
     }
 
@@ -287,7 +304,7 @@ fn read_json(
         }
         rows.push(row, |place| batch.text(place), verdicts);
     }
-    rows.finish()
+    rows.finish(verdicts)
 }
 
 /// Takes the rows out of CSV payloads.
@@ -305,7 +322,7 @@ fn read_csv(
         let text = |place: usize| columns[place].is_valid(row).then(|| columns[place].value(row));
         rows.push(row, text, verdicts);
     }
-    rows.finish()
+    rows.finish(verdicts)
 }
 
 /// The records that were not taken in.

@@ -7,6 +7,7 @@ use tickcast_stream::error::{Error, Kind, Result};
 use tickcast_stream::message::Reason;
 
 use super::cells::{Cells, cells};
+use super::computed_time::TimeComputation;
 use super::convert::{Converted, misfit, times_as};
 use super::series;
 use super::spec::DecodeSpec;
@@ -20,8 +21,10 @@ pub(super) struct Layout {
     pub(super) names: Vec<String>,
     /// The place of the series' name.
     key: usize,
-    /// The place of the time.
-    time: usize,
+    /// The place of the time, where a column has it.
+    time: Option<usize>,
+    /// The places of the columns that the time is computed from.
+    time_inputs: Vec<usize>,
     /// The place of every data column.
     columns: Vec<usize>,
 }
@@ -36,9 +39,12 @@ impl Layout {
             })
         };
 
-        let (key, time) = (place(&spec.key), place(&spec.time.column));
+        let key = place(&spec.key);
+        let time = spec.time.from.column().map(|name| place(&name.to_owned()));
         let columns = spec.columns.iter().map(|field| place(field.name())).collect();
-        Layout { names, key, time, columns }
+        let inputs = spec.time_by.iter().flat_map(TimeComputation::inputs);
+        let time_inputs = inputs.map(|field| place(field.name())).collect();
+        Layout { names, key, time, time_inputs, columns }
     }
 }
 
@@ -52,6 +58,9 @@ pub(super) struct RowBuilder<'a> {
     /// The first time, and what it was read from.
     first: Option<(i64, String)>,
     data: Vec<DataColumn<'a>>,
+    /// What the times are computed from, where they are.
+    time_inputs: Vec<DataColumn<'a>>,
+    rows: usize,
 }
 
 /// A data column that is being built.
@@ -81,13 +90,14 @@ impl<'a> RowBuilder<'a> {
     ) -> Result<Self> {
         let column = |(field, place): (&'a Field, &usize)| {
             let cells = match field.data_type() {
-                DataType::Timestamp(..) if *place == layout.time => None,
+                DataType::Timestamp(..) if Some(*place) == layout.time => None,
                 wanted => Some(cells(wanted, rows).ok_or_else(|| {
                     Error::new(Kind::Source, format!("cannot read column `{}` as {wanted}", field.name()))
                 })?),
             };
             Ok(DataColumn { field, place: *place, cells })
         };
+        let inputs = spec.time_by.iter().flat_map(TimeComputation::inputs).zip(&layout.time_inputs);
 
         Ok(RowBuilder {
             spec,
@@ -97,6 +107,8 @@ impl<'a> RowBuilder<'a> {
             times: TimestampMicrosecondBuilder::with_capacity(rows),
             first: None,
             data: spec.columns.iter().zip(&layout.columns).map(column).collect::<Result<_>>()?,
+            time_inputs: inputs.map(column).collect::<Result<_>>()?,
+            rows: 0,
         })
     }
 
@@ -109,7 +121,8 @@ impl<'a> RowBuilder<'a> {
         verdicts: &mut Verdicts,
     ) {
         let time_place = self.layout.time;
-        for column in self.data.iter_mut().filter(|column| column.place != time_place) {
+        self.rows += 1;
+        for column in self.data.iter_mut().filter(|column| Some(column.place) != time_place) {
             column.push(row, text(column.place), Reason::Undecodable, verdicts);
         }
 
@@ -117,10 +130,16 @@ impl<'a> RowBuilder<'a> {
         series::judge(row, series, &self.spec.key, verdicts);
         self.series.append_option(series);
 
+        let Some(time_place) = time_place else {
+            for column in &mut self.time_inputs {
+                column.push(row, text(column.place), Reason::BadTime, verdicts);
+            }
+            return;
+        };
         let written = text(time_place);
         let time = written.and_then(|text| self.reader.read(text));
         if time.is_none() {
-            self.reader.reject(row, written, &self.spec.time.column, verdicts);
+            self.reader.reject(row, written, &self.spec.time.from, verdicts);
         }
         if self.first.is_none() {
             self.first = time.map(|time| (time, written.unwrap_or_default().to_owned()));
@@ -135,13 +154,20 @@ impl<'a> RowBuilder<'a> {
     }
 
     /// All rows that were taken in.
-    pub(super) fn finish(mut self) -> Result<Converted> {
-        let times = self.times.finish().with_timezone("UTC");
+    pub(super) fn finish(mut self, verdicts: &mut Verdicts) -> Result<Converted> {
+        let (times, first) = match &self.spec.time_by {
+            Some(computation) => {
+                let inputs = self.time_inputs.into_iter().filter_map(|column| column.cells);
+                let inputs = inputs.map(|mut cells| cells.finish()).collect::<Result<_>>()?;
+                computation.times(inputs, self.rows, (&self.spec.time.from, self.reader), verdicts)?
+            }
+            None => (self.times.finish().with_timezone("UTC"), self.first),
+        };
         let data = self.data.into_iter().map(|column| match column.cells {
             Some(mut cells) => cells.finish(),
             None => times_as(&times, column.field),
         });
         let data = data.collect::<Result<_>>()?;
-        Ok(Converted { data, series: self.series.finish(), times, first: self.first })
+        Ok(Converted { data, series: self.series.finish(), times, first })
     }
 }

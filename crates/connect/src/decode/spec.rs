@@ -3,6 +3,7 @@
 
 use arrow::datatypes::Field;
 
+use super::computed_time::TimeComputation;
 use super::time::TimeSpec;
 use super::wire::WireFormat;
 
@@ -13,8 +14,10 @@ pub struct DecodeSpec {
     pub format: WireFormat,
     /// The column that names the series.
     pub key: String,
-    /// The column that holds the event time, and how it is written.
+    /// What the event time is read from, and how it is written.
     pub time: TimeSpec,
+    /// Where that is an expression: what computes it.
+    pub time_by: Option<TimeComputation>,
     /// How far a time may be ahead of its record's own timestamp, in microseconds.
     pub future_us: i64,
     /// The data columns, in order; [`columns`](super::columns()) makes them.

@@ -21,7 +21,8 @@ fn decoder(format: WireFormat, wanted: &[&str]) -> Decoder {
         key: "station".into(),
         time: TimeSpec::of("at"),
         future_us: 300_000_000,
-        columns: columns(None, "station", "at", &wanted).unwrap(),
+        time_by: None,
+        columns: columns(None, "station", Some("at"), &wanted).unwrap(),
         schema: None,
         header: (format == WireFormat::Csv)
             .then(|| ["station", "at", "temp", "note"].map(String::from).to_vec()),
@@ -206,7 +207,8 @@ fn key_and_time_can_be_data_columns_with_their_types() {
         key: "station".into(),
         time: TimeSpec::of("at"),
         future_us: 300_000_000,
-        columns: columns(Some(&schema), "station", "at", &wanted).unwrap(),
+        time_by: None,
+        columns: columns(Some(&schema), "station", Some("at"), &wanted).unwrap(),
         schema: Some(schema.to_vec()),
         header: None,
     };

@@ -18,8 +18,8 @@ use tickcast_stream::message::{RawRecord, Records};
 use tickcast_stream::source::{Event, Source};
 use tickcast_stream::{LogId, LogKind, Offset, PartitionId};
 
-use super::file_identity::identity;
-use super::file_spec::{FileEnd, FileFormat, FileSourceSpec, STDIN};
+use super::file_identity::{identity, of_length};
+use super::file_spec::{FileEnd, FileFormat, FileOrder, FileSourceSpec, STDIN};
 use super::frames::{Frames, Framing};
 use super::kind::SourceSchema;
 use super::parquet_rows::ParquetRows;
@@ -49,6 +49,7 @@ pub struct FileSource {
     next: Offset,
     /// Of standard input.
     quiet: QuietWatch,
+    order: FileOrder,
 }
 
 enum Input {
@@ -95,6 +96,7 @@ impl FileSource {
             batch_records: BATCH_RECORDS,
             next: Offset(0),
             quiet: QuietWatch::default(),
+            order: plan.order,
         })
     }
 
@@ -282,11 +284,19 @@ impl Source for FileSource {
             return Ok(None);
         }
         let id = open_bytes(&self.path).and_then(|bytes| identity(bytes, known));
+        let id = id.and_then(|id| match self.order {
+            FileOrder::Arrival => Ok(id),
+            // What is added would stand among what was read.
+            FileOrder::Time => Ok(of_length(id, self.path.metadata()?.len())),
+        });
         id.map(Some).or_fail(Kind::Source, || format!("cannot read the beginning of {}", self.name))
     }
 
     fn log_kind(&self) -> LogKind {
-        LogKind::File
+        match self.order {
+            FileOrder::Arrival => LogKind::File,
+            FileOrder::Time => LogKind::SortedFile,
+        }
     }
 
     fn set_paused(&mut self, _partition: PartitionId, paused: bool) -> Result<()> {
@@ -373,7 +383,7 @@ mod tests {
             name if name.contains("csv") => FileFormat::Csv,
             _ => FileFormat::Ndjson,
         };
-        FileSourceSpec { path, format, end: FileEnd::Close }
+        FileSourceSpec { path, format, end: FileEnd::Close, order: FileOrder::Arrival }
     }
 
     fn started(plan: &FileSourceSpec, position: Offset, batch_records: usize) -> FileSource {
@@ -480,6 +490,7 @@ mod tests {
             path: PathBuf::from("/no/such.csv"),
             format: FileFormat::Csv,
             end: FileEnd::Close,
+            order: FileOrder::Arrival,
         };
         let message = FileSource::open(&missing).err().unwrap().to_string();
         assert!(message.starts_with("source: cannot open /no/such.csv: No such file"), "{message}");
@@ -546,8 +557,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let message = FileSource::open(&plan(&dir, "x.parquet", b"hello")).err().unwrap().to_string();
         assert!(message.contains("x.parquet is not a readable Parquet file"), "{message}");
-        let stdin =
-            FileSourceSpec { path: PathBuf::from("-"), format: FileFormat::Parquet, end: FileEnd::Close };
+        let stdin = FileSourceSpec {
+            path: PathBuf::from("-"),
+            format: FileFormat::Parquet,
+            end: FileEnd::Close,
+            order: FileOrder::Arrival,
+        };
         assert!(FileSource::open(&stdin).is_err());
     }
 }

@@ -23,6 +23,11 @@ pub fn identity(mut reader: impl Read, known: Option<LogId>) -> io::Result<LogId
     Ok(LogId(length << 96 | u128::from(forward) << 32 | u128::from(backward)))
 }
 
+/// The id of a file that must not grow: also by the length of the whole of it.
+pub fn of_length(id: LogId, bytes: u64) -> LogId {
+    LogId(id.0 | u128::from(crc32fast::hash(&bytes.to_le_bytes())) << 64)
+}
+
 /// How many bytes an id is of.
 fn length_of(id: LogId) -> u32 {
     (id.0 >> 96) as u32

@@ -4,9 +4,21 @@
 use tickcast_stream::error::Result;
 
 use super::file::FileSource;
-use super::file_spec::{FileEnd, FileFormat, FileSourceSpec};
+use super::file_spec::{FileEnd, FileFormat, FileOrder, FileSourceSpec};
 use super::kind::{OpenOptions, OpenSource, SourceKind, SourceSchema, SourceTraits, Span};
+use super::time_order::InTimeOrder;
 use crate::decode::WireFormat;
+
+impl FileSourceSpec {
+    /// Positions in another order are of another input.
+    fn identity(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default().display();
+        match self.order {
+            FileOrder::Arrival => format!("file {name}"),
+            FileOrder::Time => format!("file {name} by time"),
+        }
+    }
+}
 
 impl SourceKind for FileSourceSpec {
     fn traits(&self) -> SourceTraits {
@@ -19,7 +31,7 @@ impl SourceKind for FileSourceSpec {
             has_timestamps: false,
             label: self.path.display().to_string(),
             // A folder may move with its state.
-            identity: format!("file {}", self.path.file_name().unwrap_or_default().display()),
+            identity: self.identity(),
             format: Some(if self.format == FileFormat::Csv { WireFormat::Csv } else { WireFormat::Json }),
         }
     }
@@ -39,7 +51,12 @@ impl SourceKind for FileSourceSpec {
             source = source.with_batch_records(records);
         }
         let source = source.with_quiet_after(options.quiet_after);
-        Ok(OpenSource { known: source.known(), ..OpenSource::of(source) })
+        let known = source.known();
+        let open = match self.order {
+            FileOrder::Arrival => OpenSource::of(source),
+            FileOrder::Time => OpenSource::of(InTimeOrder::new(source, options.batch_records)),
+        };
+        Ok(OpenSource { known, ..open })
     }
 
     fn open_history(&self, _: Span) -> Result<OpenSource> {

@@ -18,6 +18,20 @@ pub struct FileSourceSpec {
     pub format: FileFormat,
     /// What its end means.
     pub end: FileEnd,
+    /// In which order its records are taken.
+    pub order: FileOrder,
+}
+
+/// In which order the records of a file are taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FileOrder {
+    /// As they stand there.
+    #[default]
+    Arrival,
+    /// By their times, those of one time as they stand there. The file is sorted before its first
+    /// record is taken, with temporary files where it is large; it must not grow.
+    Time,
 }
 
 /// What the end of a file means.

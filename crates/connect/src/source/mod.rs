@@ -14,10 +14,12 @@ mod parquet_rows;
 mod quiet;
 mod stdin;
 mod ticks;
+mod time_order;
 
 pub use file::FileSource;
-pub use file_spec::{FileEnd, FileFormat, FileSourceSpec};
+pub use file_spec::{FileEnd, FileFormat, FileOrder, FileSourceSpec};
 pub use generator::GeneratedSource;
 pub use kafka::{KafkaHistory, KafkaSource, KafkaSourceSpec, OnLoss, PositionBeyondEnd, StartFrom};
 pub use kind::{OpenOptions, OpenSource, SourceGroup, SourceKind, SourceSchema, SourceTraits, Span};
 pub use ticks::{GeneratorSpec, Process};
+pub use time_order::InTimeOrder;

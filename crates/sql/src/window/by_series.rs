@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tickcast_stream::error::{Kind, OrFail, Result};
 use tickcast_stream::message::{EventTime, column};
 use tickcast_stream::operator::{Operator, OperatorStats, Output, SnapshotWriter};
-use tickcast_stream::{WindowGrid, who_stays};
+use tickcast_stream::{BehindFate, FarBehind, WindowGrid, who_stays};
 
 use super::aggregate::SeriesId;
 use super::assign::{Assigner, Placement, WindowProgress, Windows};
@@ -21,6 +21,9 @@ use super::plan::Aggregation;
 use super::rows::system;
 use super::snapshot;
 use super::spec::WindowSpec;
+
+/// A series that is so many windows behind the others stands still.
+const STALE_WINDOWS: i64 = 20;
 
 type Map<K, V> = IndexMap<K, V, foldhash::fast::RandomState>;
 
@@ -87,6 +90,21 @@ impl SeriesWindowOperator {
             own.assign(arguments, names, &open)?;
         }
         Ok(())
+    }
+
+    /// How many series stand still while others go on, and the one that is furthest behind.
+    fn report_stale(&self, stats: &mut OperatorStats) {
+        let times = || self.series.iter().filter_map(|(name, own)| Some((own.state.progress?.latest, name)));
+        let Some(latest) = times().map(|(at, _)| at).max() else { return };
+        let grid = &self.plain.windows.grid;
+        let still = grid.pane_start(grid.pane_of(latest).saturating_sub(grid.span() + STALE_WINDOWS));
+
+        stats.series_stale = times().filter(|(at, _)| *at < still).count() as u64;
+        let furthest = times().filter(|(at, _)| *at < still).min_by_key(|(at, _)| *at);
+        stats.far_behind = furthest.map(|(at, name)| {
+            let series = name.to_string();
+            FarBehind { series, at, latest, fate: BehindFate::Open }
+        });
     }
 
     /// Makes room for another series: those that have been silent for longest are forgotten. All
@@ -214,5 +232,6 @@ impl Operator for SeriesWindowOperator {
         (stats.windows_closed, stats.windows_open) = (closed, open);
         (stats.series_active, stats.series_forgotten) = (self.series.len() as u64, self.forgotten);
         stats.watermark_us = watermark_us;
+        self.report_stale(stats);
     }
 }

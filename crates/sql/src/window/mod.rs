@@ -9,6 +9,7 @@ mod close;
 mod failures;
 mod kinds;
 mod last_readings;
+mod late_series;
 mod operator;
 mod own;
 mod panes;

@@ -15,6 +15,7 @@ use tickcast_stream::operator::{Operator, OperatorStats, Output, SnapshotWriter}
 use super::aggregate::SeriesId;
 use super::assign::{Assigner, Closes, Placement, WindowProgress, Windows};
 use super::failures::Failures;
+use super::late_series::LateSeries;
 use super::panes::PaneTree;
 use super::pick::pick;
 use super::plan::Aggregation;
@@ -53,6 +54,7 @@ pub struct WindowOperator {
     pub(super) failures: Failures,
     /// Of windows of several panes; made from the state, and no part of it.
     pub(super) merged: PaneTree,
+    late: LateSeries,
     pub(super) state: WindowState,
 }
 
@@ -69,6 +71,7 @@ impl WindowOperator {
             first_id: 0,
             failures: Failures::default(),
             merged: PaneTree::default(),
+            late: LateSeries::default(),
             state: WindowState::default(),
         }
     }
@@ -84,6 +87,7 @@ impl WindowOperator {
             first_id,
             failures: Failures::default(),
             merged: PaneTree::default(),
+            late: LateSeries::default(),
             state: WindowState::default(),
         }
     }
@@ -165,7 +169,12 @@ impl Operator for WindowOperator {
         let mut open: Vec<OpenRow> = Vec::with_capacity(batch.num_rows());
         for row in 0..batch.num_rows() {
             let time = EventTime(times.value(row));
-            match assigner.take(time) {
+            let placement = assigner.take(time);
+            match placement {
+                Placement::Late => self.late.late(names.value(row), time, assigner.progress.latest),
+                _ => self.late.on_time(names.value(row)),
+            }
+            match placement {
                 Placement::Open(pane) => open.push(OpenRow { row, pane }),
                 Placement::Late => self.reject_late(&batch, row, time, out)?,
                 Placement::Closes { closes, pane } => {
@@ -219,6 +228,7 @@ impl Operator for WindowOperator {
         stats.windows_open = self.state.open.len() as u64;
         stats.series_active = self.state.series.len() as u64;
         stats.series_forgotten = self.state.series_forgotten;
+        stats.far_behind = self.late.found().cloned();
         stats.watermark_us = self.state.progress.map(|p| p.latest.plus_us(-self.windows.lateness_us).0);
     }
 }

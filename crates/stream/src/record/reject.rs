@@ -4,16 +4,16 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BinaryArray, BinaryBuilder, Int32Array, Int32Builder, Int64Array, Int64Builder,
+    Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, Int32Array, Int32Builder, Int64Array, Int64Builder,
     StringArray, StringBuilder, TimestampMicrosecondArray, TimestampMicrosecondBuilder,
 };
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 
 use super::columns::{column, time, times};
 use super::headers::{HeaderRef, HeadersBuilder, HeadersColumn, headers_type};
 use crate::error::{Error, Kind, OrFail, Result};
-use crate::message::{EventTime, RawRecord, Records, Reject, row_as_json, timestamp_type};
+use crate::message::{EventTime, RawRecord, Records, Reject, column as name, row_as_json, timestamp_type};
 use crate::place::{Offset, PartitionId};
 
 /// A batch is full at this many rows or bytes of values, whichever comes first.
@@ -187,8 +187,9 @@ pub fn reject_batch(
             }
             Records::Rows { first_offset, rows } => {
                 let at = usize::try_from(offset.since(*first_offset)).ok().filter(|at| *at < rows.num_rows());
-                let value = row_as_json(&rows.slice(at.ok_or_else(unknown)?, 1))?;
-                batch.push(&RejectRow { value: Some(&value), ..row });
+                let (rejected, origin) = without_origin(rows.slice(at.ok_or_else(unknown)?, 1));
+                let value = row_as_json(&rejected)?;
+                batch.push(&RejectRow { value: Some(&value), offset: origin.unwrap_or(offset), ..row });
             }
         }
     }
@@ -200,12 +201,21 @@ fn with_record<'a>(row: RejectRow<'a>, record: &'a RawRecord) -> RejectRow<'a> {
     let headers = record.headers.iter().map(|header| (header.name.as_str(), header.value.as_deref()));
     RejectRow {
         value: record.payload.as_deref(),
+        offset: record.origin.unwrap_or(row.offset),
         key: record.key.as_deref(),
         headers: headers.collect(),
         timestamp: record.timestamp,
         cut: record.cut_from.map(|bytes| bytes as i64),
         ..row
     }
+}
+
+/// One row as it stands in its source, and where, if its rows are taken in another order.
+fn without_origin(mut row: RecordBatch) -> (RecordBatch, Option<Offset>) {
+    let Ok(at) = row.schema().index_of(name::ORIGIN) else { return (row, None) };
+    let origin = row.remove_column(at);
+    let origin = origin.as_primitive_opt::<Int64Type>().map(|origin| Offset(origin.value(0)));
+    (row, origin)
 }
 
 /// Reject records as typed rows.
@@ -282,6 +292,7 @@ mod tests {
             headers: vec![header("trace", Some(b"1")), header("trace", None)],
             payload: Some(b"\0raw".to_vec().into()),
             cut_from: Some(9),
+            ..RawRecord::default()
         };
         let tombstone = RawRecord { offset: Offset(9), key: Some(Vec::new().into()), ..RawRecord::default() };
         let between = RawRecord { offset: Offset(7), ..RawRecord::default() };

@@ -147,7 +147,13 @@ impl RunContext {
             });
         let failed = |(column, what): (String, String)| Strange { about: format!("select {column}"), what };
         let failed = stats.failures.into_iter().map(failed);
-        for Strange { about, what } in partition.take_strange().into_iter().chain(silent).chain(failed) {
+        let behind = stats.far_behind.as_ref().map(|series| {
+            let (about, what) = series.told();
+            Strange { about: about.into(), what }
+        });
+        let strange = partition.take_strange().into_iter().chain(silent).chain(failed).chain(behind);
+
+        for Strange { about, what } in strange {
             if self.health.note(about, what.as_str()) {
                 tracing::error!(partition = partition.id().0, "{what}");
             }

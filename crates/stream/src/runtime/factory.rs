@@ -93,6 +93,11 @@ impl PipelineFactory {
         self.parts.has_past
     }
 
+    /// A decoder with no memory.
+    pub fn decoder(&self) -> Result<Box<dyn Decode>> {
+        (self.parts.new_decoder)()
+    }
+
     /// A partition with no memory.
     pub fn partition(&self, id: PartitionId) -> Result<Partition> {
         self.partition_from(id, self.forecasters())
@@ -136,7 +141,7 @@ impl PipelineFactory {
     }
 
     fn chain(&self, id: PartitionId, last: Option<Box<dyn Operator>>) -> Result<Partition> {
-        let decoder = (self.parts.new_decoder)()?;
+        let decoder = self.decoder()?;
         let before = [&self.parts.new_prepare, &self.parts.new_deduplicate];
         let before = before.into_iter().flatten().map(|new| new());
         let operators = before.chain([(self.parts.new_window)()]).chain(last).collect();

@@ -58,7 +58,9 @@ impl Learner<'_> {
     /// What is known of a file: that tells whether it is the same one, though it may have grown.
     fn known_file(&mut self, kind: LogKind) -> Result<Option<LogId>> {
         match kind {
-            LogKind::File => Ok(self.take_over(PartitionId(0))?.and_then(|entry| entry.progress.log)),
+            LogKind::File | LogKind::SortedFile => {
+                Ok(self.take_over(PartitionId(0))?.and_then(|entry| entry.progress.log))
+            }
             LogKind::Topic => Ok(None),
         }
     }

@@ -282,6 +282,7 @@ impl Metrics {
         let sum = |of: fn(&OperatorStats) -> u64| partitions.values().map(of).sum::<u64>() as i64;
         self.windows.open.set(sum(|stats| stats.windows_open));
         self.windows.series.set(sum(|stats| stats.series_active));
+        self.windows.stale.set(sum(|stats| stats.series_stale));
         self.show_training(&partitions);
         self.show_weights(&partitions);
 
@@ -436,6 +437,7 @@ mod tests {
             ("series_active{P}", 0.0),
             ("series_forgotten_total{P}", 0.0),
             ("expressions_failed_total{P}", 0.0),
+            ("series_stale{P}", 0.0),
             ("records_filtered_total{P}", 0.0),
             ("records_forgotten_total{P}", 0.0),
             ("forecasts_emitted_total{horizon=\"6\",P}", 1.0),

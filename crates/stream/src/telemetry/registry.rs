@@ -64,6 +64,8 @@ pub struct WindowMetrics {
     pub open: IntGauge,
     /// `series_active`
     pub series: IntGauge,
+    /// `series_stale`
+    pub stale: IntGauge,
     /// `series_forgotten_total`
     pub forgotten: IntCounter,
     /// `records_filtered_total`
@@ -99,6 +101,7 @@ impl WindowMetrics {
 
             open: make.gauge("windows_open", "Windows open now.")?,
             series: make.gauge("series_active", "Series known now.")?,
+            stale: make.gauge("series_stale", "Series that stand still while others go on.")?,
             forgotten: make
                 .counter("series_forgotten_total", "Series forgotten because there were too many.")?,
             filtered: make.counter("records_filtered_total", "Records that `where` has left out.")?,

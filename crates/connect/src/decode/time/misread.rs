@@ -1,6 +1,7 @@
 //! Why a text is no time, in words for a person: what settles it is named.
 //! It must not know how a time is read.
 
+use super::spec::TimeFrom;
 use crate::decode::verdict::quote;
 
 /// Why a text is no time.
@@ -41,8 +42,11 @@ pub(super) enum Misread {
 
 impl Misread {
     /// One line, with the key that settles it.
-    pub(super) fn detail(self, column: &str, text: &str) -> String {
-        let key = |rest: &str| format!("`time: {{ column: {column}, {rest} }}`");
+    pub(super) fn detail(self, from: &TimeFrom, text: &str) -> String {
+        let key = |rest: &str| match from {
+            TimeFrom::Column(column) => format!("`time: {{ column: {column}, {rest} }}`"),
+            TimeFrom::Expression(_) => format!("`time: {{ expr: …, {rest} }}`"),
+        };
         let format = |format: &str| key(&format!("format: \"{format}\""));
 
         let why = match self {
@@ -59,7 +63,9 @@ impl Misread {
                 format!("is no count from 1990 to 2100: a date is read with {}", format(date))
             }
             Misread::Number { date: None, .. } => {
-                format!("is no count from 1990 to 2100: what it counts is said by {}", key("unit: s"))
+                let settled = day_of_another_count(from, text)
+                    .unwrap_or_else(|| format!("what it counts is said by {}", key("unit: s")));
+                format!("is no count from 1990 to 2100: {settled}")
             }
 
             Misread::DayOrMonth => {
@@ -68,7 +74,10 @@ impl Misread {
                 format!("may begin with the day or the month: say which by {}", formats.join(" or "))
             }
             Misread::ShortYear => {
-                format!("has a year of two digits: say where it stands by {}", key("format: …%y…"))
+                let formats: Vec<String> =
+                    short_orders(text).into_iter().map(|order| format(&format_of(order, text))).collect();
+                let formats = if formats.is_empty() { key("format: …%y…") } else { formats.join(" or ") };
+                format!("has a year of two digits: say where it stands by {formats}")
             }
             Misread::NoYear => "names no year".to_owned(),
             Misread::NoZone => "names a time zone that does not exist".to_owned(),
@@ -84,14 +93,46 @@ impl Misread {
             Misread::Skipped => "does not exist in its time zone: clocks are put forward over it".to_owned(),
         };
 
-        format!("time `{column}`: {} {why}", quote(text))
+        format!("time {}: {} {why}", from.shown(), quote(text))
     }
+}
+
+/// What reads a number that is a day of these years as astronomers or spreadsheets count them, if
+/// it is one.
+fn day_of_another_count(from: &TimeFrom, text: &str) -> Option<String> {
+    let (column, day) = (from.column()?, text.parse::<f64>().ok()?);
+    let (who, first) = match day {
+        32_874.0..73_416.0 => ("a spreadsheet's day", "25569"),
+        2_447_892.5..2_488_434.5 => ("a Julian day", "2440587.5"),
+        _ => return None,
+    };
+    Some(format!("{who} is read by `time: {{ expr: \"{column} - {first}\", unit: days }}`"))
+}
+
+/// The numbers that a text begins with.
+fn numbers(text: &str) -> impl Iterator<Item = u32> {
+    text.split(|c: char| !c.is_ascii_digit()).map(|digits| digits.parse().unwrap_or(0))
+}
+
+/// The orders that a date like 24-05-01 can be in; none, where a month has a name.
+fn short_orders(text: &str) -> Vec<&'static [&'static str; 3]> {
+    const ALL: [[&str; 3]; 3] = [["%y", "%m", "%d"], ["%d", "%m", "%y"], ["%m", "%d", "%y"]];
+    let first: Vec<u32> = numbers(text).take(3).collect();
+    let fits = |order: &&[&str; 3]| {
+        order.iter().zip(&first).all(|(part, number)| match *part {
+            "%d" => (1..=31).contains(number),
+            "%m" => (1..=12).contains(number),
+            _ => *number <= 99,
+        })
+    };
+    let has_name = text.contains(|c: char| c.is_ascii_alphabetic() && !"apmAPM.".contains(c));
+    if has_name { Vec::new() } else { ALL.iter().filter(fits).collect() }
 }
 
 /// The orders that a date like 13/05/2024 can be in.
 fn orders(text: &str) -> &'static [[&'static str; 3]] {
     const BOTH: [[&str; 3]; 2] = [["%d", "%m", "%Y"], ["%m", "%d", "%Y"]];
-    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|digits| digits.parse().unwrap_or(0));
+    let mut numbers = numbers(text);
     match (numbers.next(), numbers.next()) {
         (Some(13..=31), Some(1..=12)) => &BOTH[..1],
         (Some(1..=12), Some(13..=31)) => &BOTH[1..],

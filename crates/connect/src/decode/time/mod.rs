@@ -31,7 +31,7 @@ use self::written::{Place, Written};
 use super::text_column::to_text;
 use super::verdict::Verdicts;
 
-pub use self::spec::{Ambiguous, TimeCount, TimeSpec};
+pub use self::spec::{Ambiguous, TimeCount, TimeFrom, TimeSpec};
 pub use self::strftime::check_time_format;
 pub use self::zone::time_zone;
 
@@ -128,7 +128,7 @@ impl TimeReader {
     pub(super) fn convert(
         &self,
         written: &ArrayRef,
-        name: &str,
+        from: &TimeFrom,
         verdicts: &mut Verdicts,
     ) -> Result<TimestampMicrosecondArray> {
         let times: TimestampMicrosecondArray = match written.data_type() {
@@ -142,17 +142,17 @@ impl TimeReader {
         if times.null_count() > 0 {
             let texts = to_text(written)?;
             for (row, text) in texts.iter().enumerate().filter(|(row, _)| times.is_null(*row)) {
-                self.reject(row, text, name, verdicts);
+                self.reject(row, text, from, verdicts);
             }
         }
         Ok(times.with_timezone("UTC"))
     }
 
     /// Rejects a row whose time is missing or cannot be read.
-    pub(super) fn reject(&self, row: usize, written: Option<&str>, name: &str, verdicts: &mut Verdicts) {
+    pub(super) fn reject(&self, row: usize, written: Option<&str>, from: &TimeFrom, verdicts: &mut Verdicts) {
         verdicts.reject(row, Reason::BadTime, || match written {
-            None => format!("the time `{name}` is missing or null"),
-            Some(text) => self.instant(text).err().unwrap_or(Misread::OutOfRange).detail(name, text.trim()),
+            None => format!("the time {} is missing or null", from.shown()),
+            Some(text) => self.instant(text).err().unwrap_or(Misread::OutOfRange).detail(from, text.trim()),
         });
     }
 }

@@ -32,7 +32,7 @@ fn show(us: i64) -> String {
 fn detail(spec: &TimeSpec, text: &str) -> String {
     match reader(spec).instant(text) {
         Ok(us) => panic!("{text} is read as {}", show(us)),
-        Err(misread) => misread.detail(&spec.column, text),
+        Err(misread) => misread.detail(&spec.from, text),
     }
 }
 
@@ -296,7 +296,7 @@ fn columns_of_times_without_a_zone_are_local_too() {
     let texts: ArrayRef = Arc::new(StringArray::from(vec!["2024-05-01 15:30", "2024-10-27 02:30Z"]));
     let converted = |column: &ArrayRef| {
         let mut verdicts = Verdicts::new(2);
-        let times = berlin.convert(column, "t", &mut verdicts).unwrap();
+        let times = berlin.convert(column, &TimeFrom::Column("t".into()), &mut verdicts).unwrap();
         let faults: Vec<_> = verdicts.into_iter().map(|verdict| verdict.map(|(_, detail)| detail)).collect();
         (times.iter().collect::<Vec<_>>(), faults)
     };
@@ -354,7 +354,7 @@ proptest! {
             match reader(&spec).instant(&text) {
                 Ok(us) => prop_assert!((FIRST_US..=LAST_US).contains(&us), "{}", text),
                 Err(misread) => {
-                    let detail = misread.detail("t", text.trim());
+                    let detail = misread.detail(&spec.from, text.trim());
                     prop_assert!(detail.len() < 400 && !detail.contains('\n'), "{}", detail);
                 }
             }
