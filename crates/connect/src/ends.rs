@@ -89,6 +89,7 @@ impl<'a> PipelineEnds<'a> {
         bootstrap: bool,
     ) -> Result<(Box<dyn Recover>, Box<dyn Commit>)> {
         self.own_directories()?;
+
         match self.state {
             Some(StateSpec::Dir(dir)) => {
                 let ledger = FilesLedger {

@@ -281,8 +281,11 @@ fn part(records: &Records, from: usize, to: usize) -> Records {
     }
 }
 
+/// What a partition has put out, by stream.
+type Bytes = Vec<(Stream, Vec<u8>)>;
+
 /// What a partition puts out, as JSON.
-struct Kept(Vec<(Stream, Vec<u8>)>);
+struct Kept(Bytes);
 
 impl Default for Kept {
     fn default() -> Self {
@@ -397,7 +400,7 @@ fn bytes_with_closes(
     factory: &PipelineFactory,
     records: &Records,
     cuts: &[usize],
-) -> (Vec<(Stream, Vec<u8>)>, Vec<Offset>, Option<Snapshot>) {
+) -> (Bytes, Vec<Offset>, Option<Snapshot>) {
     let (mut partition, mut kept, mut from) =
         (factory.partition(PartitionId(0)).unwrap(), Kept::default(), 0);
     let mut keep = |outcome: PartitionOutput| kept.keep(outcome);
@@ -420,7 +423,7 @@ fn bytes_of_told_closes(
     records: &Records,
     closes: &[Offset],
     cuts: &[usize],
-) -> (Vec<(Stream, Vec<u8>)>, Option<Snapshot>) {
+) -> (Bytes, Option<Snapshot>) {
     let (mut partition, mut kept, mut from) =
         (factory.partition(PartitionId(0)).unwrap(), Kept::default(), 0);
     let mut keep = |outcome: PartitionOutput| kept.keep(outcome);

@@ -121,7 +121,7 @@ fn by_rule(windows: Windows, rows: &[Row]) -> Steps {
     let step = |(&(name, start), line): (&(u8, i64), &Line)| {
         let readings = |of_line: &dyn Fn(f64) -> bool| {
             let before = accepted.get(&name).into_iter().flat_map(|all| all.range(..(start, 0)));
-            let before = before.map(|(_, value)| *value).filter(|value| of_line(*value)).next_back();
+            let before = before.map(|(_, value)| *value).rfind(|value| of_line(*value));
             (before, line.values().copied().filter(|value| of_line(*value)).collect::<Vec<_>>())
         };
         let (all, positive) = (readings(&|_| true), readings(&|value| value > 0.0));

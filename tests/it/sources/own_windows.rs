@@ -375,7 +375,8 @@ fn of_very_many_series_few_are_kept() {
         let mut windows = operator(kind.clone(), 0, Watermark::Partition, 500);
         let mut out = Collected::default();
         for part in 0..40 {
-            let name = |n: usize| if n % 10 == 0 { "again".into() } else { format!("once-{part}-{n}") };
+            let name =
+                |n: usize| if n.is_multiple_of(10) { "again".into() } else { format!("once-{part}-{n}") };
             windows.on_batch(&of_names((0..5_000).map(name), part * 5_000), &mut out).unwrap();
         }
         let mut stats = OperatorStats::default();

@@ -82,7 +82,7 @@ fn windows_of_a_quiet_partition_close_once_and_again_when_the_topic_is_read_agai
 /// Learns the state again, and stops when it is at work.
 fn start_rebuilt(bench: &TestPipeline) -> String {
     let mut from = StartFrom::sets(&["serve.http=127.0.0.1:0"]);
-    from.args.push("--rebuild".into());
+    from.args.push("--rebuild");
     let mut again = Instance::start(&bench.file(), &bench.path("again"), &from);
     again.await_share();
     again.stop();

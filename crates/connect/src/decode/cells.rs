@@ -29,6 +29,7 @@ pub(super) fn cells(wanted: &DataType, rows: usize) -> Option<Box<dyn Cells>> {
         DataType::Binary => Box::new(BinaryBuilder::with_capacity(rows, 8 * rows)),
         DataType::Boolean => Box::new(BooleanBuilder::with_capacity(rows)),
         DataType::Null => Box::new(NullBuilder::new()),
+
         DataType::Date32 => Parsed::<Date32Type, _>::boxed(rows, date),
         DataType::Timestamp(unit, Some(_)) => {
             let unit = *unit;
@@ -37,6 +38,7 @@ pub(super) fn cells(wanted: &DataType, rows: usize) -> Option<Box<dyn Cells>> {
             let micros = Parsed::<TimestampMicrosecondType, _>::new(rows, parse);
             Box::new(Times { micros, wanted: wanted.clone() })
         }
+
         DataType::Float64 => Parsed::<Float64Type, _>::boxed(rows, Float64Type::parse),
         DataType::Float32 => Parsed::<Float32Type, _>::boxed(rows, Float32Type::parse),
         DataType::Int64 => Parsed::<Int64Type, _>::boxed(rows, integer::<Int64Type>),

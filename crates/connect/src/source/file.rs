@@ -241,9 +241,11 @@ impl Source for FileSource {
     /// Reading a file does not look at the time-out.
     fn poll(&mut self, timeout: Duration) -> Result<Event> {
         if matches!(self.state, State::Reading) && !self.paused && self.is_quiet(timeout) {
-            return Ok(match self.quiet.is_quiet(ONLY, Instant::now()) {
-                true => Event::Quiet { partition: ONLY },
-                false => Event::Idle { problem: None },
+            let is_news = self.quiet.is_quiet(ONLY, Instant::now());
+            return Ok(if is_news {
+                Event::Quiet { partition: ONLY }
+            } else {
+                Event::Idle { problem: None }
             });
         }
         if matches!(self.state, State::Reading)

@@ -219,6 +219,7 @@ impl Source for InTimeOrder {
                 }
                 other => Ok(other),
             },
+
             State::Bringing { .. } if !self.paused => self.bring(),
             State::Bringing { .. } | State::Done => {
                 std::thread::sleep(timeout);

@@ -17,14 +17,14 @@ pub(super) struct Failures(BTreeMap<String, String>);
 impl Failures {
     /// A column has failed for a series in the window that starts then.
     pub fn note(&mut self, FailedColumn { column, why, .. }: FailedColumn, series: &str, start: EventTime) {
-        if !self.0.contains_key(&column) {
-            let (path, start) = (path_of(&column), show_time(start));
-            let what = format!(
+        let path = path_of(&column);
+        self.0.entry(column).or_insert_with(|| {
+            let start = show_time(start);
+            format!(
                 "{path} of series {series} in the window from {start}: {why}; there it has no value, and more are only \
                  counted"
-            );
-            self.0.insert(column, what);
-        }
+            )
+        });
     }
 
     /// All of them.
