@@ -19,7 +19,7 @@ use arrow::datatypes::Schema;
 use arrow::record_batch::RecordBatch;
 use tickcast::config::{self, Plan};
 use tickcast_connect::{DecodeSpec, Decoder, Room, WireFormat, columns, for_each_record};
-use tickcast_sql::window::{Aggregation, WindowOperator, referenced_columns};
+use tickcast_sql::window::{Aggregation, referenced_columns, window_operator};
 use tickcast_stream::Offset;
 use tickcast_stream::decode::Decode;
 use tickcast_stream::forecast::ForecastOperator;
@@ -206,12 +206,12 @@ fn run() -> [u64; 4] {
     let decoder = decoder(&plan);
     let data = Schema::new(decoder.schema().fields()[system_fields().len()..].to_vec());
     let aggregation = Aggregation::plan(&plan.window.select, &Arc::new(data)).expect("a good select");
-    let mut windows = WindowOperator::new(&plan.window, Arc::new(aggregation));
-    let mut forecaster = ForecastOperator::new(&plan.forecast, plan.window.grid.clone());
+    let mut windows = window_operator(&plan.window, &Arc::new(aggregation));
+    let mut forecaster = ForecastOperator::new(&plan.forecast, plan.window.kind.order());
 
     let records = records();
     let rows = decode(&decoder, &records);
-    let closed = window(&mut windows, &rows);
+    let closed = window(windows.as_mut(), &rows);
     let results = forecast(&mut forecaster, &closed);
     let encoded = encode(&results);
 
@@ -263,7 +263,7 @@ fn decode(decoder: &Decoder, records: &[Records]) -> Vec<RecordBatch> {
 }
 
 #[inline(never)]
-fn window(operator: &mut WindowOperator, rows: &[RecordBatch]) -> Vec<RecordBatch> {
+fn window(operator: &mut dyn Operator, rows: &[RecordBatch]) -> Vec<RecordBatch> {
     let mut out = Collected::default();
     rows.iter().for_each(|rows| operator.on_batch(rows, &mut out).expect("good rows"));
     operator.on_watermark(EventTime::MAX, &mut out).expect("windows close");
