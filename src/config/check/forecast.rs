@@ -42,10 +42,14 @@ impl Checker<'_> {
             WindowKind::Grid(grid) => seasons(raw.season, raw.calendar.as_deref(), grid.step_us()),
             _ => self.no_season(raw.season),
         };
+        let no_season = season.is_none().then_some(match &window.kind {
+            WindowKind::Grid(_) => "write forecast.season, in windows",
+            _ => "leave it out",
+        });
         ForecastSpec {
             features: self.features(raw.features, &target, &columns),
             model,
-            experts: self.experts(raw.experts, season.is_some(), direction),
+            experts: self.experts(raw.experts, no_season, direction),
             mixture: raw.mixture.unwrap_or(default.mixture),
             correction: raw.correction.unwrap_or(default.correction),
             bounds: self.bounds(raw.bounds),
@@ -142,10 +146,11 @@ impl Checker<'_> {
         levels
     }
 
+    /// `no_season`: there is none, and what to do about that.
     fn experts(
         &mut self,
         raw: Option<Vec<ExpertKind>>,
-        has_season: bool,
+        no_season: Option<&str>,
         direction: bool,
     ) -> Vec<ExpertKind> {
         let path = "forecast.experts";
@@ -154,11 +159,11 @@ impl Checker<'_> {
         self.not_empty(path, &experts);
         self.distinct(path, &experts);
 
-        if let Some(nth) =
-            experts.iter().position(|expert| *expert == ExpertKind::SeasonalNaive && !has_season)
+        if let Some(help) = no_season
+            && let Some(nth) = experts.iter().position(|expert| *expert == ExpertKind::SeasonalNaive)
         {
             let path = self.element(path, nth);
-            self.fault_with_help(&path, "seasonal_naive needs a season", "write forecast.season, in windows");
+            self.fault_with_help(&path, "seasonal_naive needs a season", help);
         }
 
         if direction && !experts.contains(&ExpertKind::Rnn) {

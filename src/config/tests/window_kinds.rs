@@ -86,6 +86,10 @@ fn keys_without_a_meaning_are_refused_by_name() {
     let fault = "5:26: forecast.season: has no meaning with session and count: nobody knows how many of their \
                  windows a season has (leave it out)";
     assert_eq!(faults(&season), [fault]);
+    let seasonal =
+        with_window("{count: 9}").replace("{target: temp}", "{target: temp, experts: [seasonal_naive]}");
+    let fault = "5:36: forecast.experts[0]: seasonal_naive needs a season (leave it out)";
+    assert_eq!(faults(&seasonal), [fault]);
     let none = with_window("{count: 9}").replace("{target: temp}", "{target: temp, season: none}");
     assert_eq!(plan(&none).forecast.season, None);
 }

@@ -281,7 +281,8 @@ proptest! {
     }
 }
 
-/// Rows are folded at counts that no batch shows, also where series are forgotten between two folds.
+/// Rows are folded at counts that no batch shows, also where series are forgotten between two
+/// folds.
 #[test]
 fn neither_batches_nor_restores_show_in_windows_of_a_series_own() {
     let jumbled = |series: i64| -> Vec<Row> {

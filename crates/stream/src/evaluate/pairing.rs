@@ -117,16 +117,12 @@ impl OpenForecasts {
         let (now, horizon) = (made.issued_at, made.horizon);
         self.waiting.push_back(made);
         // Without a target time the windows of the series are counted.
-        let mut behind = self.waiting.len();
-        while self
-            .waiting
-            .pop_front_if(|made| match made.target_time {
-                Some(target_time) => target_time < now,
-                None => behind > horizon.steps() + 1,
-            })
-            .is_some()
-        {
-            behind -= 1;
+        let has_passed = |made: &OpenForecast, waiting: usize| match made.target_time {
+            Some(target_time) => target_time < now,
+            None => waiting > horizon.steps() + 1,
+        };
+        while self.waiting.front().is_some_and(|made| has_passed(made, self.waiting.len())) {
+            self.waiting.pop_front();
             self.dropped += 1;
         }
     }

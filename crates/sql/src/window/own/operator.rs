@@ -37,7 +37,8 @@ pub struct OwnWindowOperator {
     lateness_us: i64,
     /// Whether every series has a clock of its own.
     has_own_clocks: bool,
-    most_series: usize,
+    /// Series that are kept.
+    pub(super) most_series: usize,
     /// Records of the partition that wait, at most.
     pub(super) most_held: usize,
     pub(super) aggregation: Arc<Aggregation>,
@@ -90,13 +91,18 @@ impl OwnWindowOperator {
 
     /// Takes in a row of a series, unless it is late.
     fn take(&mut self, name: &str, row: NewRow, out: &mut dyn Output) -> Result<bool> {
-        let at = match self.state.series.get_index_of(name) {
-            Some(at) => at,
-            None if self.is_late_alone(row.time) => return Ok(false),
-            None => self.add(name, out)?,
-        };
+        let known = self.state.series.get_index_of(name);
+        if known.is_none() && self.is_late_alone(row.time) {
+            return Ok(false);
+        }
+        let watermark = row.time.plus_us(-self.lateness_us);
+        if !self.has_own_clocks {
+            // What has ended closes before any series is forgotten.
+            self.move_on(0, watermark, out)?;
+        }
+        let at = known.map_or_else(|| self.add(name, out), Ok)?;
         let clock = if self.has_own_clocks { at } else { 0 };
-        self.move_on(clock, row.time.plus_us(-self.lateness_us), out)?;
+        self.move_on(clock, watermark, out)?;
 
         let Rule::Session(rule) = self.rule else {
             self.state.has_spoken(at);

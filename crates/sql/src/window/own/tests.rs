@@ -72,6 +72,18 @@ fn where_too_many_records_wait_the_earliest_waits_no_longer() {
     }
 }
 
+/// The record of a new series that makes others be forgotten may be the one that closes their
+/// windows.
+#[test]
+fn what_has_ended_closes_before_its_series_is_forgotten() {
+    let mut operator = operator(5, Watermark::Partition);
+    operator.most_series = 1;
+    let mut out = Collected::default();
+    operator.on_batch(&batch(&[("a", 0), ("a", 3), ("b", 40), ("c", 45), ("c", 90)]), &mut out).unwrap();
+    assert_eq!(windows(&out), (vec![(0, 13, 2), (45, 55, 1)], vec![]), "b was forgotten while it was open");
+    assert_eq!((operator.state.series_forgotten, operator.state.series.len()), (2, 1));
+}
+
 /// A watermark that is told, as by a clock that closes the windows of a quiet partition.
 #[test]
 fn a_watermark_that_is_told_closes_what_ended_before_it() {
