@@ -103,7 +103,7 @@ fn a_record_for_which_it_fails_or_is_null_is_a_reject() {
             .collect();
         let name = "`CASE WHEN cast(7 AS BIGINT) / cast(s AS …`";
         let expected = [
-            (1, format!("time {name}: Arrow error: Divide by zero error")),
+            (1, format!("time {name}: Divide by zero error")),
             (2, format!("the time {name} is missing or null")),
             (3, format!("time {name}: `2024-05-32` is no time of the calendar")),
             (4, "column `s`: `one` is no number".to_owned()),

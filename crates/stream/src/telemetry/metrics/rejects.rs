@@ -15,7 +15,7 @@ impl Metrics {
         }
 
         let hint = if count(&Reason::Late) > 0 {
-            " (late: the window had closed; sort a file by time, or raise window.lateness)"
+            " (late: the window had closed; raise window.lateness, or take a file by source.file.order: time)"
         } else {
             ""
         };
