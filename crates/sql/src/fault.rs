@@ -1,7 +1,8 @@
 //! DataFusion's failures in our words.
 //! It must not hide the message at the root.
 
-use datafusion::error::DataFusionError;
+use arrow::error::ArrowError;
+use datafusion::error::{DataFusionError, Result as DfResult};
 use tickcast_stream::error::{Error, Kind};
 
 /// DataFusion's failure in our words.
@@ -25,5 +26,25 @@ pub fn failure_text(cause: &DataFusionError) -> String {
     match text.split_once(DataFusionError::BACK_TRACE_SEP) {
         Some((message, _)) => message.to_owned(),
         None => text,
+    }
+}
+
+/// What comes of running an expression on a row of nulls, to see whether it can be run. That one of
+/// these values fails says nothing: what is put together of nulls is an empty text, and no time or
+/// number.
+pub fn tolerated<T>(tried: DfResult<T>) -> DfResult<Option<T>> {
+    match tried {
+        Err(cause) if is_of_values(&cause) => Ok(None),
+        tried => tried.map(Some),
+    }
+}
+
+fn is_of_values(cause: &DataFusionError) -> bool {
+    match cause.find_root() {
+        DataFusionError::ArrowError(cause, _) => {
+            matches!(cause.as_ref(), ArrowError::ParseError(_) | ArrowError::CastError(_))
+        }
+        DataFusionError::Execution(text) => text.contains("Error parsing"),
+        _ => false,
     }
 }

@@ -7,10 +7,9 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatchOptions, new_empty_array, new_null_array};
 use arrow::compute::concat;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{DFSchema, DataFusionError, plan_err};
+use datafusion::common::{DFSchema, plan_err};
 use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::{Expr, ExprSchemable};
 use datafusion::physical_expr::PhysicalExpr;
@@ -18,7 +17,7 @@ use tickcast_stream::error::{Kind, OrFail, Result};
 
 use crate::depth::on_a_deep_stack;
 use crate::expression::{self, TIME, columns_of};
-use crate::fault::failure_text;
+use crate::fault::{failure_text, tolerated};
 use crate::prepare::{PrepareSpec, infer_types};
 
 /// An expression whose values are event times, as records write them.
@@ -151,22 +150,8 @@ fn plan(sql: &str, columns: &[Field]) -> DfResult<(Expr, Arc<dyn PhysicalExpr>)>
     let options = RecordBatchOptions::new().with_row_count(Some(1));
     let one = RecordBatch::try_new_with_options(input, nulls, &options)?;
     value(&physical, &one.slice(0, 0))?;
-    match value(&physical, &one) {
-        Err(cause) if !is_of_values(&cause) => Err(cause),
-        _ => Ok((expr, physical)),
-    }
-}
-
-/// Whether a failure is one of a row's values: what is put together of nulls is a text that is no
-/// time.
-fn is_of_values(cause: &DataFusionError) -> bool {
-    match cause.find_root() {
-        DataFusionError::ArrowError(cause, _) => {
-            matches!(cause.as_ref(), ArrowError::ParseError(_) | ArrowError::CastError(_))
-        }
-        DataFusionError::Execution(text) => text.contains("Error parsing"),
-        _ => false,
-    }
+    tolerated(value(&physical, &one))?;
+    Ok((expr, physical))
 }
 
 #[cfg(test)]

@@ -74,6 +74,21 @@ forecast: { target: x, experts: [naive] }
     assert_eq!(rejects.lines().count(), 1);
 }
 
+/// Found while times by an expression were built: of a row of nulls, on which expressions are tried,
+/// `concat` makes an empty text. That is no number, and the pipeline was refused for it.
+#[test]
+fn what_fails_on_a_row_of_nulls_and_on_no_record_is_good() {
+    let number = "cast(concat(v, '') AS DOUBLE)";
+    for pipeline in [
+        format!("derive: {{ x: \"{number}\" }}\nwindow: {{ tumbling: 1h, select: {{ x: sum(x) }} }}"),
+        format!("where: \"{number} >= 0\"\nwindow: {{ tumbling: 1h, select: {{ x: \"sum({number})\" }} }}"),
+    ] {
+        let pipeline = format!("{pipeline}\nforecast: {{ target: x, experts: [naive] }}\n");
+        let bench = run(&pipeline, &records(|n| format!(r#""v":"{n}""#)));
+        assert_eq!(numbers(&bench, "forecasts", "forecast")[..4], [1.0, 5.0, 9.0, 13.0], "{pipeline}");
+    }
+}
+
 /// Functions that DataFusion can only run once it has simplified them: around an aggregate they
 /// made every window null without a word, and within one they ended the run at the first record.
 #[test]

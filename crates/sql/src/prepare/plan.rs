@@ -20,6 +20,7 @@ use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use super::spec::{PrepareSpec, WHERE, path_of};
 use crate::depth::on_a_deep_stack;
 use crate::expression;
+use crate::fault::tolerated;
 
 /// What is done with the data columns of a batch of records.
 pub struct Preparation {
@@ -74,11 +75,12 @@ impl Preparation {
         let of_nulls = RecordBatch::try_new_with_options(nullable(input), nulls, &options)
             .or_fail(Kind::Query, || "the columns of a record do not fit together")?;
 
-        for rows in [of_nulls.slice(0, 0), of_nulls] {
-            self.keeps(&rows).map_err(|cause| expression::at(WHERE, cause))?;
-            for (name, expr) in wanted.iter().zip(&self.columns) {
-                value(expr, &rows).map_err(|cause| expression::at(&path_of(name), cause))?;
-            }
+        let nothing = of_nulls.slice(0, 0);
+        let tried = self.keeps(&nothing).and_then(|_| tolerated(self.keeps(&of_nulls)));
+        tried.map_err(|cause| expression::at(WHERE, cause))?;
+        for (name, expr) in wanted.iter().zip(&self.columns) {
+            let tried = value(expr, &nothing).and_then(|_| tolerated(value(expr, &of_nulls)));
+            tried.map_err(|cause| expression::at(&path_of(name), cause))?;
         }
         Ok(())
     }
