@@ -10,7 +10,7 @@ use std::collections::BinaryHeap;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use arrow::array::{Array, AsArray};
 use arrow::compute::interleave_record_batch;
@@ -20,6 +20,7 @@ use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
 use tickcast_stream::error::{Kind, OrFail, Result};
+use tickcast_stream::lock::lock;
 
 /// Runs that are merged at once: of each one small batch is in memory.
 const FAN_IN: usize = 64;
@@ -123,7 +124,7 @@ impl Disk {
     }
 
     fn at(&self, place: SeekFrom) -> io::Result<u64> {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner).seek(place)
+        lock(&self.file).seek(place)
     }
 }
 
@@ -135,7 +136,7 @@ struct Section {
 
 impl Section {
     fn with<T>(&mut self, act: impl FnOnce(&mut File) -> io::Result<(T, usize)>) -> io::Result<T> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = lock(&self.file);
         file.seek(SeekFrom::Start(self.at))?;
         let (done, bytes) = act(&mut file)?;
         self.at += bytes as u64;
