@@ -10,7 +10,7 @@ use tickcast_stream::PartitionId;
 use crate::support::broker::brokers_or_skip;
 use crate::support::kafka::{count, produce, values};
 use crate::support::pipeline::TestPipeline;
-use crate::support::process::{Instance, StartFrom, binary, get, text, tickcast};
+use crate::support::process::{Instance, StartFrom, binary, get, is_ready, text, tickcast};
 use crate::support::readings::{A_WINDOW, AN_HOUR, bench_with, closed, from_records, make_topics, readings};
 use crate::support::wait::{wait_for, wait_till};
 
@@ -77,6 +77,35 @@ fn windows_of_a_quiet_partition_close_once_and_again_when_the_topic_is_read_agai
     assert!(rebuilt.contains("rebuilt"), "{rebuilt}");
     let verified = tickcast("verify", &bench.file(), &[]);
     assert!(verified.status.success(), "after a rebuild: {}", text(&verified.stderr));
+}
+
+/// What is saved lies before the close, and no record comes that would remind the next run of it:
+/// it said until then that it was still restoring.
+#[test]
+fn a_partition_that_stays_quiet_after_a_restart_is_ready() {
+    let Some(addr) = brokers_or_skip() else { return };
+    let id = "stays-quiet";
+    make_topics(addr, id, 1);
+    let state = format!("state: {{ kafka: {{ topic: {id}.state }} }}\ndelivery: exactly_once");
+    let bench = bench_with(addr, id, &state);
+    let forecasts = || count(addr, "stays-quiet.forecasts", 1);
+    produce(addr, "stays-quiet.in", P, readings(P, 10).iter().map(String::as_bytes));
+
+    let mut patient = start(&bench, "patient", "1h");
+    wait_till("the closed windows", || forecasts() == closed(10));
+    patient.stop();
+    let mut first = start(&bench, "first", "1s");
+    wait_till("the window of a quiet partition", || forecasts() == 10 * A_WINDOW);
+    first.kill();
+
+    let mut second = start(&bench, "second", "1h");
+    let http = second.http();
+    wait_till("200", || is_ready(&http));
+    let open = get(&http, "/metrics");
+    let open = open.lines().find(|line| line.starts_with("tickcast_windows_open{")).unwrap();
+    assert!(open.ends_with(" 0"), "{open}");
+    second.stop();
+    assert_eq!(forecasts(), 10 * A_WINDOW, "nothing is told twice");
 }
 
 /// Learns the state again, and stops when it is at work.

@@ -154,7 +154,9 @@ impl Writing {
         let partition = opened.partition;
         let debt = ReplayDebt::none(stats.windows_closed);
         let mut work = InlinePartition { partition, debt, last_whole: LastWhole::default() };
-        work.partition.catch_up(&mut |outcome| self.write(id, None, outcome))?;
+        if work.partition.catch_up(&mut |outcome| self.write(id, None, outcome))? {
+            work.debt.add(self.job.watch.worked(&mut work.partition, 0));
+        }
         if work.partition.is_fresh() {
             self.save(&mut work)?;
         }

@@ -133,13 +133,18 @@ impl Worker<'_> {
         self.downstream.watch.metrics.begin(id, &stats);
         self.downstream.tell_sink(ToSink::Begin { partition: id, start })?;
         let Worker { downstream, summary, .. } = self;
-        partition.catch_up(&mut |outcome| downstream.hand_on(id, RecordTimes::none(), outcome, summary))?;
+        let (mut debt, was_replaying) = (ReplayDebt::none(stats.windows_closed), partition.is_replaying());
+        let times = RecordTimes::none();
+        if partition.catch_up(&mut |outcome| downstream.hand_on(id, times, outcome, summary))? {
+            // No record may come that would tell of it.
+            debt.add(downstream.watch.worked(&mut partition, 0));
+            downstream.tell_if_caught_up(&partition, was_replaying);
+        }
         if partition.is_fresh() {
             // Where its past ends is kept before anything of it is told.
             self.save_small(&partition, incarnation)?;
         }
 
-        let debt = ReplayDebt::none(stats.windows_closed);
         let work = ActivePartition {
             partition,
             incarnation,
@@ -166,9 +171,7 @@ impl Worker<'_> {
         let times = RecordTimes { read: at, recorded };
         partition.take(records, &mut |outcome| downstream.hand_on(id, times, outcome, summary))?;
 
-        if was_replaying && !partition.is_replaying() {
-            downstream.tell_reader(ToReader::CaughtUp { partition: id, at: Instant::now() });
-        }
+        downstream.tell_if_caught_up(partition, was_replaying);
         let worked @ Worked { windows, .. } = downstream.watch.worked(partition, count);
         if had_past && partition.past_end().is_none() {
             tracing::info!(partition = id.0, windows, "live: the past is learned");
@@ -270,6 +273,13 @@ impl Downstream {
     /// A reader that has ended needs to hear nothing.
     fn tell_reader(&self, what: ToReader) {
         _ = self.to_reader.send(what);
+    }
+
+    /// The reader counts who is still making again what is committed.
+    fn tell_if_caught_up(&self, partition: &Partition, was_replaying: bool) {
+        if was_replaying && !partition.is_replaying() {
+            self.tell_reader(ToReader::CaughtUp { partition: partition.id(), at: Instant::now() });
+        }
     }
 
     /// Results to the sink; while its channel is full, the partition waits.

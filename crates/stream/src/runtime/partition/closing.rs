@@ -68,12 +68,14 @@ impl Partition {
     }
 
     /// Closes its windows where it has come to, if a clock has closed them there in an earlier
-    /// life: no record may come that would remind it.
-    pub fn catch_up(&mut self, deliver: &mut Deliver<'_>) -> Result<()> {
+    /// life: no record may come that would remind it. False: none has.
+    pub fn catch_up(&mut self, deliver: &mut Deliver<'_>) -> Result<bool> {
+        let mut has_closed = false;
         while let Some(at) = self.closes_ahead.front().copied().filter(|&at| self.read_to() >= Some(at)) {
             self.close_again(at, deliver)?;
+            has_closed = true;
         }
-        Ok(())
+        Ok(has_closed)
     }
 
     /// Takes in the records before every close that is among them or right behind them. Those after
