@@ -16,8 +16,9 @@ use std::time::{Duration, Instant};
 use arrow::datatypes::Schema;
 use criterion::{Criterion, SamplingMode, Throughput};
 use tickcast::config::{self, Plan};
-use tickcast_connect::{DecodeSpec, Decoder, WireFormat, columns};
-use tickcast_sql::window::{Aggregation, referenced_columns, window_operator};
+use tickcast::factory::factory;
+use tickcast_connect::SourceSchema;
+use tickcast_sql::window::{Aggregation, window_operator};
 use tickcast_stream::Offset;
 use tickcast_stream::decode::Decode;
 use tickcast_stream::message::{EventTime, RawRecord, Records, system_fields};
@@ -41,10 +42,11 @@ const START_US: i64 = 28_333_334 * MINUTE_US;
 
 /// Each kind of window, and the minutes that fill its longest window before the timed ones, with a
 /// tick of each series. The first is what the others are compared with; a new kind is a line here.
-const KINDS: [(&str, &str, usize); 6] = [
+const KINDS: [(&str, &str, usize); 7] = [
     ("tumbling", "tumbling: 1m, lateness: 2s", 2),
     ("hopping, 60 panes", "hopping: { size: 1h, every: 1m }, lateness: 2s", 61),
     ("by series", "tumbling: 1m, lateness: 2s, watermark: series", 2),
+    ("hopping by series", "hopping: { size: 1h, every: 1m }, lateness: 2s, watermark: series", 61),
     ("sessions of a minute", "session: { gap: 30s, max: 1m }, lateness: 2s", 2),
     ("the same by series", "session: { gap: 30s, max: 1m }, lateness: 2s, watermark: series", 2),
     ("count: 12", "count: 12", 12),
@@ -98,7 +100,7 @@ fn main() {
 /// Seconds that the timed records take, decoding included.
 fn call(plan: &Plan, before: &[Records], timed: &[Records]) -> f64 {
     let decoder = decoder(plan);
-    let mut operator = operator(plan, &decoder);
+    let mut operator = operator(plan, decoder.as_ref());
     let mut out = Collected::default();
     let mut take = |records: &[Records], out: &mut Collected| {
         for records in records {
@@ -123,22 +125,12 @@ fn plan(kind: &str) -> Plan {
     pipeline.unwrap_or_else(|faults| panic!("{faults}")).plan
 }
 
-fn decoder(plan: &Plan) -> Decoder {
-    let wanted = referenced_columns(&plan.window.select).expect("a good select");
-    Decoder::new(DecodeSpec {
-        format: WireFormat::Json,
-        key: plan.key.clone(),
-        time: plan.time.clone(),
-        future_us: plan.future_us,
-        time_by: None,
-        columns: columns(None, &plan.key, plan.time.from.column(), &wanted).expect("columns"),
-        schema: None,
-        header: None,
-    })
-    .expect("a decoder")
+fn decoder(plan: &Plan) -> Box<dyn Decode> {
+    let factory = factory(plan, SourceSchema::default()).expect("a good pipeline");
+    factory.decoder().expect("a decoder")
 }
 
-fn operator(plan: &Plan, decoder: &Decoder) -> Box<dyn Operator> {
+fn operator(plan: &Plan, decoder: &dyn Decode) -> Box<dyn Operator> {
     let data = Schema::new(decoder.schema().fields()[system_fields().len()..].to_vec());
     let aggregation = Aggregation::plan(&plan.window.select, &Arc::new(data)).expect("a good select");
     window_operator(&plan.window, &Arc::new(aggregation))

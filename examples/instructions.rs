@@ -18,8 +18,9 @@ use std::sync::Arc;
 use arrow::datatypes::Schema;
 use arrow::record_batch::RecordBatch;
 use tickcast::config::{self, Plan};
-use tickcast_connect::{DecodeSpec, Decoder, Room, WireFormat, columns, for_each_record};
-use tickcast_sql::window::{Aggregation, referenced_columns, window_operator};
+use tickcast::factory::factory;
+use tickcast_connect::{Room, SourceSchema, for_each_record};
+use tickcast_sql::window::{Aggregation, window_operator};
 use tickcast_stream::Offset;
 use tickcast_stream::decode::Decode;
 use tickcast_stream::forecast::ForecastOperator;
@@ -210,7 +211,7 @@ fn run() -> [u64; 4] {
     let mut forecaster = ForecastOperator::new(&plan.forecast, plan.window.kind.order());
 
     let records = records();
-    let rows = decode(&decoder, &records);
+    let rows = decode(decoder.as_ref(), &records);
     let closed = window(windows.as_mut(), &rows);
     let results = forecast(&mut forecaster, &closed);
     let encoded = encode(&results);
@@ -221,19 +222,9 @@ fn run() -> [u64; 4] {
     [records, rows, closed, encoded].map(|units| units as u64)
 }
 
-fn decoder(plan: &Plan) -> Decoder {
-    let wanted = referenced_columns(&plan.window.select).expect("a good select");
-    Decoder::new(DecodeSpec {
-        format: WireFormat::Json,
-        key: plan.key.clone(),
-        time: plan.time.clone(),
-        future_us: plan.future_us,
-        time_by: None,
-        columns: columns(None, &plan.key, plan.time.from.column(), &wanted).expect("columns"),
-        schema: None,
-        header: None,
-    })
-    .expect("a decoder")
+fn decoder(plan: &Plan) -> Box<dyn Decode> {
+    let factory = factory(plan, SourceSchema::default()).expect("a good pipeline");
+    factory.decoder().expect("a decoder")
 }
 
 /// Ticks of all series in the order of time, in batches.
@@ -259,7 +250,7 @@ fn records() -> Vec<Records> {
 }
 
 #[inline(never)]
-fn decode(decoder: &Decoder, records: &[Records]) -> Vec<RecordBatch> {
+fn decode(decoder: &dyn Decode, records: &[Records]) -> Vec<RecordBatch> {
     records.iter().map(|records| decoder.decode(records).expect("good records").rows).collect()
 }
 

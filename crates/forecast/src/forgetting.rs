@@ -22,3 +22,14 @@ pub fn who_stays<T: Ord>(
     silent[..count].iter().for_each(|&at| stays[at] = false);
     stays
 }
+
+/// The new place of each series once only those that stay are left; none: it is gone.
+pub fn new_places(stays: &[bool]) -> Vec<Option<u32>> {
+    let mut next = 0;
+    let place_of = |&stays: &bool| {
+        let place = stays.then_some(next);
+        next += u32::from(stays);
+        place
+    };
+    stays.iter().map(place_of).collect()
+}

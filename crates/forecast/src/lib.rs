@@ -129,7 +129,7 @@ pub use experts::kind::ExpertKind;
 pub use forecaster::{
     ExpertWeight, Forecaster, ForecasterStats, FrozenForecaster, WeightsKind, WindowLesson, meaning,
 };
-pub use forgetting::who_stays;
+pub use forgetting::{new_places, who_stays};
 pub use grid::WindowGrid;
 pub use horizon::Horizon;
 pub use mean::Mean;

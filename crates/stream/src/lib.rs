@@ -56,4 +56,4 @@ pub use far_behind::{BehindFate, FarBehind};
 pub use log_id::{LogChanged, LogId, LogKind};
 pub use message::Stream;
 pub use place::{Offset, PartitionId};
-pub use tickcast_forecast::{EventTime, Mean, WindowGrid, WindowOrder, who_stays};
+pub use tickcast_forecast::{EventTime, Mean, WindowGrid, WindowOrder, new_places, who_stays};

@@ -252,20 +252,22 @@ fn panes_do_not_show_batches_or_restores() {
     let rows: Vec<Row> = (0..40_000i64)
         .map(|i| ((i % 3) as u8, i * 300 - i * i % 977 * 1_000, Some((i * 31 % 97) as i32 - 40)))
         .collect();
-    let operator = || {
+    let operator = |watermark: Watermark| {
         let (select, plan) = aggregation();
         let kind = WindowKind::Grid(WindowGrid::fixed(1_000_000, 0).grouped(6, 2));
-        let (lateness_us, stamps, watermark, gaps) =
-            (200_000, Stamps::Start, Watermark::Partition, Gaps::Carry);
+        let (lateness_us, stamps, gaps) = (200_000, Stamps::Start, Gaps::Carry);
         let (target, most_series) = (String::new(), usize::MAX);
         let spec = WindowSpec { kind, lateness_us, stamps, watermark, gaps, select, target, most_series };
         window_operator(&spec, &plan)
     };
-    let bytes = |size: usize, restore: bool| json_of(&fed(operator, &rows, size, restore).1);
-    let expected = bytes(40_000, false);
-    assert!(expected.len() > 2_000);
-    for (size, restore) in [(977, false), (977, true), (8192, true), (4001, true)] {
-        assert!(bytes(size, restore) == expected, "batches of {size}, restored {restore}");
+    for watermark in [Watermark::Partition, Watermark::Series] {
+        let bytes =
+            |size: usize, restore: bool| json_of(&fed(|| operator(watermark), &rows, size, restore).1);
+        let expected = bytes(40_000, false);
+        assert!(expected.len() > 2_000);
+        for (size, restore) in [(977, false), (977, true), (8192, true), (4001, true)] {
+            assert!(bytes(size, restore) == expected, "{watermark:?}, batches of {size}, restored {restore}");
+        }
     }
 }
 
@@ -278,11 +280,18 @@ fn windows_by_series_do_not_show_the_other_series_batches_or_restores() {
             ((i * 31 % 97 % 7) as u8, i * 400_000 - i * i % 5 * 3_000_000, Some((i * 31 % 97) as i32 - 40))
         })
         .collect();
+    let tumbling = WindowGrid::fixed(10_000_000, 0);
+    let hopping = WindowGrid::fixed(2_500_000, 0).grouped(3, 2);
+    by_series_alone_and_together(&tumbling, &Gaps::Carry, &rows);
+    by_series_alone_and_together(&hopping, &Gaps::Auto, &rows);
+}
+
+fn by_series_alone_and_together(grid: &WindowGrid, gaps: &Gaps, rows: &[Row]) {
     let operator = |most_series: usize| {
         let (select, plan) = aggregation();
-        let (lateness_us, target) = (2_000_000, String::new());
-        let kind = WindowKind::Grid(WindowGrid::fixed(10_000_000, 0));
-        let (stamps, watermark, gaps) = (Stamps::Start, Watermark::Series, Gaps::Carry);
+        let (kind, target) = (WindowKind::Grid(grid.clone()), String::new());
+        let (lateness_us, stamps, watermark, gaps) =
+            (2_000_000, Stamps::Start, Watermark::Series, gaps.clone());
         let spec = WindowSpec { kind, lateness_us, stamps, watermark, gaps, select, target, most_series };
         window_operator(&spec, &plan)
     };
@@ -298,17 +307,17 @@ fn windows_by_series_do_not_show_the_other_series_batches_or_restores() {
     };
 
     for most_series in [usize::MAX, 4] {
-        let (expected, stats) = run(&rows, most_series, rows.len(), false);
+        let (expected, stats) = run(rows, most_series, rows.len(), false);
         assert!(expected.rows.len() > 500 && !expected.rejects.is_empty());
         assert_eq!(stats.series_forgotten > 0, most_series == 4);
         for (size, restore) in [(1, false), (97, true), (1001, true)] {
-            let (out, again) = run(&rows, most_series, size, restore);
+            let (out, again) = run(rows, most_series, size, restore);
             assert!(text(&out) == text(&expected), "{most_series} series, batches of {size}");
             assert_eq!(again.windows_closed, stats.windows_closed);
         }
     }
 
-    let (together, _) = run(&rows, usize::MAX, 97, false);
+    let (together, _) = run(rows, usize::MAX, 97, false);
     let mut alone = Vec::new();
     for name in 0..7 {
         let own: Vec<Row> = rows.iter().copied().filter(|row| row.0 == name).collect();

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::EventTime;
 use tickcast_stream::operator::SnapshotWriter;
-use tickcast_stream::{Offset, who_stays};
+use tickcast_stream::{Offset, new_places, who_stays};
 
 /// Bytes that are remembered of a partition. Where they are more, the half that came first is
 /// forgotten.
@@ -72,13 +72,7 @@ impl Seen {
 
     fn forget_clocks(&mut self, most: usize) {
         let stays = who_stays(self.clocks.len(), 1, most, |at| Some(self.latest[at]));
-        let mut next = 0;
-        let place = |&stays: &bool| {
-            let place = stays.then_some(next);
-            next += u32::from(stays);
-            place
-        };
-        let places: Vec<Option<u32>> = stays.iter().map(place).collect();
+        let places = new_places(&stays);
 
         let mut kept = stays.iter();
         self.clocks.retain(|_| kept.next().copied().unwrap_or(false));

@@ -9,6 +9,10 @@ use tickcast_stream::message::EventTime;
 
 use super::spec::{Stamps, WindowSpec};
 
+/// A silent series is carried for at most this many windows; then it has no rows until it speaks
+/// again. The bound keeps one record far ahead from making an endless run of windows.
+const CARRY_WINDOWS: i64 = 256;
+
 /// When windows begin, end and close.
 #[derive(Debug, Clone)]
 pub struct Windows {
@@ -32,9 +36,29 @@ impl Windows {
         self.grid.start_of(self.grid.first_window_of(self.grid.pane_of(watermark)))
     }
 
+    /// The same for a watermark from outside, which ends all windows when the input does.
+    pub fn frontier_of(&self, watermark: EventTime) -> EventTime {
+        if watermark == EventTime::MAX { watermark } else { self.frontier_at(watermark) }
+    }
+
+    /// Where the frontier is once windows before `frontier` have closed, the newest of them the one
+    /// that starts at `closed_to`. An input that has ended may have grown when it is read again:
+    /// then only what has closed is closed.
+    pub fn closed_up_to(&self, frontier: EventTime, closed_to: Option<EventTime>) -> EventTime {
+        match frontier {
+            EventTime::MAX => closed_to.map_or(EventTime::MIN, |start| self.start_after(start)),
+            frontier => frontier,
+        }
+    }
+
     /// The start of the window after the one that starts at this time.
     pub fn start_after(&self, start: EventTime) -> EventTime {
         self.grid.start_of(self.grid.window_at(start).saturating_add(1))
+    }
+
+    /// The start of the oldest window whose rows are carried into the one that starts at this time.
+    pub fn carried_from(&self, start: EventTime) -> EventTime {
+        self.grid.start_of(self.grid.window_at(start).saturating_sub(CARRY_WINDOWS))
     }
 
     /// Start and end of the last window that holds this time.
@@ -85,9 +109,8 @@ pub enum Placement {
 
 /// Judges records one after the other. Most of them are of the pane of the one before, and close
 /// nothing: for those it compares, and asks no calendar.
-pub struct Assigner<'a> {
-    windows: &'a Windows,
-    earlier_us: i64,
+#[derive(Debug, Clone)]
+pub struct Assigner {
     /// How far it has come.
     pub progress: WindowProgress,
     /// The first time at which another window closes.
@@ -96,59 +119,58 @@ pub struct Assigner<'a> {
     pane: Range<EventTime>,
 }
 
-impl<'a> Assigner<'a> {
-    /// An assigner that goes on from where `progress` is.
-    pub fn new(windows: &'a Windows, progress: WindowProgress) -> Self {
-        let mut assigner = Assigner {
-            windows,
-            earlier_us: windows.stamps.earlier_us(),
-            progress,
-            closes_at: EventTime::MIN,
-            pane: EventTime::MAX..EventTime::MAX,
-        };
+impl Assigner {
+    /// An assigner to these windows that goes on from where `progress` is.
+    pub fn new(windows: &Windows, progress: WindowProgress) -> Self {
+        let (closes_at, pane) = (EventTime::MIN, EventTime::MAX..EventTime::MAX);
+        let mut assigner = Assigner { progress, closes_at, pane };
         if progress != WindowProgress::START {
-            assigner.look_ahead();
+            assigner.look_ahead(windows);
         }
         assigner
     }
 
     /// A window [s, e) closes at the first record with `t >= e + lateness`.
-    fn look_ahead(&mut self) {
-        let grid = &self.windows.grid;
+    fn look_ahead(&mut self, windows: &Windows) {
+        let grid = &windows.grid;
         let end = grid.end_of(grid.window_at(self.progress.frontier));
-        self.closes_at = end.plus_us(self.windows.lateness_us);
+        self.closes_at = end.plus_us(windows.lateness_us);
     }
 
-    /// Judges one record and moves on.
+    /// Judges one record and moves on, through the windows that it was made for.
     #[inline]
-    pub fn take(&mut self, time: EventTime) -> Placement {
+    pub fn take(&mut self, windows: &Windows, time: EventTime) -> Placement {
         self.progress.latest = self.progress.latest.max(time);
-        let time = time.plus_us(-self.earlier_us);
+        let time = time.plus_us(-windows.stamps.earlier_us());
         if time >= self.closes_at
-            && let Some(closes) = self.advance(time)
+            && let Some(closes) = self.advance(windows, time)
         {
             return closes;
         }
-        if time < self.progress.frontier { Placement::Late } else { Placement::Open(self.pane_of(time)) }
+        if time < self.progress.frontier {
+            Placement::Late
+        } else {
+            Placement::Open(self.pane_of(windows, time))
+        }
     }
 
-    fn advance(&mut self, time: EventTime) -> Option<Placement> {
-        let frontier = self.windows.frontier_at(time.plus_us(-self.windows.lateness_us));
+    fn advance(&mut self, windows: &Windows, time: EventTime) -> Option<Placement> {
+        let frontier = windows.frontier_at(time.plus_us(-windows.lateness_us));
         if frontier <= self.progress.frontier {
             return None;
         }
         let closes = Closes { from: self.progress.frontier, to: frontier };
         self.progress.frontier = frontier;
-        self.look_ahead();
-        let pane = self.pane_of(time);
+        self.look_ahead(windows);
+        let pane = self.pane_of(windows, time);
         // Before the first record nothing is open, so nothing closes.
         let is_first = closes.from == EventTime::MIN;
         Some(if is_first { Placement::Open(pane) } else { Placement::Closes { closes, pane } })
     }
 
-    fn pane_of(&mut self, time: EventTime) -> EventTime {
+    fn pane_of(&mut self, windows: &Windows, time: EventTime) -> EventTime {
         if !self.pane.contains(&time) {
-            let grid = &self.windows.grid;
+            let grid = &windows.grid;
             let pane = grid.pane_of(time);
             self.pane = grid.pane_start(pane)..grid.pane_start(pane.saturating_add(1));
         }
@@ -166,7 +188,7 @@ mod tests {
 
     fn verdicts(windows: &Windows, times: &[i64]) -> Vec<Placement> {
         let mut assigner = Assigner::new(windows, WindowProgress::START);
-        times.iter().map(|&time| assigner.take(EventTime(time))).collect()
+        times.iter().map(|&time| assigner.take(windows, EventTime(time))).collect()
     }
 
     fn open(pane: i64) -> Placement {
@@ -221,7 +243,7 @@ mod tests {
             .iter()
             .map(|&time| {
                 let mut assigner = Assigner::new(&windows, progress);
-                let placement = assigner.take(EventTime(time));
+                let placement = assigner.take(&windows, EventTime(time));
                 progress = assigner.progress;
                 placement
             })

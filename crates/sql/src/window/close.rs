@@ -6,24 +6,21 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray, TimestampMicrosecondArray, UInt32Array};
+use arrow::array::ArrayRef;
 use arrow::record_batch::RecordBatch;
-use tickcast_stream::error::{Kind, OrFail, Result};
+use tickcast_stream::error::Result;
 use tickcast_stream::message::EventTime;
 use tickcast_stream::operator::Output;
 
 use super::aggregate::{RowSet, SeriesId};
 use super::assign::Closes;
+use super::closed_rows::{ClosedRow, closed_rows};
 use super::operator::WindowOperator;
 use super::panes::Merged;
 use super::plan::Aggregation;
 use super::rows::in_series_order;
 use super::silence::{BEFORE, NOW, Silence};
 use super::state::SeriesRows;
-
-/// A silent series is carried for at most this many windows; then it has no rows until it speaks
-/// again. The bound keeps one record far ahead from making an endless run of windows.
-const CARRY_WINDOWS: i64 = 256;
 
 /// Where a row of a carrying window comes from.
 struct RowSource {
@@ -127,7 +124,7 @@ impl WindowOperator {
         let (columns, failed) = self.aggregation.project(values, series.len())?;
         self.state.expressions_failed += failed.len() as u64;
         for column in failed {
-            let name = self.state.series.get_index(series[column.row] as usize).map_or("", |name| name);
+            let name = self.state.name(series[column.row]);
             self.failures.note(column, name, start);
         }
         Ok(columns)
@@ -153,8 +150,7 @@ impl WindowOperator {
             Some(before) => before,
             None => SeriesRows { ids: vec![], spoke_at: vec![], columns: self.no_rows() },
         };
-        let grid = &self.windows.grid;
-        let oldest = grid.start_of(grid.window_at(start).saturating_sub(CARRY_WINDOWS));
+        let oldest = self.windows.carried_from(start);
 
         let mut sources: Vec<RowSource> = Vec::with_capacity(before.ids.len() + series.len());
         for (row, (&id, &spoke_at)) in before.ids.iter().zip(&before.spoke_at).enumerate() {
@@ -182,26 +178,14 @@ impl WindowOperator {
     }
 
     fn closed_batch(&self, start: EventTime, rows: SeriesRows) -> Result<RecordBatch> {
-        let SeriesRows { ids, spoke_at, columns } = rows;
-        let count = ids.len();
-        let names = ids.iter().map(|&id| self.state.series.get_index(id as usize).map_or("", |name| name));
-        let time = |time: EventTime| -> ArrayRef {
-            Arc::new(TimestampMicrosecondArray::from(vec![time.0; count]).with_timezone("UTC"))
-        };
-
         let grid = &self.windows.grid;
-        let number = grid.window_at(start);
+        let (number, end) = (grid.window_at(start), grid.end_of(grid.window_at(start)));
         let is_true = self.silence.as_ref().is_some_and(|silence| silence.is_true);
-        let mut arrays: Vec<ArrayRef> = vec![
-            Arc::new(UInt32Array::from_iter_values(ids.iter().map(|id| id + self.first_id))),
-            Arc::new(StringArray::from_iter_values(names)),
-            Arc::new(Int64Array::from(vec![number; count])),
-            time(start),
-            time(grid.end_of(number)),
-            Arc::new(BooleanArray::from_iter(spoke_at.iter().map(|&at| Some(at != start && !is_true)))),
-        ];
-        arrays.extend(columns.columns().iter().cloned());
-        RecordBatch::try_new(Arc::clone(&self.output), arrays)
-            .or_fail(Kind::Query, || "cannot build a closed window")
+        let row = |(&series, &spoke_at): (&SeriesId, &EventTime)| {
+            let is_carried = spoke_at != start && !is_true;
+            ClosedRow { series, number, start, end, is_carried }
+        };
+        let closed: Vec<ClosedRow> = rows.ids.iter().zip(&rows.spoke_at).map(row).collect();
+        closed_rows(&self.output, &closed, &rows.columns, |id| self.state.name(id))
     }
 }

@@ -35,18 +35,26 @@ impl LastReadings {
     }
 
     /// The same for windows of one series each, which may be of the same: one after the other, in
-    /// the order in which they closed. From now on their readings are those before.
+    /// the order in which they closed, `series[i]` that of window i. After each, readings that no
+    /// later window has are those before.
     pub fn step_through(
         &mut self,
         aggregation: &Aggregation,
         series: &[SeriesId],
         values: &mut [ArrayRef],
+        passed: &Passed,
     ) -> Result<()> {
         for (nth, (at, meter)) in aggregation.meters().enumerate() {
             let readings = Readings::of(&values[at])?;
+            let gone = passed.values.get(at).map(Readings::of).transpose()?;
+            let mut next = 0;
             let step = |(row, &id)| {
                 let step = readings.step(meter, row, self.before(nth, id));
-                readings.last_at(row).into_iter().for_each(|reading| self.know(nth, id, reading));
+                let gone_now = next..passed.until[row];
+                next = passed.until[row];
+                for gone in gone_now.filter_map(|row| gone.as_ref()?.last_at(row)) {
+                    self.know(nth, id, gone);
+                }
                 step
             };
             let steps: Float64Array = series.iter().enumerate().map(step).collect();
@@ -103,6 +111,22 @@ impl LastReadings {
             let mut kept = places.iter().map(Option::is_some);
             known.retain(|_| kept.next().unwrap_or(false));
         }
+    }
+}
+
+/// Readings that no later window has.
+pub(super) struct Passed {
+    /// What the aggregates evaluate to, of each series in the order of time; nothing where there is
+    /// nothing to tell.
+    pub values: Vec<ArrayRef>,
+    /// How many rows of them are passed after each window.
+    pub until: Vec<usize>,
+}
+
+impl Passed {
+    /// So many windows with these values that share no records.
+    pub fn windows(values: &[ArrayRef], count: usize) -> Self {
+        Passed { values: values.to_vec(), until: (1..=count).collect() }
     }
 }
 

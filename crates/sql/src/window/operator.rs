@@ -8,8 +8,8 @@ use arrow::array::{StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use tickcast_stream::WindowGrid;
-use tickcast_stream::error::{Error, Kind, Result};
-use tickcast_stream::message::{EventTime, Reason, column};
+use tickcast_stream::error::Result;
+use tickcast_stream::message::{EventTime, column};
 use tickcast_stream::operator::{Operator, OperatorStats, Output, SnapshotWriter};
 
 use super::aggregate::SeriesId;
@@ -19,22 +19,19 @@ use super::late_series::LateSeries;
 use super::panes::PaneTree;
 use super::pick::pick;
 use super::plan::Aggregation;
-use super::rows::{rejected, show_time, system};
+use super::rows::{late, system};
 use super::silence::Silence;
 use super::snapshot;
-use super::spec::{Stamps, WindowSpec};
+use super::spec::{MAX_OPEN_WINDOWS, WindowSpec, too_many_open};
 use super::state::WindowState;
-
-/// More windows open at once than this is taken for a lateness that is far too long for the window.
-const MAX_OPEN_WINDOWS: usize = 100_000;
 
 /// A row of a batch whose window is open.
 #[derive(Clone, Copy)]
-pub(super) struct OpenRow {
+struct OpenRow {
     /// Its place in the batch.
-    pub row: usize,
+    row: usize,
     /// The start of its pane.
-    pub pane: EventTime,
+    pane: EventTime,
 }
 
 /// Rows by the start of their pane, and the series of each.
@@ -48,8 +45,6 @@ pub struct WindowOperator {
     pub(super) aggregation: Arc<Aggregation>,
     pub(super) output: SchemaRef,
     most_series: usize,
-    /// The place in the partition of the first series that it has.
-    pub(super) first_id: SeriesId,
     /// The first failure of each selected column since this operator was made.
     pub(super) failures: Failures,
     /// Of windows of several panes; made from the state, and no part of it.
@@ -68,23 +63,6 @@ impl WindowOperator {
             output: aggregation.closed_schema(),
             aggregation,
             most_series: window.most_series.max(1),
-            first_id: 0,
-            failures: Failures::default(),
-            merged: PaneTree::default(),
-            late: LateSeries::default(),
-            state: WindowState::default(),
-        }
-    }
-
-    /// One with the same windows and no memory, for one series with this place in the partition.
-    pub(super) fn sibling(&self, first_id: SeriesId) -> Self {
-        WindowOperator {
-            windows: self.windows.clone(),
-            silence: self.silence.clone(),
-            aggregation: Arc::clone(&self.aggregation),
-            output: Arc::clone(&self.output),
-            most_series: 1,
-            first_id,
             failures: Failures::default(),
             merged: PaneTree::default(),
             late: LateSeries::default(),
@@ -93,7 +71,7 @@ impl WindowOperator {
     }
 
     /// Takes open rows into their windows.
-    pub(super) fn assign(&mut self, rows: &RecordBatch, names: &StringArray, open: &[OpenRow]) -> Result<()> {
+    fn assign(&mut self, rows: &RecordBatch, names: &StringArray, open: &[OpenRow]) -> Result<()> {
         let mut by_pane = RowsByPane::new();
         for &OpenRow { row, pane } in open {
             let name = names.value(row);
@@ -126,31 +104,9 @@ impl WindowOperator {
             }
             self.state.open.entry(pane).or_default().take(&self.aggregation, &part, &ids)?;
             if self.state.open.len() > MAX_OPEN_WINDOWS {
-                return Err(Error::new(
-                    Kind::Source,
-                    format!(
-                        "more than {MAX_OPEN_WINDOWS} windows open: lateness is too long for this window size"
-                    ),
-                ));
+                return Err(too_many_open());
             }
         }
-        Ok(())
-    }
-
-    pub(super) fn reject_late(
-        &self,
-        rows: &RecordBatch,
-        row: usize,
-        time: EventTime,
-        out: &mut dyn Output,
-    ) -> Result<()> {
-        let window = self.windows.last_of(time.plus_us(-self.windows.stamps.earlier_us()));
-        let (start, end) = (show_time(window.start), show_time(window.end));
-        let window = match self.windows.stamps {
-            Stamps::Start => format!("[{start}, {end})"),
-            Stamps::End => format!("({start}, {end}]"),
-        };
-        out.reject(rejected(rows, row, Reason::Late, format!("its window {window} has closed"))?);
         Ok(())
     }
 }
@@ -164,19 +120,18 @@ impl Operator for WindowOperator {
         let (batch, arguments) = self.aggregation.computable(batch, out)?;
         let times = system::<TimestampMicrosecondArray>(&batch, column::TIME)?;
         let names = system::<StringArray>(&batch, column::SERIES)?;
-        let windows = self.windows.clone();
-        let mut assigner = Assigner::new(&windows, self.state.progress.unwrap_or(WindowProgress::START));
+        let mut assigner = Assigner::new(&self.windows, self.state.progress.unwrap_or(WindowProgress::START));
         let mut open: Vec<OpenRow> = Vec::with_capacity(batch.num_rows());
         for row in 0..batch.num_rows() {
             let time = EventTime(times.value(row));
-            let placement = assigner.take(time);
+            let placement = assigner.take(&self.windows, time);
             match placement {
                 Placement::Late => self.late.late(names.value(row), time, assigner.progress.latest),
                 _ => self.late.on_time(names.value(row)),
             }
             match placement {
                 Placement::Open(pane) => open.push(OpenRow { row, pane }),
-                Placement::Late => self.reject_late(&batch, row, time, out)?,
+                Placement::Late => out.reject(late(&self.windows, &batch, row, time)?),
                 Placement::Closes { closes, pane } => {
                     self.assign(&arguments, names, &open)?;
                     open.clear();
@@ -193,18 +148,13 @@ impl Operator for WindowOperator {
 
     fn on_watermark(&mut self, watermark: EventTime, out: &mut dyn Output) -> Result<()> {
         let Some(mut progress) = self.state.progress else { return Ok(()) };
-        let frontier = match watermark {
-            EventTime::MAX => watermark,
-            watermark => self.windows.frontier_at(watermark),
-        };
+        let frontier = self.windows.frontier_of(watermark);
         if frontier <= progress.frontier {
             return Ok(());
         }
         self.close(Closes { from: progress.frontier, to: frontier }, out)?;
-        // An input that has ended may have grown when it is read again: only what has closed is
-        // closed.
-        let closed = self.state.closed_to.map_or(EventTime::MIN, |start| self.windows.start_after(start));
-        progress.frontier = progress.frontier.max(if frontier == EventTime::MAX { closed } else { frontier });
+        let closed = self.windows.closed_up_to(frontier, self.state.closed_to);
+        progress.frontier = progress.frontier.max(closed);
         self.state.progress = Some(progress);
         Ok(())
     }

@@ -9,13 +9,26 @@ use tickcast_stream::message::{EventTime, Reason, Reject, column};
 use tickcast_stream::operator::Output;
 
 use super::aggregate::{RowSet, SeriesId};
+use super::assign::Windows;
 use super::pick::{copy, pick};
+use super::spec::Stamps;
 use super::state::SeriesRows;
 
 /// A record as a reject.
 pub fn rejected(rows: &RecordBatch, row: usize, reason: Reason, detail: String) -> Result<Reject> {
     let offset = Offset(system::<Int64Array>(rows, column::OFFSET)?.value(row));
     Ok(Reject { offset, reason, detail })
+}
+
+/// A record that comes too late, as a reject.
+pub(super) fn late(windows: &Windows, rows: &RecordBatch, row: usize, time: EventTime) -> Result<Reject> {
+    let window = windows.last_of(time.plus_us(-windows.stamps.earlier_us()));
+    let (start, end) = (show_time(window.start), show_time(window.end));
+    let window = match windows.stamps {
+        Stamps::Start => format!("[{start}, {end})"),
+        Stamps::End => format!("({start}, {end}]"),
+    };
+    rejected(rows, row, Reason::Late, format!("its window {window} has closed"))
 }
 
 /// The rows that can be computed. Each is judged alone; the others are rejected with what `why_not`

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow::buffer::Buffer;
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::ipc::reader::StreamDecoder;
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
@@ -113,13 +113,7 @@ pub(super) fn read(bytes: &[u8], aggregation: &Aggregation) -> Result<WindowStat
 
 fn open_window(image: WindowImage, aggregation: &Aggregation) -> Result<(EventTime, OpenWindow)> {
     let states = image.states.iter().map(|bytes| Ok(from_ipc(bytes)?.columns().to_vec()));
-    let pending = from_ipc(&image.pending)?;
-    let pending = RecordBatch::try_new_with_options(
-        Arc::clone(aggregation.argument_schema()),
-        pending.columns().to_vec(),
-        &RecordBatchOptions::new().with_row_count(Some(pending.num_rows())),
-    )
-    .or_fail(Kind::State, || "the windows' state does not fit window.select")?;
+    let pending = rows_of(&image.pending, aggregation.argument_schema())?;
 
     let open = OpenWindow {
         series: image.series.into_iter().collect(),
@@ -132,9 +126,7 @@ fn open_window(image: WindowImage, aggregation: &Aggregation) -> Result<(EventTi
 }
 
 fn last_rows(image: LastImage, aggregation: &Aggregation) -> Result<SeriesRows> {
-    let columns = from_ipc(&image.columns)?.columns().to_vec();
-    let columns = RecordBatch::try_new(Arc::clone(aggregation.output_schema()), columns)
-        .or_fail(Kind::State, || "the windows' state does not fit window.select")?;
+    let columns = rows_of(&image.columns, aggregation.output_schema())?;
     Ok(SeriesRows { ids: image.ids, spoke_at: image.spoke_at, columns })
 }
 
@@ -155,6 +147,15 @@ pub(super) fn to_ipc(batch: &RecordBatch) -> Result<Vec<u8>> {
     let mut writer = StreamWriter::try_new(Vec::new(), batch.schema_ref()).or_fail(Kind::State, fail)?;
     writer.write(batch).or_fail(Kind::State, fail)?;
     writer.into_inner().or_fail(Kind::State, fail)
+}
+
+/// The batch that [`to_ipc`] wrote, of this schema. Errors: `State`, also when it is of another.
+pub(super) fn rows_of(bytes: &[u8], schema: &SchemaRef) -> Result<RecordBatch> {
+    let rows = from_ipc(bytes)?;
+    // A select without arguments has rows and no columns.
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+    RecordBatch::try_new_with_options(Arc::clone(schema), rows.columns().to_vec(), &options)
+        .or_fail(Kind::State, || "the windows' state does not fit window.select")
 }
 
 /// The batch that [`to_ipc`] wrote. Errors: `State`. Arrow's reader panics at bytes that lie about

@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tickcast_stream::error::{Error, Kind};
 use tickcast_stream::{WindowGrid, WindowOrder};
+
+/// More windows open at once than this is taken for a lateness that is far too long for the window.
+pub(super) const MAX_OPEN_WINDOWS: usize = 100_000;
 
 /// Windows, and the columns of their rows.
 #[derive(Debug, Clone, Serialize)]
@@ -129,4 +133,11 @@ impl Stamps {
     fn is_default(&self) -> bool {
         *self == Stamps::default()
     }
+}
+
+/// Says that more than [`MAX_OPEN_WINDOWS`] are open.
+pub(super) fn too_many_open() -> Error {
+    let text =
+        format!("more than {MAX_OPEN_WINDOWS} windows open: lateness is too long for this window size");
+    Error::new(Kind::Source, text)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::record_batch::RecordBatch;
 use tickcast_stream::error::Result;
 use tickcast_stream::message::EventTime;
-use tickcast_stream::who_stays;
+use tickcast_stream::{new_places, who_stays};
 
 use super::aggregate::{OpenWindow, RowSet, SeriesId};
 use super::assign::WindowProgress;
@@ -57,6 +57,11 @@ impl WindowState {
         self.series.insert_full(name.into()).0 as SeriesId
     }
 
+    /// The name of a series.
+    pub fn name(&self, id: SeriesId) -> &str {
+        self.series.get_index(id as usize).map_or("", |name| name)
+    }
+
     /// A record of a series belongs to the window with this start.
     pub fn has_spoken(&mut self, id: SeriesId, start: EventTime) {
         let newest = &mut self.spoke_in[id as usize];
@@ -67,13 +72,7 @@ impl WindowState {
     /// forgotten, with them their rows in open windows. All others move up. Errors: `Query`.
     pub fn make_room(&mut self, most: usize, aggregation: &Aggregation) -> Result<()> {
         let stays = who_stays(self.series.len(), 1, most, |id| Some(self.spoke_in[id]));
-        let mut next: SeriesId = 0;
-        let place_of = |&stays: &bool| {
-            let place = stays.then_some(next);
-            next += SeriesId::from(stays);
-            place
-        };
-        let places: Vec<Option<SeriesId>> = stays.iter().map(place_of).collect();
+        let places = new_places(&stays);
         self.move_to(&places, aggregation)?;
         self.series_forgotten += stays.iter().filter(|stays| !**stays).count() as u64;
         Ok(())

@@ -15,7 +15,7 @@ use crate::place::{Offset, PartitionId};
 
 const MAGIC: &[u8; 8] = b"TICKCAST";
 /// Of the chunk and of the state within.
-const VERSION: u16 = 7;
+const VERSION: u16 = 8;
 /// The bit of the version that says that the state is a light one.
 const LIGHT: u16 = 1 << 15;
 const CHECKED_FROM: usize = 14;

@@ -4,17 +4,15 @@
 //! Windows that close while a batch of records is worked on are evaluated together, and put out one
 //! after the other in the order in which they closed.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray, TimestampMicrosecondArray, UInt32Array};
 use arrow::record_batch::RecordBatch;
-use tickcast_stream::error::{Kind, OrFail, Result};
-use tickcast_stream::message::EventTime;
+use tickcast_stream::error::Result;
 use tickcast_stream::operator::Output;
 
 use super::super::aggregate::SeriesId;
+use super::super::closed_rows::{ClosedRow, closed_rows};
+use super::super::last_readings::Passed;
+use super::super::pool::WindowRows;
 use super::operator::OwnWindowOperator;
-use super::pool::WindowRows;
 use super::state::ClosedOwn;
 
 /// So many closed windows are evaluated at once.
@@ -54,36 +52,24 @@ impl OwnWindowOperator {
         let rows: Vec<&WindowRows> = closed.iter().map(|window| &window.rows).collect();
         let mut values = self.pool.values(&rows)?;
         let series: Vec<SeriesId> = closed.iter().map(|window| window.series).collect();
-        self.state.last_readings.step_through(&self.aggregation, &series, &mut values)?;
+        let passed = Passed::windows(&values, closed.len());
+        self.state.last_readings.step_through(&self.aggregation, &series, &mut values, &passed)?;
 
         let (columns, failed) = self.aggregation.project(values, closed.len())?;
         self.state.expressions_failed += failed.len() as u64;
         for column in failed {
             let ClosedOwn { series, start, .. } = closed[column.row];
-            let name = self.state.series.get_index(series as usize).map_or("", |(name, _)| name);
-            self.failures.note(column, name, start);
+            self.failures.note(column, self.state.name(series), start);
         }
         Ok(columns)
     }
 
     fn batch_of(&self, closed: &[ClosedOwn], columns: &RecordBatch) -> Result<RecordBatch> {
-        let all = || closed.iter();
-        let name =
-            |series: SeriesId| self.state.series.get_index(series as usize).map_or("", |(name, _)| name);
-        let times = |of: fn(&ClosedOwn) -> EventTime| -> ArrayRef {
-            let times = TimestampMicrosecondArray::from_iter_values(all().map(|window| of(window).0));
-            Arc::new(times.with_timezone("UTC"))
+        let row = |&ClosedOwn { series, number, start, end, .. }: &ClosedOwn| {
+            let is_carried = false;
+            ClosedRow { series, number, start, end, is_carried }
         };
-        let mut arrays: Vec<ArrayRef> = vec![
-            Arc::new(UInt32Array::from_iter_values(all().map(|window| window.series))),
-            Arc::new(StringArray::from_iter_values(all().map(|window| name(window.series)))),
-            Arc::new(Int64Array::from_iter_values(all().map(|window| window.number))),
-            times(|window| window.start),
-            times(|window| window.end),
-            Arc::new(BooleanArray::from(vec![false; closed.len()])),
-        ];
-        arrays.extend(columns.columns().iter().cloned());
-        RecordBatch::try_new(Arc::clone(&self.output), arrays)
-            .or_fail(Kind::Query, || "cannot build closed windows")
+        let closed: Vec<ClosedRow> = closed.iter().map(row).collect();
+        closed_rows(&self.output, &closed, columns, |id| self.state.name(id))
     }
 }

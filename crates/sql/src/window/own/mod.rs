@@ -4,8 +4,6 @@
 mod clock;
 mod close;
 mod operator;
-mod pool;
-mod row_store;
 mod rule;
 mod snapshot;
 mod state;

@@ -18,16 +18,14 @@ use tickcast_stream::operator::{Operator, OperatorStats, Output, SnapshotWriter}
 use super::super::aggregate::SeriesId;
 use super::super::failures::Failures;
 use super::super::plan::Aggregation;
+use super::super::pool::{FOLD_ROWS, Pool, WindowRows};
 use super::super::rows::{rejected, show_time, system};
 use super::super::spec::{Watermark, WindowSpec};
 use super::clock::{Clock, DueEnd, HeldRow, Tick};
-use super::pool::{Pool, WindowRows};
 use super::rule::{Rule, SessionRule, Span};
 use super::snapshot;
 use super::state::{ClosedOwn, OwnSeries, OwnState, OwnWindow};
 
-/// At least so many rows are folded at once, and so many unwanted ones are kept.
-const FOLD_ROWS: usize = 8192;
 /// Records of a partition that wait for earlier ones, at most.
 const MOST_HELD: usize = 1_000_000;
 

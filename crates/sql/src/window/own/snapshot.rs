@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use serde::{Deserialize, Serialize};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::EventTime;
@@ -12,9 +11,9 @@ use tickcast_stream::message::EventTime;
 use super::super::aggregate::SeriesId;
 use super::super::last_readings::LastReadings;
 use super::super::plan::Aggregation;
-use super::super::snapshot::{arrays_to_ipc, from_ipc, to_ipc};
+use super::super::pool::{Pool, WindowRows};
+use super::super::snapshot::{arrays_to_ipc, from_ipc, rows_of, to_ipc};
 use super::clock::{Clock, DueEnd, HeldRow};
-use super::pool::{Pool, WindowRows};
 use super::rule::{Rule, Span};
 use super::state::{OwnSeries, OwnState, OwnWindow};
 
@@ -63,8 +62,7 @@ pub(super) fn write(state: &OwnState, pool: &Pool) -> Result<Vec<u8>> {
     let held: Vec<Vec<HeldRow>> = state.clocks.iter().map(Clock::held).collect();
     let open = state.open().flat_map(|window| window.rows.since.iter().copied());
     let places: Vec<u32> = open.chain(held.iter().flatten().map(|row| row.place)).collect();
-    let folded: Vec<&WindowRows> = state.open().map(|window| &window.rows).collect();
-    let states = pool.states_of(&folded)?;
+    let states = pool.states_of(state.open().map(|window| &window.rows))?;
 
     let series = state.series.iter().map(|(name, series)| SeriesImage {
         name: name.to_string(),
@@ -105,7 +103,7 @@ pub(super) fn read(
 ) -> Result<(OwnState, Pool)> {
     let image: Image =
         postcard::from_bytes(bytes).or_fail(Kind::State, || "cannot read the windows' state")?;
-    let rows = rows_of(&image.rows, aggregation)?;
+    let rows = rows_of(&image.rows, aggregation.argument_schema())?;
     image.fits(rows.num_rows()).then_some(()).ok_or_else(unfit)?;
     let states = image.states.iter().map(|bytes| Ok(from_ipc(bytes)?.columns().to_vec()));
     let pool = Pool::restored(Arc::clone(aggregation), states.collect::<Result<_>>()?, &rows)?;
@@ -138,7 +136,7 @@ pub(super) fn read(
     (state.last_readings, state.expressions_failed) = (image.last_readings, image.expressions_failed);
     state.series_forgotten = image.series_forgotten;
     state.count();
-    pool.has_states(next.state as usize).then_some((state, pool)).ok_or_else(unfit)
+    (pool.states.len() == next.state as usize).then_some((state, pool)).ok_or_else(unfit)
 }
 
 impl Image {
@@ -183,12 +181,4 @@ impl Next {
         };
         OwnWindow { span: open.span, due, rows }
     }
-}
-
-fn rows_of(bytes: &[u8], aggregation: &Aggregation) -> Result<RecordBatch> {
-    let rows = from_ipc(bytes)?;
-    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-    let schema = Arc::clone(aggregation.argument_schema());
-    RecordBatch::try_new_with_options(schema, rows.columns().to_vec(), &options)
-        .or_fail(Kind::State, || "the windows' state does not fit window.select")
 }

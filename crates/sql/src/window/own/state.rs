@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 use tickcast_stream::message::EventTime;
-use tickcast_stream::who_stays;
+use tickcast_stream::{new_places, who_stays};
 
 use super::super::aggregate::SeriesId;
 use super::super::last_readings::LastReadings;
+use super::super::pool::WindowRows;
 use super::clock::Clock;
-use super::pool::WindowRows;
 use super::rule::Span;
 
 /// Series by their names, in the order in which the partition first saw them. It is asked once a
@@ -110,6 +110,11 @@ impl OwnState {
         }
     }
 
+    /// The name of a series.
+    pub fn name(&self, id: SeriesId) -> &str {
+        self.series.get_index(id as usize).map_or("", |(name, _)| name)
+    }
+
     /// A record of a series was taken.
     pub fn has_spoken(&mut self, at: usize) {
         self.taken += 1;
@@ -137,13 +142,7 @@ impl OwnState {
     /// forgotten, with them their open windows. All others move up.
     pub fn make_room(&mut self, most: usize, has_own_clocks: bool) {
         let stays = who_stays(self.series.len(), 1, most, |at| Some(self.series[at].seen));
-        let mut next: SeriesId = 0;
-        let place_of = |&stays: &bool| {
-            let place = stays.then_some(next);
-            next += SeriesId::from(stays);
-            place
-        };
-        let places: Vec<Option<SeriesId>> = stays.iter().map(place_of).collect();
+        let places = new_places(&stays);
 
         let mut kept = stays.iter();
         self.series.retain(|_, _| kept.next().copied().unwrap_or(true));
