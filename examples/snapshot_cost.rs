@@ -118,7 +118,7 @@ impl Feed {
     }
 
     /// Freezes the partition and writes it out beside it.
-    fn save(&self) -> JoinHandle<(Duration, usize)> {
+    fn save(&mut self) -> JoinHandle<(Duration, usize)> {
         let frozen = self.partition.freeze().expect("records were taken");
         spawn(move || {
             let from = Instant::now();

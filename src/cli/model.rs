@@ -1,17 +1,16 @@
 //! `model export` and `model import`: a pipeline's learned weights as a safetensors file, to
 //! PyTorch and back.
-//! It must not know how a state is built: the forecasters take weights in and give them out.
+//! It must not know how a state is built: a forecaster takes weights in and gives them out.
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use tickcast_connect::ledger::{Hold, SnapshotDir};
 use tickcast_connect::{KafkaTopicSpec, StateSpec, read_whole};
-use tickcast_forecast::{ExpertKind, Scope, WeightsKind};
+use tickcast_forecast::{ExpertKind, Forecaster, Scope, WeightsKind};
 use tickcast_model::file::FILE_BYTES_MAX;
 use tickcast_stream::PartitionId;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
-use tickcast_stream::forecast::ForecastOperator;
 use tickcast_stream::runtime::PipelineFactory;
 
 use super::output_file;
@@ -74,7 +73,7 @@ pub fn export(pipeline: &Pipeline, args: &ExportArgs) -> Outcome {
     if !dir.is_dir() {
         return Err(failed(format!("no state in {} yet: run the pipeline first", dir.display())));
     }
-    let (partition, forecasters) =
+    let (partition, forecaster) =
         chosen(&factory, plan.forecast.model.scope, &SnapshotDir::open(dir)?, args)?;
 
     let (which, word) = match args.weights {
@@ -89,7 +88,7 @@ pub fn export(pipeline: &Pipeline, args: &ExportArgs) -> Outcome {
     ];
     let series = args.series.clone().map(|series| ("series", series));
     let metadata: Vec<_> = named.into_iter().chain(series).collect();
-    let bytes = forecasters
+    let bytes = forecaster
         .export(args.series.as_deref(), which, &metadata)
         .or_fail(Kind::State, || "cannot export the weights")?;
     output_file::write(&args.file, &bytes)?;
@@ -106,9 +105,9 @@ pub fn import(pipeline: &Pipeline, path: &Path) -> Outcome {
     let refused = || format!("cannot import {}", path.display());
 
     // Even without any state yet they must fit.
-    let mut forecasters = factory.forecasters();
-    forecasters.begin_with(&weights).or_fail(Kind::State, refused)?;
-    for difference in forecasters.other_meaning(&weights).or_fail(Kind::State, refused)? {
+    let mut forecaster = factory.forecaster();
+    forecaster.begin_with(&weights).or_fail(Kind::State, refused)?;
+    for difference in forecaster.other_meaning(&weights).or_fail(Kind::State, refused)? {
         tracing::warn!("the file was made for another pipeline: {difference}");
     }
 
@@ -117,9 +116,9 @@ pub fn import(pipeline: &Pipeline, path: &Path) -> Outcome {
     let mut snapshots = Vec::new();
     for partition in ledger.partitions()? {
         let Some(snapshot) = ledger.load(partition)? else { continue };
-        let mut forecasters = factory.forecasters_of(&snapshot)?;
-        forecasters.import(&weights).or_fail(Kind::State, refused)?;
-        snapshots.push(factory.with_forecasters(&snapshot, &forecasters)?);
+        let mut forecaster = factory.forecaster_of(&snapshot)?;
+        forecaster.import(&weights).or_fail(Kind::State, refused)?;
+        snapshots.push(factory.with_forecaster(&snapshot, &forecaster)?);
     }
     ledger.replace(&snapshots, &weights)?;
     say(&format!("{}: {}; new networks begin with it", path.display(), imported(snapshots.len())))?;
@@ -155,13 +154,13 @@ fn state_dir<'a>(pipeline: &'a Pipeline, verb: &str) -> Outcome<&'a Path> {
     }
 }
 
-/// The partition that the arguments mean, and its forecasters.
+/// The partition that the arguments mean, and its forecaster.
 fn chosen(
     factory: &PipelineFactory,
     scope: Scope,
     ledger: &SnapshotDir,
     args: &ExportArgs,
-) -> Outcome<(PartitionId, ForecastOperator)> {
+) -> Outcome<(PartitionId, Forecaster)> {
     let is_own = scope == Scope::Series;
     if !is_own && args.series.is_some() {
         return Err(failed("--series is for scope: series; here all series share one network"));
@@ -182,12 +181,12 @@ fn chosen(
     let mut known = Vec::new();
     for id in wanted {
         let Some(snapshot) = ledger.load(id)? else { continue };
-        let forecasters = factory.forecasters_of(&snapshot)?;
+        let forecaster = factory.forecaster_of(&snapshot)?;
         let is_meant = |series: &str| args.series.as_deref().is_none_or(|wanted| wanted == series);
-        if args.series.is_some() == is_own && forecasters.series().any(is_meant) {
-            return Ok((id, forecasters));
+        if args.series.is_some() == is_own && forecaster.series().any(is_meant) {
+            return Ok((id, forecaster));
         }
-        known.extend(forecasters.series().map(str::to_owned));
+        known.extend(forecaster.series().map(str::to_owned));
     }
     Err(failed(nobody_meant(known, is_own, args.series.as_deref())))
 }

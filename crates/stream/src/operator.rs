@@ -28,10 +28,17 @@ pub trait Operator: Send {
     /// Learns that no record before `watermark` will come: [`EventTime::MAX`] ends the input.
     fn on_watermark(&mut self, watermark: EventTime, out: &mut dyn Output) -> Result<()>;
 
+    /// Does what it has put off because nothing that came out waits for it: at the latest when the
+    /// next batch or `snapshot` needs it. What comes out does not show when. False: there was
+    /// nothing.
+    fn work_off(&mut self) -> bool {
+        false
+    }
+
     /// The whole state as of now; cheap: it is written out when called, later and on another
     /// thread, whatever the operator does meanwhile. Restored at any record, the operator goes on
     /// with the same bytes.
-    fn snapshot(&self) -> SnapshotWriter;
+    fn snapshot(&mut self) -> SnapshotWriter;
 
     /// Takes back a state that `snapshot` made. Errors: `State`, when the bytes do not fit.
     fn restore(&mut self, state: &[u8]) -> Result<()>;

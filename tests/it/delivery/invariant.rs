@@ -322,7 +322,7 @@ fn bytes_with_restores(
         partition.take(part(records, from, cut), &mut keep).unwrap();
         // A record that waits for the next one is read again.
         from = partition.position().map_or(from, |position| position.0 as usize);
-        partition = restored(factory, &partition);
+        partition = restored(factory, &mut partition);
     }
     partition.take(part(records, from, records.len()), &mut keep).unwrap();
     partition.finish(&mut keep).unwrap();
@@ -410,6 +410,10 @@ fn bytes_with_closes(
         if nth % 2 == 0 {
             partition.close_open(&mut keep).unwrap();
         }
+        // A worker does so when nothing waits for it.
+        if nth % 3 == 0 {
+            partition.work_off();
+        }
     }
     partition.finish(&mut keep).unwrap();
     let (closes, state) = (partition.clock().after(None).to_vec(), partition.snapshot().unwrap());
@@ -433,7 +437,7 @@ fn bytes_of_told_closes(
             partition.take(part(records, from, cut), &mut keep).unwrap();
             // A record that waits for the next one is read again.
             from = partition.position().map_or(from, |position| position.0 as usize);
-            partition = restored(factory, &partition);
+            partition = restored(factory, &mut partition);
             partition.will_close_at(closes);
         }
     }
@@ -443,7 +447,7 @@ fn bytes_of_told_closes(
     (kept.0, state)
 }
 
-fn restored(factory: &PipelineFactory, partition: &Partition) -> Partition {
+fn restored(factory: &PipelineFactory, partition: &mut Partition) -> Partition {
     let mut again = factory.partition(PartitionId(0)).unwrap();
     if let Some(snapshot) = partition.snapshot().unwrap() {
         again.restore(&snapshot, RestorePoint::AtEnd).unwrap();

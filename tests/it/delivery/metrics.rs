@@ -250,6 +250,7 @@ fn undisturbed(cluster: &TestCluster) -> Vec<OperatorStats> {
         let mut partition = factory.partition(id).unwrap();
         let records = Records::Raw(input(&cluster.addr, &cluster.topic("in"), id));
         partition.take(records, &mut |_| Ok(())).unwrap();
+        partition.work_off();
         partition.stats()
     };
     PARTITIONS.iter().map(stats).collect()

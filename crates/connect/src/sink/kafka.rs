@@ -112,7 +112,8 @@ impl KafkaSink {
             (batch, batch_bytes.as_str()),
             ("enable.idempotence", "true"),
             ("message.timeout.ms", "0"),
-            ("linger.ms", "5"),
+            // Results of a window come in one burst: a longer wait makes no larger batches of them.
+            ("linger.ms", "1"),
             ("compression.type", "zstd"),
         ];
         let deliveries = Deliveries::default();

@@ -123,7 +123,7 @@ impl Operator for DeduplicateOperator {
         Ok(())
     }
 
-    fn snapshot(&self) -> SnapshotWriter {
+    fn snapshot(&mut self) -> SnapshotWriter {
         self.seen.writer()
     }
 

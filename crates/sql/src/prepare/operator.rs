@@ -81,7 +81,7 @@ impl Operator for PrepareOperator {
         Ok(())
     }
 
-    fn snapshot(&self) -> SnapshotWriter {
+    fn snapshot(&mut self) -> SnapshotWriter {
         let filtered = self.filtered;
         Box::new(move || Ok(filtered.to_le_bytes().to_vec()))
     }

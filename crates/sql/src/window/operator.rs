@@ -159,7 +159,7 @@ impl Operator for WindowOperator {
         Ok(())
     }
 
-    fn snapshot(&self) -> SnapshotWriter {
+    fn snapshot(&mut self) -> SnapshotWriter {
         // Names and columns are shared; what is copied is a few bytes a series and a row.
         let (state, aggregation) = (self.state.clone(), Arc::clone(&self.aggregation));
         Box::new(move || snapshot::write(&state, &aggregation))

@@ -1,11 +1,9 @@
 //! The forecast operator: a closed window in, forecasts and scores out.
 //! It must not know how a forecast is made; it takes rows out of Arrow, and puts records into it.
 
-use std::ops::{Deref, DerefMut};
-
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use tickcast_forecast::{ForecastSpec, Forecaster, WindowOrder};
+use tickcast_forecast::{ForecastSpec, Forecaster, WindowLesson, WindowOrder};
 
 use crate::closed_window;
 use crate::error::{Kind, OrFail, Result};
@@ -18,31 +16,21 @@ pub struct ForecastOperator {
     forecaster: Forecaster,
     forecasts: SchemaRef,
     scores: SchemaRef,
+    /// What the networks have not learned yet of the window that was forecast last.
+    lesson: Option<WindowLesson>,
 }
 
 impl ForecastOperator {
     /// An operator whose forecaster knows nothing yet.
     pub fn new(spec: &ForecastSpec, order: impl Into<WindowOrder>) -> Self {
-        ForecastOperator {
-            forecaster: Forecaster::new(spec, order),
-            forecasts: forecast_schema(&spec.levels, spec.direction),
-            scores: score_schema(&spec.levels),
-        }
+        ForecastOperator::of(Forecaster::new(spec, order))
     }
-}
 
-/// Its weights go out and in as the forecaster's own.
-impl Deref for ForecastOperator {
-    type Target = Forecaster;
-
-    fn deref(&self) -> &Forecaster {
-        &self.forecaster
-    }
-}
-
-impl DerefMut for ForecastOperator {
-    fn deref_mut(&mut self) -> &mut Forecaster {
-        &mut self.forecaster
+    /// An operator that goes on with this forecaster.
+    pub fn of(forecaster: Forecaster) -> Self {
+        let spec = forecaster.spec();
+        let (forecasts, scores) = (forecast_schema(&spec.levels, spec.direction), score_schema(&spec.levels));
+        ForecastOperator { forecaster, forecasts, scores, lesson: None }
     }
 }
 
@@ -53,6 +41,11 @@ impl Operator for ForecastOperator {
 
     fn on_batch(&mut self, batch: &RecordBatch, out: &mut dyn Output) -> Result<()> {
         let Some(window) = closed_window::window(batch)? else { return Ok(()) };
+        if self.lesson.is_some() {
+            out.send_on()?;
+            self.work_off();
+        }
+
         let spec = self.forecaster.spec();
         let rows = closed_window::rows(batch, &spec.features)?;
         let records = rows.len() * spec.horizons.len();
@@ -68,8 +61,7 @@ impl Operator for ForecastOperator {
                 out.results(stream, records)?;
             }
         }
-        out.send_on()?;
-        self.forecaster.learn(lesson);
+        self.lesson = Some(lesson);
         Ok(())
     }
 
@@ -77,12 +69,19 @@ impl Operator for ForecastOperator {
         Ok(())
     }
 
-    fn snapshot(&self) -> SnapshotWriter {
+    fn work_off(&mut self) -> bool {
+        let lesson = self.lesson.take();
+        lesson.map(|lesson| self.forecaster.learn(lesson)).is_some()
+    }
+
+    fn snapshot(&mut self) -> SnapshotWriter {
+        self.work_off();
         let frozen = self.forecaster.freeze();
         Box::new(move || frozen().or_fail(Kind::State, || "cannot write the forecasters' state"))
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<()> {
+        self.lesson = None;
         self.forecaster.restore(state).or_fail(Kind::State, || "cannot read the forecasters' state")
     }
 

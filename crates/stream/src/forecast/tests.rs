@@ -280,3 +280,26 @@ fn weights_are_shares_and_a_state_keeps_them() {
     let mut other = ForecastOperator::new(&ForecastSpec { season: None, ..seasonal() }, SIZE_US);
     assert!(Operator::restore(&mut other, &state).is_err());
 }
+
+/// Whoever waits for results does not wait for the networks; whoever asks for the state does.
+#[test]
+fn networks_learn_when_there_is_time_or_when_what_they_have_learned_is_needed() {
+    let steps = |operator: &ForecastOperator| {
+        let mut stats = OperatorStats::default();
+        operator.report(&mut stats);
+        stats.train_steps
+    };
+    let wave = windows((0..60).map(|n| Some((n as f64 * 0.5).sin() * 3.0)));
+    let [mut at_leisure, mut pressed] = [(); 2].map(|()| operator(&seasonal()));
+    for (nth, window) in wave.iter().enumerate() {
+        let [one, two] =
+            [&mut at_leisure, &mut pressed].map(|operator| run(operator, std::slice::from_ref(window)));
+        assert_eq!(one.results, two.results);
+        assert!(at_leisure.work_off() && !at_leisure.work_off());
+        if nth % 7 == 6 {
+            assert!(steps(&pressed) < steps(&at_leisure));
+            assert!(pressed.snapshot()().unwrap() == at_leisure.snapshot()().unwrap());
+            assert_eq!(steps(&pressed), steps(&at_leisure));
+        }
+    }
+}

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use tickcast_forecast::{ForecastSpec, WindowOrder};
+use tickcast_forecast::{ForecastSpec, Forecaster, WindowOrder};
 
 use super::front::AheadRule;
 use super::partition::Partition;
@@ -100,34 +100,37 @@ impl PipelineFactory {
 
     /// A partition with no memory.
     pub fn partition(&self, id: PartitionId) -> Result<Partition> {
-        self.partition_from(id, self.forecasters())
+        self.partition_from(id, self.forecaster())
     }
 
     /// A partition with no memory, whose networks begin with the weights of a file. Errors:
     /// `State`, when they do not fit.
     pub fn partition_with_weights(&self, id: PartitionId, weights: &[u8]) -> Result<Partition> {
-        let mut forecasters = self.forecasters();
-        forecasters.begin_with(weights).or_fail(Kind::State, || "cannot begin with the imported weights")?;
-        self.partition_from(id, forecasters)
+        let mut forecaster = self.forecaster();
+        forecaster.begin_with(weights).or_fail(Kind::State, || "cannot begin with the imported weights")?;
+        self.partition_from(id, forecaster)
     }
 
-    /// Forecasters with no memory.
-    pub fn forecasters(&self) -> ForecastOperator {
-        ForecastOperator::new(&self.parts.forecast, self.parts.order.clone())
+    /// The forecaster of a partition, with no memory.
+    pub fn forecaster(&self) -> Forecaster {
+        Forecaster::new(&self.parts.forecast, self.parts.order.clone())
     }
 
-    /// The forecasters of a partition as a snapshot has them. Errors: `State`, when another
-    /// pipeline wrote it.
-    pub fn forecasters_of(&self, snapshot: &Snapshot) -> Result<ForecastOperator> {
-        let mut forecasters = self.forecasters();
+    /// The forecaster of a partition as a snapshot has it. Errors: `State`, when another pipeline
+    /// wrote it.
+    pub fn forecaster_of(&self, snapshot: &Snapshot) -> Result<Forecaster> {
+        let mut forecaster = self.forecaster();
         let partition = self.partition(snapshot.partition)?;
-        Operator::restore(&mut forecasters, partition.last_state(snapshot)?)?;
-        Ok(forecasters)
+        forecaster
+            .restore(partition.last_state(snapshot)?)
+            .or_fail(Kind::State, || "cannot read the forecasters' state")?;
+        Ok(forecaster)
     }
 
-    /// The snapshot with these forecasters in place of its own. Errors: as `forecasters_of`.
-    pub fn with_forecasters(&self, snapshot: &Snapshot, forecasters: &ForecastOperator) -> Result<Snapshot> {
-        self.partition(snapshot.partition)?.with_last_state(snapshot, forecasters.snapshot()()?)
+    /// The snapshot with this forecaster in place of its own. Errors: as `forecaster_of`.
+    pub fn with_forecaster(&self, snapshot: &Snapshot, forecaster: &Forecaster) -> Result<Snapshot> {
+        let state = forecaster.freeze()().or_fail(Kind::State, || "cannot write the forecasters' state")?;
+        self.partition(snapshot.partition)?.with_last_state(snapshot, state)
     }
 
     /// A partition with no memory that hands its closed windows on instead of forecasting from
@@ -136,8 +139,8 @@ impl PipelineFactory {
         self.chain(id, None)
     }
 
-    fn partition_from(&self, id: PartitionId, forecast: ForecastOperator) -> Result<Partition> {
-        self.chain(id, Some(Box::new(forecast)))
+    fn partition_from(&self, id: PartitionId, forecaster: Forecaster) -> Result<Partition> {
+        self.chain(id, Some(Box::new(ForecastOperator::of(forecaster))))
     }
 
     fn chain(&self, id: PartitionId, last: Option<Box<dyn Operator>>) -> Result<Partition> {

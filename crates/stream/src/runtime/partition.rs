@@ -282,9 +282,22 @@ impl Partition {
         deliver(outcome)
     }
 
+    /// Does what its operators have put off, for whoever has time now. False: there was nothing.
+    pub fn work_off(&mut self) -> bool {
+        let mut has_worked = false;
+        for (operator, (_, busy)) in self.operators.iter_mut().zip(&mut self.busy[1..]) {
+            let from = Instant::now();
+            if operator.work_off() {
+                *busy += from.elapsed();
+                has_worked = true;
+            }
+        }
+        has_worked
+    }
+
     /// The whole state as of now, to be written out later and elsewhere; none before the first
     /// record.
-    pub fn freeze(&self) -> Option<PendingSnapshot> {
+    pub fn freeze(&mut self) -> Option<PendingSnapshot> {
         let position = self.position?;
         Some(PendingSnapshot {
             partition: self.id,
@@ -298,13 +311,13 @@ impl Partition {
             lost: self.lost,
             clock: self.clock.clone(),
             front: self.lookout.front(),
-            states: self.operators.iter().map(|operator| operator.snapshot()).collect(),
+            states: self.operators.iter_mut().map(|operator| operator.snapshot()).collect(),
             changes: self.changes,
         })
     }
 
     /// The whole state; none before the first record.
-    pub fn snapshot(&self) -> Result<Option<Snapshot>> {
+    pub fn snapshot(&mut self) -> Result<Option<Snapshot>> {
         self.freeze().map(PendingSnapshot::write).transpose()
     }
 

@@ -119,7 +119,7 @@ impl Learner<'_> {
     }
 
     /// Commits the new state under the old progress.
-    fn save(&mut self, partition: &Partition, entry: Checkpoint) -> Result<()> {
+    fn save(&mut self, partition: &mut Partition, entry: Checkpoint) -> Result<()> {
         let id = partition.id();
         self.committer.begin(id, Some(entry))?;
         if let Some(snapshot) = partition.snapshot()? {
@@ -168,7 +168,7 @@ impl Reader for Learner<'_> {
         let entry = self.of_this_log(entry, partition.position());
         let position = entry.progress.position;
         partition.continue_from(entry.progress);
-        self.save(&partition, entry)?;
+        self.save(&mut partition, entry)?;
         tracing::info!(partition = id.0, position = position.0, "rebuilt");
         self.done += 1;
         Ok(())

@@ -137,7 +137,7 @@ impl Operator for NoWindows {
         Ok(())
     }
 
-    fn snapshot(&self) -> SnapshotWriter {
+    fn snapshot(&mut self) -> SnapshotWriter {
         Box::new(|| Ok(Vec::new()))
     }
 

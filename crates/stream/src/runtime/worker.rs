@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Weak;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 
 use super::channels::{PartitionStart, RecordTimes, ToReader, ToSink, ToSnapshots, ToWorker, closed};
 use super::context::{RunContext, Worked};
@@ -71,7 +71,11 @@ pub(super) fn worker_loop(from_reader: &Receiver<ToWorker>, downstream: &Downstr
     let mut worker = Worker { downstream, works: BTreeMap::new(), summary: Summary::default() };
     let mut look_at = Instant::now() + LOOK;
     loop {
-        let received = from_reader.recv_timeout(look_at.saturating_duration_since(Instant::now()));
+        let received = match from_reader.try_recv() {
+            Err(TryRecvError::Empty) if worker.work_off() => continue,
+            Err(_) => from_reader.recv_timeout(look_at.saturating_duration_since(Instant::now())),
+            Ok(command) => Ok(command),
+        };
         if Instant::now() >= look_at {
             look_at = Instant::now() + LOOK;
             worker.save_old()?;
@@ -88,7 +92,9 @@ pub(super) fn worker_loop(from_reader: &Receiver<ToWorker>, downstream: &Downstr
             ToWorker::Records { .. } | ToWorker::Quiet(_) | ToWorker::End(_)
                 if downstream.watch.is_stopped() => {}
             ToWorker::Begin(partition, start) => worker.begin(*partition, start)?,
-            ToWorker::Records { partition, records, at } => worker.take(partition, records, at)?,
+            ToWorker::Records { partition, records, at } => {
+                worker.take(partition, records, at)?
+            }
             ToWorker::Lost { partition, offsets } => worker.lose(partition, &offsets)?,
             ToWorker::Quiet(partition) => worker.close_open(partition)?,
             ToWorker::End(partition) => worker.finish(partition)?,
@@ -142,7 +148,7 @@ impl Worker<'_> {
         }
         if partition.is_fresh() {
             // Where its past ends is kept before anything of it is told.
-            self.save_small(&partition, incarnation)?;
+            self.save_small(&mut partition, incarnation)?;
         }
 
         let work = ActivePartition {
@@ -178,6 +184,13 @@ impl Worker<'_> {
         }
         work.debt.add(worked);
         if work.debt.is_too_long(may_take) { work.save_next(downstream) } else { Ok(()) }
+    }
+
+    /// Does what a partition has put off, while nothing waits to be read. False: none has.
+    fn work_off(&mut self) -> bool {
+        let Worker { downstream, works, .. } = self;
+        let worked = works.values_mut().find_map(|work| work.partition.work_off().then_some(work));
+        worked.map(|work| work.debt.add(downstream.watch.worked(&mut work.partition, 0))).is_some()
     }
 
     /// Records were gone before they were read. The state is saved at once: it can never be made
@@ -228,10 +241,10 @@ impl Worker<'_> {
 
     fn drop_partition(&mut self, id: PartitionId, departure: Departure) -> Result<()> {
         self.downstream.watch.metrics.forget(id);
-        if let Some(ActivePartition { partition, incarnation, .. }) = self.works.remove(&id)
+        if let Some(ActivePartition { mut partition, incarnation, .. }) = self.works.remove(&id)
             && departure == Departure::Returned
         {
-            self.save_small(&partition, incarnation)?;
+            self.save_small(&mut partition, incarnation)?;
         }
         self.downstream.tell_sink(ToSink::Release { partition: id, departure })
     }
@@ -254,7 +267,7 @@ impl Worker<'_> {
 
     /// Writes a small state out at once: it has to be in the last commit before its partition is
     /// given back.
-    fn save_small(&self, partition: &Partition, incarnation: u64) -> Result<()> {
+    fn save_small(&self, partition: &mut Partition, incarnation: u64) -> Result<()> {
         if partition.is_replaying() || partition.stats().series_active > HANDOVER_SERIES {
             return Ok(());
         }

@@ -336,7 +336,7 @@ impl History<'_> {
         self.input.ids().try_for_each(|id| self.compare_state(instance, id))
     }
 
-    fn compare_state(&self, instance: &Instance, id: PartitionId) -> Outcome {
+    fn compare_state(&self, instance: &mut Instance, id: PartitionId) -> Outcome {
         let live = self.left(&Image::read(self.root.path())).entry(id)?.and_then(|entry| entry.progress.live);
         let state = instance.state(id).map_err(|error| error.to_string())?.map(|snapshot| snapshot.state);
         if state.as_ref() != Some(&self.input.undisturbed(id, live, &[]).state) {

@@ -539,7 +539,7 @@ impl Deployment<'_> {
     }
 
     /// A partition at its end, with the undisturbed one.
-    fn compare(&self, id: PartitionId) -> PartitionOutput {
+    fn compare(&mut self, id: PartitionId) -> PartitionOutput {
         let live = self.world.entry(id).and_then(|entry| entry.progress.live);
         let undisturbed = self.input.undisturbed(id, live, &self.world.closes(id));
         let state = self.instances[0].state(id)?.map(|snapshot| snapshot.state);

@@ -217,8 +217,8 @@ impl Instance {
     }
 
     /// A partition's state; none while it replays.
-    pub fn state(&self, id: PartitionId) -> Result<Option<Snapshot>> {
-        match self.works.get(&id) {
+    pub fn state(&mut self, id: PartitionId) -> Result<Option<Snapshot>> {
+        match self.works.get_mut(&id) {
             Some(work) if !work.partition.is_replaying() => work.partition.snapshot(),
             _ => Ok(None),
         }

@@ -197,7 +197,7 @@ impl Operator for SeriesWindowOperator {
         self.tidy()
     }
 
-    fn snapshot(&self) -> SnapshotWriter {
+    fn snapshot(&mut self) -> SnapshotWriter {
         let (state, pool, last_rows) = (self.state.clone(), self.pool.clone(), self.last_rows.clone());
         Box::new(move || snapshot::write(&state, &pool, &last_rows))
     }

@@ -321,7 +321,7 @@ impl Operator for OwnWindowOperator {
         self.tidy()
     }
 
-    fn snapshot(&self) -> SnapshotWriter {
+    fn snapshot(&mut self) -> SnapshotWriter {
         let (state, pool) = (self.state.clone(), self.pool.clone());
         Box::new(move || snapshot::write(&state, &pool))
     }

@@ -54,6 +54,7 @@ impl Partition {
             self.tell_unfinished();
         }
         self.strange.extend(self.first.end(self.decoder.as_ref()));
+        self.work_off();
         Ok(())
     }
 
