@@ -2,6 +2,7 @@
 //! them.
 //! It must not read records.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -63,6 +64,8 @@ fn planned(plan: &Plan, known: SourceSchema) -> Result<(PipelineFactory, Vec<Str
     let mut wanted = vec![decode.key.clone()];
     wanted.extend(time_columns(plan)?);
     wanted.extend(decode.columns.iter().map(|field| field.name().clone()));
+
+    tell_doubles(decode.header.as_deref().unwrap_or_default(), &wanted);
 
     let rows = Decoder::new(decode.clone())?.schema();
     let data: SchemaRef = Arc::new(Schema::new(rows.fields()[system_fields().len()..].to_vec()));
@@ -139,6 +142,14 @@ fn prepared_columns(plan: &Plan) -> Result<Vec<String>> {
         }
     });
     Ok(columns)
+}
+
+/// Says which of the wanted columns a CSV header has more than once.
+fn tell_doubles(header: &[String], wanted: &[String]) {
+    let times = |name: &String| header.iter().filter(|column| *column == name).count();
+    for name in wanted.iter().collect::<BTreeSet<_>>().into_iter().filter(|&name| times(name) > 1) {
+        tracing::warn!("the CSV header has {} columns `{name}`: the last of them is read", times(name));
+    }
 }
 
 fn decode_spec(plan: &Plan, known: SourceSchema) -> Result<DecodeSpec> {

@@ -43,6 +43,7 @@ mod sources {
     pub mod dead_letters;
     mod duplicates;
     mod failing_windows;
+    mod files_as_found;
     mod growing_files;
     mod kafka;
     mod losses;

@@ -89,7 +89,13 @@ impl Checker<'_> {
         });
         if format.is_none() && !self.broken.contains("source.format") {
             let message = format!("no format is known for {}", quoted(&path));
-            self.fault_with_help("source.file.path", message, "add source.format: json or csv");
+            let is_zip = path.to_lowercase().ends_with(".zip");
+            let help = if is_zip {
+                "a zip archive holds files: unzip it and read those"
+            } else {
+                "add source.format: json or csv"
+            };
+            self.fault_with_help("source.file.path", message, help);
         }
 
         let path = if path == "-" { PathBuf::from(path) } else { self.file_path(&path) };

@@ -7,10 +7,14 @@ use arrow::datatypes::{DataType, Field, TimeUnit};
 use serde_json::Value;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 
-/// The fields of a record schema, in order. Errors: `Config`, naming the field that cannot be read.
+/// The metadata of a field that says why its values cannot be read.
+const UNREADABLE: &str = "unreadable";
+
+/// The fields of a record schema, in order. Errors: `Config`, when it is no record schema.
 ///
-/// Null, boolean, int, long, float, double, string, bytes, enum (as text), the logical types
-/// timestamp-millis, timestamp-micros and date, and unions of one of these with null.
+/// Null, boolean, int, long, float, double, string, bytes, fixed, enum (as text), the logical types
+/// timestamp-millis, timestamp-micros and date, and unions of one of these with null; any other
+/// logical type is what it is made of. Fields of other types are there, and [`why_unreadable`].
 pub fn parse(text: &str) -> Result<Vec<Field>> {
     let schema: Value = serde_json::from_str(text).or_fail(Kind::Config, || "the schema is not JSON")?;
     if schema["type"] != "record" {
@@ -28,11 +32,19 @@ pub fn parse(text: &str) -> Result<Vec<Field>> {
         if parsed.iter().any(|field| field.name() == name) {
             return Err(refuse(format!("the schema has two fields `{name}`")));
         }
-        let (data_type, nullable) = field_type(&field["type"])
-            .map_err(|why| refuse(format!("field `{name}` of the schema: {why}")))?;
-        parsed.push(Field::new(name, data_type, nullable));
+        parsed.push(match field_type(&field["type"]) {
+            Ok((data_type, nullable)) => Field::new(name, data_type, nullable),
+            Err(why) => {
+                Field::new(name, DataType::Null, true).with_metadata([(UNREADABLE.into(), why)].into())
+            }
+        });
     }
     Ok(parsed)
+}
+
+/// Why the values of a field cannot be read; none where they can.
+pub(super) fn why_unreadable(field: &Field) -> Option<&str> {
+    field.metadata().get(UNREADABLE).map(String::as_str)
 }
 
 fn refuse(what: impl Into<String>) -> Error {
@@ -46,7 +58,8 @@ fn field_type(avro: &Value) -> result::Result<(DataType, bool), String> {
         Value::Array(branches) => union(branches),
         Value::Object(object) => match (object.get("type"), object.get("logicalType")) {
             (Some(Value::String(base)), Some(logical)) => {
-                Ok((logical_type(base, logical.as_str().unwrap_or_default())?, false))
+                let logical = logical_type(base, logical.as_str().unwrap_or_default());
+                Ok((logical.map_or_else(|| primitive(base), Ok)?, base == "null"))
             }
             (Some(Value::String(name)), None) => field_type(&Value::String(name.clone())),
             (Some(inner @ (Value::Object(_) | Value::Array(_))), None) => field_type(inner),
@@ -78,19 +91,20 @@ fn primitive(name: &str) -> result::Result<DataType, String> {
         "float" => DataType::Float32,
         "double" => DataType::Float64,
         "string" | "enum" => DataType::Utf8,
-        "bytes" => DataType::Binary,
+        "bytes" | "fixed" => DataType::Binary,
         "record" | "array" | "map" => return Err(format!("nested types ({name}) are not supported")),
         other => return Err(format!("the type `{other}` is not supported")),
     })
 }
 
-fn logical_type(base: &str, logical: &str) -> result::Result<DataType, String> {
+/// None: it is read as its base, as the specification of Avro has it.
+fn logical_type(base: &str, logical: &str) -> Option<DataType> {
     let utc = || Some("UTC".into());
     match (base, logical) {
-        ("long", "timestamp-millis") => Ok(DataType::Timestamp(TimeUnit::Millisecond, utc())),
-        ("long", "timestamp-micros") => Ok(DataType::Timestamp(TimeUnit::Microsecond, utc())),
-        ("int", "date") => Ok(DataType::Date32),
-        _ => Err(format!("the logical type `{logical}` of {base} is not supported")),
+        ("long", "timestamp-millis") => Some(DataType::Timestamp(TimeUnit::Millisecond, utc())),
+        ("long", "timestamp-micros") => Some(DataType::Timestamp(TimeUnit::Microsecond, utc())),
+        ("int", "date") => Some(DataType::Date32),
+        _ => None,
     }
 }
 
@@ -119,13 +133,21 @@ mod tests {
             (r#"["null", {"type": "long", "logicalType": "timestamp-millis"}]"#, millis, true),
             (r#"{"type": "int", "logicalType": "date"}"#, DataType::Date32, false),
             (r#""null""#, DataType::Null, true),
+            (r#"{"type": "string", "logicalType": "uuid"}"#, DataType::Utf8, false),
+            (r#"["null", {"type": "int", "logicalType": "time-millis"}]"#, DataType::Int32, true),
+            (r#"{"type": "bytes", "logicalType": "decimal", "precision": 9}"#, DataType::Binary, false),
+            (
+                r#"{"type": "fixed", "name": "F", "size": 12, "logicalType": "duration"}"#,
+                DataType::Binary,
+                false,
+            ),
         ] {
             assert_eq!(field_of(avro).unwrap(), Field::new("x", data_type, nullable), "{avro}");
         }
     }
 
     #[test]
-    fn what_is_not_supported_is_refused_by_name() {
+    fn what_is_not_supported_is_said_of_the_field() {
         for (avro, why) in [
             (r#"{"type": "array", "items": "int"}"#, "nested types (array) are not supported"),
             (r#"["null", {"type": "map", "values": "int"}]"#, "nested types (map) are not supported"),
@@ -135,15 +157,14 @@ mod tests {
                 "unions of several types are not supported, only of one type with null",
             ),
             (
-                r#"{"type": "bytes", "logicalType": "decimal"}"#,
-                "the logical type `decimal` of bytes is not supported",
+                r#"{"type": "array", "items": "int", "logicalType": "path"}"#,
+                "nested types (array) are not supported",
             ),
             (r#""Side""#, "the type `Side` is not supported"),
             ("[]", "an empty union"),
             ("7", "its type cannot be read"),
         ] {
-            let message = field_of(avro).unwrap_err().to_string();
-            assert_eq!(message, format!("pipeline: field `x` of the schema: {why}"));
+            assert_eq!(why_unreadable(&field_of(avro).unwrap()), Some(why));
         }
         assert_eq!(parse("[]").unwrap_err().to_string(), "pipeline: the schema is not an Avro record");
         assert!(parse("{").unwrap_err().to_string().starts_with("pipeline: the schema is not JSON: "));

@@ -6,6 +6,7 @@ use arrow::datatypes::{DataType, Field};
 use tickcast_stream::error::{Error, Kind, Result};
 use tickcast_stream::message::timestamp_type;
 
+use super::avro_schema::why_unreadable;
 use super::time::{TimeCount, count_of};
 
 /// The wanted columns in order, as nullable fields.
@@ -22,6 +23,7 @@ pub fn columns(
         let known: Vec<&String> = schema.iter().map(Field::name).collect();
         let names: Vec<&str> = wanted.iter().map(String::as_str).chain([key]).chain(time).collect();
         check_known(&names, &known, "the schema")?;
+        check_readable(&names, schema)?;
     }
 
     let type_of = |name: &String| match schema {
@@ -34,6 +36,16 @@ pub fn columns(
     };
     let field = |name| Field::new(name, type_of(name).unwrap_or(DataType::Float64), true);
     Ok(wanted.iter().map(field).collect())
+}
+
+/// Fields that nobody reads may be of any type. Errors: `Config`, naming the field.
+fn check_readable(names: &[&str], schema: &[Field]) -> Result<()> {
+    for field in schema.iter().filter(|field| names.contains(&field.name().as_str())) {
+        if let Some(why) = why_unreadable(field) {
+            return Err(Error::new(Kind::Config, format!("field `{}` of the schema: {why}", field.name())));
+        }
+    }
+    Ok(())
 }
 
 /// What a number in the time column counts, where the schema says so.
@@ -65,7 +77,16 @@ pub(super) fn unknown(name: &str, known: &[&str], place: &str) -> String {
         Some(near) => format!(", did you mean `{near}`?"),
         None => ".".into(),
     };
-    format!("{place} has no column `{name}`{hint} It has: {}", known.join(", "))
+    let mut text = format!("{place} has no column `{name}`{hint} It has: {}", known.join(", "));
+    if let &[only] = known
+        && let Some(delimiter) = [';', '\t', '|'].into_iter().find(|&mark| only.contains(mark))
+    {
+        let delimiter = delimiter.escape_default();
+        text.push_str(&format!(
+            ". Its fields are separated by `{delimiter}`, it seems, and only commas are read"
+        ));
+    }
+    text
 }
 
 /// The known name that looks most like this one, if any looks like it.

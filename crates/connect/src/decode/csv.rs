@@ -13,6 +13,7 @@ use arrow::record_batch::RecordBatch;
 use tickcast_stream::error::Result;
 
 use super::columns::check_known;
+use super::quotes::Quotes;
 
 #[derive(Debug)]
 pub(super) struct CsvText {
@@ -38,6 +39,9 @@ impl CsvText {
 
     /// All payloads, a row each, or why one of them is no record.
     pub(super) fn read(&self, payloads: &[&str]) -> result::Result<RecordBatch, String> {
+        if let Some(fault) = payloads.iter().find_map(|payload| Quotes::fault(payload)) {
+            return Err(fault.to_owned());
+        }
         self.read_lines(payloads).map_err(|error| {
             let words = error.to_string();
             words
@@ -61,7 +65,7 @@ impl CsvText {
             line.push(b'\n');
             let taken = decoder.decode(&line)?;
             if taken != line.len() || capacity - decoder.capacity() != row + 1 {
-                let what = "not one CSV record: empty, an open quote, or several rows";
+                let what = "not one CSV record: empty, or several rows";
                 return Err(ArrowError::CsvError(what.into()));
             }
         }

@@ -71,7 +71,7 @@ mod tests {
         let names = ["a", "b"].map(String::from);
         let words = |payload: &str, scanned| fault(payload, scanned, &names);
         let malformed = Err(Malformed);
-        assert!(words("{\"a\":NaN}", malformed).starts_with("not JSON: "));
+        assert!(words("{\"a\":nan}", malformed).starts_with("not JSON: "));
         assert_eq!(words(" 7", malformed), "a JSON object is expected, not ` 7`");
         assert_eq!(words("{}", malformed), "JSON nested deeper than 128 levels");
         assert_eq!(words(r#"{"b":{"x":1},"a":[1,"x"]}"#, Ok(())), r#"column 'a': no value but [1, "x"]"#);

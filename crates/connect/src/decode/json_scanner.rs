@@ -2,8 +2,10 @@
 //! names and values as they are written.
 //! It must not know what they mean.
 //!
-//! What it takes is what `serde_json` takes, but for the depth, which it bounds. Half of a
-//! surrogate pair is no fault of the grammar: it is noted, see [`Scanner::has_lone_surrogate`].
+//! What it takes is what `serde_json` takes, but for two things. The depth is bounded. And `NaN`,
+//! `Infinity` and `-Infinity`, which some writers have where there is no number, are null.
+//! Half of a surrogate pair is no fault of the grammar: it is noted, see
+//! [`Scanner::has_lone_surrogate`].
 
 use std::borrow::Cow;
 use std::result;
@@ -102,8 +104,13 @@ impl<'a> Scanner<'a> {
         self.skip_blanks();
         match self.peek() {
             b'"' => self.string().map(Value::String),
+            b'-' if self.text.as_bytes().get(self.at + 1) == Some(&b'I') => {
+                self.word("-Infinity").map(|_| Value::Null)
+            }
             b'-' | b'0'..=b'9' => self.number().map(Value::Word),
             b'n' => self.word("null").map(|_| Value::Null),
+            b'N' => self.word("NaN").map(|_| Value::Null),
+            b'I' => self.word("Infinity").map(|_| Value::Null),
             b't' => self.word("true").map(Value::Word),
             b'f' => self.word("false").map(Value::Word),
             b'{' | b'[' if depth >= MAX_DEPTH => Err(Malformed),
@@ -300,9 +307,10 @@ mod tests {
 
     #[test]
     fn fields_are_handed_out_as_they_are_written() {
-        let (fields, lone) =
-            scan("\t{ \"a\" : 1.50e+3 ,\"\\u0061\\n\":true,\"c\":null,\"d\":\"x\",\"e\":[{}, [1,2]]}\r\n ")
-                .unwrap();
+        let (fields, lone) = scan(
+            "\t{ \"a\" : 1.50e+3 ,\"\\u0061\\n\":true,\"c\":null,\"d\":\"x\",\"e\":[{}, [1,-Infinity]]}\r\n ",
+        )
+        .unwrap();
         let names: Vec<_> = fields.iter().map(|field| field.0.as_ref()).collect();
         assert_eq!((names, lone), (vec!["a", "a\n", "c", "d", "e"], false));
         assert_eq!(fields[0].1, Value::Word("1.50e+3"));
@@ -310,6 +318,18 @@ mod tests {
         assert_eq!(fields[2].1, Value::Null);
         assert!(matches!(fields[3].1, Value::String(text) if text.plain() == Some("x")));
         assert_eq!(fields[4].1, Value::Nested);
+    }
+
+    /// Found by: users' cases. A record was rejected for a NaN in a column that nobody read.
+    #[test]
+    fn what_is_written_for_no_number_is_null() {
+        let (fields, _) = scan(r#"{"a":NaN,"b":-Infinity,"c":Infinity ,"d":[NaN]}"#).unwrap();
+        let values: Vec<Value<'_>> = fields.into_iter().map(|(_, value)| value).collect();
+        assert_eq!(values, [Value::Null, Value::Null, Value::Null, Value::Nested]);
+        for text in [r#"{"a":nan}"#, r#"{"a":NaNa}"#, r#"{"a":-NaN}"#, r#"{"a":- Infinity}"#, r#"{"a":Inf}"#]
+        {
+            assert_eq!(scan(text).unwrap_err(), Malformed, "{text}");
+        }
     }
 
     #[test]
@@ -334,10 +354,10 @@ mod tests {
 
     /// Pieces of JSON, whole and broken.
     #[rustfmt::skip]
-    const PIECES: [&str; 43] = [
+    const PIECES: [&str; 44] = [
         "{", "}", "[", "]", ":", ",", "\"", "\\", " ", "\n", "\t", "\u{c}", "\0", "\u{7f}", "é", "\"a\"", "\"b\":",
         "\"c\":1", "null", "nul", "true", "false", "0", "-", "1", ".", "e", "E+", "1.5e-3", "01", "-0", "\\u", "\\ud83d",
-        "\\ude00", "\\n", "\\x", "00e1", "\"\\u00e9\"", "{\"a\":", "[1,", "\u{feff}", "NaN", "\r",
+        "\\ude00", "\\n", "\\x", "00e1", "\"\\u00e9\"", "{\"a\":", "[1,", "\u{feff}", "NaN", "Infinity", "\r",
     ];
 
     fn text_of_pieces() -> impl Strategy<Value = String> {
@@ -350,7 +370,8 @@ mod tests {
 
         #[test]
         fn it_takes_what_serde_json_takes(text in text_of_pieces()) {
-            let taken = serde_json::from_str::<IgnoredAny>(&text).is_ok();
+            let plain = text.replace("NaN", "null").replace("-Infinity", "null").replace("Infinity", "null");
+            let taken = serde_json::from_str::<IgnoredAny>(&plain).is_ok();
             prop_assert_eq!(scan(&text).is_ok(), taken, "{}", text);
         }
     }

@@ -14,6 +14,7 @@ mod csv;
 mod json;
 mod json_fault;
 mod json_scanner;
+mod quotes;
 mod rows;
 mod series;
 mod spec;
@@ -46,6 +47,8 @@ use self::time::TimeReader;
 use self::verdict::{Verdicts, quote};
 
 pub use self::avro_schema::parse as avro_fields;
+pub(crate) use self::quotes::Quotes;
+
 use self::columns::unknown;
 pub use self::columns::{check_known, columns};
 pub use self::computed_time::{Compute, ComputedValues, TimeComputation};

@@ -62,7 +62,7 @@ fn good_records_become_rows_with_system_columns() {
         WireFormat::Json,
         &[
             r#"{"station": "JFK", "at": "2013-01-01T12:00:00Z", "temp": 1.5, "more": {"x": [1]}}"#,
-            r#" {"at": 1357041600, "station": 17, "temp": "-2", "temp": null}"#,
+            r#" {"at": 1357041600, "station": 17, "temp": "-2", "temp": NaN}"#,
             "\u{feff}{\"at\": 1357041600000, \"station\": true, \"temp\": 9, \"temp\": 3}\n",
         ],
     );
@@ -86,7 +86,9 @@ fn every_kind_of_broken_json_has_its_reason() {
         ("[{\"station\": \"JFK\"}]", Undecodable, "a JSON object is expected"),
         ("{} {}", Undecodable, "trailing characters"),
         ("{\"station\": \"JFK\"}x", Undecodable, "trailing characters"),
-        (r#"{"station": "JFK", "at": 1357041600, "temp": NaN}"#, Undecodable, "not JSON"),
+        (r#"{"station": "JFK", "at": 1357041600, "temp": nan}"#, Undecodable, "not JSON"),
+        (r#"{"station": NaN, "at": 1357041600, "temp": 1}"#, MissingKey, "missing or null"),
+        (r#"{"station": "JFK", "at": Infinity, "temp": 1}"#, BadTime, "missing or null"),
         (r#"{"station": "JFK" "at": 1357041600}"#, Undecodable, "not JSON"),
         (r#"{"station": "\ud800", "at": 1357041600}"#, Undecodable, ""),
         (

@@ -5,19 +5,18 @@
 //! in `.gz` and `.zst` are decompressed. Nothing tells the end of a growing file: what is there
 //! when the reader comes to it counts.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use arrow::csv::reader::Format;
 use arrow::datatypes::Field;
-use flate2::bufread::MultiGzDecoder;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::{RawRecord, Records};
 use tickcast_stream::source::{Event, Source};
 use tickcast_stream::{LogId, LogKind, Offset, PartitionId};
 
+use super::compressed::{READ_BYTES, open_bytes};
 use super::file_identity::{identity, of_length};
 use super::file_spec::{FileEnd, FileFormat, FileOrder, FileSourceSpec, STDIN};
 use super::frames::{Frames, Framing};
@@ -31,7 +30,6 @@ use crate::decode::check_known;
 const BATCH_RECORDS: usize = 1024;
 /// A batch ends early when its records have so many bytes together.
 const BATCH_BYTES: usize = 16 << 20;
-const READ_BYTES: usize = 256 << 10;
 
 /// A file is one partition.
 const ONLY: PartitionId = PartitionId(0);
@@ -345,18 +343,18 @@ impl Input {
     }
 }
 
-/// The bytes of a file, decompressed where its name says so.
-fn open_bytes(path: &Path) -> io::Result<Box<dyn Read + Send>> {
-    let file = BufReader::with_capacity(READ_BYTES, File::open(path)?);
-    let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
-    Ok(match extension.as_deref() {
-        Some("gz") => Box::new(MultiGzDecoder::new(file)),
-        Some("zst") => Box::new(zstd::Decoder::with_buffer(file)?),
-        _ => Box::new(file),
-    })
-}
-
 fn column_names(row: &[u8], name: &str) -> Result<Vec<String>> {
+    let refuse = |why: String| Err(Error::new(Kind::Source, format!("the header of {name} {why}")));
+    if let Err(error) = std::str::from_utf8(row) {
+        let at = error.valid_up_to();
+        return refuse(format!(
+            "is not UTF-8 at byte {at}: convert the file, as with `iconv -f latin1 -t utf-8`"
+        ));
+    }
+    if row.contains(&b'\r') {
+        return refuse("has line ends of old Macs: convert the file, as with `tr '\\r' '\\n'`".to_owned());
+    }
+
     let format = Format::default().with_header(true);
     let (schema, _) = format
         .infer_schema(row, Some(0))

@@ -4,11 +4,16 @@
 //! A record ends at a newline (or `\r\n`), in CSV only outside double quotes; the last one may end
 //! with the stream. Blank lines are no records. A byte order mark at the start is skipped. A record
 //! that is too large is cut to one byte more than is allowed, so that decoding rejects it; the next
-//! record starts after the next newline, quoted or not.
+//! record starts after the next newline.
+//!
+//! A quote that opens a field and that nothing closes costs the line it stands in, not all that
+//! follows: where a quoted field runs over lines and ends with text behind its quote, with the
+//! stream or beyond the size of a record, the record is its first line, and the next begins after
+//! that.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Cursor, Read};
 
-use crate::decode::MAX_RECORD_BYTES;
+use crate::decode::{MAX_RECORD_BYTES, Quotes};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
@@ -36,12 +41,15 @@ pub struct Frames<R> {
     framing: Framing,
     at_start: bool,
     whole_only: bool,
+    /// Lines that were read and turned out to be records of their own.
+    ahead: Cursor<Vec<u8>>,
 }
 
 impl<R: BufRead> Frames<R> {
     /// Cuts what the reader brings.
     pub fn new(reader: R, framing: Framing) -> Self {
-        Frames { reader, framing, at_start: true, whole_only: false }
+        let ahead = Cursor::new(Vec::new());
+        Frames { reader, framing, at_start: true, whole_only: false, ahead }
     }
 
     /// The last record counts only with its newline: without it, it may be half written.
@@ -88,77 +96,78 @@ impl<R: BufRead> Frames<R> {
         // A mark and `\r\n` may come with a record of full size.
         let limit = MAX_RECORD_BYTES + BYTE_ORDER_MARK.len() + 2;
         let mut frame = Vec::new();
-        let mut open_quote = false;
-        loop {
-            let known = frame.len();
-            let mut rest = io::Read::take(&mut self.reader, (limit - known) as u64);
-            let read = rest.read_until(b'\n', &mut frame)?;
-            if !frame.ends_with(b"\n") {
-                if self.whole_only && frame.len() < limit {
-                    return Ok((Vec::new(), 0));
-                }
-                let skipped = if frame.len() == limit { skip_line(&mut self.reader)? } else { 0 };
-                return Ok((frame, skipped));
-            }
-
-            if self.framing == Framing::Csv {
-                open_quote = leaves_quote_open(&frame[known..], open_quote);
-            }
-            if !open_quote || read == 0 || frame.len() == limit {
-                if self.whole_only && open_quote && read == 0 {
-                    frame.clear();
-                }
-                return Ok((frame, 0));
-            }
-        }
-    }
-}
-
-/// Skips to the next line. How many bytes the rest of this one had.
-fn skip_line(reader: &mut impl BufRead) -> io::Result<u64> {
-    let mut rest = Vec::new();
-    let mut skipped = 0;
-    loop {
-        rest.clear();
-        let read = io::Read::take(&mut *reader, 1 << 16).read_until(b'\n', &mut rest)?;
-        if read == 0 {
-            return Ok(skipped);
-        }
-        if rest.ends_with(b"\n") {
-            return Ok(skipped + read as u64 - 1);
-        }
-        skipped += read as u64;
-    }
-}
-
-/// Whether the next line goes on inside double quotes. As in arrow's reader, quotes only open at
-/// the start of a field.
-fn leaves_quote_open(line: &[u8], open: bool) -> bool {
-    #[derive(PartialEq)]
-    enum At {
-        FieldStart,
-        Field,
-        Quoted,
-        /// The quote may end the field or be the first half of a doubled one.
-        QuoteInQuoted,
-    }
-
-    if !open && !line.contains(&b'"') {
-        return false;
-    }
-
-    let mut at = if open { At::Quoted } else { At::FieldStart };
-    for byte in line {
-        at = match (at, byte) {
-            (At::FieldStart | At::QuoteInQuoted, b'"') => At::Quoted,
-            (At::Quoted, b'"') => At::QuoteInQuoted,
-            (At::Quoted, _) => At::Quoted,
-            // A lone `\r` ends a row for arrow's reader.
-            (_, b',' | b'\r' | b'\n') => At::FieldStart,
-            _ => At::Field,
+        self.read_line(&mut frame, limit)?;
+        let first_line = frame.len();
+        let mut quotes = match self.framing {
+            Framing::Csv if frame.ends_with(b"\n") => Quotes::Closed.after(&frame),
+            _ => Quotes::Closed,
         };
+        while quotes == Quotes::Open {
+            let known = frame.len();
+            self.read_line(&mut frame, limit)?;
+            quotes = quotes.after(&frame[known..]);
+
+            let is_end = frame.len() == known || (!frame.ends_with(b"\n") && frame.len() < limit);
+            if is_end && self.whole_only {
+                // The rest may be on its way.
+                return Ok((Vec::new(), 0));
+            }
+            if quotes != Quotes::Closed && (quotes == Quotes::Broken || is_end || frame.len() == limit) {
+                self.put_back(frame.split_off(first_line));
+                break;
+            }
+        }
+        self.ended(frame, limit)
     }
-    at == At::Quoted
+
+    /// A frame to which no line is added.
+    fn ended(&mut self, frame: Vec<u8>, limit: usize) -> io::Result<(Vec<u8>, u64)> {
+        if frame.ends_with(b"\n") {
+            return Ok((frame, 0));
+        }
+        if self.whole_only && frame.len() < limit {
+            return Ok((Vec::new(), 0));
+        }
+        let skipped = if frame.len() == limit { self.skip_line()? } else { 0 };
+        Ok((frame, skipped))
+    }
+
+    /// Adds the next line, as far as the frame may have so many bytes; nothing at the end.
+    fn read_line(&mut self, frame: &mut Vec<u8>, limit: usize) -> io::Result<usize> {
+        let room = (limit - frame.len()) as u64;
+        let mut read = 0;
+        if !self.ahead.fill_buf()?.is_empty() {
+            read = Read::take(&mut self.ahead, room).read_until(b'\n', frame)?;
+        }
+        if frame.ends_with(b"\n") && read > 0 {
+            return Ok(read);
+        }
+        Ok(read + Read::take(&mut self.reader, room - read as u64).read_until(b'\n', frame)?)
+    }
+
+    /// What is read next, before all else.
+    fn put_back(&mut self, mut bytes: Vec<u8>) {
+        let at = self.ahead.position() as usize;
+        bytes.extend_from_slice(&self.ahead.get_ref()[at..]);
+        self.ahead = Cursor::new(bytes);
+    }
+
+    /// Skips to the next line. How many bytes the rest of this one had.
+    fn skip_line(&mut self) -> io::Result<u64> {
+        let mut rest = Vec::new();
+        let mut skipped = 0;
+        loop {
+            rest.clear();
+            let read = self.read_line(&mut rest, 1 << 16)?;
+            if read == 0 {
+                return Ok(skipped);
+            }
+            if rest.ends_with(b"\n") {
+                return Ok(skipped + read as u64 - 1);
+            }
+            skipped += read as u64;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -196,6 +205,23 @@ mod tests {
         assert_eq!(texts(text, Framing::Csv), expected);
     }
 
+    /// Found by: users' cases. The quote of `"3in pipe` took the 989 rows after it.
+    #[test]
+    fn a_quote_that_nothing_closes_costs_its_own_line() {
+        for (text, expected) in [
+            ("a,\"3in\nb,1\nc,2\n", vec!["a,\"3in", "b,1", "c,2"]),
+            ("a,\"3in\nb,\"4in\nc,\"x\ny\"\nd", vec!["a,\"3in", "b,\"4in", "c,\"x\ny\"", "d"]),
+            ("a,\"x\ny\"z,1\nb\n", vec!["a,\"x", "y\"z,1", "b"]),
+            ("\"\n\"a\n\"\n", vec!["\"", "\"a\n\""]),
+        ] {
+            assert_eq!(texts(text, Framing::Csv), expected);
+        }
+        let long = format!("a,\"open\n{}", "b,1\n".repeat(MAX_RECORD_BYTES / 2));
+        let records = texts(&long, Framing::Csv);
+        assert_eq!((records.len(), records[0].as_str()), (1 + MAX_RECORD_BYTES / 2, "a,\"open"));
+        assert!(records[1..].iter().all(|record| record == "b,1"));
+    }
+
     #[test]
     fn a_record_that_is_too_large_is_cut_and_the_next_one_is_found() {
         let full = "x".repeat(MAX_RECORD_BYTES);
@@ -203,8 +229,7 @@ mod tests {
         let sizes = |framing| texts(&text, framing).iter().map(String::len).collect::<Vec<_>>();
         let (all, cut) = (MAX_RECORD_BYTES, MAX_RECORD_BYTES + 1);
         assert_eq!(sizes(Framing::Lines), [all, cut, cut, cut, all, 4]);
-        // The open quote takes the next line with it.
-        assert_eq!(sizes(Framing::Csv), [all, cut, cut, cut, 4]);
+        assert_eq!(sizes(Framing::Csv), [all, cut, cut, cut, all, 4]);
 
         let mut frames = Frames::new(text.as_bytes(), Framing::Lines);
         let had = std::iter::from_fn(|| frames.next_frame().unwrap()).map(|frame| frame.cut_from);

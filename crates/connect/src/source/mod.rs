@@ -2,6 +2,7 @@
 //! It must not decode. A new source is one file here that has its spec and implements
 //! [`SourceKind`] for it, and its line in [`SourceSpec`](crate::SourceSpec).
 
+mod compressed;
 mod file;
 mod file_identity;
 mod file_kind;

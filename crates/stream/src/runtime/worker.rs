@@ -92,9 +92,7 @@ pub(super) fn worker_loop(from_reader: &Receiver<ToWorker>, downstream: &Downstr
             ToWorker::Records { .. } | ToWorker::Quiet(_) | ToWorker::End(_)
                 if downstream.watch.is_stopped() => {}
             ToWorker::Begin(partition, start) => worker.begin(*partition, start)?,
-            ToWorker::Records { partition, records, at } => {
-                worker.take(partition, records, at)?
-            }
+            ToWorker::Records { partition, records, at } => worker.take(partition, records, at)?,
             ToWorker::Lost { partition, offsets } => worker.lose(partition, &offsets)?,
             ToWorker::Quiet(partition) => worker.close_open(partition)?,
             ToWorker::End(partition) => worker.finish(partition)?,

@@ -41,6 +41,7 @@ impl SeriesWindowOperator {
                 _ => series.carried.filter(|&spoke_at| spoke_at >= self.windows.carried_from(start)),
             };
             self.state.windows_closed += 1;
+
             let spoke_at = if has_records { Some(start) } else { series.carried };
             let closed = |spoke_at| ClosedWindow { series: at as SeriesId, start, spoke_at };
             self.closed.extend(spoke_at.map(closed));
@@ -146,6 +147,7 @@ impl SeriesWindowOperator {
             }
             until.push(gone.len());
         }
+
         let has_meters = self.aggregation.meters().next().is_some();
         let readings = if has_meters { self.pool.merged(&gone)? } else { Vec::new() };
         Ok((values, Passed { values: readings, until }))

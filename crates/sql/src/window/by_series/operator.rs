@@ -118,6 +118,7 @@ impl SeriesWindowOperator {
         if is_much(self.pool.store.len(), rows) {
             self.pool.store.keep(self.state.open_mut().flat_map(|pane| &mut pane.since))?;
         }
+
         if is_much(self.pool.states.len(), panes) {
             self.pool.states.keep(self.state.open_mut().filter_map(|pane| pane.state.as_mut()))?;
         }
@@ -146,6 +147,7 @@ impl SeriesWindowOperator {
     fn report_stale(&self, latest: EventTime, stats: &mut OperatorStats) {
         let grid = &self.windows.grid;
         let still = grid.pane_start(grid.pane_of(latest).saturating_sub(grid.span() + STALE_WINDOWS));
+
         let mut furthest: Option<(EventTime, &Arc<str>)> = None;
         for (name, series) in &self.state.series {
             if let Some(at) = series.latest().filter(|&at| at < still) {
@@ -177,6 +179,7 @@ impl Operator for SeriesWindowOperator {
         for row in 0..batch.num_rows() {
             let (name, time, place) = (names.value(row), EventTime(times.value(row)), first + row as u32);
             let known = self.state.series.get_index_of(name);
+
             let at = known.map_or_else(|| self.add(name, out), Ok)?;
             match self.state.series[at].assigner.take(&self.windows, time) {
                 Placement::Open(pane) => self.put(at, pane, place, out)?,

@@ -57,6 +57,7 @@ pub(super) fn write(state: &SeriesState, pool: &Pool, last_rows: &RowStore) -> R
     let carried = state.series.values().filter(|series| series.carried.is_some());
     let carried: Vec<u32> = carried.map(|series| series.last_row).collect();
     let states = pool.states_of(state.open())?;
+
     let pane = |(&start, pane): (&EventTime, &WindowRows)| PaneImage {
         start,
         has_state: pane.state.is_some(),
@@ -106,6 +107,7 @@ pub(super) fn read(
         let name = image.name.as_str().into();
         state.series.insert(name, next.series(image, windows));
     }
+
     state.last_readings = image.last_readings;
     (state.windows_closed, state.expressions_failed) = (image.windows_closed, image.expressions_failed);
     state.series_forgotten = image.series_forgotten;
