@@ -56,6 +56,17 @@ impl Windows {
         self.grid.start_of(self.grid.window_at(start).saturating_add(1))
     }
 
+    /// When the window ends that starts at this time.
+    pub fn end_of(&self, start: EventTime) -> EventTime {
+        self.grid.end_of(self.grid.window_at(start))
+    }
+
+    /// The start of the first window with the pane that starts at this time.
+    pub fn first_with(&self, pane: EventTime) -> EventTime {
+        let grid = &self.grid;
+        if grid.span() == 1 { pane } else { grid.start_of(grid.first_window_of(grid.pane_of(pane))) }
+    }
+
     /// The start of the oldest window whose rows are carried into the one that starts at this time.
     pub fn carried_from(&self, start: EventTime) -> EventTime {
         self.grid.start_of(self.grid.window_at(start).saturating_sub(CARRY_WINDOWS))
@@ -89,6 +100,18 @@ pub struct Closes {
     pub from: EventTime,
     /// The start of the first one that stays open.
     pub to: EventTime,
+}
+
+impl Closes {
+    /// The start of the one that closes next. `opened`: of the first of them with records;
+    /// `silent`: of the first in which somebody is carried.
+    pub fn next(&self, opened: Option<EventTime>, silent: Option<EventTime>) -> Option<EventTime> {
+        let opened = opened.filter(|&start| start < self.to);
+        // Silent windows end with the frontier, or, when the input ends, with the last window that
+        // has records.
+        let silent = silent.filter(|&start| start < opened.unwrap_or(self.to));
+        silent.filter(|_| opened.is_some() || self.to != EventTime::MAX).or(opened)
+    }
 }
 
 /// What a record does, judged when it arrives.
@@ -132,9 +155,7 @@ impl Assigner {
 
     /// A window [s, e) closes at the first record with `t >= e + lateness`.
     fn look_ahead(&mut self, windows: &Windows) {
-        let grid = &windows.grid;
-        let end = grid.end_of(grid.window_at(self.progress.frontier));
-        self.closes_at = end.plus_us(windows.lateness_us);
+        self.closes_at = windows.end_of(self.progress.frontier).plus_us(windows.lateness_us);
     }
 
     /// Judges one record and moves on, through the windows that it was made for.

@@ -52,19 +52,10 @@ impl WindowOperator {
     }
 
     /// The start of the oldest of these windows with rows or silent.
-    fn next_to_close(&self, Closes { from, to }: Closes) -> Option<EventTime> {
-        let opened = self.state.open.first_key_value().map(|(&pane, _)| self.first_with(pane).max(from));
-        let opened = opened.filter(|&start| start < to);
-        // Empty windows end with the frontier, or, when the input ends, with the last window that
-        // has rows.
-        let silent = self.next_silent().filter(|&start| start < opened.unwrap_or(to));
-        silent.filter(|_| opened.is_some() || to != EventTime::MAX).or(opened)
-    }
-
-    /// The start of the first window with this pane.
-    fn first_with(&self, pane: EventTime) -> EventTime {
-        let grid = &self.windows.grid;
-        if grid.span() == 1 { pane } else { grid.start_of(grid.first_window_of(grid.pane_of(pane))) }
+    fn next_to_close(&self, closes: Closes) -> Option<EventTime> {
+        let first_with = |pane| self.windows.first_with(pane).max(closes.from);
+        let opened = self.state.open.first_key_value().map(|(&pane, _)| first_with(pane));
+        closes.next(opened, self.next_silent())
     }
 
     /// The series of a window and the selected columns. Panes that no later window holds are gone.
@@ -178,8 +169,7 @@ impl WindowOperator {
     }
 
     fn closed_batch(&self, start: EventTime, rows: SeriesRows) -> Result<RecordBatch> {
-        let grid = &self.windows.grid;
-        let (number, end) = (grid.window_at(start), grid.end_of(grid.window_at(start)));
+        let (number, end) = (self.windows.grid.window_at(start), self.windows.end_of(start));
         let is_true = self.silence.as_ref().is_some_and(|silence| silence.is_true);
         let row = |(&series, &spoke_at): (&SeriesId, &EventTime)| {
             let is_carried = spoke_at != start && !is_true;

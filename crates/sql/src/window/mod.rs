@@ -17,6 +17,7 @@ mod panes;
 mod pick;
 mod plan;
 mod pool;
+mod pool_image;
 mod query;
 mod row_store;
 mod rows;

@@ -17,6 +17,8 @@ use super::states::States;
 
 /// At least so many rows are folded at once, and so many unwanted ones are kept.
 pub(super) const FOLD_ROWS: usize = 8192;
+/// So many windows that have closed are evaluated at once.
+pub(super) const AT_ONCE: usize = 1024;
 
 /// What is known of the rows of one open window, or of a pane of several.
 #[derive(Debug, Default, Clone)]
@@ -135,11 +137,6 @@ impl Pool {
             Ok(accumulator)
         });
         Ok(Accumulated { accumulators: accumulators.collect::<Result<_>>()?, windows: order })
-    }
-
-    /// The states of those windows that have one, one entry an aggregate.
-    pub fn states_of<'a>(&self, windows: impl Iterator<Item = &'a WindowRows>) -> Result<Vec<Vec<ArrayRef>>> {
-        self.states.gather(&windows.filter_map(|window| window.state).collect::<Vec<_>>())
     }
 
     /// States and rows as they were written. Errors: `State`, when they are not of this `select`.

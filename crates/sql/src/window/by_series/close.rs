@@ -16,13 +16,10 @@ use super::super::aggregate::SeriesId;
 use super::super::assign::Closes;
 use super::super::closed_rows::{ClosedRow, closed_rows};
 use super::super::last_readings::Passed;
-use super::super::pool::WindowRows;
+use super::super::pool::{AT_ONCE, WindowRows};
 use super::super::silence::{BEFORE, NOW};
 use super::operator::SeriesWindowOperator;
 use super::state::{ClosedWindow, OneSeries};
-
-/// So many closed windows are evaluated at once.
-const AT_ONCE: usize = 1024;
 
 impl SeriesWindowOperator {
     /// Closes these windows of a series, oldest first; with `carry` also those in which it did not
@@ -31,7 +28,7 @@ impl SeriesWindowOperator {
         let mut open = closes;
         while let Some(start) = self.next_to_close(at, open) {
             open.from = self.windows.start_after(start);
-            let end = self.end_of(start);
+            let end = self.windows.end_of(start);
             let series = &mut self.state.series[at];
             let has_records = series.open.range(start..end).next().is_some();
 
@@ -52,26 +49,14 @@ impl SeriesWindowOperator {
         Ok(())
     }
 
-    /// When the window ends that starts then.
-    pub(super) fn end_of(&self, start: EventTime) -> EventTime {
-        let grid = &self.windows.grid;
-        grid.end_of(grid.window_at(start))
-    }
-
     /// The start of the oldest of these windows with records or silent. Panes of windows before
     /// them may be there still.
-    fn next_to_close(&self, at: usize, Closes { from, to }: Closes) -> Option<EventTime> {
-        let (series, grid) = (&self.state.series[at], &self.windows.grid);
-        let first_with = |pane| grid.start_of(grid.first_window_of(grid.pane_of(pane))).max(from);
-        let opened = series.open.range(from..).next().map(|(&pane, _)| first_with(pane));
-        let opened = opened.filter(|&start| start < to);
-
-        // Silent windows end with the frontier, or, when the input ends, with the last window that
-        // has records.
+    fn next_to_close(&self, at: usize, closes: Closes) -> Option<EventTime> {
+        let series = &self.state.series[at];
+        let first_with = |pane| self.windows.first_with(pane).max(closes.from);
+        let opened = series.open.range(closes.from..).next().map(|(&pane, _)| first_with(pane));
         let carried = series.closed_to.filter(|_| series.carried.is_some());
-        let silent = carried.map(|start| self.windows.start_after(start));
-        let silent = silent.filter(|&start| start < opened.unwrap_or(to));
-        silent.filter(|_| opened.is_some() || to != EventTime::MAX).or(opened)
+        closes.next(opened, carried.map(|start| self.windows.start_after(start)))
     }
 
     /// Puts out the windows that have closed.
@@ -132,7 +117,7 @@ impl SeriesWindowOperator {
         self.settle(closed)?;
         let states = |window: &ClosedWindow| {
             let panes = &self.state.series[window.series as usize].open;
-            let panes = panes.range(window.start..self.end_of(window.start));
+            let panes = panes.range(window.start..self.windows.end_of(window.start));
             panes.filter_map(|(_, pane)| pane.state).collect()
         };
         let states: Vec<Vec<u32>> = closed.iter().map(states).collect();
@@ -162,7 +147,7 @@ impl SeriesWindowOperator {
     fn settle(&mut self, closed: &[ClosedWindow]) -> Result<()> {
         let mut fresh: Vec<(SeriesId, EventTime, WindowRows)> = Vec::new();
         for window in closed {
-            let end = self.end_of(window.start);
+            let end = self.windows.end_of(window.start);
             let panes = self.state.series[window.series as usize].open.range_mut(window.start..end);
             // What was taken out for a window before has no rows here.
             for (&start, pane) in panes.filter(|(_, pane)| !pane.since.is_empty()) {

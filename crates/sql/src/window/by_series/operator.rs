@@ -78,7 +78,7 @@ impl SeriesWindowOperator {
         if self.windows.grid.span() > 1 && !self.closed.is_empty() {
             // A window that has closed does not get the row.
             let closed_to = self.state.series[at].closed_to;
-            if closed_to.is_some_and(|start| pane < self.end_of(start)) {
+            if closed_to.is_some_and(|start| pane < self.windows.end_of(start)) {
                 self.put_out(out)?;
             }
         }

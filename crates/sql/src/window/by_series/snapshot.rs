@@ -13,19 +13,17 @@ use super::super::assign::{Assigner, WindowProgress, Windows};
 use super::super::last_readings::LastReadings;
 use super::super::plan::Aggregation;
 use super::super::pool::{Pool, WindowRows};
+use super::super::pool_image::PoolImage;
 use super::super::row_store::RowStore;
-use super::super::snapshot::{arrays_to_ipc, from_ipc, rows_of, to_ipc};
+use super::super::snapshot::{rows_of, to_ipc};
 use super::state::{OneSeries, SeriesState};
 
 #[derive(Serialize, Deserialize)]
 struct Image {
     series: Vec<SeriesImage>,
-    /// Of the open panes that have one, in the order of their series and of time: an Arrow IPC
-    /// stream an aggregate.
-    states: Vec<Vec<u8>>,
-    /// Of the open panes in the same order: an Arrow IPC stream.
-    rows: Vec<u8>,
-    /// Those of the series that are carried, in their order: an Arrow IPC stream.
+    /// States and rows of the open panes in the order of their series and of time.
+    pool: PoolImage,
+    /// Newest rows of the series that are carried, in their order: an Arrow IPC stream.
     last_rows: Vec<u8>,
     last_readings: LastReadings,
     windows_closed: u64,
@@ -56,7 +54,7 @@ pub(super) fn write(state: &SeriesState, pool: &Pool, last_rows: &RowStore) -> R
     let places: Vec<u32> = state.open().flat_map(|pane| pane.since.iter().copied()).collect();
     let carried = state.series.values().filter(|series| series.carried.is_some());
     let carried: Vec<u32> = carried.map(|series| series.last_row).collect();
-    let states = pool.states_of(state.open())?;
+    let pool = PoolImage::of(pool, state.open(), &places)?;
 
     let pane = |(&start, pane): (&EventTime, &WindowRows)| PaneImage {
         start,
@@ -74,8 +72,7 @@ pub(super) fn write(state: &SeriesState, pool: &Pool, last_rows: &RowStore) -> R
 
     let image = Image {
         series: series.collect(),
-        states: states.iter().map(|arrays| arrays_to_ipc(arrays)).collect::<Result<_>>()?,
-        rows: to_ipc(&pool.store.gather(&places)?)?,
+        pool,
         last_rows: to_ipc(&last_rows.gather(&carried)?)?,
         last_readings: state.last_readings.clone(),
         windows_closed: state.windows_closed,
@@ -93,11 +90,10 @@ pub(super) fn read(
 ) -> Result<(SeriesState, Pool, RowStore)> {
     let image: Image =
         postcard::from_bytes(bytes).or_fail(Kind::State, || "cannot read the windows' state")?;
-    let rows = rows_of(&image.rows, aggregation.argument_schema())?;
+    let pool = image.pool.restored(aggregation)?;
     let last = rows_of(&image.last_rows, aggregation.output_schema())?;
-    let states = image.states.iter().map(|bytes| Ok(from_ipc(bytes)?.columns().to_vec()));
-    let pool = Pool::restored(Arc::clone(aggregation), states.collect::<Result<_>>()?, &rows)?;
-    if image.needs() != (pool.states.len() as u64, rows.num_rows() as u64, last.num_rows() as u64) {
+    let had = (pool.states.len() as u64, pool.store.len() as u64, last.num_rows() as u64);
+    if image.needs() != had {
         return Err(Error::new(Kind::State, "the windows' state does not fit together"));
     }
 

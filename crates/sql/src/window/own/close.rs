@@ -11,12 +11,9 @@ use tickcast_stream::operator::Output;
 use super::super::aggregate::SeriesId;
 use super::super::closed_rows::{ClosedRow, closed_rows};
 use super::super::last_readings::Passed;
-use super::super::pool::WindowRows;
+use super::super::pool::{AT_ONCE, WindowRows};
 use super::operator::OwnWindowOperator;
 use super::state::ClosedOwn;
-
-/// So many closed windows are evaluated at once.
-const AT_ONCE: usize = 1024;
 
 impl OwnWindowOperator {
     /// Closes the open window of a series: nothing, where there is none.

@@ -12,7 +12,7 @@ use super::super::aggregate::SeriesId;
 use super::super::last_readings::LastReadings;
 use super::super::plan::Aggregation;
 use super::super::pool::{Pool, WindowRows};
-use super::super::snapshot::{arrays_to_ipc, from_ipc, rows_of, to_ipc};
+use super::super::pool_image::PoolImage;
 use super::clock::{Clock, DueEnd, HeldRow};
 use super::rule::{Rule, Span};
 use super::state::{OwnSeries, OwnState, OwnWindow};
@@ -21,12 +21,8 @@ use super::state::{OwnSeries, OwnState, OwnWindow};
 struct Image {
     series: Vec<SeriesImage>,
     clocks: Vec<ClockImage>,
-    /// Of the open windows that have one, in the order of their series: an Arrow IPC stream an
-    /// aggregate.
-    states: Vec<Vec<u8>>,
-    /// Those of open windows in the order of their series, then those that wait: an Arrow IPC
-    /// stream.
-    rows: Vec<u8>,
+    /// States and rows of the open windows in the order of their series, then the rows that wait.
+    pool: PoolImage,
     taken: u64,
     last_readings: LastReadings,
     windows_closed: u64,
@@ -62,7 +58,7 @@ pub(super) fn write(state: &OwnState, pool: &Pool) -> Result<Vec<u8>> {
     let held: Vec<Vec<HeldRow>> = state.clocks.iter().map(Clock::held).collect();
     let open = state.open().flat_map(|window| window.rows.since.iter().copied());
     let places: Vec<u32> = open.chain(held.iter().flatten().map(|row| row.place)).collect();
-    let states = pool.states_of(state.open().map(|window| &window.rows))?;
+    let pool = PoolImage::of(pool, state.open().map(|window| &window.rows), &places)?;
 
     let series = state.series.iter().map(|(name, series)| SeriesImage {
         name: name.to_string(),
@@ -83,8 +79,7 @@ pub(super) fn write(state: &OwnState, pool: &Pool) -> Result<Vec<u8>> {
     let image = Image {
         series: series.collect(),
         clocks: clocks.collect(),
-        states: states.iter().map(|arrays| arrays_to_ipc(arrays)).collect::<Result<_>>()?,
-        rows: to_ipc(&pool.store.gather(&places)?)?,
+        pool,
         taken: state.taken,
         last_readings: state.last_readings.clone(),
         windows_closed: state.windows_closed,
@@ -103,10 +98,8 @@ pub(super) fn read(
 ) -> Result<(OwnState, Pool)> {
     let image: Image =
         postcard::from_bytes(bytes).or_fail(Kind::State, || "cannot read the windows' state")?;
-    let rows = rows_of(&image.rows, aggregation.argument_schema())?;
-    image.fits(rows.num_rows()).then_some(()).ok_or_else(unfit)?;
-    let states = image.states.iter().map(|bytes| Ok(from_ipc(bytes)?.columns().to_vec()));
-    let pool = Pool::restored(Arc::clone(aggregation), states.collect::<Result<_>>()?, &rows)?;
+    let pool = image.pool.restored(aggregation)?;
+    image.fits(pool.store.len()).then_some(()).ok_or_else(unfit)?;
 
     let mut state = OwnState::new(has_own_clocks);
     let clocks = if has_own_clocks { image.series.len() } else { 1 };
