@@ -21,12 +21,12 @@ use tickcast::config::{self, Plan};
 use tickcast::factory::factory;
 use tickcast_connect::{Room, SourceSchema, for_each_record};
 use tickcast_sql::window::{Aggregation, window_operator};
-use tickcast_stream::Offset;
 use tickcast_stream::decode::Decode;
 use tickcast_stream::forecast::ForecastOperator;
 use tickcast_stream::message::{EventTime, RawRecord, Records, Stream, system_fields};
 use tickcast_stream::operator::Operator;
 use tickcast_stream::testing::Collected;
+use tickcast_stream::{Offset, PartitionId};
 
 /// More than this above the kept count, and the watch fails.
 const TOLERANCE_PERCENT: f64 = 5.0;
@@ -224,7 +224,7 @@ fn run() -> [u64; 4] {
 
 fn decoder(plan: &Plan) -> Box<dyn Decode> {
     let factory = factory(plan, SourceSchema::default()).expect("a good pipeline");
-    factory.decoder().expect("a decoder")
+    factory.decoder(PartitionId(0)).expect("a decoder")
 }
 
 /// Ticks of all series in the order of time, in batches.

@@ -9,13 +9,14 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use serde_json::{Value, json};
 use tickcast_connect::{
-    ComputedValues, DecodeSpec, Decoder, OpenSource, SourceSchema, TimeComputation, TimeFrom, TimeSpec,
-    avro_fields, columns, read_whole_text,
+    ComputedValues, CsvStyle, DecodeSpec, Decoder, Nulls, OpenSource, RecordColumn, RecordSchema, SchemaText,
+    SeriesKey, SourceSchema, TimeComputation, TimeFrom, TimeSpec, WireFormat, columns, read_whole,
 };
 use tickcast_sql::deduplicate::DeduplicateOperator;
 use tickcast_sql::prepare::{Preparation, PrepareOperator, infer_types};
 use tickcast_sql::window::{Aggregation, referenced_columns, window_operator};
 use tickcast_sql::{TimeExpression, Watermark, WindowKind, WindowSpec};
+use tickcast_stream::PartitionId;
 use tickcast_stream::decode::Decode;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::{EventTime, system_fields};
@@ -32,7 +33,7 @@ const SCHEMA_BYTES_MAX: u64 = 1 << 20;
 pub fn factory_for(plan: &Plan, open: &mut OpenSource) -> Result<PipelineFactory> {
     let (factory, wanted) = planned(plan, open.known.clone())?;
     open.source.select(&wanted)?;
-    open.source.know_times(factory.decoder()?);
+    open.source.know_times(factory.decoder(PartitionId(0))?);
     Ok(factory)
 }
 
@@ -48,8 +49,9 @@ pub fn factory_unread(plan: &Plan) -> Result<PipelineFactory> {
     let mut known = plan.source.known()?;
     if !plan.source.traits().is_replayable {
         let mut wanted = plan.prepare.record_columns(&prepared_columns(plan)?)?;
-        wanted.push(plan.key.clone());
+        wanted.extend(plan.key.columns().iter().cloned());
         wanted.extend(time_columns(plan)?);
+        wanted.extend(plan.records.shape.melt.iter().flat_map(|melt| melt.columns.clone()));
         wanted.sort();
         wanted.dedup();
         known.header = Some(wanted);
@@ -61,22 +63,22 @@ pub fn factory_unread(plan: &Plan) -> Result<PipelineFactory> {
 fn planned(plan: &Plan, known: SourceSchema) -> Result<(PipelineFactory, Vec<String>)> {
     let source = plan.source.traits();
     let decode = decode_spec(plan, known)?;
-    let mut wanted = vec![decode.key.clone()];
-    wanted.extend(time_columns(plan)?);
-    wanted.extend(decode.columns.iter().map(|field| field.name().clone()));
-
+    let decoder = Decoder::new(decode.clone(), PartitionId(0))?;
+    let wanted = decoder.source_columns();
     tell_doubles(decode.header.as_deref().unwrap_or_default(), &wanted);
 
-    let rows = Decoder::new(decode.clone())?.schema();
+    let rows = decoder.schema();
     let data: SchemaRef = Arc::new(Schema::new(rows.fields()[system_fields().len()..].to_vec()));
     let types: Vec<String> =
         data.fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect();
     let (time, time_as) = time_shape(plan, &decode);
     let mut shape = json!({
-        "input": source.identity, "types": types, "key": plan.key, "time": time,
+        "input": source.identity, "types": types, "key": key_shape(&plan.key), "time": time,
         "time_as": time_as, "future_us": plan.future_us,
         "window": plan.window, "forecast": plan.forecast, "limits": { "series": plan.window.most_series },
     });
+
+    note_writing(&mut shape, &decode);
 
     let (mut input, mut new_prepare, mut new_deduplicate) = (data, None, None);
     if !plan.prepare.is_empty() {
@@ -108,7 +110,7 @@ fn planned(plan: &Plan, known: SourceSchema) -> Result<(PipelineFactory, Vec<Str
         ahead_rule: if source.has_timestamps { None } else { ahead_rule(plan) },
         forecast: plan.forecast.clone(),
         order: plan.window.kind.order(),
-        new_decoder: Box::new(move || Ok(Box::new(Decoder::new(decode.clone())?))),
+        new_decoder: Box::new(move |partition| Ok(Box::new(Decoder::new(decode.clone(), partition)?))),
         new_prepare,
         new_deduplicate,
         new_window: Box::new(move || window_operator(&window, &aggregation)),
@@ -153,19 +155,17 @@ fn tell_doubles(header: &[String], wanted: &[String]) {
 }
 
 fn decode_spec(plan: &Plan, known: SourceSchema) -> Result<DecodeSpec> {
-    let fields = match &plan.schema {
-        Some(path) => {
-            let text = read_whole_text(path, SCHEMA_BYTES_MAX)
-                .or_fail(Kind::Config, || format!("cannot read the schema {}", path.display()))?;
-            Some(avro_fields(&text).map_err(|cause| {
-                Error::new(Kind::Config, format!("schema {}", path.display())).because(cause)
-            })?)
-        }
+    let definition = record_schema(plan)?;
+    let fields = match &definition {
+        Some(schema) => Some(schema.fields()?),
         None => known.fields,
     };
 
     let wanted = plan.prepare.record_columns(&prepared_columns(plan)?)?;
-    let mut columns = columns(fields.as_deref(), &plan.key, plan.time.from.column(), &wanted)?;
+    has_such_columns(plan, &wanted)?;
+    let key = plan.key.columns();
+    let shape = &plan.records.shape;
+    let mut columns = columns(fields.as_deref(), shape, key, plan.time.from.column(), &wanted)?;
     if fields.is_none() {
         let used = plan.prepare.record_columns(&referenced_columns(&plan.window.select)?)?;
         let untyped = wanted.into_iter().filter(|name| is_untyped(plan, name));
@@ -181,20 +181,90 @@ fn decode_spec(plan: &Plan, known: SourceSchema) -> Result<DecodeSpec> {
         columns = infer_types(&plan.prepare, &plan.window.select, columns, &untyped)?;
     }
     Ok(DecodeSpec {
-        format: plan.source.traits().format.unwrap_or(plan.format),
+        format: plan.source.traits().format.unwrap_or(plan.records.format),
+        csv: known.csv.unwrap_or_else(|| plan.records.csv.style()),
         key: plan.key.clone(),
+        shape: shape.clone(),
+        nulls: plan.records.nulls.clone(),
+        needed: needed_columns(plan)?,
         time: plan.time.clone(),
         time_by: time_by(plan, fields.as_deref())?,
         future_us: plan.future_us,
         columns,
         schema: fields,
-        header: known.header,
+        definition,
+        writers: None,
+        header: known.header.or_else(|| plan.records.csv.names()),
     })
+}
+
+/// The schema that the pipeline file names. Errors: `Config`, with its path.
+fn record_schema(plan: &Plan) -> Result<Option<RecordSchema>> {
+    let Some(path) = &plan.records.schema else { return Ok(None) };
+    let bytes = read_whole(path, SCHEMA_BYTES_MAX)
+        .or_fail(Kind::Config, || format!("cannot read the schema {}", path.display()))?;
+    let schema = if plan.records.format == WireFormat::Protobuf {
+        RecordSchema::protobuf(&bytes, plan.records.message.as_deref())
+    } else {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        RecordSchema::avro(&SchemaText { text, references: Vec::new() })
+    };
+    let fail = |cause| Error::new(Kind::Config, format!("schema {}", path.display())).because(cause);
+    schema.map(Some).map_err(fail)
+}
+
+/// The columns of records that the target is made of.
+fn needed_columns(plan: &Plan) -> Result<BTreeSet<String>> {
+    let select = plan.window.select.iter().filter(|(name, _)| *name == plan.window.target);
+    let select: Vec<(String, String)> = select.cloned().collect();
+    let columns = plan.prepare.of_records(&referenced_columns(&select)?)?;
+    Ok(columns.into_iter().collect())
+}
+
+/// Only Kafka has keys, timestamps and headers. Errors: `Config`, naming the column.
+fn has_such_columns(plan: &Plan, wanted: &[String]) -> Result<()> {
+    let used = plan.key.columns().iter().chain(wanted).cloned().chain(time_columns(plan)?);
+    let has_timestamps = plan.source.traits().has_timestamps;
+    for name in used {
+        let column = RecordColumn::named(&name);
+        if !has_timestamps && column.is_some_and(|column| !column.is_anywhere()) {
+            return Err(Error::new(
+                Kind::Config,
+                format!("only the records of a topic have a column `{name}`"),
+            ));
+        }
+    }
+
+    Ok(())
+}
+
+/// What a series is named by; as before there were several ways where one column does it.
+fn key_shape(key: &SeriesKey) -> Value {
+    match key.columns() {
+        [column] => json!(column),
+        _ => json!(key),
+    }
+}
+
+/// Notes how records are written where it is not the usual: a state that was learned from records
+/// that were read otherwise is another one.
+fn note_writing(shape: &mut Value, decode: &DecodeSpec) {
+    if !decode.shape.is_plain() {
+        shape["rows"] = json!(decode.shape);
+    }
+    if decode.format == WireFormat::Csv && decode.csv != CsvStyle::default() {
+        shape["csv"] = json!(decode.csv);
+    }
+    if decode.nulls != Nulls::default() {
+        shape["nulls"] = json!(decode.nulls);
+    }
 }
 
 /// Whether no schema and no key says the type of a column that no schema names.
 fn is_untyped(plan: &Plan, name: &str) -> bool {
-    name != plan.key && Some(name) != plan.time.from.column()
+    let is_melted = plan.records.shape.melt.as_ref().is_some_and(|melt| melt.name == name);
+    let is_known = is_melted || RecordColumn::named(name).is_some();
+    !is_known && !plan.key.columns().iter().any(|key| key == name) && Some(name) != plan.time.from.column()
 }
 
 /// The columns that event times are read from.
@@ -209,7 +279,7 @@ fn time_columns(plan: &Plan) -> Result<Vec<String>> {
 fn time_by(plan: &Plan, schema: Option<&[Field]>) -> Result<Option<TimeComputation>> {
     let Some(sql) = plan.time.from.expression() else { return Ok(None) };
     let names = TimeExpression::columns_of(sql)?;
-    let fields = columns(schema, &plan.key, None, &names)?;
+    let fields = columns(schema, &plan.records.shape, plan.key.columns(), None, &names)?;
     let untyped: Vec<String> = match schema {
         Some(_) => Vec::new(),
         None => names.into_iter().filter(|name| is_untyped(plan, name)).collect(),

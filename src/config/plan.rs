@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tickcast_connect::{PipelineEnds, SinkSpecs, SourceSpec, StateSpec, TimeSpec, WireFormat};
+use tickcast_connect::{
+    CsvSpec, Nulls, PipelineEnds, SeriesKey, Shape, SinkSpecs, SourceSpec, StateSpec, TimeSpec, WireFormat,
+};
 use tickcast_forecast::ForecastSpec;
 use tickcast_sql::query::StreamTable;
 use tickcast_sql::{DeduplicateSpec, PrepareSpec, WindowSpec};
@@ -25,13 +27,10 @@ pub struct Plan {
     pub name: String,
     /// Where records come from.
     pub source: SourceSpec,
-    /// The wire format of Kafka messages, or of a file whose name does not tell.
-    pub format: WireFormat,
-    /// An Avro schema of the input records; without one every column an expression names is a
-    /// number.
-    pub schema: Option<PathBuf>,
-    /// The column that names a record's series.
-    pub key: String,
+    /// How they are written, and what becomes rows of them.
+    pub records: RecordsSpec,
+    /// What names a record's series.
+    pub key: SeriesKey,
     /// A record's event time: its column, and how it is written.
     pub time: TimeSpec,
     /// How far a record's time may be ahead of its timestamp, or of those before it, in
@@ -62,6 +61,36 @@ pub struct Plan {
     pub workers: usize,
     /// What it serves.
     pub serve: ServeSpec,
+}
+
+/// How records are written, and what becomes rows of them.
+#[derive(Debug, Clone)]
+pub struct RecordsSpec {
+    /// The wire format of Kafka messages, or of a file whose name does not tell.
+    pub format: WireFormat,
+    /// A schema of the input records; without one every column an expression names is a number.
+    pub schema: Option<PathBuf>,
+    /// The message of a Protobuf schema; none: its only one.
+    pub message: Option<String>,
+    /// How CSV is written, as far as that is said.
+    pub csv: CsvSpec,
+    /// The words that stand for no value.
+    pub nulls: Nulls,
+    /// What becomes rows of a record.
+    pub shape: Shape,
+}
+
+impl Default for RecordsSpec {
+    fn default() -> Self {
+        RecordsSpec {
+            format: WireFormat::Json,
+            schema: None,
+            message: None,
+            csv: CsvSpec::default(),
+            nulls: Nulls::default(),
+            shape: Shape::default(),
+        }
+    }
 }
 
 impl Plan {

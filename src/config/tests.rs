@@ -113,7 +113,7 @@ fn the_built_part_of_the_contract_becomes_a_plan() {
     assert_eq!((plan.window.kind, plan.window.lateness_us), (hours, 600_000_000));
     assert_eq!(plan.forecast.horizons, [Horizon(1), Horizon(6), Horizon(24)]);
     assert_eq!(plan.forecast.model.optimizer, Optimizer::adam(3e-4));
-    assert_eq!(plan.schema, Some(PathBuf::from("/base/../schemas/observation.avsc")));
+    assert_eq!(plan.records.schema, Some(PathBuf::from("/base/../schemas/observation.avsc")));
     assert_eq!(plan.serve.http, Some("127.0.0.1:8088".parse().unwrap()));
     assert_eq!(plan.delivery, Delivery::ExactlyOnce);
     assert!(matches!(plan.state, Some(StateSpec::Kafka(topic)) if topic.topic == "weather.state"));
@@ -126,8 +126,16 @@ fn the_built_part_of_the_contract_becomes_a_plan() {
 #[test]
 fn every_other_thing_not_yet_built_is_refused_by_name_too() {
     let cases = [
-        ("{topic: t}}", "{topic: t}, format: avro}", "1:29: source.format: avro: not yet built"),
-        ("{topic: t}}", "{topic: t}, format: protobuf}", "1:29: source.format: protobuf: not yet built"),
+        (
+            "{topic: t}}",
+            "{topic: t}, format: avro}",
+            "1:29: source.format: needs a schema (add source.schema: the file that has it)",
+        ),
+        (
+            "{kafka: {topic: t}}",
+            "{file: {path: a.csv}, format: protobuf}",
+            "1:31: source.format: is for a topic; files are csv, json or parquet",
+        ),
         (
             "{topic: t}}",
             "{topic: t}, schema: {registry: 'http://r'}}",
@@ -220,7 +228,7 @@ fn the_smallest_pipeline_has_every_default() {
     let SourceSpec::Kafka(kafka) = &plan.source else { panic!("not Kafka") };
     assert_eq!((kafka.client.brokers.as_str(), kafka.group.as_str()), ("localhost:9092", "weather"));
     assert_eq!(
-        (kafka.start, plan.format, plan.name.as_str()),
+        (kafka.start, plan.records.format, plan.name.as_str()),
         (StartFrom::Warm, WireFormat::Json, "weather")
     );
     assert_eq!(plan.window.select, [("temp".to_string(), "avg(\"temp\")".to_string())]);
@@ -252,7 +260,7 @@ fn the_smallest_pipeline_has_every_default() {
 fn a_generated_pipeline_needs_neither_key_nor_time_and_keeps_no_state() {
     let plan =
         plan("source: {generate: {process: weather}}\nwindow: {tumbling: 1m}\nforecast: {target: Temp}\n");
-    assert_eq!((plan.key.as_str(), plan.time.from.column()), ("series", Some("time")));
+    assert_eq!((plan.key.columns(), plan.time.from.column()), (&["series".to_owned()][..], Some("time")));
     assert!(plan.state.is_none() && plan.delivery == Delivery::AtLeastOnce);
     assert_eq!(plan.window.select[0].1, "avg(\"Temp\")");
     let SourceSpec::Generate(generate) = plan.source else { panic!("not generated") };
@@ -354,7 +362,6 @@ fn missing_keys_are_named_at_their_parents() {
     assert_eq!(
         faults("source: {}\nwindow:\nforecast: {season: 2}\n"),
         [
-            "1:1: key: missing (the column that names a record's series)",
             "1:1: source: needs one of kafka, file, generate",
             "1:1: time: missing (the column that holds a record's time)",
             "2:1: window: missing (write it like window: { tumbling: 1h })",

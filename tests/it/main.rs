@@ -41,9 +41,11 @@ mod sources {
     mod calendars;
     mod computed_times;
     pub mod dead_letters;
+    mod dialects;
     mod duplicates;
     mod failing_windows;
     mod files_as_found;
+    mod format_docs;
     mod growing_files;
     mod kafka;
     mod losses;
@@ -53,11 +55,13 @@ mod sources {
     mod prepare;
     mod quiet;
     mod rejects;
+    mod shapes;
     mod silence;
     mod slow_readers;
     mod stale_series;
     mod time_order;
     mod times;
+    pub mod typed_formats;
     mod window_kinds;
     mod windows;
 }

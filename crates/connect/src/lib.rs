@@ -50,8 +50,10 @@ mod topics;
 mod whole_file;
 
 pub use decode::{
-    Ambiguous, Compute, ComputedValues, DecodeSpec, Decoder, MAX_RECORD_BYTES, TimeComputation, TimeCount,
-    TimeFrom, TimeSpec, WireFormat, avro_fields, check_time_format, columns, time_zone,
+    Ambiguous, Compute, ComputedValues, CsvHeader, CsvSpec, CsvStyle, DecodeSpec, Decoder, FetchSchema,
+    MAX_RECORD_BYTES, Melt, Nulls, NumberStyle, RecordColumn, RecordSchema, SchemaText, SeriesKey, Shape,
+    TimeComputation, TimeCount, TimeFrom, TimeSpec, WireFormat, WriterSchemas, check_time_format, columns,
+    csv_encoding, time_zone,
 };
 pub use ends::PipelineEnds;
 pub use kafka::{KafkaClientSpec, KafkaTopicSpec};

@@ -1,6 +1,7 @@
 //! SQL expressions over columns: parsed, planned, simplified, and held to be pure.
 //! It must not know what is done with their values.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use futures::executor::block_on;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 
+use crate::column_names::quote_names;
 use crate::depth;
 use crate::fault::failure_text;
 use crate::meter;
@@ -35,8 +37,15 @@ pub const WORDS_MAX: usize = 500;
 /// The path of the key `time.expr`, for messages.
 pub const TIME: &str = "time.expr";
 
-/// An expression and the path of the key that has it, for messages.
+/// An expression and the path of the key that has it, for messages. Every name of a column in it is
+/// one identifier.
 pub fn parse(path: &str, sql: &str) -> Result<SqlExpr> {
+    let mut expr = parse_as_it_is(path, sql)?;
+    quote_names(&mut expr);
+    Ok(expr)
+}
+
+fn parse_as_it_is(path: &str, sql: &str) -> Result<SqlExpr> {
     let fail = || path.to_owned();
     depth::check(sql, WORDS_MAX).or_fail(Kind::Query, fail)?;
     let mut parser = Parser::new(&GenericDialect {}).try_with_sql(sql).or_fail(Kind::Query, fail)?;
@@ -47,17 +56,20 @@ pub fn parse(path: &str, sql: &str) -> Result<SqlExpr> {
     }
 }
 
+/// The expression as the planner is to read it: as it is written, but for names of columns that it
+/// would take for something else.
+pub fn for_planner(sql: &str) -> Cow<'_, str> {
+    let Ok(mut expr) = parse_as_it_is("", sql) else { return Cow::Borrowed(sql) };
+    if quote_names(&mut expr) { Cow::Owned(expr.to_string()) } else { Cow::Borrowed(sql) }
+}
+
 /// The columns that an expression names. Errors: `Query`, when it does not parse.
 pub fn columns_of(path: &str, sql: &str) -> Result<BTreeSet<String>> {
     let expr = parse(path, sql)?;
     let mut names = BTreeSet::new();
     let _ = visit_expressions(&expr, |node| {
-        match node {
-            SqlExpr::Identifier(ident) => _ = names.insert(ident.value.clone()),
-            SqlExpr::CompoundIdentifier(parts) => {
-                names.extend(parts.first().map(|part| part.value.clone()));
-            }
-            _ => {}
+        if let SqlExpr::Identifier(ident) = node {
+            names.insert(ident.value.clone());
         }
         ControlFlow::<()>::Continue(())
     });
@@ -84,6 +96,7 @@ pub fn conditions_of(path: &str, sql: &str) -> Result<BTreeSet<String>> {
         }
         ControlFlow::<()>::Continue(())
     });
+
     Ok(names)
 }
 
@@ -121,6 +134,7 @@ pub fn analyzed(select: &str, input: &Schema) -> DfResult<LogicalPlan> {
 /// An expression over one row of `input`, planned. Errors: also when it has an aggregate, or could
 /// differ from run to run.
 pub fn scalar(sql: &str, input: &SchemaRef) -> DfResult<Expr> {
+    let sql = for_planner(sql);
     let LogicalPlan::Projection(projection) =
         analyzed(&format!("SELECT ({sql}) AS value FROM source"), input)?
     else {
@@ -182,5 +196,6 @@ pub fn must_be_pure(expr: &Expr) -> DfResult<()> {
         }
         _ => Ok(TreeNodeRecursion::Continue),
     })?;
+
     Ok(())
 }

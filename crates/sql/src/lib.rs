@@ -21,6 +21,7 @@
 //! # Ok::<(), tickcast_stream::Error>(())
 //! ```
 
+mod column_names;
 pub mod deduplicate;
 mod depth;
 mod expression;

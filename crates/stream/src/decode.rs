@@ -6,14 +6,28 @@ use arrow::record_batch::RecordBatch;
 
 use crate::error::Result;
 use crate::message::{RawRecord, Records, Reject};
+use crate::place::Offset;
 
-/// The records that were taken in, in order, and those that were not.
+/// The rows of records that were taken in, in order, and those that were not.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decoded {
-    /// The system columns, then the data columns.
+    /// The system columns, then the data columns. Those of one record stand together, in one batch.
     pub rows: RecordBatch,
-    /// In order of offset.
+    /// In order of offset; a record may have several, one for each row that it would have been.
     pub rejects: Vec<Reject>,
+    /// The cells of rows that are null because they cannot be read, in order of offset.
+    pub blank: Vec<BlankCell>,
+}
+
+/// A cell that is null because it cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlankCell {
+    /// The position of its record.
+    pub offset: Offset,
+    /// The place of its column among those of the rows.
+    pub column: usize,
+    /// What is wrong with it, of the first of a column.
+    pub detail: Option<String>,
 }
 
 /// A time as it was understood, beside what it was read from: what shows a person at once whether

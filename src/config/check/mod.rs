@@ -9,6 +9,7 @@ mod forecast;
 mod kafka;
 mod model;
 mod prepare;
+mod records;
 mod sinks;
 mod source;
 mod time;
@@ -22,11 +23,11 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tickcast_connect::TimeSpec;
+use tickcast_connect::{SeriesKey, TimeSpec};
 
 use super::fault::{Fault, Places, quoted};
 use super::plan::{Plan, ServeSpec};
-use super::raw::{RawPipeline, RawServe, RawTime};
+use super::raw::{OneOrMore, RawPipeline, RawServe, RawTime};
 use super::tree::element_path;
 
 const NAME_LEN_MAX: usize = 200;
@@ -140,10 +141,10 @@ impl Checker<'_> {
         let is_generated = raw.source.as_ref().is_some_and(|source| source.generate.is_some())
             || ["source", "source.generate"].iter().any(|path| self.broken.contains(*path));
         let future = raw.source.as_ref().and_then(|source| source.future);
-        let (source, format, schema) = self.source(raw.source, &name);
-        let (key, time) = self.key_and_time(raw.key, raw.time, is_generated);
+        let (source, records) = self.source(raw.source, &name);
+        let (key, time) = self.key_and_time(raw.key, raw.time, is_generated, &name);
 
-        let prepare = self.prepare(raw.derive, raw.filter, (&key, time.from.column()));
+        let prepare = self.prepare(raw.derive, raw.filter, (key.columns(), time.from.column()));
         let deduplicate = self.deduplicate(raw.deduplicate);
         let target = raw.forecast.as_ref().and_then(|forecast| forecast.target.clone());
         let idle = raw.window.as_ref().and_then(|window| window.idle.as_ref());
@@ -163,8 +164,7 @@ impl Checker<'_> {
         Plan {
             name,
             source,
-            format,
-            schema,
+            records,
             key,
             time,
             future_us: future.map_or(5 * MINUTE_US, |length| length.0),
@@ -186,16 +186,19 @@ impl Checker<'_> {
     /// The columns of a record's series and time; a generator's have names of their own.
     fn key_and_time(
         &mut self,
-        key: Option<String>,
+        key: Option<OneOrMore>,
         time: Option<RawTime>,
         is_generated: bool,
-    ) -> (String, TimeSpec) {
-        let key = key.or_else(|| is_generated.then(|| "series".to_string()));
-        let key = self.required_text(key, "key", "the column that names a record's series");
+        name: &str,
+    ) -> (SeriesKey, TimeSpec) {
+        let key = self.key(key, is_generated.then_some("series"), name);
         let time = self.time(time, is_generated.then_some("time"));
-        if Some(key.as_str()) == time.from.column() && !key.is_empty() {
-            self.fault("time", format!("{} is the key already", quoted(&key)));
+        if let Some(column) = time.from.column().filter(|column| !column.is_empty())
+            && key.columns().iter().any(|name| name == column)
+        {
+            self.fault("time", format!("{} is the key already", quoted(column)));
         }
+
         (key, time)
     }
 

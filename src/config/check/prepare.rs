@@ -14,7 +14,7 @@ impl Checker<'_> {
         &mut self,
         derive: Option<Ordered>,
         filter: Option<String>,
-        (key, time): (&str, Option<&str>),
+        (key, time): (&[String], Option<&str>),
     ) -> PrepareSpec {
         let derive = derive.map(|derive| derive.0).unwrap_or_default();
         if derive.len() > COLUMNS_MAX {
@@ -27,8 +27,9 @@ impl Checker<'_> {
                 let help = "letters, digits and _, not a digit first, not __ first";
                 self.fault_with_help(&path, format!("{} cannot be a column name", quoted(column)), help);
             }
-            if column == key || Some(column.as_str()) == time {
-                let of = if column == key { "key" } else { "time" };
+            let is_key = key.contains(column);
+            if is_key || Some(column.as_str()) == time {
+                let of = if is_key { "key" } else { "time" };
                 self.fault(&path, format!("{} is the {of}, which is read before this", quoted(column)));
             }
         }

@@ -4,27 +4,24 @@
 use std::path::{Path, PathBuf};
 
 use tickcast_connect::{
-    FileEnd, FileFormat, FileOrder, FileSourceSpec, GeneratorSpec, KafkaClientSpec, KafkaSourceSpec, OnLoss,
-    Process, SourceSpec, StartFrom, WireFormat,
+    CsvSpec, FileEnd, FileFormat, FileOrder, FileSourceSpec, GeneratorSpec, KafkaClientSpec, KafkaSourceSpec,
+    OnLoss, Process, SourceSpec, StartFrom, WireFormat,
 };
 
 use super::Checker;
 use crate::config::fault::quoted;
+use crate::config::plan::RecordsSpec;
 use crate::config::raw::{RawFile, RawFormat, RawGenerate, RawKafka, RawSchema, RawSource};
 
 /// The brokers where the file names none.
 pub const BROKERS: &str = "localhost:9092";
 
 impl Checker<'_> {
-    /// The source, the format of its records, and their schema.
-    pub fn source(
-        &mut self,
-        raw: Option<RawSource>,
-        name: &str,
-    ) -> (SourceSpec, WireFormat, Option<PathBuf>) {
+    /// The source, and how its records are written.
+    pub fn source(&mut self, raw: Option<RawSource>, name: &str) -> (SourceSpec, RecordsSpec) {
         let Some(raw) = raw else {
             self.required(None::<()>, "source", "needs one of kafka, file, generate");
-            return (self.generate_source(RawGenerate::default()), WireFormat::Json, None);
+            return (self.generate_source(RawGenerate::default()), RecordsSpec::default());
         };
 
         let kinds = [
@@ -33,23 +30,50 @@ impl Checker<'_> {
             ("generate", raw.generate.is_some()),
         ];
         self.exactly_one("source", &kinds);
-        self.not_built(raw.format == Some(RawFormat::Avro), "source.format", "avro");
-        self.not_built(raw.format == Some(RawFormat::Protobuf), "source.format", "protobuf");
-
         let schema = raw.schema.and_then(|schema| self.schema(schema));
-        let format = if raw.format == Some(RawFormat::Csv) { WireFormat::Csv } else { WireFormat::Json };
-        let has_columns = schema.is_some() || self.broken.contains("source.schema");
+        let format = match raw.format {
+            None | Some(RawFormat::Json) => WireFormat::Json,
+            Some(RawFormat::Csv) => WireFormat::Csv,
+            Some(RawFormat::Avro) => WireFormat::Avro,
+            Some(RawFormat::Protobuf) => WireFormat::Protobuf,
+        };
+        let is_typed = matches!(format, WireFormat::Avro | WireFormat::Protobuf);
+        if is_typed && raw.kafka.is_some() && schema.is_none() && !self.broken.contains("source.schema") {
+            self.fault_with_help(
+                "source.format",
+                "needs a schema",
+                "add source.schema: the file that has it",
+            );
+        }
+        if is_typed && raw.kafka.is_none() {
+            self.fault("source.format", "is for a topic; files are csv, json or parquet");
+        }
+        if raw.message.is_some() && format != WireFormat::Protobuf {
+            self.fault("source.message", "belongs to format: protobuf");
+        }
+        let csv = self.csv(raw.csv);
+        let has_columns = schema.is_some() || self.broken.contains("source.schema") || csv.names().is_some();
         if raw.kafka.is_some() && format == WireFormat::Csv && !has_columns {
-            let help = "add source.schema: its fields name the columns in order";
+            let help = "name them in order by source.csv.header: [a, b], or add source.schema";
             self.fault_with_help("source.format", "csv messages carry no column names", help);
         }
+        if raw.kafka.is_some() {
+            let of_files = [("skip", csv.skip > 0), ("comment", csv.comment.is_some())];
+            for (key, _) in
+                of_files.into_iter().chain([("encoding", csv.encoding.is_some())]).filter(|of| of.1)
+            {
+                self.fault(&format!("source.csv.{key}"), "is for files, not for a topic's messages");
+            }
+        }
+        let (nulls, shape) = (self.nulls(raw.nulls), self.shape(raw.unnest, raw.melt));
 
         // Every block is checked, also a second one that must not be there.
         let kafka = raw.kafka.map(|kafka| self.kafka_source(kafka, name));
-        let file = raw.file.map(|file| self.file_source(file, raw.format));
+        let file = raw.file.map(|file| self.file_source(file, raw.format, csv.clone()));
         let generate = raw.generate.map(|generate| self.generate_source(generate));
         let source = kafka.or(file).or(generate);
-        (source.unwrap_or_else(|| self.generate_source(RawGenerate::default())), format, schema)
+        let source = source.unwrap_or_else(|| self.generate_source(RawGenerate::default()));
+        (source, RecordsSpec { format, schema, message: raw.message, csv, nulls, shape })
     }
 
     fn schema(&mut self, schema: RawSchema) -> Option<PathBuf> {
@@ -65,6 +89,7 @@ impl Checker<'_> {
     fn kafka_source(&mut self, raw: RawKafka, name: &str) -> SourceSpec {
         let brokers = raw.brokers.unwrap_or_else(|| BROKERS.to_string());
         let properties = raw.properties.unwrap_or_default().0;
+
         SourceSpec::Kafka(KafkaSourceSpec {
             topic: self.topic(raw.topic, "source.kafka.topic"),
             group: raw.group.unwrap_or_else(|| name.to_string()),
@@ -77,7 +102,7 @@ impl Checker<'_> {
         })
     }
 
-    fn file_source(&mut self, raw: RawFile, format: Option<RawFormat>) -> SourceSpec {
+    fn file_source(&mut self, raw: RawFile, format: Option<RawFormat>, csv: CsvSpec) -> SourceSpec {
         let path = self.required_text(raw.path, "source.file.path", "a file, or - for standard input");
         let named = if path.is_empty() { Some(FileFormat::Csv) } else { self.format_of_name(&path) };
         let format = named.or(match format {
@@ -112,15 +137,16 @@ impl Checker<'_> {
         if order == FileOrder::Time && path == Path::new("-") {
             self.fault("source.file.order", "standard input cannot be read again, and so not be sorted");
         }
-        SourceSpec::File(FileSourceSpec { path, format: format.unwrap_or(FileFormat::Csv), end, order })
+        SourceSpec::File(FileSourceSpec { path, format: format.unwrap_or(FileFormat::Csv), csv, end, order })
     }
 
     /// The format that a file's name tells, below `.gz` or `.zst`.
     fn format_of_name(&mut self, path: &str) -> Option<FileFormat> {
         let lower = path.to_ascii_lowercase();
         let bare = lower.strip_suffix(".gz").or(lower.strip_suffix(".zst")).unwrap_or(&lower);
+
         match bare.rsplit_once('.').map(|(_, extension)| extension) {
-            Some("csv") => Some(FileFormat::Csv),
+            Some("csv" | "tsv" | "psv") => Some(FileFormat::Csv),
             Some("ndjson" | "jsonl" | "json") => Some(FileFormat::Ndjson),
             Some("parquet") => Some(FileFormat::Parquet),
             Some("avro") => {

@@ -27,7 +27,8 @@ impl Checker<'_> {
         let select = match raw.select {
             Some(select) => select.0,
             None => {
-                target.map(|target| (target.to_string(), format!("avg(\"{target}\")"))).into_iter().collect()
+                let average = |target: &str| format!("avg(\"{}\")", target.replace('"', "\"\""));
+                target.map(|target| (target.to_owned(), average(target))).into_iter().collect()
             }
         };
         self.select(&select);
@@ -93,7 +94,9 @@ impl Checker<'_> {
             // A default column stands where the target does.
             let path =
                 if is_in_file { format!("window.select.{column}") } else { "forecast.target".to_string() };
-            if !is_column_name(column) {
+            // Where it stands alone it is named as the record's column is.
+            let is_fit = if is_in_file { is_column_name(column) } else { !column.starts_with("__") };
+            if !is_fit {
                 let help = "letters, digits and _, not a digit first, not __ first";
                 self.fault_with_help(&path, format!("{} cannot be a column name", quoted(column)), help);
             }

@@ -7,7 +7,9 @@ mod deduplicate;
 mod forecast;
 mod gaps;
 mod model;
+mod names;
 mod or_none;
+mod records;
 mod sinks;
 mod source;
 mod text_or;
@@ -24,7 +26,9 @@ pub(super) use deduplicate::RawDeduplicate;
 pub(super) use forecast::{RawBounds, RawForecast};
 pub(super) use gaps::{RawGaps, RawGapsWord};
 pub(super) use model::{RawLoss, RawModel, RawOptimizer, RawSchedule};
+pub(super) use names::{OneOrMore, Word};
 pub(super) use or_none::OrNone;
+pub(super) use records::{RawCsv, RawHeader, RawMelt};
 pub(super) use sinks::{RawSink, RawSinkFile, RawSinkFormat, RawSinks};
 pub(super) use source::{RawFile, RawFormat, RawGenerate, RawKafka, RawSchema, RawSource};
 pub(super) use text_or::TextOr;
@@ -46,8 +50,11 @@ pub(super) struct RawPipeline {
     /// Where records come from.
     #[schemars(required)]
     pub source: Option<RawSource>,
-    /// Column that names a record's series. Default with `generate`: series.
-    pub key: Option<String>,
+    /// What names a record's series: a column, a list of columns whose values are joined by `/`, or
+    /// the word none. A column is a name; a path into objects, like `payload.id`; or what Kafka has
+    /// of a record: `$key`, `$headers.NAME`, `$partition`. Default with `generate`: series. Without
+    /// one all records are of one series, which has the pipeline's name.
+    pub key: Option<OneOrMore>,
     /// A record's event time: the column that holds it, or a block that says too how it is written.
     /// Without more, each form is read that means one instant only; in UTC, where it names no zone.
     /// Default with `generate`: time.

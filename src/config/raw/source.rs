@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 
 use super::super::scalar::{DAY_US, Length, Ordered, Whole};
+use super::{RawCsv, RawMelt, Word};
 use tickcast_connect::{FileEnd, FileOrder, OnLoss, Process, StartFrom};
 
 /// Exactly one of `kafka`, `file` and `generate`.
@@ -23,9 +24,27 @@ pub(in super::super) struct RawSource {
     pub generate: Option<RawGenerate>,
     /// Format of Kafka messages (default: json), or of a file whose name does not tell.
     pub format: Option<RawFormat>,
-    /// Avro schema of the records, relative to the pipeline file. Without one, every column that an
-    /// expression names is read as a number. A Parquet file has its own types.
+    /// Schema of the records, relative to the pipeline file: an Avro schema (`.avsc`), which says
+    /// too what the columns of JSON and CSV are; with `format: protobuf` a descriptor set or a
+    /// `.proto` file. Without one, every column that an expression names is read as a number. A
+    /// Parquet file has its own types.
     pub schema: Option<RawSchema>,
+    /// The full name of the records' message, like `plant.Reading`, with `format: protobuf`.
+    /// Without it, it is the only one of the schema.
+    pub message: Option<String>,
+    /// How CSV is written, of a file or of a topic's messages.
+    pub csv: Option<RawCsv>,
+    /// Words that stand for no value, whatever the case of their letters; `""` for an empty field.
+    /// They hold for columns of every type but for `key`. Without it the words are `""`, `NA`,
+    /// `N/A`, `#N/A`, `NaN`, `null`, `none`, `-`, `?` and `\N`, but not for columns of text, which
+    /// may mean them.
+    pub nulls: Option<Vec<Word>>,
+    /// Path of a list, like `payload.readings`: each of its elements is a row of its own, with the
+    /// fields of the record beside its own; where both have one, the element's counts. An element
+    /// that is no object is the column of the path itself. Without it a record is one row.
+    pub unnest: Option<String>,
+    /// Columns that become rows, as those of a wide file with a sensor a column.
+    pub melt: Option<RawMelt>,
     /// How far a record's time may be ahead: of its own timestamp in Kafka; of the latest record
     /// before it in a source that has no timestamps. What is further ahead is rejected as future;
     /// without timestamps only if it would close the window of the latest record and the record
@@ -92,9 +111,9 @@ pub(in super::super) struct RawGenerate {
 pub(in super::super) enum RawFormat {
     Json,
     Csv,
-    /// Not yet built.
+    /// Of a topic: bare, as single objects, or in the wire format of a schema registry.
     Avro,
-    /// Not yet built.
+    /// Of a topic: bare, or in the wire format of a schema registry.
     Protobuf,
 }
 

@@ -90,6 +90,9 @@ fn plan_around(path: &str, sets: &[&str]) -> Plan {
         all.push("source={file: {path: a.csv}}");
     }
     all.extend(optional.as_deref());
+    if path.starts_with("source.melt.") {
+        all.push("source.melt={columns: [a]}");
+    }
     if path.starts_with("time.") {
         all.push("time={column: at}");
     }

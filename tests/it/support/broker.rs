@@ -312,19 +312,25 @@ pub(super) fn find_java() -> Result<PathBuf, String> {
     }
 }
 
-/// The broker's jars, fetched by Maven once a machine. They come into a folder of their own that is
-/// renamed when it is whole, so a fetch cut short leaves nothing that looks like one.
-pub(super) fn find_jars() -> Result<PathBuf, String> {
+/// Where this machine keeps what tests fetch once.
+pub(super) fn cache() -> Result<PathBuf, String> {
     let cache = match std::env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()) {
         Some(dir) => PathBuf::from(dir),
         None => PathBuf::from(std::env::var_os("HOME").ok_or("HOME is not set")?).join(".cache"),
     };
     let cache = cache.join("tickcast");
+    fs::create_dir_all(&cache).map_err(|e| format!("{}: {e}", cache.display()))?;
+    Ok(cache)
+}
+
+/// The broker's jars, fetched by Maven once a machine. They come into a folder of their own that is
+/// renamed when it is whole, so a fetch cut short leaves nothing that looks like one.
+pub(super) fn find_jars() -> Result<PathBuf, String> {
+    let cache = cache()?;
     let jars = cache.join(format!("kafka-{}", kafka_version()));
     if jars.is_dir() {
         return Ok(jars);
     }
-    fs::create_dir_all(&cache).map_err(|e| format!("{}: {e}", cache.display()))?;
     let coming =
         tempfile::Builder::new().prefix("kafka-coming-").tempdir_in(&cache).map_err(|e| e.to_string())?;
     let whole = coming.path().join("jars");

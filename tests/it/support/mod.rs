@@ -6,6 +6,7 @@ pub mod broker;
 pub mod cluster;
 pub mod kafka;
 pub mod nodes;
+pub mod peers;
 pub mod pipeline;
 pub mod process;
 pub mod readings;

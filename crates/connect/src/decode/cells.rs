@@ -1,5 +1,5 @@
-//! Columns that are built from text, a value at a time.
-//! It must not know the format that the texts were taken from.
+//! Columns that are built from cells, a value at a time.
+//! It must not know the format that the cells were taken from.
 
 use std::sync::Arc;
 
@@ -9,48 +9,124 @@ use arrow::compute::kernels::cast_utils::Parser;
 use arrow::datatypes::*;
 use tickcast_stream::error::{Kind, OrFail, Result};
 
+use super::cell::Cell;
+use super::number_style::NumberStyle;
 use super::time::TimeReader;
 
-/// A column of one type that takes text.
+/// A column of one type that takes cells.
 pub(super) trait Cells {
-    /// Appends the value that the text says, null for none; null and false, where it says none of
+    /// Appends the value that the cell says, null for none; null and false, where it says none of
     /// the type.
-    fn push(&mut self, text: Option<&str>) -> bool;
+    fn push(&mut self, cell: Cell<'_>) -> bool;
 
     /// What was appended.
     fn finish(&mut self) -> Result<ArrayRef>;
 }
 
+/// How the texts of cells are read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Reading {
+    /// How numbers are written.
+    pub(super) numbers: NumberStyle,
+    /// What is no finite number is no value.
+    pub(super) is_finite: bool,
+}
+
 /// An empty column of this type with room for so many rows; none, where such values cannot be read
-/// from text.
-pub(super) fn cells(wanted: &DataType, rows: usize) -> Option<Box<dyn Cells>> {
+/// from cells.
+pub(super) fn cells(wanted: &DataType, rows: usize, reading: Reading) -> Option<Box<dyn Cells>> {
     Some(match wanted {
         DataType::Utf8 => Box::new(StringBuilder::with_capacity(rows, 8 * rows)),
         DataType::Binary => Box::new(BinaryBuilder::with_capacity(rows, 8 * rows)),
         DataType::Boolean => Box::new(BooleanBuilder::with_capacity(rows)),
         DataType::Null => Box::new(NullBuilder::new()),
 
-        DataType::Date32 => Parsed::<Date32Type, _>::boxed(rows, date),
+        DataType::Date32 => Parsed::<Date32Type, _>::boxed(rows, day),
         DataType::Timestamp(unit, Some(_)) => {
             let unit = *unit;
             let reader = TimeReader::counting(unit);
-            let parse = move |text: &str| reader.read(text).filter(|us| fits(*us, unit));
+            let parse = move |cell: Cell<'_>| reader.time_of(cell).filter(|us| fits(*us, unit));
             let micros = Parsed::<TimestampMicrosecondType, _>::new(rows, parse);
             Box::new(Times { micros, wanted: wanted.clone() })
         }
 
-        DataType::Float64 => Parsed::<Float64Type, _>::boxed(rows, Float64Type::parse),
-        DataType::Float32 => Parsed::<Float32Type, _>::boxed(rows, Float32Type::parse),
-        DataType::Int64 => Parsed::<Int64Type, _>::boxed(rows, integer::<Int64Type>),
-        DataType::Int32 => Parsed::<Int32Type, _>::boxed(rows, integer::<Int32Type>),
-        DataType::Int16 => Parsed::<Int16Type, _>::boxed(rows, integer::<Int16Type>),
-        DataType::Int8 => Parsed::<Int8Type, _>::boxed(rows, integer::<Int8Type>),
-        DataType::UInt64 => Parsed::<UInt64Type, _>::boxed(rows, integer::<UInt64Type>),
-        DataType::UInt32 => Parsed::<UInt32Type, _>::boxed(rows, integer::<UInt32Type>),
-        DataType::UInt16 => Parsed::<UInt16Type, _>::boxed(rows, integer::<UInt16Type>),
-        DataType::UInt8 => Parsed::<UInt8Type, _>::boxed(rows, integer::<UInt8Type>),
+        DataType::Float64 => floats::<Float64Type>(rows, reading),
+        DataType::Float32 => floats::<Float32Type>(rows, reading),
+        DataType::Int64 => integers::<Int64Type>(rows, reading),
+        DataType::Int32 => integers::<Int32Type>(rows, reading),
+        DataType::Int16 => integers::<Int16Type>(rows, reading),
+        DataType::Int8 => integers::<Int8Type>(rows, reading),
+        DataType::UInt64 => integers::<UInt64Type>(rows, reading),
+        DataType::UInt32 => integers::<UInt32Type>(rows, reading),
+        DataType::UInt16 => integers::<UInt16Type>(rows, reading),
+        DataType::UInt8 => integers::<UInt8Type>(rows, reading),
         _ => return None,
     })
+}
+
+/// A column of floats.
+fn floats<T: Parser>(rows: usize, Reading { numbers, is_finite }: Reading) -> Box<dyn Cells>
+where
+    T::Native: FromF64,
+{
+    let is_usual = numbers.is_usual();
+    let parse = move |cell: Cell<'_>| {
+        let value = match cell {
+            Cell::Text(text) if is_usual => T::parse(text)?,
+            Cell::Text(text) => T::parse(&numbers.plain(text)?)?,
+            Cell::Float(float) => T::Native::from_f64(float),
+            Cell::Whole(whole) => T::Native::from_f64(whole as f64),
+            Cell::Unsigned(whole) => T::Native::from_f64(whole as f64),
+            Cell::Bytes(_) => T::parse(&cell.said()?)?,
+            _ => return None,
+        };
+        (!is_finite || value.is_finite_number()).then_some(value)
+    };
+    Parsed::<T, _>::boxed(rows, parse)
+}
+
+/// What a float can be made of.
+trait FromF64 {
+    fn from_f64(float: f64) -> Self;
+    fn is_finite_number(&self) -> bool;
+}
+
+impl FromF64 for f64 {
+    fn from_f64(float: f64) -> Self {
+        float
+    }
+
+    fn is_finite_number(&self) -> bool {
+        self.is_finite()
+    }
+}
+
+impl FromF64 for f32 {
+    fn from_f64(float: f64) -> Self {
+        float as f32
+    }
+
+    fn is_finite_number(&self) -> bool {
+        self.is_finite()
+    }
+}
+
+/// A column of integers.
+fn integers<T: Parser>(rows: usize, Reading { numbers, .. }: Reading) -> Box<dyn Cells>
+where
+    T::Native: TryFrom<i64> + TryFrom<u64>,
+{
+    let is_usual = numbers.is_usual();
+    let parse = move |cell: Cell<'_>| match cell {
+        Cell::Text(text) if is_usual => integer::<T>(text),
+        Cell::Text(text) => integer::<T>(&numbers.plain(text)?),
+        Cell::Whole(whole) => whole.try_into().ok(),
+        Cell::Unsigned(whole) => whole.try_into().ok(),
+        Cell::Float(_) | Cell::Bytes(_) => integer::<T>(&cell.said()?),
+        _ => None,
+    };
+
+    Parsed::<T, _>::boxed(rows, parse)
 }
 
 /// Values that are parsed.
@@ -59,7 +135,7 @@ struct Parsed<T: ArrowPrimitiveType, F> {
     parse: F,
 }
 
-impl<T: ArrowPrimitiveType, F: Fn(&str) -> Option<T::Native> + 'static> Parsed<T, F> {
+impl<T: ArrowPrimitiveType, F: Fn(Cell<'_>) -> Option<T::Native> + 'static> Parsed<T, F> {
     fn new(rows: usize, parse: F) -> Self {
         Parsed { values: PrimitiveBuilder::with_capacity(rows), parse }
     }
@@ -69,11 +145,11 @@ impl<T: ArrowPrimitiveType, F: Fn(&str) -> Option<T::Native> + 'static> Parsed<T
     }
 }
 
-impl<T: ArrowPrimitiveType, F: Fn(&str) -> Option<T::Native>> Cells for Parsed<T, F> {
-    fn push(&mut self, text: Option<&str>) -> bool {
-        let value = text.and_then(&self.parse);
+impl<T: ArrowPrimitiveType, F: Fn(Cell<'_>) -> Option<T::Native>> Cells for Parsed<T, F> {
+    fn push(&mut self, cell: Cell<'_>) -> bool {
+        let value = (self.parse)(cell);
         self.values.append_option(value);
-        value.is_some() || text.is_none()
+        value.is_some() || cell.is_null()
     }
 
     fn finish(&mut self) -> Result<ArrayRef> {
@@ -87,9 +163,9 @@ struct Times<F> {
     wanted: DataType,
 }
 
-impl<F: Fn(&str) -> Option<i64>> Cells for Times<F> {
-    fn push(&mut self, text: Option<&str>) -> bool {
-        self.micros.push(text)
+impl<F: Fn(Cell<'_>) -> Option<i64>> Cells for Times<F> {
+    fn push(&mut self, cell: Cell<'_>) -> bool {
+        self.micros.push(cell)
     }
 
     fn finish(&mut self) -> Result<ArrayRef> {
@@ -100,9 +176,10 @@ impl<F: Fn(&str) -> Option<i64>> Cells for Times<F> {
 }
 
 impl Cells for StringBuilder {
-    fn push(&mut self, text: Option<&str>) -> bool {
-        self.append_option(text);
-        true
+    fn push(&mut self, cell: Cell<'_>) -> bool {
+        let text = cell.said();
+        self.append_option(text.as_deref());
+        text.is_some() || cell.is_null()
     }
 
     fn finish(&mut self) -> Result<ArrayRef> {
@@ -111,9 +188,14 @@ impl Cells for StringBuilder {
 }
 
 impl Cells for BinaryBuilder {
-    fn push(&mut self, text: Option<&str>) -> bool {
-        self.append_option(text);
-        true
+    fn push(&mut self, cell: Cell<'_>) -> bool {
+        if let Cell::Bytes(bytes) = cell {
+            self.append_value(bytes);
+            return true;
+        }
+        let text = cell.said();
+        self.append_option(text.as_deref());
+        text.is_some() || cell.is_null()
     }
 
     fn finish(&mut self) -> Result<ArrayRef> {
@@ -122,10 +204,13 @@ impl Cells for BinaryBuilder {
 }
 
 impl Cells for BooleanBuilder {
-    fn push(&mut self, text: Option<&str>) -> bool {
-        let value = text.and_then(truth);
+    fn push(&mut self, cell: Cell<'_>) -> bool {
+        let value = match cell {
+            Cell::Truth(truth) => Some(truth),
+            _ => cell.said().and_then(|text| truth(&text)),
+        };
         self.append_option(value);
-        value.is_some() || text.is_none()
+        value.is_some() || cell.is_null()
     }
 
     fn finish(&mut self) -> Result<ArrayRef> {
@@ -134,9 +219,9 @@ impl Cells for BooleanBuilder {
 }
 
 impl Cells for NullBuilder {
-    fn push(&mut self, text: Option<&str>) -> bool {
+    fn push(&mut self, cell: Cell<'_>) -> bool {
         self.append_null();
-        text.is_none()
+        cell.is_null()
     }
 
     fn finish(&mut self) -> Result<ArrayRef> {
@@ -147,6 +232,15 @@ impl Cells for NullBuilder {
 /// Whether a time in microseconds can be said in this unit.
 fn fits(us: i64, unit: TimeUnit) -> bool {
     unit != TimeUnit::Nanosecond || us.checked_mul(1_000).is_some()
+}
+
+/// The day of a cell, in days since the epoch.
+fn day(cell: Cell<'_>) -> Option<i32> {
+    match cell {
+        Cell::Instant(us) | Cell::Clock(us) => us.div_euclid(86_400_000_000).try_into().ok(),
+        Cell::Whole(days) => days.try_into().ok(),
+        _ => date(&cell.said()?),
+    }
 }
 
 /// Days since the epoch.
@@ -176,8 +270,8 @@ mod tests {
     use super::*;
 
     fn taken(texts: &[Option<&str>], wanted: &DataType) -> (ArrayRef, Vec<bool>) {
-        let mut cells = cells(wanted, texts.len()).unwrap();
-        let fits = texts.iter().map(|text| cells.push(*text)).collect();
+        let mut cells = cells(wanted, texts.len(), Reading::default()).unwrap();
+        let fits = texts.iter().map(|text| cells.push(Cell::of_text(*text))).collect();
         (cells.finish().unwrap(), fits)
     }
 
@@ -215,7 +309,7 @@ mod tests {
         for wanted in [Utf8, Binary] {
             assert_eq!(taken(&[None, Some("?")], &wanted).1, [true, true]);
         }
-        assert!(cells(&DataType::Decimal128(10, 2), 1).is_none());
+        assert!(cells(&DataType::Decimal128(10, 2), 1, Reading::default()).is_none());
     }
 
     #[test]

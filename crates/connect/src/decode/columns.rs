@@ -6,51 +6,143 @@ use arrow::datatypes::{DataType, Field};
 use tickcast_stream::error::{Error, Kind, Result};
 use tickcast_stream::message::timestamp_type;
 
-use super::avro_schema::why_unreadable;
+use super::avro::why_unreadable;
+use super::record_column::RecordColumn;
+use super::shape::Shape;
 use super::time::{TimeCount, count_of};
+
+/// So deep into objects the paths of a schema are told, and so many of them.
+const PATH_DEPTH: usize = 4;
+const PATHS_MAX: usize = 100;
 
 /// The wanted columns in order, as nullable fields.
 ///
-/// With a schema their types are the schema's; without one the key is text, the time a time, and
-/// all else a number. Errors: `Config`, when the schema has no column of that name.
+/// With a schema their types are the schema's; without one the key's are text, the time's a time,
+/// and all else a number. Kafka's own columns have types of their own. Errors: `Config`, when the
+/// schema has no column of that name.
 pub fn columns(
     schema: Option<&[Field]>,
-    key: &str,
+    shape: &Shape,
+    key: &[String],
     time: Option<&str>,
     wanted: &[String],
 ) -> Result<Vec<Field>> {
     if let Some(schema) = schema {
-        let known: Vec<&String> = schema.iter().map(Field::name).collect();
-        let names: Vec<&str> = wanted.iter().map(String::as_str).chain([key]).chain(time).collect();
-        check_known(&names, &known, "the schema")?;
-        check_readable(&names, schema)?;
+        let names = wanted.iter().chain(key).map(String::as_str).chain(time);
+        names.chain(melted(shape)).try_for_each(|name| check_in_schema(name, schema, shape))?;
     }
 
-    let type_of = |name: &String| match schema {
-        Some(schema) => {
-            schema.iter().find(|field| field.name() == name).map(|field| plain(field.data_type()))
+    let type_of = |name: &String| {
+        if let Some(column) = RecordColumn::named(name) {
+            return Some(column.data_type());
         }
-        None if name == key => Some(DataType::Utf8),
-        None if Some(name.as_str()) == time => Some(timestamp_type()),
-        None => None,
+        match (schema, &shape.melt) {
+            (_, Some(melt)) if melt.name == *name => Some(DataType::Utf8),
+            (Some(schema), Some(melt)) if melt.value == *name => melt
+                .columns
+                .first()
+                .and_then(|first| field_of(first, schema, shape))
+                .map(|of| plain(of.data_type())),
+            (Some(schema), _) => field_of(name, schema, shape).map(|field| plain(field.data_type())),
+            (None, _) if key.contains(name) => Some(DataType::Utf8),
+            (None, _) if Some(name.as_str()) == time => Some(timestamp_type()),
+            (None, _) => None,
+        }
     };
     let field = |name| Field::new(name, type_of(name).unwrap_or(DataType::Float64), true);
     Ok(wanted.iter().map(field).collect())
 }
 
+fn melted(shape: &Shape) -> impl Iterator<Item = &str> {
+    shape.melt.iter().flat_map(|melt| &melt.columns).map(String::as_str)
+}
+
 /// Fields that nobody reads may be of any type. Errors: `Config`, naming the field.
-fn check_readable(names: &[&str], schema: &[Field]) -> Result<()> {
-    for field in schema.iter().filter(|field| names.contains(&field.name().as_str())) {
-        if let Some(why) = why_unreadable(field) {
-            return Err(Error::new(Kind::Config, format!("field `{}` of the schema: {why}", field.name())));
+fn check_in_schema(name: &str, schema: &[Field], shape: &Shape) -> Result<()> {
+    let is_made = shape.melt.as_ref().is_some_and(|melt| melt.name == name || melt.value == name);
+    if is_made || RecordColumn::named(name).is_some() {
+        return Ok(());
+    }
+    let Some(field) = field_of(name, schema, shape) else {
+        let known = paths_of(schema);
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        return Err(Error::new(Kind::Config, unknown(name, &known, "the schema")));
+    };
+
+    match why_unreadable(field) {
+        Some(why) => Err(Error::new(Kind::Config, format!("field `{name}` of the schema: {why}"))),
+        None => Ok(()),
+    }
+}
+
+/// The field of a name or a path: of the elements of the list that is taken apart, or of a record.
+fn field_of<'a>(name: &str, schema: &'a [Field], shape: &Shape) -> Option<&'a Field> {
+    let of_element = shape.unnest.as_ref().and_then(|list| {
+        let (DataType::List(element) | DataType::LargeList(element)) =
+            within(list, schema.iter())?.data_type()
+        else {
+            return None;
+        };
+        let own = name.strip_prefix(&format!("{list}.")).unwrap_or(name);
+        match element.data_type() {
+            DataType::Struct(fields) => within(own, fields.iter().map(AsRef::as_ref)),
+            _ => (name == list).then_some(element.as_ref()),
+        }
+    });
+
+    of_element.or_else(|| within(name, schema.iter()))
+}
+
+/// The field of a name, or of a path into objects.
+fn within<'a>(path: &str, mut fields: impl Iterator<Item = &'a Field> + Clone) -> Option<&'a Field> {
+    if let Some(field) = fields.clone().find(|field| field.name() == path) {
+        return Some(field);
+    }
+
+    fields.find_map(|field| {
+        let rest = path.strip_prefix(field.name().as_str())?.strip_prefix('.')?;
+        if let DataType::Map(entries, _) = field.data_type()
+            && let DataType::Struct(entry) = entries.data_type()
+        {
+            // Whatever the key: each may be there.
+            return entry.get(1).map(AsRef::as_ref);
+        }
+        let DataType::Struct(fields) = field.data_type() else { return None };
+        let fields: Vec<&'a Field> = fields.iter().map(AsRef::as_ref).collect();
+        within(rest, fields.into_iter())
+    })
+}
+
+/// The names of a schema's fields, those within objects as paths.
+fn paths_of(schema: &[Field]) -> Vec<String> {
+    fn note(prefix: &str, field: &Field, paths: &mut Vec<String>) {
+        let path = format!("{prefix}{}", field.name());
+        match field.data_type() {
+            DataType::Struct(fields) if prefix.matches('.').count() < PATH_DEPTH => {
+                fields.iter().for_each(|field| note(&format!("{path}."), field, paths));
+            }
+            _ if paths.len() < PATHS_MAX => paths.push(path),
+            _ => {}
         }
     }
-    Ok(())
+    let mut paths = Vec::new();
+    schema.iter().for_each(|field| note("", field, &mut paths));
+
+    paths
+}
+
+/// The column of a table that a name or path begins with.
+pub fn root_of<'a>(path: &'a str, known: &[impl AsRef<str>]) -> &'a str {
+    if known.iter().any(|name| name.as_ref() == path) {
+        return path;
+    }
+    let mut dots = path.match_indices('.').map(|(at, _)| &path[..at]);
+    dots.find(|root| known.iter().any(|name| name.as_ref() == *root)).unwrap_or(path)
 }
 
 /// What a number in the time column counts, where the schema says so.
-pub(super) fn time_unit(schema: Option<&[Field]>, time: &str) -> Option<TimeCount> {
-    match schema?.iter().find(|field| field.name() == time)?.data_type() {
+pub(super) fn time_unit(schema: Option<&[Field]>, shape: &Shape, time: &str) -> Option<TimeCount> {
+    match field_of(time, schema?, shape)?.data_type() {
         DataType::Timestamp(unit, _) => Some(count_of(*unit)),
         DataType::Date32 | DataType::Date64 => Some(TimeCount::Days),
         _ => None,
@@ -77,16 +169,7 @@ pub(super) fn unknown(name: &str, known: &[&str], place: &str) -> String {
         Some(near) => format!(", did you mean `{near}`?"),
         None => ".".into(),
     };
-    let mut text = format!("{place} has no column `{name}`{hint} It has: {}", known.join(", "));
-    if let &[only] = known
-        && let Some(delimiter) = [';', '\t', '|'].into_iter().find(|&mark| only.contains(mark))
-    {
-        let delimiter = delimiter.escape_default();
-        text.push_str(&format!(
-            ". Its fields are separated by `{delimiter}`, it seems, and only commas are read"
-        ));
-    }
-    text
+    format!("{place} has no column `{name}`{hint} It has: {}", known.join(", "))
 }
 
 /// The known name that looks most like this one, if any looks like it.
@@ -116,7 +199,7 @@ fn plain(data_type: &DataType) -> DataType {
 
 #[cfg(test)]
 mod tests {
-    use arrow::datatypes::TimeUnit;
+    use arrow::datatypes::{Fields, TimeUnit};
 
     use super::*;
 
@@ -124,12 +207,17 @@ mod tests {
         names.iter().map(|name| (*name).into()).collect()
     }
 
+    fn of(schema: Option<&[Field]>, key: &str, wanted: &[&str]) -> Result<Vec<Field>> {
+        columns(schema, &Shape::default(), &names(&[key]), Some("at"), &names(wanted))
+    }
+
     #[test]
     fn without_a_schema_all_but_key_and_time_are_numbers() {
-        let fields = columns(None, "station", Some("at"), &names(&["temp", "station", "at"])).unwrap();
+        let fields = of(None, "station", &["temp", "station", "at", "$key", "$offset"]).unwrap();
         let types: Vec<_> = fields.iter().map(|field| field.data_type().clone()).collect();
-        assert_eq!(types, [DataType::Float64, DataType::Utf8, timestamp_type()]);
-        assert_eq!(time_unit(None, "at"), None);
+        let expected = [DataType::Float64, DataType::Utf8, timestamp_type(), DataType::Utf8, DataType::Int64];
+        assert_eq!(types, expected);
+        assert_eq!(time_unit(None, &Shape::default(), "at"), None);
     }
 
     #[test]
@@ -140,24 +228,46 @@ mod tests {
             Field::new("station", DataType::Utf8View, false),
             Field::new("level", DataType::Int32, false),
         ];
-        let fields = columns(Some(&schema), "station", Some("at"), &names(&["level", "station"])).unwrap();
+        let fields = of(Some(&schema), "station", &["level", "station"]).unwrap();
         let expected =
             [Field::new("level", DataType::Int32, true), Field::new("station", DataType::Utf8, true)];
         assert_eq!(fields, expected);
-        assert_eq!(time_unit(Some(&schema), "at"), Some(TimeCount::Ms));
+        assert_eq!(time_unit(Some(&schema), &Shape::default(), "at"), Some(TimeCount::Ms));
     }
 
     #[test]
     fn an_unknown_column_is_named_with_the_nearest() {
         let schema = ["at", "station", "temp"].map(|name| Field::new(name, DataType::Utf8, true));
-        let error = columns(Some(&schema), "station", Some("at"), &names(&["tmep"])).unwrap_err();
+        let error = of(Some(&schema), "station", &["tmep"]).unwrap_err();
         let expected =
             "pipeline: the schema has no column `tmep`, did you mean `temp`? It has: at, station, temp";
         assert_eq!(error.to_string(), expected);
-        let error = columns(Some(&schema), "place", Some("at"), &[]).unwrap_err();
+        let error = of(Some(&schema), "place", &[]).unwrap_err();
         assert_eq!(
             error.to_string(),
             "pipeline: the schema has no column `place`. It has: at, station, temp"
         );
+    }
+
+    #[test]
+    fn paths_lead_into_objects_and_into_the_list_that_is_taken_apart() {
+        let object = |fields: &[(&str, DataType)]| {
+            let fields = fields.iter().map(|(name, of)| Field::new(*name, of.clone(), true));
+            DataType::Struct(fields.collect::<Fields>())
+        };
+        let element = object(&[("ts", DataType::Int64), ("q", object(&[("v", DataType::Float32)]))]);
+        let schema = [
+            Field::new("id", object(&[("plant", DataType::Int16)]), false),
+            Field::new("list", DataType::List(Field::new("item", element, true).into()), true),
+        ];
+        let shape = Shape { unnest: Some("list".into()), melt: None };
+        let wanted = names(&["id.plant", "list.ts", "q.v"]);
+        let fields = columns(Some(&schema), &shape, &names(&["id.plant"]), None, &wanted).unwrap();
+        let types: Vec<_> = fields.iter().map(|field| field.data_type().clone()).collect();
+        assert_eq!(types, [DataType::Int16, DataType::Int64, DataType::Float32]);
+        let error = columns(Some(&schema), &Shape::default(), &[], None, &names(&["id.plnt"])).unwrap_err();
+        assert!(error.to_string().contains("did you mean `id.plant`? It has: id.plant, list"), "{error}");
+        assert_eq!(root_of("id.plant", &["id", "list"]), "id");
+        assert_eq!(root_of("a.b", &["a.b", "a"]), "a.b");
     }
 }

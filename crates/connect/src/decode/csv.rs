@@ -13,10 +13,12 @@ use arrow::record_batch::RecordBatch;
 use tickcast_stream::error::Result;
 
 use super::columns::check_known;
+use super::csv_style::CsvStyle;
 use super::quotes::Quotes;
 
 #[derive(Debug)]
 pub(super) struct CsvText {
+    style: CsvStyle,
     /// The fields to read.
     wanted: SchemaRef,
     /// All fields of a record.
@@ -28,18 +30,19 @@ pub(super) struct CsvText {
 impl CsvText {
     /// `wanted`: the fields to read, each text. Errors: `Config`, when the header has not all of
     /// them.
-    pub(super) fn new(wanted: SchemaRef, header: &[String]) -> Result<Self> {
+    pub(super) fn new(wanted: SchemaRef, header: &[String], style: CsvStyle) -> Result<Self> {
         let names: Vec<&String> = wanted.fields().iter().map(|field| field.name()).collect();
         check_known(&names, header, "the CSV header")?;
         let last = |name| header.iter().rposition(|column| column == name);
         let positions = names.into_iter().filter_map(last).collect();
         let fields: Vec<Field> = header.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect();
-        Ok(CsvText { wanted, header: Arc::new(Schema::new(fields)), positions })
+        Ok(CsvText { style, wanted, header: Arc::new(Schema::new(fields)), positions })
     }
 
     /// All payloads, a row each, or why one of them is no record.
     pub(super) fn read(&self, payloads: &[&str]) -> result::Result<RecordBatch, String> {
-        if let Some(fault) = payloads.iter().find_map(|payload| Quotes::fault(payload)) {
+        let quotes = Quotes::of(self.style);
+        if let Some(fault) = payloads.iter().find_map(|payload| quotes.fault(payload)) {
             return Err(fault.to_owned());
         }
         self.read_lines(payloads).map_err(|error| {
@@ -53,10 +56,13 @@ impl CsvText {
     fn read_lines(&self, payloads: &[&str]) -> result::Result<RecordBatch, ArrowError> {
         // Room for one row more than there are records shows a record that has two.
         let capacity = payloads.len() + 1;
-        let mut decoder = ReaderBuilder::new(Arc::clone(&self.header))
+        let mut builder = ReaderBuilder::new(Arc::clone(&self.header))
             .with_batch_size(capacity)
-            .with_projection(self.positions.clone())
-            .build_decoder();
+            .with_delimiter(self.style.delimiter)
+            .with_projection(self.positions.clone());
+        // Of no quote a byte that is in no text.
+        builder = builder.with_quote(self.style.quote.unwrap_or(0xff));
+        let mut decoder = builder.build_decoder();
 
         let mut line = Vec::new();
         for (row, payload) in payloads.iter().enumerate() {

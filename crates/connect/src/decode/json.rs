@@ -1,131 +1,260 @@
-//! JSON payloads, one object each, as the texts of the wanted fields: one pass over each payload.
-//! It must not know what the texts mean.
+//! JSON payloads, one object each, as the values of the wanted fields: one pass over each payload,
+//! and one over each element of a list that is taken apart.
+//! It must not know what the values mean.
 //!
 //! Numbers keep their digits and truth values become `true` and `false`; of a name that comes twice
 //! the last counts; names that are not asked for are passed over.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
+use super::cell::Cell;
 use super::json_fault::fault;
-use super::json_scanner::{Malformed, Scanner, Value, Written};
+use super::json_scanner::{self, MAX_DEPTH, Malformed, Scanner, Written};
+use super::paths::Paths;
+use super::payloads::{ReadFields, text_of};
+use super::shape::Shape;
+use super::value::{Value, Values};
 
-/// So many fields of a record are remembered for the next one.
+/// So many fields of an object are remembered for the next one.
 const REMEMBERED: usize = 256;
 
 /// Reads fields of objects.
 #[derive(Debug)]
 pub(super) struct JsonReader {
-    names: Vec<String>,
-    /// Where in `names` a name stands.
-    places: HashMap<String, usize>,
+    /// How many fields are read.
+    fields: usize,
+    of_record: Paths,
+    /// The path of the list that is taken apart, and what is wanted of its elements.
+    list: Option<(String, Elements)>,
+}
+
+/// What is wanted of the elements of a list.
+#[derive(Debug)]
+struct Elements {
+    of_object: Paths,
+    /// Where an element that is no object is wanted.
+    itself: Option<usize>,
 }
 
 /// Reads the payloads of one batch, which live as long as it does.
 pub(super) struct JsonBatch<'r, 'a> {
     reader: &'r JsonReader,
-    /// The fields of the record before, in its order, and where they are wanted: the fields of a
-    /// topic's records mostly stand alike.
-    before: Vec<(&'a str, Option<usize>)>,
-    /// One a name.
-    fields: Vec<Field<'a>>,
+    record: Object<'r, 'a>,
+    element: Option<Object<'r, 'a>>,
+    payload: &'a str,
+    /// Where the list begins.
+    list_at: Option<usize>,
+    rows: RowsLeft<'a>,
 }
 
-/// A wanted field of a record.
-#[derive(Debug, Clone)]
-enum Field<'a> {
-    /// Missing or null.
-    Null,
-    Text(Cow<'a, str>),
-    Nested,
+/// The rows of a payload that are still to come.
+enum RowsLeft<'a> {
+    None,
+    /// The record itself.
+    One,
+    /// The elements of its list: what is left of them, and how many came.
+    Elements(Scanner<'a>, usize),
+}
+
+/// The values of an object's wanted fields.
+struct Object<'r, 'a> {
+    paths: &'r Paths,
+    /// Of every node the fields of the object before, in its order, and their nodes: the fields of
+    /// a topic's records mostly stand alike.
+    before: Vec<Vec<(&'a str, Option<usize>)>>,
+    /// One a field that is read; none: the object has it not.
+    values: Values<'a>,
+    /// Where the list begins that is taken apart.
+    list_at: Option<usize>,
 }
 
 impl JsonReader {
-    /// `names`: the fields to read, each once.
-    pub(super) fn new(names: Vec<String>) -> Self {
-        let places = names.iter().cloned().enumerate().map(|(place, name)| (name, place)).collect();
-        JsonReader { names, places }
+    /// `fields`: what to read, names or paths, each once.
+    pub(super) fn new(fields: &[String], shape: &Shape) -> Self {
+        let mut of_record = Paths::of(fields);
+        let list = shape.unnest.as_ref().map(|list| {
+            of_record.take_apart(list);
+            let of_object = Paths::of_elements(fields, list);
+            let itself = fields.iter().position(|name| name == list);
+            (list.clone(), Elements { of_object, itself })
+        });
+        JsonReader { fields: fields.len(), of_record, list }
     }
 
     pub(super) fn batch<'a>(&self) -> JsonBatch<'_, 'a> {
-        JsonBatch { reader: self, before: Vec::new(), fields: vec![Field::Null; self.names.len()] }
+        let object = |paths| Object::new(paths, self.fields);
+        JsonBatch {
+            reader: self,
+            record: object(&self.of_record),
+            element: self.list.as_ref().map(|(_, elements)| object(&elements.of_object)),
+            payload: "",
+            list_at: None,
+            rows: RowsLeft::None,
+        }
     }
 }
 
-impl<'a> JsonBatch<'_, 'a> {
-    /// Reads a payload, or says why it is no record.
-    pub(super) fn read(&mut self, payload: &'a str) -> Result<(), String> {
-        self.clear();
+impl<'a> ReadFields<'a> for JsonBatch<'_, 'a> {
+    fn read(&mut self, payload: &'a [u8]) -> Result<(), String> {
+        self.rows = RowsLeft::None;
+        let payload = text_of(without_schema_id(payload))?;
         let mut json = Scanner::new(payload);
-        let scanned = self.scan(&mut json);
-        let is_nested = self.fields.iter().any(|field| matches!(field, Field::Nested));
-        if scanned.is_ok() && !is_nested && !json.has_lone_surrogate() {
-            return Ok(());
+        self.record.clear();
+        let scanned = json.begin_object().and_then(|()| {
+            self.record.scan(&mut json, Paths::ROOT, 1)?;
+            json.end()
+        });
+        if scanned.is_err() || json.has_lone_surrogate() {
+            return Err(fault(payload, scanned, json.at()));
         }
 
+        (self.payload, self.list_at) = (payload, self.record.list_at);
+        self.rows = match (&self.reader.list, self.list_at) {
+            (None, _) => RowsLeft::One,
+            (Some((list, _)), None) => return Err(format!("the record has no list `{list}`")),
+            (Some(_), Some(at)) => RowsLeft::Elements(Scanner::within(payload, at), 0),
+        };
+        Ok(())
+    }
+
+    fn next_row(&mut self) -> Option<Option<usize>> {
+        match &mut self.rows {
+            RowsLeft::None => None,
+            RowsLeft::One => {
+                self.rows = RowsLeft::None;
+                Some(None)
+            }
+            RowsLeft::Elements(json, came) => {
+                let (element, itself) =
+                    (self.element.as_mut()?, self.reader.list.as_ref().and_then(|(_, of)| of.itself));
+                let is_there = json.next_element(*came == 0).ok()? && element.read(json, itself).is_ok();
+                *came += 1;
+                is_there.then_some(Some(*came))
+            }
+        }
+    }
+
+    fn cell(&self, field: usize) -> Cell<'_> {
+        let own = self.element.as_ref().and_then(|element| element.values[field].as_ref());
+        own.or(self.record.values[field].as_ref()).map_or(Cell::Null, Value::cell)
+    }
+}
+
+/// The payload without the mark and the number of a schema that a registry's serializers write
+/// before the text: no JSON begins with a zero byte.
+fn without_schema_id(payload: &[u8]) -> &[u8] {
+    match payload {
+        [0, _, _, _, _, text @ ..] => text,
+        _ => payload,
+    }
+}
+
+impl<'r, 'a> Object<'r, 'a> {
+    fn new(paths: &'r Paths, fields: usize) -> Self {
+        Object { paths, before: vec![Vec::new(); paths.len()], values: vec![None; fields], list_at: None }
+    }
+
+    fn clear(&mut self) {
+        self.values.fill(None);
+        self.list_at = None;
+    }
+
+    /// Reads an element of a list, which `itself` is wanted as where it is no object.
+    fn read(&mut self, json: &mut Scanner<'a>, itself: Option<usize>) -> Result<(), Malformed> {
         self.clear();
-        Err(fault(payload, scanned, &self.reader.names))
-    }
-
-    /// No payload: every field is null.
-    pub(super) fn clear(&mut self) {
-        self.fields.fill(Field::Null);
-    }
-
-    /// A field of the payload that was read last.
-    pub(super) fn text(&self, place: usize) -> Option<&str> {
-        match self.fields.get(place) {
-            Some(Field::Text(text)) => Some(text),
-            _ => None,
+        if json.enter(b'{') {
+            if let Some(itself) = itself {
+                self.values[itself] = Some(Value::Nested);
+            }
+            return self.scan(json, Paths::ROOT, 2);
         }
+        let value = json.value(2)?;
+        if let Some(itself) = itself {
+            self.values[itself] = Some(Value::from(value));
+        }
+
+        Ok(())
     }
 
-    fn scan(&mut self, json: &mut Scanner<'a>) -> Result<(), Malformed> {
-        json.begin_object()?;
+    /// Scans the fields of an object that has been entered, with so many objects and lists around
+    /// them.
+    fn scan(&mut self, json: &mut Scanner<'a>, node: usize, depth: usize) -> Result<(), Malformed> {
         let mut count = 0;
         while let Some(name) = json.next_name(count == 0)? {
-            let place = self.place(count, name);
-            let value = json.value(1)?;
-            if let Some(place) = place {
-                self.fields[place] = Field::from(value);
+            match self.child(node, count, name) {
+                Some(child) => self.scan_field(json, child, depth)?,
+                None => drop(json.value(depth)?),
             }
             count += 1;
         }
-        json.end()
+        Ok(())
     }
 
-    /// Where the field is wanted that is a record's `count`th.
-    fn place(&mut self, count: usize, name: Written<'a>) -> Option<usize> {
-        let Some(plain) = name.plain() else { return self.reader.place(&name.said()) };
-        if let Some((before, place)) = self.before.get(count)
-            && *before == plain
+    #[inline]
+    fn scan_field(&mut self, json: &mut Scanner<'a>, child: usize, depth: usize) -> Result<(), Malformed> {
+        let node = self.paths.node(child);
+        if !node.has_children() && !node.is_list {
+            let value = json.value(depth)?;
+            if let Some(field) = node.field {
+                self.values[field] = Some(Value::from(value));
+            }
+            return Ok(());
+        }
+        self.scan_nested(json, child, depth)
+    }
+
+    /// A field of which something within is wanted, too.
+    fn scan_nested(&mut self, json: &mut Scanner<'a>, child: usize, depth: usize) -> Result<(), Malformed> {
+        let node = self.paths.node(child);
+        for field in &node.below {
+            self.values[*field] = None;
+        }
+        let at = json.next_at();
+        let value = if node.has_children() && depth < MAX_DEPTH && json.enter(b'{') {
+            self.scan(json, child, depth + 1)?;
+            Value::Nested
+        } else {
+            Value::from(json.value(depth)?)
+        };
+
+        if node.is_list {
+            let mut list = Scanner::within(json.text(), at);
+            self.list_at = list.enter(b'[').then(|| list.at());
+        }
+        if let Some(field) = node.field {
+            self.values[field] = Some(value);
+        }
+        Ok(())
+    }
+
+    /// The node of an object's `count`th field, where it is wanted.
+    #[inline]
+    fn child(&mut self, node: usize, count: usize, name: Written<'a>) -> Option<usize> {
+        let Some(plain) = name.plain() else { return self.paths.child(node, &name.said()) };
+        let before = &mut self.before[node];
+        if let Some((known, child)) = before.get(count)
+            && *known == plain
         {
-            return *place;
+            return *child;
         }
 
-        let place = self.reader.place(plain);
-        if let Some(before) = self.before.get_mut(count) {
-            *before = (plain, place);
-        } else if count == self.before.len() && count < REMEMBERED {
-            self.before.push((plain, place));
+        let child = self.paths.child(node, plain);
+        if let Some(before) = before.get_mut(count) {
+            *before = (plain, child);
+        } else if count == before.len() && count < REMEMBERED {
+            before.push((plain, child));
         }
-        place
+        child
     }
 }
 
-impl JsonReader {
-    fn place(&self, name: &str) -> Option<usize> {
-        self.places.get(name).copied()
-    }
-}
-
-impl<'a> From<Value<'a>> for Field<'a> {
-    fn from(value: Value<'a>) -> Self {
+impl<'a> From<json_scanner::Value<'a>> for Value<'a> {
+    fn from(value: json_scanner::Value<'a>) -> Self {
         match value {
-            Value::Null => Field::Null,
-            Value::String(text) => Field::Text(text.said()),
-            Value::Word(word) => Field::Text(Cow::Borrowed(word)),
-            Value::Nested => Field::Nested,
+            json_scanner::Value::Null => Value::Null,
+            json_scanner::Value::String(text) => Value::Text(text.said()),
+            json_scanner::Value::Word(word) => Value::Text(Cow::Borrowed(word)),
+            json_scanner::Value::Nested => Value::Nested,
         }
     }
 }
@@ -134,32 +263,91 @@ impl<'a> From<Value<'a>> for Field<'a> {
 mod tests {
     use super::*;
 
-    fn reader() -> JsonReader {
-        JsonReader::new(["a", "b"].map(String::from).to_vec())
+    fn reader(fields: &[&str], unnest: Option<&str>) -> JsonReader {
+        let fields: Vec<String> = fields.iter().map(|name| (*name).to_owned()).collect();
+        JsonReader::new(&fields, &Shape { unnest: unnest.map(str::to_owned), melt: None })
+    }
+
+    /// The cells of every row, as text.
+    fn rows(fields: &[&str], unnest: Option<&str>, payloads: &[&str]) -> Vec<Vec<Vec<String>>> {
+        let reader = reader(fields, unnest);
+        let mut batch = reader.batch();
+        let text = |cell: Cell<'_>| match cell {
+            Cell::Null => "-".to_owned(),
+            Cell::Nested => "{}".to_owned(),
+            _ => cell.said().unwrap().into_owned(),
+        };
+        let mut read = |payload: &'static str| {
+            batch.read(payload.as_bytes()).unwrap();
+            let mut rows = Vec::new();
+            while batch.next_row().is_some() {
+                rows.push((0..fields.len()).map(|field| text(batch.cell(field))).collect());
+            }
+            rows
+        };
+        payloads.iter().map(|payload| read(String::leak((*payload).to_owned()))).collect()
     }
 
     #[test]
     fn records_may_differ_in_the_order_and_number_of_their_fields() {
-        let reader = reader();
-        let mut batch = reader.batch();
         for (payload, a, b) in [
-            (r#"{"a":1,"b":"x"}"#, Some("1"), Some("x")),
-            (r#"{"b":"y","a":2}"#, Some("2"), Some("y")),
-            (r#"{"c":[1],"b":true}"#, None, Some("true")),
-            (r#"{"\u0061":"\n","x":{"a":7}}"#, Some("\n"), None),
-            (r#"{"a":[1],"a":1.50,"b":1,"b":null}"#, Some("1.50"), None),
-            ("{}", None, None),
+            (r#"{"a":1,"b":"x"}"#, "1", "x"),
+            (r#"{"b":"y","a":2}"#, "2", "y"),
+            (r#"{"c":[1],"b":true}"#, "-", "true"),
+            (r#"{"\u0061":"\n","x":{"a":7}}"#, "\n", "-"),
+            (r#"{"a":[1],"a":1.50,"b":1,"b":null}"#, "1.50", "-"),
+            (r#"{"a":[1]}"#, "{}", "-"),
+            ("{}", "-", "-"),
         ] {
-            assert_eq!(batch.read(payload), Ok(()));
-            assert_eq!((batch.text(0), batch.text(1)), (a, b), "{payload}");
+            assert_eq!(rows(&["a", "b"], None, &[payload]), [[[a, b]]], "{payload}");
         }
     }
 
     #[test]
-    fn of_a_broken_record_nothing_is_left() {
-        let reader = reader();
+    fn a_path_leads_into_objects_and_a_name_with_a_dot_is_a_name_too() {
+        let fields = ["device.id", "p.t", "p"];
+        for (payload, expected) in [
+            (r#"{"device":{"fw":"1","id":"m"},"p":{"t":1,"u":{"t":2}}}"#, ["m", "1", "{}"]),
+            (r#"{"p":{"t":1},"p":{"u":2},"device":7}"#, ["-", "-", "{}"]),
+            (r#"{"p.t":5,"device":{"id":{"a":1}},"p":3}"#, ["{}", "-", "3"]),
+            (r#"{"p":3,"p.t":5,"device":null}"#, ["-", "5", "3"]),
+            (r#"{"p":[{"t":1}]}"#, ["-", "-", "{}"]),
+        ] {
+            assert_eq!(rows(&fields, None, &[payload]), [[expected]], "{payload}");
+        }
+    }
+
+    #[test]
+    fn each_element_of_a_list_is_a_row_beside_the_fields_of_its_record() {
+        let fields = ["id", "readings.ts", "temp", "readings"];
+        let payload = r#"{"readings":[{"ts":1,"temp":2}, {"temp":3,"id":"own"},7,null],"id":"m","temp":9}"#;
+        let expected =
+            [["m", "1", "2", "{}"], ["own", "-", "3", "{}"], ["m", "-", "9", "7"], ["m", "-", "9", "-"]];
+        let found = rows(&fields, Some("readings"), &[payload, r#"{"readings":[]}"#]);
+        assert_eq!(found[0].len(), 4);
+        assert_eq!(found[0][..3], expected[..3]);
+        assert!(found[1].is_empty());
+
+        let nested = r#"{"p":{"list":[ 1 , 2 ]},"id":"m"}"#;
+        assert_eq!(rows(&["id", "p.list"], Some("p.list"), &[nested]), [[["m", "1"], ["m", "2"]]]);
+    }
+
+    #[test]
+    fn a_record_without_its_list_is_none() {
+        let reader = reader(&["id"], Some("readings"));
         let mut batch = reader.batch();
-        assert!(batch.read(r#"{"a":1,"b":}"#).is_err());
-        assert_eq!(batch.text(0), None);
+        for payload in [r#"{"id":"m"}"#, r#"{"readings":null}"#, r#"{"readings":{"a":1}}"#] {
+            let why = "the record has no list `readings`".to_owned();
+            assert_eq!(batch.read(payload.as_bytes()), Err(why), "{payload}");
+            assert_eq!(batch.next_row(), None);
+        }
+    }
+
+    #[test]
+    fn a_broken_record_is_no_row() {
+        let reader = reader(&["a", "b"], None);
+        let mut batch = reader.batch();
+        assert!(batch.read(br#"{"a":1,"b":}"#).is_err());
+        assert_eq!(batch.next_row(), None);
     }
 }

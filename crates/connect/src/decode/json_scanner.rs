@@ -66,6 +66,52 @@ impl<'a> Scanner<'a> {
         Scanner { text, at: 0, has_lone_surrogate: false }
     }
 
+    /// A scanner within a text that has been scanned: there is nothing wrong with it.
+    pub(super) fn within(text: &'a str, at: usize) -> Self {
+        Scanner { text, at, has_lone_surrogate: false }
+    }
+
+    /// The text that is scanned.
+    pub(super) fn text(&self) -> &'a str {
+        self.text
+    }
+
+    /// Where the scan has come to.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Where the next value begins.
+    pub(super) fn next_at(&mut self) -> usize {
+        self.skip_blanks();
+        self.at
+    }
+
+    /// Enters the value that comes next, where it begins so: an object with `{`, a list with `[`.
+    pub(super) fn enter(&mut self, begin: u8) -> bool {
+        self.skip_blanks();
+        let is_one = self.peek() == begin;
+        self.at += usize::from(is_one);
+        is_one
+    }
+
+    /// Goes to the list's next element; false at the list's end.
+    pub(super) fn next_element(&mut self, is_first: bool) -> Result<bool> {
+        self.skip_blanks();
+        match self.peek() {
+            b']' => {
+                self.at += 1;
+                return Ok(false);
+            }
+            b',' if !is_first => self.at += 1,
+            _ if is_first => {}
+            _ => return Err(Malformed),
+        }
+        self.skip_blanks();
+
+        Ok(true)
+    }
+
     /// Whether a string passed so far has half of a surrogate pair, which is no character.
     pub(super) fn has_lone_surrogate(&self) -> bool {
         self.has_lone_surrogate
@@ -102,6 +148,7 @@ impl<'a> Scanner<'a> {
     /// The next value, with `depth` objects and lists around it.
     pub(super) fn value(&mut self, depth: usize) -> Result<Value<'a>> {
         self.skip_blanks();
+
         match self.peek() {
             b'"' => self.string().map(Value::String),
             b'-' if self.text.as_bytes().get(self.at + 1) == Some(&b'I') => {
@@ -207,6 +254,7 @@ impl<'a> Scanner<'a> {
             }
             _ => return Err(Malformed),
         };
+
         Ok(is_surrogate)
     }
 

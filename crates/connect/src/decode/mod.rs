@@ -5,65 +5,94 @@
 //! order of judgement: too large, undecodable, missing key, bad time, future, not finite; the first
 //! that holds is the record's reason.
 
-mod avro_schema;
+mod avro;
+mod cell;
 mod cells;
+mod columnar;
 mod columns;
 mod computed_time;
 mod convert;
 mod csv;
+mod csv_spec;
+mod csv_style;
+mod expand;
+mod framing;
 mod json;
 mod json_fault;
+mod json_fields;
 mod json_scanner;
+mod layout;
+mod nested_columns;
+mod nulls;
+mod number_style;
+mod paths;
+mod payloads;
+mod protobuf;
 mod quotes;
+mod record_column;
+mod record_schema;
 mod rows;
 mod series;
+mod shape;
 mod spec;
+mod spread;
 mod text;
 mod text_column;
 mod time;
+mod value;
 mod verdict;
 mod wire;
+mod writer_schemas;
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array};
 use arrow::compute;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use serde::de::IgnoredAny;
-use tickcast_stream::Offset;
-use tickcast_stream::decode::{Decode, Decoded, FirstTime};
+use tickcast_stream::decode::{BlankCell, Decode, Decoded, FirstTime};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::{EventTime, RawRecord, Reason, Records, Reject, shown, system_fields};
+use tickcast_stream::{Offset, PartitionId};
 
-use self::computed_time::{ReadTimes, first_time};
+use self::avro::AvroReader;
 use self::convert::Converted;
 use self::json::JsonReader;
-use self::rows::{Layout, RowBuilder};
+use self::layout::Layout;
+use self::payloads::read_payloads;
+use self::protobuf::ProtoReader;
+use self::record_schema::Definition;
+use self::rows::RowBuilder;
+use self::spread::Spread;
 use self::text::TextReader;
 use self::time::TimeReader;
 use self::verdict::{Verdicts, quote};
 
-pub use self::avro_schema::parse as avro_fields;
-pub(crate) use self::quotes::Quotes;
+pub(crate) use self::quotes::{Quoted, Quotes};
 
 use self::columns::unknown;
-pub use self::columns::{check_known, columns};
+pub use self::columns::{check_known, columns, root_of};
 pub use self::computed_time::{Compute, ComputedValues, TimeComputation};
+pub use self::csv_spec::{CsvHeader, CsvSpec, csv_encoding};
+pub use self::csv_style::CsvStyle;
+pub use self::nulls::Nulls;
+pub use self::number_style::NumberStyle;
+pub use self::payloads::MAX_RECORD_BYTES;
+pub use self::record_column::RecordColumn;
+pub use self::record_schema::RecordSchema;
+pub use self::series::SeriesKey;
+pub use self::shape::{Melt, Shape};
 pub use self::spec::DecodeSpec;
 pub use self::time::{Ambiguous, TimeCount, TimeFrom, TimeSpec, check_time_format, time_zone};
 pub use self::wire::WireFormat;
+pub use self::writer_schemas::{FetchSchema, SchemaText, WriterSchemas};
 
-/// The largest payload that is decoded, in bytes: as a reject, with key and headers, it still fits
-/// into a topic with Kafka's own default limits.
-pub const MAX_RECORD_BYTES: usize = 900_000;
-
-/// Decodes the records of one source.
+/// Decodes the records of one partition.
 #[derive(Debug)]
 pub struct Decoder {
     spec: DecodeSpec,
+    partition: PartitionId,
     time_reader: TimeReader,
     /// The first time that it has read, and what it was read from.
     first_time: OnceCell<FirstTime>,
@@ -72,11 +101,46 @@ pub struct Decoder {
     reader: Reader,
 }
 
-/// What takes the fields' texts out of a payload.
+/// What takes the fields out of a payload.
 #[derive(Debug)]
 enum Reader {
     Json(JsonReader),
     Csv(TextReader),
+    Avro(AvroReader),
+    Protobuf(ProtoReader),
+}
+
+impl Reader {
+    /// The one line a format. Errors: `Config`, when it lacks what says its fields.
+    fn new(spec: &DecodeSpec, layout: &Layout) -> Result<Self> {
+        let (fields, shape, schemas) = (&layout.fields, &spec.shape, spec.writers.clone());
+        let definition = spec.definition.as_ref().map(|schema| &schema.0);
+        let missing =
+            |format| Error::new(Kind::Config, format!("{format} needs a schema or a schema registry"));
+        Ok(match (spec.format, definition) {
+            (WireFormat::Json, _) => Reader::Json(JsonReader::new(fields, shape)),
+            (WireFormat::Csv, _) => {
+                let names = |schema: &Vec<Field>| schema.iter().map(|field| field.name().clone()).collect();
+                let header = spec.header.clone().or_else(|| spec.schema.as_ref().map(names));
+                Reader::Csv(TextReader::new(fields, header, spec.csv)?)
+            }
+            (WireFormat::Avro, Some(Definition::Avro(schema))) => {
+                Reader::Avro(AvroReader::new(fields, shape, Some(Arc::clone(schema)), schemas))
+            }
+            (WireFormat::Avro, _) if schemas.is_some() => {
+                Reader::Avro(AvroReader::new(fields, shape, None, schemas))
+            }
+            (WireFormat::Avro, _) => return Err(missing("Avro")),
+
+            (WireFormat::Protobuf, Some(Definition::Protobuf(message))) => {
+                Reader::Protobuf(ProtoReader::new(fields, shape, Some(message), schemas))
+            }
+            (WireFormat::Protobuf, _) if schemas.is_some() => {
+                Reader::Protobuf(ProtoReader::new(fields, shape, None, schemas))
+            }
+            (WireFormat::Protobuf, _) => return Err(missing("Protobuf")),
+        })
+    }
 }
 
 impl Decode for Decoder {
@@ -86,8 +150,8 @@ impl Decode for Decoder {
 
     fn fields_beside(&self, name: &str, record: &RawRecord) -> Option<String> {
         let (Reader::Json(_), Some(payload)) = (&self.reader, &record.payload) else { return None };
-        let fields: BTreeMap<String, IgnoredAny> = serde_json::from_slice(payload).ok()?;
-        let known: Vec<&str> = fields.keys().map(String::as_str).collect();
+        let known = json_fields::of(payload, self.spec.shape.unnest.as_deref())?;
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
         let is_null = || "the newest has it, and it is null".to_owned();
         Some(if known.contains(&name) { is_null() } else { unknown(name, &known, "the newest") })
     }
@@ -107,13 +171,13 @@ impl Decode for Decoder {
 impl Decoder {
     /// Errors: `Config`, when a column is not in the schema or the CSV header, comes twice or has a
     /// type that cannot be read.
-    pub fn new(spec: DecodeSpec) -> Result<Self> {
+    pub fn new(spec: DecodeSpec, partition: PartitionId) -> Result<Self> {
         let mut fields = system_fields();
         for field in &spec.columns {
             if fields.iter().any(|known| known.name() == field.name()) {
                 return Err(Error::new(Kind::Config, format!("column `{}` is taken already", field.name())));
             }
-            if cells::cells(field.data_type(), 0).is_none() {
+            if cells::cells(field.data_type(), 0, cells::Reading::default()).is_none() {
                 let what = format!("column `{}`: {} values cannot be read", field.name(), field.data_type());
                 return Err(Error::new(Kind::Config, what));
             }
@@ -121,29 +185,36 @@ impl Decoder {
         }
 
         let layout = Layout::new(&spec);
-        let of_schema: Option<Vec<String>> =
-            spec.schema.as_ref().map(|schema| schema.iter().map(|f| f.name().clone()).collect());
-        if let Some(known) = &of_schema {
-            check_known(&layout.names, known, "the schema")?;
-        }
-
-        let reader = match spec.format {
-            WireFormat::Json => Reader::Json(JsonReader::new(layout.names.clone())),
-            WireFormat::Csv => {
-                Reader::Csv(TextReader::new(&layout.names, spec.header.clone().or(of_schema))?)
-            }
-        };
+        let reader = Reader::new(&spec, &layout)?;
         if spec.time.from.expression().is_some() != spec.time_by.is_some() {
             return Err(Error::new(
                 Kind::Config,
                 "a time is computed where it is an expression, and only there",
             ));
         }
-        let time_unit =
-            spec.time.from.column().and_then(|time| columns::time_unit(spec.schema.as_deref(), time));
+        let time_unit = spec
+            .time
+            .from
+            .column()
+            .and_then(|time| columns::time_unit(spec.schema.as_deref(), &spec.shape, time));
         let time_reader = TimeReader::new(&spec.time, time_unit)?;
         let (schema, first_time) = (Arc::new(Schema::new(fields)), OnceCell::new());
-        Ok(Decoder { spec, time_reader, first_time, schema, layout, reader })
+        Ok(Decoder { spec, partition, time_reader, first_time, schema, layout, reader })
+    }
+
+    /// The columns that it reads of a source that has columns; of paths the columns that they begin
+    /// with.
+    pub fn source_columns(&self) -> Vec<String> {
+        let list = self.spec.shape.unnest.iter();
+        let known: Option<Vec<&String>> =
+            self.spec.schema.as_ref().map(|fields| fields.iter().map(|field| field.name()).collect());
+        // Fields of a list's elements are no columns.
+        let is_column = |name: &&String| match (&known, &self.spec.shape.unnest) {
+            (Some(known), Some(_)) => known.iter().any(|column| column.as_str() == root_of(name, known)),
+            _ => true,
+        };
+        let fields = self.layout.fields.iter().chain(list).filter(is_column);
+        fields.cloned().collect()
     }
 
     fn decode_raw(&self, records: &[RawRecord]) -> Result<Decoded> {
@@ -152,96 +223,29 @@ impl Decoder {
             return Err(Error::new(Kind::Source, "a poll brought more than 2 GiB of records"));
         }
 
-        let mut verdicts = Verdicts::new(records.len());
-        let rows = RowBuilder::new(&self.spec, &self.layout, &self.time_reader, records.len())?;
+        let mut verdicts = Verdicts::new(0);
+        let parts = (&self.spec, &self.layout);
+        let rows = RowBuilder::new(parts, &self.time_reader, self.partition, records.len())?;
         let converted = match &self.reader {
-            Reader::Json(json) => read_json(json, records, rows, &mut verdicts)?,
-            Reader::Csv(csv) => read_csv(csv, records, rows, &mut verdicts)?,
+            Reader::Json(json) => read_payloads(&mut json.batch(), records, rows, &mut verdicts)?,
+            Reader::Csv(csv) => read_payloads(&mut csv.batch(records)?, records, rows, &mut verdicts)?,
+            Reader::Avro(avro) => read_payloads(&mut avro.batch(), records, rows, &mut verdicts)?,
+            Reader::Protobuf(proto) => read_payloads(&mut proto.batch(), records, rows, &mut verdicts)?,
         };
 
-        for (row, record) in records.iter().enumerate() {
+        for row in 0..converted.times.len() {
+            let record = &records[converted.spread.record(row)];
             self.judge_future(row, converted.times.value(row), record.timestamp, &mut verdicts);
         }
-        let offsets = records.iter().map(|record| record.offset.0).collect();
-        let rows = self.judge_finite(offsets, converted, &mut verdicts)?;
-        Ok(Decoded { rows, rejects: rejects(records.iter().map(|record| record.offset), verdicts) })
+        self.decoded(converted, verdicts, |record| records[record].offset)
     }
 
     fn decode_rows(&self, first_offset: Offset, batch: &RecordBatch) -> Result<Decoded> {
-        let count = batch.num_rows();
-        let mut verdicts = Verdicts::new(count);
-        let converted = self.convert(batch, &mut verdicts)?;
-        let offsets = (first_offset.0..first_offset.plus(count).0).collect();
-        let rows = self.judge_finite(offsets, converted, &mut verdicts)?;
-        Ok(Decoded { rows, rejects: rejects((0..count).map(|row| first_offset.plus(row)), verdicts) })
-    }
-
-    /// The columns of a columnar source in their types, judged in the same order as text.
-    fn convert(&self, batch: &RecordBatch, verdicts: &mut Verdicts) -> Result<Converted> {
-        let column = |name: &str| {
-            let missing = || Error::new(Kind::Source, format!("the rows have no column `{name}`"));
-            batch.column_by_name(name).ok_or_else(missing)
-        };
-
-        // The time as a data column waits for its turn: where it cannot be read, the reason is a
-        // bad time.
-        let mut data = Vec::with_capacity(self.spec.columns.len());
-        for field in &self.spec.columns {
-            data.push(if Some(field.name().as_str()) == self.spec.time.from.column() {
-                None
-            } else {
-                Some(convert::convert(column(field.name())?, field, Reason::Undecodable, verdicts)?)
-            });
-        }
-
-        let series = text_column::to_text(column(&self.spec.key)?)?;
-        for (row, name) in series.iter().enumerate() {
-            series::judge(row, name, &self.spec.key, verdicts);
-        }
-        let from = &self.spec.time.from;
-        let (times, first) = match &self.spec.time_by {
-            Some(computation) => {
-                let mut inputs = Vec::with_capacity(computation.inputs().len());
-                for field in computation.inputs() {
-                    inputs.push(convert::convert(column(field.name())?, field, Reason::BadTime, verdicts)?);
-                }
-                computation.times(inputs, batch.num_rows(), (from, &self.time_reader), verdicts)?
-            }
-            None => self.times_of(column(from.column().unwrap_or_default())?, verdicts)?,
-        };
-
-        // With an expression no column is the time.
-        let data = match from.column() {
-            Some(name) => self.with_time(data, column(name)?, &times, verdicts)?,
-            None => data.into_iter().flatten().collect(),
-        };
-        Ok(Converted { data, series, times, first })
-    }
-
-    /// The times of a column, and what the first of them was read from while none has been read.
-    fn times_of(&self, written: &ArrayRef, verdicts: &mut Verdicts) -> Result<ReadTimes> {
-        let times = self.time_reader.convert(written, &self.spec.time.from, verdicts)?;
-        let first = if self.first_time.get().is_none() { first_time(&times, written)? } else { None };
-        Ok((times, first))
-    }
-
-    /// The data columns with the time among them, where it is one.
-    fn with_time(
-        &self,
-        data: Vec<Option<ArrayRef>>,
-        written: &ArrayRef,
-        times: &TimestampMicrosecondArray,
-        verdicts: &mut Verdicts,
-    ) -> Result<Vec<ArrayRef>> {
-        let mut columns: Vec<ArrayRef> = Vec::with_capacity(data.len());
-        for (field, array) in self.spec.columns.iter().zip(data) {
-            columns.push(match (array, field.data_type()) {
-                (Some(array), _) => array,
-                (None, DataType::Timestamp(..)) => convert::times_as(times, field)?,
-                (None, _) => convert::convert(written, field, Reason::BadTime, verdicts)?,
-            });
-        }
-        Ok(columns)
+        let mut verdicts = Verdicts::new(0);
+        let place = (first_offset, self.partition);
+        let placed = expand::place(batch, (&self.layout, &self.spec.shape), place, &mut verdicts)?;
+        let converted = self.convert(placed, &mut verdicts)?;
+        self.decoded(converted, verdicts, |record| first_offset.plus(record))
     }
 
     fn judge_future(&self, row: usize, time: i64, timestamp: Option<EventTime>, verdicts: &mut Verdicts) {
@@ -257,25 +261,68 @@ impl Decoder {
         });
     }
 
-    /// The rows that are good, once it is judged whether their numbers are finite.
-    fn judge_finite(
+    /// What came of the rows, once it is judged whether their numbers are finite; `offset` is that
+    /// of a record.
+    fn decoded(
         &self,
-        offsets: Int64Array,
         converted: Converted,
-        verdicts: &mut Verdicts,
-    ) -> Result<RecordBatch> {
-        let Converted { data, series, times, first } = converted;
+        mut verdicts: Verdicts,
+        offset: impl Fn(usize) -> Offset,
+    ) -> Result<Decoded> {
+        let Converted { data, series, times, first, spread } = converted;
         if let Some((us, written)) = first {
             self.first_time
                 .get_or_init(|| FirstTime { time: shown(EventTime(us)), written: quote(&written) });
         }
         for (field, array) in self.spec.columns.iter().zip(&data) {
-            convert::judge_finite(array, field.name(), verdicts);
+            convert::judge_finite(array, field.name(), &mut verdicts);
         }
 
+        let offset_of = |row: usize| offset(spread.record(row));
+        let offsets = Int64Array::from_iter_values((0..times.len()).map(|row| offset_of(row).0));
         let mut all: Vec<ArrayRef> = vec![Arc::new(offsets), Arc::new(times), Arc::new(series)];
         all.extend(data);
-        self.keep_good(all, verdicts)
+        let blank = self.blank_cells(&mut verdicts, &spread, offset_of);
+        let rows = self.keep_good(all, &verdicts)?;
+        Ok(Decoded { rows, rejects: self.rejects(verdicts, &spread, offset_of), blank })
+    }
+
+    /// The cells of good rows that are null because they cannot be read.
+    fn blank_cells(
+        &self,
+        verdicts: &mut Verdicts,
+        spread: &Spread,
+        offset_of: impl Fn(usize) -> Offset,
+    ) -> Vec<BlankCell> {
+        let cells = verdicts.take_cells();
+        if cells.is_empty() {
+            return Vec::new();
+        }
+        let good: Vec<bool> = verdicts.good().collect();
+        let cells = cells.into_iter().filter(|cell| good[cell.row]).map(|cell| BlankCell {
+            offset: offset_of(cell.row),
+            column: cell.column + system_fields().len(),
+            detail: cell.detail.map(|detail| spread.said(cell.row, &self.spec.shape, detail)),
+        });
+
+        cells.collect()
+    }
+
+    /// The records that were not taken in.
+    fn rejects(
+        &self,
+        verdicts: Verdicts,
+        spread: &Spread,
+        offset_of: impl Fn(usize) -> Offset,
+    ) -> Vec<Reject> {
+        let judged = verdicts.into_iter().enumerate();
+        let rejects = judged.filter_map(|(row, verdict)| {
+            let (reason, detail) = verdict?;
+            let detail = spread.said(row, &self.spec.shape, detail);
+            Some(Reject { offset: offset_of(row), reason, detail })
+        });
+
+        rejects.collect()
     }
 
     fn keep_good(&self, columns: Vec<ArrayRef>, verdicts: &Verdicts) -> Result<RecordBatch> {
@@ -291,78 +338,7 @@ impl Decoder {
     }
 }
 
-/// Takes the rows out of JSON payloads.
-fn read_json(
-    json: &JsonReader,
-    records: &[RawRecord],
-    mut rows: RowBuilder<'_>,
-    verdicts: &mut Verdicts,
-) -> Result<Converted> {
-    let mut batch = json.batch();
-    for (row, record) in records.iter().enumerate() {
-        match readable(record, row, verdicts).map(|payload| batch.read(payload)) {
-            Some(Ok(())) => {}
-            Some(Err(fault)) => verdicts.reject(row, Reason::Undecodable, || fault),
-            None => batch.clear(),
-        }
-        rows.push(row, |place| batch.text(place), verdicts);
-    }
-    rows.finish(verdicts)
-}
-
-/// Takes the rows out of CSV payloads.
-fn read_csv(
-    csv: &TextReader,
-    records: &[RawRecord],
-    mut rows: RowBuilder<'_>,
-    verdicts: &mut Verdicts,
-) -> Result<Converted> {
-    let payloads: Vec<Option<&str>> =
-        records.iter().enumerate().map(|(row, record)| readable(record, row, verdicts)).collect();
-    let texts = csv.read(&payloads, verdicts)?;
-    let columns: Vec<_> = texts.columns().iter().map(|column| column.as_string::<i32>()).collect();
-    for row in 0..records.len() {
-        let text = |place: usize| columns[place].is_valid(row).then(|| columns[place].value(row));
-        rows.push(row, text, verdicts);
-    }
-    rows.finish(verdicts)
-}
-
-/// The records that were not taken in.
-fn rejects(offsets: impl Iterator<Item = Offset>, verdicts: Verdicts) -> Vec<Reject> {
-    let judged = offsets.zip(verdicts);
-    judged
-        .filter_map(|(offset, verdict)| verdict.map(|(reason, detail)| Reject { offset, reason, detail }))
-        .collect()
-}
-
-/// The payload as text, where it has a fitting size and is text at all.
-fn readable<'a>(record: &'a RawRecord, row: usize, verdicts: &mut Verdicts) -> Option<&'a str> {
-    let Some(payload) = &record.payload else {
-        verdicts.reject(row, Reason::Undecodable, || "the record has no value (a tombstone)".into());
-        return None;
-    };
-
-    if payload.len() > MAX_RECORD_BYTES {
-        let size = record.cut_from.unwrap_or(payload.len() as u64);
-        verdicts.reject(row, Reason::TooLarge, || {
-            format!("the record has {size} bytes, {MAX_RECORD_BYTES} are allowed")
-        });
-        return None;
-    }
-
-    match std::str::from_utf8(payload) {
-        // A mark at the start is a habit of some producers and no part of the record.
-        Ok(text) => Some(text.trim_start_matches('\u{feff}')),
-        Err(error) => {
-            verdicts.reject(row, Reason::Undecodable, || {
-                let start = quote(&String::from_utf8_lossy(payload));
-                format!("not UTF-8 at byte {}: {start}", error.valid_up_to())
-            });
-            None
-        }
-    }
-}
-
+#[cfg(test)]
+mod shape_tests;
 #[cfg(test)]
 mod tests;

@@ -1,65 +1,39 @@
-//! Rows from the texts of their fields: each is converted and judged as it is taken in.
-//! It must not know the format that the texts were taken from.
+//! Rows from the values of their fields: each is converted and judged as it is taken in.
+//! It must not know the format that the values were taken from.
 
 use arrow::array::{StringBuilder, TimestampMicrosecondBuilder};
 use arrow::datatypes::{DataType, Field};
+use tickcast_stream::PartitionId;
 use tickcast_stream::error::{Error, Kind, Result};
-use tickcast_stream::message::Reason;
+use tickcast_stream::message::{RawRecord, Reason};
 
-use super::cells::{Cells, cells};
+use super::cell::Cell;
+use super::cells::{Cells, Reading, cells};
 use super::computed_time::TimeComputation;
 use super::convert::{Converted, misfit, times_as};
+use super::layout::{Layout, Origin};
 use super::series;
 use super::spec::DecodeSpec;
+use super::spread::{Part, Spread};
 use super::time::TimeReader;
 use super::verdict::Verdicts;
-
-/// The fields that are read of a record, each once, and which of them stand where.
-#[derive(Debug)]
-pub(super) struct Layout {
-    /// Their names.
-    pub(super) names: Vec<String>,
-    /// The place of the series' name.
-    key: usize,
-    /// The place of the time, where a column has it.
-    time: Option<usize>,
-    /// The places of the columns that the time is computed from.
-    time_inputs: Vec<usize>,
-    /// The place of every data column.
-    columns: Vec<usize>,
-}
-
-impl Layout {
-    pub(super) fn new(spec: &DecodeSpec) -> Self {
-        let mut names: Vec<String> = Vec::new();
-        let mut place = |name: &String| {
-            names.iter().position(|known| known == name).unwrap_or_else(|| {
-                names.push(name.clone());
-                names.len() - 1
-            })
-        };
-
-        let key = place(&spec.key);
-        let time = spec.time.from.column().map(|name| place(&name.to_owned()));
-        let columns = spec.columns.iter().map(|field| place(field.name())).collect();
-        let inputs = spec.time_by.iter().flat_map(TimeComputation::inputs);
-        let time_inputs = inputs.map(|field| place(field.name())).collect();
-        Layout { names, key, time, time_inputs, columns }
-    }
-}
 
 /// Rows that are being collected.
 pub(super) struct RowBuilder<'a> {
     spec: &'a DecodeSpec,
     layout: &'a Layout,
     reader: &'a TimeReader,
+    partition: PartitionId,
     series: StringBuilder,
+    /// The name that is being put together.
+    name: String,
     times: TimestampMicrosecondBuilder,
     /// The first time, and what it was read from.
     first: Option<(i64, String)>,
     data: Vec<DataColumn<'a>>,
     /// What the times are computed from, where they are.
     time_inputs: Vec<DataColumn<'a>>,
+    spread: Spread,
     rows: usize,
 }
 
@@ -67,15 +41,23 @@ pub(super) struct RowBuilder<'a> {
 struct DataColumn<'a> {
     field: &'a Field,
     place: usize,
+    /// Its place among the data columns, where it may be null instead of its row rejected.
+    may_be_blank: Option<usize>,
+    /// Its texts are compared with the words for no value.
+    has_nulls: bool,
     /// None for the row's time once more.
     cells: Option<Box<dyn Cells>>,
 }
 
 impl DataColumn<'_> {
-    fn push(&mut self, row: usize, text: Option<&str>, reason: Reason, verdicts: &mut Verdicts) {
+    fn push(&mut self, row: usize, cell: Cell<'_>, reason: Reason, verdicts: &mut Verdicts) {
         let Some(cells) = &mut self.cells else { return };
-        if !cells.push(text) {
-            verdicts.reject(row, reason, || misfit(self.field, text.unwrap_or_default()));
+        if cells.push(cell) {
+            return;
+        }
+        match self.may_be_blank {
+            Some(column) => verdicts.blank(row, column, || misfit(self.field, cell)),
+            None => verdicts.reject(row, reason, || misfit(self.field, cell)),
         }
     }
 }
@@ -83,66 +65,126 @@ impl DataColumn<'_> {
 impl<'a> RowBuilder<'a> {
     /// With room for so many rows.
     pub(super) fn new(
-        spec: &'a DecodeSpec,
-        layout: &'a Layout,
+        (spec, layout): (&'a DecodeSpec, &'a Layout),
         reader: &'a TimeReader,
+        partition: PartitionId,
         rows: usize,
     ) -> Result<Self> {
-        let column = |(field, place): (&'a Field, &usize)| {
-            let cells = match field.data_type() {
+        let column = |(field, place): (&'a Field, &usize), may_be_blank: Option<usize>| {
+            let wanted = field.data_type();
+            let reading = Reading { numbers: spec.csv.numbers, is_finite: may_be_blank.is_some() };
+            let unreadable =
+                || Error::new(Kind::Source, format!("cannot read column `{}` as {wanted}", field.name()));
+            let cells = match wanted {
                 DataType::Timestamp(..) if Some(*place) == layout.time => None,
-                wanted => Some(cells(wanted, rows).ok_or_else(|| {
-                    Error::new(Kind::Source, format!("cannot read column `{}` as {wanted}", field.name()))
-                })?),
+                _ => Some(cells(wanted, rows, reading).ok_or_else(unreadable)?),
             };
-            Ok(DataColumn { field, place: *place, cells })
+            let is_text = matches!(wanted, DataType::Utf8 | DataType::Binary);
+            let has_nulls = !is_text || spec.nulls.hold_for_text();
+            Ok(DataColumn { field, place: *place, may_be_blank, has_nulls, cells })
         };
         let inputs = spec.time_by.iter().flat_map(TimeComputation::inputs).zip(&layout.time_inputs);
+        let data = spec.columns.iter().zip(&layout.columns).enumerate().map(|(at, (field, place))| {
+            let is_needed = spec.needed.contains(field.name()) || Some(*place) == layout.time;
+            column((field, place), (!is_needed).then_some(at))
+        });
 
         Ok(RowBuilder {
             spec,
             layout,
             reader,
+            partition,
             series: StringBuilder::with_capacity(rows, 8 * rows),
+            name: String::new(),
             times: TimestampMicrosecondBuilder::with_capacity(rows),
             first: None,
-            data: spec.columns.iter().zip(&layout.columns).map(column).collect::<Result<_>>()?,
-            time_inputs: inputs.map(column).collect::<Result<_>>()?,
+            data: data.collect::<Result<_>>()?,
+            time_inputs: inputs.map(|input| column(input, None)).collect::<Result<_>>()?,
+            spread: Spread::of(&spec.shape),
             rows: 0,
         })
     }
 
-    /// Takes in a row: `text` says what stands in the field of a place. Where the row is rejected
-    /// already all may be null.
-    pub(super) fn push<'t>(
+    /// A record that is no row: it is rejected.
+    pub(super) fn refuse(
         &mut self,
-        row: usize,
-        text: impl Fn(usize) -> Option<&'t str>,
+        record: usize,
+        (reason, detail): (Reason, String),
         verdicts: &mut Verdicts,
     ) {
-        let time_place = self.layout.time;
-        self.rows += 1;
-        for column in self.data.iter_mut().filter(|column| Some(column.place) != time_place) {
-            column.push(row, text(column.place), Reason::Undecodable, verdicts);
+        verdicts.add_row();
+        verdicts.reject(self.rows, reason, || detail);
+        self.spread.add(record, Part::default());
+        self.push(|_| Cell::Null, verdicts);
+    }
+
+    /// Takes in the rows of a record, or of an element of its list: `field` is the value of a
+    /// field.
+    pub(super) fn take<'t>(
+        &mut self,
+        (at, record): (usize, &'t RawRecord),
+        element: Option<usize>,
+        field: impl Fn(usize) -> Cell<'t>,
+        verdicts: &mut Verdicts,
+    ) {
+        let (layout, partition) = (self.layout, self.partition);
+        let value = |place: usize, melted: Option<usize>| match &layout.origins[place] {
+            Origin::Field(at) => field(*at),
+            Origin::Record(column) => column.of(record, partition),
+            Origin::MeltedName => melted.map_or(Cell::Null, |at| Cell::Text(&layout.melted[at].0)),
+            Origin::MeltedValue => melted.map_or(Cell::Null, |at| field(layout.melted[at].1)),
+        };
+        if layout.melted.is_empty() {
+            verdicts.add_row();
+            self.spread.add(at, Part { element, melted: None });
+            return self.push(|place| value(place, None), verdicts);
         }
 
-        let series = text(self.layout.key);
-        series::judge(row, series, &self.spec.key, verdicts);
-        self.series.append_option(series);
+        for (nth, (_, of)) in layout.melted.iter().enumerate() {
+            let is_there = match field(*of) {
+                Cell::Null => false,
+                Cell::Text(text) => !self.spec.nulls.has(text),
+                _ => true,
+            };
+            if is_there {
+                verdicts.add_row();
+                self.spread.add(at, Part { element, melted: Some(nth) });
+                self.push(|place| value(place, Some(nth)), verdicts);
+            }
+        }
+    }
+
+    /// Takes in a row that has its verdict already; `value` is what stands at a place.
+    fn push<'t>(&mut self, value: impl Fn(usize) -> Cell<'t>, verdicts: &mut Verdicts) {
+        let (row, time_place, nulls) = (self.rows, self.layout.time, &self.spec.nulls);
+        let of_column = |column: &DataColumn<'_>| match value(column.place) {
+            Cell::Text(text) if column.has_nulls && nulls.has(text) => Cell::Null,
+            cell => cell,
+        };
+        self.rows += 1;
+        for column in self.data.iter_mut().filter(|column| Some(column.place) != time_place) {
+            column.push(row, of_column(column), Reason::Undecodable, verdicts);
+        }
+
+        let key = |at: usize| value(self.layout.key[at]);
+        self.series.append_option(series::name_of((row, &self.spec.key), key, &mut self.name, verdicts));
 
         let Some(time_place) = time_place else {
             for column in &mut self.time_inputs {
-                column.push(row, text(column.place), Reason::BadTime, verdicts);
+                column.push(row, of_column(column), Reason::BadTime, verdicts);
             }
             return;
         };
-        let written = text(time_place);
-        let time = written.and_then(|text| self.reader.read(text));
+        let written = match value(time_place) {
+            Cell::Text(text) if nulls.has(text) => Cell::Null,
+            cell => cell,
+        };
+        let time = self.reader.time_of(written);
         if time.is_none() {
             self.reader.reject(row, written, &self.spec.time.from, verdicts);
         }
         if self.first.is_none() {
-            self.first = time.map(|time| (time, written.unwrap_or_default().to_owned()));
+            self.first = time.map(|time| (time, written.said().unwrap_or_default().into_owned()));
         }
         self.times.append_option(time);
 
@@ -168,6 +210,7 @@ impl<'a> RowBuilder<'a> {
             None => times_as(&times, column.field),
         });
         let data = data.collect::<Result<_>>()?;
-        Ok(Converted { data, series: self.series.finish(), times, first })
+
+        Ok(Converted { data, series: self.series.finish(), times, first, spread: self.spread })
     }
 }

@@ -1,19 +1,21 @@
-//! Reading CSV payloads into columns of text, a row a payload: the whole batch at once, or by
-//! halves around broken records.
-//! It must not know what the texts mean.
+//! CSV payloads as the values of the wanted fields: the whole batch is read at once, or by halves
+//! around broken records.
+//! It must not know what the values mean.
 
 use std::result;
 use std::sync::Arc;
 
-use arrow::array::new_null_array;
+use arrow::array::{Array, AsArray, StringArray, new_null_array};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use tickcast_stream::error::{Kind, OrFail, Result};
-use tickcast_stream::message::Reason;
+use tickcast_stream::message::RawRecord;
 
+use super::cell::Cell;
 use super::csv::CsvText;
-use super::verdict::Verdicts;
+use super::csv_style::CsvStyle;
+use super::payloads::{ReadFields, payload_of, text_of};
 
 /// Reads the named fields of every payload as text.
 #[derive(Debug)]
@@ -24,25 +26,40 @@ pub(super) struct TextReader {
     schema: SchemaRef,
 }
 
+/// The texts of one batch.
+pub(super) struct TextBatch {
+    columns: Vec<StringArray>,
+    /// Why a payload is no record.
+    faults: Vec<Option<String>>,
+    /// How many payloads were asked for.
+    read: usize,
+    is_at_row: bool,
+}
+
 impl TextReader {
     /// A reader of the columns `names`. Errors: `Config`, when the header has not all of them.
-    pub(super) fn new(names: &[String], header: Option<Vec<String>>) -> Result<Self> {
+    pub(super) fn new(names: &[String], header: Option<Vec<String>>, style: CsvStyle) -> Result<Self> {
         let fields: Vec<Field> = names.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect();
         let schema = Arc::new(Schema::new(fields));
-        let csv = header.map(|header| CsvText::new(Arc::clone(&schema), &header)).transpose()?;
+        let csv = header.map(|header| CsvText::new(Arc::clone(&schema), &header, style)).transpose()?;
         Ok(TextReader { csv, schema })
     }
 
-    /// One row of text a payload, in order; a row is null where there is no payload or it is
-    /// rejected as undecodable.
-    pub(super) fn read(&self, payloads: &[Option<&str>], verdicts: &mut Verdicts) -> Result<RecordBatch> {
+    /// The texts of all records that have a payload of a fitting size; they are to be read in their
+    /// order.
+    pub(super) fn batch(&self, records: &[RawRecord]) -> Result<TextBatch> {
+        let payloads: Vec<result::Result<&str, String>> =
+            records.iter().filter_map(|record| payload_of(record).ok()).map(text_of).collect();
+        let mut faults: Vec<Option<String>> =
+            payloads.iter().map(|payload| payload.as_ref().err().cloned()).collect();
+
+        let payloads: Vec<Option<&str>> = payloads.into_iter().map(result::Result::ok).collect();
         let mut pieces = Vec::new();
-        self.read_by_halves(payloads, 0, &mut pieces, verdicts)?;
-        match pieces.len() {
-            1 => Ok(pieces.swap_remove(0)),
-            _ => concat_batches(&self.schema, &pieces)
-                .or_fail(Kind::Source, || "cannot join the texts of a batch"),
-        }
+        self.read_by_halves(&payloads, 0, &mut pieces, &mut faults)?;
+        let texts = concat_batches(&self.schema, &pieces)
+            .or_fail(Kind::Source, || "cannot join the texts of a batch")?;
+        let columns = texts.columns().iter().map(|column| column.as_string::<i32>().clone()).collect();
+        Ok(TextBatch { columns, faults, read: 0, is_at_row: false })
     }
 
     /// Payloads are read together exactly when each can be read alone, so halving finds the broken
@@ -52,7 +69,7 @@ impl TextReader {
         payloads: &[Option<&str>],
         first_row: usize,
         pieces: &mut Vec<RecordBatch>,
-        verdicts: &mut Verdicts,
+        faults: &mut [Option<String>],
     ) -> Result<()> {
         let all: Option<Vec<&str>> = payloads.iter().copied().collect();
         let fault = match all.map(|all| self.read_together(&all)) {
@@ -66,15 +83,15 @@ impl TextReader {
 
         if payloads.len() == 1 {
             if let Some(fault) = fault {
-                verdicts.reject(first_row, Reason::Undecodable, || fault);
+                faults[first_row] = Some(fault);
             }
             pieces.push(self.null_row()?);
             return Ok(());
         }
 
         let (left, right) = payloads.split_at(payloads.len() / 2);
-        self.read_by_halves(left, first_row, pieces, verdicts)?;
-        self.read_by_halves(right, first_row + left.len(), pieces, verdicts)
+        self.read_by_halves(left, first_row, pieces, faults)?;
+        self.read_by_halves(right, first_row + left.len(), pieces, faults)
     }
 
     /// All or nothing; the fault is a line for a person, exact only for a single payload.
@@ -92,5 +109,28 @@ impl TextReader {
         let columns = self.schema.fields().iter().map(|_| new_null_array(&DataType::Utf8, 1)).collect();
         RecordBatch::try_new(Arc::clone(&self.schema), columns)
             .or_fail(Kind::Source, || "cannot make a row of nulls")
+    }
+}
+
+impl<'a> ReadFields<'a> for TextBatch {
+    fn read(&mut self, _: &'a [u8]) -> result::Result<(), String> {
+        self.read += 1;
+        self.is_at_row = false;
+        match self.faults.get_mut(self.read - 1).and_then(Option::take) {
+            Some(fault) => {
+                self.is_at_row = true;
+                Err(fault)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn next_row(&mut self) -> Option<Option<usize>> {
+        (!std::mem::replace(&mut self.is_at_row, true)).then_some(None)
+    }
+
+    fn cell(&self, field: usize) -> Cell<'_> {
+        let (texts, row) = (&self.columns[field], self.read - 1);
+        Cell::of_text(texts.is_valid(row).then(|| texts.value(row)))
     }
 }

@@ -5,6 +5,11 @@
 pub enum WireFormat {
     /// A JSON object.
     Json,
-    /// Fields with commas between them.
+    /// Fields with commas between them, or another mark.
     Csv,
+    /// Avro's binary encoding: bare, as a single object, or behind the number of a schema in a
+    /// registry.
+    Avro,
+    /// Protobuf: bare, or behind the number of a schema in a registry.
+    Protobuf,
 }

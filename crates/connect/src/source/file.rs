@@ -5,11 +5,10 @@
 //! in `.gz` and `.zst` are decompressed. Nothing tells the end of a growing file: what is there
 //! when the reader comes to it counts.
 
-use std::io::{BufReader, Read};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use arrow::csv::reader::Format;
 use arrow::datatypes::Field;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::{RawRecord, Records};
@@ -17,6 +16,7 @@ use tickcast_stream::source::{Event, Source};
 use tickcast_stream::{LogId, LogKind, Offset, PartitionId};
 
 use super::compressed::{READ_BYTES, open_bytes};
+use super::csv_file::{Bytes, CsvFile};
 use super::file_identity::{identity, of_length};
 use super::file_spec::{FileEnd, FileFormat, FileOrder, FileSourceSpec, STDIN};
 use super::frames::{Frames, Framing};
@@ -24,7 +24,7 @@ use super::kind::SourceSchema;
 use super::parquet_rows::ParquetRows;
 use super::quiet::QuietWatch;
 use super::stdin::{Ready, Stdin};
-use crate::decode::check_known;
+use crate::decode::{CsvStyle, check_known};
 
 /// Records that one poll brings, unless it is set.
 const BATCH_RECORDS: usize = 1024;
@@ -52,9 +52,9 @@ pub struct FileSource {
 
 enum Input {
     Text {
-        frames: Frames<BufReader<Box<dyn Read + Send>>>,
-        /// CSV's column names; none for an empty file and for NDJSON.
-        header: Option<Vec<String>>,
+        frames: Frames<BufReader<Bytes>>,
+        /// CSV's column names and style; none for an empty file and for NDJSON.
+        csv: Option<(Vec<String>, CsvStyle)>,
         /// Of standard input: more may come later, so a record at hand is not held back until a
         /// batch is full.
         live: Option<Ready>,
@@ -81,8 +81,8 @@ impl FileSource {
         let whole_only = plan.end == FileEnd::Keep;
         let input = match plan.format {
             FileFormat::Parquet => Input::Parquet(Box::new(ParquetRows::open(&plan.path, &name)?)),
-            FileFormat::Ndjson => Input::open_text(&plan.path, &name, Framing::Lines, whole_only)?,
-            FileFormat::Csv => Input::open_text(&plan.path, &name, Framing::Csv, whole_only)?,
+            FileFormat::Ndjson => Input::open_lines(&plan.path, &name, whole_only)?,
+            FileFormat::Csv => Input::open_csv(plan, &name, whole_only)?,
         };
 
         Ok(FileSource {
@@ -114,7 +114,7 @@ impl FileSource {
     /// file.
     pub fn header(&self) -> Option<Vec<String>> {
         match &self.input {
-            Input::Text { header, .. } => header.clone(),
+            Input::Text { csv, .. } => csv.as_ref().map(|(header, _)| header.clone()),
             Input::Parquet(_) => None,
         }
     }
@@ -129,7 +129,11 @@ impl FileSource {
 
     /// What it knows of its records.
     pub(super) fn known(&self) -> SourceSchema {
-        SourceSchema { header: self.header(), fields: self.fields().map(<[_]>::to_vec) }
+        let csv = match &self.input {
+            Input::Text { csv, .. } => csv.as_ref().map(|(_, style)| *style),
+            Input::Parquet(_) => None,
+        };
+        SourceSchema { header: self.header(), csv, fields: self.fields().map(<[_]>::to_vec) }
     }
 
     /// The next batch; empty at the end, and where `state` says what comes next.
@@ -230,7 +234,7 @@ impl FileSource {
 impl Source for FileSource {
     fn select(&mut self, wanted: &[String]) -> Result<()> {
         match &mut self.input {
-            Input::Text { header: Some(header), .. } => check_known(wanted, header, &self.name),
+            Input::Text { csv: Some((header, _)), .. } => check_known(wanted, header, &self.name),
             Input::Text { .. } => Ok(()),
             Input::Parquet(parquet) => parquet.select(wanted, &self.name),
         }
@@ -319,47 +323,29 @@ fn unreadable(
 }
 
 impl Input {
-    fn open_text(path: &Path, name: &str, framing: Framing, whole_only: bool) -> Result<Self> {
-        let fail = || format!("cannot open {name}");
-        let (bytes, live): (Box<dyn Read + Send>, _) = if path == Path::new(STDIN) {
-            let (stdin, ready) = Stdin::open().or_fail(Kind::Source, fail)?;
-            (Box::new(stdin), Some(ready))
-        } else {
-            (open_bytes(path).or_fail(Kind::Source, fail)?, None)
-        };
-
+    fn open_lines(path: &Path, name: &str, whole_only: bool) -> Result<Self> {
+        let (bytes, live) = open(path, name)?;
         let reader = BufReader::with_capacity(READ_BYTES, bytes);
-        let mut frames = Frames::new(reader, framing).whole_only(whole_only);
-        let header = match framing {
-            Framing::Lines => None,
-            Framing::Csv => {
-                let row = frames
-                    .next_frame()
-                    .or_fail(Kind::Source, || format!("cannot read the header of {name}"))?;
-                row.map(|row| column_names(&row.bytes, name)).transpose()?
-            }
-        };
-        Ok(Input::Text { frames, header, live })
+        let frames = Frames::new(reader, Framing::Lines).whole_only(whole_only);
+        Ok(Input::Text { frames, csv: None, live })
+    }
+
+    fn open_csv(plan: &FileSourceSpec, name: &str, whole_only: bool) -> Result<Self> {
+        let (bytes, live) = open(&plan.path, name)?;
+        let CsvFile { frames, header, style } =
+            CsvFile::open(bytes, (name, &plan.csv), (live.is_some(), whole_only))?;
+        Ok(Input::Text { frames, csv: header.map(|header| (header, style)), live })
     }
 }
 
-fn column_names(row: &[u8], name: &str) -> Result<Vec<String>> {
-    let refuse = |why: String| Err(Error::new(Kind::Source, format!("the header of {name} {why}")));
-    if let Err(error) = std::str::from_utf8(row) {
-        let at = error.valid_up_to();
-        return refuse(format!(
-            "is not UTF-8 at byte {at}: convert the file, as with `iconv -f latin1 -t utf-8`"
-        ));
+/// The bytes of a file, or of standard input, which says when it has some.
+fn open(path: &Path, name: &str) -> Result<(Bytes, Option<Ready>)> {
+    let fail = || format!("cannot open {name}");
+    if path == Path::new(STDIN) {
+        let (stdin, ready) = Stdin::open().or_fail(Kind::Source, fail)?;
+        return Ok((Box::new(stdin), Some(ready)));
     }
-    if row.contains(&b'\r') {
-        return refuse("has line ends of old Macs: convert the file, as with `tr '\\r' '\\n'`".to_owned());
-    }
-
-    let format = Format::default().with_header(true);
-    let (schema, _) = format
-        .infer_schema(row, Some(0))
-        .or_fail(Kind::Source, || format!("the header of {name} is not CSV"))?;
-    Ok(schema.fields().iter().map(|field| field.name().trim().to_owned()).collect())
+    Ok((open_bytes(path).or_fail(Kind::Source, fail)?, None))
 }
 
 #[cfg(test)]
@@ -372,6 +358,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::decode::CsvSpec;
 
     const NO_WAIT: Duration = Duration::ZERO;
 
@@ -383,7 +370,13 @@ mod tests {
             name if name.contains("csv") => FileFormat::Csv,
             _ => FileFormat::Ndjson,
         };
-        FileSourceSpec { path, format, end: FileEnd::Close, order: FileOrder::Arrival }
+        FileSourceSpec {
+            path,
+            format,
+            csv: CsvSpec::default(),
+            end: FileEnd::Close,
+            order: FileOrder::Arrival,
+        }
     }
 
     fn started(plan: &FileSourceSpec, position: Offset, batch_records: usize) -> FileSource {
@@ -488,6 +481,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let missing = FileSourceSpec {
             path: PathBuf::from("/no/such.csv"),
+            csv: CsvSpec::default(),
             format: FileFormat::Csv,
             end: FileEnd::Close,
             order: FileOrder::Arrival,
@@ -560,6 +554,7 @@ mod tests {
         let stdin = FileSourceSpec {
             path: PathBuf::from("-"),
             format: FileFormat::Parquet,
+            csv: CsvSpec::default(),
             end: FileEnd::Close,
             order: FileOrder::Arrival,
         };

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::decode::CsvSpec;
+
 /// The path that stands for standard input.
 pub(super) const STDIN: &str = "-";
 
@@ -16,6 +18,8 @@ pub struct FileSourceSpec {
     pub path: PathBuf,
     /// What is in it.
     pub format: FileFormat,
+    /// How it is written, if it is CSV.
+    pub csv: CsvSpec,
     /// What its end means.
     pub end: FileEnd,
     /// In which order its records are taken.
@@ -48,7 +52,7 @@ pub enum FileEnd {
 /// What is in a file that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileFormat {
-    /// Rows with commas between their fields, and a header.
+    /// Rows of fields.
     Csv,
     /// A JSON object a line.
     Ndjson,

@@ -13,7 +13,7 @@
 
 use std::io::{self, BufRead, Cursor, Read};
 
-use crate::decode::{MAX_RECORD_BYTES, Quotes};
+use crate::decode::{CsvStyle, MAX_RECORD_BYTES, Quoted, Quotes};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
@@ -22,8 +22,13 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 pub enum Framing {
     /// At every newline.
     Lines,
-    /// At a newline outside double quotes.
-    Csv,
+    /// At a newline outside quotes; lines that begin with the mark of a comment are none.
+    Csv {
+        /// How the fields are written.
+        style: CsvStyle,
+        /// The mark of a comment, if there is one.
+        comment: Option<u8>,
+    },
 }
 
 /// A record without its newline.
@@ -81,7 +86,7 @@ impl<R: BufRead> Frames<R> {
                 }
             }
 
-            if !frame.trim_ascii().is_empty() {
+            if !frame.trim_ascii().is_empty() && !self.is_comment(&frame) {
                 let had = frame.len() as u64 + skipped;
                 frame.truncate(MAX_RECORD_BYTES + 1);
                 let cut_from = (had > frame.len() as u64).then_some(had);
@@ -98,26 +103,39 @@ impl<R: BufRead> Frames<R> {
         let mut frame = Vec::new();
         self.read_line(&mut frame, limit)?;
         let first_line = frame.len();
-        let mut quotes = match self.framing {
-            Framing::Csv if frame.ends_with(b"\n") => Quotes::Closed.after(&frame),
-            _ => Quotes::Closed,
-        };
-        while quotes == Quotes::Open {
+        let Framing::Csv { style, .. } = self.framing else { return self.ended(frame, limit) };
+        let quotes = Quotes::of(style);
+        let is_whole = frame.ends_with(b"\n") && !self.is_comment(&frame);
+        let mut quoted = if is_whole { quotes.after(Quoted::Closed, &frame) } else { Quoted::Closed };
+        while quoted == Quoted::Open {
             let known = frame.len();
             self.read_line(&mut frame, limit)?;
-            quotes = quotes.after(&frame[known..]);
+            quoted = quotes.after(quoted, &frame[known..]);
 
             let is_end = frame.len() == known || (!frame.ends_with(b"\n") && frame.len() < limit);
             if is_end && self.whole_only {
                 // The rest may be on its way.
                 return Ok((Vec::new(), 0));
             }
-            if quotes != Quotes::Closed && (quotes == Quotes::Broken || is_end || frame.len() == limit) {
+            if quoted != Quoted::Closed && (quoted == Quoted::Broken || is_end || frame.len() == limit) {
                 self.put_back(frame.split_off(first_line));
                 break;
             }
         }
         self.ended(frame, limit)
+    }
+
+    fn is_comment(&self, line: &[u8]) -> bool {
+        match self.framing {
+            Framing::Csv { comment: Some(mark), .. } => line.first() == Some(&mark),
+            _ => false,
+        }
+    }
+
+    /// The same reader, whose records end so from now on.
+    pub fn framed(mut self, framing: Framing) -> Self {
+        self.framing = framing;
+        self
     }
 
     /// A frame to which no line is added.
@@ -153,9 +171,10 @@ impl<R: BufRead> Frames<R> {
     }
 
     /// Skips to the next line. How many bytes the rest of this one had.
-    fn skip_line(&mut self) -> io::Result<u64> {
+    pub fn skip_line(&mut self) -> io::Result<u64> {
         let mut rest = Vec::new();
         let mut skipped = 0;
+
         loop {
             rest.clear();
             let read = self.read_line(&mut rest, 1 << 16)?;
@@ -177,6 +196,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::decode::NumberStyle;
+
+    const CSV: Framing = Framing::Csv {
+        style: CsvStyle {
+            delimiter: b',',
+            quote: Some(b'"'),
+            numbers: NumberStyle { decimal: '.', thousands: None },
+        },
+        comment: None,
+    };
 
     fn frames(bytes: &[u8], framing: Framing, chunk: usize) -> Vec<Vec<u8>> {
         let mut frames = Frames::new(BufReader::with_capacity(chunk, bytes), framing);
@@ -202,7 +231,7 @@ mod tests {
     fn a_csv_record_goes_on_inside_quotes() {
         let text = "a,\"x\ny\"\nb,5\" pipe\n\"he said \"\"\nhi\"\"\",c\nd,\"open\n";
         let expected = ["a,\"x\ny\"", "b,5\" pipe", "\"he said \"\"\nhi\"\"\",c", "d,\"open"];
-        assert_eq!(texts(text, Framing::Csv), expected);
+        assert_eq!(texts(text, CSV), expected);
     }
 
     /// Found by: users' cases. The quote of `"3in pipe` took the 989 rows after it.
@@ -214,10 +243,10 @@ mod tests {
             ("a,\"x\ny\"z,1\nb\n", vec!["a,\"x", "y\"z,1", "b"]),
             ("\"\n\"a\n\"\n", vec!["\"", "\"a\n\""]),
         ] {
-            assert_eq!(texts(text, Framing::Csv), expected);
+            assert_eq!(texts(text, CSV), expected);
         }
         let long = format!("a,\"open\n{}", "b,1\n".repeat(MAX_RECORD_BYTES / 2));
-        let records = texts(&long, Framing::Csv);
+        let records = texts(&long, CSV);
         assert_eq!((records.len(), records[0].as_str()), (1 + MAX_RECORD_BYTES / 2, "a,\"open"));
         assert!(records[1..].iter().all(|record| record == "b,1"));
     }
@@ -229,7 +258,7 @@ mod tests {
         let sizes = |framing| texts(&text, framing).iter().map(String::len).collect::<Vec<_>>();
         let (all, cut) = (MAX_RECORD_BYTES, MAX_RECORD_BYTES + 1);
         assert_eq!(sizes(Framing::Lines), [all, cut, cut, cut, all, 4]);
-        assert_eq!(sizes(Framing::Csv), [all, cut, cut, cut, all, 4]);
+        assert_eq!(sizes(CSV), [all, cut, cut, cut, all, 4]);
 
         let mut frames = Frames::new(text.as_bytes(), Framing::Lines);
         let had = std::iter::from_fn(|| frames.next_frame().unwrap()).map(|frame| frame.cut_from);
@@ -240,7 +269,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_chunks_give_the_same_records(bytes in "[a\",\n\r ]{0,60}", chunk in 1_usize..20) {
-            for framing in [Framing::Lines, Framing::Csv] {
+            for framing in [Framing::Lines, CSV] {
                 let whole = frames(bytes.as_bytes(), framing, 4096);
                 prop_assert_eq!(&frames(bytes.as_bytes(), framing, chunk), &whole);
                 let kept: usize = whole.iter().map(Vec::len).sum();
@@ -250,7 +279,7 @@ mod tests {
 
         #[test]
         fn random_bytes_are_framed(bytes in proptest::collection::vec(any::<u8>(), 0..200), chunk in 1_usize..20) {
-            for framing in [Framing::Lines, Framing::Csv] {
+            for framing in [Framing::Lines, CSV] {
                 frames(&bytes, framing, chunk);
             }
         }

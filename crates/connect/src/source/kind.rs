@@ -11,7 +11,7 @@ use tickcast_stream::error::Result;
 use tickcast_stream::message::EventTime;
 use tickcast_stream::source::Source;
 
-use crate::decode::WireFormat;
+use crate::decode::{CsvStyle, WireFormat};
 use crate::kafka::{Group, KafkaClientSpec};
 
 /// What a source is.
@@ -42,6 +42,8 @@ pub struct SourceTraits {
 pub struct SourceSchema {
     /// The column names of CSV records.
     pub header: Option<Vec<String>>,
+    /// How the fields of CSV records are written.
+    pub csv: Option<CsvStyle>,
     /// The fields of records that carry their types.
     pub fields: Option<Vec<Field>>,
 }

@@ -3,6 +3,8 @@
 //! [`SourceKind`] for it, and its line in [`SourceSpec`](crate::SourceSpec).
 
 mod compressed;
+mod csv_file;
+mod csv_sample;
 mod file;
 mod file_identity;
 mod file_kind;

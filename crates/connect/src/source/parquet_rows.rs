@@ -11,7 +11,7 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchR
 use tickcast_stream::Offset;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 
-use crate::decode::check_known;
+use crate::decode::{check_known, root_of};
 
 /// A Parquet file's rows.
 pub(super) struct ParquetRows {
@@ -44,11 +44,13 @@ impl ParquetRows {
         Ok(ParquetRows { fields, rows, builder: Some(builder), reader: None })
     }
 
-    /// Of these columns alone. Errors: `Config`, when one is not there.
+    /// Of these columns alone, or of those that paths begin with. Errors: `Config`, when one is not
+    /// there.
     pub fn select(&mut self, wanted: &[String], name: &str) -> Result<()> {
         let known: Vec<&String> = self.fields.iter().map(Field::name).collect();
-        check_known(wanted, &known, name)?;
-        let positions = (0..known.len()).filter(|position| wanted.contains(known[*position]));
+        let roots: Vec<&str> = wanted.iter().map(|path| root_of(path, &known)).collect();
+        check_known(&roots, &known, name)?;
+        let positions = (0..known.len()).filter(|position| roots.contains(&known[*position].as_str()));
         self.builder = self.builder.take().map(|builder| {
             let mask = ProjectionMask::roots(builder.parquet_schema(), positions);
             builder.with_projection(mask)

@@ -50,6 +50,20 @@ impl PrepareSpec {
     }
 }
 
+impl PrepareSpec {
+    /// The columns of a record that these columns are made of, without what only `where` asks for;
+    /// sorted. Errors: `Query`, when an expression does not parse.
+    pub fn of_records(&self, wanted: &[String]) -> Result<Vec<String>> {
+        let mut names: BTreeSet<String> = wanted.iter().cloned().collect();
+        for (column, sql) in self.derive.iter().rev() {
+            if names.remove(column) {
+                names.extend(columns_of(&path_of(column), sql)?);
+            }
+        }
+        Ok(names.into_iter().collect())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -35,7 +35,10 @@ pub(super) struct Planned {
 
 /// Plans `SELECT <select> FROM source GROUP BY group` and takes it apart.
 pub(super) fn plan_query(select: &Select, input: &SchemaRef) -> DfResult<Planned> {
-    let columns: Vec<String> = select.iter().map(|(name, sql)| format!("({sql}) AS \"{name}\"")).collect();
+    let column = |(name, sql): &(String, String)| {
+        format!("({}) AS \"{}\"", expression::for_planner(sql), name.replace('"', "\"\""))
+    };
+    let columns: Vec<String> = select.iter().map(column).collect();
     let query = format!("SELECT {} FROM source GROUP BY {GROUP}", columns.join(", "));
     // These come last: expressions find the data columns at the places they have in a batch.
     let mut fields: Vec<Field> = input.fields().iter().map(|field| field.as_ref().clone()).collect();

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 
+use super::blank_cells::BlankColumn;
 use super::first_records::Strange;
 use super::heartbeat::Heartbeat;
 use super::partition::Partition;
@@ -97,6 +98,7 @@ impl RunContext {
         let what = format!(
             "{lost} records of {topic} partition {partition}, from {from} to {to}, were gone before they were read"
         );
+
         self.health.note(format!("{topic}-{partition}-{from}"), what);
     }
 
@@ -176,8 +178,20 @@ impl RunContext {
         worked
     }
 
-    /// A partition rejected records.
+    /// A partition rejected records, or cells of them.
     pub fn rejected(&self, outcome: &PartitionOutput) {
+        for BlankColumn { column, cells, detail } in &outcome.blank {
+            if !self.metrics.has_blank_cells(column) {
+                let detail = detail.as_deref().unwrap_or_default();
+                tracing::warn!(
+                    column,
+                    detail,
+                    "a cell cannot be read and is null; more of its column are only counted"
+                );
+            }
+            self.metrics.blank_cells(column, *cells);
+        }
+
         for (reason, detail) in &outcome.rejected {
             if !self.metrics.has_rejected(*reason) {
                 tracing::warn!(%reason, detail, "a record was rejected; more of this reason are only counted");

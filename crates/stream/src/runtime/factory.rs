@@ -17,7 +17,7 @@ use crate::operator::Operator;
 use crate::place::{Offset, PartitionId};
 
 /// Makes a decoder with no memory.
-pub type NewDecoder = Box<dyn Fn() -> Result<Box<dyn Decode>> + Send + Sync>;
+pub type NewDecoder = Box<dyn Fn(PartitionId) -> Result<Box<dyn Decode>> + Send + Sync>;
 /// Makes an operator with no memory.
 pub type NewOperator = Box<dyn Fn() -> Box<dyn Operator> + Send + Sync>;
 
@@ -94,8 +94,8 @@ impl PipelineFactory {
     }
 
     /// A decoder with no memory.
-    pub fn decoder(&self) -> Result<Box<dyn Decode>> {
-        (self.parts.new_decoder)()
+    pub fn decoder(&self, partition: PartitionId) -> Result<Box<dyn Decode>> {
+        (self.parts.new_decoder)(partition)
     }
 
     /// A partition with no memory.
@@ -144,7 +144,7 @@ impl PipelineFactory {
     }
 
     fn chain(&self, id: PartitionId, last: Option<Box<dyn Operator>>) -> Result<Partition> {
-        let decoder = self.decoder()?;
+        let decoder = self.decoder(id)?;
         let before = [&self.parts.new_prepare, &self.parts.new_deduplicate];
         let before = before.into_iter().flatten().map(|new| new());
         let operators = before.chain([(self.parts.new_window)()]).chain(last).collect();

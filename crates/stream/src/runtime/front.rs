@@ -61,6 +61,8 @@ struct Judgement {
     rejected: Vec<(usize, String)>,
     /// The row that waits; those after it say nothing of it.
     waiting: Option<usize>,
+    /// The last row that begins a record while none waits, and what was known before it.
+    settled: (usize, Front),
 }
 
 impl AheadRule {
@@ -71,7 +73,8 @@ impl AheadRule {
 
     /// Takes in the times of decoded records in their order; those that are not confirmed become
     /// rejects. From the returned offset on the records wait: they are to be decoded again before
-    /// those that come next. `end` is the offset after the last record.
+    /// those that come next, and `front` is as it was before them. `end` is the offset after the
+    /// last record.
     pub(super) fn judge(
         &self,
         front: &mut Front,
@@ -81,7 +84,12 @@ impl AheadRule {
     ) -> Result<Option<Offset>> {
         let offsets = decoded.rows[column::OFFSET].as_primitive::<Int64Type>().values().clone();
         let times = decoded.rows[column::TIME].as_primitive::<TimestampMicrosecondType>().values().clone();
-        let Judgement { rejected, waiting } = self.judge_rows(front, &times, &offsets, end, ahead);
+        let Judgement { rejected, waiting, settled } = self.judge_rows(front, &times, &offsets, end, ahead);
+        // A record waits as a whole, and with it those after the last one of which all is said.
+        let waiting = waiting.map(|_| settled.0);
+        if waiting.is_some() {
+            *front = settled.1;
+        }
 
         if !rejected.is_empty() {
             let mut good = vec![true; times.len()];
@@ -99,6 +107,7 @@ impl AheadRule {
         }
         let waiting = waiting.map(|row| Offset(offsets[row]));
         decoded.rejects.retain(|reject| waiting.is_none_or(|from| reject.offset < from));
+        decoded.blank.retain(|cell| waiting.is_none_or(|from| cell.offset < from));
         Ok(waiting)
     }
 
@@ -112,18 +121,22 @@ impl AheadRule {
     ) -> Judgement {
         let mut judgement = Judgement::default();
         for (row, time) in times.iter().map(|us| EventTime(*us)).enumerate() {
+            let begins = row == 0 || offsets[row] != offsets[row - 1];
             if let Some(jump) = judgement.waiting {
-                if self.is_late(*front, time) {
+                let at = EventTime(times[jump]);
+                let in_time = offsets[row] - offsets[judgement.settled.0] <= PATIENCE;
+                if self.is_late(*front, time) && (in_time || !begins) {
                     continue;
                 }
                 judgement.waiting = None;
-                let at = EventTime(times[jump]);
-                let in_time = offsets[row] - offsets[jump] <= PATIENCE;
                 if in_time && !self.is_ahead(at, time) {
                     self.advance(front, at);
                 } else {
                     judgement.rejected.push((jump, front.refuse(at, in_time.then_some(time))));
                 }
+            }
+            if begins {
+                judgement.settled = (row, *front);
             }
             if self.is_jump(*front, time) {
                 judgement.waiting = Some(row);
@@ -137,7 +150,7 @@ impl AheadRule {
             if ahead == Ahead::Nothing && front.knows_step_to(at) {
                 self.advance(front, at);
                 judgement.waiting = None;
-            } else if ahead == Ahead::Nothing || end.0 - 1 - offsets[jump] > PATIENCE {
+            } else if ahead == Ahead::Nothing || end.0 - 1 - offsets[judgement.settled.0] > PATIENCE {
                 judgement.rejected.push((jump, front.refuse(at, None)));
                 judgement.waiting = None;
             }

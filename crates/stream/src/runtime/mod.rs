@@ -2,6 +2,7 @@
 //! It must not compute: operators decide what comes out, runners when it is done.
 
 mod backoff;
+mod blank_cells;
 mod chain;
 mod channels;
 mod clock_logs;
@@ -42,6 +43,7 @@ mod worker;
 mod writer;
 
 pub use backoff::Backoff;
+pub use blank_cells::BlankColumn;
 pub use clock_logs::{committed_clock, saved_clock};
 pub use compat::RestorePoint;
 pub use context::RunContext;

@@ -44,6 +44,10 @@ impl Muting {
         }
         self.cut(&mut piece);
         piece.reached = piece.reached.and_then(|Position { position, .. }| self.reached(position));
+        if piece.reached.is_none() {
+            // What is made again was counted.
+            piece.blank.clear();
+        }
         piece
     }
 
@@ -61,6 +65,7 @@ impl Muting {
                 }
             }
         }
+
         piece.results.retain(|(_, rows)| rows.num_rows() > 0);
     }
 
@@ -115,6 +120,7 @@ mod tests {
         let rejected = rejects.flat_map(|(_, numbers)| numbers.clone());
         PartitionOutput {
             rejected: rejected.map(|n| (Reason::Late, n.to_string())).collect(),
+            blank: Vec::new(),
             results: results.into_iter().map(|(stream, numbers)| (stream, rows(numbers))).collect(),
             rows: Vec::new(),
             reached: Some(Position::begin(position)),

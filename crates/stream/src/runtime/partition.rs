@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use super::blank_cells::by_column;
 use super::chain::{Chain, Pending};
 use super::compat::{RestorePoint, check_fingerprint, check_pipeline};
 use super::first_records::{FirstRecords, Strange};
@@ -250,10 +251,12 @@ impl Partition {
         self.first.tell_time(self.id, self.decoder.as_ref());
         self.strange.extend(self.first.look(&records, &decoded, self.decoder.as_ref()));
         let mut pending = Pending::new(decoded.rejects, before, deliver);
+        pending.outcome.blank = by_column(decoded.blank, decoded.rows.schema_ref());
         if decoded.rows.num_rows() > 0 {
             self.chain(0, &mut pending).rows(decoded.rows)?;
         }
         self.position = next.or(self.position);
+
         self.deliver_rest(pending, &records)
     }
 
@@ -299,6 +302,7 @@ impl Partition {
     /// record.
     pub fn freeze(&mut self) -> Option<PendingSnapshot> {
         let position = self.position?;
+
         Some(PendingSnapshot {
             partition: self.id,
             position,
@@ -336,6 +340,7 @@ impl Partition {
         (self.log, self.lost) = (image.log(), image.lost());
         self.clock = image.clock().clone();
         self.lookout.restore(image.front());
+
         Ok(())
     }
 

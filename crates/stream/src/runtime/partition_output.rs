@@ -3,6 +3,7 @@
 
 use arrow::record_batch::RecordBatch;
 
+use super::blank_cells::BlankColumn;
 use crate::error::Result;
 use crate::ledger::Position;
 use crate::message::{Reason, Stream};
@@ -16,6 +17,8 @@ pub struct PartitionOutput {
     pub rows: Vec<RecordBatch>,
     /// The reason and the detail of every reject among the results.
     pub rejected: Vec<(Reason, String)>,
+    /// Cells that are null because they cannot be read.
+    pub blank: Vec<BlankColumn>,
     /// How far the partition has come with it; none while it makes again what is committed.
     pub reached: Option<Position>,
 }

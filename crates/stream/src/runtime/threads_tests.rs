@@ -117,7 +117,7 @@ impl Decode for RejectAll {
         let first = records.first_offset().unwrap_or(Offset(0));
         let reject = |n| Reject { offset: first.plus(n), reason: Reason::Late, detail: String::new() };
         let rejects = (0..records.len()).map(reject).collect();
-        Ok(Decoded { rows: RecordBatch::new_empty(reject_schema()), rejects })
+        Ok(Decoded { rows: RecordBatch::new_empty(reject_schema()), rejects, blank: Vec::new() })
     }
 }
 
@@ -160,7 +160,7 @@ fn factory() -> PipelineFactory {
         ahead_rule: None,
         forecast: ForecastSpec::new("x"),
         order: 60_000_000.into(),
-        new_decoder: Box::new(|| Ok(Box::new(RejectAll))),
+        new_decoder: Box::new(|_| Ok(Box::new(RejectAll))),
         new_prepare: None,
         new_deduplicate: None,
         new_window: Box::new(|| Box::new(NoWindows)),

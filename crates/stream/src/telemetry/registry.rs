@@ -18,6 +18,8 @@ pub struct InputMetrics {
     pub received: IntCounterVec,
     /// `records_rejected_total`
     pub rejected: IntCounterVec,
+    /// `cells_rejected_total`
+    pub blank: IntCounterVec,
     /// `records_late_total`
     pub late: IntCounter,
     /// `records_lost_total`
@@ -32,9 +34,15 @@ impl InputMetrics {
     /// Registered.
     pub fn new(make: Maker<'_>) -> Result<Self> {
         let topic = &["topic", "partition"];
+
         Ok(InputMetrics {
             received: make.counters("records_received_total", "Records read from the source.", topic)?,
             rejected: make.counters("records_rejected_total", "Records not taken in.", &["reason"])?,
+            blank: make.counters(
+                "cells_rejected_total",
+                "Cells that cannot be read and are null.",
+                &["column"],
+            )?,
             late: make.counter("records_late_total", "Records whose window had closed.")?,
             cut: make.counter("rejects_cut_total", "Rejects cut to what their topic takes.")?,
             lost: make.counters("records_lost_total", "Records gone before they were read.", topic)?,

@@ -28,6 +28,7 @@ use tickcast_stream::message::Reason;
 
 use self::misread::Misread;
 use self::written::{Place, Written};
+use super::cell::Cell;
 use super::text_column::to_text;
 use super::verdict::Verdicts;
 
@@ -74,6 +75,27 @@ impl TimeReader {
     #[inline]
     pub(super) fn read(&self, text: &str) -> Option<i64> {
         self.instant(text).ok()
+    }
+
+    /// Microseconds since the epoch, if the cell is a time.
+    #[inline]
+    pub(super) fn time_of(&self, cell: Cell<'_>) -> Option<i64> {
+        match cell {
+            Cell::Text(text) => self.read(text),
+            _ => self.instant_of(cell).ok(),
+        }
+    }
+
+    fn instant_of(&self, cell: Cell<'_>) -> std::result::Result<i64, Misread> {
+        match cell {
+            Cell::Instant(us) => in_range(us).ok_or(Misread::OutOfRange),
+            Cell::Clock(us) => in_range(self.on_clock(us)?).ok_or(Misread::OutOfRange),
+            Cell::Whole(count) if self.unit.is_some() && self.format.is_none() => {
+                let us = self.counted(number::integer(count, "", self.unit)?)?;
+                in_range(us).ok_or(Misread::OutOfRange)
+            }
+            _ => self.instant(&cell.said().unwrap_or_default()),
+        }
     }
 
     #[inline]
@@ -142,17 +164,21 @@ impl TimeReader {
         if times.null_count() > 0 {
             let texts = to_text(written)?;
             for (row, text) in texts.iter().enumerate().filter(|(row, _)| times.is_null(*row)) {
-                self.reject(row, text, from, verdicts);
+                self.reject(row, Cell::of_text(text), from, verdicts);
             }
         }
         Ok(times.with_timezone("UTC"))
     }
 
     /// Rejects a row whose time is missing or cannot be read.
-    pub(super) fn reject(&self, row: usize, written: Option<&str>, from: &TimeFrom, verdicts: &mut Verdicts) {
-        verdicts.reject(row, Reason::BadTime, || match written {
-            None => format!("the time {} is missing or null", from.shown()),
-            Some(text) => self.instant(text).err().unwrap_or(Misread::OutOfRange).detail(from, text.trim()),
+    pub(super) fn reject(&self, row: usize, written: Cell<'_>, from: &TimeFrom, verdicts: &mut Verdicts) {
+        verdicts.reject(row, Reason::BadTime, || match (written, written.said()) {
+            (Cell::Null, _) => format!("the time {} is missing or null", from.shown()),
+            (Cell::Nested, _) => format!("the time {} is an object or a list", from.shown()),
+            (_, said) => {
+                let fault = self.instant_of(written).err().unwrap_or(Misread::OutOfRange);
+                fault.detail(from, said.unwrap_or_default().trim())
+            }
         });
     }
 }

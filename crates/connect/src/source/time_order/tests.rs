@@ -1,5 +1,6 @@
 //! Tests of files in the order of time: of any form, any bound of memory and any position.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,7 +8,9 @@ use arrow::array::{Float64Array, StringArray, TimestampMicrosecondArray};
 
 use super::super::file_spec::{FileEnd, FileFormat, FileOrder, FileSourceSpec};
 use super::*;
-use crate::decode::{DecodeSpec, Decoder, TimeSpec, WireFormat, columns};
+use crate::decode::{
+    CsvSpec, CsvStyle, DecodeSpec, Decoder, Nulls, SeriesKey, Shape, TimeSpec, WireFormat, columns,
+};
 
 const ROWS: i64 = 500;
 
@@ -40,20 +43,41 @@ fn parquet() -> Vec<u8> {
 
 fn opened(path: &Path, position: i64, memory_bytes: usize, batch: usize) -> InTimeOrder {
     let format = if path.ends_with("in.parquet") { FileFormat::Parquet } else { FileFormat::Csv };
-    let spec =
-        FileSourceSpec { path: PathBuf::from(path), format, end: FileEnd::Close, order: FileOrder::Time };
+    let spec = FileSourceSpec {
+        path: PathBuf::from(path),
+        format,
+        csv: CsvSpec::default(),
+        end: FileEnd::Close,
+        order: FileOrder::Time,
+    };
     let inner = FileSource::open(&spec).unwrap().with_batch_records(batch);
     let (header, fields) = (inner.header(), inner.fields().map(<[_]>::to_vec));
-    let decoder = Decoder::new(DecodeSpec {
-        format: WireFormat::Csv,
-        key: "name".into(),
-        time: TimeSpec::of("t"),
-        time_by: None,
-        future_us: 0,
-        columns: columns(fields.as_deref(), "name", Some("t"), &["v".to_owned()]).unwrap(),
-        header,
-        schema: fields,
-    });
+    let decoder = Decoder::new(
+        DecodeSpec {
+            format: WireFormat::Csv,
+            csv: CsvStyle::default(),
+            key: SeriesKey::column("name"),
+            shape: Shape::default(),
+            nulls: Nulls::default(),
+            needed: BTreeSet::from(["v".to_owned()]),
+            time: TimeSpec::of("t"),
+            time_by: None,
+            future_us: 0,
+            columns: columns(
+                fields.as_deref(),
+                &Shape::default(),
+                &["name".to_owned()],
+                Some("t"),
+                &["v".to_owned()],
+            )
+            .unwrap(),
+            header,
+            definition: None,
+            writers: None,
+            schema: fields,
+        },
+        PartitionId(0),
+    );
 
     let mut source = InTimeOrder::new(inner, Some(batch)).with_memory_bytes(memory_bytes);
     source.know_times(Box::new(decoder.unwrap()));

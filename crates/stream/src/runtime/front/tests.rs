@@ -36,7 +36,7 @@ fn decoded(records: &[Option<i64>], first: usize) -> Decoded {
         detail: "broken".to_owned(),
     };
     let rows = RecordBatch::try_new(Arc::new(Schema::new(system_fields())), columns).unwrap();
-    Decoded { rows, rejects: broken.map(reject).collect() }
+    Decoded { rows, rejects: broken.map(reject).collect(), blank: Vec::new() }
 }
 
 /// What became of the records: the offsets that were taken, and the rejects in their order.
@@ -145,6 +145,48 @@ fn a_refused_record_says_what_it_was_measured_by() {
     );
 }
 
+/// The rows of records that are several, or none: the record of each and its time in minutes.
+fn decoded_rows(records: &[Vec<i64>], first: usize) -> Decoded {
+    let rows: Vec<(i64, i64)> = records
+        .iter()
+        .enumerate()
+        .flat_map(|(at, minutes)| minutes.iter().map(move |minute| ((first + at) as i64, *minute)))
+        .collect();
+    let minutes: Vec<Option<i64>> = rows.iter().map(|(_, minute)| Some(*minute)).collect();
+    let mut decoded = decoded(&minutes, 0);
+    let mut columns = decoded.rows.columns().to_vec();
+    columns[0] = Arc::new(Int64Array::from_iter_values(rows.iter().map(|(offset, _)| *offset)));
+    decoded.rows = RecordBatch::try_new(decoded.rows.schema(), columns).unwrap();
+    decoded
+}
+
+/// As [`fate`], of records of several rows.
+fn fate_of_rows(rule: &AheadRule, records: &[Vec<i64>], cuts: &[usize]) -> Fate {
+    let (mut fate, mut from) = (Fate::default(), 0);
+    let ends = cuts.iter().copied().filter(|cut| *cut < records.len()).map(|cut| (cut, Ahead::More));
+    for (to, ahead) in ends.chain([(records.len(), Ahead::More), (records.len(), Ahead::Nothing)]) {
+        let mut batch = decoded_rows(&records[from..to.max(from)], from);
+        let end = Offset(to.max(from) as i64);
+        let waiting = rule.judge(&mut fate.front, &mut batch, end, ahead).unwrap();
+        fate.taken.extend(batch.rows[column::OFFSET].as_primitive::<Int64Type>().values());
+        batch.rejects.sort_by_key(|reject| reject.offset);
+        fate.rejected.extend(batch.rejects.into_iter().map(|r| (r.offset.0, r.reason, r.detail)));
+        from = waiting.map_or(to.max(from), |from| from.0 as usize);
+    }
+    fate
+}
+
+#[test]
+fn a_record_of_several_rows_waits_as_a_whole() {
+    let rule = rule(1);
+    let records = vec![vec![0, 1], vec![2, 600], vec![-9, 601], vec![602]];
+    let mut front = Front::default();
+    let mut batch = decoded_rows(&records[..2], 0);
+    let waiting = rule.judge(&mut front, &mut batch, Offset(2), Ahead::More).unwrap();
+    assert_eq!((waiting, batch.rows.num_rows()), (Some(Offset(1)), 2));
+    assert_eq!(fate_of_rows(&rule, &records, &[]).taken, [0, 0, 1, 1, 2, 2, 3]);
+}
+
 fn minute() -> impl Strategy<Value = Option<i64>> {
     prop_oneof![
         10 => (0i64..400).prop_map(Some),
@@ -177,6 +219,30 @@ proptest! {
         let one_by_one: Vec<usize> = (1..records.len()).collect();
         for cuts in [cuts, one_by_one] {
             prop_assert_eq!(&fate(&rule(window), &records, &cuts), &expected);
+        }
+    }
+
+    #[test]
+    fn records_of_several_rows_are_taken_the_same_in_any_batches(
+        records in proptest::collection::vec(proptest::collection::vec(minute(), 0..5), 0..40),
+        is_rising in any::<bool>(), window in proptest::sample::select(vec![1, 60, 1440]),
+        mut cuts in proptest::collection::vec(0_usize..40, 0..10), late in 0_usize..150,
+    ) {
+        let mut records: Vec<Vec<i64>> =
+            records.into_iter().map(|minutes| minutes.into_iter().flatten().collect()).collect();
+        if is_rising {
+            records.sort_by_key(|minutes| minutes.first().copied());
+        }
+        // Rows that are late say nothing.
+        let at = records.len() / 2;
+        records.splice(at..at, std::iter::repeat_n(vec![-100_000, -90_000], late));
+        cuts.sort_unstable();
+        let expected = fate_of_rows(&rule(window), &records, &[]);
+        let rows: usize = records.iter().map(Vec::len).sum();
+        prop_assert_eq!(expected.taken.len() + expected.rejected.len(), rows);
+        let one_by_one: Vec<usize> = (1..records.len()).collect();
+        for cuts in [cuts, one_by_one] {
+            prop_assert_eq!(&fate_of_rows(&rule(window), &records, &cuts), &expected);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Records that were not taken in, counted by reason.
 //! It must not know why a record is rejected.
 
+use prometheus::core::Collector;
+
 use super::Metrics;
 use crate::message::Reason;
 
@@ -10,8 +12,9 @@ impl Metrics {
         let count = |reason: &Reason| self.input.rejected.with_label_values(&[reason.word()]).get();
         let counts = Reason::ALL.iter().map(|reason| (reason, count(reason))).filter(|(_, count)| *count > 0);
         let counts: Vec<String> = counts.map(|(reason, count)| format!("{count} {reason}")).collect();
+        let blank = self.blank_columns();
         if counts.is_empty() {
-            return "no record was rejected".into();
+            return format!("no record was rejected{blank}");
         }
 
         let hint = if count(&Reason::Late) > 0 {
@@ -19,7 +22,31 @@ impl Metrics {
         } else {
             ""
         };
-        format!("rejected: {}{hint}", counts.join(", "))
+        format!("rejected: {}{hint}{blank}", counts.join(", "))
+    }
+
+    /// The columns that have cells that cannot be read, for the end of a line.
+    fn blank_columns(&self) -> String {
+        let families = self.input.blank.collect();
+        let columns = families.iter().flat_map(|family| family.get_metric()).filter_map(|metric| {
+            let name = metric.get_label().iter().find(|label| label.name() == "column")?;
+            Some(format!("{} of `{}`", metric.get_counter().get_value(), name.value()))
+        });
+        let columns: Vec<String> = columns.collect();
+        if columns.is_empty() {
+            return String::new();
+        }
+        format!("; cells that cannot be read, and are null: {}", columns.join(", "))
+    }
+
+    /// Whether a cell of this column could not be read already.
+    pub fn has_blank_cells(&self, column: &str) -> bool {
+        self.input.blank.with_label_values(&[column]).get() > 0
+    }
+
+    /// Cells of a column that cannot be read.
+    pub fn blank_cells(&self, column: &str, cells: u64) {
+        self.input.blank.with_label_values(&[column]).inc_by(cells);
     }
 
     /// Whether a record was rejected for this reason already.

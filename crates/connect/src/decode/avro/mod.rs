@@ -1,0 +1,14 @@
+//! Avro: schemas, their columns, and the binary encoding.
+//! It must not know what values mean, nor where schemas come from.
+
+mod columns;
+mod reader;
+#[cfg(test)]
+mod reader_tests;
+mod schema;
+mod values;
+mod wire;
+
+pub(super) use self::columns::{fields_of, why_unreadable};
+pub(super) use self::reader::AvroReader;
+pub(super) use self::schema::AvroSchema;

@@ -1,0 +1,54 @@
+//! A schema of records: of Avro or of Protobuf.
+//! It must not know where it was found.
+
+use std::sync::Arc;
+
+use arrow::datatypes::Field;
+use prost_reflect::MessageDescriptor;
+use tickcast_stream::error::Result;
+
+use super::avro::{AvroSchema, fields_of};
+use super::protobuf::{ProtoSchema, columns_of};
+use super::writer_schemas::SchemaText;
+
+/// A schema of records.
+#[derive(Debug, Clone)]
+pub struct RecordSchema(pub(super) Definition);
+
+/// What is defined.
+#[derive(Debug, Clone)]
+pub(super) enum Definition {
+    Avro(Arc<AvroSchema>),
+    Protobuf(MessageDescriptor),
+}
+
+impl RecordSchema {
+    /// Of an Avro schema's JSON. Errors: `Config`, when it is no schema of records.
+    pub fn avro(schema: &SchemaText) -> Result<Self> {
+        let references: Vec<&str> = schema.references.iter().map(|(_, text)| text.as_str()).collect();
+        let schema = AvroSchema::parse_with(&schema.text, &references)?;
+        schema.fields()?;
+        Ok(RecordSchema(Definition::Avro(Arc::new(schema))))
+    }
+
+    /// Of a Protobuf descriptor set or the text of a `.proto` file, and the full name of the
+    /// message in it, which may be left out where there is only one. Errors: `Config`.
+    pub fn protobuf(schema: &[u8], message: Option<&str>) -> Result<Self> {
+        Ok(RecordSchema(Definition::Protobuf(ProtoSchema::of_bytes(schema)?.message(message)?)))
+    }
+
+    /// Of the text of a `.proto` file and those that it imports. Errors: as
+    /// [`protobuf`](RecordSchema::protobuf).
+    pub fn proto_text(schema: &SchemaText, message: Option<&str>) -> Result<Self> {
+        let schema = ProtoSchema::of_texts(&schema.text, &schema.references)?;
+        Ok(RecordSchema(Definition::Protobuf(schema.message(message)?)))
+    }
+
+    /// Its fields, as columns.
+    pub fn fields(&self) -> Result<Vec<Field>> {
+        match &self.0 {
+            Definition::Avro(schema) => fields_of(schema),
+            Definition::Protobuf(message) => Ok(columns_of(message)),
+        }
+    }
+}
