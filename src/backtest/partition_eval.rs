@@ -257,7 +257,7 @@ mod tests {
             model_updates: 0,
             carried: false,
         };
-        batches(|results| results.forecast(&made)).0
+        batches(|results| results.of("temp").forecast(&made)).0
     }
 
     fn score(end: i64, actual: f64, forecast: f64) -> RecordBatch {
@@ -272,7 +272,7 @@ mod tests {
             intervals: &[(forecast - 1.0, forecast + 1.0)],
             experts: (&["naive"], &[forecast]),
         };
-        batches(|results| results.score(&score)).1
+        batches(|results| results.of("temp").score(&score)).1
     }
 
     /// Values 0, 1, 3, 6 in the windows that end at minutes 1, 2, 3, 4.

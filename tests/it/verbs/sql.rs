@@ -25,7 +25,7 @@ fn ask(plan: &Plan, sql: &str) -> Result<String, String> {
 fn send(producer: &BaseProducer, from: usize, count: usize) {
     for n in from..from + count {
         let value = format!(
-            r#"{{"series":"s{}","window_start":"2024-01-01T00:00:00Z","issued_at":"2024-01-01T01:00:00Z",
+            r#"{{"series":"s{}","target":"temp","window_start":"2024-01-01T00:00:00Z","issued_at":"2024-01-01T01:00:00Z",
                "target_time":"2024-01-01T02:00:00Z","horizon":1,"forecast":{n},"naive":0,"expert":"rnn","model_updates":1,"carried":false}}"#,
             n % 7
         );

@@ -38,7 +38,7 @@ fn rows(schema: SchemaRef, lines: &str) -> RecordBatch {
 fn forecasts(series: &str) -> RecordBatch {
     let line = |hour: u32| {
         format!(
-            r#"{{"series":"{series}","window_start":"2024-01-01T0{hour}:00:00Z","horizon":1,
+            r#"{{"series":"{series}","target":"temp","window_start":"2024-01-01T0{hour}:00:00Z","horizon":1,
                 "issued_at":"2024-01-01T0{}:00:00Z","target_time":"2024-01-01T0{}:00:00Z","forecast":{hour}.5,
                 "lower_90":null,"upper_90":9,"naive":{hour},"expert":"rnn","model_updates":3,"carried":false}}"#,
             hour + 1,
@@ -49,7 +49,7 @@ fn forecasts(series: &str) -> RecordBatch {
 }
 
 fn scores() -> RecordBatch {
-    let line = r#"{"series":"JFK","issued_at":"2024-01-01T01:00:00Z","target_time":"2024-01-01T02:00:00Z",
+    let line = r#"{"series":"JFK","target":"temp","issued_at":"2024-01-01T01:00:00Z","target_time":"2024-01-01T02:00:00Z",
             "horizon":1,"actual":2,"forecast":1.5,"naive":1,"error":0.5,"covered_90":true,
             "experts":{"naive":1,"rnn":1.5}}"#;
     rows(score_schema(&[0.9]), line)
@@ -118,7 +118,8 @@ fn both_kinds_of_files_answer_alike() {
         assert_eq!(
             json("SELECT * FROM Forecasts WHERE series = 'LGA' AND issued_at > '2024-01-01T01:00:00Z'"),
             concat!(
-                r#"{"series":"LGA","window_start":"2024-01-01T01:00:00Z","issued_at":"2024-01-01T02:00:00Z","#,
+                r#"{"series":"LGA","target":"temp","window_start":"2024-01-01T01:00:00Z","#,
+                r#""issued_at":"2024-01-01T02:00:00Z","#,
                 r#""target_time":"2024-01-01T03:00:00Z","horizon":1,"forecast":1.5,"lower_90":null,"#,
                 r#""upper_90":9.0,"naive":1.0,"expert":"rnn","model_updates":3,"carried":false}"#,
                 "\n"
@@ -126,7 +127,7 @@ fn both_kinds_of_files_answer_alike() {
             "{format:?}"
         );
         let joined = "SELECT f.series, s.actual - f.forecast AS error, s.experts['rnn'] AS rnn FROM scores s \
-                          JOIN forecasts f USING (series, target_time, horizon)";
+                          JOIN forecasts f USING (series, target, target_time, horizon)";
         assert_eq!(json(joined), "{\"series\":\"JFK\",\"error\":1.5,\"rnn\":1.5}\n", "{format:?}");
         let rejects = "SELECT encode(value, 'hex') AS bytes, reason, \"offset\" FROM rejects";
         assert_eq!(json(rejects), "{\"bytes\":\"ff7b\",\"reason\":\"undecodable\",\"offset\":41}\n");

@@ -33,7 +33,7 @@ fn batches(rows: &[Scored]) -> (RecordBatch, RecordBatch) {
         let (series, issued_at) = ("a", EventTime(HOUR_US));
         let target_time = issued_at.plus_us(i64::from(horizon) * HOUR_US);
         let intervals = interval.as_slice();
-        results.forecast(&Forecast {
+        results.of("temp").forecast(&Forecast {
             series,
             issued_at,
             target_time: Some(target_time),
@@ -47,7 +47,7 @@ fn batches(rows: &[Scored]) -> (RecordBatch, RecordBatch) {
             carried: false,
         });
         let experts = (&["naive", "rnn"][..], &[naive, forecast][..]);
-        results.score(&Score {
+        results.of("temp").score(&Score {
             series,
             issued_at,
             target_time,

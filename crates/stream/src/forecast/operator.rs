@@ -50,9 +50,10 @@ impl Operator for ForecastOperator {
         let rows = closed_window::rows(batch, &spec.features)?;
         let records = rows.len() * spec.horizons.len();
         let mut results = ResultBatches::new(&self.forecasts, &self.scores, window.start, records);
+        let target = spec.target.clone();
         let lesson = self
             .forecaster
-            .forecast(window, rows, &mut results)
+            .forecast(window, rows, &mut results.of(&target))
             .or_fail(Kind::State, || "cannot forecast from a window")?;
 
         let (forecasts, scores) = results.finish()?;

@@ -22,6 +22,7 @@ use crate::message::{EventTime, timestamp_type};
 pub fn forecast_schema(levels: &[f64], direction: bool) -> SchemaRef {
     let mut fields = vec![
         Field::new("series", DataType::Utf8, false),
+        Field::new("target", DataType::Utf8, false),
         Field::new("window_start", timestamp_type(), false),
         Field::new("issued_at", timestamp_type(), false),
         Field::new("target_time", timestamp_type(), true),
@@ -52,6 +53,7 @@ pub(super) struct ForecastBatch {
     schema: SchemaRef,
     window_start: EventTime,
     series: StringBuilder,
+    target: StringBuilder,
     issued_at: TimestampMicrosecondBuilder,
     target_time: TimestampMicrosecondBuilder,
     horizon: Int32Builder,
@@ -79,6 +81,7 @@ impl ForecastBatch {
         ForecastBatch {
             window_start,
             series: names(records),
+            target: names(records),
             issued_at: times(records),
             target_time: times(records),
             horizon: Int32Builder::with_capacity(records),
@@ -93,9 +96,10 @@ impl ForecastBatch {
         }
     }
 
-    /// Takes in a forecast.
-    pub(super) fn push(&mut self, made: &Forecast<'_>) {
+    /// Takes in a forecast of a target.
+    pub(super) fn push(&mut self, target: &str, made: &Forecast<'_>) {
         self.series.append_value(made.series);
+        self.target.append_value(target);
         self.issued_at.append_value(made.issued_at.0);
         self.target_time.append_option(made.target_time.map(|time| time.0));
         self.horizon.append_value(made.horizon.0 as i32);
@@ -123,6 +127,7 @@ impl ForecastBatch {
         let start = TimestampMicrosecondArray::from_value(self.window_start.0, series.len());
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(series),
+            Arc::new(self.target.finish()),
             Arc::new(start.with_data_type(timestamp_type())),
             Arc::new(self.issued_at.finish()),
             Arc::new(self.target_time.finish()),
@@ -150,6 +155,7 @@ pub struct ForecastRows<'a> {
     len: usize,
     levels: Vec<f64>,
     series: &'a StringArray,
+    target: &'a StringArray,
     window_start: &'a TimestampMicrosecondArray,
     issued_at: &'a TimestampMicrosecondArray,
     target_time: &'a TimestampMicrosecondArray,
@@ -187,6 +193,7 @@ impl<'a> ForecastRows<'a> {
             len: records.num_rows(),
             levels,
             series: column(records, "series")?,
+            target: column(records, "target")?,
             window_start: column(records, "window_start")?,
             issued_at: column(records, "issued_at")?,
             target_time: column(records, "target_time")?,
@@ -223,6 +230,11 @@ impl<'a> ForecastRow<'a> {
     /// The name of the series.
     pub fn series(&self) -> &'a str {
         self.rows.series.value(self.row)
+    }
+
+    /// The name of the selected column that is forecast.
+    pub fn target(&self) -> &'a str {
+        self.rows.target.value(self.row)
     }
 
     /// The start of the window that caused it.
@@ -311,8 +323,8 @@ mod tests {
     fn what_is_written_is_read_back() {
         let schema = forecast_schema(&[0.5, 0.995], true);
         let mut batch = ForecastBatch::new(Arc::clone(&schema), EventTime(5), 2);
-        batch.push(&forecast("a", &[(1.0, 2.0), (-1.0, 4.0)], Some(0.25)));
-        batch.push(&Forecast { target_time: None, ..forecast("b", &[], None) });
+        batch.push("temp", &forecast("a", &[(1.0, 2.0), (-1.0, 4.0)], Some(0.25)));
+        batch.push("wind", &Forecast { target_time: None, ..forecast("b", &[], None) });
         let records = batch.finish().unwrap();
         assert_eq!(records.schema(), schema);
 
@@ -320,6 +332,7 @@ mod tests {
         assert_eq!(rows.levels(), [0.5, 0.995]);
         let [a, b] = rows.iter().collect::<Vec<_>>()[..] else { panic!("two rows") };
         assert_eq!((a.series(), a.horizon(), a.forecast(), a.naive()), ("a", Horizon(2), 1.5, 1.0));
+        assert_eq!((a.target(), b.target()), ("temp", "wind"));
         assert_eq!([a.window_start(), a.issued_at()], [5, 10].map(EventTime));
         assert_eq!([a.target_time(), b.target_time()], [Some(EventTime(30)), None]);
         assert_eq!((a.expert(), a.model_updates(), a.prob_up()), ("rls", 7, Some(0.25)));
@@ -331,7 +344,7 @@ mod tests {
     #[test]
     fn without_direction_nothing_is_said_of_a_rise() {
         let mut batch = ForecastBatch::new(forecast_schema(&[], false), EventTime(5), 1);
-        batch.push(&forecast("a", &[], Some(0.25)));
+        batch.push("temp", &forecast("a", &[], Some(0.25)));
         let records = batch.finish().unwrap();
         let rows = ForecastRows::of(&records).unwrap();
         let up: Vec<Option<f64>> = rows.iter().map(|row| row.prob_up()).collect();

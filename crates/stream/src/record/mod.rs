@@ -23,5 +23,5 @@ pub use json_rows::{JsonRows, Undecodable};
 pub use levels::{level_label, level_of};
 pub use printable::{printable, steers};
 pub use reject::{RejectBatch, RejectRow, RejectRows, reject_batch, reject_schema};
-pub use results::ResultBatches;
+pub use results::{ResultBatches, TargetResults};
 pub use score::{ScoreRow, ScoreRows, score_schema};

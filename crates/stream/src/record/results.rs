@@ -1,4 +1,5 @@
-//! What a forecaster makes of one window, as a batch of forecast and a batch of score records.
+//! What the forecasters of the targets make of one window, as a batch of forecast and a batch of
+//! score records.
 //! It must not compute: it hands each result to its writer.
 
 use std::sync::Arc;
@@ -28,6 +29,12 @@ impl ResultBatches {
         }
     }
 
+    /// Takes in what is said of this target; targets follow each other in the records as they are
+    /// taken in.
+    pub fn of<'a>(&'a mut self, target: &'a str) -> TargetResults<'a> {
+        TargetResults { target, batches: self }
+    }
+
     /// The forecasts, then the scores. Errors: `Query`, when the columns do not fit together, which
     /// only a fault here can cause.
     pub fn finish(self) -> Result<(RecordBatch, RecordBatch)> {
@@ -35,12 +42,18 @@ impl ResultBatches {
     }
 }
 
-impl Results for ResultBatches {
+/// Takes in the results of one target.
+pub struct TargetResults<'a> {
+    target: &'a str,
+    batches: &'a mut ResultBatches,
+}
+
+impl Results for TargetResults<'_> {
     fn forecast(&mut self, forecast: &Forecast<'_>) {
-        self.forecasts.push(forecast);
+        self.batches.forecasts.push(self.target, forecast);
     }
 
     fn score(&mut self, score: &Score<'_>) {
-        self.scores.push(score);
+        self.batches.scores.push(self.target, score);
     }
 }

@@ -34,6 +34,7 @@ pub fn score_schema(levels: &[f64]) -> SchemaRef {
 
     let mut fields = vec![
         Field::new("series", DataType::Utf8, false),
+        Field::new("target", DataType::Utf8, false),
         Field::new("issued_at", timestamp_type(), false),
         Field::new("target_time", timestamp_type(), false),
         Field::new("horizon", DataType::Int32, false),
@@ -53,6 +54,7 @@ pub fn score_schema(levels: &[f64]) -> SchemaRef {
 pub(super) struct ScoreBatch {
     schema: SchemaRef,
     series: StringBuilder,
+    target: StringBuilder,
     issued_at: TimestampMicrosecondBuilder,
     target_time: TimestampMicrosecondBuilder,
     horizon: Int32Builder,
@@ -73,6 +75,7 @@ impl ScoreBatch {
         let (names_of, values) = (names(records), numbers(records));
         ScoreBatch {
             series: names(records),
+            target: names(records),
             issued_at: times(records),
             target_time: times(records),
             horizon: Int32Builder::with_capacity(records),
@@ -85,11 +88,12 @@ impl ScoreBatch {
         }
     }
 
-    /// Takes in a score: `error = actual - forecast`, and of every interval whether it covers the
+    /// Takes in a score of a target: `error = actual - forecast`, and of every interval whether it covers the
     /// truth.
-    pub(super) fn push(&mut self, score: &Score<'_>) {
+    pub(super) fn push(&mut self, target: &str, score: &Score<'_>) {
         let actual = score.actual;
         self.series.append_value(score.series);
+        self.target.append_value(target);
         self.issued_at.append_value(score.issued_at.0);
         self.target_time.append_value(score.target_time.0);
         self.horizon.append_value(score.horizon.0 as i32);
@@ -122,6 +126,7 @@ impl ScoreBatch {
 
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(self.series.finish()),
+            Arc::new(self.target.finish()),
             Arc::new(self.issued_at.finish()),
             Arc::new(self.target_time.finish()),
             Arc::new(self.horizon.finish()),
@@ -139,6 +144,7 @@ pub struct ScoreRows<'a> {
     len: usize,
     levels: Vec<f64>,
     series: &'a StringArray,
+    target: &'a StringArray,
     issued_at: &'a TimestampMicrosecondArray,
     target_time: &'a TimestampMicrosecondArray,
     horizon: &'a Int32Array,
@@ -166,6 +172,7 @@ impl<'a> ScoreRows<'a> {
             covered: covered.collect::<Result<_>>()?,
             levels,
             series: column(records, "series")?,
+            target: column(records, "target")?,
             issued_at: column(records, "issued_at")?,
             target_time: column(records, "target_time")?,
             horizon: column(records, "horizon")?,
@@ -201,6 +208,11 @@ impl<'a> ScoreRow<'a> {
     /// The name of the series.
     pub fn series(&self) -> &'a str {
         self.rows.series.value(self.row)
+    }
+
+    /// The name of the selected column that was forecast.
+    pub fn target(&self) -> &'a str {
+        self.rows.target.value(self.row)
     }
 
     /// The end of the window that the forecast was made from.
@@ -277,14 +289,15 @@ mod tests {
     fn what_is_written_is_read_back() {
         let schema = score_schema(&[0.5, 0.995]);
         let mut batch = ScoreBatch::new(Arc::clone(&schema), 2);
-        batch.push(&score("a", &[(1.0, 2.0), (-1.0, 3.0)], &[1.0, 2.5]));
-        batch.push(&score("b", &[], &[1.0]));
+        batch.push("temp", &score("a", &[(1.0, 2.0), (-1.0, 3.0)], &[1.0, 2.5]));
+        batch.push("wind", &score("b", &[], &[1.0]));
         let records = batch.finish().unwrap();
         assert_eq!(records.schema(), schema);
 
         let rows = ScoreRows::of(&records).unwrap();
         assert_eq!(rows.levels(), [0.5, 0.995]);
         let [a, b] = rows.iter().collect::<Vec<_>>()[..] else { panic!("two rows") };
+        assert_eq!((a.target(), b.target()), ("temp", "wind"));
         assert_eq!((a.series(), a.issued_at(), a.target_time()), ("a", EventTime(10), EventTime(30)));
         assert_eq!(
             (a.horizon(), a.actual(), a.forecast(), a.naive(), a.error()),
