@@ -208,7 +208,7 @@ fn run() -> [u64; 4] {
     let data = Schema::new(decoder.schema().fields()[system_fields().len()..].to_vec());
     let aggregation = Aggregation::plan(&plan.window.select, &Arc::new(data)).expect("a good select");
     let mut windows = window_operator(&plan.window, &Arc::new(aggregation));
-    let mut forecaster = ForecastOperator::new(&plan.forecast, plan.window.kind.order());
+    let mut forecaster = ForecastOperator::new(plan.targets.shared(), plan.window.kind.order());
 
     let records = records();
     let rows = decode(decoder.as_ref(), &records);

@@ -75,7 +75,7 @@ fn planned(plan: &Plan, known: SourceSchema) -> Result<(PipelineFactory, Vec<Str
     let mut shape = json!({
         "input": source.identity, "types": types, "key": key_shape(&plan.key), "time": time,
         "time_as": time_as, "future_us": plan.future_us,
-        "window": plan.window, "forecast": plan.forecast, "limits": { "series": plan.window.most_series },
+        "window": plan.window, "forecast": plan.targets, "limits": { "series": plan.window.most_series },
     });
 
     note_writing(&mut shape, &decode);
@@ -108,7 +108,7 @@ fn planned(plan: &Plan, known: SourceSchema) -> Result<(PipelineFactory, Vec<Str
         is_shared: source.is_shared,
         has_past: source.has_past,
         ahead_rule: if source.has_timestamps { None } else { ahead_rule(plan) },
-        forecast: plan.forecast.clone(),
+        targets: plan.targets.clone(),
         order: plan.window.kind.order(),
         new_decoder: Box::new(move |partition| Ok(Box::new(Decoder::new(decode.clone(), partition)?))),
         new_prepare,
@@ -213,9 +213,10 @@ fn record_schema(plan: &Plan) -> Result<Option<RecordSchema>> {
     schema.map(Some).map_err(fail)
 }
 
-/// The columns of records that the target is made of.
+/// The columns of records that the targets are made of.
 fn needed_columns(plan: &Plan) -> Result<BTreeSet<String>> {
-    let select = plan.window.select.iter().filter(|(name, _)| *name == plan.window.target);
+    let is_target = |name: &String| plan.targets.iter().any(|spec| spec.target == *name);
+    let select = plan.window.select.iter().filter(|(name, _)| is_target(name));
     let select: Vec<(String, String)> = select.cloned().collect();
     let columns = plan.prepare.of_records(&referenced_columns(&select)?)?;
     Ok(columns.into_iter().collect())
@@ -310,7 +311,7 @@ fn time_shape(plan: &Plan, decode: &DecodeSpec) -> (Value, Option<TimeSpec>) {
 }
 
 fn features_are_numbers(plan: &Plan, aggregation: &Aggregation) -> Result<()> {
-    for name in &plan.forecast.features {
+    for name in plan.targets.iter().flat_map(|spec| &spec.features) {
         let field = aggregation.output_schema().field_with_name(name);
         if !field.is_ok_and(|field| field.data_type().is_numeric()) {
             let what = format!("window.select.{name}: a feature must be a number, and this is not");

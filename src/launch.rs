@@ -147,7 +147,7 @@ pub fn launch(pipeline: Pipeline, options: LaunchOptions) -> Outcome<Running> {
     check_clients(&pipeline)?;
     let name = pipeline.plan.name.clone();
     let watch = RunContext {
-        metrics: Arc::new(Metrics::new(&name)?),
+        metrics: Arc::new(metrics(&pipeline.plan)?),
         health: Arc::new(Health::default()),
         stop: Arc::clone(&options.stop),
         progress: Arc::clone(&options.progress),
@@ -162,6 +162,11 @@ pub fn launch(pipeline: Pipeline, options: LaunchOptions) -> Outcome<Running> {
         .spawn(move || span.in_scope(|| run(&pipeline, &options, onlookers)))
         .or_fail(Kind::Io, || "cannot start the pipeline's thread")?;
     Ok(Running { name, watch, server, thread: Some(thread) })
+}
+
+/// Metrics of a pipeline, in which nothing is counted yet. Errors: only by a fault here.
+pub fn metrics(plan: &Plan) -> Result<Metrics> {
+    if plan.targets.are_several() { Metrics::by_target(&plan.name) } else { Metrics::new(&plan.name) }
 }
 
 fn serve(plan: &Plan, watch: &RunContext) -> Result<Option<HttpServer>> {

@@ -1,4 +1,4 @@
-//! `--assert`: what a backtest has to come to, like `skill[1]>0.2` or `coverage[1,0.9]>=0.88`.
+//! `--assert`: what a backtest has to come to, like `skill[1]>0.2` or `wind.coverage[1,0.9]>=0.88`.
 //! It must not know how a measure is made; a measure that has no value holds nothing.
 
 use std::fmt;
@@ -7,16 +7,19 @@ use std::str::FromStr;
 use tickcast_forecast::Horizon;
 use tickcast_stream::evaluate::{HorizonMeasures, LevelMeasures};
 
-use super::result::Measured;
+use super::result::{Measured, TargetMeasures};
 
 /// What is allowed, for whoever wrote something else.
 const ALLOWED: &str = "write METRIC[HORIZON] OP NUMBER, like skill[1]>0.2, mae[1,\"rnn\"]<1.5 or coverage[1,0.9]>=0.88; \
     METRIC is skill, mae (of the forecasts, or of an expert named in quotes), rmse, mase, or winkler, winkler_ratio, coverage, \
-    worst_coverage of the intervals of a level, which stands behind the horizon; OP is <, <=, > or >=";
+    worst_coverage of the intervals of a level, which stands behind the horizon; OP is <, <=, > or >=; with several \
+    targets each of them is meant, or the one in front, like wind.skill[1]>0.2";
 
 /// A bound on one measure over all series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Assertion {
+    /// None: each that there is.
+    target: Option<String>,
     metric: Metric,
     /// In windows.
     horizon: Horizon,
@@ -52,10 +55,31 @@ enum Op {
     AtLeast,
 }
 
+/// What came of an assertion about one target.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checked<'a> {
+    /// Named where there are several.
+    pub target: Option<&'a str>,
+    /// The measure, if it has a value.
+    pub value: Option<f64>,
+    /// Whether what was asserted is true.
+    pub holds: bool,
+}
+
 impl Assertion {
-    /// The measure, and whether it holds.
-    pub fn check(&self, measured: &Measured) -> (Option<f64>, bool) {
-        let horizon = measured.horizons.iter().find(|of| of.horizon == self.horizon);
+    /// The measures that it is about. Empty: there is no such target.
+    pub fn check<'a>(&self, measured: &'a Measured) -> Vec<Checked<'a>> {
+        let are_several = measured.targets.len() > 1;
+        let is_meant = |of: &&TargetMeasures| self.target.as_ref().is_none_or(|target| *target == of.target);
+        let check = |of: &'a TargetMeasures| {
+            let (value, holds) = self.check_target(of);
+            Checked { target: are_several.then_some(&of.target), value, holds }
+        };
+        measured.targets.iter().filter(is_meant).map(check).collect()
+    }
+
+    fn check_target(&self, of: &TargetMeasures) -> (Option<f64>, bool) {
+        let horizon = of.horizons.iter().find(|of| of.horizon == self.horizon);
         let value = horizon.and_then(|horizon| self.metric.of(horizon));
         let holds = value.is_some_and(|value| match self.op {
             Op::Less => value < self.bound,
@@ -111,13 +135,17 @@ impl FromStr for Assertion {
 }
 
 /// `metric[horizon]`, `metric[horizon, level]` or `metric[horizon, "expert"]`, compared with a
-/// number.
+/// number, with a target and a dot in front or without.
 fn parse(text: &str) -> Option<Assertion> {
     let (left, right) = text.trim().rsplit_once(']')?;
     let (metric, of) = left.split_once('[')?;
     let (horizon, more) = match of.split_once(',') {
         Some((horizon, more)) => (horizon, Some(more.trim())),
         None => (of, None),
+    };
+    let (target, metric) = match metric.rsplit_once('.') {
+        Some((target, metric)) if !target.trim().is_empty() => (Some(target.trim().to_owned()), metric),
+        _ => (None, metric),
     };
     let metric = parse_metric(metric.trim(), more)?;
 
@@ -127,6 +155,7 @@ fn parse(text: &str) -> Option<Assertion> {
     let (op, bound) = ops.iter().find_map(|(sign, op)| Some((*op, right.strip_prefix(sign)?)))?;
 
     Some(Assertion {
+        target,
         metric,
         horizon: Horizon(horizon.trim().parse().ok().filter(|&horizon| horizon >= 1)?),
         op,
@@ -188,12 +217,20 @@ mod tests {
             experts: vec![rnn],
             direction: None,
         };
-        Measured { horizons: vec![horizon], ..Measured::default() }
+        let of =
+            TargetMeasures { target: "temp".into(), horizons: vec![horizon], ..TargetMeasures::default() };
+        Measured { targets: vec![of], ..Measured::default() }
+    }
+
+    fn checked(text: &str, measured: &Measured) -> (Option<f64>, bool) {
+        let checked = text.parse::<Assertion>().unwrap().check(measured);
+        let [Checked { target: None, value, holds }] = checked[..] else { panic!("{checked:?}") };
+        (value, holds)
     }
 
     #[test]
     fn bounds_hold_or_do_not() {
-        let check = |text: &str| text.parse::<Assertion>().unwrap().check(&measured());
+        let check = |text: &str| checked(text, &measured());
         assert_eq!(check("skill[6]>0.2"), (Some(0.5), true));
         assert_eq!(check("mae[6]<1"), (Some(1.0), false));
         assert_eq!(check(" mae [ 6 ] <= 1e0 "), (Some(1.0), true));
@@ -215,8 +252,26 @@ mod tests {
             "mae[6,\"lstm\"]>0",
             "mae[6,\"\"]>0",
         ] {
-            assert_eq!(text.parse::<Assertion>().unwrap().check(&measured()), (None, false), "{text}");
+            assert_eq!(checked(text, &measured()), (None, false), "{text}");
         }
+    }
+
+    #[test]
+    fn with_several_targets_each_is_meant_or_the_one_in_front() {
+        let mut measured = measured();
+        assert_eq!(checked("temp.skill[6]>0.2", &measured), (Some(0.5), true));
+        let mut wind = TargetMeasures { target: "wind".into(), ..measured.targets[0].clone() };
+        wind.horizons[0].skill = Some(0.1);
+        measured.targets.push(wind);
+
+        let check = |text: &str| {
+            let checked = text.parse::<Assertion>().unwrap().check(&measured);
+            checked.iter().map(|of| (of.target.unwrap().to_owned(), of.holds)).collect::<Vec<_>>()
+        };
+        let [temp, wind] = [("temp".to_owned(), true), ("wind".to_owned(), false)];
+        assert_eq!(check("skill[6]>0.2"), [temp, wind.clone()]);
+        assert_eq!(check(" wind . skill[6] > 0.2"), [wind]);
+        assert_eq!(check("rain.skill[6]>0.2"), []);
     }
 
     #[test]
@@ -229,6 +284,8 @@ mod tests {
             "skill[1]>",
             "skill[1]>x",
             "skill[0]>1",
+            ".skill[1]>1",
+            "temp.skil[1]>1",
             "skill[-1]>1",
             "skil[1]>1",
             "skill[1,0.9]>1",

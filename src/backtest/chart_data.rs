@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use tickcast_forecast::ForecasterStats;
 use tickcast_stream::evaluate::Pair;
 use tickcast_stream::message::EventTime;
 use tickcast_stream::operator::OperatorStats;
@@ -87,6 +88,11 @@ pub struct Samples {
 }
 
 impl Samples {
+    /// What the forecaster of the `nth` target said.
+    pub fn of(&self, nth: usize) -> impl Iterator<Item = (EventTime, &ForecasterStats)> {
+        self.taken.iter().filter_map(move |(time, stats)| Some((*time, &stats.targets.get(nth)?.forecaster)))
+    }
+
     /// What the learner says now.
     pub fn add(&mut self, time: EventTime, stats: OperatorStats) {
         self.stride = self.stride.max(1);

@@ -29,7 +29,7 @@ use self::chart_data::Samples;
 use self::partition_eval::PartitionEval;
 use crate::config::Plan;
 
-pub use result::{Measured, SeriesMeasures};
+pub use result::{Measured, SeriesMeasures, TargetMeasures};
 
 /// Records that are worked on between two looks at the learner. What comes out does not depend on
 /// it.
@@ -48,10 +48,31 @@ pub struct BacktestSettings {
 pub struct Backtest {
     /// What is printed.
     pub measured: Measured,
-    /// By partition.
-    evals: BTreeMap<PartitionId, PartitionEval>,
+    /// Of each target.
+    evals: Vec<Evals>,
     samples: Samples,
     order: WindowOrder,
+}
+
+/// The evaluations of one target, by partition.
+type Evals = BTreeMap<PartitionId, PartitionEval>;
+
+/// What a backtest keeps of one target.
+struct JudgedTarget<'a> {
+    /// Its place among the targets.
+    nth: usize,
+    measured: &'a TargetMeasures,
+    evals: &'a Evals,
+    samples: &'a Samples,
+    order: &'a WindowOrder,
+}
+
+impl Backtest {
+    fn targets(&self) -> impl Iterator<Item = JudgedTarget<'_>> {
+        let Backtest { samples, order, .. } = self;
+        let all = self.measured.targets.iter().zip(&self.evals).enumerate();
+        all.map(move |(nth, (measured, evals))| JudgedTarget { nth, measured, evals, samples, order })
+    }
 }
 
 /// Runs the pipeline over its input. None, when the watch's stop flag ended it before the input
@@ -70,7 +91,7 @@ pub fn backtest(
         watch,
         settings,
         partitions: BTreeMap::new(),
-        evals: BTreeMap::new(),
+        evals: plan.targets.iter().map(|_| Evals::new()).collect(),
         samples: Samples::default(),
         windows: 0,
         rejected: 0,
@@ -89,7 +110,8 @@ struct Run<'a> {
     watch: &'a RunContext,
     settings: BacktestSettings,
     partitions: BTreeMap<PartitionId, Partition>,
-    evals: BTreeMap<PartitionId, PartitionEval>,
+    /// Of each target.
+    evals: Vec<Evals>,
     /// Of the first partition that learns.
     samples: Samples,
     windows: u64,
@@ -103,19 +125,19 @@ impl Run<'_> {
         id: PartitionId,
         work: impl FnOnce(&mut Partition, &mut Deliver<'_>) -> Result<()>,
     ) -> Result<()> {
-        let (Some(partition), Some(eval)) = (self.partitions.get_mut(&id), self.evals.get_mut(&id)) else {
-            return Ok(());
-        };
+        let Some(partition) = self.partitions.get_mut(&id) else { return Ok(()) };
 
         let mut newest = None;
         work(partition, &mut |output| {
             self.watch.rejected(&output);
             self.rejected += output.rejected.len() as u64;
-            newest = evaluate(eval, &output)?.or(newest);
+            let evals = self.evals.iter_mut().filter_map(|of| of.get_mut(&id));
+            newest = evaluate(evals, &output)?.or(newest);
             Ok(())
         })?;
 
-        let is_sampled = self.settings.is_drawn && self.evals.keys().next() == Some(&id);
+        let first = self.evals.first().and_then(|of| of.keys().next());
+        let is_sampled = self.settings.is_drawn && first == Some(&id);
         if let Some(time) = newest.filter(|_| is_sampled) {
             self.samples.add(time, partition.stats());
         }
@@ -124,43 +146,48 @@ impl Run<'_> {
 
     /// What was measured of so many records.
     fn measured(&self, records: u64) -> Measured {
+        let targets = self.plan.targets.iter().zip(&self.evals);
         Measured {
             pipeline: self.plan.name.clone(),
-            target: self.plan.forecast.target.clone(),
             records,
             rejected: self.rejected,
             windows: self.windows,
             skip: self.settings.skip,
-            ..Measured::of(&self.plan.forecast, &self.evals)
+            targets: targets.map(|(spec, evals)| TargetMeasures::of(spec, evals)).collect(),
+            elapsed_seconds: 0.0,
         }
     }
 }
 
 /// Takes in the forecasts and scores of an output; when the last of the forecasts was issued.
-fn evaluate(eval: &mut PartitionEval, output: &PartitionOutput) -> Result<Option<EventTime>> {
-    let mut newest = None;
-    for (stream, records) in &output.results {
-        match stream {
-            Stream::Forecasts => {
-                eval.forecasts(records)?;
-                newest = ForecastRows::of(records)?.iter().next_back().map(|row| row.issued_at()).or(newest);
+fn evaluate<'a>(
+    evals: impl Iterator<Item = &'a mut PartitionEval>,
+    output: &PartitionOutput,
+) -> Result<Option<EventTime>> {
+    for eval in evals {
+        for (stream, records) in &output.results {
+            match stream {
+                Stream::Forecasts => eval.forecasts(records)?,
+                Stream::Scores => eval.scores(records)?,
+                Stream::Rejects => {}
             }
-            Stream::Scores => eval.scores(records)?,
-            Stream::Rejects => {}
         }
     }
-    Ok(newest)
+
+    let forecasts = output.results.iter().rev().find(|(stream, _)| *stream == Stream::Forecasts);
+    let Some((_, forecasts)) = forecasts else { return Ok(None) };
+    Ok(ForecastRows::of(forecasts)?.iter().next_back().map(|row| row.issued_at()))
 }
 
 impl Reader for Run<'_> {
     fn begin(&mut self, id: PartitionId) -> Result<Option<Offset>> {
         let BacktestSettings { skip, is_drawn } = self.settings;
         let plan = self.plan;
-        let (levels, horizons) = (&plan.forecast.levels, &plan.forecast.horizons);
-        let order = plan.window.kind.order();
-
         self.partitions.insert(id, self.factory.partition(id)?);
-        self.evals.insert(id, PartitionEval::new(levels, horizons, order, skip, is_drawn));
+        for (spec, evals) in plan.targets.iter().zip(&mut self.evals) {
+            let order = plan.window.kind.order();
+            evals.insert(id, PartitionEval::new(spec, order, skip, is_drawn));
+        }
         Ok(None)
     }
 

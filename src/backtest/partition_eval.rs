@@ -1,11 +1,11 @@
-//! What a backtest keeps of one partition: its series, each with what waits and what was scored at
-//! every horizon.
+//! What a backtest keeps of one target in one partition: its series, each with what waits and what
+//! was scored at every horizon.
 //! It must not know how records come about; it takes forecast and score records in the order the
 //! operator makes them.
 
 use arrow::record_batch::RecordBatch;
 use indexmap::IndexMap;
-use tickcast_forecast::{Horizon, WindowOrder};
+use tickcast_forecast::{ForecastSpec, Horizon, WindowOrder};
 use tickcast_stream::error::Result;
 use tickcast_stream::evaluate::{
     CoverageTimeline, ErrorSums, OpenForecast, OpenForecasts, Pair, RollingCoverage,
@@ -18,8 +18,9 @@ use super::chart_data::{RecentPairs, TopErrors};
 /// Series that a report shows closely.
 pub const SHOWN: usize = 4;
 
-/// The backtest of one partition.
+/// The backtest of one target in one partition.
 pub struct PartitionEval {
+    target: String,
     /// Interval levels, in the order of the columns.
     levels: Vec<f64>,
     /// Horizons in windows, ascending.
@@ -134,22 +135,28 @@ impl HorizonEval {
 impl PartitionEval {
     /// Of a partition that has seen nothing yet. `order`: how windows follow each other; truths
     /// in a series' first `skip` windows are not scored.
-    pub fn new(levels: &[f64], horizons: &[Horizon], order: WindowOrder, skip: u64, is_drawn: bool) -> Self {
+    pub fn new(spec: &ForecastSpec, order: WindowOrder, skip: u64, is_drawn: bool) -> Self {
         PartitionEval {
-            levels: levels.to_vec(),
-            horizons: horizons.to_vec(),
+            target: spec.target.clone(),
+            levels: spec.levels.clone(),
+            horizons: spec.horizons.clone(),
             order,
             skip,
             is_drawn,
             series: IndexMap::new(),
-            timelines: vec![CoverageTimeline::default(); horizons.len()],
+            timelines: vec![CoverageTimeline::default(); spec.horizons.len()],
             counts: ForecastCounts::default(),
         }
     }
 
-    /// Takes in forecast records. Errors: `Query`, when they are none.
+    /// Takes in forecast records; those of other targets are passed over. Errors: `Query`, when
+    /// they are none.
     pub fn forecasts(&mut self, records: &RecordBatch) -> Result<()> {
-        ForecastRows::of(records)?.iter().for_each(|row| self.forecast(&row));
+        for row in ForecastRows::of(records)?.iter() {
+            if row.target() == self.target {
+                self.forecast(&row);
+            }
+        }
         Ok(())
     }
 
@@ -166,10 +173,14 @@ impl PartitionEval {
         self.counts.forecasts += 1;
     }
 
-    /// Takes in score records; those of a window come after its forecasts. Errors: `Query`, when
-    /// they are none.
+    /// Takes in score records; those of a window come after its forecasts, and those of other
+    /// targets are passed over. Errors: `Query`, when they are none.
     pub fn scores(&mut self, records: &RecordBatch) -> Result<()> {
-        ScoreRows::of(records)?.iter().for_each(|row| self.score(&row));
+        for row in ScoreRows::of(records)?.iter() {
+            if row.target() == self.target {
+                self.score(&row);
+            }
+        }
         Ok(())
     }
 
@@ -277,7 +288,7 @@ mod tests {
 
     /// Values 0, 1, 3, 6 in the windows that end at minutes 1, 2, 3, 4.
     fn eval(skip: u64) -> PartitionEval {
-        let mut eval = PartitionEval::new(&[0.9], &[Horizon(1)], MINUTE_US.into(), skip, true);
+        let mut eval = PartitionEval::new(&ForecastSpec::new("temp"), MINUTE_US.into(), skip, true);
         eval.forecasts(&forecast(1, 0.0)).unwrap();
         for (end, value, last) in [(2, 1.0, 0.0), (3, 3.0, 1.0), (4, 6.0, 3.0)] {
             eval.forecasts(&forecast(end, value)).unwrap();
@@ -311,6 +322,14 @@ mod tests {
         // Of the truths in windows 2, 3 and 4 the last.
         assert_eq!((eval.counts.skipped, horizon.errors.scored(), horizon.errors.mae()), (2, 1, Some(3.0)));
         assert_eq!((horizon.truths, horizon.rises), (3, 3));
+    }
+
+    #[test]
+    fn records_of_other_targets_are_passed_over() {
+        let mut other = PartitionEval::new(&ForecastSpec::new("wind"), MINUTE_US.into(), 0, true);
+        other.forecasts(&forecast(1, 0.0)).unwrap();
+        other.scores(&score(2, 1.0, 0.0)).unwrap();
+        assert!(other.series.is_empty() && other.counts.forecasts == 0);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tickcast_stream::evaluate::{HorizonMeasures, Pair};
 use self::charts::Chart;
 use super::chart_data::WORST;
 use super::table::{self, Trial};
-use super::{Backtest, Measured};
+use super::{Backtest, Measured, TargetMeasures};
 
 const STYLE: &str = include_str!("report/page.css");
 const SCRIPT: &str = include_str!("report/page.js");
@@ -72,42 +72,51 @@ fn plotly_script() -> String {
 }
 
 fn summaries(measured: &Measured) -> String {
-    let target = &measured.target;
+    let unit = unit(measured);
     let mut text = section(
         "Scores",
         &format!(
-            "Horizons are in windows; errors and Winkler scores in units of {target}. Skill is 1 - MAE / naive MAE, naive \
+            "Horizons are in windows; errors and Winkler scores in units of {unit}. Skill is 1 - MAE / naive MAE, naive \
              being the last value. \u{201c}in 90%\u{201d} is how often the truth lay in the 90 % interval."
         ),
-        &html_table(&table::horizon_rows(&measured.horizons)),
+        &html_table(&table::of_targets(measured, |of| table::horizon_rows(&of.horizons))),
     );
 
     text += &section(
         "Intervals",
         &format!(
-            "Width and Winkler score in units of {target}; the Winkler score is the width and 2/(1 - level) times the distance \
+            "Width and Winkler score in units of {unit}; the Winkler score is the width and 2/(1 - level) times the distance \
              by which the truth lies outside; less is better. The worst coverage is over any 250 consecutive windows."
         ),
-        &html_table(&level_rows(&measured.horizons)),
+        &html_table(&table::of_targets(measured, |of| level_rows(&of.horizons))),
     );
 
-    if let Some(rows) = table::direction_rows(&measured.horizons) {
+    let rows = table::of_targets(measured, |of| table::direction_rows(&of.horizons).unwrap_or_default());
+    if !rows.is_empty() {
         let about = "The probability of a rise above the last value, beside the share of rises so far; less is better.";
         text += &section("Direction", about, &html_table(&rows));
     }
     text + &series(measured)
 }
 
+/// What errors are measured in.
+fn unit(measured: &Measured) -> &str {
+    match &measured.targets[..] {
+        [only] => &only.target,
+        _ => "the target",
+    }
+}
+
 /// The table of the series; nothing for a single one.
 fn series(measured: &Measured) -> String {
-    let all = measured.series.len();
+    let all = measured.targets.iter().map(|of| of.series.len()).max().unwrap_or_default();
     if all <= 1 {
         return String::new();
     }
 
-    let shown = Measured { series: measured.series[..all.min(SERIES)].to_vec(), ..Measured::default() };
+    let shown = |of: &TargetMeasures| table::series_rows(&of.series[..of.series.len().min(SERIES)]);
     let about = if all > SERIES { format!("The first {SERIES} of {all}.") } else { String::new() };
-    let rows = html_table(&table::series_rows(&shown));
+    let rows = html_table(&table::of_targets(measured, shown));
     let open = if all <= 12 { " open" } else { "" };
     format!("<details{open}><summary>Series</summary>\n<p>{about}</p>{rows}</details>\n")
 }
@@ -135,19 +144,26 @@ fn level_rows(horizons: &[HorizonMeasures]) -> Vec<Vec<String>> {
 struct Moment<'a> {
     /// In units of the naive MAE of its series and horizon.
     scaled: f64,
+    target: &'a str,
     series: &'a str,
     horizon: Horizon,
     pair: &'a Pair,
 }
 
-/// The largest errors of all series and horizons, the largest first.
+/// The largest errors of all targets, series and horizons, the largest first.
 fn worst_moments(backtest: &Backtest) -> Vec<Moment<'_>> {
+    let of_targets = backtest.targets().flat_map(|judged| {
+        let series = judged.evals.values().flat_map(|eval| &eval.series);
+        series.map(move |(name, series)| (judged.measured, name, series))
+    });
+
     let mut worst = Vec::new();
-    for (name, series) in backtest.evals.values().flat_map(|eval| &eval.series) {
-        for (eval, of) in series.horizons.iter().zip(&backtest.measured.horizons) {
+    for (measured, name, series) in of_targets {
+        for (eval, of) in series.horizons.iter().zip(&measured.horizons) {
             let Some(scale) = eval.errors.naive_mae().filter(|&scale| scale > 0.0) else { continue };
             worst.extend(eval.top_errors.0.iter().map(|pair| Moment {
                 scaled: pair.error().abs() / scale,
+                target: &measured.target,
                 series: name,
                 horizon: of.horizon,
                 pair,
@@ -162,14 +178,19 @@ fn worst_moments(backtest: &Backtest) -> Vec<Moment<'_>> {
 
 /// The largest errors, in units of the naive MAE of their series and horizon.
 fn moments(backtest: &Backtest) -> String {
-    let levels = backtest.measured.horizons.first().map_or(&[][..], |of| &of.levels);
-    let mut titles = ["series", "issued at", "horizon", "forecast", "actual"].map(str::to_owned).to_vec();
+    let measured = &backtest.measured;
+    let horizons = measured.targets.first().map_or(&[][..], |of| &of.horizons);
+    let levels = horizons.first().map_or(&[][..], |of| &of.levels);
+    let are_several = measured.targets.len() > 1;
+    let mut titles: Vec<String> = are_several.then(|| "target".to_owned()).into_iter().collect();
+    titles.extend(["series", "issued at", "horizon", "forecast", "actual"].map(str::to_owned));
     titles.extend(levels.last().map(|level| format!("{}% interval", percent(level.level))));
     titles.push("error / naive MAE".to_owned());
     let mut rows = vec![titles];
 
-    for Moment { scaled, series, horizon, pair } in worst_moments(backtest) {
-        let mut row = vec![series.to_owned(), charts::time(pair.issued_at), horizon.to_string()];
+    for Moment { scaled, target, series, horizon, pair } in worst_moments(backtest) {
+        let mut row: Vec<String> = are_several.then(|| target.to_owned()).into_iter().collect();
+        row.extend([series.to_owned(), charts::time(pair.issued_at), horizon.to_string()]);
         row.extend([pair.forecast, pair.actual].map(|value| number(Some(value))));
         if !levels.is_empty() {
             let interval = pair.intervals.last();
@@ -184,7 +205,7 @@ fn moments(backtest: &Backtest) -> String {
 
     let about = format!(
         "The {WORST} largest errors in units of the naive MAE of their series and horizon; values in units of {}.",
-        backtest.measured.target
+        unit(measured)
     );
     section("The worst moments", &about, &html_table(&rows))
 }

@@ -1,9 +1,10 @@
-//! What a backtest says, as `--json` prints it: overall and a series, a row a horizon.
+//! What a backtest says, as `--json` prints it: of each target overall and a series, a row a
+//! horizon.
 //! It must not compute a measure: it puts those of the partitions together.
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use tickcast_forecast::{ForecastSpec, Horizon};
 use tickcast_stream::PartitionId;
 use tickcast_stream::evaluate::{CoverageTimeline, ErrorSums, HorizonMeasures, RollingCoverage};
@@ -15,8 +16,6 @@ use super::partition_eval::{HorizonEval, PartitionEval, SeriesEval};
 pub struct Measured {
     /// The name of the pipeline.
     pub pipeline: String,
-    /// The column that is forecast.
-    pub target: String,
     /// Records read.
     pub records: u64,
     /// Records not taken in.
@@ -25,6 +24,19 @@ pub struct Measured {
     pub windows: u64,
     /// Windows at the beginning of a series that are not scored.
     pub skip: u64,
+    /// Of each target, in the order of the pipeline file; the keys of a single one stand among
+    /// these.
+    #[serde(flatten, serialize_with = "one_or_several")]
+    pub targets: Vec<TargetMeasures>,
+    /// The only wall-clock time.
+    pub elapsed_seconds: f64,
+}
+
+/// What was measured of one target.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct TargetMeasures {
+    /// The column that is forecast.
+    pub target: String,
     /// Forecasts made.
     pub forecasts: u64,
     /// Forecasts whose truths the measures are made of.
@@ -39,8 +51,18 @@ pub struct Measured {
     pub horizons: Vec<HorizonMeasures>,
     /// Each series alone.
     pub series: Vec<SeriesMeasures>,
-    /// The only wall-clock time.
-    pub elapsed_seconds: f64,
+}
+
+fn one_or_several<S: Serializer>(targets: &[TargetMeasures], serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Several<'a> {
+        targets: &'a [TargetMeasures],
+    }
+
+    match targets {
+        [only] => only.serialize(serializer),
+        targets => Several { targets }.serialize(serializer),
+    }
 }
 
 /// One series. A series in two partitions is two.
@@ -55,10 +77,16 @@ pub struct SeriesMeasures {
 }
 
 impl Measured {
-    /// What the evaluations of the partitions say; the pipeline, what was read and the time are
-    /// left to the caller.
+    /// A count of all targets together.
+    pub fn sum(&self, of: fn(&TargetMeasures) -> u64) -> u64 {
+        self.targets.iter().map(of).sum()
+    }
+}
+
+impl TargetMeasures {
+    /// What the evaluations of the partitions say.
     pub(super) fn of(plan: &ForecastSpec, evals: &BTreeMap<PartitionId, PartitionEval>) -> Self {
-        let mut measured = Measured::default();
+        let mut measured = TargetMeasures { target: plan.target.clone(), ..TargetMeasures::default() };
         evals.values().for_each(|eval| measured.count(eval));
 
         for (index, &horizon) in plan.horizons.iter().enumerate() {

@@ -1,14 +1,16 @@
 //! What a backtest prints for a person: a row a horizon, a row a setting of a sweep.
 //! It must not compute: it lays out what was measured.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use indexmap::IndexMap;
 use serde::Serialize;
 use tickcast_forecast::Horizon;
 use tickcast_stream::evaluate::text::{aligned, dash, number, percent, share};
 use tickcast_stream::evaluate::{ExpertMeasures, HorizonMeasures};
 
-use super::result::Measured;
+use super::result::{Measured, SeriesMeasures, TargetMeasures};
 use super::sweep::Setting;
 
 /// Series that are printed one by one; more would be no table for a person.
@@ -26,28 +28,52 @@ pub struct Trial {
 
 /// The tables of one backtest.
 pub fn one(measured: &Measured) -> String {
-    let mut text = aligned(&horizon_rows(&measured.horizons));
-    if let Some(rows) = direction_rows(&measured.horizons) {
-        let _ = write!(text, "\n{}", aligned(&rows));
+    let mut text = aligned(&of_targets(measured, |of| horizon_rows(&of.horizons)));
+    let direction = of_targets(measured, |of| direction_rows(&of.horizons).unwrap_or_default());
+    if !direction.is_empty() {
+        let _ = write!(text, "\n{}", aligned(&direction));
     }
-    if (2..=SERIES).contains(&measured.series.len()) {
-        let _ = write!(text, "\n{}", aligned(&series_rows(measured)));
+    if measured.targets.iter().any(|of| (2..=SERIES).contains(&of.series.len())) {
+        let _ = write!(text, "\n{}", aligned(&of_targets(measured, |of| series_rows(&of.series))));
     }
     let _ = write!(text, "\n{}", summary(measured));
     text
 }
 
+/// The tables of the targets as one: with several the target stands in front.
+pub fn of_targets(
+    measured: &Measured,
+    rows_of: impl Fn(&TargetMeasures) -> Vec<Vec<String>>,
+) -> Vec<Vec<String>> {
+    if let [only] = &measured.targets[..] {
+        return rows_of(only);
+    }
+    let mut all = Vec::new();
+    for of in &measured.targets {
+        for (nth, mut row) in rows_of(of).into_iter().enumerate() {
+            // The first row of each has the titles.
+            if nth > 0 || all.is_empty() {
+                row.insert(0, if nth > 0 { of.target.clone() } else { "target".to_owned() });
+                all.push(row);
+            }
+        }
+    }
+    all
+}
+
 /// How much was read and scored, on one line.
 pub fn summary(measured: &Measured) -> String {
-    let Measured { windows, records, forecasts, scored, skipped, unscored, pending, .. } = measured;
-    let seconds = measured.elapsed_seconds;
-    let speed = if seconds > 0.0 { *records as f64 / seconds } else { 0.0 };
+    let Measured { windows, records, elapsed_seconds: seconds, .. } = measured;
+    let speed = if *seconds > 0.0 { *records as f64 / seconds } else { 0.0 };
+    let [scored, skipped] = [measured.sum(|of| of.scored), measured.sum(|of| of.skipped)];
+    let [forecasts, unscored, pending] =
+        [measured.sum(|of| of.forecasts), measured.sum(|of| of.unscored), measured.sum(|of| of.pending)];
 
-    let why = if *scored > 0 {
+    let why = if scored > 0 {
         ""
     } else if *windows == 0 {
         "\nnothing is scored: no record was usable"
-    } else if *skipped > 0 {
+    } else if skipped > 0 {
         "\nnothing is scored: --skip passes over all there is"
     } else {
         "\nnothing is scored: no target was observed in two windows a horizon apart"
@@ -104,9 +130,9 @@ pub fn direction_rows(horizons: &[HorizonMeasures]) -> Option<Vec<Vec<String>>> 
 }
 
 /// As [`horizon_rows`], with the series in front.
-pub fn series_rows(measured: &Measured) -> Vec<Vec<String>> {
+pub fn series_rows(all: &[SeriesMeasures]) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
-    for series in &measured.series {
+    for series in all {
         for (index, mut row) in horizon_rows(&series.horizons).into_iter().enumerate() {
             if index > 0 || rows.is_empty() {
                 row.insert(0, if index > 0 { series.series.clone() } else { "series".to_owned() });
@@ -126,21 +152,22 @@ pub fn sweep(trials: &[Trial]) -> String {
 /// Titles, then a row of cells a setting.
 pub fn sweep_rows(trials: &[Trial]) -> Vec<Vec<String>> {
     let Some(first) = trials.first() else { return Vec::new() };
-    let mut horizons: Vec<Horizon> =
-        trials.iter().flat_map(|trial| trial.measured.horizons.iter().map(|of| of.horizon)).collect();
-    horizons.sort_unstable();
-    horizons.dedup();
+    let columns = sweep_columns(trials);
+    let are_several = columns.iter().any(|(target, _)| *target != columns[0].0);
 
     let mut titles: Vec<String> = first.settings.keys().cloned().collect();
-    titles.extend(horizons.iter().flat_map(|horizon| [format!("MAE {horizon}"), format!("skill {horizon}")]));
+    titles.extend(columns.iter().flat_map(|(target, horizon)| {
+        let of = if are_several { format!("{target} ") } else { String::new() };
+        [format!("{of}MAE {horizon}"), format!("{of}skill {horizon}")]
+    }));
     let mut rows = vec![titles];
 
     for trial in trials {
         let mut row: Vec<String> = trial.settings.values().cloned().collect();
-        for &horizon in &horizons {
-            let of = at(trial, horizon);
+        for &column in &columns {
+            let of = at(trial, column);
             let mae = of.and_then(|of| of.mae);
-            let least = trials.iter().filter_map(|trial| at(trial, horizon)?.mae).min_by(f64::total_cmp);
+            let least = trials.iter().filter_map(|trial| at(trial, column)?.mae).min_by(f64::total_cmp);
             let mark = if mae.is_some() && mae == least { "*" } else { " " };
             row.push(format!("{}{mark}", number(mae)));
             row.push(share(of.and_then(|of| of.skill)));
@@ -150,18 +177,34 @@ pub fn sweep_rows(trials: &[Trial]) -> Vec<Vec<String>> {
     rows
 }
 
-/// The trial with the greatest mean skill over its horizons; of equals the first.
+/// A target at a horizon.
+type Column<'a> = (&'a str, Horizon);
+
+/// What any of the trials has forecast: targets in the order in which they come, each with its
+/// horizons in order.
+fn sweep_columns(trials: &[Trial]) -> Vec<Column<'_>> {
+    let mut columns: IndexMap<&str, BTreeSet<Horizon>> = IndexMap::new();
+    for of in trials.iter().flat_map(|trial| &trial.measured.targets) {
+        columns.entry(&of.target).or_default().extend(of.horizons.iter().map(|of| of.horizon));
+    }
+    let all = columns.into_iter();
+    all.flat_map(|(target, of)| of.into_iter().map(move |horizon| (target, horizon))).collect()
+}
+
+/// The trial with the greatest mean skill over its targets and horizons; of equals the first.
 pub fn best(trials: &[Trial]) -> Option<usize> {
     let mean = |trial: &Trial| {
-        let skills: Vec<f64> = trial.measured.horizons.iter().filter_map(|of| of.skill).collect();
+        let horizons = trial.measured.targets.iter().flat_map(|of| &of.horizons);
+        let skills: Vec<f64> = horizons.filter_map(|of| of.skill).collect();
         if skills.is_empty() { f64::NEG_INFINITY } else { skills.iter().sum::<f64>() / skills.len() as f64 }
     };
     let means = trials.iter().map(mean).enumerate();
     means.reduce(|best, next| if next.1 > best.1 { next } else { best }).map(|(index, _)| index)
 }
 
-fn at(trial: &Trial, horizon: Horizon) -> Option<&HorizonMeasures> {
-    trial.measured.horizons.iter().find(|of| of.horizon == horizon)
+fn at<'a>(trial: &'a Trial, (target, horizon): Column<'_>) -> Option<&'a HorizonMeasures> {
+    let of = trial.measured.targets.iter().find(|of| of.target == target)?;
+    of.horizons.iter().find(|of| of.horizon == horizon)
 }
 
 #[cfg(test)]
@@ -196,9 +239,14 @@ mod tests {
     }
 
     fn trial(value: &str, maes: &[f64]) -> Trial {
+        trial_of("temp", value, maes)
+    }
+
+    fn trial_of(target: &str, value: &str, maes: &[f64]) -> Trial {
         let horizons = maes.iter().zip([1, 24]).map(|(&mae, at)| horizon(Horizon(at), mae)).collect();
         let settings = Setting::from([("hidden".to_owned(), value.to_owned())]);
-        Trial { settings, measured: Measured { horizons, ..Measured::default() } }
+        let of = TargetMeasures { target: target.to_owned(), horizons, ..TargetMeasures::default() };
+        Trial { settings, measured: Measured { targets: vec![of], ..Measured::default() } }
     }
 
     #[test]
@@ -239,5 +287,30 @@ hidden   MAE 1  skill 1   MAE 24  skill 24
         assert_eq!(best(&trials), Some(1));
         assert_eq!(best(&[]), None);
         assert_eq!(sweep_rows(&[]).len(), 0);
+    }
+
+    #[test]
+    fn a_sweep_compares_a_target_with_itself_alone() {
+        let mut both = trial_of("temp", "[temp, wind]", &[0.5]);
+        both.measured.targets.extend(trial_of("wind", "", &[9.0, 1.0]).measured.targets);
+        let rows = sweep_rows(&[trial_of("wind", "wind", &[1.5]), both]);
+        let titles =
+            ["wind MAE 1", "wind skill 1", "wind MAE 24", "wind skill 24", "temp MAE 1", "temp skill 1"];
+        assert_eq!(rows[0][1..], titles);
+        let marked = |row: &[String]| row[1..].iter().map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+        assert_eq!(marked(&rows[1]), ["1.500*", "25.0%", "-", "-", "-", "-"]);
+        assert_eq!(marked(&rows[2]), ["9.000", "-350.0%", "1.000*", "50.0%", "0.5000*", "75.0%"]);
+    }
+
+    #[test]
+    fn several_targets_stand_in_front_of_their_rows() {
+        let mut measured = trial_of("temp", "", &[1.0]).measured;
+        let alone = of_targets(&measured, |of| horizon_rows(&of.horizons));
+        assert_eq!(alone[0][0], "horizon");
+        measured.targets.extend(trial_of("wind", "", &[1.5]).measured.targets);
+        let rows = of_targets(&measured, |of| horizon_rows(&of.horizons));
+        let heads: Vec<[&str; 2]> = rows.iter().map(|row| [&*row[0], &*row[1]]).collect();
+        assert_eq!(heads, [["target", "horizon"], ["temp", "1"], ["wind", "1"]]);
+        assert!(of_targets(&measured, |of| direction_rows(&of.horizons).unwrap_or_default()).is_empty());
     }
 }

@@ -12,13 +12,12 @@ use tickcast_connect::Span;
 use tickcast_stream::error::{Error, Kind, OrFail};
 use tickcast_stream::message::EventTime;
 use tickcast_stream::runtime::RunContext;
-use tickcast_stream::telemetry::Metrics;
 
 use super::outcome::{Failed, VerbResult};
 use super::progress::reading;
 use super::say::{say, tell};
 use super::{output_file, run};
-use crate::backtest::assertion::Assertion;
+use crate::backtest::assertion::{Assertion, Checked};
 use crate::backtest::sweep::{Setting, Sweep, combinations};
 use crate::backtest::table::{self, Trial};
 use crate::backtest::{Backtest, BacktestSettings, backtest as judge, report};
@@ -26,6 +25,7 @@ use crate::clock::closes;
 use crate::config::{self, Faults, Pipeline};
 use crate::factory::{factory_for, factory_unread};
 use crate::failure::{Failure, Outcome, check_clients, placed};
+use crate::launch::metrics;
 
 /// The options of `backtest`.
 #[derive(Args)]
@@ -53,7 +53,8 @@ pub struct BacktestArgs {
     #[arg(long, value_name = "KEY.PATH=A,B,C")]
     sweep: Vec<Sweep>,
     /// What must hold, like "skill[1]>0.2" or "coverage[1,0.9]>=0.88"; else the exit code is 1. May
-    /// be given again; in a sweep it must hold for every setting.
+    /// be given again; in a sweep it must hold for every setting. With several targets it must hold
+    /// for each, or for the one in front, like "wind.skill[1]>0.2".
     #[arg(long, value_name = "EXPR")]
     assert: Vec<Assertion>,
 }
@@ -144,7 +145,7 @@ fn one(
     let bar = reading().with_prefix(about);
     let counted = bar.clone();
     let watch = RunContext {
-        metrics: Arc::new(Metrics::new(&pipeline.plan.name)?),
+        metrics: Arc::new(metrics(&pipeline.plan)?),
         progress: Arc::new(move |records| counted.inc(records)),
         ..watch.clone()
     };
@@ -189,12 +190,20 @@ fn check_assertions(assertions: &[Assertion], trials: &[Trial]) -> VerbResult {
     for trial in trials {
         let settings: String = trial.settings.iter().map(|(key, value)| format!("{key}={value}: ")).collect();
         for assertion in assertions {
-            let (value, holds) = assertion.check(&trial.measured);
-            let word = if holds { "holds" } else { "does not hold" };
-            let value =
-                value.map_or_else(|| "there is no value".to_owned(), |value| format!("it is {value}"));
-            tell(&format!("{settings}{assertion} {word}: {value}"));
-            broken += usize::from(!holds);
+            let checked = assertion.check(&trial.measured);
+            if checked.is_empty() {
+                tell(&format!("{settings}{assertion} does not hold: there is no such target"));
+                broken += 1;
+            }
+
+            for Checked { target, value, holds } in checked {
+                let target = target.map_or_else(String::new, |target| format!("{target}: "));
+                let word = if holds { "holds" } else { "does not hold" };
+                let value =
+                    value.map_or_else(|| "there is no value".to_owned(), |value| format!("it is {value}"));
+                tell(&format!("{settings}{target}{assertion} {word}: {value}"));
+                broken += usize::from(!holds);
+            }
         }
     }
 

@@ -16,6 +16,7 @@ mod signals;
 mod sql;
 mod train;
 mod verify;
+mod which_target;
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -67,7 +68,7 @@ fn dispatch(cli: &Cli) -> VerbResult {
         Verb::ReplayRejects(args) => replay::replay(&load(&args.pipeline)?.plan, args)?,
         Verb::Train(args) => train::train(&load(&args.pipeline)?, args)?,
         Verb::Model(ModelVerb::Export(args)) => model::export(&load(&args.pipeline)?, args)?,
-        Verb::Model(ModelVerb::Import { pipeline, file }) => model::import(&load(pipeline)?, file)?,
+        Verb::Model(ModelVerb::Import(args)) => model::import(&load(&args.pipeline)?, args)?,
         Verb::Schema { markdown: true } => say(config::reference().trim_end())?,
         Verb::Schema { markdown: false } => say(&format!("{:#}", config::schema()))?,
     }

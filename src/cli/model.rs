@@ -11,10 +11,13 @@ use tickcast_forecast::{ExpertKind, Forecaster, Scope, WeightsKind};
 use tickcast_model::file::FILE_BYTES_MAX;
 use tickcast_stream::PartitionId;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
+use tickcast_stream::ledger::SnapshotStore;
 use tickcast_stream::runtime::PipelineFactory;
 
 use super::output_file;
 use super::say::say;
+use super::which_target::which_target;
+use crate::config::plan::Plan;
 use crate::config::{Faults, Pipeline};
 use crate::factory::factory_unread;
 use crate::failure::{Failure, Outcome, placed};
@@ -29,14 +32,21 @@ const NAMED: usize = 8;
 pub enum ModelVerb {
     /// Writes the weights that a run has learned as safetensors, with PyTorch's names and shapes.
     Export(ExportArgs),
-    /// Gives weights to every network of the pipeline: those of its state, and those still to come.
-    Import {
-        /// The pipeline file.
-        pipeline: PathBuf,
-        /// The weights, as safetensors with PyTorch's names and shapes.
-        #[arg(long, value_name = "W.safetensors")]
-        file: PathBuf,
-    },
+    /// Gives weights to every network of a target: those of the state, and those still to come.
+    Import(ImportArgs),
+}
+
+/// The options of `model import`.
+#[derive(Args)]
+pub struct ImportArgs {
+    /// The pipeline file.
+    pub pipeline: PathBuf,
+    /// The weights, as safetensors with PyTorch's names and shapes.
+    #[arg(long, value_name = "W.safetensors")]
+    file: PathBuf,
+    /// The target whose networks get them; needed when forecast.target has several.
+    #[arg(long, value_name = "NAME")]
+    target: Option<String>,
 }
 
 /// The options of `model export`.
@@ -47,6 +57,9 @@ pub struct ExportArgs {
     /// Where the weights go.
     #[arg(long, value_name = "W.safetensors")]
     file: PathBuf,
+    /// The target whose network it is; needed when forecast.target has several.
+    #[arg(long, value_name = "NAME")]
+    target: Option<String>,
     /// The partition whose network it is; needed when several have state.
     #[arg(long, value_name = "N")]
     partition: Option<i32>,
@@ -69,12 +82,12 @@ enum WhichWeights {
 pub fn export(pipeline: &Pipeline, args: &ExportArgs) -> Outcome {
     let plan = &pipeline.plan;
     let dir = state_dir(pipeline, "export")?;
+    let (nth, _) = which_target(plan, args.target.as_deref())?;
     let factory = placed(pipeline, factory_unread(plan))?;
     if !dir.is_dir() {
         return Err(failed(format!("no state in {} yet: run the pipeline first", dir.display())));
     }
-    let (partition, forecaster) =
-        chosen(&factory, plan.forecast.model.scope, &SnapshotDir::open(dir)?, args)?;
+    let (partition, forecaster) = chosen(&factory, plan, nth, &SnapshotDir::open(dir)?, args)?;
 
     let (which, word) = match args.weights {
         WhichWeights::Average => (WeightsKind::Average, "average"),
@@ -98,29 +111,32 @@ pub fn export(pipeline: &Pipeline, args: &ExportArgs) -> Outcome {
 }
 
 /// Puts the weights of a file into the pipeline's state. Errors: `State`, when they do not fit.
-pub fn import(pipeline: &Pipeline, path: &Path) -> Outcome {
+pub fn import(pipeline: &Pipeline, args: &ImportArgs) -> Outcome {
     let dir = state_dir(pipeline, "import")?;
+    let (nth, _) = which_target(&pipeline.plan, args.target.as_deref())?;
     let factory = placed(pipeline, factory_unread(&pipeline.plan))?;
+    let path = &args.file;
     let weights = read(path)?;
     let refused = || format!("cannot import {}", path.display());
 
     // Even without any state yet they must fit.
-    let mut forecaster = factory.forecaster();
-    forecaster.begin_with(&weights).or_fail(Kind::State, refused)?;
-    for difference in forecaster.other_meaning(&weights).or_fail(Kind::State, refused)? {
+    let mut forecasters = factory.forecasters();
+    forecasters[nth].begin_with(&weights).or_fail(Kind::State, refused)?;
+    for difference in forecasters[nth].other_meaning(&weights).or_fail(Kind::State, refused)? {
         tracing::warn!("the file was made for another pipeline: {difference}");
     }
 
     let ledger = SnapshotDir::open(dir)?;
     let _alone = ledger.lock(Hold::Alone)?;
+    let initial = factory.initial_weights(ledger.initial_weights()?.as_deref(), nth, &weights);
     let mut snapshots = Vec::new();
     for partition in ledger.partitions()? {
         let Some(snapshot) = ledger.load(partition)? else { continue };
-        let mut forecaster = factory.forecaster_of(&snapshot)?;
-        forecaster.import(&weights).or_fail(Kind::State, refused)?;
-        snapshots.push(factory.with_forecaster(&snapshot, &forecaster)?);
+        let mut forecasters = factory.forecasters_of(&snapshot)?;
+        forecasters[nth].import(&weights).or_fail(Kind::State, refused)?;
+        snapshots.push(factory.with_forecasters(&snapshot, &forecasters)?);
     }
-    ledger.replace(&snapshots, &weights)?;
+    ledger.replace(&snapshots, &initial)?;
     say(&format!("{}: {}; new networks begin with it", path.display(), imported(snapshots.len())))?;
     Ok(())
 }
@@ -138,7 +154,7 @@ fn state_dir<'a>(pipeline: &'a Pipeline, verb: &str) -> Outcome<&'a Path> {
     let plan = &pipeline.plan;
     let fault =
         |path: &[&str], message: String| Failure::Pipeline(Faults(vec![pipeline.fault(path, message)]));
-    if !plan.forecast.experts.contains(&ExpertKind::Rnn) {
+    if !plan.targets.shared().experts.contains(&ExpertKind::Rnn) {
         let message = format!("model {verb} needs rnn among the experts: there is no network");
         return Err(fault(&["forecast", "experts"], message));
     }
@@ -154,14 +170,15 @@ fn state_dir<'a>(pipeline: &'a Pipeline, verb: &str) -> Outcome<&'a Path> {
     }
 }
 
-/// The partition that the arguments mean, and its forecaster.
+/// The partition that the arguments mean, and its forecaster of the `nth` target.
 fn chosen(
     factory: &PipelineFactory,
-    scope: Scope,
+    plan: &Plan,
+    nth: usize,
     ledger: &SnapshotDir,
     args: &ExportArgs,
 ) -> Outcome<(PartitionId, Forecaster)> {
-    let is_own = scope == Scope::Series;
+    let is_own = plan.targets.shared().model.scope == Scope::Series;
     if !is_own && args.series.is_some() {
         return Err(failed("--series is for scope: series; here all series share one network"));
     }
@@ -181,7 +198,7 @@ fn chosen(
     let mut known = Vec::new();
     for id in wanted {
         let Some(snapshot) = ledger.load(id)? else { continue };
-        let forecaster = factory.forecaster_of(&snapshot)?;
+        let forecaster = factory.forecasters_of(&snapshot)?.swap_remove(nth);
         let is_meant = |series: &str| args.series.as_deref().is_none_or(|wanted| wanted == series);
         if args.series.is_some() == is_own && forecaster.series().any(is_meant) {
             return Ok((id, forecaster));

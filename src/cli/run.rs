@@ -9,14 +9,14 @@ use std::time::Instant;
 use clap::Args;
 use tickcast_stream::error::{Error, Kind, Result};
 use tickcast_stream::runtime::{Heartbeat, RunContext, Summary};
-use tickcast_stream::telemetry::{Health, Metrics};
+use tickcast_stream::telemetry::Health;
 
 use super::say::tell;
 use super::signals::on_signal;
 use crate::config::Pipeline;
 use crate::config::plan::Plan;
 use crate::failure::Outcome;
-use crate::launch::{LaunchOptions, launch};
+use crate::launch::{LaunchOptions, launch, metrics};
 
 /// How a run begins.
 #[derive(Args, Default)]
@@ -39,6 +39,7 @@ pub struct Beginning {
 pub fn run(pipeline: Pipeline, beginning: &Beginning) -> Outcome {
     let bounded = pipeline.plan.source.traits().is_bounded;
     let filters = pipeline.plan.prepare.filter.is_some();
+    let targets = if pipeline.plan.targets.are_several() { "each target" } else { "the target" };
     let stop = Arc::new(AtomicBool::new(false));
     on_signal(&stop)?;
     let started = Instant::now();
@@ -61,14 +62,14 @@ pub fn run(pipeline: Pipeline, beginning: &Beginning) -> Outcome {
     running.wait()?;
     match summary {
         Some(summary) if bounded && !beginning.allow_empty && !is_stopped => {
-            insist_on_forecasts(&summary, notes, filters)
+            insist_on_forecasts(&summary, notes, filters, targets)
         }
         _ => Ok(()),
     }
 }
 
 /// Of an input that has ended, something was forecast, in this run or before.
-fn insist_on_forecasts(summary: &Summary, notes: Vec<String>, filters: bool) -> Outcome {
+fn insist_on_forecasts(summary: &Summary, notes: Vec<String>, filters: bool, targets: &str) -> Outcome {
     if summary.all_forecasts > 0 {
         return Ok(());
     }
@@ -77,7 +78,7 @@ fn insist_on_forecasts(summary: &Summary, notes: Vec<String>, filters: bool) -> 
         (0, 0) => "the input has no records".to_owned(),
         (_, 0) if filters => "no record is left that `where` is true of".to_owned(),
         (_, 0) => "no window has closed".to_owned(),
-        (_, windows) => format!("the target was null in all {windows} windows"),
+        (_, windows) => format!("{targets} was null in all {windows} windows"),
     };
     Err(Error::new(Kind::Source, format!("no forecast was made: {why} (--allow-empty: no failure)")).into())
 }
@@ -95,7 +96,7 @@ pub fn watch(plan: &Plan, progress: Arc<dyn Fn(u64) + Send + Sync>) -> Result<Ru
     let stop = Arc::new(AtomicBool::new(false));
     on_signal(&stop)?;
     Ok(RunContext {
-        metrics: Arc::new(Metrics::new(&plan.name)?),
+        metrics: Arc::new(metrics(plan)?),
         health: Arc::new(Health::default()),
         stop,
         progress,

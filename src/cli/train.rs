@@ -27,10 +27,10 @@ use tickcast_stream::runtime::{RunContext, read_history};
 use self::report::{Bar, table};
 use super::progress::reading;
 use super::say::{say, tell};
+use super::which_target::which_target;
 use super::{output_file, run};
 use crate::clock::closes;
 use crate::config::Pipeline;
-use crate::config::plan::Plan;
 use crate::factory::factory_for;
 use crate::failure::{Failure, Outcome, check_clients, placed};
 
@@ -42,6 +42,9 @@ pub struct TrainArgs {
     /// Where the weights go, as safetensors.
     #[arg(long, value_name = "W.safetensors")]
     file: PathBuf,
+    /// The target whose network it is; needed when forecast.target has several.
+    #[arg(long, value_name = "NAME")]
+    target: Option<String>,
     /// Passes over the history, at most.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     epochs: u32,
@@ -80,7 +83,8 @@ fn share(text: &str) -> std::result::Result<f64, String> {
 pub fn train(pipeline: &Pipeline, args: &TrainArgs) -> Outcome {
     let plan = &pipeline.plan;
     check_clients(pipeline)?;
-    if !plan.forecast.experts.contains(&ExpertKind::Rnn) {
+    let (_, forecast) = which_target(plan, args.target.as_deref())?;
+    if !forecast.experts.contains(&ExpertKind::Rnn) {
         let fault =
             pipeline.fault(&["forecast", "experts"], "there is no rnn among them, so nothing to train");
         return Err(Failure::Pipeline(crate::config::Faults(vec![fault])));
@@ -91,13 +95,13 @@ pub fn train(pipeline: &Pipeline, args: &TrainArgs) -> Outcome {
     let counted = bar.clone();
     let watch = run::watch(plan, Arc::new(move |records| counted.inc(records)))?;
 
-    let sequences = record(pipeline, args, &watch, &bar)?;
-    if plan.forecast.model.scope == Scope::Series {
+    let sequences = record(pipeline, forecast, args, &watch, &bar)?;
+    if forecast.model.scope == Scope::Series {
         tell("scope: series: one network is trained on all series; each of them starts from it");
     }
 
-    let training = training(&plan.forecast, args);
-    let spec = network_spec(&plan.forecast);
+    let training = training(forecast, args);
+    let spec = network_spec(forecast);
     let started = Instant::now();
     let mut bar = Bar::new(training.epochs);
     let trained = train_network(spec, &training, &sequences, &mut |progress: TrainingProgress<'_>| {
@@ -107,22 +111,22 @@ pub fn train(pipeline: &Pipeline, args: &TrainArgs) -> Outcome {
     bar.finish();
 
     let trained = trained.or_fail(Kind::Source, || "cannot train on this history")?;
-    let bytes = file::write(&spec, &trained.params, &metadata(plan, &trained));
+    let bytes = file::write(&spec, &trained.params, &metadata(&plan.name, forecast, &trained));
     output_file::write(&args.file, &bytes.or_fail(Kind::Io, || "the weights cannot be written")?)?;
     say(&table(&trained, started.elapsed(), &args.file))?;
     Ok(())
 }
 
 /// What the file says of itself: what the network's inputs mean, and how good it is.
-fn metadata(plan: &Plan, trained: &TrainedNetwork) -> BTreeMap<String, String> {
+fn metadata(pipeline: &str, forecast: &ForecastSpec, trained: &TrainedNetwork) -> BTreeMap<String, String> {
     let best = &trained.history[trained.best];
     let said = [
-        ("pipeline", plan.name.clone()),
+        ("pipeline", pipeline.to_owned()),
         ("epoch", trained.best.to_string()),
         ("held_out_loss", best.held_out.to_string()),
         ("naive_loss", trained.naive.to_string()),
     ];
-    let mut metadata = meaning(&plan.forecast);
+    let mut metadata = meaning(forecast);
     metadata.extend(said.map(|(key, value)| (key.to_owned(), value)));
     metadata
 }
@@ -156,6 +160,7 @@ fn training(plan: &ForecastSpec, args: &TrainArgs) -> TrainingSettings {
 /// trained on it.
 fn record(
     pipeline: &Pipeline,
+    forecast: &ForecastSpec,
     args: &TrainArgs,
     watch: &RunContext,
     bar: &ProgressBar,
@@ -164,10 +169,10 @@ fn record(
     let mut open = plan.source.open_history(Span::default())?;
     let factory = placed(pipeline, factory_for(plan, &mut open))?.closing_at(closes(plan)?);
 
-    let mut recorder = Recorder::new(&plan.forecast, plan.window.kind.order());
+    let mut recorder = Recorder::new(forecast, plan.window.kind.order());
     let read = read_history(&factory, open.source.as_mut(), watch, &mut |partition, batch| {
         let Some(window) = closed_window::window(batch)? else { return Ok(()) };
-        let rows = closed_window::rows(batch, &plan.forecast.features)?;
+        let rows = closed_window::rows(batch, &forecast.features)?;
         recorder.take(partition.0, window, &rows).or_fail(Kind::Source, || "cannot record the history")
     });
 
@@ -179,26 +184,26 @@ fn record(
     let (series, windows) = (recorder.series(), recorder.windows());
     tell(&format!("{records} records, {series} series, {windows} windows; {}", watch.metrics.rejects()));
     if series == 0 {
-        return Err(failed(&format!("no series: {}", what_is_missing(plan, records))));
+        return Err(failed(&format!("no series: {}", what_is_missing(forecast, records))));
     }
-    can_be_learned(plan, args, &recorder)?;
+    can_be_learned(forecast, args, &recorder)?;
     Ok(recorder.finish())
 }
 
 /// Whether a network can be trained on this history. Errors: `Source`, with the reason.
-fn can_be_learned(plan: &Plan, args: &TrainArgs, recorder: &Recorder) -> Outcome {
+fn can_be_learned(forecast: &ForecastSpec, args: &TrainArgs, recorder: &Recorder) -> Outcome {
     let windows = recorder.windows();
-    let needed = windows_needed(&plan.forecast, args.holdout);
+    let needed = windows_needed(forecast, args.holdout);
     if windows < needed {
         return Err(failed(&format!(
             "the history is too short: it has {windows} windows, a horizon of {} with {} held out needs {needed}",
-            plan.forecast.horizons.last().unwrap_or(&Horizon(1)),
+            forecast.horizons.last().unwrap_or(&Horizon(1)),
             args.holdout
         )));
     }
 
     if !recorder.moves() {
-        let target = &plan.forecast.target;
+        let target = &forecast.target;
         return Err(failed(&format!("{target} never changes in this history: there is nothing to learn")));
     }
     Ok(())
@@ -208,10 +213,10 @@ fn failed(what: &str) -> Failure {
     Failure::Runtime(Error::new(Kind::Source, what))
 }
 
-fn what_is_missing(plan: &Plan, records: u64) -> String {
+fn what_is_missing(forecast: &ForecastSpec, records: u64) -> String {
     match records {
         0 => "the source has no records".to_owned(),
-        _ => format!("none of {records} records has a value for {}", plan.forecast.target),
+        _ => format!("none of {records} records has a value for {}", forecast.target),
     }
 }
 

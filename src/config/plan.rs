@@ -16,6 +16,7 @@ use tickcast_forecast::ForecastSpec;
 use tickcast_sql::query::StreamTable;
 use tickcast_sql::{DeduplicateSpec, PrepareSpec, WindowSpec};
 use tickcast_stream::error::Result;
+use tickcast_stream::forecast::Targets;
 use tickcast_stream::message::{Stream, reject_schema};
 use tickcast_stream::record::{forecast_schema, score_schema};
 use tickcast_stream::table::Table;
@@ -46,7 +47,7 @@ pub struct Plan {
     /// close them.
     pub idle: Option<Duration>,
     /// What is forecast, and by what.
-    pub forecast: ForecastSpec,
+    pub targets: Targets,
     /// Where results go.
     pub sinks: SinkSpecs,
     /// Where state snapshots go; none: nothing survives a restart.
@@ -106,10 +107,10 @@ impl Plan {
 
     /// Where the results are, for queries. Errors: `Query`, when a directory cannot be read.
     pub fn tables(&self) -> Result<Vec<StreamTable>> {
-        let levels = &self.forecast.levels;
+        let ForecastSpec { levels, direction, .. } = self.targets.shared();
         let table = |stream| {
             let schema = match stream {
-                Stream::Forecasts => forecast_schema(levels, self.forecast.direction),
+                Stream::Forecasts => forecast_schema(levels, *direction),
                 Stream::Scores => score_schema(levels),
                 Stream::Rejects => reject_schema(),
             };

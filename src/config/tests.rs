@@ -20,6 +20,7 @@ use super::*;
 mod delivery;
 mod model;
 mod reference;
+mod targets;
 mod time;
 mod window_kinds;
 
@@ -108,11 +109,11 @@ fn the_built_part_of_the_contract_becomes_a_plan() {
     let columns: Vec<&str> = plan.window.select.iter().map(|(column, _)| column.as_str()).collect();
     assert_eq!(columns, ["temp", "wind", "spread"], "the order of the file");
     assert_eq!(plan.idle, Some(Duration::from_secs(60)));
-    assert_eq!(plan.forecast.features, columns);
+    assert_eq!(plan.targets.shared().features, columns);
     let hours = WindowKind::Grid(3_600_000_000.into());
     assert_eq!((plan.window.kind, plan.window.lateness_us), (hours, 600_000_000));
-    assert_eq!(plan.forecast.horizons, [Horizon(1), Horizon(6), Horizon(24)]);
-    assert_eq!(plan.forecast.model.optimizer, Optimizer::adam(3e-4));
+    assert_eq!(plan.targets.shared().horizons, [Horizon(1), Horizon(6), Horizon(24)]);
+    assert_eq!(plan.targets.shared().model.optimizer, Optimizer::adam(3e-4));
     assert_eq!(plan.records.schema, Some(PathBuf::from("/base/../schemas/observation.avsc")));
     assert_eq!(plan.serve.http, Some("127.0.0.1:8088".parse().unwrap()));
     assert_eq!(plan.delivery, Delivery::ExactlyOnce);
@@ -233,7 +234,7 @@ fn the_smallest_pipeline_has_every_default() {
     );
     assert_eq!(plan.window.select, [("temp".to_string(), "avg(\"temp\")".to_string())]);
     assert_eq!((plan.window.lateness_us, plan.window.gaps), (0, Gaps::Auto));
-    let forecast = &plan.forecast;
+    let forecast = plan.targets.shared();
     assert_eq!(
         (&forecast.features[..], &forecast.horizons[..]),
         (&["temp".to_string()][..], &[Horizon(1)][..])
@@ -413,8 +414,8 @@ fn settings_of_the_command_line_replace_and_add() {
     let Err(named) = with_sets(SMALLEST, &sets) else { panic!("a name with =") };
     assert!(named.to_string().starts_with("--set: name: \"a=b\" cannot be a name"), "{named}");
     let plan = with_sets(SMALLEST, &sets[..5]).unwrap().plan;
-    assert_eq!((plan.workers, plan.forecast.horizons), (7, vec![Horizon(1), Horizon(2)]));
-    assert_eq!(plan.forecast.model.optimizer, Optimizer::adam(1e-3));
+    assert_eq!((plan.workers, plan.targets.shared().horizons.clone()), (7, vec![Horizon(1), Horizon(2)]));
+    assert_eq!(plan.targets.shared().model.optimizer, Optimizer::adam(1e-3));
     let SourceSpec::Kafka(kafka) = plan.source else { panic!("not Kafka") };
     assert_eq!(kafka.client.brokers, "b:9092");
     assert_eq!(kafka.client.properties, [("sasl.username".to_string(), "me".to_string())]);
@@ -502,8 +503,8 @@ fn the_target_is_the_first_feature_whatever_the_order() {
     let select = "  select: {wind: max(wind), temp: avg(temp), rain: sum(rain)}\n";
     let block =
         |forecast| forecasting(forecast).replace("{tumbling: 1h}\n", &format!("\n  tumbling: 1h\n{select}"));
-    assert_eq!(plan(&block("{target: temp}")).forecast.features, ["temp", "wind", "rain"]);
-    assert_eq!(plan(&block("{target: temp, features: [rain]}")).forecast.features, ["temp", "rain"]);
+    assert_eq!(plan(&block("{target: temp}")).targets.shared().features, ["temp", "wind", "rain"]);
+    assert_eq!(plan(&block("{target: temp, features: [rain]}")).targets.shared().features, ["temp", "rain"]);
     assert_eq!(
         faults(&block("{target: temp, features: [rainn, wind, wind]}")),
         [
@@ -515,9 +516,9 @@ fn the_target_is_the_first_feature_whatever_the_order() {
 
 #[test]
 fn bptt_follows_the_longest_horizon() {
-    assert_eq!(plan(&forecasting("{target: temp, horizons: [48, 1]}")).forecast.model.bptt, 56);
+    assert_eq!(plan(&forecasting("{target: temp, horizons: [48, 1]}")).targets.shared().model.bptt, 56);
     assert_eq!(
-        plan(&forecasting("{target: temp, horizons: [48, 1]}")).forecast.horizons,
+        plan(&forecasting("{target: temp, horizons: [48, 1]}")).targets.shared().horizons,
         [Horizon(1), Horizon(48)]
     );
     let far = faults(&forecasting("{target: temp, horizons: [5000]}"));
@@ -529,7 +530,7 @@ fn bptt_follows_the_longest_horizon() {
 #[test]
 fn a_season_that_is_not_said_is_the_usual_one() {
     let seasons = |more: &str| {
-        let forecast = plan(&forecasting(&format!("{{target: temp{more}}}"))).forecast;
+        let forecast = plan(&forecasting(&format!("{{target: temp{more}}}"))).targets.shared().clone();
         (forecast.season, forecast.week)
     };
     assert_eq!(seasons(""), (Some(24), Some(168)));
@@ -546,8 +547,9 @@ fn a_season_that_is_not_said_is_the_usual_one() {
 
 #[test]
 fn bounds_are_given_learned_or_none() {
-    let bounds =
-        |bounds: &str| plan(&forecasting(&format!("{{target: temp, bounds: {bounds}}}"))).forecast.bounds;
+    let bounds = |bounds: &str| {
+        plan(&forecasting(&format!("{{target: temp, bounds: {bounds}}}"))).targets.shared().bounds
+    };
     assert_eq!(bounds("{min: 0, max: 100}"), Bounds { min: Some(0.0), max: Some(100.0), learned: true });
     assert_eq!(bounds("{max: 1e3}"), Bounds { min: None, max: Some(1e3), learned: true });
     assert_eq!(bounds("none"), Bounds { min: None, max: None, learned: false });
@@ -559,7 +561,7 @@ fn bounds_are_given_learned_or_none() {
 #[test]
 fn experts_and_direction_say_what_they_need() {
     let direction = |more: &str| forecasting(&format!("{{target: temp, direction: true{more}}}"));
-    let found = plan(&direction("")).forecast;
+    let found = plan(&direction("")).targets.shared().clone();
     assert_eq!(found.model.loss, Loss::Directed { point: Box::new(Loss::Huber { delta: 1.5 }) });
     let none = faults(&direction(", season: none, experts: [naive, seasonal_naive]"));
     let expected = [

@@ -34,7 +34,7 @@ pub fn page(pipeline: &str, status: &Readiness, notes: &[String], scores: &Score
 }
 
 fn table(scores: &Scoreboard) -> String {
-    if scores.horizons.is_empty() {
+    if scores.is_empty() {
         return "<p>No forecast has met its truth yet.</p>".to_owned();
     }
 
@@ -60,7 +60,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use tickcast_forecast::Horizon;
-    use tickcast_stream::telemetry::HorizonScore;
+    use tickcast_stream::telemetry::{HorizonScore, TargetScores};
 
     use super::*;
 
@@ -78,9 +78,17 @@ mod tests {
         let mut score = HorizonScore::default();
         score.published.add(1.0);
         score.naive.add(2.0);
-        let board = Scoreboard { horizons: BTreeMap::from([(Horizon(6), score)]) };
+        let of = |target: &str| TargetScores {
+            target: target.to_owned(),
+            horizons: BTreeMap::from([(Horizon(6), score.clone())]),
+        };
+        let board = Scoreboard { targets: vec![of("temp")] };
         let page = page("weather", &Readiness::Ready, &[], &board);
         assert!(page.contains("<td>6</td><td>1</td><td>1.000</td><td>2.000</td><td>50.0%</td>"), "{page}");
+        assert!(!page.contains("temp"), "{page}");
+        let both = Scoreboard { targets: vec![of("temp"), of("wind")] };
+        let both = super::page("weather", &Readiness::Ready, &[], &both);
+        assert!(both.contains("<th>target</th>") && both.contains("<td>wind</td><td>6</td>"), "{both}");
         assert!(!page.contains("http:") && !page.contains("https:") && !page.contains("src="), "{page}");
     }
 }

@@ -30,6 +30,7 @@ mod delivery {
     mod releases;
     mod schemas;
     mod simulation;
+    mod targets;
     mod warm_start;
 }
 
@@ -76,6 +77,7 @@ mod verbs {
     mod sql;
     mod sql_files;
     mod sql_limits;
+    mod targets;
     mod train;
     mod verify;
 }

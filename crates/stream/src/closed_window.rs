@@ -20,8 +20,12 @@ pub const WINDOW_NUMBER: &str = "window_number";
 pub const WINDOW_START: &str = "window_start";
 /// Timestamp in microseconds, UTC: when it ended.
 pub const WINDOW_END: &str = "window_end";
-/// Boolean: the row repeats the series' last one.
+/// Boolean: the series was silent for the whole window, and the row repeats its last one, but for
+/// columns that are [`TRUE_IN_SILENCE`].
 pub const CARRIED: &str = "carried";
+/// In the metadata of a selected column: where its series is silent, it has the value of a window
+/// without a record, which is true.
+pub const TRUE_IN_SILENCE: &str = "true_in_silence";
 
 /// The columns before the selected ones, in order.
 pub fn fields() -> Vec<Field> {
@@ -51,12 +55,14 @@ pub fn window(batch: &RecordBatch) -> Result<Option<ClosedWindow>> {
     Ok(Some(ClosedWindow { number, start: time(WINDOW_START)?, end: time(WINDOW_END)? }))
 }
 
-/// The rows of a closed window with its `features`. Errors: `Query`, when one is not there or no
-/// number.
+/// The rows of a closed window with its `features`, the target first. Errors: `Query`, when one is
+/// not there or no number.
 pub fn rows<'a>(batch: &'a RecordBatch, features: &[String]) -> Result<Vec<WindowRow<'a>>> {
     let ids = column(batch, SERIES_ID)?.as_primitive::<UInt32Type>();
     let names: &StringArray = column(batch, SERIES)?.as_string();
     let carried: &BooleanArray = column(batch, CARRIED)?.as_boolean();
+    let target = features.first().and_then(|target| batch.schema_ref().field_with_name(target).ok());
+    let is_true = target.is_some_and(|target| target.metadata().contains_key(TRUE_IN_SILENCE));
     let columns = features.iter().map(|name| {
         let column = cast(column(batch, name)?, &DataType::Float64)
             .or_fail(Kind::Query, || format!("{name} is no number"))?;
@@ -72,7 +78,7 @@ pub fn rows<'a>(batch: &'a RecordBatch, features: &[String]) -> Result<Vec<Windo
         series_id: ids.value(index),
         series: names.value(index),
         values: columns.iter().map(|column| value(column, index)).collect(),
-        observed: !carried.value(index),
+        observed: is_true || !carried.value(index),
     };
     Ok((0..batch.num_rows()).map(row).collect())
 }

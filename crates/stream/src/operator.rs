@@ -3,9 +3,10 @@
 //! what it was given.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
-use tickcast_forecast::{ExpertWeight, Horizon};
+use tickcast_forecast::ForecasterStats;
 
 use crate::error::Result;
 use crate::far_behind::FarBehind;
@@ -82,8 +83,6 @@ pub struct OperatorStats {
     pub records_filtered: u64,
     /// Records that were forgotten since the first one, although copies of them may still come.
     pub records_forgotten: u64,
-    /// Series of which a value of the target has come.
-    pub series_forecast: u64,
     /// Series that were forgotten since the first record, because there were too many.
     pub series_forgotten: u64,
     /// Series that stand still while others go on, where the windows of each close by its own
@@ -93,17 +92,15 @@ pub struct OperatorStats {
     pub far_behind: Option<FarBehind>,
     /// The latest event time seen less the lateness, in microseconds.
     pub watermark_us: Option<i64>,
-    /// Updates of the networks' weights since the first record.
-    pub train_steps: u64,
-    /// Of the newest step.
-    pub train_loss: f64,
-    /// Of the newest step, before clipping.
-    pub gradient_norm: f64,
-    /// Times that a network went back to its last good weights.
-    pub model_rollbacks: u64,
-    /// Mean weight of an expert over the series of the newest window, by horizon; empty while
-    /// experts are not mixed.
-    pub weights: Vec<ExpertWeight>,
-    /// Alarms of the drift detectors, by horizon.
-    pub drift_alarms: Vec<(Horizon, u64)>,
+    /// What is said of each target, in the order of the records.
+    pub targets: Vec<TargetStats>,
+}
+
+/// What is said of a target.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TargetStats {
+    /// The column that is forecast.
+    pub target: Arc<str>,
+    /// What its forecaster says.
+    pub forecaster: ForecasterStats,
 }

@@ -1,4 +1,4 @@
-//! Checks the `forecast` block: target and features among the selected columns, horizons, levels,
+//! Checks the `forecast` block: targets and features among the selected columns, horizons, levels,
 //! experts.
 //! It must not know how any of them is computed.
 
@@ -7,10 +7,11 @@ use tickcast_forecast::{
 };
 use tickcast_model::Loss;
 use tickcast_sql::{WindowKind, WindowSpec};
+use tickcast_stream::forecast::Targets;
 
 use super::Checker;
 use crate::config::fault::{choice, quoted};
-use crate::config::raw::{OrNone, RawBounds, RawForecast};
+use crate::config::raw::{OneOrMore, OrNone, RawBounds, RawForecast};
 use crate::config::scalar::Whole;
 
 const HORIZONS_MAX: usize = 64;
@@ -18,13 +19,14 @@ const LEVELS_MAX: usize = 16;
 
 impl Checker<'_> {
     /// What is forecast from rows of these windows.
-    pub fn forecast(&mut self, raw: Option<RawForecast>, window: &WindowSpec) -> ForecastSpec {
+    pub fn forecast(&mut self, raw: Option<RawForecast>, window: &WindowSpec) -> Targets {
         let is_given = raw.is_some();
         let raw = self.required(raw, "forecast", "write it like forecast: { target: temp }");
         let columns: Vec<&str> = window.select.iter().map(|(column, _)| column.as_str()).collect();
-        let target = if is_given { self.target(raw.target, &columns) } else { String::new() };
+        let targets = if is_given { self.targets(raw.target, &columns) } else { Vec::new() };
+        let seen = self.features(raw.features, &columns);
 
-        let default = ForecastSpec::new(target.clone());
+        let default = ForecastSpec::new("");
         if let Some(calendar) = &raw.calendar {
             self.distinct("forecast.calendar", calendar);
         }
@@ -46,8 +48,8 @@ impl Checker<'_> {
             WindowKind::Grid(_) => "write forecast.season, in windows",
             _ => "leave it out",
         });
-        ForecastSpec {
-            features: self.features(raw.features, &target, &columns),
+        let shared = ForecastSpec {
+            features: Vec::new(),
             model,
             experts: self.experts(raw.experts, no_season, direction),
             mixture: raw.mixture.unwrap_or(default.mixture),
@@ -57,11 +59,12 @@ impl Checker<'_> {
             season,
             week,
             calendar: raw.calendar.unwrap_or_default(),
-            target,
+            target: String::new(),
             horizons,
             levels,
             most_series: default.most_series,
-        }
+        };
+        targets_of(targets, &shared, &seen)
     }
 
     fn no_season(&mut self, raw: Option<OrNone<Whole<2, 1_000_000>>>) -> (Option<u32>, Option<u32>) {
@@ -85,12 +88,33 @@ impl Checker<'_> {
         Bounds { min, max, learned: raw.is_some() }
     }
 
-    fn target(&mut self, raw: Option<String>, columns: &[&str]) -> String {
-        let target = self.required_text(raw, "forecast.target", "the column to forecast");
-        if !target.is_empty() {
-            self.selected("forecast.target", &target, columns);
+    fn targets(&mut self, raw: Option<OneOrMore>, columns: &[&str]) -> Vec<String> {
+        let path = "forecast.target";
+        let listed = match raw {
+            Some(OneOrMore::More(listed)) => listed,
+            raw => {
+                let one = raw.and_then(|raw| raw.all().first().cloned());
+                let target = self.required_text(one, path, "the column to forecast");
+                if !target.is_empty() {
+                    self.selected(path, &target, columns);
+                }
+                return vec![target];
+            }
+        };
+
+        self.not_empty(path, &listed);
+        self.distinct(path, &listed);
+        for (nth, target) in listed.iter().enumerate() {
+            let path = self.element(path, nth);
+            self.selected(&path, target, columns);
         }
-        target
+        listed
+    }
+
+    /// Where the `nth` target stands in the file.
+    pub(super) fn target_path(&self, nth: usize) -> String {
+        let (path, element) = ("forecast.target", self.element("forecast.target", nth));
+        if self.places.positions.contains_key(&element) { element } else { path.to_owned() }
     }
 
     /// Says so where a column is not among those that are selected.
@@ -107,7 +131,8 @@ impl Checker<'_> {
         }
     }
 
-    fn features(&mut self, raw: Option<Vec<String>>, target: &str, columns: &[&str]) -> Vec<String> {
+    /// The columns that experts may see, in the order of the file.
+    fn features(&mut self, raw: Option<Vec<String>>, columns: &[&str]) -> Vec<String> {
         let path = "forecast.features";
         let listed = raw.unwrap_or_else(|| columns.iter().map(|column| column.to_string()).collect());
         if self.places.positions.contains_key(path) {
@@ -117,8 +142,7 @@ impl Checker<'_> {
                 self.selected(&path, feature, columns);
             }
         }
-        let others = listed.into_iter().filter(|feature| feature != target);
-        std::iter::once(target.to_string()).chain(others).collect()
+        listed
     }
 
     fn horizons(&mut self, mut horizons: Vec<Horizon>) -> Vec<Horizon> {
@@ -171,6 +195,18 @@ impl Checker<'_> {
         }
         experts
     }
+}
+
+/// A spec a target; its experts see it first, then the other columns that they may see.
+fn targets_of(targets: Vec<String>, shared: &ForecastSpec, seen: &[String]) -> Targets {
+    let mut specs = targets.into_iter().map(|target| {
+        let others = seen.iter().filter(|feature| **feature != target).cloned();
+        let features = std::iter::once(target.clone()).chain(others).collect();
+        ForecastSpec { target, features, ..shared.clone() }
+    });
+    // Without a target there is a fault, and no plan.
+    let first = specs.next().unwrap_or_else(|| shared.clone());
+    Targets::new(first, specs.collect())
 }
 
 /// The season and the week beside it, in windows. Who says neither gets what is usual; who says

@@ -146,15 +146,17 @@ impl Checker<'_> {
 
         let prepare = self.prepare(raw.derive, raw.filter, (key.columns(), time.from.column()));
         let deduplicate = self.deduplicate(raw.deduplicate);
-        let target = raw.forecast.as_ref().and_then(|forecast| forecast.target.clone());
+        let targets = raw.forecast.as_ref().and_then(|forecast| forecast.target.as_ref());
+        let targets = targets.map(|targets| targets.all().to_vec()).unwrap_or_default();
         let idle = raw.window.as_ref().and_then(|window| window.idle.as_ref());
         let idle = idle.map(|idle| micros(idle.0));
-        let mut window = self.window(raw.window, target.as_deref());
-        let mut forecast = self.forecast(raw.forecast, &window);
+        let mut window = self.window(raw.window, &targets);
+        let mut targets = self.forecast(raw.forecast, &window);
         let limits = raw.limits.unwrap_or_default();
         self.not_built(limits.record_bytes.is_some(), "limits.record_bytes", "another limit than 900000");
         if let Some(series) = limits.series {
-            (window.most_series, forecast.most_series) = (series.0 as usize, series.0 as usize);
+            window.most_series = series.0 as usize;
+            targets.keep_series(window.most_series);
         }
         let sinks = self.sinks(raw.sinks, &source);
         let (state, delivery) = self.state_and_delivery(raw.state, raw.delivery, &name, &source, &sinks);
@@ -172,7 +174,7 @@ impl Checker<'_> {
             deduplicate,
             window,
             idle,
-            forecast,
+            targets,
             sinks,
             state,
             delivery,

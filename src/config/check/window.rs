@@ -15,8 +15,8 @@ pub(super) const EXPRESSION_MAX: usize = 4096;
 const OPEN_WINDOWS_MAX: i64 = 10_000;
 
 impl Checker<'_> {
-    /// The windows; without `select` they have one column, the average of `target`.
-    pub fn window(&mut self, raw: Option<RawWindow>, target: Option<&str>) -> WindowSpec {
+    /// The windows; without `select` they have the average of each target.
+    pub fn window(&mut self, raw: Option<RawWindow>, targets: &[String]) -> WindowSpec {
         let is_given = raw.is_some();
         let raw = self.required(raw, "window", "write it like window: { tumbling: 1h }");
         if is_given {
@@ -26,12 +26,9 @@ impl Checker<'_> {
         let kind = self.kind(&raw);
         let select = match raw.select {
             Some(select) => select.0,
-            None => {
-                let average = |target: &str| format!("avg(\"{}\")", target.replace('"', "\"\""));
-                target.map(|target| (target.to_owned(), average(target))).into_iter().collect()
-            }
+            None => averages(targets),
         };
-        self.select(&select);
+        self.select(&select, targets);
 
         let lateness_us = raw.lateness.map_or(0, |lateness| lateness.0);
         if let WindowKind::Grid(grid) = &kind {
@@ -41,8 +38,7 @@ impl Checker<'_> {
         let most_series = ForecastSpec::MOST_SERIES;
         let stamps = raw.stamps.unwrap_or_default();
         let watermark = raw.watermark.unwrap_or_default();
-        let target = target.unwrap_or_default().to_owned();
-        WindowSpec { kind, lateness_us, stamps, watermark, gaps, select, target, most_series }
+        WindowSpec { kind, lateness_us, stamps, watermark, gaps, select, most_series }
     }
 
     fn few_are_open(&mut self, grid: &WindowGrid, lateness_us: i64) {
@@ -80,7 +76,7 @@ impl Checker<'_> {
     }
 
     /// Column names go into SQL, Parquet and JSON; `__` is kept for columns of our own.
-    fn select(&mut self, select: &[(String, String)]) {
+    fn select(&mut self, select: &[(String, String)], targets: &[String]) {
         let is_in_file = self.places.positions.contains_key("window.select");
         if select.is_empty() && is_in_file && !self.has_broken_below("window.select") {
             self.fault_with_help("window.select", "no columns", "write it like { temp: avg(temp) }");
@@ -91,9 +87,11 @@ impl Checker<'_> {
         }
 
         for (column, expression) in select {
-            // A default column stands where the target does.
-            let path =
-                if is_in_file { format!("window.select.{column}") } else { "forecast.target".to_string() };
+            // A default column stands where its target does.
+            let path = match targets.iter().position(|target| target == column) {
+                Some(nth) if !is_in_file => self.target_path(nth),
+                _ => format!("window.select.{column}"),
+            };
             // Where it stands alone it is named as the record's column is.
             let is_fit = if is_in_file { is_column_name(column) } else { !column.starts_with("__") };
             if !is_fit {
@@ -104,6 +102,17 @@ impl Checker<'_> {
             self.expression(&path, expression, "write it like avg(temp)");
         }
     }
+}
+
+/// The average of each column, under its own name.
+fn averages(columns: &[String]) -> Vec<(String, String)> {
+    let mut select: Vec<(String, String)> = Vec::new();
+    for column in columns {
+        if !select.iter().any(|(known, _)| known == column) {
+            select.push((column.clone(), format!("avg(\"{}\")", column.replace('"', "\"\""))));
+        }
+    }
+    select
 }
 
 pub(super) fn is_column_name(name: &str) -> bool {

@@ -5,15 +5,16 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::super::scalar::Whole;
-use super::{OrNone, RawModel};
+use super::{OneOrMore, OrNone, RawModel};
 use tickcast_forecast::{Calendar, Correction, ExpertKind, MixtureRule};
 
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct RawForecast {
-    /// The selected column to forecast.
+    /// The selected column to forecast, or a list of several. Each is forecast as if it were the
+    /// only one, under the same keys of this block, and has records of its own.
     #[schemars(required)]
-    pub target: Option<String>,
+    pub target: Option<OneOrMore>,
     /// Selected columns that the network and rls see; the target is always one. Default: all.
     pub features: Option<Vec<String>>,
     /// How many windows ahead, each. Default: [1].

@@ -7,7 +7,7 @@ mod deduplicate;
 mod forecast;
 mod gaps;
 mod model;
-mod names;
+mod one_or_more;
 mod or_none;
 mod records;
 mod sinks;
@@ -15,6 +15,7 @@ mod source;
 mod text_or;
 mod time;
 mod window;
+mod word;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -26,7 +27,7 @@ pub(super) use deduplicate::RawDeduplicate;
 pub(super) use forecast::{RawBounds, RawForecast};
 pub(super) use gaps::{RawGaps, RawGapsWord};
 pub(super) use model::{RawLoss, RawModel, RawOptimizer, RawSchedule};
-pub(super) use names::{OneOrMore, Word};
+pub(super) use one_or_more::OneOrMore;
 pub(super) use or_none::OrNone;
 pub(super) use records::{RawCsv, RawHeader, RawMelt};
 pub(super) use sinks::{RawSink, RawSinkFile, RawSinkFormat, RawSinks};
@@ -34,6 +35,7 @@ pub(super) use source::{RawFile, RawFormat, RawGenerate, RawKafka, RawSchema, Ra
 pub(super) use text_or::TextOr;
 pub(super) use time::{RawTime, RawTimeBlock};
 pub(super) use window::{RawHopping, RawSession, RawWindow};
+pub(super) use word::Word;
 
 /// A tickcast pipeline: one source, its windows, and the forecasts made at each window's close.
 ///

@@ -55,7 +55,7 @@ pub(in super::super) struct RawWindow {
     pub gaps: Option<RawGaps>,
     /// Output columns and their SQL aggregate expressions. Every aggregate that DataFusion has can
     /// be used. Functions that differ from run to run, such as `now()` and `random()`, are refused.
-    /// Default: the average of the target.
+    /// Default: the average of each target.
     pub select: Option<Ordered>,
 }
 

@@ -6,8 +6,10 @@ use super::*;
 /// The plan of a `forecast.model` block, horizons 1 and 6 and levels 0.5 and 0.9.
 fn model(block: &str) -> LearnerSpec {
     plan(&forecasting(&format!("{{target: temp, horizons: [1, 6], levels: [0.5, 0.9], model: {block}}}")))
-        .forecast
+        .targets
+        .shared()
         .model
+        .clone()
 }
 
 #[test]

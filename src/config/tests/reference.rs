@@ -65,15 +65,15 @@ fn a_default_in_words_is_what_it_says() {
     assert_eq!(plan.serve.http, None);
     assert!(plan.prepare.is_empty() && plan.deduplicate.is_none());
     assert_eq!(plan.window.select, [("temp".to_owned(), "avg(\"temp\")".to_owned())]);
-    assert_eq!(plan.forecast.features, ["temp"]);
+    assert_eq!(plan.targets.shared().features, ["temp"]);
     assert_eq!(
-        (plan.forecast.season, plan.forecast.week, plan.forecast.calendar.len()),
+        (plan.targets.shared().season, plan.targets.shared().week, plan.targets.shared().calendar.len()),
         (Some(24), Some(168), 0)
     );
-    assert_eq!(plan.forecast.bounds, Bounds::default());
-    assert_eq!(plan.forecast.experts, ExpertKind::ALL);
-    assert_eq!(plan.forecast.model.optimizer, Optimizer::adam(1e-3));
-    assert_eq!(plan.forecast.model.bptt, 32);
+    assert_eq!(plan.targets.shared().bounds, Bounds::default());
+    assert_eq!(plan.targets.shared().experts, ExpertKind::ALL);
+    assert_eq!(plan.targets.shared().model.optimizer, Optimizer::adam(1e-3));
+    assert_eq!(plan.targets.shared().model.bptt, 32);
     assert!(plan.sinks.forecasts.is_some() && plan.sinks.scores.is_none() && plan.sinks.rejects.is_none());
     let SourceSpec::Kafka(kafka) = &plan.source else { panic!("{:?}", plan.source) };
     assert_eq!((kafka.client.brokers.as_str(), kafka.group.as_str()), ("localhost:9092", "weather"));

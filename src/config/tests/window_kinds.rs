@@ -20,7 +20,7 @@ fn sessions_are_bounded_by_a_day_or_ten_gaps_where_nobody_says_more() {
 
     let plan = plan(&with_window("{session: {gap: 30m}, lateness: 5m, watermark: series, gaps: auto}"));
     assert_eq!(plan.window.lateness_us, HOUR_US / 12);
-    let forecast = &plan.forecast;
+    let forecast = &plan.targets.shared();
     assert_eq!((forecast.season, forecast.week, &forecast.experts[..]), (None, None, ExpertKind::ALL));
     let shape = serde_json::to_string(&plan.window).unwrap();
     let expected = r#"{"gap_us":1800000000,"max_us":86400000000,"lateness_us":300000000,"watermark":"series","gaps":"Auto""#;
@@ -91,5 +91,5 @@ fn keys_without_a_meaning_are_refused_by_name() {
     let fault = "5:36: forecast.experts[0]: seasonal_naive needs a season (leave it out)";
     assert_eq!(faults(&seasonal), [fault]);
     let none = with_window("{count: 9}").replace("{target: temp}", "{target: temp, season: none}");
-    assert_eq!(plan(&none).forecast.season, None);
+    assert_eq!(plan(&none).targets.shared().season, None);
 }

@@ -102,7 +102,7 @@ window:
   gaps: GAPS
   select: { x: avg(v), last: last_value(v), n: count(v), c: \"corr(v, w)\", var: var_pop(v), far: max(w) FILTER (WHERE v > 0), up: increase(v), moved: delta(w) }
 forecast:
-  target: x
+  target: TARGET
   features: [x, last, n, up, moved]
   horizons: [1, 2, 5]
   season: 6
@@ -184,7 +184,7 @@ time: t
 ONCE
 window:
   { KIND, select: { x: avg(v), last: last_value(v), n: count(*), c: \"corr(v, w)\", var: var_pop(v), mid: median(v), up: increase(v) } }
-forecast: { target: x, features: [x, last, n, up], horizons: [1, 2, 5], model: { hidden: 3, bptt: 13, replay: 1 } }
+forecast: { target: TARGET, features: [x, last, n, up], horizons: [1, 2, 5], model: { hidden: 3, bptt: 13, replay: 1 } }
 state: { dir: state }
 sinks:
   forecasts: { file: { path: out/ } }
@@ -194,7 +194,9 @@ sinks:
 
 fn kind_bench((kind, step_s): (&str, i64), records: &[(u8, Step, String)]) -> TestPipeline {
     let once = if records.len().is_multiple_of(2) { "deduplicate: { within: 10m }" } else { "" };
-    let bench = TestPipeline::new(&OF_ANY_KIND.replace("KIND", kind).replace("ONCE", once));
+    let target = ["x", "x", "[n, x]"][records.len() % 3];
+    let yaml = OF_ANY_KIND.replace("KIND", kind).replace("ONCE", once).replace("TARGET", target);
+    let bench = TestPipeline::new(&yaml);
     bench.write("in.ndjson", jumbled_by(step_s, records));
     bench
 }
@@ -245,7 +247,9 @@ fn bench(cell: &str, gaps: &str, scope: &str, more: &str, records: &[(u8, Step, 
         .replace("CELL", cell)
         .replace("GAPS", gaps)
         .replace("KEPT", kept);
-    let yaml = yaml.replace("SCOPE", scope).replace("MORE", more);
+    // And two in five forecast several targets, of which one has a true value in silence.
+    let target = ["x", "[x, n]", "x", "[up, x, n]", "x"][records.len() % 5];
+    let yaml = yaml.replace("SCOPE", scope).replace("MORE", more).replace("TARGET", target);
     // And a quarter compute the time.
     let computed = "\ntime: { expr: \"concat(left(t, 9), right(t, 7))\" }\n";
     let time = if records.len() % 4 == 1 { computed } else { "\ntime: t\n" };

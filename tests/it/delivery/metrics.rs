@@ -12,6 +12,7 @@ use serde_json::Value;
 use tickcast::factory::factory;
 use tickcast::{LaunchOptions, Running, launch};
 use tickcast_connect::{OpenOptions, SourceSchema};
+use tickcast_forecast::ForecasterStats;
 use tickcast_stream::message::{Reason, Records};
 use tickcast_stream::operator::OperatorStats;
 use tickcast_stream::source::Event;
@@ -285,7 +286,10 @@ fn input_and_windows(scrape: &Scrape, cluster: &TestCluster) {
 
     let stats = undisturbed(cluster);
     let sum = |of: fn(&OperatorStats) -> u64| stats.iter().map(of).sum::<u64>() as f64;
-    let mean = |of: fn(&OperatorStats) -> f64| stats.iter().map(of).sum::<f64>() / 2.0;
+    let learned: Vec<&ForecasterStats> = stats.iter().map(|stats| &stats.targets[0].forecaster).collect();
+    let sum_learned =
+        |of: fn(&ForecasterStats) -> u64| learned.iter().map(|of_one| of(of_one)).sum::<u64>() as f64;
+    let mean = |of: fn(&ForecasterStats) -> f64| learned.iter().map(|of_one| of(of_one)).sum::<f64>() / 2.0;
     scrape.is("windows_closed_total", "", sum(|stats| stats.windows_closed));
     scrape.is("windows_open", "", sum(|stats| stats.windows_open));
     scrape.is("idle_closes_total", "", 0.0);
@@ -295,17 +299,17 @@ fn input_and_windows(scrape: &Scrape, cluster: &TestCluster) {
     scrape.is("series_stale", "", 0.0);
     scrape.is("records_filtered_total", "", 0.0);
     scrape.is("records_forgotten_total", "", 0.0);
-    scrape.is("train_steps_total", "", sum(|stats| stats.train_steps));
+    scrape.is("train_steps_total", "", sum_learned(|stats| stats.train_steps));
     scrape.is("train_loss", "", mean(|stats| stats.train_loss));
     scrape.is("gradient_norm", "", mean(|stats| stats.gradient_norm));
-    scrape.is("model_rollbacks_total", "", sum(|stats| stats.model_rollbacks));
-    for (at, (horizon, _)) in stats[0].drift_alarms.iter().enumerate() {
-        let alarms: u64 = stats.iter().map(|stats| stats.drift_alarms[at].1).sum();
+    scrape.is("model_rollbacks_total", "", sum_learned(|stats| stats.model_rollbacks));
+    for (at, (horizon, _)) in learned[0].drift_alarms.iter().enumerate() {
+        let alarms: u64 = learned.iter().map(|stats| stats.drift_alarms[at].1).sum();
         scrape.is("drift_alarms_total", &format!("{{horizon=\"{horizon}\"}}"), alarms as f64);
     }
-    for weight in &stats[0].weights {
+    for weight in &learned[0].weights {
         let mut mean = Mean::default();
-        let all = stats.iter().flat_map(|stats| &stats.weights);
+        let all = learned.iter().flat_map(|stats| &stats.weights);
         let same = all.filter(|other| (other.horizon, other.expert) == (weight.horizon, weight.expert));
         same.for_each(|weight| mean.add(weight.weight));
         let labels = format!("{{expert=\"{}\",horizon=\"{}\"}}", weight.expert, weight.horizon);

@@ -2,6 +2,7 @@
 //! `TICKCAST_WRITE_STATES=1 cargo test --test it releases` writes the newest one anew; an older one
 //! is never touched again.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ source: { file: { path: in.ndjson } }
 key: k
 time: t
 window: { tumbling: 10s, lateness: 3s, select: { x: avg(v), n: count(*) } }
-forecast: { target: x, horizons: [1, 3], season: 6, model: { cell: gru, hidden: 4, bptt: 12, replay: 1 } }
+forecast: { target: TARGET, horizons: [1, 3], season: 6, model: { cell: gru, hidden: 4, bptt: 12, replay: 1 } }
 delivery: exactly_once
 state: { dir: state }
 sinks:
@@ -24,6 +25,8 @@ sinks:
   scores: { file: { path: out/ } }
   rejects: { file: { path: out/ } }
 ";
+/// One target, and several; each has a folder of its own.
+const TARGETS: [(&str, &str); 2] = [("", "x"), ("-targets", "[x, n]")];
 const RECORDS: i64 = 900;
 const KEPT: u64 = 600;
 
@@ -36,14 +39,14 @@ fn input() -> String {
     (0..RECORDS).map(line).collect()
 }
 
-fn bench() -> TestPipeline {
-    let bench = TestPipeline::new(PIPELINE);
+fn bench(target: &str) -> TestPipeline {
+    let bench = TestPipeline::new(&PIPELINE.replace("TARGET", target));
     bench.write("in.ndjson", input());
     bench
 }
 
-fn folder(release: &str) -> PathBuf {
-    Path::new("tests/fixtures/states").join(release)
+fn folder(release: &str, suffix: &str) -> PathBuf {
+    Path::new("tests/fixtures/states").join(format!("{release}{suffix}"))
 }
 
 /// All files of a folder and of those in it.
@@ -59,11 +62,11 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn write(release: &str) {
-    let bench = bench();
+fn write(release: &str, (suffix, target): (&str, &str)) {
+    let bench = bench(target);
     bench.run_until(Runner::Inline, 64, Some(KEPT));
     for part in ["state", "out"] {
-        let to = folder(release).join(part);
+        let to = folder(release, suffix).join(part);
         _ = fs::remove_dir_all(&to);
         copy(&bench.path(part), &to);
     }
@@ -78,24 +81,28 @@ fn of_any_folder(line: &str) -> String {
 
 #[test]
 fn releases_left_states_that_are_gone_on_from() {
-    if std::env::var_os("TICKCAST_WRITE_STATES").is_some() {
-        write(RELEASES[RELEASES.len() - 1]);
-    }
-    let whole = bench();
-    whole.run(Runner::Inline, 64);
-    let expected = whole.out();
-
-    for release in RELEASES {
-        let bench = bench();
-        copy(&folder(release), bench.dir.path());
-        let before = bench.out_lines("forecasts-0.ndjson");
-        let summary = bench.run(Runner::Threads(1), 50);
-        assert!(before > 0 && summary.records < RECORDS as u64, "{release}: it began anew");
-        for (name, text) in bench.out() {
-            let lines = |text: &str| text.lines().map(of_any_folder).collect::<Vec<_>>();
-            let (found, should) = (lines(&text), lines(&expected[&name]));
-            let same = found.iter().zip(&should).take_while(|(is, should)| is == should).count();
-            assert!(found == should, "{release}: {name}: {same} lines of {} are right", found.len());
+    for (suffix, target) in TARGETS {
+        if std::env::var_os("TICKCAST_WRITE_STATES").is_some() {
+            write(RELEASES[RELEASES.len() - 1], (suffix, target));
         }
+        let whole = bench(target);
+        whole.run(Runner::Inline, 64);
+        let expected = whole.out();
+        RELEASES.iter().for_each(|release| is_gone_on_from(&folder(release, suffix), target, &expected));
+    }
+}
+
+fn is_gone_on_from(kept: &Path, target: &str, expected: &BTreeMap<String, String>) {
+    let (bench, release) = (bench(target), kept.display());
+    copy(kept, bench.dir.path());
+    let before = bench.out_lines("forecasts-0.ndjson");
+    let summary = bench.run(Runner::Threads(1), 50);
+    assert!(before > 0 && summary.records < RECORDS as u64, "{release}: it began anew");
+
+    for (name, text) in bench.out() {
+        let lines = |text: &str| text.lines().map(of_any_folder).collect::<Vec<_>>();
+        let (found, should) = (lines(&text), lines(&expected[&name]));
+        let same = found.iter().zip(&should).take_while(|(is, should)| is == should).count();
+        assert!(found == should, "{release}: {name}: {same} lines of {} are right", found.len());
     }
 }

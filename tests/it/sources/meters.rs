@@ -55,8 +55,8 @@ fn of_kind(kind: WindowKind, windows: Windows, most_series: usize) -> Box<dyn Op
     let select: Vec<_> = SELECT.iter().map(|(name, sql)| (name.to_string(), sql.to_string())).collect();
     let plan =
         Arc::new(Aggregation::plan(&select, &Arc::new(arrow::datatypes::Schema::new(fields))).unwrap());
-    let (lateness_us, gaps, target) = (lateness * S, Gaps::Skip, String::new());
-    let spec = WindowSpec { kind, lateness_us, stamps, watermark, gaps, select, target, most_series };
+    let (lateness_us, gaps) = (lateness * S, Gaps::Skip);
+    let spec = WindowSpec { kind, lateness_us, stamps, watermark, gaps, select, most_series };
     window_operator(&spec, &plan)
 }
 

@@ -44,8 +44,8 @@ fn operator(
     most_series: usize,
 ) -> Box<dyn Operator> {
     let (select, plan) = aggregation();
-    let (stamps, gaps, target) = (Stamps::Start, Gaps::Auto, String::new());
-    let spec = WindowSpec { kind, lateness_us, stamps, watermark, gaps, select, target, most_series };
+    let (stamps, gaps) = (Stamps::Start, Gaps::Auto);
+    let spec = WindowSpec { kind, lateness_us, stamps, watermark, gaps, select, most_series };
     window_operator(&spec, &plan)
 }
 
@@ -399,16 +399,7 @@ fn rows_without_columns_are_counted_too() {
     let plan = Arc::new(tickcast_sql::window::Aggregation::plan(&select, &input).unwrap());
     let kind = WindowKind::Session { gap_us: 10, max_us: 100 };
     let (stamps, watermark, gaps) = (Stamps::Start, Watermark::Partition, Gaps::Auto);
-    let spec = WindowSpec {
-        kind,
-        lateness_us: 5,
-        stamps,
-        watermark,
-        gaps,
-        select,
-        target: String::new(),
-        most_series: 9,
-    };
+    let spec = WindowSpec { kind, lateness_us: 5, stamps, watermark, gaps, select, most_series: 9 };
     let make = || window_operator(&spec, &plan);
     let rows: Vec<Row> = [0, 3, 1, 40, 44, 42, 90].map(|time| (1, time, Some(1))).to_vec();
     let (_, out) = fed(make, &rows, 2, true);

@@ -95,7 +95,6 @@ fn check(case: &Case<'_>, rows: &[Row], size: usize) {
         watermark: case.watermark,
         gaps: Gaps::Skip,
         select,
-        target: String::new(),
         most_series: usize::MAX,
     };
     let out = close_all(window_operator(&spec, &plan).as_mut(), &batches);
@@ -256,8 +255,8 @@ fn panes_do_not_show_batches_or_restores() {
         let (select, plan) = aggregation();
         let kind = WindowKind::Grid(WindowGrid::fixed(1_000_000, 0).grouped(6, 2));
         let (lateness_us, stamps, gaps) = (200_000, Stamps::Start, Gaps::Carry);
-        let (target, most_series) = (String::new(), usize::MAX);
-        let spec = WindowSpec { kind, lateness_us, stamps, watermark, gaps, select, target, most_series };
+        let most_series = usize::MAX;
+        let spec = WindowSpec { kind, lateness_us, stamps, watermark, gaps, select, most_series };
         window_operator(&spec, &plan)
     };
     for watermark in [Watermark::Partition, Watermark::Series] {
@@ -289,10 +288,10 @@ fn windows_by_series_do_not_show_the_other_series_batches_or_restores() {
 fn by_series_alone_and_together(grid: &WindowGrid, gaps: &Gaps, rows: &[Row]) {
     let operator = |most_series: usize| {
         let (select, plan) = aggregation();
-        let (kind, target) = (WindowKind::Grid(grid.clone()), String::new());
+        let kind = WindowKind::Grid(grid.clone());
         let (lateness_us, stamps, watermark, gaps) =
             (2_000_000, Stamps::Start, Watermark::Series, gaps.clone());
-        let spec = WindowSpec { kind, lateness_us, stamps, watermark, gaps, select, target, most_series };
+        let spec = WindowSpec { kind, lateness_us, stamps, watermark, gaps, select, most_series };
         window_operator(&spec, &plan)
     };
     let run = |rows: &[Row], most_series: usize, size: usize, restore: bool| {

@@ -69,8 +69,8 @@ pub fn aggregation() -> (Vec<(String, String)>, Arc<Aggregation>) {
 fn operator(gaps: Gaps, lateness_us: i64, most_series: usize) -> Box<dyn Operator> {
     let (select, plan) = aggregation();
     let kind = WindowKind::Grid(SIZE_US.into());
-    let (stamps, watermark, target) = (Stamps::Start, Watermark::Partition, String::new());
-    let spec = WindowSpec { kind, lateness_us, stamps, watermark, gaps, select, target, most_series };
+    let (stamps, watermark) = (Stamps::Start, Watermark::Partition);
+    let spec = WindowSpec { kind, lateness_us, stamps, watermark, gaps, select, most_series };
     window_operator(&spec, &plan)
 }
 

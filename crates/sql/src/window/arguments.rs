@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use tickcast_stream::closed_window;
 use tickcast_stream::error::{Kind, OrFail, Result};
@@ -12,12 +12,17 @@ use tickcast_stream::operator::Output;
 
 use super::plan::Aggregation;
 use super::rows::computable;
+use super::silence::Silence;
 
 impl Aggregation {
-    /// The schema of a closed window's batch.
-    pub(super) fn closed_schema(&self) -> SchemaRef {
+    /// The schema of a closed window's batch, where silent series have such rows or none.
+    pub(super) fn closed_schema(&self, silence: Option<&Silence>) -> SchemaRef {
         let mut fields = closed_window::fields();
-        fields.extend(self.output_schema().fields().iter().map(|field| field.as_ref().clone()));
+        let selected = self.output_schema().fields().iter().enumerate();
+        fields.extend(selected.map(|(at, field)| match silence {
+            Some(silence) => silence.marked(at, field),
+            None => Field::clone(field),
+        }));
         Arc::new(Schema::new(fields))
     }
 

@@ -170,9 +170,8 @@ impl WindowOperator {
 
     fn closed_batch(&self, start: EventTime, rows: SeriesRows) -> Result<RecordBatch> {
         let (number, end) = (self.windows.grid.window_at(start), self.windows.end_of(start));
-        let is_true = self.silence.as_ref().is_some_and(|silence| silence.is_true);
         let row = |(&series, &spoke_at): (&SeriesId, &EventTime)| {
-            let is_carried = spoke_at != start && !is_true;
+            let is_carried = spoke_at != start;
             ClosedRow { series, number, start, end, is_carried }
         };
         let closed: Vec<ClosedRow> = rows.ids.iter().zip(&rows.spoke_at).map(row).collect();

@@ -22,7 +22,7 @@ pub(super) struct ClosedRow {
     pub start: EventTime,
     /// When it ended.
     pub end: EventTime,
-    /// Whether it repeats an earlier one.
+    /// Whether its series was silent: it repeats an earlier one, but for what is true in silence.
     pub is_carried: bool,
 }
 

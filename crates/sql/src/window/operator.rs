@@ -57,10 +57,11 @@ impl WindowOperator {
     /// An operator with no memory for windows on this grid, over rows whose data columns are those
     /// of `aggregation`.
     pub fn new(window: &WindowSpec, grid: WindowGrid, aggregation: Arc<Aggregation>) -> Self {
+        let silence = Silence::of(&window.gaps, &aggregation);
         WindowOperator {
             windows: Windows::new(window, grid),
-            silence: Silence::of(&window.gaps, &window.target, &aggregation).map(Arc::new),
-            output: aggregation.closed_schema(),
+            output: aggregation.closed_schema(silence.as_ref()),
+            silence: silence.map(Arc::new),
             aggregation,
             most_series: window.most_series.max(1),
             failures: Failures::default(),

@@ -3,7 +3,9 @@
 
 use arrow::array::ArrayRef;
 use arrow::compute::interleave;
+use arrow::datatypes::Field;
 use arrow::record_batch::RecordBatch;
+use tickcast_stream::closed_window::TRUE_IN_SILENCE;
 use tickcast_stream::error::{Kind, OrFail, Result};
 
 use super::plan::Aggregation;
@@ -19,13 +21,11 @@ const QUIET: usize = 2;
 pub(super) struct Silence {
     /// The one value, by column; none: the last one is repeated.
     quiet: Vec<Option<ArrayRef>>,
-    /// Whether the target has such a value: then it is true of that window.
-    pub is_true: bool,
 }
 
 impl Silence {
     /// None: a silent series has no row.
-    pub fn of(gaps: &Gaps, target: &str, aggregation: &Aggregation) -> Option<Self> {
+    pub fn of(gaps: &Gaps, aggregation: &Aggregation) -> Option<Self> {
         let fields = aggregation.output_schema().fields();
         let all = || fields.iter().zip(aggregation.quiet_values().iter().zip(aggregation.zeros()));
         let quiet: Vec<Option<ArrayRef>> = match gaps {
@@ -41,9 +41,16 @@ impl Silence {
                 })
                 .collect(),
         };
-        let is_true =
-            fields.iter().zip(&quiet).any(|(field, quiet)| field.name() == target && quiet.is_some());
-        Some(Silence { quiet, is_true })
+        Some(Silence { quiet })
+    }
+
+    /// The field of the selected column at this place, with a mark where it is true in silence.
+    pub fn marked(&self, column: usize, field: &Field) -> Field {
+        let mut field = field.clone();
+        if self.quiet[column].is_some() {
+            field.metadata_mut().insert(TRUE_IN_SILENCE.to_owned(), String::new());
+        }
+        field
     }
 
     /// The rows at these places: a place is [`BEFORE`] or [`NOW`], and the row there. Those from

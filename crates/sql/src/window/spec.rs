@@ -29,9 +29,6 @@ pub struct WindowSpec {
     pub gaps: Gaps,
     /// Output column and its SQL aggregate expression, in the order of the file.
     pub select: Vec<(String, String)>,
-    /// The column that is forecast.
-    #[serde(skip)]
-    pub target: String,
     /// Series of a partition that are kept, at least 1. Those that have been silent for longest are
     /// forgotten.
     #[serde(skip)]

@@ -11,6 +11,7 @@ const HOUR_US: i64 = 3_600_000_000;
 /// What a record is made of; the experts are naive and rnn, which said what is published.
 #[derive(Debug, Clone, Copy)]
 pub struct Scored {
+    pub target: &'static str,
     pub horizon: Horizon,
     pub actual: f64,
     pub forecast: f64,
@@ -22,18 +23,25 @@ pub struct Scored {
 impl Default for Scored {
     /// An error of 1 where naive has 2, within the interval.
     fn default() -> Self {
-        Scored { horizon: Horizon(1), actual: 10.0, forecast: 9.0, naive: 8.0, interval: Some((8.0, 10.0)) }
+        Scored {
+            target: "temp",
+            horizon: Horizon(1),
+            actual: 10.0,
+            forecast: 9.0,
+            naive: 8.0,
+            interval: Some((8.0, 10.0)),
+        }
     }
 }
 
 fn batches(rows: &[Scored]) -> (RecordBatch, RecordBatch) {
     let (forecasts, scores) = (forecast_schema(&[0.9], false), score_schema(&[0.9]));
     let mut results = ResultBatches::new(&forecasts, &scores, EventTime(0), rows.len());
-    for &Scored { horizon, actual, forecast, naive, interval } in rows {
+    for &Scored { target, horizon, actual, forecast, naive, interval } in rows {
         let (series, issued_at) = ("a", EventTime(HOUR_US));
         let target_time = issued_at.plus_us(i64::from(horizon) * HOUR_US);
         let intervals = interval.as_slice();
-        results.of("temp").forecast(&Forecast {
+        results.of(target).forecast(&Forecast {
             series,
             issued_at,
             target_time: Some(target_time),
@@ -47,7 +55,7 @@ fn batches(rows: &[Scored]) -> (RecordBatch, RecordBatch) {
             carried: false,
         });
         let experts = (&["naive", "rnn"][..], &[naive, forecast][..]);
-        results.of("temp").score(&Score {
+        results.of(target).score(&Score {
             series,
             issued_at,
             target_time,

@@ -16,6 +16,6 @@ pub use error_sums::ErrorSums;
 pub use formula::{brier_score, interval_score, log_loss, skill};
 pub use measures::{DirectionMeasures, ExpertMeasures, HorizonMeasures, LevelMeasures};
 pub use pairing::{DirectionForecast, OpenForecast, OpenForecasts, Pair};
-pub use scoreboard::{HorizonScore, Scoreboard};
+pub use scoreboard::{HorizonScore, Scoreboard, TargetScores};
 
 pub use crate::record::Interval;

@@ -248,12 +248,12 @@ fn a_drift_is_told_and_changes_nothing() {
     run(&mut operator, &windows((0..600).map(|n| Some(noise(n)))));
     let mut stats = OperatorStats::default();
     operator.report(&mut stats);
-    assert_eq!(stats.drift_alarms, [(Horizon(1), 0)]);
+    assert_eq!(stats.targets[0].forecaster.drift_alarms, [(Horizon(1), 0)]);
     let later: Vec<RecordBatch> =
         (600..900).map(|n| window(n, &[("a", Some(scale(n) * noise(n)), 0.0, false)])).collect();
     let out = run(&mut operator, &later);
     operator.report(&mut stats);
-    assert!(stats.drift_alarms[0].1 > 0);
+    assert!(stats.targets[0].forecaster.drift_alarms[0].1 > 0);
     assert_eq!(numbers(&out, Stream::Forecasts, "forecast"), numbers(&out, Stream::Forecasts, "naive"));
 }
 
@@ -272,7 +272,12 @@ fn weights_are_shares_and_a_state_keeps_them() {
     again.report(&mut two);
     assert_eq!(one, two);
     for horizon in [Horizon(1), Horizon(3)] {
-        let of = one.weights.iter().filter(|weight| weight.horizon == horizon).map(|weight| weight.weight);
+        let of = one.targets[0]
+            .forecaster
+            .weights
+            .iter()
+            .filter(|weight| weight.horizon == horizon)
+            .map(|weight| weight.weight);
         // They are kept in single precision.
         assert!((of.sum::<f64>() - 1.0).abs() < 1e-6);
     }
@@ -287,7 +292,7 @@ fn networks_learn_when_there_is_time_or_when_what_they_have_learned_is_needed() 
     let steps = |operator: &ForecastOperator| {
         let mut stats = OperatorStats::default();
         operator.report(&mut stats);
-        stats.train_steps
+        stats.targets[0].forecaster.train_steps
     };
     let wave = windows((0..60).map(|n| Some((n as f64 * 0.5).sin() * 3.0)));
     let [mut at_leisure, mut pressed] = [(); 2].map(|()| operator(&seasonal()));

@@ -88,8 +88,8 @@ impl ScoreBatch {
         }
     }
 
-    /// Takes in a score of a target: `error = actual - forecast`, and of every interval whether it covers the
-    /// truth.
+    /// Takes in a score of a target: `error = actual - forecast`, and of every interval whether it
+    /// covers the truth.
     pub(super) fn push(&mut self, target: &str, score: &Score<'_>) {
         let actual = score.actual;
         self.series.append_value(score.series);

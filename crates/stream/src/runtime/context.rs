@@ -16,9 +16,10 @@ use super::partition_output::PartitionOutput;
 use super::retry_policy::RetryPolicy;
 use crate::error::{Error, Result, Retry};
 use crate::message::Stream;
+use crate::operator::{OperatorStats, TargetStats};
 use crate::place::{Offset, PartitionId};
 use crate::source::{Event, Source};
-use crate::telemetry::{Health, HealthPart, Metrics};
+use crate::telemetry::{DriftAlarm, Health, HealthPart, Metrics};
 
 /// The onlookers of a run.
 #[derive(Clone)]
@@ -45,6 +46,29 @@ pub(super) struct Worked {
     pub took: Duration,
     /// Windows that it has closed since its beginning.
     pub windows: u64,
+}
+
+/// Says of which targets there was no value in any window of a partition.
+fn silent_targets(stats: &OperatorStats) -> Vec<Strange> {
+    let windows = stats.windows_closed;
+    if windows < SILENT_WINDOWS {
+        return Vec::new();
+    }
+
+    let silent = stats.targets.iter().filter(|of| of.forecaster.series == 0);
+    let told = |TargetStats { target, .. }: &TargetStats| match &stats.targets[..] {
+        [_] => Strange {
+            about: "target".into(),
+            what: format!("the target was null in all of {windows} windows: nothing is forecast"),
+        },
+        _ => Strange {
+            about: format!("target {target}"),
+            what: format!(
+                "the target {target} was null in all of {windows} windows: nothing is forecast of it"
+            ),
+        },
+    };
+    silent.map(told).collect()
 }
 
 impl RunContext {
@@ -114,9 +138,10 @@ impl RunContext {
         let stats = partition.stats();
         let forgotten = self.metrics.series_forgotten();
 
-        for horizon in self.metrics.stats(partition.id(), &stats) {
+        for DriftAlarm { target, horizon } in self.metrics.stats(partition.id(), &stats) {
             tracing::info!(
                 partition = partition.id().0,
+                target = &*target,
                 horizon = horizon.0,
                 "drift: the forecasts' errors have changed"
             );
@@ -139,14 +164,7 @@ impl RunContext {
             );
         }
 
-        let silent =
-            (stats.windows_closed >= SILENT_WINDOWS && stats.series_forecast == 0).then(|| Strange {
-                about: "target".into(),
-                what: format!(
-                    "the target was null in all of {} windows: nothing is forecast",
-                    stats.windows_closed
-                ),
-            });
+        let silent = silent_targets(&stats);
         let failed = |(column, what): (String, String)| Strange { about: format!("select {column}"), what };
         let failed = stats.failures.into_iter().map(failed);
         let behind = stats.far_behind.as_ref().map(|series| {

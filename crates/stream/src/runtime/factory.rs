@@ -4,13 +4,13 @@
 
 use std::collections::BTreeMap;
 
-use tickcast_forecast::{ForecastSpec, Forecaster, WindowOrder};
+use tickcast_forecast::{Forecaster, WindowOrder};
 
 use super::front::AheadRule;
 use super::partition::Partition;
 use crate::decode::Decode;
-use crate::error::{Kind, OrFail, Result};
-use crate::forecast::ForecastOperator;
+use crate::error::{Error, Kind, OrFail, Result};
+use crate::forecast::{ForecastOperator, Targets, parts};
 use crate::ledger::Snapshot;
 use crate::message::Stream;
 use crate::operator::Operator;
@@ -41,7 +41,7 @@ pub struct PipelineParts {
     /// What a time is that runs ahead; none where the source has times of its own to judge by.
     pub ahead_rule: Option<AheadRule>,
     /// What is forecast.
-    pub forecast: ForecastSpec,
+    pub targets: Targets,
     /// How windows follow each other.
     pub order: WindowOrder,
     /// Makes each partition's decoder.
@@ -100,37 +100,66 @@ impl PipelineFactory {
 
     /// A partition with no memory.
     pub fn partition(&self, id: PartitionId) -> Result<Partition> {
-        self.partition_from(id, self.forecaster())
+        self.partition_from(id, self.forecasters())
     }
 
-    /// A partition with no memory, whose networks begin with the weights of a file. Errors:
-    /// `State`, when they do not fit.
+    /// A partition with no memory, whose networks begin with imported weights, as
+    /// [`PipelineFactory::initial_weights`] has put them together. Errors: `State`, when they do
+    /// not fit.
     pub fn partition_with_weights(&self, id: PartitionId, weights: &[u8]) -> Result<Partition> {
-        let mut forecaster = self.forecaster();
-        forecaster.begin_with(weights).or_fail(Kind::State, || "cannot begin with the imported weights")?;
-        self.partition_from(id, forecaster)
+        let mut forecasters = self.forecasters();
+        let of_others = || {
+            let what = "the imported weights are of another forecast.target: import weights anew with `model import`";
+            Error::new(Kind::State, what)
+        };
+        let weights = parts::split(weights, forecasters.len()).ok_or_else(of_others)?;
+        for (forecaster, weights) in forecasters.iter_mut().zip(weights) {
+            // Of a target that none were imported for there are none.
+            if !weights.is_empty() {
+                forecaster
+                    .begin_with(weights)
+                    .or_fail(Kind::State, || "cannot begin with the imported weights")?;
+            }
+        }
+        self.partition_from(id, forecasters)
     }
 
-    /// The forecaster of a partition, with no memory.
-    pub fn forecaster(&self) -> Forecaster {
-        Forecaster::new(&self.parts.forecast, self.parts.order.clone())
+    /// The weights that networks begin with, of every target: those of the `nth` in place of what
+    /// was there of it. Weights that were imported for other targets are dropped.
+    pub fn initial_weights(&self, before: Option<&[u8]>, nth: usize, weights: &[u8]) -> Vec<u8> {
+        let count = self.parts.targets.names().count();
+        let known = before.and_then(|before| parts::split(before, count));
+        let mut all = known.unwrap_or_else(|| vec![&[][..]; count]);
+        all[nth] = weights;
+        parts::join(all.into_iter().map(<[u8]>::to_vec).collect())
     }
 
-    /// The forecaster of a partition as a snapshot has it. Errors: `State`, when another pipeline
-    /// wrote it.
-    pub fn forecaster_of(&self, snapshot: &Snapshot) -> Result<Forecaster> {
-        let mut forecaster = self.forecaster();
+    /// The forecaster of each target, with no memory, in the order of the targets.
+    pub fn forecasters(&self) -> Vec<Forecaster> {
+        self.parts.targets.iter().map(|spec| Forecaster::new(spec, self.parts.order.clone())).collect()
+    }
+
+    /// The forecasters of a partition as a snapshot has them, in the order of the targets. Errors:
+    /// `State`, when another pipeline wrote it.
+    pub fn forecasters_of(&self, snapshot: &Snapshot) -> Result<Vec<Forecaster>> {
+        let fail = || "cannot read the forecasters' state";
+        let mut forecasters = self.forecasters();
         let partition = self.partition(snapshot.partition)?;
-        forecaster
-            .restore(partition.last_state(snapshot)?)
-            .or_fail(Kind::State, || "cannot read the forecasters' state")?;
-        Ok(forecaster)
+        let states = parts::split(partition.last_state(snapshot)?, forecasters.len());
+        for (forecaster, state) in
+            forecasters.iter_mut().zip(states.ok_or_else(|| Error::new(Kind::State, fail()))?)
+        {
+            forecaster.restore(state).or_fail(Kind::State, fail)?;
+        }
+        Ok(forecasters)
     }
 
-    /// The snapshot with this forecaster in place of its own. Errors: as `forecaster_of`.
-    pub fn with_forecaster(&self, snapshot: &Snapshot, forecaster: &Forecaster) -> Result<Snapshot> {
-        let state = forecaster.freeze()().or_fail(Kind::State, || "cannot write the forecasters' state")?;
-        self.partition(snapshot.partition)?.with_last_state(snapshot, state)
+    /// The snapshot with these forecasters in place of its own. Errors: as `forecasters_of`.
+    pub fn with_forecasters(&self, snapshot: &Snapshot, forecasters: &[Forecaster]) -> Result<Snapshot> {
+        let states: tickcast_forecast::Result<_> =
+            forecasters.iter().map(|forecaster| forecaster.freeze()()).collect();
+        let states = states.or_fail(Kind::State, || "cannot write the forecasters' state")?;
+        self.partition(snapshot.partition)?.with_last_state(snapshot, parts::join(states))
     }
 
     /// A partition with no memory that hands its closed windows on instead of forecasting from
@@ -139,8 +168,8 @@ impl PipelineFactory {
         self.chain(id, None)
     }
 
-    fn partition_from(&self, id: PartitionId, forecaster: Forecaster) -> Result<Partition> {
-        self.chain(id, Some(Box::new(ForecastOperator::of(forecaster))))
+    fn partition_from(&self, id: PartitionId, forecasters: Vec<Forecaster>) -> Result<Partition> {
+        self.chain(id, Some(Box::new(ForecastOperator::of(forecasters))))
     }
 
     fn chain(&self, id: PartitionId, last: Option<Box<dyn Operator>>) -> Result<Partition> {

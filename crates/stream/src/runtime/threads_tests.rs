@@ -158,7 +158,7 @@ fn factory() -> PipelineFactory {
         is_shared: false,
         has_past: false,
         ahead_rule: None,
-        forecast: ForecastSpec::new("x"),
+        targets: ForecastSpec::new("x").into(),
         order: 60_000_000.into(),
         new_decoder: Box::new(|_| Ok(Box::new(RejectAll))),
         new_prepare: None,

@@ -4,23 +4,24 @@
 //! far behind it a watermark is.
 
 mod rejects;
+mod show;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arrow::record_batch::RecordBatch;
 use prometheus::{GaugeVec, Registry, TextEncoder};
-use tickcast_forecast::{EventTime, Horizon, Mean};
+use tickcast_forecast::{EventTime, Horizon};
 
 use super::lag::Lags;
 use super::registry::{
     CommitMetrics, ForecastMetrics, InputMetrics, Maker, StageMetrics, TrainingMetrics, WindowMetrics,
 };
 use crate::error::{Kind, OrFail, Result};
-use crate::evaluate::{HorizonScore, Scoreboard};
+use crate::evaluate::Scoreboard;
 use crate::lock::lock;
 use crate::message::{Reason, Records, Stream};
 use crate::operator::OperatorStats;
@@ -34,12 +35,22 @@ const FAR_AHEAD: Duration = Duration::from_secs(300);
 /// How a commit can end.
 const OUTCOMES: [&str; 4] = ["committed", "aborted", "refused", "failed"];
 
+/// A drift detector has rung: the errors of these forecasts have changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DriftAlarm {
+    /// The column that is forecast.
+    pub target: Arc<str>,
+    /// How far ahead.
+    pub horizon: Horizon,
+}
+
 /// One pipeline's metrics. Gauges of something newest (a loss, a lag) are absent until there is
 /// one.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     names: Vec<String>,
+    by_target: bool,
     input: InputMetrics,
     windows: WindowMetrics,
     training: TrainingMetrics,
@@ -58,10 +69,21 @@ impl Metrics {
     /// Of a pipeline of this name. Errors: `Io`, when the registry refuses a metric, which only a
     /// fault here can cause.
     pub fn new(pipeline: &str) -> Result<Self> {
+        Metrics::of(pipeline, false)
+    }
+
+    /// As [`Metrics::new`], for a pipeline of several targets: what is of a target has the label
+    /// `target`.
+    pub fn by_target(pipeline: &str) -> Result<Self> {
+        Metrics::of(pipeline, true)
+    }
+
+    fn of(pipeline: &str, by_target: bool) -> Result<Self> {
         let labels = HashMap::from([("pipeline".to_owned(), pipeline.to_owned())]);
         let registry =
             Registry::new_custom(Some(PREFIX.into()), Some(labels)).or_fail(Kind::Io, || "no metrics")?;
-        let metrics = Self::registered(registry).or_fail(Kind::Io, || "cannot register the metrics")?;
+        let metrics =
+            Self::registered(registry, by_target).or_fail(Kind::Io, || "cannot register the metrics")?;
 
         for reason in Reason::ALL {
             metrics.input.rejected.with_label_values(&[reason.word()]);
@@ -72,9 +94,9 @@ impl Metrics {
         Ok(metrics)
     }
 
-    fn registered(registry: Registry) -> prometheus::Result<Self> {
+    fn registered(registry: Registry, by_target: bool) -> prometheus::Result<Self> {
         let names = RefCell::default();
-        let make = Maker { registry: &registry, names: &names };
+        let make = Maker { registry: &registry, names: &names, by_target };
         let metrics = Metrics {
             input: InputMetrics::new(make)?,
             windows: WindowMetrics::new(make)?,
@@ -87,6 +109,7 @@ impl Metrics {
             ahead: Mutex::default(),
             scoreboard: Mutex::default(),
             names: Vec::new(),
+            by_target,
             registry: registry.clone(),
         };
         Ok(Metrics { names: names.into_inner(), ..metrics })
@@ -125,29 +148,57 @@ impl Metrics {
     /// from here.
     pub fn begin(&self, partition: PartitionId, stats: &OperatorStats) {
         lock(&self.partitions).insert(partition, stats.clone());
+        self.count_from(stats);
     }
 
-    /// Takes in what a partition says of itself; the horizons whose drift detectors have rung
-    /// since. Without [`Metrics::begin`] its first word is where counting begins.
-    pub fn stats(&self, partition: PartitionId, stats: &OperatorStats) -> Vec<Horizon> {
-        let Some(before) = lock(&self.partitions).insert(partition, stats.clone()) else { return Vec::new() };
+    /// Counters of what is of a target are there from the first word of it on.
+    fn count_from(&self, stats: &OperatorStats) {
+        for of in &stats.targets {
+            let labels = self.of_target(&of.target, &[]);
+            self.training.steps.with_label_values(&labels);
+            self.training.rollbacks.with_label_values(&labels);
+        }
+    }
+
+    /// Takes in what a partition says of itself; the drift detectors that have rung since. Without
+    /// [`Metrics::begin`] its first word is where counting begins.
+    pub fn stats(&self, partition: PartitionId, stats: &OperatorStats) -> Vec<DriftAlarm> {
+        let Some(before) = lock(&self.partitions).insert(partition, stats.clone()) else {
+            self.count_from(stats);
+            return Vec::new();
+        };
         self.windows.closed.inc_by(stats.windows_closed.saturating_sub(before.windows_closed));
         self.windows.filtered.inc_by(stats.records_filtered.saturating_sub(before.records_filtered));
         self.windows.failed.inc_by(stats.expressions_failed.saturating_sub(before.expressions_failed));
         let forgotten = stats.records_forgotten.saturating_sub(before.records_forgotten);
         self.windows.records_forgotten.inc_by(forgotten);
         self.windows.forgotten.inc_by(stats.series_forgotten.saturating_sub(before.series_forgotten));
-        self.training.steps.inc_by(stats.train_steps.saturating_sub(before.train_steps));
-        self.training.rollbacks.inc_by(stats.model_rollbacks.saturating_sub(before.model_rollbacks));
 
         let mut rung = Vec::new();
-        for (at, (horizon, alarms)) in stats.drift_alarms.iter().enumerate() {
-            let known = before.drift_alarms.get(at).map_or(0, |(_, alarms)| *alarms);
-            let more = alarms.saturating_sub(known);
-            self.forecasts.drift_alarms.with_label_values(&[horizon.to_string()]).inc_by(more);
-            rung.extend((more > 0).then_some(*horizon));
+        for (nth, of) in stats.targets.iter().enumerate() {
+            let (is, was) = (&of.forecaster, before.targets.get(nth).map(|of| &of.forecaster));
+            let labels = self.of_target(&of.target, &[]);
+            let steps = is.train_steps.saturating_sub(was.map_or(0, |was| was.train_steps));
+            self.training.steps.with_label_values(&labels).inc_by(steps);
+            let rollbacks = is.model_rollbacks.saturating_sub(was.map_or(0, |was| was.model_rollbacks));
+            self.training.rollbacks.with_label_values(&labels).inc_by(rollbacks);
+
+            for (at, (horizon, alarms)) in is.drift_alarms.iter().enumerate() {
+                let known = was.and_then(|was| was.drift_alarms.get(at)).map_or(0, |(_, alarms)| *alarms);
+                let (more, label) = (alarms.saturating_sub(known), horizon.to_string());
+                let labels = self.of_target(&of.target, &[&label]);
+                self.forecasts.drift_alarms.with_label_values(&labels).inc_by(more);
+                rung.extend(
+                    (more > 0).then(|| DriftAlarm { target: Arc::clone(&of.target), horizon: *horizon }),
+                );
+            }
         }
         rung
+    }
+
+    /// The values of the labels of what is of a target.
+    fn of_target<'a>(&self, target: &'a str, others: &[&'a str]) -> Vec<&'a str> {
+        self.by_target.then_some(target).into_iter().chain(others.iter().copied()).collect()
     }
 
     /// Forgets a partition that is no longer ours: its windows and series. What was counted stays.
@@ -190,12 +241,15 @@ impl Metrics {
     }
 
     fn count_forecasts(&self, records: &RecordBatch) -> Result<()> {
-        let mut counts: BTreeMap<Horizon, u64> = BTreeMap::new();
-        for row in ForecastRows::of(records)?.iter() {
-            *counts.entry(row.horizon()).or_default() += 1;
+        let rows = ForecastRows::of(records)?;
+        let mut counts: BTreeMap<(&str, Horizon), u64> = BTreeMap::new();
+        for row in rows.iter() {
+            *counts.entry((row.target(), row.horizon())).or_default() += 1;
         }
-        for (horizon, count) in counts {
-            self.forecasts.emitted.with_label_values(&[horizon.to_string()]).inc_by(count);
+        for ((target, horizon), count) in counts {
+            let horizon = horizon.to_string();
+            let labels = self.of_target(target, &[&horizon]);
+            self.forecasts.emitted.with_label_values(&labels).inc_by(count);
         }
         Ok(())
     }
@@ -276,85 +330,6 @@ impl Metrics {
             .encode_to_string(&self.registry.gather())
             .unwrap_or_else(|cause| format!("# {cause}\n"))
     }
-
-    fn sum_partitions(&self) {
-        let partitions = lock(&self.partitions);
-        let sum = |of: fn(&OperatorStats) -> u64| partitions.values().map(of).sum::<u64>() as i64;
-        self.windows.open.set(sum(|stats| stats.windows_open));
-        self.windows.series.set(sum(|stats| stats.series_active));
-        self.windows.stale.set(sum(|stats| stats.series_stale));
-        self.show_training(&partitions);
-        self.show_weights(&partitions);
-
-        let watermarks = partitions.values().filter_map(|stats| stats.watermark_us);
-        let behind_s = |watermark_us: i64| (now_us() - watermark_us as f64) / 1e6;
-        // The partition that is furthest behind: its windows close last.
-        if let Some(watermark_us) = watermarks.clone().min() {
-            set(&self.windows.watermark_lag, behind_s(watermark_us));
-        }
-        // What is before the one furthest ahead is late there.
-        if let Some(watermark_us) = watermarks.max() {
-            set(&self.windows.watermark_ahead, (-behind_s(watermark_us)).max(0.0));
-        }
-    }
-
-    fn show_training(&self, partitions: &BTreeMap<PartitionId, OperatorStats>) {
-        let trained: Vec<&OperatorStats> =
-            partitions.values().filter(|stats| stats.train_steps > 0).collect();
-        if trained.is_empty() {
-            return;
-        }
-        let mean = |of: fn(&OperatorStats) -> f64| {
-            trained.iter().map(|stats| of(stats)).sum::<f64>() / trained.len() as f64
-        };
-        set(&self.training.loss, mean(|stats| stats.train_loss));
-        set(&self.training.gradient_norm, mean(|stats| stats.gradient_norm));
-    }
-
-    fn show_weights(&self, partitions: &BTreeMap<PartitionId, OperatorStats>) {
-        let mut weights: BTreeMap<(Horizon, &str), Mean> = BTreeMap::new();
-        for weight in partitions.values().flat_map(|stats| &stats.weights) {
-            weights.entry((weight.horizon, weight.expert)).or_default().add(weight.weight);
-        }
-        for ((horizon, expert), mean) in weights {
-            let horizon = horizon.to_string();
-            let gauge = self.forecasts.expert_weight.with_label_values(&[horizon.as_str(), expert]);
-            gauge.set(mean.value().unwrap_or_default());
-        }
-    }
-
-    fn show_lag(&self) {
-        match lock(&self.lags).total() {
-            Some(records) => set(&self.input.lag, records as f64),
-            None => self.input.lag.reset(),
-        }
-    }
-
-    fn show_scores(&self) {
-        for (horizon, score) in &lock(&self.scoreboard).horizons {
-            self.show_score(&horizon.to_string(), score);
-        }
-    }
-
-    fn show_score(&self, horizon: &str, score: &HorizonScore) {
-        let experts = score.experts.iter().map(|(name, mean)| (name.as_str(), mean));
-        for (expert, mean) in experts.chain([("published", &score.published)]) {
-            if let Some(mean) = mean.value() {
-                self.forecasts.abs_error.with_label_values(&[horizon, expert]).set(mean);
-            }
-        }
-
-        if let Some(skill) = score.skill() {
-            self.forecasts.skill.with_label_values(&[horizon]).set(skill);
-        }
-
-        for (level, mean) in &score.coverage {
-            if let Some(share) = mean.value() {
-                let level = level.to_string();
-                self.forecasts.coverage.with_label_values(&[horizon, &level]).set(share);
-            }
-        }
-    }
 }
 
 /// The clock, in microseconds since the epoch.
@@ -369,11 +344,12 @@ fn set(gauge: &GaugeVec, value: f64) {
 
 #[cfg(test)]
 mod tests {
-    use tickcast_forecast::ExpertWeight as Weight;
+    use tickcast_forecast::{ExpertWeight as Weight, ForecasterStats};
 
     use super::*;
     use crate::evaluate::fixture::{Scored, forecasts, scores};
     use crate::message::RawRecord;
+    use crate::operator::TargetStats;
 
     fn value(text: &str, sample: &str) -> Option<f64> {
         let line = text.lines().find(|line| line.rsplit_once(' ').is_some_and(|(name, _)| name == sample));
@@ -383,6 +359,27 @@ mod tests {
     fn records(offsets: Range<i64>) -> Records {
         let record = |offset| RawRecord { offset: Offset(offset), ..RawRecord::default() };
         Records::Raw(offsets.map(record).collect())
+    }
+
+    /// What a partition says whose forecasters have trained once, and have rung so often.
+    fn said(targets: &[(&str, u64)]) -> OperatorStats {
+        let of = |&(target, alarms): &(&str, u64)| TargetStats {
+            target: target.into(),
+            forecaster: ForecasterStats {
+                train_steps: 1,
+                train_loss: 0.5,
+                gradient_norm: 2.0,
+                weights: vec![Weight { horizon: Horizon(6), expert: "rls", weight: 0.75 }],
+                drift_alarms: vec![(Horizon(6), alarms)],
+                ..ForecasterStats::default()
+            },
+        };
+        let targets = targets.iter().map(of).collect();
+        OperatorStats { watermark_us: Some(0), targets, ..OperatorStats::default() }
+    }
+
+    fn drift(target: &str) -> DriftAlarm {
+        DriftAlarm { target: target.into(), horizon: Horizon(6) }
     }
 
     #[test]
@@ -405,16 +402,8 @@ mod tests {
         metrics.replayed(9);
         metrics.busy("forecast", Duration::from_millis(250));
         metrics.depth("sink", 11);
-        let trained =
-            OperatorStats { train_steps: 1, train_loss: 0.5, gradient_norm: 2.0, ..OperatorStats::default() };
-        let weights = vec![Weight { horizon: Horizon(6), expert: "rls", weight: 0.75 }];
-        let said =
-            OperatorStats { watermark_us: Some(0), weights, drift_alarms: vec![(Horizon(6), 1)], ..trained };
-        assert!(metrics.stats(PartitionId(3), &said).is_empty());
-        assert_eq!(
-            metrics.stats(PartitionId(3), &OperatorStats { drift_alarms: vec![(Horizon(6), 3)], ..said }),
-            [Horizon(6)]
-        );
+        assert!(metrics.stats(PartitionId(3), &said(&[("temp", 1)])).is_empty());
+        assert_eq!(metrics.stats(PartitionId(3), &said(&[("temp", 3)])), [drift("temp")]);
         let row = Scored { horizon: Horizon(6), ..Scored::default() };
         metrics.results(Stream::Scores, &scores(&[row]));
         metrics.results(Stream::Forecasts, &forecasts(&[row]));
@@ -470,6 +459,41 @@ mod tests {
         }
         // A watermark at the epoch is as far behind as the clock is on.
         assert!(value(&text, "tickcast_watermark_lag_seconds{pipeline=\"weather\"}").unwrap() > 1.7e9);
+    }
+
+    #[test]
+    fn with_several_targets_what_is_of_one_says_of_which() {
+        let metrics = Metrics::by_target("p").unwrap();
+        metrics.stats(PartitionId(0), &said(&[("temp", 0), ("wind", 0)]));
+        assert_eq!(metrics.stats(PartitionId(0), &said(&[("temp", 0), ("wind", 2)])), [drift("wind")]);
+        let row = |target| Scored { target, horizon: Horizon(6), ..Scored::default() };
+        let worse = Scored { forecast: 7.0, ..row("wind") };
+        metrics.results(Stream::Scores, &scores(&[row("temp"), worse]));
+        metrics.results(Stream::Forecasts, &forecasts(&[row("temp"), worse, worse]));
+
+        let text = metrics.text();
+        for (sample, [temp, wind]) in [
+            ("train_steps_total{T,P}", [0.0, 0.0]),
+            ("model_rollbacks_total{T,P}", [0.0, 0.0]),
+            ("train_loss{T,P}", [0.5, 0.5]),
+            ("gradient_norm{T,P}", [2.0, 2.0]),
+            ("forecasts_emitted_total{horizon=\"6\",T,P}", [1.0, 2.0]),
+            ("forecast_abs_error{expert=\"published\",horizon=\"6\",T,P}", [1.0, 3.0]),
+            ("forecast_skill_ratio{horizon=\"6\",T,P}", [0.5, -0.5]),
+            ("interval_coverage_ratio{horizon=\"6\",level=\"0.9\",T,P}", [1.0, 1.0]),
+            ("expert_weight{expert=\"rls\",horizon=\"6\",T,P}", [0.75, 0.75]),
+            ("drift_alarms_total{horizon=\"6\",T,P}", [0.0, 2.0]),
+        ] {
+            for (target, expected) in [("temp", temp), ("wind", wind)] {
+                let labels =
+                    sample.replace('P', "pipeline=\"p\"").replace('T', &format!("target=\"{target}\""));
+                assert_eq!(
+                    value(&text, &format!("tickcast_{labels}")),
+                    Some(expected),
+                    "{labels} in\n{text}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -7,9 +7,9 @@ mod metrics;
 mod registry;
 
 pub use health::{Health, HealthPart, Readiness};
-pub use metrics::Metrics;
 pub(crate) use metrics::now_us;
+pub use metrics::{DriftAlarm, Metrics};
 pub use prometheus::TEXT_FORMAT;
 
 // What `Metrics::scoreboard` hands out.
-pub use crate::evaluate::{HorizonScore, Scoreboard};
+pub use crate::evaluate::{HorizonScore, Scoreboard, TargetScores};

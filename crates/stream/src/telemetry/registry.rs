@@ -121,36 +121,41 @@ impl WindowMetrics {
     }
 }
 
-/// How the network learns.
+/// How the networks learn; where there are several targets, each has its own.
 #[derive(Debug)]
 pub struct TrainingMetrics {
     /// `train_steps_total`
-    pub steps: IntCounter,
+    pub steps: IntCounterVec,
     /// `train_loss`
     pub loss: GaugeVec,
     /// `gradient_norm`
     pub gradient_norm: GaugeVec,
     /// `model_rollbacks_total`
-    pub rollbacks: IntCounter,
+    pub rollbacks: IntCounterVec,
 }
 
 impl TrainingMetrics {
     /// Registered.
     pub fn new(make: Maker<'_>) -> Result<Self> {
+        let labels = &make.of_target(&[])[..];
         Ok(TrainingMetrics {
-            steps: make.counter("train_steps_total", "Training steps taken.")?,
-            loss: make.gauges("train_loss", "Loss of the newest step, mean over partitions.", &[])?,
+            steps: make.counters("train_steps_total", "Training steps taken.", labels)?,
+            loss: make.gauges("train_loss", "Loss of the newest step, mean over partitions.", labels)?,
             gradient_norm: make.gauges(
                 "gradient_norm",
                 "Gradient norm before clipping, mean over partitions.",
-                &[],
+                labels,
             )?,
-            rollbacks: make.counter("model_rollbacks_total", "Times the last good weights came back.")?,
+            rollbacks: make.counters(
+                "model_rollbacks_total",
+                "Times the last good weights came back.",
+                labels,
+            )?,
         })
     }
 }
 
-/// What is forecast, and how good it was.
+/// What is forecast, and how good it was; where there are several targets, each has its own.
 #[derive(Debug)]
 pub struct ForecastMetrics {
     /// `forecasts_emitted_total`
@@ -176,7 +181,9 @@ pub struct ForecastMetrics {
 impl ForecastMetrics {
     /// Registered.
     pub fn new(make: Maker<'_>) -> Result<Self> {
-        let (horizon, expert) = (&["horizon"], &["horizon", "expert"]);
+        let [horizon, expert, level] =
+            [&["horizon"][..], &["horizon", "expert"], &["horizon", "level"]].map(|of| make.of_target(of));
+        let (horizon, expert) = (&horizon[..], &expert[..]);
 
         Ok(ForecastMetrics {
             emitted: make.counters("forecasts_emitted_total", "Forecasts made.", horizon)?,
@@ -199,7 +206,7 @@ impl ForecastMetrics {
             coverage: make.gauges(
                 "interval_coverage_ratio",
                 "Share of truths inside their interval since the start.",
-                &["horizon", "level"],
+                &level,
             )?,
             expert_weight: make.gauges(
                 "expert_weight",
@@ -282,9 +289,17 @@ pub struct Maker<'a> {
     pub registry: &'a Registry,
     /// The name of each, without the prefix that all have.
     pub names: &'a RefCell<Vec<String>>,
+    /// Whether what is of a target says of which.
+    pub by_target: bool,
 }
 
 impl Maker<'_> {
+    /// The labels of what is of a target.
+    fn of_target<'l>(self, others: &[&'l str]) -> Vec<&'l str> {
+        let target = self.by_target.then_some("target");
+        target.into_iter().chain(others.iter().copied()).collect()
+    }
+
     fn keep<M: Collector + Clone + 'static>(self, metric: Result<M>) -> Result<M> {
         let metric = metric?;
         self.registry.register(Box::new(metric.clone()))?;

@@ -11,7 +11,7 @@ use tickcast_forecast::Horizon;
 
 use super::chart::{Chart, View, one_view};
 use super::style::{COLOURS, Curve, ahead, axis, layout, millis, time_axis};
-use crate::backtest::{Backtest, Measured};
+use crate::backtest::{JudgedTarget, TargetMeasures};
 
 /// Bars end here: what is far worse than naive must not make the others small.
 const LEAST_SKILL: f64 = -50.0;
@@ -20,9 +20,9 @@ const LEAST_SKILL: f64 = -50.0;
 type Bars<'a> = (&'a str, Vec<Option<f64>>);
 
 /// Bars a horizon: the published forecast, then every expert but naive.
-pub fn skill(backtest: &Backtest) -> Chart {
-    let measured = &backtest.measured;
-    let label = |horizon| match backtest.order.ahead(horizon) {
+pub fn skill(judged: &JudgedTarget<'_>) -> Chart {
+    let measured = judged.measured;
+    let label = |horizon| match judged.order.ahead(horizon) {
         Some(time) => format!("{horizon} ({time})"),
         None => format!("{horizon}"),
     };
@@ -51,7 +51,7 @@ pub fn skill(backtest: &Backtest) -> Chart {
     }
 }
 
-fn skill_bars(measured: &Measured) -> Vec<Bars<'_>> {
+fn skill_bars(measured: &TargetMeasures) -> Vec<Bars<'_>> {
     let published = measured.horizons.iter().map(|of| of.skill.map(|skill| 100.0 * skill)).collect();
     let mut experts: BTreeMap<&str, Vec<Option<f64>>> = BTreeMap::new();
     for (index, of) in measured.horizons.iter().enumerate() {
@@ -64,12 +64,12 @@ fn skill_bars(measured: &Measured) -> Vec<Bars<'_>> {
 }
 
 /// A line an expert, a view a horizon.
-pub fn weights(backtest: &Backtest) -> Chart {
+pub fn weights(judged: &JudgedTarget<'_>) -> Chart {
     let mut lines: BTreeMap<(Horizon, &str), Curve> = BTreeMap::new();
-    for (time, stats) in &backtest.samples.taken {
+    for (time, stats) in judged.samples.of(judged.nth) {
         for weight in &stats.weights {
             let line = lines.entry((weight.horizon, weight.expert)).or_default();
-            line.0.push(millis(*time));
+            line.0.push(millis(time));
             line.1.push(weight.weight as f32);
         }
     }
@@ -85,7 +85,7 @@ pub fn weights(backtest: &Backtest) -> Chart {
 
     let view = |(horizon, mut plot): (Horizon, Plot)| {
         plot.set_layout(layout(time_axis("time"), axis("weight").range(vec![0.0, 1.0])));
-        View { name: ahead(horizon, &backtest.order), figure: json!(plot) }
+        View { name: ahead(horizon, judged.order), figure: json!(plot) }
     };
     Chart {
         id: "weights",

@@ -9,7 +9,7 @@ use tickcast_stream::evaluate::{Interval, Pair};
 
 use super::chart::{Chart, View};
 use super::style::{COLOURS, TRUTH, ahead, axis, layout, millis, time_axis};
-use crate::backtest::Backtest;
+use crate::backtest::JudgedTarget;
 use crate::backtest::chart_data::RecentPairs;
 use crate::backtest::partition_eval::{SHOWN, SeriesEval};
 
@@ -19,17 +19,17 @@ const HORIZONS: usize = 4;
 const BANDS: [&str; 3] = ["#d9e8f3", "#a6cbe4", "#74add4"];
 
 /// The latest windows and those around the largest error, for each series and horizon.
-pub fn forecasts(backtest: &Backtest) -> Chart {
-    let measured = &backtest.measured;
+pub fn forecasts(judged: &JudgedTarget<'_>) -> Chart {
+    let measured = judged.measured;
     let mut views = Vec::new();
     let is_shown = |series: &SeriesEval| series.horizons.iter().any(|horizon| horizon.recent.is_some());
-    let series = backtest.evals.values().flat_map(|eval| &eval.series);
+    let series = judged.evals.values().flat_map(|eval| &eval.series);
 
     for (name, series) in series.filter(|(_, series)| is_shown(series)).take(SHOWN) {
         for (eval, of) in series.horizons.iter().zip(&measured.horizons).take(HORIZONS) {
             let Some(recent) = &eval.recent else { continue };
             let levels: Vec<f64> = of.levels.iter().map(|level| level.level).collect();
-            let name = format!("{name}, {}", ahead(of.horizon, &backtest.order));
+            let name = format!("{name}, {}", ahead(of.horizon, judged.order));
             views.extend(both_views(recent, &name, &levels, &measured.target));
         }
     }

@@ -9,14 +9,14 @@ use tickcast_stream::evaluate::text::percent;
 
 use super::chart::{Chart, View, one_view};
 use super::style::{COLOURS, Curve, GREY, ahead, axis, layout, millis, thinned, time_axis};
-use crate::backtest::{Backtest, Measured};
+use crate::backtest::{JudgedTarget, TargetMeasures};
 
 /// A line a level, a view a horizon.
-pub fn coverage(backtest: &Backtest) -> Chart {
+pub fn coverage(judged: &JudgedTarget<'_>) -> Chart {
     let mut views = Vec::new();
-    for (index, of) in backtest.measured.horizons.iter().enumerate() {
+    for (index, of) in judged.measured.horizons.iter().enumerate() {
         let mut timeline = CoverageTimeline::default();
-        backtest.evals.values().for_each(|eval| timeline.merge(&eval.timelines[index]));
+        judged.evals.values().for_each(|eval| timeline.merge(&eval.timelines[index]));
         let mut plot = Plot::new();
         for (nth, level) in of.levels.iter().enumerate() {
             add_level(&mut plot, &timeline, nth, level.level);
@@ -25,7 +25,7 @@ pub fn coverage(backtest: &Backtest) -> Chart {
         if !plot.data().is_empty() {
             let shares = axis("coverage, %").range(vec![0.0, 102.0]);
             plot.set_layout(layout(time_axis("end of the 250 windows"), shares));
-            views.push(View { name: ahead(of.horizon, &backtest.order), figure: json!(plot) });
+            views.push(View { name: ahead(of.horizon, judged.order), figure: json!(plot) });
         }
     }
 
@@ -63,7 +63,7 @@ fn add_level(plot: &mut Plot, timeline: &CoverageTimeline, nth: usize, level: f6
 }
 
 /// A line a horizon: the coverage observed over the level claimed.
-pub fn calibration(measured: &Measured) -> Chart {
+pub fn calibration(measured: &TargetMeasures) -> Chart {
     let mut plot = Plot::new();
     plot.add_trace(
         Scatter::new(vec![0.0, 100.0], vec![0.0, 100.0])

@@ -7,16 +7,15 @@ use plotly::{Plot, Scatter};
 
 use super::chart::{Chart, one_view};
 use super::style::{COLOURS, Curve, axis, layout, millis, time_axis};
-use crate::backtest::chart_data::Samples;
+use crate::backtest::JudgedTarget;
 
 /// How much of the mean loss stays from one sample to the next.
 const LOSS_MEMORY: f32 = 0.95;
 
 /// The loss of single steps, and their moving mean.
-pub fn loss(samples: &Samples) -> Chart {
-    let trained = samples.taken.iter().filter(|(_, stats)| stats.train_steps > 0);
-    let (times, losses): Curve =
-        trained.map(|(time, stats)| (millis(*time), stats.train_loss as f32)).unzip();
+pub fn loss(judged: &JudgedTarget<'_>) -> Chart {
+    let trained = judged.samples.of(judged.nth).filter(|(_, stats)| stats.train_steps > 0);
+    let (times, losses): Curve = trained.map(|(time, stats)| (millis(time), stats.train_loss as f32)).unzip();
     let means = moving_means(&losses);
     let has_any = !losses.is_empty();
 

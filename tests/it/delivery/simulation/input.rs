@@ -29,7 +29,7 @@ source: { kafka: { brokers: 127.0.0.1:1, topic: t, start: START }, future: 10h }
 key: k
 time: t
 window: { tumbling: 10s, lateness: 3s, gaps: GAPS, select: { x: avg(v), n: count(v) } }
-forecast: { target: x, horizons: [1, 2], model: { cell: gru, hidden: 2, bptt: 10, replay: 1, scope: SCOPE } }
+forecast: { target: TARGET, horizons: [1, 2], model: { cell: gru, hidden: 2, bptt: 10, replay: 1, scope: SCOPE } }
 state: { dir: state }
 sinks:
   forecasts: { file: { path: out/ } }
@@ -39,15 +39,16 @@ sinks:
 
 /// Planning the SQL takes longer than a seed.
 static FACTORIES: LazyLock<Vec<Arc<PipelineFactory>>> = LazyLock::new(|| {
-    let factory = |(gaps, scope, start)| {
-        let yaml = PIPELINE.replace("GAPS", gaps).replace("SCOPE", scope).replace("START", start);
+    let factory = |(gaps, scope, start, target)| {
+        let yaml = PIPELINE.replace("GAPS", gaps).replace("SCOPE", scope);
+        let yaml = yaml.replace("START", start).replace("TARGET", target);
         Arc::new(factory(&TestPipeline::new(&yaml).load().plan, SourceSchema::default()).unwrap())
     };
     let kinds = [
-        ("carry", "shared", "earliest"),
-        ("skip", "shared", "earliest"),
-        ("carry", "series", "earliest"),
-        ("carry", "shared", "warm"),
+        ("carry", "shared", "earliest", "x"),
+        ("skip", "shared", "earliest", "[x, n]"),
+        ("carry", "series", "earliest", "x"),
+        ("carry", "shared", "warm", "[n, x]"),
     ];
     kinds.map(factory).into()
 });
@@ -55,8 +56,8 @@ static FACTORIES: LazyLock<Vec<Arc<PipelineFactory>>> = LazyLock::new(|| {
 /// The topic that they are read from.
 #[cfg(target_os = "linux")]
 pub fn topic() -> KafkaSourceSpec {
-    TestPipeline::new(&PIPELINE.replace("GAPS", "carry").replace("SCOPE", "shared").replace("START", "warm"))
-        .kafka()
+    let yaml = PIPELINE.replace("GAPS", "carry").replace("SCOPE", "shared");
+    TestPipeline::new(&yaml.replace("START", "warm").replace("TARGET", "x")).kafka()
 }
 
 /// The records of every partition, and what is to come of them.

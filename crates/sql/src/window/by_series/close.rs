@@ -70,11 +70,10 @@ impl SeriesWindowOperator {
         let columns = self.carry(&closed, columns)?;
 
         let (grid, state) = (&self.windows.grid, &self.state);
-        let is_true = self.silence.as_ref().is_some_and(|silence| silence.is_true);
         let row = |window: &ClosedWindow| {
             let ClosedWindow { series, start, .. } = *window;
             let number = grid.window_at(start);
-            let (end, is_carried) = (grid.end_of(number), !window.has_records() && !is_true);
+            let (end, is_carried) = (grid.end_of(number), !window.has_records());
             ClosedRow { series, number, start, end, is_carried }
         };
         let rows: Vec<ClosedRow> = closed.iter().map(row).collect();

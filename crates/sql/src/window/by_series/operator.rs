@@ -50,10 +50,11 @@ impl SeriesWindowOperator {
     /// An operator with no memory for windows on this grid, over rows whose data columns are those
     /// of `aggregation`.
     pub fn new(window: &WindowSpec, grid: WindowGrid, aggregation: Arc<Aggregation>) -> Self {
+        let silence = Silence::of(&window.gaps, &aggregation);
         SeriesWindowOperator {
             windows: Windows::new(window, grid),
-            silence: Silence::of(&window.gaps, &window.target, &aggregation),
-            output: aggregation.closed_schema(),
+            output: aggregation.closed_schema(silence.as_ref()),
+            silence,
             most_series: window.most_series.max(1),
             state: SeriesState::default(),
             pool: Pool::new(Arc::clone(&aggregation)),

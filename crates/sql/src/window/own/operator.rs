@@ -78,7 +78,7 @@ impl OwnWindowOperator {
             has_own_clocks,
             most_series: window.most_series.max(1),
             most_held: MOST_HELD,
-            output: aggregation.closed_schema(),
+            output: aggregation.closed_schema(None),
             state: OwnState::new(has_own_clocks),
             pool: Pool::new(Arc::clone(&aggregation)),
             aggregation,

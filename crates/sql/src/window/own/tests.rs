@@ -25,7 +25,6 @@ fn operator(lateness_us: i64, watermark: Watermark) -> OwnWindowOperator {
         watermark,
         gaps: Gaps::Auto,
         select,
-        target: "n".into(),
         most_series: 9,
     };
     OwnWindowOperator::sessions(&spec, 10, 100, plan)

@@ -1,0 +1,147 @@
+//! Several targets in a pipeline: the records of each are those of a pipeline with it alone, also
+//! through restores, kills and any batches.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use serde_json::Value;
+
+use crate::support::pipeline::{Runner, TestPipeline};
+use crate::support::process::{Instance, StartFrom};
+use crate::support::wait::wait_till;
+
+const GENERATED: &str = "
+name: ticks
+source: { generate: { series: 10, ticks: 30000, rate: RATE, seed: 3, process: market, partitions: 2 } }
+window:
+  tumbling: 1m
+  lateness: 2s
+  select: { price: last_value(price ORDER BY time), spread: max(price) - min(price), n: count(*) }
+forecast: { target: TARGET, horizons: [1, 3], levels: [0.5, 0.9], model: { hidden: 4, bptt: 11, replay: 1 } }
+state: { dir: state }
+delivery: exactly_once
+recover_within: 5ms
+commit_every: 5ms
+sinks:
+  forecasts: { file: { path: out/ } }
+  scores: { file: { path: out/ } }
+  rejects: { file: { path: out/ } }
+";
+
+/// Sums are true in silence, means are carried.
+const JUMBLED: &str = "
+name: jumbled
+source: { file: { path: in.ndjson } }
+key: k
+time: t
+window: { tumbling: 10s, lateness: 3s, gaps: GAPS, select: { sold: sum(v), price: avg(v), n: count(*) } }
+forecast: { target: TARGET, horizons: [1, 2], season: 4, model: { cell: gru, hidden: 2, bptt: 10, replay: 1 } }
+state: { dir: state }
+sinks:
+  forecasts: { file: { path: out/ } }
+  scores: { file: { path: out/ } }
+";
+
+/// The lines of one target, by file.
+fn of_target(out: &BTreeMap<String, String>, target: &str) -> BTreeMap<String, String> {
+    let is_meant = |line: &&str| serde_json::from_str::<Value>(line).unwrap()["target"] == target;
+    let lines = |text: &String| text.lines().filter(is_meant).map(|line| format!("{line}\n")).collect();
+    let results = out.iter().filter(|(name, _)| !name.starts_with("rejects"));
+    results.map(|(name, text)| (name.clone(), lines(text))).collect()
+}
+
+fn generated(target: &str, rate: &str) -> TestPipeline {
+    TestPipeline::new(&GENERATED.replace("TARGET", target).replace("RATE", rate))
+}
+
+#[test]
+fn the_records_of_a_target_are_those_of_a_pipeline_with_it_alone() {
+    let both = generated("[price, n, spread]", "1000000");
+    both.run(Runner::Inline, 100_000);
+    let expected = both.out();
+    for target in ["price", "n", "spread"] {
+        let alone = generated(target, "1000000");
+        alone.run(Runner::Threads(2), 700);
+        let (ours, theirs) = (of_target(&expected, target), of_target(&alone.out(), target));
+        assert!(ours["scores-1.ndjson"].lines().count() > 100, "{target}");
+        assert!(ours == theirs, "{target}: other records than alone");
+    }
+
+    for (runner, batch) in [(Runner::Inline, 977), (Runner::Threads(1), 4096), (Runner::Threads(2), 64)] {
+        both.clear();
+        both.run(runner, batch);
+        assert!(both.out() == expected, "{runner:?} with polls of {batch} wrote other bytes");
+    }
+}
+
+#[test]
+fn a_record_says_its_target_right_after_its_series() {
+    let both = generated("[price, spread]", "1000000");
+    both.run(Runner::Inline, 100_000);
+    for (name, text) in both.out().iter().filter(|(name, _)| !name.starts_with("rejects")) {
+        for line in text.lines() {
+            let (series, rest) = line.strip_prefix("{\"series\":\"").unwrap().split_once("\",").unwrap();
+            let is_named =
+                ["price", "spread"].iter().any(|of| rest.starts_with(&format!("\"target\":\"{of}\",")));
+            assert!(!series.is_empty() && is_named, "{name}: {line}");
+        }
+    }
+}
+
+#[test]
+fn a_killed_run_writes_the_bytes_of_an_undisturbed_one() {
+    let undisturbed = generated("[price, spread]", "1000000");
+    undisturbed.run(Runner::Inline, 512);
+    let expected = undisturbed.out();
+
+    let killed = generated("[price, spread]", "12000");
+    let written = || {
+        let forecasts = killed.path("out").join("forecasts-0.ndjson");
+        std::fs::metadata(forecasts).map_or(0, |file| file.len())
+    };
+    for _ in 0..3 {
+        let before = written();
+        let mut instance = Instance::start(&killed.file(), &killed.path("log"), &StartFrom::default());
+        wait_till("a snapshot and results after those of the last life", || {
+            instance.lives();
+            killed.has_snapshot() && written() > before
+        });
+        instance.kill();
+    }
+    killed.run(Runner::Threads(2), 512);
+    assert!(killed.out() == expected, "other bytes");
+}
+
+fn lines(records: &[(u8, i64, i32)]) -> String {
+    let mut now = 1_700_000_000_000_000i64;
+    let line = |&(key, step, v): &(u8, i64, i32)| {
+        now += step * 1_000_000;
+        format!("{{\"k\":\"s{key}\",\"t\":{now},\"v\":{}}}\n", f64::from(v) / 7.0)
+    };
+    records.iter().map(line).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 100, ..ProptestConfig::default() })]
+
+    #[test]
+    fn in_silence_each_target_is_true_or_carried_as_it_is_alone(
+        records in prop::collection::vec((0u8..3, -5i64..30, -50i32..50), 1..200),
+        gaps in prop::sample::select(vec!["auto", "carry", "skip", "zero", "{ sold: carry, price: zero }"]),
+        stop in 1u64..200, batch in 1usize..40,
+    ) {
+        let bench = |target: &str| {
+            let bench = TestPipeline::new(&JUMBLED.replace("GAPS", gaps).replace("TARGET", target));
+            bench.write("in.ndjson", lines(&records));
+            bench
+        };
+        let both = bench("[price, sold]");
+        both.run_until(Runner::Threads(1), batch, Some(stop));
+        both.run(Runner::Inline, batch);
+        for target in ["price", "sold"] {
+            let alone = bench(target);
+            alone.run(Runner::Inline, 100_000);
+            prop_assert!(of_target(&both.out(), target) == of_target(&alone.out(), target), "{target}");
+        }
+    }
+}
