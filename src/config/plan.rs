@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tickcast_connect::{
@@ -110,8 +111,8 @@ impl Plan {
         let ForecastSpec { levels, direction, .. } = self.targets.shared();
         let table = |stream| {
             let schema = match stream {
-                Stream::Forecasts => forecast_schema(levels, *direction),
-                Stream::Scores => score_schema(levels),
+                Stream::Forecasts => of_any_age(&forecast_schema(levels, *direction)),
+                Stream::Scores => of_any_age(&score_schema(levels)),
                 Stream::Rejects => reject_schema(),
             };
             let table = match self.sinks.of(stream) {
@@ -123,6 +124,15 @@ impl Plan {
 
         Stream::ALL.into_iter().map(table).collect()
     }
+}
+
+/// The schema of records among which some may be older than `target`: that is null there.
+fn of_any_age(records: &Schema) -> SchemaRef {
+    let field = |field: &FieldRef| match field.name().as_str() {
+        "target" => Field::clone(field).with_nullable(true),
+        _ => Field::clone(field),
+    };
+    Arc::new(Schema::new(records.fields().iter().map(field).collect::<Vec<_>>()))
 }
 
 /// What a crash may do to results.

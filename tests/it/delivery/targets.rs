@@ -5,9 +5,13 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use serde_json::Value;
+use tickcast_stream::PartitionId;
 
+use crate::support::broker::brokers_or_skip;
+use crate::support::cluster::{SHORT_SESSION, TestCluster};
+use crate::support::kafka::committed;
 use crate::support::pipeline::{Runner, TestPipeline};
-use crate::support::process::{Instance, StartFrom};
+use crate::support::process::{Instance, StartFrom, text, tickcast};
 use crate::support::wait::wait_till;
 
 const GENERATED: &str = "
@@ -110,6 +114,73 @@ fn a_killed_run_writes_the_bytes_of_an_undisturbed_one() {
     }
     killed.run(Runner::Threads(2), 512);
     assert!(killed.out() == expected, "other bytes");
+}
+
+#[test]
+fn on_a_broker_each_record_of_each_target_comes_once_whoever_is_killed() {
+    let Some(addr) = brokers_or_skip() else { return };
+    let rig = TestCluster::new(addr, "targets", 2, SHORT_SESSION, "").forecasting("[x, n, top]");
+    for part in 0..3 {
+        rig.feed(part * 1500, (part + 1) * 1500);
+        let mut instance = rig.start(&format!("life-{part}"), &StartFrom::default());
+        rig.await_position(3000 * part + 1000, &mut [&mut instance]);
+        instance.kill();
+    }
+
+    let mut last = rig.start("last", &StartFrom::default());
+    rig.await_position(9000, &mut [&mut last]);
+    last.stop();
+    rig.audit().insist(true);
+    let sent = committed(addr, &rig.topic("scores"), PartitionId(1));
+    for target in ["x", "n", "top"] {
+        let marked = format!("\"target\":\"{target}\"");
+        let of_target = sent.iter().filter(|record| record.text().contains(&marked));
+        assert!(of_target.count() > 100, "{target}");
+    }
+}
+
+/// A file that goes on: what stays open at its end is closed by what comes later.
+const GROWING: &str = "
+name: growing
+source: { file: { path: in.ndjson, end: keep } }
+key: k
+time: t
+window: { tumbling: 10s, select: { sold: sum(v), price: avg(v) } }
+forecast: { target: TARGET, horizons: [1, 2], model: { cell: gru, hidden: 2, bptt: 10, replay: 1 } }
+state: { dir: state }
+delivery: exactly_once
+sinks:
+  forecasts: { file: { path: out/ } }
+  scores: { file: { path: out/ } }
+";
+
+#[test]
+fn a_target_more_is_another_state_which_is_learned_anew_when_that_is_asked_for() {
+    let records: Vec<(u8, i64, i32)> = (0..600).map(|n| ((n % 3) as u8, 2, n * 37 % 101 - 50)).collect();
+    let (all, first) = (lines(&records), lines(&records[..400]));
+    let [one, both] = ["price", "[price, sold]"].map(|target| GROWING.replace("TARGET", target));
+    let undisturbed = TestPipeline::new(&both);
+    undisturbed.write("in.ndjson", &all);
+    undisturbed.run(Runner::Inline, 100);
+
+    let bench = TestPipeline::new(&one);
+    bench.write("in.ndjson", &first);
+    bench.run(Runner::Inline, 100);
+    let before = bench.out();
+    bench.write("in.ndjson", &all);
+    let file = bench.write("pipeline.yaml", &both);
+    let refused = tickcast("run", &file, &[]);
+    let said = text(&refused.stderr);
+    assert!(refused.status.code() == Some(1) && said.contains("run --rebuild"), "{said}");
+    assert!(said.contains(r#"forecast.target was "price", is ["price","sold"]"#), "{said}");
+
+    let rebuilt = tickcast("run", &file, &["--rebuild"]);
+    assert!(rebuilt.status.success(), "{}", text(&rebuilt.stderr));
+    for (name, text) in bench.out() {
+        let new = text.strip_prefix(before[&name].as_str()).unwrap();
+        assert!(new.lines().count() > 50 && new.contains("\"target\":\"sold\""), "{name}");
+        assert!(undisturbed.out()[&name].ends_with(new), "{name}: other records than undisturbed");
+    }
 }
 
 fn lines(records: &[(u8, i64, i32)]) -> String {

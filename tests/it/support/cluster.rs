@@ -99,6 +99,14 @@ impl TestCluster {
         TestCluster { addr: addr.to_owned(), id: id.to_owned(), partitions, folder, onlooker }
     }
 
+    /// It forecasts these columns in place of the one.
+    pub fn forecasting(self, targets: &str) -> TestCluster {
+        let yaml = fs::read_to_string(self.yaml()).unwrap();
+        assert!(yaml.contains("target: x,"));
+        fs::write(self.yaml(), yaml.replace("target: x,", &format!("target: {targets},"))).unwrap();
+        self
+    }
+
     /// Its windows close when nothing comes for so long.
     pub fn closing_after(self, idle: &str) -> TestCluster {
         let yaml = fs::read_to_string(self.yaml()).unwrap();

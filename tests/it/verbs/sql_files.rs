@@ -78,16 +78,18 @@ fn in_files(dir: &Path, format: SinkFileFormat) -> Plan {
     plan(SinkSpecs { forecasts: sink.clone(), scores: sink.clone(), rejects: sink })
 }
 
+fn write(plan: &Plan, stream: Stream, partition: PartitionId, rows: &RecordBatch) {
+    let patience = watch(Default::default(), std::sync::Arc::new(|_| ())).patience();
+    let mut sink = plan.sinks.of(stream).unwrap().open(stream, &patience).unwrap();
+    sink.begin(partition, Begin::Resume).unwrap();
+    sink.write(partition, rows).unwrap();
+    sink.sync().unwrap();
+}
+
 /// What the pipeline's own sinks write: forecasts of partitions 0 and 11, a score, a reject.
 fn filled(dir: &Path, format: SinkFileFormat) -> Plan {
     let plan = in_files(dir, format);
-    let patience = watch(Default::default(), std::sync::Arc::new(|_| ())).patience();
-    let write = |stream: Stream, partition: PartitionId, rows: RecordBatch| {
-        let mut sink = plan.sinks.of(stream).unwrap().open(stream, &patience).unwrap();
-        sink.begin(partition, Begin::Resume).unwrap();
-        sink.write(partition, &rows).unwrap();
-        sink.sync().unwrap();
-    };
+    let write = |stream, partition, rows: RecordBatch| write(&plan, stream, partition, &rows);
     write(Stream::Forecasts, PartitionId(0), forecasts("JFK"));
     write(Stream::Forecasts, PartitionId(11), forecasts("LGA"));
     write(Stream::Forecasts, PartitionId(11), forecasts("EWR"));
@@ -106,6 +108,37 @@ fn refused(plan: &Plan, sql: &str) -> String {
     let error = run(plan, sql, OutputFormat::Json, &mut Vec::new()).expect_err(sql);
     assert_eq!(error.kind, Kind::Query, "{error}");
     error.to_string()
+}
+
+/// Found while `target` was added: older records of the same sink made every query fail.
+#[test]
+fn records_from_before_they_named_their_target_are_read_beside_those_that_do() {
+    for format in [SinkFileFormat::Ndjson, SinkFileFormat::Parquet] {
+        let dir = tempfile::tempdir().unwrap();
+        let plan = in_files(dir.path(), format);
+        let older = |rows: &RecordBatch| {
+            let kept: Vec<usize> =
+                (0..rows.num_columns()).filter(|&at| rows.schema().field(at).name() != "target").collect();
+            rows.project(&kept).unwrap()
+        };
+        write(&plan, Stream::Forecasts, PartitionId(0), &older(&forecasts("JFK")));
+        write(&plan, Stream::Forecasts, PartitionId(1), &forecasts("LGA"));
+        write(&plan, Stream::Scores, PartitionId(0), &older(&scores()));
+
+        let json = |sql: &str| ask(&plan, sql, OutputFormat::Json);
+        let targets =
+            "SELECT target, count(*) AS n, max(forecast) AS f FROM forecasts GROUP BY target ORDER BY target";
+        assert_eq!(
+            json(targets),
+            "{\"target\":\"temp\",\"n\":2,\"f\":1.5}\n{\"target\":null,\"n\":2,\"f\":1.5}\n",
+            "{format:?}"
+        );
+        assert_eq!(
+            json("SELECT target, error FROM scores"),
+            "{\"target\":null,\"error\":0.5}\n",
+            "{format:?}"
+        );
+    }
 }
 
 #[test]
