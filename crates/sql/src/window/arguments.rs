@@ -15,7 +15,8 @@ use super::rows::computable;
 use super::silence::Silence;
 
 impl Aggregation {
-    /// The schema of a closed window's batch, where silent series have such rows or none.
+    /// The schema of a closed window's batch. `silence`: what the rows of silent series have; none:
+    /// they have no rows.
     pub(super) fn closed_schema(&self, silence: Option<&Silence>) -> SchemaRef {
         let mut fields = closed_window::fields();
         let selected = self.output_schema().fields().iter().enumerate();
