@@ -55,6 +55,7 @@ mod sources {
     mod own_windows;
     mod prepare;
     mod quiet;
+    mod registry;
     mod rejects;
     mod shapes;
     mod silence;

@@ -39,9 +39,11 @@ mod ends;
 mod external_sort;
 pub mod kafka;
 pub mod ledger;
+pub mod registry;
 mod replay;
 mod retry;
 mod scarce;
+mod secret;
 mod sink;
 mod source;
 mod spec;
@@ -58,6 +60,7 @@ pub use decode::{
 pub use ends::PipelineEnds;
 pub use kafka::{KafkaClientSpec, KafkaTopicSpec};
 pub use replay::{Replay, ReplayFate};
+pub use secret::Secret;
 pub use sink::{
     CommittedLen, FileSink, FileSinkSpec, Home, Room, SinkFileFormat, SinkKind, StdoutSpec, for_each_record,
 };

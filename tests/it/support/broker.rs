@@ -177,7 +177,7 @@ impl Watchdog {
 
     /// Whether the broker ended by itself: the watchdog has not yet reaped it. Without /proc nobody
     /// knows.
-    fn child_died(&self) -> bool {
+    pub(super) fn child_died(&self) -> bool {
         fs::read_to_string(format!("/proc/{}/stat", self.pid.trim())).is_ok_and(|stat| stat.contains(") Z "))
     }
 }
@@ -312,38 +312,43 @@ pub(super) fn find_java() -> Result<PathBuf, String> {
     }
 }
 
-/// Where this machine keeps what tests fetch once.
-pub(super) fn cache() -> Result<PathBuf, String> {
+/// The broker's jars, fetched by Maven once a machine.
+pub(super) fn find_jars() -> Result<PathBuf, String> {
+    fetched(&format!("kafka-{}", kafka_version()), |whole| {
+        maven("tests/kafka/pom.xml", &["dependency:copy-dependencies", "-DincludeScope=runtime"], whole)
+    })
+}
+
+/// A folder of the cache, which `fetch` fills once a machine. What it brings comes into a folder of
+/// its own that is renamed when it is whole, so a fetch cut short leaves nothing that looks like one.
+pub(super) fn fetched(
+    name: &str,
+    fetch: impl FnOnce(&Path) -> Result<String, String>,
+) -> Result<PathBuf, String> {
     let cache = match std::env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()) {
         Some(dir) => PathBuf::from(dir),
         None => PathBuf::from(std::env::var_os("HOME").ok_or("HOME is not set")?).join(".cache"),
     };
     let cache = cache.join("tickcast");
+    let folder = cache.join(name);
+    if folder.is_dir() {
+        return Ok(folder);
+    }
     fs::create_dir_all(&cache).map_err(|e| format!("{}: {e}", cache.display()))?;
-    Ok(cache)
+    let coming = tempfile::Builder::new().prefix("coming-").tempdir_in(&cache).map_err(|e| e.to_string())?;
+    let whole = coming.path().join("whole");
+    fetch(&whole)?;
+    match fs::rename(&whole, &folder) {
+        Err(why) if !folder.is_dir() => Err(format!("{}: {why}", folder.display())),
+        _ => Ok(folder), // Renamed, or another test process was quicker.
+    }
 }
 
-/// The broker's jars, fetched by Maven once a machine. They come into a folder of their own that is
-/// renamed when it is whole, so a fetch cut short leaves nothing that looks like one.
-pub(super) fn find_jars() -> Result<PathBuf, String> {
-    let cache = cache()?;
-    let jars = cache.join(format!("kafka-{}", kafka_version()));
-    if jars.is_dir() {
-        return Ok(jars);
-    }
-    let coming =
-        tempfile::Builder::new().prefix("kafka-coming-").tempdir_in(&cache).map_err(|e| e.to_string())?;
-    let whole = coming.path().join("jars");
-    let pom = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka/pom.xml");
-    run(Command::new("mvn")
-        .args(["-q", "-B", "-f"])
-        .arg(pom)
-        .args(["dependency:copy-dependencies", "-DincludeScope=runtime"])
-        .arg(format!("-DoutputDirectory={}", whole.display())))?;
-    match fs::rename(&whole, &jars) {
-        Err(why) if !jars.is_dir() => Err(format!("{}: {why}", jars.display())),
-        _ => Ok(jars), // Renamed, or another test process was quicker.
-    }
+/// Runs Maven with a file of this repository; what it brings goes to a folder.
+pub(super) fn maven(pom: &str, goal: &[&str], whole: &Path) -> Result<String, String> {
+    let pom = Path::new(env!("CARGO_MANIFEST_DIR")).join(pom);
+    let output = format!("-DoutputDirectory={}", whole.display());
+    run(Command::new("mvn").args(["-q", "-B", "-f"]).arg(pom).args(goal).arg(output))
 }
 
 fn kafka_version() -> &'static str {
@@ -426,7 +431,7 @@ pub(super) fn free_ports() -> std::io::Result<(u16, u16)> {
 }
 
 /// Runs a command to its end: what it printed, or what was wrong.
-fn run(command: &mut Command) -> Result<String, String> {
+pub(super) fn run(command: &mut Command) -> Result<String, String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.stdin(Stdio::null()).output().map_err(|e| format!("{name}: {e}"))?;
     let said =

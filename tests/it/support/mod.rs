@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod broker;
+pub mod certificates;
 pub mod cluster;
 pub mod kafka;
 pub mod nodes;
@@ -10,4 +11,5 @@ pub mod peers;
 pub mod pipeline;
 pub mod process;
 pub mod readings;
+pub mod registry;
 pub mod wait;

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use super::broker::{cache, skip};
+use super::broker::{fetched, run, skip};
 
 const REQUIREMENTS: &str = include_str!("../peers/requirements.txt");
+const PYTHON: &str = "bin/python";
 
 /// Python with the libraries; none where there is none: the test is reported as skipped and must
 /// return.
@@ -28,32 +29,13 @@ pub fn run_peer(python: &Path, script: &str, args: &[&Path]) {
 }
 
 fn install() -> Result<PathBuf, String> {
-    let cache = cache()?;
-    let name = REQUIREMENTS.split_whitespace().collect::<Vec<_>>().join("-").replace("==", "-");
-    let (folder, python) = (cache.join(format!("python-{name}")), Path::new("bin/python"));
-    if folder.join("complete").exists() {
-        return Ok(folder.join(python));
-    }
-
-    // Made under another name: two test processes may do it at the same time.
-    let coming = tempfile::Builder::new().prefix("python-coming-").tempdir_in(&cache);
-    let coming = coming.map_err(|error| error.to_string())?;
-    run(Command::new("python3").args(["-m", "venv"]).arg(coming.path()))?;
-    fs::write(coming.path().join("requirements.txt"), REQUIREMENTS).map_err(|error| error.to_string())?;
-    run(Command::new(coming.path().join(python))
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
-        .arg(coming.path().join("requirements.txt")))?;
-    fs::write(coming.path().join("complete"), "").map_err(|error| error.to_string())?;
-    match fs::rename(coming.keep(), &folder) {
-        Ok(()) => Ok(folder.join(python)),
-        // Another process was first.
-        Err(_) if folder.join("complete").exists() => Ok(folder.join(python)),
-        Err(error) => Err(format!("{}: {error}", folder.display())),
-    }
-}
-
-fn run(command: &mut Command) -> Result<(), String> {
-    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    if output.status.success() { Ok(()) } else { Err(format!("{command:?}: {}", said.trim())) }
+    let versions = REQUIREMENTS.split_whitespace().collect::<Vec<_>>().join("-").replace("==", "-");
+    let folder = fetched(&format!("python-{versions}"), |whole| {
+        run(Command::new("python3").args(["-m", "venv"]).arg(whole))?;
+        let list = whole.join("requirements.txt");
+        fs::write(&list, REQUIREMENTS).map_err(|error| error.to_string())?;
+        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"];
+        run(Command::new(whole.join(PYTHON)).args(pip).arg(list))
+    })?;
+    Ok(folder.join(PYTHON))
 }
