@@ -41,6 +41,7 @@ mod fuzz;
 mod sources {
     mod calendars;
     mod computed_times;
+    mod connections;
     pub mod dead_letters;
     mod dialects;
     mod duplicates;

@@ -37,6 +37,7 @@ mod decode;
 mod durable_dir;
 mod ends;
 mod external_sort;
+mod http;
 pub mod kafka;
 pub mod ledger;
 pub mod registry;
@@ -48,6 +49,7 @@ mod sink;
 mod source;
 mod spec;
 mod table;
+mod tls;
 mod topics;
 mod whole_file;
 

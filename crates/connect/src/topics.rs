@@ -140,7 +140,7 @@ mod tests {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let silent = silent.local_addr().unwrap().to_string();
         let topic = |brokers: &str, topic: &str| KafkaTopicSpec {
-            client: KafkaClientSpec { brokers: brokers.to_owned(), properties: Vec::new() },
+            client: KafkaClientSpec { brokers: brokers.to_owned(), ..KafkaClientSpec::default() },
             topic: topic.to_owned(),
         };
         let sinks = SinkSpecs {

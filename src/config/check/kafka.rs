@@ -1,31 +1,57 @@
 //! Checks how a Kafka cluster is reached: brokers, topic names, librdkafka properties and their
 //! secret files.
-//! It must not know which properties librdkafka has; only which are secrets, and which tickcast
-//! sets itself.
+//! It must not know which properties librdkafka has; only which are files, and which tickcast sets
+//! itself.
 
-use tickcast_connect::{KafkaClientSpec, SourceSpec, read_whole_text};
+use std::{fs, io};
+
+use tickcast_connect::{KafkaClientSpec, Secret, SourceSpec};
 
 use super::Checker;
 use super::source::BROKERS;
 use crate::config::raw::RawKafka;
 
-/// Far longer than any certificate chain.
-const SECRET_BYTES_MAX: u64 = 1 << 20;
+/// A property and its value.
+type Property = (String, String);
 
-/// Properties that have a key of their own, or that would break the commit if they were changed.
-const OURS: [(&str, &str); 11] = [
-    ("bootstrap.servers", "write brokers"),
-    ("metadata.broker.list", "write brokers"),
-    ("group.id", "write group"),
-    ("auto.offset.reset", "write start"),
-    ("enable.auto.commit", "tickcast commits itself"),
-    ("enable.auto.offset.store", "tickcast commits itself"),
-    ("transactional.id", "tickcast commits itself"),
-    ("enable.idempotence", "tickcast commits itself"),
-    ("partition.assignment.strategy", "tickcast gives partitions back one by one"),
-    ("enable.partition.eof", "tickcast reads on at a topic's end"),
-    ("isolation.level", "tickcast reads what is committed"),
+/// Properties that have a key of their own, or that would break the commit if they were changed;
+/// the values that are what tickcast sets anyway; and what to do.
+const OURS: [(&str, &[&str], &str); 19] = [
+    ("bootstrap.servers", &[], "write brokers"),
+    ("metadata.broker.list", &[], "write brokers"),
+    ("group.id", &[], "write group"),
+    ("auto.offset.reset", &[], "write start"),
+    ("enable.auto.commit", &[], "tickcast commits itself"),
+    ("enable.auto.offset.store", &[], "tickcast commits itself"),
+    ("transactional.id", &[], "tickcast commits itself"),
+    ("enable.idempotence", &["true"], "tickcast commits itself"),
+    ("acks", &["all", "-1"], "a result is there when all copies have it"),
+    ("request.required.acks", &["all", "-1"], "a result is there when all copies have it"),
+    ("delivery.report.only.error", &["false"], "tickcast counts what is delivered"),
+    ("enable.gapless.guarantee", &["false"], "tickcast commits itself"),
+    ("queuing.strategy", &["fifo"], "results keep their order"),
+    ("allow.auto.create.topics", &["false"], "run makes the topics, with as many partitions as the source"),
+    ("partition.assignment.strategy", &[], "tickcast gives partitions back one by one"),
+    ("enable.partition.eof", &[], "tickcast reads on at a topic's end"),
+    ("isolation.level", &["read_committed"], "tickcast reads what is committed"),
+    ("statistics.interval.ms", &[], "tickcast needs them each second"),
+    ("log.queue", &[], "tickcast reads the log"),
 ];
+
+/// Properties that are files: their paths are relative to the pipeline file, as all are.
+const FILES: [&str; 9] = [
+    "ssl.ca.location",
+    "ssl.certificate.location",
+    "ssl.key.location",
+    "ssl.keystore.location",
+    "ssl.crl.location",
+    "https.ca.location",
+    "sasl.oauthbearer.assertion.private.key.file",
+    "sasl.oauthbearer.assertion.file",
+    "sasl.oauthbearer.assertion.jwt.template.file",
+];
+/// In the place of a path: librdkafka looks where systems keep their authorities.
+const PROBE: &str = "probe";
 
 /// Properties of a source that mean nothing to a client that writes: librdkafka's consumer-only
 /// ones. A name that ends with a dot stands for all that begin with it.
@@ -66,10 +92,18 @@ impl Checker<'_> {
 
         let topic_path = format!("{path}.topic");
         let topic = self.topic(raw.topic, &topic_path);
-        let mut client = inherited(source);
-        client.brokers = raw.brokers.unwrap_or(client.brokers);
+        let sources = inherited(source);
+        let is_same_cluster = raw.brokers.as_ref().is_none_or(|brokers| *brokers == sources.brokers);
+        let mut client =
+            KafkaClientSpec { brokers: raw.brokers.unwrap_or(sources.brokers.clone()), ..sources };
         if let Some(properties) = raw.properties {
-            client.properties = self.properties(properties.0, &format!("{path}.properties"));
+            let (own, files) = self.properties(properties.0, &format!("{path}.properties"));
+            // A cluster has one way in: who says nothing of it comes as the source does.
+            let keeps_way = is_same_cluster && !own.iter().any(|(name, _)| is_way_in(name));
+            client.properties.retain(|(name, _)| keeps_way && is_way_in(name));
+            client.secret_files.retain(|(name, _)| keeps_way && is_way_in(name));
+            client.properties.extend(own);
+            client.secret_files.extend(files);
         }
 
         if let SourceSpec::Kafka(kafka) = source
@@ -92,54 +126,79 @@ impl Checker<'_> {
         topic
     }
 
-    /// `<property>_file` becomes `<property>` with the file's text. No fault shows a value.
-    pub fn properties(&mut self, raw: Vec<(String, String)>, path: &str) -> Vec<(String, String)> {
+    /// `<property>_file` becomes `<property>` with the file's text, and stands among the files too.
+    /// No fault shows a value.
+    pub fn properties(&mut self, raw: Vec<Property>, path: &str) -> (Vec<Property>, Vec<(String, Secret)>) {
         let names: Vec<String> = raw.iter().map(|(name, _)| name.clone()).collect();
 
-        let mut properties = Vec::new();
+        let (mut properties, mut files) = (Vec::new(), Vec::new());
         for (name, value) in raw {
             let here = format!("{path}.{name}");
             let property = name.strip_suffix("_file").unwrap_or(&name);
-            if let Some((_, help)) = OURS.iter().find(|(ours, _)| *ours == property) {
+            let ours = OURS.iter().find(|(ours, ..)| *ours == property);
+            let is_good = |good: &[&str]| property == name && good.contains(&value.as_str());
+            if let Some((_, _, help)) = ours.filter(|(_, good, _)| !is_good(good)) {
                 self.fault_with_help(&here, "not a property to set", help);
             }
 
             if property == name {
+                let value = if FILES.contains(&property) { self.property_path(value, &here) } else { value };
                 properties.push((name, value));
                 continue;
             }
             if names.iter().any(|other| other == property) {
                 self.fault(&here, format!("{property} is there already"));
             }
-            match self.read_secret(&value) {
+
+            let file = Secret::in_file(self.file_path(&value));
+            match file.read() {
                 Ok(secret) => properties.push((property.to_string(), secret)),
-                Err(message) => self.fault(&here, message),
+                Err(error) => self.fault(&here, unreadable(&error)),
             }
+            files.push((property.to_string(), file));
         }
-        properties
+        (properties, files)
     }
 
-    /// The error names neither path nor contents: somebody may have put the password itself here.
-    fn read_secret(&self, path: &str) -> Result<String, String> {
-        match read_whole_text(&self.file_path(path), SECRET_BYTES_MAX) {
-            Ok(secret) => Ok(secret.trim_end_matches(['\n', '\r']).to_string()),
-            Err(error) if error.raw_os_error().is_some() => {
-                Err(format!("its file cannot be read: {}", error.kind()))
-            }
-            Err(error) => Err(format!("its file cannot be read: {error}")),
+    /// The path that a property names, as librdkafka needs it.
+    fn property_path(&mut self, path: String, here: &str) -> String {
+        if path == PROBE {
+            return path;
         }
+        let path = self.file_path(&path);
+        if let Err(error) = fs::metadata(&path) {
+            self.fault(here, unreadable(&error));
+        }
+        path.to_string_lossy().into_owned()
     }
+}
+
+/// That a file cannot be read. It names neither path nor contents: somebody may have put the
+/// password itself in the path's place.
+fn unreadable(error: &io::Error) -> String {
+    if error.raw_os_error().is_some() {
+        format!("its file cannot be read: {}", error.kind())
+    } else {
+        format!("its file cannot be read: {error}")
+    }
+}
+
+/// Whether a property is about how a cluster lets clients in.
+fn is_way_in(name: &str) -> bool {
+    name == "security.protocol"
+        || ["sasl.", "ssl.", "https.", "enable.sasl.", "enable.ssl."].iter().any(|way| name.starts_with(way))
 }
 
 /// How a topic is reached that says nothing of it.
 fn inherited(source: &SourceSpec) -> KafkaClientSpec {
     let SourceSpec::Kafka(kafka) = source else {
-        return KafkaClientSpec { brokers: BROKERS.to_string(), properties: Vec::new() };
+        return KafkaClientSpec { brokers: BROKERS.to_string(), ..KafkaClientSpec::default() };
     };
     let is_consumers = |name: &str| {
         CONSUMER_ONLY.iter().any(|own| name == *own || own.ends_with('.') && name.starts_with(own))
     };
     let mut client = kafka.client.clone();
     client.properties.retain(|(name, _)| !is_consumers(name));
+    client.secret_files.retain(|(name, _)| !is_consumers(name));
     client
 }

@@ -89,7 +89,7 @@ impl Checker<'_> {
     fn kafka_source(&mut self, raw: RawKafka, name: &str) -> SourceSpec {
         let brokers = raw.brokers.unwrap_or_else(|| BROKERS.to_string());
         let properties = raw.properties.unwrap_or_default().0;
-
+        let (properties, secret_files) = self.properties(properties, "source.kafka.properties");
         SourceSpec::Kafka(KafkaSourceSpec {
             topic: self.topic(raw.topic, "source.kafka.topic"),
             group: raw.group.unwrap_or_else(|| name.to_string()),
@@ -97,7 +97,8 @@ impl Checker<'_> {
             on_loss: raw.on_loss.unwrap_or(OnLoss::Stop),
             client: KafkaClientSpec {
                 brokers: self.required_text(Some(brokers), "source.kafka.brokers", "write it like host:9092"),
-                properties: self.properties(properties, "source.kafka.properties"),
+                properties,
+                secret_files,
             },
         })
     }

@@ -68,11 +68,14 @@ pub(in super::super) struct RawKafka {
     /// What happens when records are gone before they were read, by the topic's retention or
     /// because they were deleted. Default: stop.
     pub on_loss: Option<OnLoss>,
-    /// librdkafka properties. `<property>_file` reads the value, such as a secret, from a file.
+    /// librdkafka properties, such as those of TLS and SASL. `<property>_file` reads the value,
+    /// such as a secret, from a file.
     /// `group.instance.id` names an instance in its group, in place of the name that tickcast keeps
     /// itself: when it comes back after a crash, it gets its partitions at once. It must be another
     /// one for each instance.
-    /// Default in a sink and in state: the source's, without those that only consumers have.
+    /// Default in a sink and in state: the source's, without those that only consumers have; a
+    /// block of their own keeps the source's way into the same brokers (`security.protocol`,
+    /// `sasl.*`, `ssl.*`), unless it says another one.
     pub properties: Option<Ordered>,
 }
 

@@ -2,6 +2,8 @@
 //! what each misfit is told.
 //! It must not test how a commit is made.
 
+use std::fs;
+
 use super::*;
 
 const TOPICS: &str =
@@ -272,9 +274,41 @@ fn sinks_and_state_inherit_only_what_a_client_that_writes_has() {
         let names: Vec<&str> = topic.client.properties.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["security.protocol", "sasl.username", "client.rack"], "{end}");
     }
-    // What is written in place is taken as it is.
-    let own = plan_of_state(source, "{topic: k, properties: {linger.ms: 0}}");
-    assert_eq!(own.properties, [("linger.ms".to_string(), "0".to_string())]);
+    // What is written in place is taken as it is, and the way into the same cluster stays.
+    let names = |block: &str| -> Vec<String> {
+        plan_of_state(source, block).properties.into_iter().map(|(name, _)| name).collect()
+    };
+    let way = ["security.protocol", "sasl.username", "linger.ms"];
+    assert_eq!(names("{topic: k, properties: {linger.ms: 0}}"), way);
+    assert_eq!(names("{topic: k, brokers: other, properties: {linger.ms: 0}}"), ["linger.ms"]);
+    assert_eq!(names("{topic: k, properties: {security.protocol: PLAINTEXT}}"), ["security.protocol"]);
+}
+
+#[test]
+fn a_secret_file_is_kept_by_its_place_and_other_files_are_found_from_the_pipeline_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let [secret, ca] = ["secret", "ca.pem"].map(|name| dir.path().join(name));
+    fs::write(&secret, "hunter2\n").unwrap();
+    fs::write(&ca, "").unwrap();
+    let properties = |ca: &str| {
+        let lines = format!("sasl.password_file: '{}', ssl.ca.location: '{ca}'", secret.display());
+        from(&format!("{{kafka: {{topic: t, properties: {{{lines}}}}}}}"), TOPICS)
+    };
+    let found = plan(&properties(&ca.display().to_string()));
+    for (end, topic) in found.ends().topics_written() {
+        let client = &topic.client;
+        assert_eq!(client.property("sasl.password"), Some("hunter2"), "{end}");
+        let [(name, file)] = client.secret_files.as_slice() else { panic!("{client:?}") };
+        assert_eq!((name.as_str(), file.read().unwrap().as_str()), ("sasl.password", "hunter2"));
+    }
+    assert!(!format!("{found:?}").contains("hunter2"));
+
+    let found = faults(&properties("no/ca.pem"));
+    let refused = "source.kafka.properties.ssl.ca.location: its file cannot be read: entity not found";
+    assert!(found.iter().any(|fault| fault.contains(refused)), "{found:?}");
+    let probe = plan(&properties("probe"));
+    let SourceSpec::Kafka(kafka) = &probe.source else { panic!("not Kafka") };
+    assert_eq!(kafka.client.property("ssl.ca.location"), Some("probe"));
 }
 
 fn plan_of_state(source: &str, block: &str) -> KafkaClientSpec {
@@ -286,7 +320,10 @@ fn plan_of_state(source: &str, block: &str) -> KafkaClientSpec {
 
 #[test]
 fn what_a_commit_needs_is_not_a_property_to_set() {
-    for property in ["transactional.id", "enable.idempotence", "isolation.level"] {
+    let good =
+        "{topic: k, properties: {acks: all, enable.idempotence: true, isolation.level: read_committed}}";
+    assert_eq!(plan_of_state(KAFKA, good).properties.len(), 3);
+    for property in ["transactional.id", "enable.idempotence", "isolation.level", "statistics.interval.ms"] {
         for state in ["{topic: k, properties: {PROPERTY: x}}", "{topic: k, properties: {PROPERTY_file: x}}"] {
             let block = state.replace("PROPERTY", property);
             let found = faults(&from(KAFKA, &format!("{TOPICS}state: {{kafka: {block}}}\n")));

@@ -132,7 +132,7 @@ fn a_state_topic_without_a_base_says_so_or_has_another_snapshot() {
     let Some(addr) = brokers_or_skip() else { return };
     let (id, topic) = (PartitionId(1), format!("at-least-once-{}.state", std::process::id()));
     create_topic(addr, &topic, 2);
-    let client = KafkaClientSpec { brokers: addr.to_owned(), properties: Vec::new() };
+    let client = KafkaClientSpec { brokers: addr.to_owned(), ..KafkaClientSpec::default() };
     let store =
         StateTopicStore::open(&KafkaTopicSpec { client, topic: topic.clone() }, "at-least-once").unwrap();
     let [first, second] = [10, 30].map(|at| snapshot(id, Offset(at), 2 * CHUNK_BYTES));

@@ -28,7 +28,7 @@ impl Reading {
         let properties =
             properties.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         let spec = KafkaSourceSpec {
-            client: KafkaClientSpec { brokers: addr.to_owned(), properties },
+            client: KafkaClientSpec { brokers: addr.to_owned(), properties, ..KafkaClientSpec::default() },
             topic: topic.to_owned(),
             group: topic.to_owned(),
             start: StartFrom::Earliest,

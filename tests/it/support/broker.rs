@@ -404,8 +404,13 @@ fn fence_properties(folder: &Path, controller: u16) -> String {
     )
 }
 
+/// What every broker here is told that is alone.
+pub(super) fn common_properties() -> String {
+    COMMON.iter().map(|(key, value)| format!("{key}={value}\n")).collect()
+}
+
 fn java_properties(folder: &Path, controller: u16) -> String {
-    let common: String = COMMON.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
+    let common = common_properties();
     format!(
         "{common}controller.quorum.bootstrap.servers=127.0.0.1:{controller}\nlog.dirs={}\n",
         folder.join("data").display()

@@ -12,4 +12,6 @@ pub mod pipeline;
 pub mod process;
 pub mod readings;
 pub mod registry;
+pub mod secure_broker;
+pub mod tokens;
 pub mod wait;

@@ -4,12 +4,15 @@
 
 use std::time::{Duration, Instant};
 
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
 use rdkafka::metadata::Metadata;
 use tickcast_stream::error::{Error, Kind, Result};
 
-use super::client::{METADATA_TIMEOUT, client_config, create};
+use super::client::{METADATA_TIMEOUT, create};
+use super::config::client_config;
+use super::handshake::shake_hands;
 use super::spec::KafkaClientSpec;
 use super::trouble::{BrokerLog, is_unreachable};
 
@@ -25,7 +28,7 @@ const TURNED_AWAY_FOR: Duration = Duration::from_millis(900);
 /// A connection to a cluster for questions.
 pub struct Cluster {
     consumer: BaseConsumer<BrokerLog>,
-    brokers: String,
+    client: KafkaClientSpec,
 }
 
 impl Cluster {
@@ -34,8 +37,10 @@ impl Cluster {
         let mut config = client_config(client, &[]);
         // Without it nobody says that a connection is being made.
         config.set("statistics.interval.ms", "100");
+        // That a broker hangs up is no error to librdkafka, and its log says why that may be.
+        config.set_log_level(RDKafkaLogLevel::Info);
         let consumer = create(&config, BrokerLog::default())?;
-        Ok(Cluster { consumer, brokers: client.brokers.clone() })
+        Ok(Cluster { consumer, client: client.clone() })
     }
 
     /// Partitions of a topic, none if there is no such topic. Errors: why no broker has answered:
@@ -72,9 +77,11 @@ impl Cluster {
             // It hands what librdkafka has to say to the context, an error each time.
             while self.consumer.poll(LISTEN).is_some() {}
             let log = self.consumer.context();
+            let brokers = &self.client.brokers;
             let is_over = began.elapsed() + Duration::from_millis(10) >= METADATA_TIMEOUT;
-            if is_over || began.elapsed() >= TURNED_AWAY_FOR && log.is_turned_away(&self.brokers) {
-                return Err(log.no_answer(&self.brokers, METADATA_TIMEOUT));
+            if is_over || began.elapsed() >= TURNED_AWAY_FOR && log.is_turned_away(brokers) {
+                log.examine(&self.client, shake_hands);
+                return Err(log.no_answer(brokers, METADATA_TIMEOUT));
             }
         }
     }
@@ -99,7 +106,7 @@ mod tests {
     use super::*;
 
     fn cluster(brokers: &str) -> Cluster {
-        Cluster::open(&KafkaClientSpec { brokers: brokers.to_owned(), properties: Vec::new() }).unwrap()
+        Cluster::open(&KafkaClientSpec { brokers: brokers.to_owned(), ..KafkaClientSpec::default() }).unwrap()
     }
 
     #[test]

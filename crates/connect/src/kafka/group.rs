@@ -14,8 +14,9 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use tickcast_stream::error::{Kind, Result};
 use tickcast_stream::{Offset, PartitionId};
 
-use super::client::{client_config, create};
+use super::client::create;
 use super::cluster::{Cluster, away};
+use super::config::client_config;
 use super::spec::KafkaClientSpec;
 
 /// How long an answer may take without which one can do.

@@ -4,9 +4,13 @@
 
 mod client;
 mod cluster;
+mod config;
 mod group;
+mod handshake;
 mod limits;
+mod login;
 mod native;
+mod oidc;
 mod read;
 mod spec;
 mod topic_id;
@@ -15,10 +19,12 @@ mod topics;
 mod transacting;
 mod trouble;
 
-pub use client::{METADATA_TIMEOUT, check_properties, client_config, create};
+pub use client::{METADATA_TIMEOUT, check_properties, create};
 pub use cluster::{Cluster, away};
+pub use config::client_config;
 pub use group::{Group, Life, idle_member, member_count, member_id};
 pub use limits::{RecordLimits, record_limits};
+pub use login::{Login, NativeClient};
 pub(crate) use native::Owned;
 pub use read::{
     Polled, Purpose, ReadingConsumer, SILENCE, Silence, TopicPartition, Visible, log_range, read_to_end,

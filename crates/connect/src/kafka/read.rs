@@ -18,7 +18,8 @@ use rdkafka::topic_partition_list::{Offset as KafkaOffset, TopicPartitionList};
 use tickcast_stream::error::Result;
 use tickcast_stream::{Offset, PartitionId};
 
-use super::client::{METADATA_TIMEOUT, client_config, create};
+use super::client::{METADATA_TIMEOUT, create};
+use super::config::client_config;
 use super::spec::KafkaClientSpec;
 use super::trouble::BrokerLog;
 

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::secret::Secret;
+
 /// A broker list and librdkafka properties. `Debug` hides the values of the properties.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct KafkaClientSpec {
@@ -10,6 +12,15 @@ pub struct KafkaClientSpec {
     pub brokers: String,
     /// librdkafka properties in the order of the file, secrets already read from their files.
     pub properties: Vec<(String, String)>,
+    /// The files of those that were read from files: each new client reads them again.
+    pub secret_files: Vec<(String, Secret)>,
+}
+
+impl KafkaClientSpec {
+    /// The value of a property, where the file has it.
+    pub fn property(&self, name: &str) -> Option<&str> {
+        self.properties.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
 }
 
 impl fmt::Debug for KafkaClientSpec {

@@ -12,6 +12,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use tickcast_stream::error::Result;
 use tickcast_stream::{LogChanged, LogId, LogKind};
 
+use super::login::Login;
 use super::read::{Purpose, Visible, reading_consumer};
 use super::spec::KafkaClientSpec;
 use super::topic_id::{TopicIdRequest, TopicIds, topic_ids};
@@ -38,6 +39,8 @@ pub struct TopicWatch<C: ConsumerContext> {
     // Before the client that it is a request of: fields go in their order.
     request: Option<TopicIdRequest>,
     consumer: Arc<BaseConsumer<C>>,
+    /// That of a client of its own.
+    login: Option<Login>,
     topics: Vec<String>,
     known: BTreeMap<String, LogId>,
     next: Instant,
@@ -47,14 +50,22 @@ impl TopicWatch<BrokerLog> {
     /// Through a client of its own. Errors: `Config`, when librdkafka refuses the properties.
     pub fn of_topics(client: &KafkaClientSpec, topics: Vec<String>) -> Result<Self> {
         let consumer = reading_consumer(client, Purpose::State, Visible::Committed)?;
-        Ok(TopicWatch::new(Arc::new(consumer), topics))
+        let login = Some(Login::of(client));
+        Ok(TopicWatch { login, ..TopicWatch::new(Arc::new(consumer), topics) })
     }
 }
 
 impl<C: ConsumerContext> TopicWatch<C> {
     /// Knows no id yet.
     pub fn new(consumer: Arc<BaseConsumer<C>>, topics: Vec<String>) -> Self {
-        TopicWatch { request: None, consumer, topics, known: BTreeMap::new(), next: Instant::now() }
+        TopicWatch {
+            request: None,
+            consumer,
+            login: None,
+            topics,
+            known: BTreeMap::new(),
+            next: Instant::now(),
+        }
     }
 
     /// Goes on with another client.
@@ -92,6 +103,7 @@ impl<C: ConsumerContext> TopicWatch<C> {
 
     /// What there is to say now; none, where nothing was asked or answered since the last call.
     pub fn look(&mut self) -> Option<TopicNews> {
+        self.log_in();
         let Some(request) = &self.request else {
             if Instant::now() >= self.next {
                 self.next = Instant::now() + EVERY;
@@ -107,6 +119,7 @@ impl<C: ConsumerContext> TopicWatch<C> {
 
     /// As [`TopicWatch::look`], and waits for the answer, where the last one is not of just now.
     pub fn look_now(&mut self, within: Duration) -> Option<TopicNews> {
+        self.log_in();
         if Instant::now() < self.next {
             return None;
         }
@@ -118,6 +131,13 @@ impl<C: ConsumerContext> TopicWatch<C> {
     /// What was answered may have changed since: the next look asks again.
     pub fn doubt(&mut self) {
         self.next = Instant::now();
+    }
+
+    /// A client of its own has a login of its own.
+    fn log_in(&self) {
+        if let Some(login) = &self.login {
+            login.renew(&*self.consumer);
+        }
     }
 
     fn hear(&mut self, answer: result::Result<TopicIds, RDKafkaErrorCode>) -> Option<TopicNews> {

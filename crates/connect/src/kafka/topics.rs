@@ -10,8 +10,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use tickcast_stream::error::{Error, Kind, Result};
 
-use super::client::{METADATA_TIMEOUT, client_config, create};
+use super::client::{METADATA_TIMEOUT, create};
 use super::cluster::{Cluster, away, count_in};
+use super::config::client_config;
 use super::spec::KafkaClientSpec;
 use super::trouble::BrokerLog;
 

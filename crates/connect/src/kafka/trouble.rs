@@ -19,6 +19,13 @@ use rdkafka::statistics::Statistics;
 
 use tickcast_stream::lock::lock;
 
+use super::handshake::Handshake;
+use super::spec::KafkaClientSpec;
+
+const NO_TLS: &str = "the listener may have no TLS, see security.protocol";
+const WANTS_TLS: &str = "it may want TLS, see security.protocol";
+const WANTS_SASL: &str = "it may want SASL, see security.protocol";
+
 /// What one broker did instead of answering.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokerTrouble {
@@ -34,6 +41,8 @@ enum What {
     NoConnection(String),
     Unresolved(String),
     Tls(String),
+    /// We do not believe its certificate.
+    Certificate(String),
     Authentication(String),
     /// It hung up, and what that hints at.
     Closed(Option<&'static str>),
@@ -58,7 +67,7 @@ impl BrokerTrouble {
 
     /// Whether the broker gave an answer, which will not change within seconds.
     fn is_decided(&self) -> bool {
-        !matches!(self.what, What::Silent | What::Closed(None) | What::Other(_))
+        !matches!(self.what, What::Silent | What::Other(_))
     }
 }
 
@@ -78,10 +87,15 @@ impl What {
         }
 
         if text.contains("PLAINTEXT broker listener") {
-            return What::Tls("the listener may have no TLS, see security.protocol".to_owned());
+            return What::Tls(NO_TLS.to_owned());
+        }
+        if let Some(why) = alert(text) {
+            return What::Tls(why);
         }
         if let Some(why) = text.strip_prefix("SSL handshake failed: ") {
-            return What::Tls(without_openssl(why).to_owned());
+            let why = without_openssl(why).to_owned();
+            let is_ours = why.contains("certificate verify failed");
+            return if is_ours { What::Certificate(why) } else { What::Tls(why) };
         }
         if text.contains("SSL connection handshake") {
             return What::Tls("the broker hung up".to_owned());
@@ -90,12 +104,18 @@ impl What {
             let why = rest.split_once(": ").map_or(rest, |(_, why)| why);
             let why = why.strip_prefix("Authentication failed: ").unwrap_or(why);
             let why = why.strip_prefix("Broker: ").unwrap_or(why);
+            if let Some((_, mechanism)) = why.split_once("invalid credentials with SASL mechanism ") {
+                return What::Authentication(format!("Invalid username or password ({mechanism})"));
+            }
             // It lists none, where it has none.
             return What::Authentication(why.trim_end_matches(": broker's supported mechanisms:").to_owned());
         }
 
         if text.starts_with("Disconnected") {
             return What::Closed(hint(text));
+        }
+        if text.ends_with(" failed: Broken pipe") || text.ends_with(" failed: Connection reset by peer") {
+            return What::Closed(None);
         }
         if text.contains("timed out") || text.contains("Timed out") {
             return What::Silent;
@@ -113,12 +133,28 @@ fn without_openssl(text: &str) -> &str {
     routine.split_once(':').map_or(routine, |(_, why)| why)
 }
 
+/// What the broker says of our certificate. It comes behind the handshake, with TLS 1.3.
+fn alert(text: &str) -> Option<String> {
+    let (_, alert) = text.split_once("alert ")?;
+    let alert = alert.split(':').next().unwrap_or(alert);
+    let what = match alert {
+        "bad certificate" | "certificate required" | "handshake failure" => {
+            "the broker wants a certificate of ours, or does not take the one it gets"
+        }
+        "unknown ca" | "certificate unknown" => "the broker does not know who has signed our certificate",
+        "certificate expired" => "our certificate has expired",
+        "certificate revoked" => "our certificate was revoked",
+        _ => return None,
+    };
+    Some(format!("{what} (alert {alert}), see ssl.certificate.location and ssl.key.location"))
+}
+
 /// What librdkafka guesses from the moment at which a broker hangs up.
 fn hint(text: &str) -> Option<&'static str> {
     if text.contains("SSL listener") {
-        Some("it may want TLS, see security.protocol")
+        Some(WANTS_TLS)
     } else if text.contains("require SASL") {
-        Some("it may want SASL, see security.protocol")
+        Some(WANTS_SASL)
     } else {
         None
     }
@@ -131,7 +167,7 @@ impl fmt::Display for BrokerTrouble {
             What::Refused => write!(f, "connection refused at {broker}"),
             What::NoConnection(why) => write!(f, "cannot connect to {broker}: {why}"),
             What::Unresolved(why) => write!(f, "cannot resolve {broker}: {why}"),
-            What::Tls(why) => write!(f, "TLS handshake failed at {broker}: {why}"),
+            What::Tls(why) | What::Certificate(why) => write!(f, "TLS handshake failed at {broker}: {why}"),
             What::Authentication(why) => write!(f, "authentication failed at {broker}: {why}"),
             What::Closed(Some(hint)) => write!(f, "connection closed by {broker} ({hint})"),
             What::Closed(None) => write!(f, "connection closed by {broker}"),
@@ -170,6 +206,36 @@ impl BrokerLog {
         }
         let all: Vec<String> = noted.values().map(BrokerTrouble::to_string).collect();
         all.join("; ")
+    }
+
+    /// Finds out more of the brokers that hang up, and of those whose certificates we do not
+    /// believe, by a handshake with each.
+    pub(super) fn examine(
+        &self,
+        client: &KafkaClientSpec,
+        shake_hands: impl Fn(&str, &KafkaClientSpec) -> Handshake,
+    ) {
+        let protocol = client.property("security.protocol").unwrap_or("plaintext").to_lowercase();
+        for trouble in lock(&self.troubles).values_mut() {
+            if !matches!(trouble.what, What::Certificate(_) | What::Closed(_)) {
+                continue;
+            }
+
+            let hands = shake_hands(&trouble.broker, client);
+            match (&trouble.what, hands) {
+                (What::Certificate(_), Handshake::Fault(why)) => trouble.what = What::Tls(why),
+                (What::Closed(_), Handshake::Good | Handshake::Fault(_)) if !protocol.ends_with("ssl") => {
+                    trouble.what = What::Closed(Some(WANTS_TLS));
+                }
+                (What::Closed(_), Handshake::NoTls) if protocol.ends_with("ssl") => {
+                    trouble.what = What::Tls(NO_TLS.to_owned());
+                }
+                (What::Closed(None), _) if !protocol.starts_with("sasl") => {
+                    trouble.what = What::Closed(Some(WANTS_SASL));
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Whether each of these brokers (`bootstrap.servers`) has turned us away for good. A host may
@@ -281,6 +347,22 @@ mod tests {
                 "TLS handshake failed at kafka:9093: certificate verify failed: broker certificate could not be \
                  verified, verify that ssl.ca.location is correctly configured or root CA certificates are \
                  installed (install ca-certificates package)",
+            ),
+            (
+                "ssl://kafka:9093/1: Receive failed: error:0A000412:SSL routines::ssl/tls alert bad certificate: SSL \
+                 alert number 42 (after 0ms in state APIVERSION_QUERY)",
+                "TLS handshake failed at kafka:9093: the broker wants a certificate of ours, or does not take the \
+                 one it gets (alert bad certificate), see ssl.certificate.location and ssl.key.location",
+            ),
+            (
+                "sasl_ssl://kafka:9094/bootstrap: SASL authentication error: Authentication failed during \
+                 authentication due to invalid credentials with SASL mechanism SCRAM-SHA-512 (after 306ms in state \
+                 AUTH_REQ)",
+                "authentication failed at kafka:9094: Invalid username or password (SCRAM-SHA-512)",
+            ),
+            (
+                "kafka:9092/bootstrap: Send failed: Broken pipe (after 0ms in state APIVERSION_QUERY)",
+                "connection closed by kafka:9092",
             ),
             (
                 "ssl://kafka:9092/bootstrap: SSL handshake failed: Disconnected: SSL connection closed by peer: \

@@ -9,9 +9,8 @@ use tickcast_stream::error::Retry;
 use tickcast_stream::record::printable;
 use url::Url;
 
-use super::http::{Access, HttpAnswer};
-use super::no_answer::NoAnswer;
 use super::schema::{SchemaKind, SchemaReference};
+use crate::http::{Access, HttpAnswer, NoAnswer};
 
 /// The codes of a registry that has no such subject, version or id. Others that come with HTTP 404
 /// are about the address.
@@ -72,6 +71,7 @@ pub(super) fn judge<T: DeserializeOwned>(answer: &HttpAnswer, access: &Access) -
     let fault: FaultBody = serde_json::from_slice(body).unwrap_or_default();
     let said = fault.message.as_deref().map_or_else(|| quoted(body), |words| quoted(words.as_bytes()));
     let user = access.username.as_deref();
+
     match status {
         404 if fault.error_code.is_some_and(|code| UNKNOWN.contains(&code)) => {
             Verdict::Unknown(shown(fault.message.unwrap_or_default().as_bytes()))

@@ -10,12 +10,14 @@ use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::lock::lock;
 
 use super::answer::{IdBody, SchemaBody};
-use super::http::{ANSWER_WITHIN, Access};
 use super::references::Gathering;
 use super::schema::{NewSchema, RegisteredSchema, SchemaKind};
 use super::servers::{Question, Servers};
 use super::spec::RegistrySpec;
+use crate::http::{ANSWER_WITHIN, Access, Keys};
 
+/// What faults name.
+const KEYS: Keys = Keys { password: "registry.password_file", ca_file: "registry.ca_file" };
 /// How long one call may take, however many requests it needs.
 const CALL_WITHIN: Duration = Duration::from_secs(30);
 /// How many schemas are kept: more than any topic names, and no more than fit into the memory.
@@ -57,7 +59,7 @@ impl Registry {
         }
 
         let RegistrySpec { username, password, ca_file, .. } = spec.clone();
-        let servers = Servers::new(urls, Access { username, password, ca_file, answer_within });
+        let servers = Servers::new(urls, Access { username, password, ca_file, answer_within, keys: KEYS });
         Ok(Registry { shared: Arc::new(Shared { servers, kept: Mutex::default() }) })
     }
 
@@ -115,6 +117,7 @@ impl Registry {
         let gathering = Gathering::new(&self.shared.servers, kind, deadline);
         let references = gathering.gather(body.references.unwrap_or_default())?;
         let schema = Arc::new(RegisteredSchema { id, kind: body.kind, text: body.schema, references });
+
         let mut kept = lock(&self.shared.kept);
         if kept.len() >= KEPT_MAX {
             kept.clear();

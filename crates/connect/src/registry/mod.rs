@@ -7,8 +7,6 @@
 
 mod answer;
 mod client;
-mod http;
-mod no_answer;
 mod references;
 mod schema;
 mod servers;

@@ -87,6 +87,7 @@ impl<'a> Gathering<'a> {
         } else {
             return Ok(());
         };
+
         Err(Error::new(self.kind, format!("schema registry: a schema's references {what}")))
     }
 

@@ -9,9 +9,12 @@ use tickcast_stream::error::{Error, Kind, Retry};
 use url::Url;
 
 use super::answer::{Verdict, judge};
-use super::http::{Access, Request, call};
-use super::no_answer::NoAnswer;
 use super::unknown::UnknownSchema;
+use crate::http::{Access, NoAnswer, Post, Request, call};
+
+const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
+/// The second is for others that know only JSON.
+const ACCEPT: &str = "application/vnd.schemaregistry.v1+json, application/json";
 
 /// A registry's addresses, and how they are asked.
 #[derive(Debug)]
@@ -50,7 +53,9 @@ impl Servers {
         let mut failed = Vec::new();
         for n in (0..self.urls.len()).map(|n| (first + n) % self.urls.len()) {
             let url = joined(&self.urls[n], question.path);
-            let request = Request { url: &url, body: question.body, deadline: question.deadline };
+            let post = question.body.map(|body| Post { kind: MEDIA_TYPE, body });
+            let request = Request { url: &url, accept: ACCEPT, post, deadline: question.deadline };
+
             let verdict = match call(&request, &self.access) {
                 Ok(answer) => judge(&answer, &self.access),
                 Err(no_answer) => {

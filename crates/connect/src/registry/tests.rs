@@ -316,10 +316,10 @@ fn a_certificate_is_believed_only_where_it_should_be() {
     for (url, ca_file, expected) in [
         (good.url(), Some(unknown), "its certificate is not signed by an authority that is known here"),
         (good.url(), None, "its certificate is not signed by an authority that is known here"),
-        (good.url(), Some(empty), "no certificate can be read from the file of registry.ca_file"),
+        (good.url(), Some(empty), "TLS: no certificate can be read from registry.ca_file"),
         (late.url(), Some(known.clone()), "TLS: its certificate has expired"),
         (elsewhere.url(), Some(known.clone()), "its certificate is for another host ("),
-        (plain.url().replace("http:", "https:"), Some(known.clone()), "it answers without TLS there"),
+        (plain.url().replace("http:", "https:"), Some(known.clone()), "it does not answer with TLS there"),
         (good.url().replace("https:", "http:"), None, "it may want TLS"),
     ] {
         let error = ask(&url, ca_file).unwrap_err();

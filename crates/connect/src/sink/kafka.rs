@@ -22,7 +22,8 @@ use super::kafka_records::{Outgoing, for_each_record};
 use super::kind::{Home, SinkKind};
 use super::room::Room;
 use crate::kafka::{
-    BrokerLog, KafkaClientSpec, KafkaTopicSpec, RecordLimits, TopicNews, TopicWatch, client_config, create,
+    BrokerLog, KafkaClientSpec, KafkaTopicSpec, Login, RecordLimits, TopicNews, TopicWatch, client_config,
+    create,
 };
 use crate::table::kafka_table;
 use tickcast_stream::lock::lock;
@@ -89,6 +90,7 @@ impl SinkKind for KafkaTopicSpec {
 
 struct KafkaSink {
     producer: ThreadedProducer<Deliveries>,
+    login: Login,
     deliveries: Deliveries,
     topic: String,
     stream: Stream,
@@ -120,7 +122,8 @@ impl KafkaSink {
         let producer = create(&client_config(client, &defaults), deliveries.clone())?;
         let watch = TopicWatch::of_topics(client, vec![topic.to_owned()])?;
         let room = Room(limits.of(topic));
-        Ok(KafkaSink { producer, deliveries, topic: topic.to_owned(), stream, patience, watch, room, cut: 0 })
+        let (login, topic) = (Login::of(client), topic.to_owned());
+        Ok(KafkaSink { producer, login, deliveries, topic, stream, patience, watch, room, cut: 0 })
     }
 
     fn send(&self, partition: PartitionId, from: Outgoing<'_>) -> Result<()> {
@@ -172,6 +175,7 @@ impl Sink for KafkaSink {
 
     /// Errors: `Sink`, also when the topic is another one than it was: what was written is gone.
     fn flush(&mut self) -> Result<()> {
+        self.login.renew(&self.producer);
         if let Some(TopicNews::Changed(changed)) = self.watch.look() {
             let what =
                 format!("{changed} What was written to it is gone; the next run writes to the new one");
@@ -183,6 +187,7 @@ impl Sink for KafkaSink {
 
     fn sync(&mut self) -> Result<()> {
         self.patience.until(&|| self.away(), &mut || {
+            self.login.renew(&self.producer);
             self.deliveries.check(&self.topic)?;
             match self.producer.flush(FLUSH) {
                 Ok(()) => Ok(true),

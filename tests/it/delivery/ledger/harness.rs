@@ -252,7 +252,7 @@ impl Topics {
 
 impl Harness for Topics {
     fn open(&self, member: InstanceId, anyway: bool) -> Halves {
-        let spec = KafkaClientSpec { brokers: self.addr.clone(), properties: Vec::new() };
+        let spec = KafkaClientSpec { brokers: self.addr.clone(), ..KafkaClientSpec::default() };
         let group_id = format!("{}-{}", self.name, self.group.get());
         let ledger = KafkaLedger {
             pipeline: self.name.clone(),

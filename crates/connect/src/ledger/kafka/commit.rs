@@ -21,8 +21,8 @@ use super::state::Trimmer;
 use super::transactions::{KafkaLedger, NOTE_VERSION, OffsetMetadata};
 use super::trouble::{Step, Trouble, is_too_large, repeat};
 use crate::kafka::{
-    BrokerLog, CALL, IDLE_MS, RecordLimits, STEP, TRANSACTION_TIMEOUT_MS, TopicNews, TopicWatch, abort,
-    client_config, create, hand_over, is_queue_full, record_limits,
+    BrokerLog, CALL, IDLE_MS, Login, RecordLimits, STEP, TRANSACTION_TIMEOUT_MS, TopicNews, TopicWatch,
+    abort, client_config, create, hand_over, is_queue_full, record_limits,
 };
 use crate::ledger::keep::{self, InLog};
 use crate::retry::retry;
@@ -38,6 +38,8 @@ pub(super) struct KafkaCommit {
     ledger: KafkaLedger,
     /// None after an error that needs a new producer.
     producer: Option<Transactions>,
+    /// The producer's.
+    login: Login,
     reports: Reports,
     trimmer: Trimmer,
     /// Looks whether the topics are still the same ones.
@@ -66,6 +68,7 @@ impl KafkaCommit {
             limits: RecordLimits::ask(&ledger.client, &topics)?,
             ledger: ledger.clone(),
             producer: None,
+            login: Login::of(&ledger.client),
             reports: Reports::default(),
             firsts: BTreeMap::new(),
             kept,
@@ -113,6 +116,7 @@ impl KafkaCommit {
             Error::transient(Kind::Sink, what).because(why)
         })?;
         self.producer = Some(producer);
+        self.login = Login::of(&self.ledger.client);
         Ok(())
     }
 
@@ -349,6 +353,7 @@ impl Commit for KafkaCommit {
             return Ok(CommitOutcome::Refused("the consumer has lost its place in the group".into()));
         };
         let Some(producer) = &self.producer else { return Ok(CommitOutcome::Aborted("no producer".into())) };
+        self.login.renew(producer);
         let Err(trouble) = self.transact(producer, epoch, &group) else {
             self.trim(epoch);
             self.all_cut += self.cut.get();

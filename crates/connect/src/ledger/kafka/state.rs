@@ -19,8 +19,8 @@ use super::catalog::Catalog;
 use super::reports::{FIRST_CHUNK, NO_MARK, Reported, Reports};
 use super::signature::signed;
 use crate::kafka::{
-    KafkaClientSpec, Purpose, ReadingConsumer, TopicPartition, Visible, client_config, create, log_range,
-    read_to_end, reading_consumer,
+    KafkaClientSpec, Login, Purpose, ReadingConsumer, TopicPartition, Visible, client_config, create,
+    log_range, read_to_end, reading_consumer,
 };
 use crate::ledger::keep::InLog;
 
@@ -304,6 +304,7 @@ fn away(TopicPartition { topic, partition }: TopicPartition<'_>, why: String) ->
 /// Drops what the newest snapshots have replaced.
 pub struct Trimmer {
     admin: AdminClient<DefaultClientContext>,
+    login: Login,
     topic: String,
 }
 
@@ -311,12 +312,13 @@ impl Trimmer {
     /// Errors: `Config`, when librdkafka refuses the properties.
     pub fn new(client: &KafkaClientSpec, topic: &str) -> Result<Self> {
         let admin = create(&client_config(client, &[]), DefaultClientContext)?;
-        Ok(Trimmer { admin, topic: topic.to_owned() })
+        Ok(Trimmer { admin, login: Login::of(client), topic: topic.to_owned() })
     }
 
     /// Asks the broker to drop the records of a partition before an offset, and does not wait. What
     /// stays is dropped with the next snapshot.
     pub fn trim(&self, partition: PartitionId, before: Offset) {
+        self.login.renew(&self.admin);
         let mut list = TopicPartitionList::new();
         if list.add_partition_offset(&self.topic, partition.0, KafkaOffset::Offset(before.0)).is_ok() {
             drop(self.admin.delete_records(&list, &AdminOptions::new()));
@@ -327,6 +329,7 @@ impl Trimmer {
 /// Writes snapshots to the state topic outside of any transaction: for delivery at least once.
 pub struct StateWriter {
     producer: ThreadedProducer<Reports>,
+    login: Login,
     reports: Reports,
     trimmer: Trimmer,
     topic: String,
@@ -340,13 +343,15 @@ impl StateWriter {
         let reports = Reports::default();
         let producer = create(&client_config(client, &defaults), reports.clone())?;
         let (topic, pipeline) = (topic.to_owned(), pipeline.to_owned());
-        Ok(StateWriter { producer, reports, trimmer: Trimmer::new(client, &topic)?, topic, pipeline })
+        let (login, trimmer) = (Login::of(client), Trimmer::new(client, &topic)?);
+        Ok(StateWriter { producer, login, reports, trimmer, topic, pipeline })
     }
 
     /// Makes a snapshot durable, then drops those before it; a light one drops none. Errors:
     /// `State`; then those before it stay.
     pub fn save(&self, snapshot: &Snapshot) -> Result<()> {
         let fail = || format!("cannot write to the state topic {}", self.topic);
+        self.login.renew(&self.producer);
         self.reports.with(|reported| *reported = Reported::default());
         let snapshot = Arc::new(snapshot.clone());
         let count = snapshot.name().chunks;

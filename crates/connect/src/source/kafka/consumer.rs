@@ -28,7 +28,7 @@ use super::partition_queue::{Queued, has_no_events};
 use super::record::{BATCH_BYTES, BATCH_RECORDS, RecordGatherer};
 use super::settings::consumer_config;
 use super::spec::{KafkaSourceSpec, StartFrom};
-use crate::kafka::{Group, METADATA_TIMEOUT, TopicNews, TopicWatch};
+use crate::kafka::{Group, Login, METADATA_TIMEOUT, TopicNews, TopicWatch};
 use crate::source::quiet::QuietWatch;
 
 /// Reads a topic as a member of a consumer group.
@@ -39,6 +39,7 @@ pub struct KafkaSource {
     pub(super) consumer: Arc<BaseConsumer<Context>>,
     pub(super) context: Context,
     pub(super) config: ClientConfig,
+    pub(super) login: Login,
     pub(super) identity: Identity,
     /// For those who commit in our name: whichever consumer we read with.
     pub(super) member: Arc<GroupMember>,
@@ -70,6 +71,7 @@ impl KafkaSource {
             consumer,
             context,
             config,
+            login: Login::of(&spec.client),
             identity,
             is_shut_out: false,
             topic: spec.topic.clone(),
@@ -176,6 +178,7 @@ impl KafkaSource {
     /// Waits until there is something, at most one batch, and turns it into events.
     fn read(&mut self, timeout: Duration) -> Result<()> {
         let end = Instant::now() + timeout;
+        self.login.renew(&*self.consumer);
         self.look_at_topic()?;
         loop {
             if self.is_shut_out {

@@ -197,7 +197,11 @@ mod tests {
     fn identity(properties: &[(&str, &str)], instances: Option<&Path>) -> Identity {
         let properties = properties.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
         let spec = KafkaSourceSpec {
-            client: KafkaClientSpec { brokers: String::new(), properties: properties.collect() },
+            client: KafkaClientSpec {
+                brokers: String::new(),
+                properties: properties.collect(),
+                ..KafkaClientSpec::default()
+            },
             topic: String::new(),
             group: "g".into(),
             start: StartFrom::Earliest,

@@ -160,7 +160,7 @@ mod tests {
 
     /// The queues of three partitions of a topic of which no broker says anything.
     fn queues(bell: &Arc<Bell>) -> (PartitionQueues, Arc<BaseConsumer<Context>>) {
-        let client = KafkaClientSpec { brokers: "127.0.0.1:1".to_owned(), properties: Vec::new() };
+        let client = KafkaClientSpec { brokers: "127.0.0.1:1".to_owned(), ..KafkaClientSpec::default() };
         let config = client_config(&client, &[("group.id", "g")]);
         let consumer: Arc<BaseConsumer<Context>> = Arc::new(create(&config, Context::default()).unwrap());
         let mut queues = PartitionQueues::new(bell);

@@ -82,7 +82,7 @@ mod tests {
         let properties =
             properties.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         let spec = KafkaSourceSpec {
-            client: KafkaClientSpec { brokers: String::new(), properties },
+            client: KafkaClientSpec { brokers: String::new(), properties, ..KafkaClientSpec::default() },
             topic: String::new(),
             group: String::new(),
             start: StartFrom::Earliest,

@@ -40,8 +40,7 @@ impl KafkaSourceSpec {
 
     /// What the file says of a property of librdkafka.
     pub(super) fn property(&self, name: &str) -> Option<&str> {
-        let mut properties = self.client.properties.iter();
-        properties.find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.client.property(name)
     }
 }
 

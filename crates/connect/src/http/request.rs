@@ -1,4 +1,4 @@
-//! One HTTP request to a registry, bounded in time and size.
+//! One HTTP request, bounded in time and size.
 //! It must not know what is asked, nor try again.
 //!
 //! libcurl and OpenSSL are those that librdkafka is built with. A connection lives for one request:
@@ -6,54 +6,64 @@
 //! redirect is followed: the password would go where nobody has sent it.
 
 use std::path::PathBuf;
-use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use curl::easy::{Auth, Easy2, Handler, List, WriteError};
-use openssl_probe::ProbeResult;
 use tickcast_stream::error::Retry;
 use url::Url;
 
 use super::no_answer::NoAnswer;
 use crate::secret::Secret;
+use crate::tls::trust_system;
 
 /// How long a connection may take, its handshake included.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// How long a request may take.
-pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// Far longer than any schema.
-pub(super) const BODY_BYTES_MAX: usize = 4 << 20;
-
-/// What the registry's own client sends; the second is for others that know only JSON.
-const ACCEPT: &str = "Accept: application/vnd.schemaregistry.v1+json, application/json";
-const CONTENT_TYPE: &str = "Content-Type: application/vnd.schemaregistry.v1+json";
-
-/// The system's authorities, where this system keeps them.
-static SYSTEM_ROOTS: LazyLock<ProbeResult> = LazyLock::new(openssl_probe::probe);
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// Far longer than any schema, and than any token.
+pub(crate) const BODY_BYTES_MAX: usize = 4 << 20;
 
 /// Who asks, and whose certificates are believed.
 #[derive(Debug, Clone)]
-pub(super) struct Access {
+pub(crate) struct Access {
     pub username: Option<String>,
     pub password: Option<Secret>,
     pub ca_file: Option<PathBuf>,
     /// How long a request may take.
     pub answer_within: Duration,
+    /// What faults name.
+    pub keys: Keys,
+}
+
+/// The keys of the pipeline file that say how a server is reached.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keys {
+    pub password: &'static str,
+    pub ca_file: &'static str,
 }
 
 /// What is asked for.
 #[derive(Debug, Clone)]
-pub(super) struct Request<'a> {
+pub(crate) struct Request<'a> {
     pub url: &'a Url,
-    /// It makes it a POST.
-    pub body: Option<&'a [u8]>,
+    /// The kinds of answers that are understood.
+    pub accept: &'a str,
+    /// What is posted, if anything is.
+    pub post: Option<Post<'a>>,
     /// By then the answer is whole, or there is none.
     pub deadline: Instant,
 }
 
+/// A body, and what kind of one it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Post<'a> {
+    pub kind: &'a str,
+    pub body: &'a [u8],
+}
+
 /// What a server has answered, good or not.
 #[derive(Debug)]
-pub(super) struct HttpAnswer {
+pub(crate) struct HttpAnswer {
     /// 200 and the like.
     pub status: u32,
     pub body: Vec<u8>,
@@ -62,14 +72,16 @@ pub(super) struct HttpAnswer {
 }
 
 /// Asks once. Errors: why there was no answer.
-pub(super) fn call(request: &Request<'_>, access: &Access) -> Result<HttpAnswer, NoAnswer> {
+pub(crate) fn call(request: &Request<'_>, access: &Access) -> Result<HttpAnswer, NoAnswer> {
     let password = read_password(access)?;
     let mut easy = Easy2::new(Body::default());
     let done = prepare(&mut easy, request, access, password.as_deref()).and_then(|()| easy.perform());
+
     if easy.get_ref().is_too_large {
         let what = format!("its answer has more than {} MiB", BODY_BYTES_MAX >> 20);
         return Err(NoAnswer { why: what, retry: Retry::Never });
     }
+
     let answer = done.and_then(|()| {
         let location = easy.redirect_url()?.map(str::to_owned);
         Ok(HttpAnswer { status: easy.response_code()?, body: Vec::new(), location })
@@ -77,14 +89,14 @@ pub(super) fn call(request: &Request<'_>, access: &Access) -> Result<HttpAnswer,
 
     match answer {
         Ok(answer) => Ok(HttpAnswer { body: std::mem::take(&mut easy.get_mut().bytes), ..answer }),
-        Err(error) => Err(NoAnswer::read(&error, request.url)),
+        Err(error) => Err(NoAnswer::read(&error, request.url, access.keys.ca_file)),
     }
 }
 
 fn read_password(access: &Access) -> Result<Option<String>, NoAnswer> {
     let read = access.password.as_ref().map(Secret::read).transpose();
     read.map_err(|why| {
-        let why = format!("the file of registry.password_file cannot be read: {}", why.kind());
+        let why = format!("the file of {} cannot be read: {}", access.keys.password, why.kind());
         NoAnswer { why, retry: Retry::Never }
     })
 }
@@ -100,15 +112,16 @@ fn prepare(
     let left = left.min(access.answer_within).max(Duration::from_millis(1));
     easy.timeout(left)?;
     easy.connect_timeout(left.min(CONNECT_WITHIN))?;
+
     easy.url(request.url.as_str())?;
     easy.useragent(concat!("tickcast/", env!("CARGO_PKG_VERSION")))?;
 
     let mut headers = List::new();
-    headers.append(ACCEPT)?;
-    if let Some(body) = request.body {
+    headers.append(&format!("Accept: {}", request.accept))?;
+    if let Some(post) = request.post {
         easy.post(true)?;
-        easy.post_fields_copy(body)?;
-        headers.append(CONTENT_TYPE)?;
+        easy.post_fields_copy(post.body)?;
+        headers.append(&format!("Content-Type: {}", post.kind))?;
         // A large schema would wait for the leave to be sent.
         headers.append("Expect:")?;
     }
@@ -119,21 +132,10 @@ fn prepare(
         easy.username(username)?;
         easy.password(password.unwrap_or_default())?;
     }
-    trust(easy, access)
-}
-
-/// Names the authorities that are believed.
-fn trust(easy: &mut Easy2<Body>, access: &Access) -> Result<(), curl::Error> {
-    if let Some(file) = &access.ca_file {
-        return easy.cainfo(file);
+    match &access.ca_file {
+        Some(file) => easy.cainfo(file),
+        None => trust_system(easy),
     }
-    if let Some(file) = &SYSTEM_ROOTS.cert_file {
-        easy.cainfo(file)?;
-    }
-    if let Some(dir) = &SYSTEM_ROOTS.cert_dir {
-        easy.capath(dir)?;
-    }
-    Ok(())
 }
 
 /// The body of an answer, up to its bound.
