@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 
@@ -13,7 +13,7 @@ use crate::support::kafka::create_topic;
 use crate::support::process::{Instance, StartFrom, binary, get, text, tickcast};
 use crate::support::secure_broker::{PASSWORD, SecureBroker, USER};
 use crate::support::tokens::{CLIENT, CLIENT_SECRET, TokenServer};
-use crate::support::wait::wait_till;
+use crate::support::wait::{PATIENCE, wait_till, wait_until};
 
 const PAGE: &str = include_str!("../../../docs/connections.md");
 
@@ -84,10 +84,29 @@ fn a_pipeline_delivers_exactly_once_over_sasl_ssl_through_kills_and_a_new_passwo
     assert_eq!(verified.status.code(), Some(0), "{}", text(&verified.stderr));
 }
 
+#[test]
+fn a_pipeline_runs_with_certificates_on_both_sides_and_says_when_their_files_change() {
+    let Some(broker) = SecureBroker::start_or_skip() else { return };
+    let cluster = cluster(&broker, "mutual", "mutual", &properties("SSL CA client", &broker));
+    cluster.feed(0, 300);
+    let mut instance = cluster.start("one", &StartFrom::default());
+    cluster.await_position(600, &mut [&mut instance]);
+
+    let file = fs::File::options().append(true).open(broker.file("client.pem")).unwrap();
+    file.set_modified(SystemTime::now() + Duration::from_secs(5)).unwrap();
+    let warning =
+        "the file of ssl.certificate.location has changed: it counts when this process starts again";
+    wait_till("the warning", || instance.said().contains(warning));
+    cluster.feed(300, 600);
+    cluster.await_position(1200, &mut [&mut instance]);
+    instance.stop();
+    insist_exactly_once(&cluster, &broker, "mutual");
+}
+
 /// A way in that is refused: the listener, the properties, and what is said.
 struct Refused(&'static str, &'static str, &'static str);
 
-const REFUSED: [Refused; 14] = [
+const REFUSED: [Refused; 15] = [
     Refused("sasl_ssl", "SASL_SSL SCRAM-SHA-512 wrong CA", "Invalid username or password (SCRAM-SHA-512)"),
     Refused(
         "sasl_ssl",
@@ -101,9 +120,10 @@ const REFUSED: [Refused; 14] = [
     Refused("mutual", "SSL CA", "the broker wants a certificate of ours"),
     Refused(
         "mutual",
-        "SSL CA STRANGER",
+        "SSL CA stranger",
         "the broker wants a certificate of ours, or does not take the one it gets",
     ),
+    Refused("mutual", "SSL CA late", "the broker does not believe our certificate: it may have expired"),
     Refused("only_plain", "SASL_PLAINTEXT SCRAM-SHA-512 right NONE", "broker's supported mechanisms: PLAIN"),
     Refused("sasl_ssl", "PLAINTEXT", "connection closed by ADDR (it may want TLS, see security.protocol)"),
     Refused(
@@ -123,10 +143,10 @@ fn properties(words: &str, broker: &SecureBroker) -> String {
         all.push(match word {
             "CA" => format!("ssl.ca.location: '{}'", broker.file("ca.pem")),
             "OTHER" => format!("ssl.ca.location: '{}'", broker.file("other-ca.pem")),
-            "STRANGER" => format!(
+            "client" | "stranger" | "late" => format!(
                 "ssl.certificate.location: '{}', ssl.key.location: '{}'",
-                broker.file("stranger.pem"),
-                broker.file("stranger.key")
+                broker.file(&format!("{word}.pem")),
+                broker.file(&format!("{word}.key"))
             ),
             "right" => format!("sasl.username: {USER}, sasl.password: {PASSWORD}"),
             "wrong" => format!("sasl.username: {USER}, sasl.password: wrong-horse"),
@@ -280,7 +300,9 @@ fn a_run_shows_a_new_token_before_the_last_one_ends() {
     for round in 1..=3 {
         let before = tokens.granted();
         cluster.feed(300 * (round - 1), 300 * round);
-        cluster.await_position(600 * round, &mut [&mut instance]);
+        let wanted = (600 * round) as i64;
+        let committed = wait_until(PATIENCE, || cluster.position().filter(|&position| position >= wanted));
+        assert!(committed.is_some(), "round {round}:\n{}", instance.last_words());
         wait_till("another token", || tokens.granted() > before);
     }
     instance.stop();

@@ -124,8 +124,8 @@ fn write_certificates(folder: &Path) {
         let identity = authority.issue(name, Some(host), days);
         write(&format!("{name}.both"), &format!("{}{}", identity.certificate, identity.key));
     }
-    for (name, by) in [("client", &authority), ("stranger", &other)] {
-        let identity = by.issue(name, None, 2);
+    for (name, by, days) in [("client", &authority, 2), ("stranger", &other, 2), ("late", &authority, -1)] {
+        let identity = by.issue(name, None, days);
         write(&format!("{name}.pem"), &identity.certificate);
         write(&format!("{name}.key"), &identity.key);
     }

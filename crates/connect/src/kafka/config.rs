@@ -16,8 +16,13 @@ pub fn client_config(client: &KafkaClientSpec, defaults: &[(&str, &str)]) -> Cli
         config.set(name, value);
     }
 
-    // While one is being changed it may not be there: then what it said before counts.
+    read_secrets(&mut config, client);
+    config
+}
+
+/// Sets the properties that are in files to what the files say now. While one is being changed it
+/// may not be there: then what it said before counts.
+pub(super) fn read_secrets(config: &mut ClientConfig, client: &KafkaClientSpec) {
     let changed = client.secret_files.iter().filter_map(|(name, file)| Some((name, file.read().ok()?)));
     changed.for_each(|(name, value)| _ = config.set(name, value));
-    config
 }

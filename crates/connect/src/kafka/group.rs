@@ -17,6 +17,7 @@ use tickcast_stream::{Offset, PartitionId};
 use super::client::create;
 use super::cluster::{Cluster, away};
 use super::config::client_config;
+use super::login::Login;
 use super::spec::KafkaClientSpec;
 
 /// How long an answer may take without which one can do.
@@ -103,10 +104,38 @@ pub fn member_id<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> String {
 /// A member of a group that never joins it: for sources that are no topics. Nobody else may be in
 /// the group.
 pub fn idle_member(client: &KafkaClientSpec, group: &str) -> Result<Arc<dyn Group>> {
+    let login = Login::of(client);
     let mut config = client_config(client, &[("group.id", group)]);
     config.set("isolation.level", "read_committed").set("enable.auto.commit", "false");
-    let consumer: BaseConsumer = create(&config, DefaultConsumerContext)?;
-    Ok(Arc::new(consumer))
+    let consumer = create(&config, DefaultConsumerContext)?;
+    Ok(Arc::new(IdleMember { consumer, login }))
+}
+
+/// A consumer that reads nothing, and whose login has to be kept up.
+struct IdleMember {
+    consumer: BaseConsumer,
+    login: Login,
+}
+
+impl Group for IdleMember {
+    fn metadata(&self) -> Option<ConsumerGroupMetadata> {
+        self.login.renew(&self.consumer);
+        Group::metadata(&self.consumer)
+    }
+
+    fn committed(
+        &self,
+        topic: &str,
+        partitions: &[PartitionId],
+        timeout: Duration,
+    ) -> KafkaResult<TopicPartitionList> {
+        self.login.renew(&self.consumer);
+        Group::committed(&self.consumer, topic, partitions, timeout)
+    }
+
+    fn first_readable(&self, topic: &str, partition: PartitionId) -> Option<Offset> {
+        Group::first_readable(&self.consumer, topic, partition)
+    }
 }
 
 /// How many consumers are in a group now. Errors: `Source`; `Retry::Later` while no broker answers.

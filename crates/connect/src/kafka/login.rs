@@ -20,7 +20,7 @@ use rdkafka::types::{RDKafka, RDKafkaRespErr};
 use tickcast_stream::error::{Error, Kind, Result};
 use tickcast_stream::lock::lock;
 
-use super::config::client_config;
+use super::config::{client_config, read_secrets};
 use super::oidc::{Oidc, Token};
 use super::spec::KafkaClientSpec;
 
@@ -79,7 +79,7 @@ struct State {
 }
 
 impl Login {
-    /// The login of a client that has just been made.
+    /// The login of a client that is about to be made: in this order no change is missed.
     pub fn of(client: &KafkaClientSpec) -> Self {
         let config = client_config(client, &[]);
         let next = Instant::now() + EVERY;
@@ -92,6 +92,13 @@ impl Login {
             files: changes(client),
         };
         Login { client: client.clone(), state: Mutex::new(state) }
+    }
+
+    /// The login of the client that takes this one's place, and its secrets as they are now.
+    pub fn of_next(&self, config: &mut ClientConfig) -> Self {
+        let next = Login::of(&self.client);
+        read_secrets(config, &self.client);
+        next
     }
 
     /// Looks from time to time whether the password in a file has changed, or the token is about to

@@ -49,8 +49,8 @@ pub struct TopicWatch<C: ConsumerContext> {
 impl TopicWatch<BrokerLog> {
     /// Through a client of its own. Errors: `Config`, when librdkafka refuses the properties.
     pub fn of_topics(client: &KafkaClientSpec, topics: Vec<String>) -> Result<Self> {
-        let consumer = reading_consumer(client, Purpose::State, Visible::Committed)?;
         let login = Some(Login::of(client));
+        let consumer = reading_consumer(client, Purpose::State, Visible::Committed)?;
         Ok(TopicWatch { login, ..TopicWatch::new(Arc::new(consumer), topics) })
     }
 }

@@ -141,7 +141,11 @@ fn alert(text: &str) -> Option<String> {
         "bad certificate" | "certificate required" | "handshake failure" => {
             "the broker wants a certificate of ours, or does not take the one it gets"
         }
-        "unknown ca" | "certificate unknown" => "the broker does not know who has signed our certificate",
+        "unknown ca" => "the broker does not know who has signed our certificate",
+        // What Java says of all that has no word of its own.
+        "certificate unknown" => {
+            "the broker does not believe our certificate: it may have expired, or be signed by somebody unknown"
+        }
         "certificate expired" => "our certificate has expired",
         "certificate revoked" => "our certificate was revoked",
         _ => return None,

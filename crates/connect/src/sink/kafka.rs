@@ -118,11 +118,11 @@ impl KafkaSink {
             ("linger.ms", "1"),
             ("compression.type", "zstd"),
         ];
-        let deliveries = Deliveries::default();
+        let (login, deliveries) = (Login::of(client), Deliveries::default());
         let producer = create(&client_config(client, &defaults), deliveries.clone())?;
         let watch = TopicWatch::of_topics(client, vec![topic.to_owned()])?;
         let room = Room(limits.of(topic));
-        let (login, topic) = (Login::of(client), topic.to_owned());
+        let topic = topic.to_owned();
         Ok(KafkaSink { producer, login, deliveries, topic, stream, patience, watch, room, cut: 0 })
     }
 

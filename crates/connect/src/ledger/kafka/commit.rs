@@ -88,6 +88,7 @@ impl KafkaCommit {
     fn open_producer(&mut self) -> Result<()> {
         // The old one must be gone first: two with one name fence each other.
         self.producer = None;
+        self.login = Login::of(&self.ledger.client);
         let topics: Vec<&str> = self.ledger.written().collect();
         let [(most, most_bytes), (batch, batch_bytes)] = self.limits.properties(&topics);
         let defaults = [
@@ -116,7 +117,6 @@ impl KafkaCommit {
             Error::transient(Kind::Sink, what).because(why)
         })?;
         self.producer = Some(producer);
-        self.login = Login::of(&self.ledger.client);
         Ok(())
     }
 

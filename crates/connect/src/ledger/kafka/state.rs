@@ -311,8 +311,9 @@ pub struct Trimmer {
 impl Trimmer {
     /// Errors: `Config`, when librdkafka refuses the properties.
     pub fn new(client: &KafkaClientSpec, topic: &str) -> Result<Self> {
+        let login = Login::of(client);
         let admin = create(&client_config(client, &[]), DefaultClientContext)?;
-        Ok(Trimmer { admin, login: Login::of(client), topic: topic.to_owned() })
+        Ok(Trimmer { admin, login, topic: topic.to_owned() })
     }
 
     /// Asks the broker to drop the records of a partition before an offset, and does not wait. What
@@ -340,10 +341,10 @@ impl StateWriter {
     /// Errors: `Config`, when librdkafka refuses the properties. The broker need not answer yet.
     pub fn open(client: &KafkaClientSpec, topic: &str, pipeline: &str) -> Result<Self> {
         let defaults = [("enable.idempotence", "true"), ("linger.ms", "0"), ("compression.type", "zstd")];
-        let reports = Reports::default();
+        let (login, reports) = (Login::of(client), Reports::default());
         let producer = create(&client_config(client, &defaults), reports.clone())?;
         let (topic, pipeline) = (topic.to_owned(), pipeline.to_owned());
-        let (login, trimmer) = (Login::of(client), Trimmer::new(client, &topic)?);
+        let trimmer = Trimmer::new(client, &topic)?;
         Ok(StateWriter { producer, login, reports, trimmer, topic, pipeline })
     }
 

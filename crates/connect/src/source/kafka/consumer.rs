@@ -62,6 +62,7 @@ impl KafkaSource {
     /// Errors: `Source`, when librdkafka refuses the properties. The broker need not answer yet.
     pub fn open(spec: &KafkaSourceSpec, partitions: i32, instances: Option<&Path>) -> Result<Self> {
         let identity = Identity::claim(spec, instances);
+        let login = Login::of(&spec.client);
         let config = consumer_config(spec, partitions, &identity);
         let Joining { consumer, context, assignment } = Joining::begin(&config, &spec.topic)?;
         Ok(KafkaSource {
@@ -71,7 +72,7 @@ impl KafkaSource {
             consumer,
             context,
             config,
-            login: Login::of(&spec.client),
+            login,
             identity,
             is_shut_out: false,
             topic: spec.topic.clone(),

@@ -79,6 +79,7 @@ impl KafkaSource {
             self.config.set(INSTANCE, name);
         }
 
+        self.login = self.login.of_next(&mut self.config);
         let joining = Joining::begin(&self.config, &self.topic)?;
         joining.context.inbox(|inbox| inbox.outside = Some(OUTSIDE));
         self.watch.go_on_with(&joining.consumer);
