@@ -9,8 +9,8 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use serde_json::{Value, json};
 use tickcast_connect::{
-    ComputedValues, CsvStyle, DecodeSpec, Decoder, Nulls, OpenSource, RecordColumn, RecordSchema, SchemaText,
-    SeriesKey, SourceSchema, TimeComputation, TimeFrom, TimeSpec, WireFormat, columns, read_whole,
+    ComputedValues, CsvStyle, DecodeSpec, Decoder, Nulls, OpenSource, RecordColumn, SeriesKey, SourceSchema,
+    TimeComputation, TimeFrom, TimeSpec, WireFormat, columns,
 };
 use tickcast_sql::deduplicate::DeduplicateOperator;
 use tickcast_sql::prepare::{Preparation, PrepareOperator, infer_types};
@@ -18,15 +18,13 @@ use tickcast_sql::window::{Aggregation, referenced_columns, window_operator};
 use tickcast_sql::{TimeExpression, Watermark, WindowKind, WindowSpec};
 use tickcast_stream::PartitionId;
 use tickcast_stream::decode::Decode;
-use tickcast_stream::error::{Error, Kind, OrFail, Result};
+use tickcast_stream::error::{Error, Kind, Result};
 use tickcast_stream::message::{EventTime, system_fields};
 use tickcast_stream::operator::Operator;
 use tickcast_stream::runtime::{AheadRule, NewOperator, PipelineFactory, PipelineParts};
 
 use crate::config::Plan;
-
-/// Far longer than the schema of any record.
-const SCHEMA_BYTES_MAX: u64 = 1 << 20;
+use crate::schemas::{self, Schemas};
 
 /// A factory for an open source, which from now on reads no column that nobody needs. Errors: as
 /// [`factory`].
@@ -155,7 +153,7 @@ fn tell_doubles(header: &[String], wanted: &[String]) {
 }
 
 fn decode_spec(plan: &Plan, known: SourceSchema) -> Result<DecodeSpec> {
-    let definition = record_schema(plan)?;
+    let Schemas { definition, writers } = schemas::of(plan)?;
     let fields = match &definition {
         Some(schema) => Some(schema.fields()?),
         None => known.fields,
@@ -193,24 +191,9 @@ fn decode_spec(plan: &Plan, known: SourceSchema) -> Result<DecodeSpec> {
         columns,
         schema: fields,
         definition,
-        writers: None,
+        writers,
         header: known.header.or_else(|| plan.records.csv.names()),
     })
-}
-
-/// The schema that the pipeline file names. Errors: `Config`, with its path.
-fn record_schema(plan: &Plan) -> Result<Option<RecordSchema>> {
-    let Some(path) = &plan.records.schema else { return Ok(None) };
-    let bytes = read_whole(path, SCHEMA_BYTES_MAX)
-        .or_fail(Kind::Config, || format!("cannot read the schema {}", path.display()))?;
-    let schema = if plan.records.format == WireFormat::Protobuf {
-        RecordSchema::protobuf(&bytes, plan.records.message.as_deref())
-    } else {
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        RecordSchema::avro(&SchemaText { text, references: Vec::new() })
-    };
-    let fail = |cause| Error::new(Kind::Config, format!("schema {}", path.display())).because(cause);
-    schema.map(Some).map_err(fail)
 }
 
 /// The columns of records that the targets are made of.

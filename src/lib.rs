@@ -41,6 +41,7 @@ pub mod config;
 pub mod factory;
 pub mod failure;
 pub mod launch;
+mod schemas;
 pub mod serve;
 
 pub use failure::Failure;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tickcast_connect::registry::RegistrySpec;
 use tickcast_connect::{
     CsvSpec, Nulls, PipelineEnds, SeriesKey, Shape, SinkSpecs, SourceSpec, StateSpec, TimeSpec, WireFormat,
 };
@@ -72,6 +73,8 @@ pub struct RecordsSpec {
     pub format: WireFormat,
     /// A schema of the input records; without one every column an expression names is a number.
     pub schema: Option<PathBuf>,
+    /// The registry that has the schemas which records name by number.
+    pub registry: Option<RegistrySpec>,
     /// The message of a Protobuf schema; none: its only one.
     pub message: Option<String>,
     /// How CSV is written, as far as that is said.
@@ -87,6 +90,7 @@ impl Default for RecordsSpec {
         RecordsSpec {
             format: WireFormat::Json,
             schema: None,
+            registry: None,
             message: None,
             csv: CsvSpec::default(),
             nulls: Nulls::default(),

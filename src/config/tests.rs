@@ -130,7 +130,7 @@ fn every_other_thing_not_yet_built_is_refused_by_name_too() {
         (
             "{topic: t}}",
             "{topic: t}, format: avro}",
-            "1:29: source.format: needs a schema (add source.schema: the file that has it)",
+            "1:29: source.format: needs a schema (add source.schema, the file that has it, or source.registry)",
         ),
         (
             "{kafka: {topic: t}}",
@@ -140,12 +140,22 @@ fn every_other_thing_not_yet_built_is_refused_by_name_too() {
         (
             "{topic: t}}",
             "{topic: t}, schema: {registry: 'http://r'}}",
-            "1:29: source.schema: a schema registry: not yet built",
+            "1:29: source.schema: needs text, not a block of keys",
         ),
         (
             "{topic: t}}",
             "{topic: t}, schema: 'http://r'}",
-            "1:29: source.schema: a schema registry: not yet built",
+            "1:29: source.schema: needs a path (a schema registry is named by source.registry: { url: … })",
+        ),
+        (
+            "{topic: t}}",
+            "{topic: t}, format: avro, registry: {url: 'http://me:hunter2@r'}}",
+            "1:54: source.registry.url: address 1: no place for a user or a password: write registry.username and registry.password_file",
+        ),
+        (
+            "{topic: t}}",
+            "{topic: t}, registry: {url: 'http://r'}}",
+            "1:29: source.registry: belongs to format: avro or protobuf",
         ),
         (
             "{kafka: {topic: t}}",

@@ -3,15 +3,16 @@
 
 use std::path::{Path, PathBuf};
 
+use tickcast_connect::registry::RegistrySpec;
 use tickcast_connect::{
     CsvSpec, FileEnd, FileFormat, FileOrder, FileSourceSpec, GeneratorSpec, KafkaClientSpec, KafkaSourceSpec,
-    OnLoss, Process, SourceSpec, StartFrom, WireFormat,
+    OnLoss, Process, Secret, SourceSpec, StartFrom, WireFormat,
 };
 
 use super::Checker;
 use crate::config::fault::quoted;
 use crate::config::plan::RecordsSpec;
-use crate::config::raw::{RawFile, RawFormat, RawGenerate, RawKafka, RawSchema, RawSource};
+use crate::config::raw::{RawFile, RawFormat, RawGenerate, RawKafka, RawRegistry, RawSource};
 
 /// The brokers where the file names none.
 pub const BROKERS: &str = "localhost:9092";
@@ -30,7 +31,7 @@ impl Checker<'_> {
             ("generate", raw.generate.is_some()),
         ];
         self.exactly_one("source", &kinds);
-        let schema = raw.schema.and_then(|schema| self.schema(schema));
+        let schema = raw.schema.as_deref().and_then(|path| self.schema(path));
         let format = match raw.format {
             None | Some(RawFormat::Json) => WireFormat::Json,
             Some(RawFormat::Csv) => WireFormat::Csv,
@@ -38,12 +39,11 @@ impl Checker<'_> {
             Some(RawFormat::Protobuf) => WireFormat::Protobuf,
         };
         let is_typed = matches!(format, WireFormat::Avro | WireFormat::Protobuf);
-        if is_typed && raw.kafka.is_some() && schema.is_none() && !self.broken.contains("source.schema") {
-            self.fault_with_help(
-                "source.format",
-                "needs a schema",
-                "add source.schema: the file that has it",
-            );
+        let registry = raw.registry.map(|registry| self.registry(registry, format));
+        let is_broken = ["source.schema", "source.registry"].iter().any(|path| self.is_faulty(path));
+        if is_typed && raw.kafka.is_some() && schema.is_none() && registry.is_none() && !is_broken {
+            let help = "add source.schema, the file that has it, or source.registry";
+            self.fault_with_help("source.format", "needs a schema", help);
         }
         if is_typed && raw.kafka.is_none() {
             self.fault("source.format", "is for a topic; files are csv, json or parquet");
@@ -73,17 +73,44 @@ impl Checker<'_> {
         let generate = raw.generate.map(|generate| self.generate_source(generate));
         let source = kafka.or(file).or(generate);
         let source = source.unwrap_or_else(|| self.generate_source(RawGenerate::default()));
-        (source, RecordsSpec { format, schema, message: raw.message, csv, nulls, shape })
+        (source, RecordsSpec { format, schema, registry, message: raw.message, csv, nulls, shape })
     }
 
-    fn schema(&mut self, schema: RawSchema) -> Option<PathBuf> {
-        match schema {
-            RawSchema::Path(path) if !path.contains("://") => Some(self.file_path(&path)),
-            RawSchema::Path(_) | RawSchema::Registry => {
-                self.not_built(true, "source.schema", "a schema registry");
-                None
+    fn schema(&mut self, path: &str) -> Option<PathBuf> {
+        if path.contains("://") {
+            let help = "a schema registry is named by source.registry: { url: … }";
+            self.fault_with_help("source.schema", "needs a path", help);
+            return None;
+        }
+        Some(self.file_path(path))
+    }
+
+    /// How the registry is reached.
+    fn registry(&mut self, raw: RawRegistry, format: WireFormat) -> RegistrySpec {
+        if !matches!(format, WireFormat::Avro | WireFormat::Protobuf) {
+            self.fault("source.registry", "belongs to format: avro or protobuf");
+        }
+        for (key, is_alone, other) in [
+            ("username", raw.username.is_some() && raw.password_file.is_none(), "password_file"),
+            ("password_file", raw.password_file.is_some() && raw.username.is_none(), "username"),
+        ] {
+            if is_alone {
+                self.fault(&format!("source.registry.{key}"), format!("needs {other} beside it"));
             }
         }
+
+        let spec = RegistrySpec {
+            url: self.required_text(raw.url, "source.registry.url", "write it like https://registry:8081"),
+            username: raw.username,
+            password: raw.password_file.map(|path| Secret::in_file(self.file_path(&path))),
+            ca_file: raw.ca_file.map(|path| self.file_path(&path)),
+        };
+        if !spec.url.is_empty()
+            && let Err(why) = spec.check()
+        {
+            self.fault("source.registry.url", why);
+        }
+        spec
     }
 
     fn kafka_source(&mut self, raw: RawKafka, name: &str) -> SourceSpec {

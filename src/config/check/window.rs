@@ -93,7 +93,7 @@ impl Checker<'_> {
                 _ => format!("window.select.{column}"),
             };
             // Where it stands alone it is named as the record's column is.
-            let is_fit = if is_in_file { is_column_name(column) } else { !column.starts_with("__") };
+            let is_fit = if is_in_file { is_column_name(column) } else { is_field_name(column) };
             if !is_fit {
                 let help = "letters, digits and _, not a digit first, not __ first";
                 self.fault_with_help(&path, format!("{} cannot be a column name", quoted(column)), help);
@@ -113,6 +113,14 @@ fn averages(columns: &[String]) -> Vec<(String, String)> {
         }
     }
     select
+}
+
+/// Whether a text may be the name of a record's field: anything but one that was meant as an
+/// expression, `max(wind)`, or is one of our own.
+fn is_field_name(name: &str) -> bool {
+    let call = name.strip_suffix(')').and_then(|call| call.split_once('('));
+    let is_call = call.is_some_and(|(function, _)| is_column_name(function));
+    !name.starts_with("__") && !is_call
 }
 
 pub(super) fn is_column_name(name: &str) -> bool {

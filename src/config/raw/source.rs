@@ -1,12 +1,8 @@
 //! The `source` block as it is written.
 //! It must not know defaults, nor what is built.
 
-use std::borrow::Cow;
-use std::fmt;
-
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 
 use super::super::scalar::{DAY_US, Length, Ordered, Whole};
 use super::{RawCsv, RawMelt, Word};
@@ -28,10 +24,13 @@ pub(in super::super) struct RawSource {
     /// too what the columns of JSON and CSV are; with `format: protobuf` a descriptor set or a
     /// `.proto` file. Without one, every column that an expression names is read as a number. A
     /// Parquet file has its own types.
-    pub schema: Option<RawSchema>,
+    pub schema: Option<String>,
     /// The full name of the records' message, like `plant.Reading`, with `format: protobuf`.
     /// Without it, it is the only one of the schema.
     pub message: Option<String>,
+    /// The schema registry that has the schemas of Avro's and Protobuf's records, which they name
+    /// by number. Without `schema` they are read by the newest of the subject `TOPIC-value`.
+    pub registry: Option<RawRegistry>,
     /// How CSV is written, of a file or of a topic's messages.
     pub csv: Option<RawCsv>,
     /// Words that stand for no value, whatever the case of their letters; `""` for an empty field.
@@ -120,53 +119,19 @@ pub(in super::super) enum RawFormat {
     Protobuf,
 }
 
-/// A path, or a registry.
-pub(in super::super) enum RawSchema {
-    Path(String),
-    Registry,
-}
-
-/// A schema registry. Not yet built.
-#[derive(Deserialize, JsonSchema)]
+/// A schema registry, of Confluent's API.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct RawRegistry {
-    /// The registry's URL.
-    #[allow(dead_code, reason = "a key of the contract that is not yet built")]
-    pub registry: Option<String>,
-}
-
-// Not serde's `untagged`: that would lose the place and the words of a fault inside.
-impl<'de> Deserialize<'de> for RawSchema {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(SchemaVisitor)
-    }
-}
-
-struct SchemaVisitor;
-
-impl<'de> Visitor<'de> for SchemaVisitor {
-    type Value = RawSchema;
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("a path")
-    }
-
-    fn visit_str<E>(self, path: &str) -> Result<RawSchema, E> {
-        Ok(RawSchema::Path(path.to_string()))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawSchema, A::Error> {
-        RawRegistry::deserialize(MapAccessDeserializer::new(map)).map(|_| RawSchema::Registry)
-    }
-}
-
-impl JsonSchema for RawSchema {
-    fn schema_name() -> Cow<'static, str> {
-        "RawSchema".into()
-    }
-
-    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        let registry = generator.subschema_for::<RawRegistry>();
-        schemars::json_schema!({ "anyOf": [{ "type": "string" }, registry] })
-    }
+    /// Its address, like `https://registry:8081`; several with commas between them are tried in
+    /// turn.
+    #[schemars(required)]
+    pub url: Option<String>,
+    /// Whom it knows the pipeline as, where it wants a login.
+    pub username: Option<String>,
+    /// The file that has the user's password, relative to the pipeline file.
+    pub password_file: Option<String>,
+    /// The file of the authorities (PEM) that may have signed its certificate, relative to the
+    /// pipeline file. Without it, they are those of the system.
+    pub ca_file: Option<String>,
 }

@@ -2,6 +2,7 @@
 
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::BaseRecord;
+use tickcast_connect::registry::{NewSchema, Registry, RegistrySpec, SchemaKind};
 use tickcast_stream::PartitionId;
 
 use super::times::{rejects, windows};
@@ -10,6 +11,7 @@ use crate::support::broker::brokers_or_skip;
 use crate::support::kafka::{create_topic, producer, send, send_record};
 use crate::support::peers::{python_or_skip, run_peer};
 use crate::support::pipeline::{Runner, TestPipeline};
+use crate::support::registry::TestRegistry;
 
 const PAGE: &str = include_str!("../../../docs/formats.md");
 
@@ -26,8 +28,8 @@ fn bench(name: &str) -> TestPipeline {
 }
 
 /// The same on this broker's topic, from its beginning.
-fn topic_bench(name: &str, addr: &str, topic: &str) -> TestPipeline {
-    let text = documented(name).replace("localhost:9092", addr);
+fn topic_bench(name: &str, addr: &str, topic: &str, registry: &str) -> TestPipeline {
+    let text = documented(name).replace("localhost:9092", addr).replace("http://localhost:8081", registry);
     let named = text
         .replace("topic: readings", "topic: keyed")
         .replace("topic: keyed", &format!("topic: {topic}, start: earliest"));
@@ -56,8 +58,8 @@ fn hours_of(series: &str, value: impl Fn(f64) -> f64) -> Vec<(String, f64)> {
 
 #[test]
 fn the_pages_count_is_that_of_its_pipelines() {
-    assert_eq!(PAGE.matches("```yaml\n# ").count(), 8);
-    assert_eq!(PAGE.matches("```yaml\n").count(), 8);
+    assert_eq!(PAGE.matches("```yaml\n# ").count(), 9);
+    assert_eq!(PAGE.matches("```yaml\n").count(), 9);
 }
 
 #[test]
@@ -100,7 +102,7 @@ fn topics_are_read_as_the_page_says() {
     let peer = tempfile::tempdir().unwrap();
     run_peer(python, "typed.py", &[peer.path()]);
     let read = |name: &str, topic: &str, records: usize| {
-        let bench = topic_bench(name, addr, topic);
+        let bench = topic_bench(name, addr, topic, "");
         for schema in ["reading.avsc", "reading.desc"] {
             bench.write(schema, std::fs::read(peer.path().join(schema)).unwrap());
         }
@@ -118,6 +120,21 @@ fn topics_are_read_as_the_page_says() {
         let expected: Vec<_> = (0..39).map(|n| ("m".to_owned(), f64::from(n) / 4.0)).collect();
         assert_eq!(found, expected, "{name}");
     }
+
+    let Some(server) = TestRegistry::start_or_skip(None) else { return };
+    let registry = Registry::open(&RegistrySpec { url: server.url(), ..RegistrySpec::default() }).unwrap();
+    let text = std::fs::read_to_string(peer.path().join("reading.avsc")).unwrap();
+    let schema = NewSchema { kind: SchemaKind::Avro, text, references: Vec::new() };
+    let id = registry.register("page.registry-value", &schema).unwrap();
+    create_topic(addr, "page.registry", 1);
+    let to_registry = producer(addr);
+    for record in payloads(peer.path(), "avro-plain") {
+        let payload = [&[0], &id.to_be_bytes()[..], &record].concat();
+        send(&to_registry, "page.registry", PartitionId(0), &payload);
+    }
+    let bench = topic_bench("registry", addr, "page.registry", &server.url());
+    bench.run_until(Runner::Inline, 7, Some(40));
+    assert_eq!(spoken(&bench).len(), 39);
 
     create_topic(addr, "page.kafka", 1);
     let producer = producer(addr);

@@ -3,13 +3,16 @@
 
 use std::path::Path;
 
+use tickcast_connect::registry::{NewSchema, Registry, RegistrySpec, SchemaKind};
+use tickcast_stream::PartitionId;
+
 use super::times::{rejects, windows};
 use crate::support::broker::brokers_or_skip;
 use crate::support::kafka::{create_topic, producer, send};
 use crate::support::peers::{python_or_skip, run_peer};
 use crate::support::pipeline::{Runner, TestPipeline};
 use crate::support::process::{text, tickcast};
-use tickcast_stream::PartitionId;
+use crate::support::registry::TestRegistry;
 
 /// The records of a form.
 pub fn payloads(directory: &Path, form: &str) -> Vec<Vec<u8>> {
@@ -90,5 +93,84 @@ message Device { string id = 1; }";
         let output = tickcast("check", &bench.file(), &[]);
         let told = format!("{}{}", text(&output.stdout), text(&output.stderr));
         assert!(told.contains(said), "{format}: {told}");
+    }
+}
+
+/// A payload with the number of its schema before it.
+fn framed(id: u32, indexes: &[u8], body: &[u8]) -> Vec<u8> {
+    [&[0], &id.to_be_bytes()[..], indexes, body].concat()
+}
+
+#[test]
+fn a_registry_says_what_records_were_written_with() {
+    let (Some(addr), Some(python)) = (brokers_or_skip(), python_or_skip()) else { return };
+    let Some(server) = TestRegistry::start_or_skip(None) else { return };
+    let peer = tempfile::tempdir().unwrap();
+    run_peer(python, "typed.py", &[peer.path()]);
+    let registry = Registry::open(&RegistrySpec { url: server.url(), ..RegistrySpec::default() }).unwrap();
+    let register = |subject: &str, kind, text: &str| {
+        let schema = NewSchema { kind, text: text.to_owned(), references: Vec::new() };
+        registry.register(subject, &schema).unwrap()
+    };
+    let records = payloads(peer.path(), "avro-plain");
+    let messages = payloads(peer.path(), "proto-plain");
+    let written = std::fs::read_to_string(peer.path().join("reading.avsc")).unwrap();
+    // A later writer has a field more, which the records of the first do not have.
+    let later = written.replacen(
+        "\"fields\": [",
+        "\"fields\": [{\"name\": \"site\", \"type\": \"string\", \"default\": \"north\"}, ",
+        1,
+    );
+    let proto = "syntax = \"proto3\"; package plant; import \"google/protobuf/timestamp.proto\";
+message Other { int32 x = 1; }
+message Reading {
+  message Device { string id = 1; }
+  enum Quality { BAD = 0; OK = 1; }
+  Device device = 1; google.protobuf.Timestamp at = 2; double value = 3; sint64 price = 4; Quality quality = 5;
+}";
+
+    let first = register("typed.reg-avro-value", SchemaKind::Avro, &written);
+    let second = register("typed.reg-avro-value", SchemaKind::Avro, &later);
+    let of_proto = register("typed.reg-proto-value", SchemaKind::Protobuf, proto);
+    assert_ne!(first, second);
+    let site = [&[10_u8][..], b"south"].concat();
+    let avro: Vec<Vec<u8>> = records
+        .iter()
+        .enumerate()
+        .map(
+            |(n, record)| if n % 3 == 0 { framed(second, &site, record) } else { framed(first, &[], record) },
+        )
+        .collect();
+    let proto: Vec<Vec<u8>> = messages.iter().map(|message| framed(of_proto, &[2, 2], message)).collect();
+
+    for (topic, format, mut payloads) in [
+        ("typed.reg-avro", "format: avro", avro),
+        ("typed.reg-proto", "format: protobuf, message: plant.Reading", proto),
+    ] {
+        create_topic(addr, topic, 1);
+        let producer = producer(addr);
+        payloads.insert(20, framed(987_654, &[2, 2], &records[20]));
+        payloads.iter().for_each(|payload| send(&producer, topic, PartitionId(0), payload));
+        let bench = pipeline(addr, topic, &format!("{format}, registry: {{ url: \"{}\" }}", server.url()));
+        bench.run_until(Runner::Threads(2), 7, Some(payloads.len() as u64));
+        let spoken: Vec<f64> = windows(&bench).into_iter().map(|(.., value)| value).collect();
+        assert_eq!(spoken, (0..39).map(|n| f64::from(n) / 4.0).collect::<Vec<_>>(), "{topic}");
+        let why = "the schema 987654: the registry does not have it".to_owned();
+        assert_eq!(rejects(&bench), [(20, "undecodable".to_owned(), why)], "{topic}");
+    }
+}
+
+#[test]
+fn a_registry_that_has_nothing_or_does_not_answer_is_named() {
+    let Some(server) = TestRegistry::start_or_skip(None) else { return };
+    for (url, said) in [
+        (server.url(), "the registry has no subject typed.none-value"),
+        ("http://127.0.0.1:9".to_owned(), "http://127.0.0.1:9"),
+    ] {
+        let bench =
+            pipeline("localhost:9", "typed.none", &format!("format: avro, registry: {{ url: \"{url}\" }}"));
+        let output = tickcast("check", &bench.file(), &[]);
+        let told = text(&output.stderr);
+        assert!(!output.status.success() && told.contains(said), "{told}");
     }
 }

@@ -232,6 +232,9 @@ impl Decoder {
             Reader::Avro(avro) => read_payloads(&mut avro.batch(), records, rows, &mut verdicts)?,
             Reader::Protobuf(proto) => read_payloads(&mut proto.batch(), records, rows, &mut verdicts)?,
         };
+        if let Some(failure) = self.spec.writers.as_ref().and_then(|writers| writers.take_failure()) {
+            return Err(failure);
+        }
 
         for row in 0..converted.times.len() {
             let record = &records[converted.spread.record(row)];

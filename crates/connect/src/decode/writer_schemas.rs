@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
+use tickcast_stream::error::{Error, Result};
 use tickcast_stream::lock::lock;
 
 use super::avro::AvroSchema;
@@ -19,14 +20,17 @@ pub struct SchemaText {
     pub references: Vec<(String, String)>,
 }
 
-/// Brings the schema of a number, or says why there is none. It may take its time.
-pub type FetchSchema = Arc<dyn Fn(u32) -> std::result::Result<SchemaText, String> + Send + Sync>;
+/// Brings the schema of a number, or says why there is none. It may take its time. Errors: where
+/// that cannot be known now.
+pub type FetchSchema = Arc<dyn Fn(u32) -> Result<std::result::Result<SchemaText, String>> + Send + Sync>;
 
 /// The schemas of a topic's writers.
 pub struct WriterSchemas {
     fetch: FetchSchema,
     avro: Mutex<HashMap<u32, Arc<AvroSchema>>>,
     protobuf: Mutex<HashMap<u32, Arc<ProtoSchema>>>,
+    /// Why a schema could not be had: the records that need it are not to be judged.
+    failure: Mutex<Option<Error>>,
 }
 
 impl fmt::Debug for WriterSchemas {
@@ -38,11 +42,11 @@ impl fmt::Debug for WriterSchemas {
 impl WriterSchemas {
     /// Those that `fetch` brings.
     pub fn new(fetch: FetchSchema) -> Self {
-        WriterSchemas { fetch, avro: Mutex::default(), protobuf: Mutex::default() }
+        WriterSchemas { fetch, avro: Mutex::default(), protobuf: Mutex::default(), failure: Mutex::default() }
     }
 
     /// The Avro schema of a number.
-    pub(super) fn avro(&self, number: u32) -> Result<Arc<AvroSchema>, String> {
+    pub(super) fn avro(&self, number: u32) -> std::result::Result<Arc<AvroSchema>, String> {
         let parse = |schema: SchemaText| {
             let references: Vec<&str> = schema.references.iter().map(|(_, text)| text.as_str()).collect();
             AvroSchema::parse_with(&schema.text, &references).map_err(|error| error.to_string())
@@ -51,26 +55,37 @@ impl WriterSchemas {
     }
 
     /// The Protobuf schema of a number.
-    pub(super) fn protobuf(&self, number: u32) -> Result<Arc<ProtoSchema>, String> {
+    pub(super) fn protobuf(&self, number: u32) -> std::result::Result<Arc<ProtoSchema>, String> {
         let parse = |schema: SchemaText| {
             ProtoSchema::of_texts(&schema.text, &schema.references).map_err(|error| error.to_string())
         };
         self.known(&self.protobuf, number, parse)
     }
 
+    /// What kept a schema from being asked for since this was called last: what was said of records
+    /// in the meantime does not count.
+    pub(super) fn take_failure(&self) -> Option<Error> {
+        lock(&self.failure).take()
+    }
+
     fn known<T>(
         &self,
         known: &Mutex<HashMap<u32, Arc<T>>>,
         number: u32,
-        parse: impl Fn(SchemaText) -> Result<T, String>,
-    ) -> Result<Arc<T>, String> {
+        parse: impl Fn(SchemaText) -> std::result::Result<T, String>,
+    ) -> std::result::Result<Arc<T>, String> {
         if let Some(schema) = lock(known).get(&number) {
             return Ok(Arc::clone(schema));
         }
-        let at = |why: String| format!("the schema {number}: {why}");
-        let schema = Arc::new(parse((self.fetch)(number).map_err(at)?).map_err(at)?);
-        lock(known).insert(number, Arc::clone(&schema));
 
+        let at = |why: String| format!("the schema {number}: {why}");
+        let fetched = (self.fetch)(number).map_err(|cause| {
+            let why = cause.to_string();
+            *lock(&self.failure) = Some(cause);
+            why
+        })?;
+        let schema = Arc::new(parse(fetched.map_err(at)?).map_err(at)?);
+        lock(known).insert(number, Arc::clone(&schema));
         Ok(schema)
     }
 }

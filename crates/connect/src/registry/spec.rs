@@ -22,6 +22,15 @@ pub struct RegistrySpec {
 }
 
 impl RegistrySpec {
+    /// Checks its addresses. Errors: what is wrong, for a person.
+    pub fn check(&self) -> std::result::Result<(), String> {
+        let words = |error: Error| {
+            let text = error.to_string();
+            text.trim_start_matches("pipeline: registry.url").trim_start_matches([',', ' ']).to_owned()
+        };
+        self.servers().map(drop).map_err(words)
+    }
+
     /// Its addresses. Errors: `Config`, where one is no address; the message does not show it, for
     /// it may have a password in it.
     pub(super) fn servers(&self) -> Result<Vec<Url>> {

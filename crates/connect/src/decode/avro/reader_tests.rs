@@ -184,8 +184,8 @@ fn a_writer_may_have_other_fields_than_its_reader() {
         {"name": "more", "type": ["null", "long", "string"]}, {"name": "t", "type": "int"}, {"name": "id", "type": "string"}]}"#;
     let payload = written(&AvroSchema::parse(writer).unwrap(), &json!({"more": "x", "t": 7, "id": "m"}));
     let fetch = move |number: u32| match number {
-        7 => Ok(SchemaText { text: writer.to_owned(), references: Vec::new() }),
-        _ => Err("the registry has none of this number".to_owned()),
+        7 => Ok(Ok(SchemaText { text: writer.to_owned(), references: Vec::new() })),
+        _ => Ok(Err("the registry has none of this number".to_owned())),
     };
     let schemas = Arc::new(WriterSchemas::new(Arc::new(fetch)));
     let of = AvroReader::new(&names(&["id", "temp", "unit"]), &shape(None), Some(reader), Some(schemas));

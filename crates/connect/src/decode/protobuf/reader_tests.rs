@@ -144,8 +144,8 @@ fn elements_of_a_repeated_field_are_rows() {
 #[test]
 fn a_frame_names_the_schema_and_the_message_in_it() {
     let fetch = |number| match number {
-        5 => Ok(SchemaText { text: PROTO.to_owned(), references: Vec::new() }),
-        _ => Err("no such schema".to_owned()),
+        5 => Ok(Ok(SchemaText { text: PROTO.to_owned(), references: Vec::new() })),
+        _ => Ok(Err("no such schema".to_owned())),
     };
     let schemas = Arc::new(WriterSchemas::new(Arc::new(fetch)));
     let reader = ProtoReader::new(&names(&["id", "x"]), &Shape::default(), None, Some(schemas));
