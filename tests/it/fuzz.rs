@@ -13,7 +13,7 @@ use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use tickcast::config::Pipeline;
 use tickcast::factory::factory_for;
-use tickcast_connect::OpenOptions;
+use tickcast_connect::{OpenOptions, SourceSchema};
 use tickcast_model::{Activation, CellKind, NetworkSpec, file};
 use tickcast_sql::query::{OutputFormat, Session};
 use tickcast_stream::ledger::{Base, Chunk, Snapshot, chunk};
@@ -203,6 +203,87 @@ fn any_record_is_a_row_or_one_reject() {
             assert!(all_rejected <= offset, "{all_rejected} rejects of {offset} records");
             rejected == 0
         });
+    }
+}
+
+const AVRO: &str = r#"{"type": "record", "name": "R", "fields": [{"name": "k", "type": "string"},
+    {"name": "t", "type": {"type": "long", "logicalType": "timestamp-micros"}},
+    {"name": "v", "type": ["null", "double", "R"]}, {"name": "list", "type": {"type": "array", "items": ["null", "int"]}},
+    {"name": "more", "type": {"type": "map", "values": {"type": "bytes", "logicalType": "decimal", "scale": 2}}}]}"#;
+
+const PROTO: &str = r#"syntax = "proto3"; import "google/protobuf/timestamp.proto"; import "google/protobuf/wrappers.proto";
+    message R { string k = 1; google.protobuf.Timestamp t = 2; google.protobuf.DoubleValue v = 3; repeated sint32 list = 4;
+    map<string, R> more = 5; fixed64 other = 6; }"#;
+
+fn varint(mut value: u64, out: &mut Vec<u8>) {
+    while value > 0x7f {
+        out.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// A record of the schema, by hand.
+fn avro_record(n: u8) -> Vec<u8> {
+    let mut out = vec![4, b's', b'0' + n % 3];
+    varint((1_704_067_200_000_000 + u64::from(n) * 1_000_000) << 1, &mut out);
+    out.push(2);
+    out.extend(f64::from(n).to_le_bytes());
+    // Two items of the list, one of them in a block that says its size; an entry of the map.
+    out.extend([1, 4, 2, 2 * n % 64, 2, 0, 0, 2, 2, b'a', 2, 7, 0]);
+    out
+}
+
+/// A message of the schema, by hand.
+fn proto_message(n: u8) -> Vec<u8> {
+    let mut seconds = vec![8];
+    varint(1_704_067_200 + u64::from(n), &mut seconds);
+    let mut value = vec![9];
+    value.extend(f64::from(n).to_le_bytes());
+    let mut out = vec![10, 2, b's', b'0' + n % 3, 18, seconds.len() as u8];
+    out.extend(seconds);
+    out.extend([26, value.len() as u8]);
+    out.extend(value);
+    out.extend([34, 3, 2, 4, 7, 42, 9, 10, 1, b'a', 18, 4, 10, 2, b'b', b'c', 49, 1, 2, 3, 4, 5, 6, 7, 8]);
+    out
+}
+
+fn json_record(n: u8) -> Vec<u8> {
+    let t = 1_704_067_200_000_000 + u64::from(n) * 1_000_000;
+    format!(r#"{{"k":"s{}","t":{t},"v":{n},"list":[{n},null,2],"more":{{"a":{{"k":"x"}}}}}}"#, n % 3)
+        .into_bytes()
+}
+
+#[test]
+fn any_payload_of_a_schema_is_rows_and_rejects() {
+    let forms: [(&str, &str, fn(u8) -> Vec<u8>); 3] = [
+        ("format: avro, schema: r.avsc", "more.a", avro_record),
+        ("format: protobuf, schema: r.proto", "other", proto_message),
+        ("format: json", "more.a.k", json_record),
+    ];
+    for (form, other, of) in forms {
+        for (unnest, target) in [("", "v"), (", unnest: list", "list")] {
+            let bench = TestPipeline::new(&format!(
+                "name: fuzz
+source: {{ kafka: {{ topic: fuzz }}, {form}{unnest} }}
+key: k
+time: t
+window: {{ tumbling: 10s, select: {{ x: avg({target}), a: max({other}) }} }}
+forecast: {{ target: x }}
+"
+            ));
+            bench.write("r.avsc", AVRO);
+            bench.write("r.proto", PROTO);
+            let factory = tickcast::factory::factory(&bench.load().plan, SourceSchema::default()).unwrap();
+            let decoder = factory.decoder(P).unwrap();
+            let good: Vec<Vec<u8>> = (0..20).map(of).collect();
+            let good: Vec<&[u8]> = good.iter().map(Vec::as_slice).collect();
+            let words = ["\0\0\0\0\u{1}\0", "\u{c3}\u{1}", "null", "[", "{", "a.b", "NaN", "\u{7f}"];
+            fuzz(2000, Mutator::new(&good, &words), |input| {
+                let decoded = decoder.decode(&record(0, input)).unwrap_or_else(|error| panic!("{error}"));
+                decoded.rejects.is_empty()
+            });
+        }
     }
 }
 
