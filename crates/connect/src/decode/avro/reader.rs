@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
 use serde_json::Value as Json;
 
 use super::schema::{AvroField, AvroKind, AvroSchema, TypeId};
@@ -49,7 +50,7 @@ pub(in crate::decode) struct AvroBatch<'r, 'a> {
     writer: Option<Arc<AvroSchema>>,
     element_type: TypeId,
     /// Of this schema.
-    places: HashMap<(TypeId, usize, bool), Places>,
+    places: HashMap<(TypeId, usize, bool), Places, FixedState>,
     /// The schema of the payload before that had a number.
     numbered: Option<(u32, Arc<AvroSchema>)>,
 }
@@ -98,7 +99,7 @@ impl AvroReader {
             rows: PayloadRows::new(self.fields, self.of_element.is_some()),
             writer: None,
             element_type: 0,
-            places: HashMap::new(),
+            places: HashMap::default(),
             numbered: None,
         }
     }

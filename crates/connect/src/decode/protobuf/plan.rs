@@ -20,6 +20,8 @@ pub(super) struct MessagePlan {
 #[derive(Debug)]
 pub(super) struct FieldPlan {
     pub(super) kind: Kind,
+    /// What its value is, where that is a message.
+    pub(super) known: Known,
     /// Where its value is wanted, by its place among the fields that are read.
     pub(super) field: Option<usize>,
     pub(super) is_repeated: bool,
@@ -63,6 +65,7 @@ impl FieldPlan {
         let (field, is_list) = (paths.node(node).field, paths.node(node).is_list);
         let mut plan = FieldPlan {
             kind: of.kind(),
+            known: Known::of(&of.kind()),
             field,
             is_repeated: of.cardinality() == Cardinality::Repeated,
             is_list,
@@ -110,12 +113,13 @@ pub(super) enum Known {
     Duration,
     /// One value, in its first field.
     Wrapper,
-    /// Any other: an object.
+    /// Any other: an object; or no message.
     Object,
 }
 
 impl Known {
-    pub(super) fn of(message: &MessageDescriptor) -> Self {
+    pub(super) fn of(kind: &Kind) -> Self {
+        let Kind::Message(message) = kind else { return Known::Object };
         match message.full_name() {
             "google.protobuf.Timestamp" => Known::Timestamp,
             "google.protobuf.Duration" => Known::Duration,

@@ -122,14 +122,14 @@ impl<'a> ReadFields<'a> for ProtoBatch<'_, 'a> {
 
         let mut kept = Kept { values: &mut self.rows.element, elements: None, element_kind: None };
         let read = match &self.element_kind {
-            Some(Kind::Message(of)) if Known::of(of) == Known::Object => {
+            Some(kind @ Kind::Message(_)) if Known::of(kind) == Known::Object => {
                 if let Some(itself) = self.reader.element_itself {
                     kept.values[itself] = Some(Value::Nested);
                 }
                 message(&plan.element, body, &mut kept, 1).is_ok()
             }
             Some(kind) => {
-                let value = value_of(kind, body);
+                let value = value_of(kind, Known::of(kind), body);
                 if let (Some(itself), Ok(value)) = (self.reader.element_itself, &value) {
                     kept.values[itself] = Some(value.clone());
                 }
@@ -272,7 +272,7 @@ fn keep<'a>(
         message(within, raw, kept, depth + 1)?;
     }
     if let Some(field) = plan.field {
-        kept.values[field] = Some(value_of(&plan.kind, raw)?);
+        kept.values[field] = Some(value_of(&plan.kind, plan.known, raw)?);
     }
 
     Ok(())

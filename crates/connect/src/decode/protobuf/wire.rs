@@ -53,8 +53,8 @@ pub(super) fn wire_of(kind: &Kind) -> WireType {
     }
 }
 
-/// A value of a kind.
-pub(super) fn value_of<'a>(kind: &Kind, raw: &'a [u8]) -> Result<Value<'a>, Fault> {
+/// A value of a kind, and of what it is known to be.
+pub(super) fn value_of<'a>(kind: &Kind, known: Known, raw: &'a [u8]) -> Result<Value<'a>, Fault> {
     let varint = || decode_varint(&mut { raw }).map_err(broken);
     let eight = || raw.try_into().map_err(|_| broken("a number of another size"));
     let four = || raw.try_into().map_err(|_| broken("a number of another size"));
@@ -83,13 +83,12 @@ pub(super) fn value_of<'a>(kind: &Kind, raw: &'a [u8]) -> Result<Value<'a>, Faul
                 None => Value::Whole(number.into()),
             }
         }
-        Kind::Message(of) => return of_message(of, raw),
+        Kind::Message(of) => return of_message(of, known, raw),
     })
 }
 
 /// What a message is where it is wanted itself.
-fn of_message<'a>(of: &MessageDescriptor, raw: &'a [u8]) -> Result<Value<'a>, Fault> {
-    let known = Known::of(of);
+fn of_message<'a>(of: &MessageDescriptor, known: Known, raw: &'a [u8]) -> Result<Value<'a>, Fault> {
     if known == Known::Object {
         return Ok(Value::Nested);
     }
@@ -112,7 +111,7 @@ fn of_message<'a>(of: &MessageDescriptor, raw: &'a [u8]) -> Result<Value<'a>, Fa
         }
         Known::Duration => Value::Float(seconds()? as f64 + second as f64 / 1e9),
         Known::Wrapper => match (of.get_field(1), first) {
-            (Some(field), Some(raw)) => value_of(&field.kind(), raw)?,
+            (Some(field), Some(raw)) => value_of(&field.kind(), Known::Object, raw)?,
             (Some(field), None) => zero(&field.kind()).unwrap_or(Value::Null),
             (None, _) => Value::Null,
         },
