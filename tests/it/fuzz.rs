@@ -254,9 +254,12 @@ fn json_record(n: u8) -> Vec<u8> {
         .into_bytes()
 }
 
+/// A format, a column beside those of all, and how its records are written.
+type Form = (&'static str, &'static str, fn(u8) -> Vec<u8>);
+
 #[test]
 fn any_payload_of_a_schema_is_rows_and_rejects() {
-    let forms: [(&str, &str, fn(u8) -> Vec<u8>); 3] = [
+    let forms: [Form; 3] = [
         ("format: avro, schema: r.avsc", "more.a", avro_record),
         ("format: protobuf, schema: r.proto", "other", proto_message),
         ("format: json", "more.a.k", json_record),

@@ -163,6 +163,14 @@ impl Scrape {
         *self.samples.get(&sample).unwrap_or_else(|| panic!("no {sample} in {:#?}", self.samples))
     }
 
+    /// It has a sample only where there is something to count.
+    #[track_caller]
+    fn has_none(&self, metric: &str) {
+        self.asserted.borrow_mut().insert(format!("tickcast_{metric}"));
+        let found: Vec<&String> = self.samples.keys().filter(|name| name.starts_with(metric)).collect();
+        assert!(found.is_empty(), "{found:?}");
+    }
+
     /// `rest`: what follows the metric's name in the sample's.
     #[track_caller]
     fn is(&self, metric: &str, rest: &str, expected: f64) {
@@ -283,6 +291,8 @@ fn input_and_windows(scrape: &Scrape, cluster: &TestCluster) {
         scrape.is("records_rejected_total", &format!("{{reason=\"{reason}\"}}"), rejected);
     }
     scrape.is("records_late_total", "", late);
+    // All columns are of the target: what cannot be read costs the record.
+    scrape.has_none("cells_rejected_total");
 
     let stats = undisturbed(cluster);
     let sum = |of: fn(&OperatorStats) -> u64| stats.iter().map(of).sum::<u64>() as f64;

@@ -393,6 +393,7 @@ mod tests {
         metrics.unread(PartitionId(3), Offset(15)..Offset(25));
         metrics.rejected(Reason::Late, 2);
         metrics.rejected(Reason::BadTime, 1);
+        metrics.blank_cells("temp", 3);
         metrics.latency(Duration::from_millis(3));
         metrics.visible(EventTime(0));
         metrics.visible(EventTime(i64::MAX));
@@ -412,6 +413,7 @@ mod tests {
             ("records_received_total{partition=\"3\",topic=\"observations\",P}", 5.0),
             ("records_lost_total{partition=\"3\",topic=\"observations\",P}", 4.0),
             ("records_rejected_total{reason=\"late\",P}", 2.0),
+            ("cells_rejected_total{column=\"temp\",P}", 3.0),
             ("records_rejected_total{reason=\"bad_time\",P}", 1.0),
             ("records_rejected_total{reason=\"too_large\",P}", 0.0),
             ("records_late_total{P}", 2.0),
