@@ -279,7 +279,7 @@ fn every_block_of_the_page_lets_a_pipeline_in() {
 #[test]
 fn a_run_shows_a_new_token_before_the_last_one_ends() {
     let Some(broker) = SecureBroker::shared_or_skip() else { return };
-    let tokens = TokenServer::start(6);
+    let tokens = TokenServer::start(12);
     let properties = format!(
         "security.protocol: SASL_SSL, sasl.mechanism: OAUTHBEARER, ssl.ca.location: '{}', \
          sasl.oauthbearer.method: oidc, sasl.oauthbearer.client.id: {CLIENT}, \
