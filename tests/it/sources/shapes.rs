@@ -1,6 +1,8 @@
 //! Records as others shape them: nested objects, lists of readings, a column a sensor, keys of
 //! several columns or of none, and what Kafka has beside a record. Cases 13, 14, 15 and 29 of users.
 
+use std::collections::BTreeSet;
+
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::BaseRecord;
 use serde_json::json;
@@ -178,4 +180,53 @@ fn what_only_kafka_has_is_refused_of_a_file() {
         !output.status.success() && said.contains("only the records of a topic have a column `$key`"),
         "{said}"
     );
+}
+
+/// Rows of one record, some of them late, broken or far ahead, are the same whatever batches, threads
+/// and stops there are.
+#[test]
+fn records_of_several_rows_show_no_batches_threads_or_stops() {
+    let record = |n: usize| {
+        let element = |part: usize| match (n * 7 + part) % 23 {
+            0 => json!({"ts": "no time", "temp": 1}),
+            1 => json!({"ts": "2031-01-01T00:00:00Z", "temp": 1}),
+            2 => json!({"ts": at(n / 8), "temp": "warm"}),
+            3 => json!({"ts": at(0), "temp": 5, "hum": "wet"}),
+            _ => json!({"ts": at(n / 4), "temp": n + part, "hum": part}),
+        };
+        let list: Vec<_> = (0..n % 5).map(element).collect();
+        json!({"id": format!("m{}", n % 3), "readings": list})
+    };
+    let bench = TestPipeline::new(
+        "name: rows
+source: { file: { path: in.ndjson }, unnest: readings, melt: { columns: [temp, hum], name: what, value: v } }
+key: [id, what]
+time: readings.ts
+window: { tumbling: 1h, lateness: 1h }
+forecast: { target: v, horizons: [1, 2], model: { cell: gru, hidden: 4, bptt: 12, replay: 1 } }
+state: { dir: state }
+recover_within: 1ms
+sinks: { forecasts: { file: { path: out/ } }, scores: { file: { path: out/ } }, rejects: { file: { path: out/ } } }
+",
+    );
+    bench.write("in.ndjson", lines((0..190).map(record)));
+    bench.run(Runner::Inline, 1000);
+    let whole = bench.out();
+    let reasons: BTreeSet<String> = rejects(&bench).into_iter().map(|of| of.1).collect();
+    assert!(
+        ["bad_time", "future", "late", "undecodable"].iter().all(|why| reasons.contains(*why)),
+        "{reasons:?}"
+    );
+
+    for (runner, batch, stops) in [
+        (Runner::Inline, 1, vec![]),
+        (Runner::Threads(2), 7, vec![]),
+        (Runner::Inline, 3, vec![20, 55, 90]),
+        (Runner::Threads(2), 5, vec![40, 10, 70]),
+    ] {
+        bench.clear();
+        stops.iter().for_each(|records| _ = bench.run_until(runner, batch, Some(*records)));
+        bench.run(runner, batch);
+        assert_eq!(bench.out(), whole, "{runner:?}, {batch}, {stops:?}");
+    }
 }
