@@ -117,6 +117,8 @@ impl<'a> ReadFields<'a> for AvroBatch<'_, 'a> {
         let (writer, body) = self.writer_of(payload)?;
         if self.writer.as_ref().is_none_or(|before| !Arc::ptr_eq(before, &writer)) {
             self.places.clear();
+            // Also where the payload turns out to be none: the places are its schema's.
+            self.writer = Some(Arc::clone(&writer));
         }
         let mut bytes = AvroBytes::new(body);
         self.value(
@@ -137,7 +139,6 @@ impl<'a> ReadFields<'a> for AvroBatch<'_, 'a> {
                 value.clone_from(default);
             }
         }
-        self.writer = Some(writer);
         self.rows.begin();
         Ok(())
     }
