@@ -2,6 +2,7 @@
 //! It must not decode a record.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -38,7 +39,7 @@ pub(crate) struct Schemas {
 pub(crate) fn of(plan: &Plan) -> Result<Schemas> {
     let registry = plan.records.registry.as_ref().map(Registry::open).transpose()?;
     let definition = match (&plan.records.schema, &registry) {
-        (Some(_), _) => of_file(plan)?,
+        (Some(path), _) => Some(of_file(path, plan)?),
         (None, Some(registry)) => Some(newest(plan, registry)?),
         (None, None) => None,
     };
@@ -46,8 +47,7 @@ pub(crate) fn of(plan: &Plan) -> Result<Schemas> {
     Ok(Schemas { definition, writers })
 }
 
-fn of_file(plan: &Plan) -> Result<Option<RecordSchema>> {
-    let Some(path) = &plan.records.schema else { return Ok(None) };
+fn of_file(path: &Path, plan: &Plan) -> Result<RecordSchema> {
     let bytes = read_whole(path, SCHEMA_BYTES_MAX)
         .or_fail(Kind::Config, || format!("cannot read the schema {}", path.display()))?;
     let schema = if plan.records.format == WireFormat::Protobuf {
@@ -57,7 +57,7 @@ fn of_file(plan: &Plan) -> Result<Option<RecordSchema>> {
         RecordSchema::avro(&SchemaText { text, references: Vec::new() })
     };
     let fail = |cause| Error::new(Kind::Config, format!("schema {}", path.display())).because(cause);
-    schema.map(Some).map_err(fail)
+    schema.map_err(fail)
 }
 
 /// The newest schema of the topic's values.

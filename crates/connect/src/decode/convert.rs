@@ -4,8 +4,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Float32Array, Float64Array, PrimitiveArray, StringArray,
-    TimestampMicrosecondArray, new_null_array,
+    Array, ArrayRef, AsArray, PrimitiveArray, StringArray, TimestampMicrosecondArray, new_null_array,
 };
 use arrow::compute::{CastOptions, cast, cast_with_options};
 use arrow::datatypes::*;
@@ -88,18 +87,16 @@ pub(super) fn convert(column: &ArrayRef, judged: &Judged<'_>, verdicts: &mut Ver
 /// The column with null for floats that are no finite numbers.
 fn finite(column: &ArrayRef) -> ArrayRef {
     match column.data_type() {
-        DataType::Float64 => {
-            let floats = column.as_primitive::<Float64Type>();
-            Arc::new(
-                floats.iter().map(|value| value.filter(|value| value.is_finite())).collect::<Float64Array>(),
-            )
-        }
-        DataType::Float32 => {
-            let floats = column.as_primitive::<Float32Type>();
-            Arc::new(
-                floats.iter().map(|value| value.filter(|value| value.is_finite())).collect::<Float32Array>(),
-            )
-        }
+        DataType::Float64 => Arc::new(
+            column
+                .as_primitive::<Float64Type>()
+                .unary_opt::<_, Float64Type>(|value| value.is_finite().then_some(value)),
+        ),
+        DataType::Float32 => Arc::new(
+            column
+                .as_primitive::<Float32Type>()
+                .unary_opt::<_, Float32Type>(|value| value.is_finite().then_some(value)),
+        ),
         _ => Arc::clone(column),
     }
 }

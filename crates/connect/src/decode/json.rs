@@ -5,45 +5,27 @@
 //! Numbers keep their digits and truth values become `true` and `false`; of a name that comes twice
 //! the last counts; names that are not asked for are passed over.
 
-use std::borrow::Cow;
-
 use super::cell::Cell;
+use super::framing::Framed;
 use super::json_fault::fault;
 use super::json_scanner::{self, MAX_DEPTH, Malformed, Scanner, Written};
 use super::paths::Paths;
 use super::payloads::{ReadFields, text_of};
-use super::shape::Shape;
 use super::value::{Value, Values};
+use super::wanted::Wanted;
 
 /// So many fields of an object are remembered for the next one.
 const REMEMBERED: usize = 256;
 
 /// Reads fields of objects.
 #[derive(Debug)]
-pub(super) struct JsonReader {
-    /// How many fields are read.
-    fields: usize,
-    of_record: Paths,
-    /// The path of the list that is taken apart, and what is wanted of its elements.
-    list: Option<(String, Elements)>,
-}
-
-/// What is wanted of the elements of a list.
-#[derive(Debug)]
-struct Elements {
-    of_object: Paths,
-    /// Where an element that is no object is wanted.
-    itself: Option<usize>,
-}
+pub(super) struct JsonReader(Wanted);
 
 /// Reads the payloads of one batch, which live as long as it does.
 pub(super) struct JsonBatch<'r, 'a> {
-    reader: &'r JsonReader,
+    wanted: &'r Wanted,
     record: Object<'r, 'a>,
     element: Option<Object<'r, 'a>>,
-    payload: &'a str,
-    /// Where the list begins.
-    list_at: Option<usize>,
     rows: RowsLeft<'a>,
 }
 
@@ -69,26 +51,17 @@ struct Object<'r, 'a> {
 }
 
 impl JsonReader {
-    /// `fields`: what to read, names or paths, each once.
-    pub(super) fn new(fields: &[String], shape: &Shape) -> Self {
-        let mut of_record = Paths::of(fields);
-        let list = shape.unnest.as_ref().map(|list| {
-            of_record.take_apart(list);
-            let of_object = Paths::of_elements(fields, list);
-            let itself = fields.iter().position(|name| name == list);
-            (list.clone(), Elements { of_object, itself })
-        });
-        JsonReader { fields: fields.len(), of_record, list }
+    pub(super) fn new(wanted: Wanted) -> Self {
+        JsonReader(wanted)
     }
 
     pub(super) fn batch<'a>(&self) -> JsonBatch<'_, 'a> {
-        let object = |paths| Object::new(paths, self.fields);
+        let JsonReader(wanted) = self;
+        let object = |paths| Object::new(paths, wanted.fields);
         JsonBatch {
-            reader: self,
-            record: object(&self.of_record),
-            element: self.list.as_ref().map(|(_, elements)| object(&elements.of_object)),
-            payload: "",
-            list_at: None,
+            wanted,
+            record: object(&wanted.of_record),
+            element: wanted.list.as_ref().map(|list| object(&list.of_element)),
             rows: RowsLeft::None,
         }
     }
@@ -97,7 +70,12 @@ impl JsonReader {
 impl<'a> ReadFields<'a> for JsonBatch<'_, 'a> {
     fn read(&mut self, payload: &'a [u8]) -> Result<(), String> {
         self.rows = RowsLeft::None;
-        let payload = text_of(without_schema_id(payload))?;
+        // What a registry's serializers write before the text: no JSON begins with a zero byte.
+        let text = match Framed::of(payload) {
+            Framed::Numbered(_, text) => text,
+            Framed::Single(_) | Framed::Plain(_) => payload,
+        };
+        let payload = text_of(text)?;
         let mut json = Scanner::new(payload);
         self.record.clear();
         let scanned = json.begin_object().and_then(|()| {
@@ -108,10 +86,9 @@ impl<'a> ReadFields<'a> for JsonBatch<'_, 'a> {
             return Err(fault(payload, scanned, json.at()));
         }
 
-        (self.payload, self.list_at) = (payload, self.record.list_at);
-        self.rows = match (&self.reader.list, self.list_at) {
+        self.rows = match (&self.wanted.list, self.record.list_at) {
             (None, _) => RowsLeft::One,
-            (Some((list, _)), None) => return Err(format!("the record has no list `{list}`")),
+            (Some(list), None) => return Err(list.missing()),
             (Some(_), Some(at)) => RowsLeft::Elements(Scanner::within(payload, at), 0),
         };
         Ok(())
@@ -125,8 +102,7 @@ impl<'a> ReadFields<'a> for JsonBatch<'_, 'a> {
                 Some(None)
             }
             RowsLeft::Elements(json, came) => {
-                let (element, itself) =
-                    (self.element.as_mut()?, self.reader.list.as_ref().and_then(|(_, of)| of.itself));
+                let (element, itself) = (self.element.as_mut()?, self.wanted.itself());
                 let is_there = json.next_element(*came == 0).ok()? && element.read(json, itself).is_ok();
                 *came += 1;
                 is_there.then_some(Some(*came))
@@ -137,15 +113,6 @@ impl<'a> ReadFields<'a> for JsonBatch<'_, 'a> {
     fn cell(&self, field: usize) -> Cell<'_> {
         let own = self.element.as_ref().and_then(|element| element.values[field].as_ref());
         own.or(self.record.values[field].as_ref()).map_or(Cell::Null, Value::cell)
-    }
-}
-
-/// The payload without the mark and the number of a schema that a registry's serializers write
-/// before the text: no JSON begins with a zero byte.
-fn without_schema_id(payload: &[u8]) -> &[u8] {
-    match payload {
-        [0, _, _, _, _, text @ ..] => text,
-        _ => payload,
     }
 }
 
@@ -164,7 +131,7 @@ impl<'r, 'a> Object<'r, 'a> {
         self.clear();
         if json.enter(b'{') {
             if let Some(itself) = itself {
-                self.values[itself] = Some(Value::Nested);
+                self.values[itself] = Some(Value::Of(Cell::Nested));
             }
             return self.scan(json, Paths::ROOT, 2);
         }
@@ -212,7 +179,7 @@ impl<'r, 'a> Object<'r, 'a> {
         let at = json.next_at();
         let value = if node.has_children() && depth < MAX_DEPTH && json.enter(b'{') {
             self.scan(json, child, depth + 1)?;
-            Value::Nested
+            Value::Of(Cell::Nested)
         } else {
             Value::from(json.value(depth)?)
         };
@@ -251,10 +218,10 @@ impl<'r, 'a> Object<'r, 'a> {
 impl<'a> From<json_scanner::Value<'a>> for Value<'a> {
     fn from(value: json_scanner::Value<'a>) -> Self {
         match value {
-            json_scanner::Value::Null => Value::Null,
-            json_scanner::Value::String(text) => Value::Text(text.said()),
-            json_scanner::Value::Word(word) => Value::Text(Cow::Borrowed(word)),
-            json_scanner::Value::Nested => Value::Nested,
+            json_scanner::Value::Null => Value::Of(Cell::Null),
+            json_scanner::Value::String(text) => text.said().into(),
+            json_scanner::Value::Word(word) => Value::Of(Cell::Text(word)),
+            json_scanner::Value::Nested => Value::Of(Cell::Nested),
         }
     }
 }
@@ -262,30 +229,20 @@ impl<'a> From<json_scanner::Value<'a>> for Value<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode::testing::{rows_of, wanted};
 
     fn reader(fields: &[&str], unnest: Option<&str>) -> JsonReader {
-        let fields: Vec<String> = fields.iter().map(|name| (*name).to_owned()).collect();
-        JsonReader::new(&fields, &Shape { unnest: unnest.map(str::to_owned), melt: None })
+        JsonReader::new(wanted(fields, unnest))
     }
 
     /// The cells of every row, as text.
     fn rows(fields: &[&str], unnest: Option<&str>, payloads: &[&str]) -> Vec<Vec<Vec<String>>> {
         let reader = reader(fields, unnest);
         let mut batch = reader.batch();
-        let text = |cell: Cell<'_>| match cell {
-            Cell::Null => "-".to_owned(),
-            Cell::Nested => "{}".to_owned(),
-            _ => cell.said().unwrap().into_owned(),
-        };
-        let mut read = |payload: &'static str| {
-            batch.read(payload.as_bytes()).unwrap();
-            let mut rows = Vec::new();
-            while batch.next_row().is_some() {
-                rows.push((0..fields.len()).map(|field| text(batch.cell(field))).collect());
-            }
-            rows
-        };
-        payloads.iter().map(|payload| read(String::leak((*payload).to_owned()))).collect()
+        payloads
+            .iter()
+            .map(|payload| rows_of(&mut batch, fields.len(), payload.as_bytes()).unwrap())
+            .collect()
     }
 
     #[test]

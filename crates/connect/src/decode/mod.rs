@@ -41,6 +41,7 @@ mod text_column;
 mod time;
 mod value;
 mod verdict;
+mod wanted;
 mod wire;
 mod writer_schemas;
 
@@ -68,6 +69,7 @@ use self::spread::Spread;
 use self::text::TextReader;
 use self::time::TimeReader;
 use self::verdict::{Verdicts, quote};
+use self::wanted::Wanted;
 
 pub(crate) use self::quotes::{Quoted, Quotes};
 
@@ -113,30 +115,31 @@ enum Reader {
 impl Reader {
     /// The one line a format. Errors: `Config`, when it lacks what says its fields.
     fn new(spec: &DecodeSpec, layout: &Layout) -> Result<Self> {
-        let (fields, shape, schemas) = (&layout.fields, &spec.shape, spec.writers.clone());
+        let (fields, schemas) = (&layout.fields, spec.writers.clone());
+        let wanted = Wanted::new(fields, &spec.shape);
         let definition = spec.definition.as_ref().map(|schema| &schema.0);
         let missing =
             |format| Error::new(Kind::Config, format!("{format} needs a schema or a schema registry"));
         Ok(match (spec.format, definition) {
-            (WireFormat::Json, _) => Reader::Json(JsonReader::new(fields, shape)),
+            (WireFormat::Json, _) => Reader::Json(JsonReader::new(wanted)),
             (WireFormat::Csv, _) => {
                 let names = |schema: &Vec<Field>| schema.iter().map(|field| field.name().clone()).collect();
                 let header = spec.header.clone().or_else(|| spec.schema.as_ref().map(names));
                 Reader::Csv(TextReader::new(fields, header, spec.csv)?)
             }
             (WireFormat::Avro, Some(Definition::Avro(schema))) => {
-                Reader::Avro(AvroReader::new(fields, shape, Some(Arc::clone(schema)), schemas))
+                Reader::Avro(AvroReader::new(fields, wanted, Some(Arc::clone(schema)), schemas))
             }
             (WireFormat::Avro, _) if schemas.is_some() => {
-                Reader::Avro(AvroReader::new(fields, shape, None, schemas))
+                Reader::Avro(AvroReader::new(fields, wanted, None, schemas))
             }
             (WireFormat::Avro, _) => return Err(missing("Avro")),
 
             (WireFormat::Protobuf, Some(Definition::Protobuf(message))) => {
-                Reader::Protobuf(ProtoReader::new(fields, shape, Some(message), schemas))
+                Reader::Protobuf(ProtoReader::new(wanted, Some(message), schemas))
             }
             (WireFormat::Protobuf, _) if schemas.is_some() => {
-                Reader::Protobuf(ProtoReader::new(fields, shape, None, schemas))
+                Reader::Protobuf(ProtoReader::new(wanted, None, schemas))
             }
             (WireFormat::Protobuf, _) => return Err(missing("Protobuf")),
         })
@@ -343,5 +346,7 @@ impl Decoder {
 
 #[cfg(test)]
 mod shape_tests;
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;

@@ -9,26 +9,24 @@ use arrow::record_batch::RecordBatch;
 
 /// A field of rows by its name or path; none where there is none.
 pub(super) fn find(batch: &RecordBatch, path: &str) -> Option<ArrayRef> {
-    if let Some(column) = batch.column_by_name(path) {
-        return Some(Arc::clone(column));
-    }
-    let dots = path.match_indices('.').map(|(at, _)| at);
-    dots.filter_map(|at| find_within(batch.column_by_name(&path[..at])?, &path[at + 1..])).next()
+    find_among(|name| batch.column_by_name(name), path)
 }
 
 /// A field of objects by its path: null where the object is.
 pub(super) fn find_within(objects: &ArrayRef, path: &str) -> Option<ArrayRef> {
     let objects = objects.as_struct_opt()?;
-    let found = match objects.column_by_name(path) {
-        Some(column) => Arc::clone(column),
-        None => {
-            let dots = path.match_indices('.').map(|(at, _)| at);
-            dots.filter_map(|at| find_within(objects.column_by_name(&path[..at])?, &path[at + 1..])).next()?
-        }
-    };
+    let found = find_among(|name| objects.column_by_name(name), path)?;
     let Some(nulls) = objects.nulls() else { return Some(found) };
     let nulls = NullBuffer::union(Some(nulls), found.nulls());
     let data = found.to_data().into_builder().nulls(nulls).build().ok()?;
-
     Some(make_array(data))
+}
+
+/// The column of a name, or else of a path through one of the columns.
+fn find_among<'a>(column: impl Fn(&str) -> Option<&'a ArrayRef>, path: &str) -> Option<ArrayRef> {
+    if let Some(column) = column(path) {
+        return Some(Arc::clone(column));
+    }
+    let mut dots = path.match_indices('.');
+    dots.find_map(|(at, _)| find_within(column(&path[..at])?, &path[at + 1..]))
 }

@@ -4,39 +4,31 @@
 use std::borrow::Cow;
 
 use super::cell::Cell;
+use super::wanted::Wanted;
 
 /// A value that a payload's reader keeps.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value<'a> {
-    Null,
-    Text(Cow<'a, str>),
-    Whole(i64),
-    /// A whole number that may be more than those have.
-    Unsigned(u64),
-    Float(f64),
-    Truth(bool),
-    /// Microseconds since the epoch, UTC.
-    Instant(i64),
-    /// Microseconds since the epoch on the clock of a place that is not said.
-    Clock(i64),
-    Bytes(&'a [u8]),
-    /// An object or a list.
-    Nested,
+    /// As it stands in the payload.
+    Of(Cell<'a>),
+    /// A text that is made of what stands there: boxed, a value is no larger than a cell.
+    Made(Box<str>),
 }
 
 impl Value<'_> {
     pub(super) fn cell(&self) -> Cell<'_> {
         match self {
-            Value::Null => Cell::Null,
-            Value::Text(text) => Cell::Text(text),
-            Value::Whole(whole) => Cell::Whole(*whole),
-            Value::Unsigned(whole) => Cell::Unsigned(*whole),
-            Value::Float(float) => Cell::Float(*float),
-            Value::Truth(truth) => Cell::Truth(*truth),
-            Value::Instant(us) => Cell::Instant(*us),
-            Value::Clock(us) => Cell::Clock(*us),
-            Value::Bytes(bytes) => Cell::Bytes(bytes),
-            Value::Nested => Cell::Nested,
+            Value::Of(cell) => *cell,
+            Value::Made(text) => Cell::Text(text),
+        }
+    }
+}
+
+impl<'a> From<Cow<'a, str>> for Value<'a> {
+    fn from(text: Cow<'a, str>) -> Self {
+        match text {
+            Cow::Borrowed(text) => Value::Of(Cell::Text(text)),
+            Cow::Owned(text) => Value::Made(text.into()),
         }
     }
 }
@@ -59,7 +51,8 @@ pub(super) struct PayloadRows<'a> {
 }
 
 impl<'a> PayloadRows<'a> {
-    pub(super) fn new(fields: usize, is_list: bool) -> Self {
+    pub(super) fn new(wanted: &Wanted) -> Self {
+        let (fields, is_list) = (wanted.fields, wanted.list.is_some());
         let element = vec![None; if is_list { fields } else { 0 }];
         PayloadRows { record: vec![None; fields], element, elements: None, came: usize::MAX, is_list }
     }

@@ -5,7 +5,6 @@
 //! Fields are found by their names, so that a writer may have others, or the same in another order;
 //! where the reader's schema gives a field other names or a value of its own, these hold too.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -19,19 +18,14 @@ use crate::decode::cell::Cell;
 use crate::decode::framing::Framed;
 use crate::decode::paths::Paths;
 use crate::decode::payloads::ReadFields;
-use crate::decode::shape::Shape;
 use crate::decode::value::{PayloadRows, Value};
+use crate::decode::wanted::Wanted;
 use crate::decode::writer_schemas::WriterSchemas;
 
 /// Reads fields of Avro records.
 #[derive(Debug)]
 pub(in crate::decode) struct AvroReader {
-    fields: usize,
-    of_record: Paths,
-    of_element: Option<Paths>,
-    /// Where an element that is no object is wanted.
-    element_itself: Option<usize>,
-    list: Option<String>,
+    wanted: Wanted,
     /// What a field has where its writer did not know it.
     defaults: Vec<Option<Value<'static>>>,
     /// The reader's schema; what is written without a number is written with it.
@@ -56,47 +50,31 @@ pub(in crate::decode) struct AvroBatch<'r, 'a> {
 }
 
 impl AvroReader {
-    /// `fields`: what to read, names or paths, each once. `schema`: the reader's; `schemas`: those
-    /// of the writers, by their numbers. One of them there has to be.
+    /// Of these fields. `schema`: the reader's; `schemas`: those of the writers, by their numbers.
+    /// One of them there has to be.
     pub(in crate::decode) fn new(
         fields: &[String],
-        shape: &Shape,
+        mut wanted: Wanted,
         schema: Option<Arc<AvroSchema>>,
         schemas: Option<Arc<WriterSchemas>>,
     ) -> Self {
-        let mut of_record = Paths::of(fields);
-        let list = shape.unnest.clone();
-        let of_element = list.as_ref().map(|list| {
-            of_record.take_apart(list);
-            Paths::of_elements(fields, list)
-        });
-
         let mut defaults = vec![None; fields.len()];
         if let Some(schema) = &schema {
             for (at, name) in fields.iter().enumerate() {
                 let Some(field) = field_at(schema, name) else { continue };
                 let names = field.aliases.iter().map(|alias| beside(name, alias));
-                names.for_each(|alias| of_record.want(&alias, at));
+                names.for_each(|alias| wanted.of_record.want(&alias, at));
                 defaults[at] = field.default.as_ref().and_then(value_of);
             }
         }
-        let element_itself = list.as_ref().and_then(|list| fields.iter().position(|name| name == list));
-        AvroReader {
-            fields: fields.len(),
-            of_record,
-            of_element,
-            element_itself,
-            list,
-            defaults,
-            schema,
-            schemas,
-        }
+
+        AvroReader { wanted, defaults, schema, schemas }
     }
 
     pub(in crate::decode) fn batch<'a>(&self) -> AvroBatch<'_, 'a> {
         AvroBatch {
             reader: self,
-            rows: PayloadRows::new(self.fields, self.of_element.is_some()),
+            rows: PayloadRows::new(&self.wanted),
             writer: None,
             element_type: 0,
             places: HashMap::default(),
@@ -130,8 +108,8 @@ impl<'a> ReadFields<'a> for AvroBatch<'_, 'a> {
         if !bytes.rest().is_empty() {
             return Err(format!("{} bytes follow the record", bytes.rest().len()));
         }
-        if let (Some(list), None) = (&self.reader.list, &self.rows.elements) {
-            return Err(format!("the record has no list `{list}`"));
+        if let (Some(list), None) = (&self.reader.wanted.list, &self.rows.elements) {
+            return Err(list.missing());
         }
 
         for (value, default) in self.rows.record.iter_mut().zip(&self.reader.defaults) {
@@ -224,15 +202,15 @@ impl<'a> AvroBatch<'_, 'a> {
                         None => bytes.skip(schema, field.of, spot.depth)?,
                     }
                 }
-                Value::Nested
+                Value::Of(Cell::Nested)
             }
             AvroKind::Map(values) => {
                 self.entries(schema, *values, bytes, spot)?;
-                Value::Nested
+                Value::Of(Cell::Nested)
             }
             AvroKind::Array(items) => {
                 self.items(schema, *items, bytes, spot)?;
-                Value::Nested
+                Value::Of(Cell::Nested)
             }
             kind => plain(kind, avro.logical, bytes)?,
         };
@@ -288,15 +266,15 @@ impl<'a> AvroBatch<'_, 'a> {
     }
 
     fn paths(&self, spot: Spot) -> &Paths {
-        match &self.reader.of_element {
-            Some(of_element) if spot.in_element => of_element,
-            _ => &self.reader.of_record,
+        match &self.reader.wanted.list {
+            Some(list) if spot.in_element => &list.of_element,
+            _ => &self.reader.wanted.of_record,
         }
     }
 
     /// Keeps a value where it is wanted.
     fn keep(&mut self, spot: Spot, value: Value<'a>) {
-        let itself = self.reader.element_itself.filter(|_| spot.in_element && spot.node == Paths::ROOT);
+        let itself = self.reader.wanted.itself().filter(|_| spot.in_element && spot.node == Paths::ROOT);
         if let Some(field) = self.paths(spot).node(spot.node).field.or(itself) {
             let values = if spot.in_element { &mut self.rows.element } else { &mut self.rows.record };
             values[field] = Some(value);
@@ -344,14 +322,14 @@ fn beside(path: &str, name: &str) -> String {
 
 /// The value of a field's default, as JSON writes it.
 fn value_of(default: &Json) -> Option<Value<'static>> {
-    Some(match default {
-        Json::Null => Value::Null,
-        Json::Bool(truth) => Value::Truth(*truth),
+    Some(Value::Of(match default {
+        Json::Null => Cell::Null,
+        Json::Bool(truth) => Cell::Truth(*truth),
         Json::Number(number) => match number.as_i64() {
-            Some(whole) => Value::Whole(whole),
-            None => Value::Float(number.as_f64()?),
+            Some(whole) => Cell::Whole(whole),
+            None => Cell::Float(number.as_f64()?),
         },
-        Json::String(text) => Value::Text(Cow::Owned(text.clone())),
+        Json::String(text) => return Some(Value::Made(text.as_str().into())),
         Json::Array(_) | Json::Object(_) => return None,
-    })
+    }))
 }

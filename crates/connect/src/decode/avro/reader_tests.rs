@@ -8,10 +8,8 @@ use serde_json::{Value as Json, json};
 
 use super::reader::AvroReader;
 use super::schema::{AvroKind, AvroSchema, Logical, TypeId};
-use crate::decode::cell::Cell;
 use crate::decode::json::JsonReader;
-use crate::decode::payloads::ReadFields;
-use crate::decode::shape::Shape;
+use crate::decode::testing::{rows_of, wanted};
 use crate::decode::writer_schemas::{SchemaText, WriterSchemas};
 
 fn schema(text: &str) -> Arc<AvroSchema> {
@@ -101,32 +99,14 @@ fn written(schema: &AvroSchema, value: &Json) -> Vec<u8> {
     out
 }
 
-fn shape(unnest: Option<&str>) -> Shape {
-    Shape { unnest: unnest.map(str::to_owned), melt: None }
-}
-
-fn names(fields: &[&str]) -> Vec<String> {
-    fields.iter().map(|name| (*name).to_owned()).collect()
-}
-
-/// The cells of every row as text, or why there is none.
-fn rows<'a>(
-    batch: &mut impl ReadFields<'a>,
-    fields: usize,
-    payload: &'a [u8],
-) -> Result<Vec<Vec<String>>, String> {
-    batch.read(payload)?;
-    let text = |cell: Cell<'_>| match cell {
-        Cell::Null => "-".to_owned(),
-        Cell::Nested => "{}".to_owned(),
-        Cell::Float(float) if float.fract() == 0.0 => format!("{float:.1}"),
-        _ => cell.said().map_or_else(|| "bytes".to_owned(), |text| text.into_owned()),
-    };
-    let mut rows = Vec::new();
-    while batch.next_row().is_some() {
-        rows.push((0..fields).map(|field| text(batch.cell(field))).collect());
-    }
-    Ok(rows)
+fn reader(
+    fields: &[&str],
+    unnest: Option<&str>,
+    schema: Option<Arc<AvroSchema>>,
+    schemas: Option<Arc<WriterSchemas>>,
+) -> AvroReader {
+    let names: Vec<String> = fields.iter().map(|name| (*name).to_owned()).collect();
+    AvroReader::new(&names, wanted(fields, unnest), schema, schemas)
 }
 
 fn read(
@@ -135,8 +115,8 @@ fn read(
     unnest: Option<&str>,
     payload: &[u8],
 ) -> Result<Vec<Vec<String>>, String> {
-    let reader = AvroReader::new(&names(fields), &shape(unnest), Some(Arc::clone(schema)), None);
-    rows(&mut reader.batch(), fields.len(), payload)
+    let reader = reader(fields, unnest, Some(Arc::clone(schema)), None);
+    rows_of(&mut reader.batch(), fields.len(), payload)
 }
 
 #[test]
@@ -176,7 +156,7 @@ fn logical_types_are_what_they_mean() {
 
 #[test]
 fn a_writer_may_have_other_fields_than_its_reader() {
-    let reader = record(
+    let known = record(
         r#"{"name": "id", "type": "string"}, {"name": "temp", "aliases": ["t"], "type": "double"},
            {"name": "unit", "type": "string", "default": "C"}"#,
     );
@@ -188,15 +168,15 @@ fn a_writer_may_have_other_fields_than_its_reader() {
         _ => Ok(Err("the registry has none of this number".to_owned())),
     };
     let schemas = Arc::new(WriterSchemas::new(Arc::new(fetch)));
-    let of = AvroReader::new(&names(&["id", "temp", "unit"]), &shape(None), Some(reader), Some(schemas));
+    let of = reader(&["id", "temp", "unit"], None, Some(known), Some(schemas));
 
     let framed = |number: u8| [&[0, 0, 0, 0, number][..], &payload].concat();
-    let (known, unknown) = (framed(7), framed(9));
+    let (first, unknown) = (framed(7), framed(9));
     let mut batch = of.batch();
-    assert_eq!(rows(&mut batch, 3, &known).unwrap(), [["m", "7", "C"]]);
-    let why = rows(&mut batch, 3, &unknown).unwrap_err();
+    assert_eq!(rows_of(&mut batch, 3, &first).unwrap(), [["m", "7", "C"]]);
+    let why = rows_of(&mut batch, 3, &unknown).unwrap_err();
     assert_eq!(why, "the schema 9: the registry has none of this number");
-    assert_eq!(rows(&mut batch, 3, &known).unwrap(), [["m", "7", "C"]]);
+    assert_eq!(rows_of(&mut batch, 3, &first).unwrap(), [["m", "7", "C"]]);
 }
 
 /// Found by: reading the code once more. The places of fields that a broken record of another writer
@@ -213,12 +193,12 @@ fn a_broken_record_of_another_writer_leaves_nothing_behind() {
         Ok(Ok(SchemaText { text, references: Vec::new() }))
     };
     let schemas = Arc::new(WriterSchemas::new(Arc::new(fetch)));
-    let of = AvroReader::new(&names(&["a", "b"]), &shape(None), None, Some(schemas));
+    let of = reader(&["a", "b"], None, None, Some(schemas));
     let (good, broken) = ([0, 0, 0, 0, 0, 2, 4], [0, 0, 0, 0, 1, 6]);
     let mut batch = of.batch();
-    assert_eq!(rows(&mut batch, 2, &good).unwrap(), [["1", "2"]]);
-    assert!(rows(&mut batch, 2, &broken).is_err());
-    assert_eq!(rows(&mut batch, 2, &good).unwrap(), [["1", "2"]]);
+    assert_eq!(rows_of(&mut batch, 2, &good).unwrap(), [["1", "2"]]);
+    assert!(rows_of(&mut batch, 2, &broken).is_err());
+    assert_eq!(rows_of(&mut batch, 2, &good).unwrap(), [["1", "2"]]);
 }
 
 #[test]
@@ -302,8 +282,8 @@ proptest! {
         let found = read(&of, &fields, unnest, &payload);
 
         let text = value.to_string();
-        let json = JsonReader::new(&names(&fields), &shape(unnest));
-        prop_assert_eq!(found, rows(&mut json.batch(), fields.len(), text.as_bytes()));
+        let json = JsonReader::new(wanted(&fields, unnest));
+        prop_assert_eq!(found, rows_of(&mut json.batch(), fields.len(), text.as_bytes()));
     }
 
     #[test]

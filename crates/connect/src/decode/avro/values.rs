@@ -1,10 +1,9 @@
 //! Avro values without others in them, and what they mean.
 //! It must not know which are wanted.
 
-use std::borrow::Cow;
-
 use super::schema::{AvroKind, Logical};
 use super::wire::{AvroBytes, Fault};
+use crate::decode::cell::Cell;
 use crate::decode::value::Value;
 
 /// A value without others in it.
@@ -13,33 +12,35 @@ pub(super) fn plain<'a>(
     logical: Option<Logical>,
     bytes: &mut AvroBytes<'a>,
 ) -> Result<Value<'a>, Fault> {
-    Ok(match (kind, logical) {
-        (AvroKind::Int, Some(Logical::Date)) => Value::Clock(i64::from(bytes.int()?) * DAY_US),
+    Ok(Value::Of(match (kind, logical) {
+        (AvroKind::Int, Some(Logical::Date)) => Cell::Clock(i64::from(bytes.int()?) * DAY_US),
         (AvroKind::Long, Some(Logical::Timestamp { a_second, is_local })) => {
             let us = micros(bytes.long()?, a_second);
-            if is_local { Value::Clock(us) } else { Value::Instant(us) }
+            if is_local { Cell::Clock(us) } else { Cell::Instant(us) }
         }
         (AvroKind::Bytes, Some(Logical::Decimal { scale })) => decimal(bytes.bytes()?, scale),
         (AvroKind::Fixed(size), Some(Logical::Decimal { scale })) => decimal(bytes.take(*size)?, scale),
-        (AvroKind::Fixed(size), Some(Logical::Uuid)) => uuid(bytes.take(*size)?),
+        (AvroKind::Fixed(size), Some(Logical::Uuid)) => {
+            return Ok(Value::Made(uuid(bytes.take(*size)?).into()));
+        }
 
-        (AvroKind::Boolean, _) => Value::Truth(bytes.boolean()?),
-        (AvroKind::Int, _) => Value::Whole(bytes.int()?.into()),
-        (AvroKind::Long, _) => Value::Whole(bytes.long()?),
-        (AvroKind::Float, _) => Value::Float(bytes.float()?.into()),
-        (AvroKind::Double, _) => Value::Float(bytes.double()?),
-        (AvroKind::Bytes, _) => Value::Bytes(bytes.bytes()?),
-        (AvroKind::Fixed(size), _) => Value::Bytes(bytes.take(*size)?),
-        (AvroKind::String, _) => Value::Text(Cow::Borrowed(bytes.string()?)),
+        (AvroKind::Boolean, _) => Cell::Truth(bytes.boolean()?),
+        (AvroKind::Int, _) => Cell::Whole(bytes.int()?.into()),
+        (AvroKind::Long, _) => Cell::Whole(bytes.long()?),
+        (AvroKind::Float, _) => Cell::Float(bytes.float()?.into()),
+        (AvroKind::Double, _) => Cell::Float(bytes.double()?),
+        (AvroKind::Bytes, _) => Cell::Bytes(bytes.bytes()?),
+        (AvroKind::Fixed(size), _) => Cell::Bytes(bytes.take(*size)?),
+        (AvroKind::String, _) => Cell::Text(bytes.string()?),
         (AvroKind::Enum(symbols), _) => {
             let at = bytes.int()?;
             let symbol = usize::try_from(at).ok().and_then(|at| symbols.get(at));
             let symbol =
                 symbol.ok_or_else(|| format!("an enum of {} words has no word {at}", symbols.len()))?;
-            Value::Text(Cow::Owned(symbol.clone()))
+            return Ok(Value::Made(symbol.as_str().into()));
         }
-        _ => Value::Null,
-    })
+        _ => Cell::Null,
+    }))
 }
 
 const DAY_US: i64 = 86_400_000_000;
@@ -54,18 +55,18 @@ fn micros(count: i64, a_second: i64) -> i64 {
 }
 
 /// A whole number of two's complement, big end first, divided by a power of ten.
-fn decimal<'a>(bytes: &[u8], scale: u32) -> Value<'a> {
+fn decimal(bytes: &[u8], scale: u32) -> Cell<'static> {
     if bytes.len() > 16 {
-        return Value::Text(Cow::Borrowed("a decimal of more than 16 bytes"));
+        return Cell::Text("a decimal of more than 16 bytes");
     }
     let is_negative = bytes.first().is_some_and(|byte| byte & 0x80 != 0);
     let start = if is_negative { -1_i128 } else { 0 };
     let unscaled = bytes.iter().fold(start, |whole, byte| whole << 8 | i128::from(*byte));
     // Its text is the number exactly, and what is read from it the float next to it.
-    format!("{unscaled}e-{scale}").parse().map_or(Value::Null, Value::Float)
+    format!("{unscaled}e-{scale}").parse().map_or(Cell::Null, Cell::Float)
 }
 
-fn uuid<'a>(bytes: &[u8]) -> Value<'a> {
+fn uuid(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(36);
     for (at, byte) in bytes.iter().enumerate() {
         if [4, 6, 8, 10].contains(&at) {
@@ -73,5 +74,5 @@ fn uuid<'a>(bytes: &[u8]) -> Value<'a> {
         }
         text.push_str(&format!("{byte:02x}"));
     }
-    Value::Text(Cow::Owned(text))
+    text
 }

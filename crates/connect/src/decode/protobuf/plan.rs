@@ -4,6 +4,7 @@
 use prost_reflect::{Cardinality, FieldDescriptor, Kind, MessageDescriptor};
 
 use super::schema::is_wrapper;
+use crate::decode::cell::Cell;
 use crate::decode::paths::Paths;
 use crate::decode::value::Value;
 
@@ -95,15 +96,15 @@ fn unsaid(field: &FieldDescriptor) -> Option<Value<'static>> {
 
 /// What a value of a kind is that was never written.
 pub(super) fn zero(kind: &Kind) -> Option<Value<'static>> {
-    Some(match kind {
-        Kind::Double | Kind::Float => Value::Float(0.0),
-        Kind::Bool => Value::Truth(false),
-        Kind::String => Value::Text("".into()),
-        Kind::Bytes => Value::Bytes(&[]),
-        Kind::Enum(of) => Value::Text(of.default_value().name().to_owned().into()),
+    Some(Value::Of(match kind {
+        Kind::Double | Kind::Float => Cell::Float(0.0),
+        Kind::Bool => Cell::Truth(false),
+        Kind::String => Cell::Text(""),
+        Kind::Bytes => Cell::Bytes(&[]),
+        Kind::Enum(of) => return Some(Value::Made(of.default_value().name().into())),
         Kind::Message(_) => return None,
-        _ => Value::Whole(0),
-    })
+        _ => Cell::Whole(0),
+    }))
 }
 
 /// What the value of a message is, where it is one.

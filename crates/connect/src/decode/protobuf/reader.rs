@@ -12,8 +12,8 @@ use crate::decode::cell::Cell;
 use crate::decode::framing::Framed;
 use crate::decode::paths::Paths;
 use crate::decode::payloads::ReadFields;
-use crate::decode::shape::Shape;
 use crate::decode::value::{PayloadRows, Value, Values};
+use crate::decode::wanted::Wanted;
 use crate::decode::writer_schemas::WriterSchemas;
 
 /// How deep messages may be nested: they are read by recursion.
@@ -24,11 +24,7 @@ const INDEXES_MAX: u64 = 32;
 /// Reads fields of Protobuf messages.
 #[derive(Debug)]
 pub(in crate::decode) struct ProtoReader {
-    fields: usize,
-    of_record: Paths,
-    of_element: Option<(String, Paths)>,
-    /// Where an element that is no message is wanted.
-    element_itself: Option<usize>,
+    wanted: Wanted,
     /// What is read of the message that the pipeline names.
     own: Option<Arc<Plan>>,
     schemas: Option<Arc<WriterSchemas>>,
@@ -54,48 +50,38 @@ pub(in crate::decode) struct ProtoBatch<'r, 'a> {
 }
 
 impl ProtoReader {
-    /// `fields`: what to read, names or paths, each once. `message`: what is written without a
-    /// number; `schemas`: those of numbers. One of them there has to be.
+    /// `message`: what is written without a number; `schemas`: those of numbers. One of them there
+    /// has to be.
     pub(in crate::decode) fn new(
-        fields: &[String],
-        shape: &Shape,
+        wanted: Wanted,
         message: Option<&MessageDescriptor>,
         schemas: Option<Arc<WriterSchemas>>,
     ) -> Self {
-        let mut of_record = Paths::of(fields);
-        let of_element = shape.unnest.as_ref().map(|list| {
-            of_record.take_apart(list);
-            (list.clone(), Paths::of_elements(fields, list))
-        });
-        let element_itself =
-            shape.unnest.as_ref().and_then(|list| fields.iter().position(|name| name == list));
-        let mut reader =
-            ProtoReader { fields: fields.len(), of_record, of_element, element_itself, own: None, schemas };
+        let mut reader = ProtoReader { wanted, own: None, schemas };
         reader.own = message.map(|message| Arc::new(reader.plan(message)));
-
         reader
     }
 
     pub(in crate::decode) fn batch<'a>(&self) -> ProtoBatch<'_, 'a> {
-        let rows = PayloadRows::new(self.fields, self.of_element.is_some());
+        let rows = PayloadRows::new(&self.wanted);
         ProtoBatch { reader: self, rows, plan: None, element_kind: None, numbered: None }
     }
 
     fn plan(&self, message: &MessageDescriptor) -> Plan {
-        let element = self.of_element.as_ref().and_then(|(list, paths)| {
+        let element = self.wanted.list.as_ref().and_then(|list| {
             let Kind::Message(element) =
-                list.split('.').try_fold(Kind::Message(message.clone()), |kind, name| {
+                list.path.split('.').try_fold(Kind::Message(message.clone()), |kind, name| {
                     let Kind::Message(message) = kind else { return None };
                     Some(message.get_field_by_name(name)?.kind())
                 })?
             else {
                 return None;
             };
-            Some(MessagePlan::new(&element, paths, Paths::ROOT))
+            Some(MessagePlan::new(&element, &list.of_element, Paths::ROOT))
         });
 
         Plan {
-            message: MessagePlan::new(message, &self.of_record, Paths::ROOT),
+            message: MessagePlan::new(message, &self.wanted.of_record, Paths::ROOT),
             element: element.unwrap_or_default(),
         }
     }
@@ -106,7 +92,7 @@ impl<'a> ReadFields<'a> for ProtoBatch<'_, 'a> {
         self.rows.clear();
         let (plan, body) = self.plan_of(payload)?;
         // A list without elements is not written.
-        self.rows.elements = self.reader.of_element.as_ref().map(|_| Vec::new());
+        self.rows.elements = self.reader.wanted.list.as_ref().map(|_| Vec::new());
         let PayloadRows { record, elements, .. } = &mut self.rows;
         let mut kept = Kept { values: record, elements: elements.as_mut(), element_kind: None };
         message(&plan.message, body, &mut kept, 0)?;
@@ -123,14 +109,14 @@ impl<'a> ReadFields<'a> for ProtoBatch<'_, 'a> {
         let mut kept = Kept { values: &mut self.rows.element, elements: None, element_kind: None };
         let read = match &self.element_kind {
             Some(kind @ Kind::Message(_)) if Known::of(kind) == Known::Object => {
-                if let Some(itself) = self.reader.element_itself {
-                    kept.values[itself] = Some(Value::Nested);
+                if let Some(itself) = self.reader.wanted.itself() {
+                    kept.values[itself] = Some(Value::Of(Cell::Nested));
                 }
                 message(&plan.element, body, &mut kept, 1).is_ok()
             }
             Some(kind) => {
                 let value = value_of(kind, Known::of(kind), body);
-                if let (Some(itself), Ok(value)) = (self.reader.element_itself, &value) {
+                if let (Some(itself), Ok(value)) = (self.reader.wanted.itself(), &value) {
                     kept.values[itself] = Some(value.clone());
                 }
                 value.is_ok()
@@ -240,7 +226,7 @@ fn read_field<'a>(
     let raw = raw_value(wire, rest)?;
     if plan.is_repeated {
         if let Some(field) = plan.field {
-            kept.values[field] = Some(Value::Nested);
+            kept.values[field] = Some(Value::Of(Cell::Nested));
         }
         if plan.is_list
             && let Some(elements) = &mut kept.elements

@@ -10,9 +10,7 @@ use serde::de::DeserializeSeed;
 
 use super::reader::ProtoReader;
 use super::schema::{ProtoSchema, columns_of};
-use crate::decode::cell::Cell;
-use crate::decode::payloads::ReadFields;
-use crate::decode::shape::Shape;
+use crate::decode::testing::{rows_of, wanted};
 use crate::decode::writer_schemas::{SchemaText, WriterSchemas};
 
 const PROTO: &str = r#"
@@ -51,32 +49,9 @@ fn written(json: &str) -> Vec<u8> {
     DynamicMessage::encode_to_vec(&message)
 }
 
-fn names(fields: &[&str]) -> Vec<String> {
-    fields.iter().map(|name| (*name).to_owned()).collect()
-}
-
-fn rows<'a>(
-    batch: &mut impl ReadFields<'a>,
-    fields: usize,
-    payload: &'a [u8],
-) -> Result<Vec<Vec<String>>, String> {
-    batch.read(payload)?;
-    let text = |cell: Cell<'_>| match cell {
-        Cell::Null => "-".to_owned(),
-        Cell::Nested => "{}".to_owned(),
-        _ => cell.said().map_or_else(|| "bytes".to_owned(), |text| text.into_owned()),
-    };
-    let mut rows = Vec::new();
-    while batch.next_row().is_some() {
-        rows.push((0..fields).map(|field| text(batch.cell(field))).collect());
-    }
-    Ok(rows)
-}
-
 fn read(fields: &[&str], unnest: Option<&str>, payload: &[u8]) -> Result<Vec<Vec<String>>, String> {
-    let shape = Shape { unnest: unnest.map(str::to_owned), melt: None };
-    let reader = ProtoReader::new(&names(fields), &shape, Some(&message()), None);
-    rows(&mut reader.batch(), fields.len(), payload)
+    let reader = ProtoReader::new(wanted(fields, unnest), Some(&message()), None);
+    rows_of(&mut reader.batch(), fields.len(), payload)
 }
 
 #[test]
@@ -148,23 +123,23 @@ fn a_frame_names_the_schema_and_the_message_in_it() {
         _ => Ok(Err("no such schema".to_owned())),
     };
     let schemas = Arc::new(WriterSchemas::new(Arc::new(fetch)));
-    let reader = ProtoReader::new(&names(&["id", "x"]), &Shape::default(), None, Some(schemas));
+    let reader = ProtoReader::new(wanted(&["id", "x"], None), None, Some(schemas));
     let mut batch = reader.batch();
     let body = written(r#"{"id": "m"}"#);
     // Zigzag: one index, the second message; and the short form of the first.
     let second = [&[0, 0, 0, 0, 5, 2, 2][..], &body].concat();
     let first = [&[0, 0, 0, 0, 5, 0][..], &body].concat();
     let inner = [&[0, 0, 0, 0, 5, 4, 2, 0][..], &[]].concat();
-    assert_eq!(rows(&mut batch, 2, &second).unwrap(), [["m", "-"]]);
-    assert_eq!(rows(&mut batch, 2, &first).unwrap(), [["-", "m"]]);
-    assert_eq!(rows(&mut batch, 2, &inner).unwrap(), [["-", "-"]]);
+    assert_eq!(rows_of(&mut batch, 2, &second).unwrap(), [["m", "-"]]);
+    assert_eq!(rows_of(&mut batch, 2, &first).unwrap(), [["-", "m"]]);
+    assert_eq!(rows_of(&mut batch, 2, &inner).unwrap(), [["-", "-"]]);
     for (payload, why) in [
         (&[0, 0, 0, 0, 5, 2, 18][..], "the schema 5 has no message at [9]"),
         (&[0, 0, 0, 0, 6, 0], "the schema 6: no such schema"),
         (&[0, 0, 0, 0, 5], "the payload ends within its frame"),
         (&[10, 1, b'm'], "the payload does not begin with the number of a schema"),
     ] {
-        assert_eq!(rows(&mut batch, 2, payload).unwrap_err(), why, "{payload:?}");
+        assert_eq!(rows_of(&mut batch, 2, payload).unwrap_err(), why, "{payload:?}");
     }
     assert_eq!(read(&["id"], None, &second).unwrap(), [["m"]], "without a registry the frame is passed over");
 }

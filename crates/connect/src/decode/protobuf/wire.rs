@@ -1,12 +1,11 @@
 //! Protobuf's wire format: the bytes of a value, and what they mean.
 //! It must not know which values are wanted.
 
-use std::borrow::Cow;
-
 use prost::encoding::{WireType, decode_key, decode_varint};
 use prost_reflect::{Kind, MessageDescriptor};
 
 use super::plan::{Known, zero};
+use crate::decode::cell::Cell;
 use crate::decode::value::Value;
 
 /// Why a payload is no message, for a person.
@@ -56,41 +55,44 @@ pub(super) fn wire_of(kind: &Kind) -> WireType {
 /// A value of a kind, and of what it is known to be.
 pub(super) fn value_of<'a>(kind: &Kind, known: Known, raw: &'a [u8]) -> Result<Value<'a>, Fault> {
     let varint = || decode_varint(&mut { raw }).map_err(broken);
-    let eight = || raw.try_into().map_err(|_| broken("a number of another size"));
-    let four = || raw.try_into().map_err(|_| broken("a number of another size"));
     let zigzag = |of: u64| (of >> 1) as i64 ^ -((of & 1) as i64);
-    Ok(match kind {
-        Kind::Double => Value::Float(f64::from_le_bytes(eight()?)),
-        Kind::Float => Value::Float(f32::from_le_bytes(four()?).into()),
-        Kind::Int32 | Kind::Int64 => Value::Whole(varint()? as i64),
-        Kind::Uint32 | Kind::Uint64 => Value::Unsigned(varint()?),
-        Kind::Sint32 | Kind::Sint64 => Value::Whole(zigzag(varint()?)),
-        Kind::Fixed32 => Value::Whole(u32::from_le_bytes(four()?).into()),
-        Kind::Sfixed32 => Value::Whole(i32::from_le_bytes(four()?).into()),
-        Kind::Fixed64 => Value::Unsigned(u64::from_le_bytes(eight()?)),
-        Kind::Sfixed64 => Value::Whole(i64::from_le_bytes(eight()?)),
+    Ok(Value::Of(match kind {
+        Kind::Double => Cell::Float(f64::from_le_bytes(sized(raw)?)),
+        Kind::Float => Cell::Float(f32::from_le_bytes(sized(raw)?).into()),
+        Kind::Int32 | Kind::Int64 => Cell::Whole(varint()? as i64),
+        Kind::Uint32 | Kind::Uint64 => Cell::Unsigned(varint()?),
+        Kind::Sint32 | Kind::Sint64 => Cell::Whole(zigzag(varint()?)),
+        Kind::Fixed32 => Cell::Whole(u32::from_le_bytes(sized(raw)?).into()),
+        Kind::Sfixed32 => Cell::Whole(i32::from_le_bytes(sized(raw)?).into()),
+        Kind::Fixed64 => Cell::Unsigned(u64::from_le_bytes(sized(raw)?)),
+        Kind::Sfixed64 => Cell::Whole(i64::from_le_bytes(sized(raw)?)),
 
-        Kind::Bool => Value::Truth(varint()? != 0),
-        Kind::Bytes => Value::Bytes(raw),
+        Kind::Bool => Cell::Truth(varint()? != 0),
+        Kind::Bytes => Cell::Bytes(raw),
         Kind::String => {
             let text = std::str::from_utf8(raw).map_err(|_| broken("a text is not UTF-8"))?;
-            Value::Text(Cow::Borrowed(text))
+            Cell::Text(text)
         }
         Kind::Enum(of) => {
             let number = varint()? as i32;
             match of.get_value(number) {
-                Some(word) => Value::Text(Cow::Owned(word.name().to_owned())),
-                None => Value::Whole(number.into()),
+                Some(word) => return Ok(Value::Made(word.name().into())),
+                None => Cell::Whole(number.into()),
             }
         }
         Kind::Message(of) => return of_message(of, known, raw),
-    })
+    }))
+}
+
+/// A number of so many bytes.
+fn sized<const N: usize>(raw: &[u8]) -> Result<[u8; N], Fault> {
+    raw.try_into().map_err(|_| broken("a number of another size"))
 }
 
 /// What a message is where it is wanted itself.
 fn of_message<'a>(of: &MessageDescriptor, known: Known, raw: &'a [u8]) -> Result<Value<'a>, Fault> {
     if known == Known::Object {
-        return Ok(Value::Nested);
+        return Ok(Value::Of(Cell::Nested));
     }
 
     let (mut first, mut second, mut rest) = (None, 0_i64, raw);
@@ -106,15 +108,15 @@ fn of_message<'a>(of: &MessageDescriptor, known: Known, raw: &'a [u8]) -> Result
     let seconds =
         || first.map_or(Ok(0), |raw| decode_varint(&mut { raw }).map(|of| of as i64).map_err(broken));
     Ok(match known {
-        Known::Timestamp => {
-            Value::Instant(seconds()?.saturating_mul(1_000_000).saturating_add(second.div_euclid(1_000)))
-        }
-        Known::Duration => Value::Float(seconds()? as f64 + second as f64 / 1e9),
+        Known::Timestamp => Value::Of(Cell::Instant(
+            seconds()?.saturating_mul(1_000_000).saturating_add(second.div_euclid(1_000)),
+        )),
+        Known::Duration => Value::Of(Cell::Float(seconds()? as f64 + second as f64 / 1e9)),
         Known::Wrapper => match (of.get_field(1), first) {
             (Some(field), Some(raw)) => value_of(&field.kind(), Known::Object, raw)?,
-            (Some(field), None) => zero(&field.kind()).unwrap_or(Value::Null),
-            (None, _) => Value::Null,
+            (Some(field), None) => zero(&field.kind()).unwrap_or(Value::Of(Cell::Null)),
+            (None, _) => Value::Of(Cell::Null),
         },
-        Known::Object => Value::Nested,
+        Known::Object => Value::Of(Cell::Nested),
     })
 }

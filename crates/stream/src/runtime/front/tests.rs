@@ -49,6 +49,16 @@ struct Fate {
 
 /// Takes in the records in batches that end at `cuts`, as a partition does.
 fn fate(rule: &AheadRule, records: &[Option<i64>], cuts: &[usize]) -> Fate {
+    fate_of(rule, records, cuts, decoded)
+}
+
+/// As [`fate`], of records that `decoded` makes rows of, from the offset of the first.
+fn fate_of<R>(
+    rule: &AheadRule,
+    records: &[R],
+    cuts: &[usize],
+    decoded: impl Fn(&[R], usize) -> Decoded,
+) -> Fate {
     let (mut fate, mut from) = (Fate::default(), 0);
     let ends = cuts.iter().copied().filter(|cut| *cut < records.len()).map(|cut| (cut, Ahead::More));
     for (to, ahead) in ends.chain([(records.len(), Ahead::More), (records.len(), Ahead::Nothing)]) {
@@ -162,18 +172,7 @@ fn decoded_rows(records: &[Vec<i64>], first: usize) -> Decoded {
 
 /// As [`fate`], of records of several rows.
 fn fate_of_rows(rule: &AheadRule, records: &[Vec<i64>], cuts: &[usize]) -> Fate {
-    let (mut fate, mut from) = (Fate::default(), 0);
-    let ends = cuts.iter().copied().filter(|cut| *cut < records.len()).map(|cut| (cut, Ahead::More));
-    for (to, ahead) in ends.chain([(records.len(), Ahead::More), (records.len(), Ahead::Nothing)]) {
-        let mut batch = decoded_rows(&records[from..to.max(from)], from);
-        let end = Offset(to.max(from) as i64);
-        let waiting = rule.judge(&mut fate.front, &mut batch, end, ahead).unwrap();
-        fate.taken.extend(batch.rows[column::OFFSET].as_primitive::<Int64Type>().values());
-        batch.rejects.sort_by_key(|reject| reject.offset);
-        fate.rejected.extend(batch.rejects.into_iter().map(|r| (r.offset.0, r.reason, r.detail)));
-        from = waiting.map_or(to.max(from), |from| from.0 as usize);
-    }
-    fate
+    fate_of(rule, records, cuts, decoded_rows)
 }
 
 #[test]
