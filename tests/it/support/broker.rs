@@ -112,7 +112,7 @@ impl Broker {
     }
 
     fn launch(launcher: &Launcher) -> Result<Self, String> {
-        let (port, controller) = free_ports().map_err(|e| e.to_string())?;
+        let [port, controller] = free_ports().map_err(|e| e.to_string())?;
         let folder =
             tempfile::Builder::new().prefix("tickcast-kafka-").tempdir().map_err(|e| e.to_string())?;
         let script = launcher.script(folder.path(), port, controller)?;
@@ -428,11 +428,16 @@ fn container_properties(port: u16) -> Vec<(&'static str, String)> {
     all
 }
 
-/// Two ports nobody has now, held together so that they differ.
-pub(super) fn free_ports() -> std::io::Result<(u16, u16)> {
-    let one = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let two = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    Ok((one.local_addr()?.port(), two.local_addr()?.port()))
+/// So many ports nobody has now, held together so that they differ.
+pub(super) fn free_ports<const N: usize>() -> std::io::Result<[u16; N]> {
+    let mut held = Vec::with_capacity(N);
+    let mut ports = [0; N];
+    for port in &mut ports {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        *port = listener.local_addr()?.port();
+        held.push(listener);
+    }
+    Ok(ports)
 }
 
 /// Runs a command to its end: what it printed, or what was wrong.

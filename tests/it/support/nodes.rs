@@ -54,9 +54,16 @@ fn node(java: &Path, jars: &Path, properties: &str, format: &str) -> Result<Watc
     let text = format!("{properties}log.dirs={dir}/data\n");
     fs::write(folder.join("server.properties"), text).map_err(|e| e.to_string())?;
 
+    Watchdog::start(&orders(&folder, (java, jars), format))
+}
+
+/// What a shell does at the orders of a test: it formats the storage of a node in this folder once,
+/// with these options, and starts, stops and kills the node.
+pub(super) fn orders(folder: &Path, (java, jars): (&Path, &Path), format: &str) -> String {
+    let dir = folder.display();
     let run = run_java(&java.display().to_string(), &jars.display().to_string(), "WARN");
     let file = format!("'{dir}/server.properties'");
-    Watchdog::start(&format!(
+    format!(
         r#"trap '' HUP INT TERM PIPE
 exec 3>&1 >>'{dir}/log' 2>&1
 pid=
@@ -73,14 +80,14 @@ done
 if [ "$pid" ]; then kill -9 $pid; wait $pid; fi
 rm -rf '{dir}'
 "#
-    ))
+    )
 }
 
 impl Nodes {
     /// Starts all of them, and waits until every broker answers.
     pub fn start() -> Result<Self, String> {
         let (java, jars) = (find_java()?, find_jars()?);
-        let (control, _) = free_ports().map_err(|e| e.to_string())?;
+        let [control] = free_ports().map_err(|e| e.to_string())?;
         let common: String = COMMON.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
         let common = format!("{common}controller.quorum.bootstrap.servers=127.0.0.1:{control}\n");
 
@@ -90,7 +97,7 @@ impl Nodes {
         let controller = node(&java, &jars, &properties, "--standalone")?;
         let (mut brokers, mut addresses) = (Vec::new(), Vec::new());
         for id in 1..=BROKERS {
-            let (port, _) = free_ports().map_err(|e| e.to_string())?;
+            let [port] = free_ports().map_err(|e| e.to_string())?;
             let address = format!("127.0.0.1:{port}");
             let properties = format!(
                 "{common}process.roles=broker\nnode.id={id}\nlisteners=PLAINTEXT://{address}\n\

@@ -30,7 +30,7 @@ impl TestRegistry {
             .map_err(|why| format!("no schema registry: {why}"))
             .or_else(|why| skip(&why).ok_or(()))
             .ok()?;
-        let (port, tls_port) = free_ports().unwrap();
+        let [port, tls_port] = free_ports().unwrap();
         let dir = tempfile::Builder::new().prefix("tickcast-registry-").tempdir().unwrap().keep();
         let tls = identity.map_or_else(String::new, |identity| tls_options(&dir, identity, tls_port));
         let watchdog = Watchdog::start(&script(&dir, &java, &folder, port, &tls)).unwrap();

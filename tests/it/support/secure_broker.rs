@@ -2,7 +2,6 @@
 //! for the tests themselves. It needs a JDK and the broker's jars. The file must not know tickcast.
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -10,9 +9,10 @@ use std::time::Duration;
 
 use rdkafka::consumer::Consumer;
 
-use super::broker::{CLUSTER, Watchdog, common_properties, find_jars, find_java, run, run_java, skip};
+use super::broker::{Watchdog, common_properties, find_jars, find_java, free_ports, run, skip};
 use super::certificates::Authority;
 use super::kafka::consumer;
+use super::nodes::orders;
 use super::wait::{PATIENCE, wait_until};
 
 /// Whom PLAIN and SCRAM let in.
@@ -56,10 +56,10 @@ impl SecureBroker {
         let (java, jars) = found.map_err(|why| format!("no Kafka broker: {why}"))?;
         let folder = tempfile::Builder::new().prefix("tickcast-secure-").tempdir().unwrap().keep();
         write_certificates(&folder);
-        let ports = free_ports(LISTENERS.len() + 1);
+        let ports = free_ports::<{ LISTENERS.len() + 1 }>().unwrap().to_vec();
         fs::write(folder.join("server.properties"), properties(&folder, &ports)).unwrap();
 
-        let watchdog = Watchdog::start(&script(&folder, &java, &jars)).unwrap();
+        let watchdog = Watchdog::start(&orders(&folder, (&java, &jars), &format_options())).unwrap();
         let mut broker = SecureBroker { ports, files: folder, watchdog };
         broker.await_ready();
         Ok(broker)
@@ -105,11 +105,6 @@ impl SecureBroker {
         let log = || fs::read_to_string(self.files.join("log")).unwrap_or_default();
         assert!(ready == Some(true), "Kafka did not start:\n{}", log());
     }
-}
-
-fn free_ports(count: usize) -> Vec<u16> {
-    let held: Vec<_> = (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).collect();
-    held.iter().map(|port| port.local_addr().unwrap().port()).collect()
 }
 
 /// What the broker shows at each of its listeners, and what clients know and show.
@@ -188,29 +183,8 @@ fn module(mechanism: &str) -> (&'static str, String) {
     }
 }
 
-fn script(folder: &Path, java: &Path, jars: &Path) -> String {
-    let dir = folder.display();
-    let run = run_java(&java.display().to_string(), &jars.display().to_string(), "WARN");
-    let file = format!("'{dir}/server.properties'");
-    let scram: String = ["SCRAM-SHA-256", "SCRAM-SHA-512"]
-        .iter()
-        .map(|mechanism| format!(" --add-scram '{mechanism}=[name={USER},password={PASSWORD}]'"))
-        .collect();
-    format!(
-        r#"trap '' HUP INT TERM PIPE
-exec 3>&1 >>'{dir}/log' 2>&1
-pid=
-while read -r order; do
-  case $order in
-    start)
-      [ -d '{dir}/data' ] || {run} kafka.tools.StorageTool format --standalone -t {CLUSTER} -c {file} {scram}
-      (trap - TERM; exec {run} kafka.Kafka {file}) 3>&- & pid=$! ;;
-    stop) if [ "$pid" ]; then kill $pid; wait $pid; pid=; fi ;;
-  esac
-  echo "$pid" >&3
-done
-if [ "$pid" ]; then kill -9 $pid; wait $pid; fi
-rm -rf '{dir}'
-"#
-    )
+/// The options of a single node's storage, which knows the users of SCRAM from the beginning.
+fn format_options() -> String {
+    let user = |mechanism| format!(" --add-scram '{mechanism}=[name={USER},password={PASSWORD}]'");
+    format!("--standalone{}", ["SCRAM-SHA-256", "SCRAM-SHA-512"].map(user).concat())
 }
