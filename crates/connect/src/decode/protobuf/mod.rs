@@ -9,4 +9,5 @@ mod schema;
 mod wire;
 
 pub(super) use self::reader::ProtoReader;
-pub(super) use self::schema::{ProtoSchema, columns_of};
+pub(crate) use self::schema::ProtoSchema;
+pub(super) use self::schema::columns_of;

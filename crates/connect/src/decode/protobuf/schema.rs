@@ -5,6 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
+use base64::prelude::{BASE64_STANDARD, Engine};
+use prost::Message;
+use prost_reflect::prost_types::FileDescriptorProto;
 use prost_reflect::{
     Cardinality, DescriptorPool, FieldDescriptor, FileDescriptor, Kind as ProtoKind, MessageDescriptor,
 };
@@ -19,7 +22,7 @@ const NAMELESS: &str = "schema.proto";
 
 /// The messages of a schema.
 #[derive(Clone)]
-pub(in crate::decode) struct ProtoSchema {
+pub(crate) struct ProtoSchema {
     pool: DescriptorPool,
     /// The file that the schema itself is; none: all of a descriptor set.
     file: Option<FileDescriptor>,
@@ -37,10 +40,21 @@ struct Given(Vec<(String, String)>);
 impl FileResolver for Given {
     fn open_file(&self, name: &str) -> std::result::Result<File, protox::Error> {
         match self.0.iter().find(|(known, _)| known == name) {
-            Some((name, text)) => File::from_source(name, text),
+            Some((name, text)) => match serialized(name, text) {
+                Some(file) => Ok(File::from_file_descriptor_proto(file)),
+                None => File::from_source(name, text),
+            },
             None => Err(protox::Error::file_not_found(name)),
         }
     }
+}
+
+/// A file as Confluent's client for Python registers it: its descriptor in Base64. Registries that
+/// keep a schema as it came give it back so.
+fn serialized(name: &str, text: &str) -> Option<FileDescriptorProto> {
+    let bytes = BASE64_STANDARD.decode(text.trim()).ok()?;
+    let file = FileDescriptorProto::decode(&bytes[..]).ok()?;
+    Some(FileDescriptorProto { name: Some(name.to_owned()), ..file })
 }
 
 impl ProtoSchema {
@@ -61,7 +75,7 @@ impl ProtoSchema {
 
     /// Of the text of a `.proto` file and of those that it imports, by their names. Errors:
     /// `Config`, with the line that is wrong.
-    pub(in crate::decode) fn of_texts(text: &str, imports: &[(String, String)]) -> Result<Self> {
+    pub(crate) fn of_texts(text: &str, imports: &[(String, String)]) -> Result<Self> {
         let mut files = imports.to_vec();
         files.push((NAMELESS.to_owned(), text.to_owned()));
         let mut resolver = ChainFileResolver::new();
@@ -77,7 +91,7 @@ impl ProtoSchema {
 
     /// The message of a full name, or, where none is asked for, the only one. Errors: `Config`,
     /// naming those that there are.
-    pub(in crate::decode) fn message(&self, name: Option<&str>) -> Result<MessageDescriptor> {
+    pub(crate) fn message(&self, name: Option<&str>) -> Result<MessageDescriptor> {
         let own: Vec<MessageDescriptor> = match &self.file {
             Some(file) => file.messages().collect(),
             None => self.pool.files().flat_map(|file| file.messages().collect::<Vec<_>>()).collect(),
@@ -166,4 +180,33 @@ pub(super) fn is_wrapper(name: &str) -> bool {
     name.strip_prefix("google.protobuf.").is_some_and(|name| {
         name.ends_with("Value") && name.len() > 5 && name != "ListValue" && name != "NullValue"
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_descriptor_in_base64_is_read_as_its_text_would_be() {
+        let text = "syntax = \"proto3\"; package plant; import \"common.proto\"; message Reading { Device device = 1; }";
+        let common = "syntax = \"proto3\"; package plant; message Device { string id = 1; }";
+        let given = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+        let plain = ProtoSchema::of_texts(text, &[given("common.proto", common)]).unwrap();
+        let encoded = |name: &str| {
+            let file = plain.pool.get_file_by_name(name).unwrap();
+            BASE64_STANDARD.encode(file.file_descriptor_proto().encode_to_vec())
+        };
+
+        // Python's client names the file as it was called where it was compiled.
+        let imports = [given("common.proto", &encoded("common.proto"))];
+        let schema = ProtoSchema::of_texts(&encoded(NAMELESS), &imports).unwrap();
+        let message = schema.message(Some("plant.Reading")).unwrap();
+        assert_eq!(columns_of(&message), columns_of(&plain.message(Some("plant.Reading")).unwrap()));
+        for broken in ["", "AAAA", "no base64"] {
+            assert!(
+                ProtoSchema::of_texts(broken, &[]).and_then(|schema| schema.message(None)).is_err(),
+                "{broken}"
+            );
+        }
+    }
 }
