@@ -19,7 +19,7 @@ use arrow::datatypes::Schema;
 use arrow::record_batch::RecordBatch;
 use tickcast::config::{self, Plan};
 use tickcast::factory::factory;
-use tickcast_connect::{Room, SourceSchema, for_each_record};
+use tickcast_connect::{KafkaRecords, Room, SourceSchema};
 use tickcast_sql::window::{Aggregation, window_operator};
 use tickcast_stream::decode::Decode;
 use tickcast_stream::forecast::ForecastOperator;
@@ -274,7 +274,7 @@ fn forecast(operator: &mut ForecastOperator, closed: &[RecordBatch]) -> Vec<(Str
 fn encode(results: &[(Stream, RecordBatch)]) -> usize {
     let mut count = 0;
     for (stream, rows) in results {
-        let encoded = for_each_record(*stream, rows, Room::ANY, &mut |_| {
+        let encoded = KafkaRecords::json(*stream).for_each(rows, Room::ANY, &mut |_| {
             count += 1;
             Ok(())
         });

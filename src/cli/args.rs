@@ -9,6 +9,7 @@ use super::backtest::BacktestArgs;
 use super::model::ModelVerb;
 use super::replay::ReplayArgs;
 use super::run::Beginning;
+use super::schema::SchemaArgs;
 use super::sql::SqlArgs;
 use super::train::TrainArgs;
 
@@ -97,10 +98,7 @@ pub enum Verb {
     /// Learned weights to a file and back.
     #[command(subcommand)]
     Model(ModelVerb),
-    /// Prints the JSON Schema of the pipeline file, for editors.
-    Schema {
-        /// The same as a Markdown page: docs/reference.md is made by it.
-        #[arg(long, hide = true)]
-        markdown: bool,
-    },
+    /// Prints the JSON Schema of the pipeline file, for editors; or the schema of its results, for
+    /// those who read them.
+    Schema(SchemaArgs),
 }

@@ -2,7 +2,8 @@
 //! It must not change anything anywhere.
 
 use tickcast_connect::kafka::mismatch;
-use tickcast_connect::{Reached, reach_topics};
+use tickcast_connect::registry::UnknownSchema;
+use tickcast_connect::{Numbering, Reached, reach_topics};
 use tickcast_stream::error::{Error, Kind, Result};
 
 use super::say::{say, tell};
@@ -79,6 +80,24 @@ fn connect_all(plan: &Plan) -> Result<Vec<String>> {
                 say(&format!("{end}: topic {name} at {brokers} does not exist yet: run makes it"))?;
             }
             Err(why) => problems.push(format!("{end}: {why}")),
+        }
+    }
+    problems.extend(registries(plan)?);
+    Ok(problems)
+}
+
+/// What is wrong with the registries of results.
+fn registries(plan: &Plan) -> Result<Vec<String>> {
+    let mut problems = Vec::new();
+    for (stream, sink) in plan.sinks.kafka().filter(|(_, sink)| sink.payload.registry.is_some()) {
+        let end = format!("sinks.{}", stream.name());
+        let columns = plan.record_shape().schema(stream);
+        match sink.records(stream, &columns, Numbering::LookUp) {
+            Ok(_) => say(&format!("{end}: the registry has its schema"))?,
+            Err(error) if UnknownSchema::cause_of(&error).is_some() => {
+                say(&format!("{end}: the registry does not have its schema yet: run registers it"))?;
+            }
+            Err(error) => problems.push(format!("{end}: {error}")),
         }
     }
     Ok(problems)

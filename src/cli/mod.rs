@@ -12,6 +12,7 @@ mod progress;
 mod replay;
 mod run;
 mod say;
+mod schema;
 mod signals;
 mod sql;
 mod train;
@@ -28,7 +29,6 @@ use tracing_subscriber::EnvFilter;
 use self::args::{Cli, Global, LogFormat, Verb};
 use self::model::ModelVerb;
 use self::outcome::{VerbResult, usage};
-use self::say::say;
 use crate::config;
 
 /// More than the partitions of any source need.
@@ -69,8 +69,7 @@ fn dispatch(cli: &Cli) -> VerbResult {
         Verb::Train(args) => train::train(&load(&args.pipeline)?, args)?,
         Verb::Model(ModelVerb::Export(args)) => model::export(&load(&args.pipeline)?, args)?,
         Verb::Model(ModelVerb::Import(args)) => model::import(&load(&args.pipeline)?, args)?,
-        Verb::Schema { markdown: true } => say(config::reference().trim_end())?,
-        Verb::Schema { markdown: false } => say(&format!("{:#}", config::schema()))?,
+        Verb::Schema(args) => schema::schema(sets, args)?,
     }
     Ok(())
 }

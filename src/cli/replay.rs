@@ -75,7 +75,7 @@ pub fn replay(plan: &Plan, args: &ReplayArgs) -> VerbResult {
 
 /// The topic that rejects go to. Errors: `Config`, when there is none.
 fn target(plan: &Plan, to: Option<&str>) -> Result<KafkaTopicSpec> {
-    let rejects = plan.sinks.of(Stream::Rejects).and_then(|sink| sink.topic());
+    let rejects = plan.sinks.of(Stream::Rejects).and_then(|sink| sink.kafka()).map(|sink| &sink.to);
     let client = plan.source.client().or(rejects.map(|topic| &topic.client));
     let topic = to.or(plan.source.group().map(|group| group.topic));
     match (client, topic) {

@@ -19,8 +19,8 @@ use tickcast_sql::query::StreamTable;
 use tickcast_sql::{DeduplicateSpec, PrepareSpec, WindowSpec};
 use tickcast_stream::error::Result;
 use tickcast_stream::forecast::Targets;
-use tickcast_stream::message::{Stream, reject_schema};
-use tickcast_stream::record::{forecast_schema, score_schema};
+use tickcast_stream::message::Stream;
+use tickcast_stream::record::RecordShape;
 use tickcast_stream::table::Table;
 
 /// A whole pipeline, ready to run.
@@ -107,18 +107,20 @@ impl Plan {
             source: &self.source,
             sinks: &self.sinks,
             state: self.state.as_ref(),
+            shape: self.record_shape(),
         }
+    }
+
+    /// What its results have.
+    pub fn record_shape(&self) -> RecordShape<'_> {
+        let ForecastSpec { levels, direction, .. } = self.targets.shared();
+        RecordShape { levels, direction: *direction }
     }
 
     /// Where the results are, for queries. Errors: `Query`, when a directory cannot be read.
     pub fn tables(&self) -> Result<Vec<StreamTable>> {
-        let ForecastSpec { levels, direction, .. } = self.targets.shared();
         let table = |stream| {
-            let schema = match stream {
-                Stream::Forecasts => of_any_age(&forecast_schema(levels, *direction)),
-                Stream::Scores => of_any_age(&score_schema(levels)),
-                Stream::Rejects => reject_schema(),
-            };
+            let schema = of_any_age(&self.record_shape().schema(stream));
             let table = match self.sinks.of(stream) {
                 None => Table::Absent("have no sink"),
                 Some(sink) => sink.table(stream, Arc::clone(&schema))?,

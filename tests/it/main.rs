@@ -13,6 +13,7 @@ mod support;
 /// What comes out, whatever happens: the same bytes, each of them once.
 mod delivery {
     mod chaos;
+    mod encoded;
     mod ending;
     mod faults;
     mod file_faults;

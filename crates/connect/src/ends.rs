@@ -7,14 +7,17 @@ use std::sync::Arc;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::ledger::{Audit, Commit, Recover, SnapshotStore};
 use tickcast_stream::message::Stream;
+use tickcast_stream::record::RecordShape;
 use tickcast_stream::runtime::{Endpoints, RunContext};
 
 use crate::durable_dir::make_dir;
+use crate::encode::Numbering;
 use crate::kafka::{Group, KafkaClientSpec, KafkaTopicSpec, Life, idle_member};
 use crate::ledger::{
-    FilesAudit, FilesLedger, Hold, KafkaAudit, KafkaLedger, Owner, SnapshotDir, StateTopicStore, seen_from,
+    FilesAudit, FilesLedger, Hold, KafkaAudit, KafkaLedger, Owner, ResultTopic, SnapshotDir, StateTopicStore,
+    seen_from,
 };
-use crate::sink::SinkFileFormat;
+use crate::sink::{KafkaSinkSpec, SinkFileFormat};
 use crate::spec::{SinkSpecs, SourceSpec, StateSpec};
 
 /// What a pipeline reads and writes.
@@ -28,6 +31,8 @@ pub struct PipelineEnds<'a> {
     pub sinks: &'a SinkSpecs,
     /// Where its states go; none: nothing survives a restart.
     pub state: Option<&'a StateSpec>,
+    /// What its results have.
+    pub shape: RecordShape<'a>,
 }
 
 impl<'a> PipelineEnds<'a> {
@@ -59,7 +64,10 @@ impl<'a> PipelineEnds<'a> {
         let guard = self.guard()?;
         self.own_directories()?;
         let patience = watch.patience();
-        let sinks = self.sinks.all().map(|(stream, sink)| Ok((stream, sink.open(stream, &patience)?)));
+        let sinks = self
+            .sinks
+            .all()
+            .map(|(stream, sink)| Ok((stream, sink.open(stream, &self.shape.schema(stream), &patience)?)));
         let sinks = sinks.collect::<Result<Vec<_>>>()?;
         let ends = Endpoints::at_least_once(sinks, self.states()?, watch);
         Ok(Endpoints { guard, ..ends })
@@ -101,7 +109,9 @@ impl<'a> PipelineEnds<'a> {
                 };
                 ledger.open()
             }
-            Some(StateSpec::Kafka(state)) => self.transactions(state, group, bootstrap)?.open(),
+            Some(StateSpec::Kafka(state)) => {
+                self.transactions(state, group, bootstrap, Numbering::Register)?.open()
+            }
             None => Err(no_state()),
         }
     }
@@ -110,7 +120,7 @@ impl<'a> PipelineEnds<'a> {
     pub fn audit(self) -> Result<Box<dyn Audit>> {
         Ok(match self.state {
             Some(StateSpec::Kafka(state)) => {
-                Box::new(KafkaAudit::new(self.transactions(state, None, false)?))
+                Box::new(KafkaAudit::new(self.transactions(state, None, false, Numbering::LookUp)?))
             }
             Some(StateSpec::Dir(dir)) => {
                 Box::new(FilesAudit { state: SnapshotDir::open(dir)?, outputs: self.directories() })
@@ -120,12 +130,13 @@ impl<'a> PipelineEnds<'a> {
     }
 
     /// The ledger of a pipeline whose state is a topic. Errors: `Config`, when no client can be
-    /// made.
+    /// made; those of a schema registry.
     pub fn transactions(
         self,
         state: &KafkaTopicSpec,
         group: Option<Arc<dyn Group>>,
         bootstrap: bool,
+        numbering: Numbering,
     ) -> Result<KafkaLedger> {
         let life = group.as_ref().and_then(|group| group.life());
         let (offsets, group_id, id, former) = match self.source.group() {
@@ -144,7 +155,7 @@ impl<'a> PipelineEnds<'a> {
         Ok(KafkaLedger {
             pipeline: self.name.to_owned(),
             client: state.client.clone(),
-            topics: self.sinks.topics().map(|(stream, sink)| (stream, sink.topic.clone())).collect(),
+            topics: self.result_topics(numbering)?,
             state: state.topic.clone(),
             offsets,
             group,
@@ -154,6 +165,15 @@ impl<'a> PipelineEnds<'a> {
             shared: self.source.traits().is_shared,
             bootstrap,
         })
+    }
+
+    /// The topics of its results, and what makes their records.
+    fn result_topics(self, numbering: Numbering) -> Result<Vec<ResultTopic>> {
+        let topic = |(stream, sink): (Stream, &KafkaSinkSpec)| {
+            let records = sink.records(stream, &self.shape.schema(stream), numbering)?;
+            Ok(ResultTopic { stream, topic: sink.to.topic.clone(), records: Arc::new(records) })
+        };
+        self.sinks.kafka().map(topic).collect()
     }
 
     /// Holds the state directory: others may run on it, and nobody may change it from outside.

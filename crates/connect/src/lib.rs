@@ -35,6 +35,7 @@
 
 mod decode;
 mod durable_dir;
+mod encode;
 mod ends;
 mod external_sort;
 mod http;
@@ -59,12 +60,17 @@ pub use decode::{
     TimeComputation, TimeCount, TimeFrom, TimeSpec, WireFormat, WriterSchemas, check_time_format, columns,
     csv_encoding, time_zone,
 };
+pub use encode::{
+    KeyFormat, Numbering, PayloadFormat, PayloadSpec, ResultRegistry, ResultSchema, SubjectName,
+    has_proto_number,
+};
 pub use ends::PipelineEnds;
 pub use kafka::{KafkaClientSpec, KafkaTopicSpec};
 pub use replay::{Replay, ReplayFate};
 pub use secret::Secret;
 pub use sink::{
-    CommittedLen, FileSink, FileSinkSpec, Home, Room, SinkFileFormat, SinkKind, StdoutSpec, for_each_record,
+    CommittedLen, FileSink, FileSinkSpec, Home, KafkaRecords, KafkaSinkSpec, Room, SinkFileFormat, SinkKind,
+    StdoutSpec,
 };
 pub use source::{
     FileEnd, FileFormat, FileOrder, FileSource, FileSourceSpec, GeneratedSource, GeneratorSpec, InTimeOrder,

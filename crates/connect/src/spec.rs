@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tickcast_stream::Stream;
 
 use crate::kafka::KafkaTopicSpec;
-use crate::sink::{FileSinkSpec, Home, SinkKind, StdoutSpec};
+use crate::sink::{FileSinkSpec, Home, KafkaSinkSpec, SinkKind, StdoutSpec};
 use crate::source::{FileSourceSpec, GeneratorSpec, KafkaSourceSpec, SourceKind};
 
 /// Where a pipeline's records come from.
@@ -52,7 +52,12 @@ pub struct SinkSpecs {
 impl SinkSpecs {
     /// The sinks that are topics.
     pub fn topics(&self) -> impl Iterator<Item = (Stream, &KafkaTopicSpec)> {
-        self.all().filter_map(|(stream, sink)| Some((stream, sink.topic()?)))
+        self.kafka().map(|(stream, sink)| (stream, &sink.to))
+    }
+
+    /// The sinks that are topics, with how results are written there.
+    pub fn kafka(&self) -> impl Iterator<Item = (Stream, &KafkaSinkSpec)> {
+        self.all().filter_map(|(stream, sink)| Some((stream, sink.kafka()?)))
     }
 
     /// The sinks that are directories.
@@ -83,7 +88,7 @@ pub enum SinkSpec {
     /// A directory.
     File(FileSinkSpec),
     /// A Kafka topic.
-    Kafka(KafkaTopicSpec),
+    Kafka(KafkaSinkSpec),
     /// Somebody else's sink.
     Custom(Arc<dyn SinkKind>),
 }

@@ -131,7 +131,11 @@ mod tests {
     use std::net::TcpListener;
     use std::time::{Duration, Instant};
 
+    use tickcast_stream::record::RecordShape;
+
     use super::*;
+    use crate::encode::PayloadSpec;
+    use crate::sink::KafkaSinkSpec;
     use crate::source::{GeneratorSpec, Process};
     use crate::spec::{SinkSpec, SinkSpecs, SourceSpec, StateSpec};
 
@@ -143,10 +147,11 @@ mod tests {
             client: KafkaClientSpec { brokers: brokers.to_owned(), ..KafkaClientSpec::default() },
             topic: topic.to_owned(),
         };
+        let sink = |to| Some(SinkSpec::Kafka(KafkaSinkSpec { to, payload: PayloadSpec::default() }));
         let sinks = SinkSpecs {
-            forecasts: Some(SinkSpec::Kafka(topic(&silent, "f"))),
-            scores: Some(SinkSpec::Kafka(topic("127.0.0.1:1", "s"))),
-            rejects: Some(SinkSpec::Kafka(topic("127.0.0.1:2", "r"))),
+            forecasts: sink(topic(&silent, "f")),
+            scores: sink(topic("127.0.0.1:1", "s")),
+            rejects: sink(topic("127.0.0.1:2", "r")),
         };
         let state = StateSpec::Kafka(topic(&silent, "kept"));
         let source = SourceSpec::Generate(GeneratorSpec {
@@ -159,7 +164,8 @@ mod tests {
         });
 
         let began = Instant::now();
-        let ends = PipelineEnds { name: "x", source: &source, sinks: &sinks, state: Some(&state) };
+        let shape = RecordShape { levels: &[], direction: false };
+        let ends = PipelineEnds { name: "x", source: &source, sinks: &sinks, state: Some(&state), shape };
         let found = reach_topics(ends).into_iter().map(|reached| (reached.end, reached.found.unwrap_err()));
         let no_answer = format!("cannot reach Kafka: no answer from {silent} within 10 s");
         let refused = |at: &str| format!("cannot reach Kafka: connection refused at {at}");

@@ -8,8 +8,10 @@ mod delivery;
 mod forecast;
 mod kafka;
 mod model;
+mod payload;
 mod prepare;
 mod records;
+mod sink_setting;
 mod sinks;
 mod source;
 mod time;
@@ -25,6 +27,7 @@ use std::time::Duration;
 
 use tickcast_connect::{SeriesKey, TimeSpec};
 
+use self::sink_setting::SinkSetting;
 use super::fault::{Fault, Places, quoted};
 use super::plan::{Plan, ServeSpec};
 use super::raw::{OneOrMore, RawPipeline, RawServe, RawTime};
@@ -158,7 +161,9 @@ impl Checker<'_> {
             window.most_series = series.0 as usize;
             targets.keep_series(window.most_series);
         }
-        let sinks = self.sinks(raw.sinks, &source);
+        let levels = targets.shared().levels.clone();
+        let setting = SinkSetting { pipeline: &name, registry: records.registry.as_ref(), levels: &levels };
+        let sinks = self.sinks(raw.sinks, &source, setting);
         let (state, delivery) = self.state_and_delivery(raw.state, raw.delivery, &name, &source, &sinks);
         let serve = self.serve(raw.serve);
         let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);

@@ -2,43 +2,89 @@
 //! It must not create directories nor topics.
 
 use tickcast_connect::{
-    FileSinkSpec, KafkaTopicSpec, SinkFileFormat, SinkSpec, SinkSpecs, SourceSpec, StdoutSpec,
+    FileSinkSpec, KafkaSinkSpec, KafkaTopicSpec, PayloadSpec, SinkFileFormat, SinkSpec, SinkSpecs,
+    SourceSpec, StdoutSpec,
 };
+use tickcast_stream::Stream;
 
 use super::Checker;
+use super::sink_setting::SinkSetting;
 use crate::config::raw::{RawSink, RawSinkFile, RawSinkFormat, RawSinks};
 
 impl Checker<'_> {
     /// The sinks; forecasts always have one.
-    pub fn sinks(&mut self, raw: Option<RawSinks>, source: &SourceSpec) -> SinkSpecs {
+    pub fn sinks(
+        &mut self,
+        raw: Option<RawSinks>,
+        source: &SourceSpec,
+        setting: SinkSetting<'_>,
+    ) -> SinkSpecs {
         let raw = raw.unwrap_or(RawSinks { forecasts: None, scores: None, rejects: None });
+        let mut sink =
+            |raw, stream| self.sink(raw, stream, &format!("sinks.{}", stream.name()), source, setting);
         let forecasts = match raw.forecasts {
-            Some(sink) => self.sink(sink, "sinks.forecasts", source),
+            Some(raw) => sink(raw, Stream::Forecasts),
             None => Some(SinkSpec::Stdout(StdoutSpec)),
         };
-        let scores = raw.scores.and_then(|sink| self.sink(sink, "sinks.scores", source));
-        let rejects = raw.rejects.and_then(|sink| self.sink(sink, "sinks.rejects", source));
+        let scores = raw.scores.and_then(|raw| sink(raw, Stream::Scores));
+        let rejects = raw.rejects.and_then(|raw| sink(raw, Stream::Rejects));
         SinkSpecs { forecasts, scores, rejects }
     }
 
-    fn sink(&mut self, raw: RawSink, path: &str, source: &SourceSpec) -> Option<SinkSpec> {
+    fn sink(
+        &mut self,
+        mut raw: RawSink,
+        stream: Stream,
+        path: &str,
+        source: &SourceSpec,
+        setting: SinkSetting<'_>,
+    ) -> Option<SinkSpec> {
         self.exactly_one(
             path,
             &[("stdout", raw.stdout), ("file", raw.file.is_some()), ("kafka", raw.kafka.is_some())],
         );
-        let format_path = format!("{path}.format");
-        self.not_built(raw.format == Some(RawSinkFormat::Avro), &format_path, "avro");
-        self.not_built(raw.format == Some(RawSinkFormat::Protobuf), &format_path, "protobuf");
-        if raw.file.is_none() && raw.format == Some(RawSinkFormat::Parquet) {
-            self.fault_with_help(&format_path, "only a file sink writes parquet", "write json");
-        }
+        let payload = self.payload_of(&mut raw, stream, path, setting);
 
         let file = raw.file.map(|file| self.file_sink(file, raw.format, path));
         let kafka = raw.kafka.map(|kafka| {
             let (client, topic) = self.topic_written(kafka, path, "a sink", source);
-            SinkSpec::Kafka(KafkaTopicSpec { client, topic })
+            SinkSpec::Kafka(KafkaSinkSpec { to: KafkaTopicSpec { client, topic }, payload })
         });
         kafka.or(file).or(raw.stdout.then_some(SinkSpec::Stdout(StdoutSpec)))
+    }
+
+    /// How the records of a stream are written, as far as the place where they go can take it.
+    fn payload_of(
+        &mut self,
+        raw: &mut RawSink,
+        stream: Stream,
+        path: &str,
+        setting: SinkSetting<'_>,
+    ) -> PayloadSpec {
+        if raw.kafka.is_some() && stream != Stream::Rejects {
+            return self.payload(raw, path, setting);
+        }
+        let what = match (stream, raw.file.is_some()) {
+            (Stream::Rejects, _) => "rejects, which are the records that came in",
+            (_, true) => "files",
+            _ => "standard output",
+        };
+        self.only_for_results(raw, path, what);
+
+        let refused = match (raw.format, raw.file.is_some()) {
+            (Some(RawSinkFormat::Parquet), false) => Some(("only a file sink writes parquet", "write json")),
+            (Some(RawSinkFormat::Avro | RawSinkFormat::Protobuf), true) => {
+                Some(("is for a topic", "files are ndjson or parquet"))
+            }
+            (Some(RawSinkFormat::Avro | RawSinkFormat::Protobuf), false) => {
+                Some(("is for forecasts and scores on a topic", "write json"))
+            }
+            _ => None,
+        };
+        if let Some((message, help)) = refused {
+            self.fault_with_help(&format!("{path}.format"), message, help);
+        }
+        PayloadSpec::default()
     }
 
     fn file_sink(&mut self, raw: RawSinkFile, format: Option<RawSinkFormat>, path: &str) -> SinkSpec {

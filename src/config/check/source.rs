@@ -3,16 +3,15 @@
 
 use std::path::{Path, PathBuf};
 
-use tickcast_connect::registry::RegistrySpec;
 use tickcast_connect::{
     CsvSpec, FileEnd, FileFormat, FileOrder, FileSourceSpec, GeneratorSpec, KafkaClientSpec, KafkaSourceSpec,
-    OnLoss, Process, Secret, SourceSpec, StartFrom, WireFormat,
+    OnLoss, Process, SourceSpec, StartFrom, WireFormat,
 };
 
 use super::Checker;
 use crate::config::fault::quoted;
 use crate::config::plan::RecordsSpec;
-use crate::config::raw::{RawFile, RawFormat, RawGenerate, RawKafka, RawRegistry, RawSource};
+use crate::config::raw::{RawFile, RawFormat, RawGenerate, RawKafka, RawSource};
 
 /// The brokers where the file names none.
 pub const BROKERS: &str = "localhost:9092";
@@ -39,7 +38,10 @@ impl Checker<'_> {
             Some(RawFormat::Protobuf) => WireFormat::Protobuf,
         };
         let is_typed = matches!(format, WireFormat::Avro | WireFormat::Protobuf);
-        let registry = raw.registry.map(|registry| self.registry(registry, format));
+        if raw.registry.is_some() && !is_typed {
+            self.fault("source.registry", "belongs to format: avro or protobuf");
+        }
+        let registry = raw.registry.map(|registry| self.registry(registry, "source.registry"));
         let is_broken = ["source.schema", "source.registry"].iter().any(|path| self.is_faulty(path));
         if is_typed && raw.kafka.is_some() && schema.is_none() && registry.is_none() && !is_broken {
             let help = "add source.schema, the file that has it, or source.registry";
@@ -83,34 +85,6 @@ impl Checker<'_> {
             return None;
         }
         Some(self.file_path(path))
-    }
-
-    /// How the registry is reached.
-    fn registry(&mut self, raw: RawRegistry, format: WireFormat) -> RegistrySpec {
-        if !matches!(format, WireFormat::Avro | WireFormat::Protobuf) {
-            self.fault("source.registry", "belongs to format: avro or protobuf");
-        }
-        for (key, is_alone, other) in [
-            ("username", raw.username.is_some() && raw.password_file.is_none(), "password_file"),
-            ("password_file", raw.password_file.is_some() && raw.username.is_none(), "username"),
-        ] {
-            if is_alone {
-                self.fault(&format!("source.registry.{key}"), format!("needs {other} beside it"));
-            }
-        }
-
-        let spec = RegistrySpec {
-            url: self.required_text(raw.url, "source.registry.url", "write it like https://registry:8081"),
-            username: raw.username,
-            password: raw.password_file.map(|path| Secret::in_file(self.file_path(&path))),
-            ca_file: raw.ca_file.map(|path| self.file_path(&path)),
-        };
-        if !spec.url.is_empty()
-            && let Err(why) = spec.check()
-        {
-            self.fault("source.registry.url", why);
-        }
-        spec
     }
 
     fn kafka_source(&mut self, raw: RawKafka, name: &str) -> SourceSpec {

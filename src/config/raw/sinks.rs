@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor, value::MapAccessDeserializer};
 
 use super::super::fault::quoted;
-use super::RawKafka;
+use super::{OrNone, RawKafka, RawRegistry};
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -24,11 +24,16 @@ pub(in super::super) struct RawSinks {
 }
 
 /// Exactly one of stdout, file and kafka.
+#[derive(Default)]
 pub(in super::super) struct RawSink {
     pub stdout: bool,
     pub file: Option<RawSinkFile>,
     pub kafka: Option<RawKafka>,
     pub format: Option<RawSinkFormat>,
+    pub key_format: Option<RawKeyFormat>,
+    pub registry: Option<OrNone<RawRegistry>>,
+    pub subject: Option<RawSubject>,
+    pub headers: Option<RawHeaders>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -40,8 +45,55 @@ struct RawSinkBlock {
     file: Option<RawSinkFile>,
     /// A Kafka topic. One that is missing is created with the source's number of partitions.
     kafka: Option<RawKafka>,
-    /// Format: ndjson (default) or parquet for files, json for the others.
+    /// Format: ndjson (default) or parquet for files; json (default), avro or protobuf for a topic
+    /// of forecasts or scores; json for standard output.
     format: Option<RawSinkFormat>,
+    /// The format of a topic's keys, which are the names of series. Default: text.
+    key_format: Option<RawKeyFormat>,
+    /// The registry for the schemas of a topic's results: they are registered when a run starts,
+    /// and each record begins with the number of its own. Without it, avro and protobuf have the
+    /// source's, where it has one; with `none` records are bare.
+    registry: Option<OrNone<RawRegistry>>,
+    /// What the schema of values is registered under; that of keys is always under `TOPIC-key`.
+    /// Default: topic.
+    subject: Option<RawSubject>,
+    /// Headers of a topic's records; without it they have none.
+    headers: Option<RawHeaders>,
+}
+
+/// The format of keys.
+#[derive(Clone, Copy, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in super::super) enum RawKeyFormat {
+    /// The name's characters in UTF-8.
+    Text,
+    /// A JSON string.
+    Json,
+    /// An Avro string.
+    Avro,
+    /// A Protobuf message with the name as its field 1.
+    Protobuf,
+}
+
+/// A strategy for subjects.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in super::super) enum RawSubject {
+    /// `TOPIC-value`.
+    Topic,
+    /// The record's full name: `tickcast.Forecast`.
+    Record,
+    /// Both: `TOPIC-tickcast.Forecast`.
+    TopicRecord,
+}
+
+/// Headers of a record.
+#[derive(Clone, Copy, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in super::super) enum RawHeaders {
+    /// Those of CloudEvents 1.0 in their binary form: `ce_id`, `ce_source`, `ce_type`, `ce_time`,
+    /// `ce_subject`, `ce_specversion` and `content-type`.
+    CloudEvents,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -62,9 +114,7 @@ pub(in super::super) enum RawSinkFormat {
     Json,
     Ndjson,
     Parquet,
-    /// Not yet built.
     Avro,
-    /// Not yet built.
     Protobuf,
 }
 
@@ -86,7 +136,7 @@ impl<'de> Visitor<'de> for SinkVisitor {
 
     fn visit_str<E: Error>(self, word: &str) -> Result<RawSink, E> {
         match word {
-            "stdout" => Ok(RawSink { stdout: true, file: None, kafka: None, format: None }),
+            "stdout" => Ok(RawSink { stdout: true, ..RawSink::default() }),
             _ => Err(E::custom(format!(
                 "unknown sink {}\nstdout, {{ file: … }} or {{ kafka: … }}",
                 quoted(word)
@@ -95,9 +145,9 @@ impl<'de> Visitor<'de> for SinkVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawSink, A::Error> {
-        let RawSinkBlock { stdout, file, kafka, format } =
-            RawSinkBlock::deserialize(MapAccessDeserializer::new(map))?;
-        Ok(RawSink { stdout: stdout.is_some(), file, kafka, format })
+        let block = RawSinkBlock::deserialize(MapAccessDeserializer::new(map))?;
+        let RawSinkBlock { stdout, file, kafka, format, key_format, registry, subject, headers } = block;
+        Ok(RawSink { stdout: stdout.is_some(), file, kafka, format, key_format, registry, subject, headers })
     }
 }
 

@@ -93,6 +93,9 @@ fn plan_around(path: &str, sets: &[&str]) -> Plan {
     if path.starts_with("source.melt.") {
         all.push("source.melt={columns: [a]}");
     }
+    if path.starts_with("sinks.forecasts.") {
+        all.push("sinks.forecasts={kafka: {topic: f}, format: avro, registry: {url: 'http://a'}}");
+    }
     if path.starts_with("time.") {
         all.push("time={column: at}");
     }

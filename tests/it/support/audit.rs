@@ -9,7 +9,7 @@ use tickcast::clock::closes;
 use tickcast::config::plan::Plan;
 use tickcast::factory::factory;
 use tickcast_connect::ledger::StateTopic;
-use tickcast_connect::{KafkaTopicSpec, Room, SourceSchema, SourceSpec, StateSpec, for_each_record};
+use tickcast_connect::{KafkaRecords, KafkaTopicSpec, Room, SourceSchema, SourceSpec, StateSpec};
 use tickcast_stream::ledger::Snapshot;
 use tickcast_stream::message::{RawRecord, Records, Stream};
 use tickcast_stream::runtime::{PartitionOutput, PipelineFactory};
@@ -41,7 +41,7 @@ pub fn undisturbed(
     let mut keep = |outcome: PartitionOutput| {
         for (stream, rows) in outcome.results {
             let (_, kept) = results.iter_mut().find(|(of, _)| *of == stream).unwrap();
-            for_each_record(stream, &rows, Room::ANY, &mut |record| {
+            KafkaRecords::json(stream).for_each(&rows, Room::ANY, &mut |record| {
                 let (key, value) =
                     (record.key.map(<[u8]>::to_vec), record.value.map(<[u8]>::to_vec).unwrap_or_default());
                 kept.push(Sent { key, value, headers: headers_of(record.headers.as_ref()) });

@@ -80,7 +80,7 @@ fn in_files(dir: &Path, format: SinkFileFormat) -> Plan {
 
 fn write(plan: &Plan, stream: Stream, partition: PartitionId, rows: &RecordBatch) {
     let patience = watch(Default::default(), std::sync::Arc::new(|_| ())).patience();
-    let mut sink = plan.sinks.of(stream).unwrap().open(stream, &patience).unwrap();
+    let mut sink = plan.sinks.of(stream).unwrap().open(stream, &rows.schema(), &patience).unwrap();
     sink.begin(partition, Begin::Resume).unwrap();
     sink.write(partition, rows).unwrap();
     sink.sync().unwrap();

@@ -3,7 +3,7 @@
 
 /// A payload and what stands before the record in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Framed<'a> {
+pub(crate) enum Framed<'a> {
     /// A zero byte and the number of a schema in a registry, big end first (Confluent's wire
     /// format).
     Numbered(u32, &'a [u8]),
@@ -14,12 +14,21 @@ pub(super) enum Framed<'a> {
 }
 
 impl<'a> Framed<'a> {
-    pub(super) fn of(payload: &'a [u8]) -> Self {
+    pub(crate) fn of(payload: &'a [u8]) -> Self {
         match payload {
             [0, a, b, c, d, body @ ..] => Framed::Numbered(u32::from_be_bytes([*a, *b, *c, *d]), body),
             [0xc3, 0x01, _, _, _, _, _, _, _, _, body @ ..] => Framed::Single(body),
             _ => Framed::Plain(payload),
         }
+    }
+}
+
+/// A payload without the number of its schema, where it begins with one: not for a format whose
+/// records may begin with a zero.
+pub(crate) fn without_frame(payload: &[u8]) -> &[u8] {
+    match Framed::of(payload) {
+        Framed::Numbered(_, body) => body,
+        Framed::Single(_) | Framed::Plain(_) => payload,
     }
 }
 

@@ -15,7 +15,9 @@ mod staged;
 pub use audit::FilesAudit;
 pub use dir::SnapshotDir;
 pub use files::FilesLedger;
-pub use kafka::{KafkaAudit, KafkaLedger, StateTopic, StateTopicStore, StateWriter, TOPIC_SETTINGS};
+pub use kafka::{
+    KafkaAudit, KafkaLedger, ResultTopic, StateTopic, StateTopicStore, StateWriter, TOPIC_SETTINGS,
+};
 pub use lock::{Hold, Lock};
 pub use owner::{Owner, seen_from};
 pub use staged::Staged;

@@ -85,6 +85,20 @@ impl Registry {
     /// already. Errors: `Sink`; `Retry::Later`, where the registry cannot be reached, or not in
     /// time. One that is not compatible with the subject's others is refused for good.
     pub fn register(&self, subject: &str, schema: &NewSchema) -> Result<u32> {
+        let what = format!("the registration under subject {subject}");
+        self.post(&what, &["subjects", subject, "versions"], schema)
+    }
+
+    /// The id of a schema that is registered under a subject. Errors: as
+    /// [`register`](Registry::register); because of [`UnknownSchema`](super::UnknownSchema), where
+    /// it is not.
+    pub fn look_up(&self, subject: &str, schema: &NewSchema) -> Result<u32> {
+        let what = format!("this schema under subject {subject}");
+        self.post(&what, &["subjects", subject], schema)
+    }
+
+    /// Posts a schema; the answer has its id.
+    fn post(&self, what: &str, path: &[&str], schema: &NewSchema) -> Result<u32> {
         let mut body = json!({ "schema": schema.text });
         // Registries that know only Avro know no other keys.
         if schema.kind != SchemaKind::Avro {
@@ -95,13 +109,9 @@ impl Registry {
         }
 
         let body = body.to_string();
-        let IdBody { id } = self.shared.servers.ask(Question {
-            kind: Kind::Sink,
-            what: &format!("the registration under subject {subject}"),
-            path: &["subjects", subject, "versions"],
-            body: Some(body.as_bytes()),
-            deadline: Instant::now() + CALL_WITHIN,
-        })?;
+        let deadline = Instant::now() + CALL_WITHIN;
+        let question = Question { kind: Kind::Sink, what, path, body: Some(body.as_bytes()), deadline };
+        let IdBody { id } = self.shared.servers.ask(question)?;
         Ok(id)
     }
 

@@ -56,7 +56,7 @@ impl SinkKind for FileSinkSpec {
         file_table(self, stream, schema)
     }
 
-    fn open(&self, stream: Stream, patience: &RetryPolicy) -> Result<Box<dyn Sink>> {
+    fn open(&self, stream: Stream, _: &SchemaRef, patience: &RetryPolicy) -> Result<Box<dyn Sink>> {
         let sink = FileSink::open(&self.dir, self.format, stream)?;
         Ok(Box::new(FileSink { patience: Some(patience.clone()), ..sink }))
     }

@@ -18,12 +18,13 @@ use tickcast_stream::runtime::RetryPolicy;
 use tickcast_stream::sink::{Begin, Sink};
 use tickcast_stream::table::Table;
 
-use super::kafka_records::{Outgoing, for_each_record};
+use super::kafka_records::{KafkaRecords, Outgoing};
+use super::kafka_spec::KafkaSinkSpec;
 use super::kind::{Home, SinkKind};
 use super::room::Room;
+use crate::encode::Numbering;
 use crate::kafka::{
-    BrokerLog, KafkaClientSpec, KafkaTopicSpec, Login, RecordLimits, TopicNews, TopicWatch, client_config,
-    create,
+    BrokerLog, KafkaTopicSpec, Login, RecordLimits, TopicNews, TopicWatch, client_config, create,
 };
 use crate::table::kafka_table;
 use tickcast_stream::lock::lock;
@@ -70,30 +71,32 @@ impl ProducerContext for Deliveries {
     }
 }
 
-impl SinkKind for KafkaTopicSpec {
+impl SinkKind for KafkaSinkSpec {
     fn home(&self) -> Option<Home<'_>> {
-        Some(Home::Cluster(&self.client.brokers))
+        Some(Home::Cluster(&self.to.client.brokers))
     }
 
     fn table(&self, stream: Stream, schema: SchemaRef) -> Result<Table> {
         Ok(kafka_table(self, stream, schema))
     }
 
-    fn open(&self, stream: Stream, patience: &RetryPolicy) -> Result<Box<dyn Sink>> {
-        Ok(Box::new(KafkaSink::open(&self.client, &self.topic, stream, patience.clone())?))
+    fn open(&self, stream: Stream, columns: &SchemaRef, patience: &RetryPolicy) -> Result<Box<dyn Sink>> {
+        let records = self.records(stream, columns, Numbering::Register)?;
+        Ok(Box::new(KafkaSink::open(&self.to, records, patience.clone())?))
     }
 
-    fn topic(&self) -> Option<&KafkaTopicSpec> {
+    fn kafka(&self) -> Option<&KafkaSinkSpec> {
         Some(self)
     }
 }
 
+/// Writes one stream to a topic.
 struct KafkaSink {
     producer: ThreadedProducer<Deliveries>,
     login: Login,
     deliveries: Deliveries,
     topic: String,
-    stream: Stream,
+    records: KafkaRecords,
     patience: RetryPolicy,
     /// Looks whether the topic is still the same one.
     watch: TopicWatch<BrokerLog>,
@@ -106,7 +109,8 @@ struct KafkaSink {
 impl KafkaSink {
     /// Asks the topic how large its records may be; where it does not say, Kafka's default holds.
     /// Errors: `Sink`, when librdkafka refuses the properties. The broker need not answer yet.
-    fn open(client: &KafkaClientSpec, topic: &str, stream: Stream, patience: RetryPolicy) -> Result<Self> {
+    fn open(to: &KafkaTopicSpec, records: KafkaRecords, patience: RetryPolicy) -> Result<Self> {
+        let KafkaTopicSpec { client, topic } = to;
         let limits = RecordLimits::ask(client, &[topic])?;
         let [(most, most_bytes), (batch, batch_bytes)] = limits.properties(&[topic]);
         let defaults = [
@@ -123,7 +127,7 @@ impl KafkaSink {
         let watch = TopicWatch::of_topics(client, vec![topic.to_owned()])?;
         let room = Room(limits.of(topic));
         let topic = topic.to_owned();
-        Ok(KafkaSink { producer, login, deliveries, topic, stream, patience, watch, room, cut: 0 })
+        Ok(KafkaSink { producer, login, deliveries, topic, records, patience, watch, room, cut: 0 })
     }
 
     fn send(&self, partition: PartitionId, from: Outgoing<'_>) -> Result<()> {
@@ -165,7 +169,7 @@ impl Sink for KafkaSink {
     fn write(&mut self, partition: PartitionId, rows: &RecordBatch) -> Result<()> {
         self.deliveries.check(&self.topic)?;
         let mut cut = 0;
-        for_each_record(self.stream, rows, self.room, &mut |record| {
+        self.records.for_each(rows, self.room, &mut |record| {
             cut += u64::from(record.is_cut);
             self.send(partition, record)
         })?;

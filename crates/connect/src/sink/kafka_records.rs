@@ -1,22 +1,22 @@
-//! Results as Kafka records: a forecast or score as JSON under its series' name, a reject as it
-//! came in, with more headers.
+//! Records of a stream for its topic: results as they are encoded, a reject as it came in, with
+//! more headers.
 //! It must not send them.
 
-use arrow::array::{Array, AsArray};
 use arrow::record_batch::RecordBatch;
 use rdkafka::message::{Header, OwnedHeaders};
 use tickcast_stream::error::Result;
 use tickcast_stream::message::Stream;
-use tickcast_stream::record::{RejectRow, RejectRows, json_lines, lines};
+use tickcast_stream::record::{RejectRow, RejectRows};
 
 use super::reject_headers::said_of;
 use super::room::{Room, fitted};
+use crate::encode::ResultEncoder;
 
 /// One record to send.
 pub struct Outgoing<'a> {
     /// The series, or the key of a rejected record, where there is one.
     pub key: Option<&'a [u8]>,
-    /// JSON, or the value of a rejected record; none for a tombstone.
+    /// The result, or the value of a rejected record; none for a tombstone.
     pub value: Option<&'a [u8]>,
     /// Of a rejected record: its own, then why it was rejected and where it comes from.
     pub headers: Option<OwnedHeaders>,
@@ -24,25 +24,41 @@ pub struct Outgoing<'a> {
     pub is_cut: bool,
 }
 
-/// Hands every row of a stream's batch on as a record, in order. Rejects are cut to the room that
-/// the topic has. Errors: those of `send`.
-pub fn for_each_record(
-    stream: Stream,
-    rows: &RecordBatch,
-    room: Room,
-    send: &mut dyn FnMut(Outgoing<'_>) -> Result<()>,
-) -> Result<()> {
-    if stream == Stream::Rejects {
-        return RejectRows::of(rows)?.iter().try_for_each(|row| send_reject(&row, room, send));
+/// Makes the records of a stream.
+pub enum KafkaRecords {
+    /// Of forecasts or scores.
+    Results(Box<ResultEncoder>),
+    /// Of rejects.
+    Rejects,
+}
+
+impl KafkaRecords {
+    /// Those of a stream whose topic has results as bare JSON.
+    pub fn json(stream: Stream) -> Self {
+        match stream {
+            Stream::Rejects => KafkaRecords::Rejects,
+            Stream::Forecasts | Stream::Scores => KafkaRecords::Results(Box::new(ResultEncoder::json())),
+        }
     }
 
-    let bytes = json_lines(rows)?;
-    let series = rows.column(0).as_string::<i32>();
-    for (row, line) in lines(&bytes).enumerate() {
-        let key = series.is_valid(row).then(|| series.value(row).as_bytes());
-        send(Outgoing { key, value: Some(&bytes[line]), headers: None, is_cut: false })?;
+    /// Hands every row of a batch on as a record, in order. Rejects are cut to the room that the
+    /// topic has. Errors: `Sink`, and those of `send`.
+    pub fn for_each(
+        &self,
+        rows: &RecordBatch,
+        room: Room,
+        send: &mut dyn FnMut(Outgoing<'_>) -> Result<()>,
+    ) -> Result<()> {
+        match self {
+            KafkaRecords::Rejects => {
+                RejectRows::of(rows)?.iter().try_for_each(|row| send_reject(&row, room, send))
+            }
+            KafkaRecords::Results(encoder) => encoder.for_each(rows, &mut |result| {
+                let (key, value) = (Some(result.key.as_ref()), Some(result.value));
+                send(Outgoing { key, value, headers: result.headers, is_cut: false })
+            }),
+        }
     }
-    Ok(())
 }
 
 /// Hands a reject on as a record, cut to the room there is. Errors: those of `send`.
@@ -56,7 +72,6 @@ pub fn send_reject(
     let own = row.headers.iter().copied();
     let ours = said_of(row);
     let ours = ours.iter().map(|(name, value)| (*name, Some(value.as_bytes())));
-
     let headers = own
         .chain(ours)
         .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value }));

@@ -11,7 +11,7 @@ use tickcast_stream::sink::Sink;
 use tickcast_stream::table::Table;
 
 use super::file_spec::FileSinkSpec;
-use crate::kafka::KafkaTopicSpec;
+use super::kafka_spec::KafkaSinkSpec;
 
 /// What one commit can span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,11 +40,11 @@ pub trait SinkKind: Debug + Send + Sync {
     /// Where a query finds what it has written. Errors: `Query`.
     fn table(&self, stream: Stream, schema: SchemaRef) -> Result<Table>;
 
-    /// Opens it for delivery at least once. Errors: `Sink`.
-    fn open(&self, stream: Stream, patience: &RetryPolicy) -> Result<Box<dyn Sink>>;
+    /// Opens it for delivery at least once, for records in these columns. Errors: `Sink`.
+    fn open(&self, stream: Stream, columns: &SchemaRef, patience: &RetryPolicy) -> Result<Box<dyn Sink>>;
 
     /// The topic that it is, if it is one.
-    fn topic(&self) -> Option<&KafkaTopicSpec> {
+    fn kafka(&self) -> Option<&KafkaSinkSpec> {
         None
     }
 

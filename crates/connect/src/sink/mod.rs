@@ -6,6 +6,7 @@ mod file;
 mod file_spec;
 mod kafka;
 mod kafka_records;
+mod kafka_spec;
 mod kind;
 mod reject_headers;
 mod rewind;
@@ -14,7 +15,8 @@ mod stdout;
 
 pub use file::{CommittedLen, FileSink};
 pub use file_spec::{FileSinkSpec, SinkFileFormat};
-pub use kafka_records::{Outgoing, for_each_record, send_reject};
+pub use kafka_records::{KafkaRecords, Outgoing, send_reject};
+pub use kafka_spec::KafkaSinkSpec;
 pub use kind::{Home, SinkKind};
 pub use reject_headers::told_apart;
 pub use room::{Room, size_of};

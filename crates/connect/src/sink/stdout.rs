@@ -27,7 +27,7 @@ impl SinkKind for StdoutSpec {
         Ok(Table::Absent("go to stdout"))
     }
 
-    fn open(&self, _: Stream, _: &RetryPolicy) -> Result<Box<dyn Sink>> {
+    fn open(&self, _: Stream, _: &SchemaRef, _: &RetryPolicy) -> Result<Box<dyn Sink>> {
         Ok(Box::new(StdoutSink::new()))
     }
 }

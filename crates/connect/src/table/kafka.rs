@@ -14,15 +14,18 @@ use tickcast_stream::message::Stream;
 use tickcast_stream::table::{Rows, Table, TableScan};
 
 use super::kafka_rows::MessageRows;
+use crate::encode::PayloadSpec;
 use crate::kafka::{
     KafkaClientSpec, KafkaTopicSpec, METADATA_TIMEOUT, Purpose, ReadingConsumer, SILENCE, TopicPartition,
     Visible, log_range, read_to_end, reading_consumer,
 };
+use crate::sink::KafkaSinkSpec;
 
 /// The topic that a stream's sink writes to; the broker is asked only when a query reads it.
-pub fn kafka_table(topic: &KafkaTopicSpec, stream: Stream, schema: SchemaRef) -> Table {
-    let KafkaTopicSpec { client, topic } = topic;
-    Table::Scan(Arc::new(Topic { client: client.clone(), name: topic.clone(), stream, schema }))
+pub fn kafka_table(sink: &KafkaSinkSpec, stream: Stream, schema: SchemaRef) -> Table {
+    let KafkaTopicSpec { client, topic } = &sink.to;
+    let (client, name, payload) = (client.clone(), topic.clone(), sink.payload.clone());
+    Table::Scan(Arc::new(Topic { client, name, payload, stream, schema }))
 }
 
 /// A topic and how to reach it.
@@ -30,6 +33,8 @@ pub fn kafka_table(topic: &KafkaTopicSpec, stream: Stream, schema: SchemaRef) ->
 struct Topic {
     client: KafkaClientSpec,
     name: String,
+    /// How its records are written.
+    payload: PayloadSpec,
     stream: Stream,
     schema: SchemaRef,
 }
@@ -73,7 +78,7 @@ fn read(source: &Topic, partition: PartitionId, batches: &mut dyn Rows) -> std::
     let from = TopicPartition { topic: &source.name, partition };
     let range = log_range(&consumer, from)?;
 
-    let mut rows = MessageRows::new(source.stream, source.schema.clone());
+    let mut rows = MessageRows::new(source.stream, source.schema.clone(), &source.payload)?;
     let mut read = Ok(());
     read_to_end(&consumer, from, range, SILENCE, &mut |message| {
         if !batches.is_wanted() {

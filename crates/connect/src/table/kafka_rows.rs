@@ -1,5 +1,5 @@
-//! Kafka messages into rows: a forecast or score is JSON in the value, a reject is the record that
-//! came in, with more headers.
+//! Kafka messages into rows: a forecast or score is in the value, in the format of its sink; a
+//! reject is the record that came in, with more headers.
 //! It must not know which offsets are read, or when to stop.
 
 use std::str::FromStr;
@@ -7,48 +7,75 @@ use std::str::FromStr;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use rdkafka::message::Message;
+use tickcast_stream::error::Error;
 use tickcast_stream::message::Stream;
 use tickcast_stream::record::{HeaderRef, JsonRows, RejectBatch, RejectRow};
 use tickcast_stream::{EventTime, Offset, PartitionId};
 
+use super::avro_rows::AvroRows;
+use super::proto_rows::ProtoRows;
+use crate::decode::without_frame;
+use crate::encode::{PayloadFormat, PayloadSpec};
 use crate::sink::told_apart;
 
 /// Messages that wait to become a batch.
 pub enum MessageRows {
-    /// Forecasts or scores.
+    /// Forecasts or scores as JSON.
     Json(JsonRows),
+    /// Forecasts or scores as Avro.
+    Avro(Box<AvroRows>),
+    /// Forecasts or scores as Protobuf.
+    Protobuf(ProtoRows),
     /// Rejected records.
     Rejects(Box<RejectBatch>),
 }
 
 impl MessageRows {
-    /// None yet, of a stream in the columns of `schema`.
-    pub fn new(stream: Stream, schema: SchemaRef) -> Self {
-        match stream {
-            Stream::Forecasts | Stream::Scores => MessageRows::Json(JsonRows::new(schema)),
-            Stream::Rejects => MessageRows::Rejects(Box::default()),
-        }
+    /// None yet, of a stream in the columns of `schema`, as its sink writes them. Errors: what is
+    /// wrong with the sink's registry.
+    pub fn new(stream: Stream, schema: SchemaRef, written: &PayloadSpec) -> Result<Self, String> {
+        let words = |error: Error| error.to_string();
+        Ok(match (stream, written.format) {
+            (Stream::Rejects, _) => MessageRows::Rejects(Box::default()),
+            (_, PayloadFormat::Json) => MessageRows::Json(JsonRows::new(schema)),
+            (_, PayloadFormat::Avro) => {
+                MessageRows::Avro(Box::new(AvroRows::new(stream, schema, written).map_err(words)?))
+            }
+            (_, PayloadFormat::Protobuf) => {
+                MessageRows::Protobuf(ProtoRows::new(stream, schema).map_err(words)?)
+            }
+        })
     }
 
     /// Takes in a message. Errors: what is wrong with it, as far as it is seen before the batch is
     /// made.
     pub fn push(&mut self, message: &impl Message) -> Result<(), String> {
         match self {
-            MessageRows::Json(rows) => {
-                rows.push(message.offset(), message.payload().unwrap_or_default());
-                Ok(())
-            }
             MessageRows::Rejects(rows) => {
                 rows.push(&reject_of(message)?);
                 Ok(())
             }
+            results => results.push_result(message.offset(), message.payload().unwrap_or_default()),
+        }
+    }
+
+    fn push_result(&mut self, offset: i64, payload: &[u8]) -> Result<(), String> {
+        match self {
+            MessageRows::Json(rows) => {
+                rows.push(offset, without_frame(payload));
+                Ok(())
+            }
+            MessageRows::Avro(rows) => rows.push(payload),
+            MessageRows::Protobuf(rows) => rows.push(offset, payload),
+            MessageRows::Rejects(_) => Err("a reject is no payload alone".to_owned()),
         }
     }
 
     /// Whether no message waits.
     pub fn is_empty(&self) -> bool {
         match self {
-            MessageRows::Json(rows) => rows.is_empty(),
+            MessageRows::Json(rows) | MessageRows::Protobuf(ProtoRows { rows, .. }) => rows.is_empty(),
+            MessageRows::Avro(rows) => rows.is_empty(),
             MessageRows::Rejects(rows) => rows.is_empty(),
         }
     }
@@ -56,7 +83,8 @@ impl MessageRows {
     /// Whether a batch should be taken.
     pub fn is_full(&self) -> bool {
         match self {
-            MessageRows::Json(rows) => rows.is_full(),
+            MessageRows::Json(rows) | MessageRows::Protobuf(ProtoRows { rows, .. }) => rows.is_full(),
+            MessageRows::Avro(rows) => rows.is_full(),
             MessageRows::Rejects(rows) => rows.is_full(),
         }
     }
@@ -64,12 +92,26 @@ impl MessageRows {
     /// The messages as one batch. Errors: the offset of the first that is no row, and why.
     pub fn take(&mut self) -> Result<RecordBatch, String> {
         match self {
-            MessageRows::Json(rows) => {
+            MessageRows::Avro(rows) => rows.take(),
+            MessageRows::Json(rows) | MessageRows::Protobuf(ProtoRows { rows, .. }) => {
                 rows.take().map_err(|bad| format!("offset {}: {}", bad.position, bad.why))
             }
             MessageRows::Rejects(rows) => rows.take().map_err(|cause| cause.to_string()),
         }
     }
+}
+
+/// Results as their sink writes them, as rows. Errors: why one is no row.
+#[cfg(test)]
+pub fn read_payloads(
+    stream: Stream,
+    schema: SchemaRef,
+    written: &PayloadSpec,
+    payloads: &[Vec<u8>],
+) -> Result<RecordBatch, String> {
+    let mut rows = MessageRows::new(stream, schema, written)?;
+    (0..).zip(payloads).try_for_each(|(offset, payload)| rows.push_result(offset, payload))?;
+    rows.take()
 }
 
 /// A reject: its record, and what its headers say of it. Errors: the header that is missing or
@@ -135,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_reject_is_its_bytes_and_its_headers() {
-        let mut rows = MessageRows::new(Stream::Rejects, reject_schema());
+        let mut rows = MessageRows::new(Stream::Rejects, reject_schema(), &PayloadSpec::default()).unwrap();
         let headers = [
             ("reason", "one of its own"),
             ("offset", "7"),
@@ -166,7 +208,9 @@ mod tests {
 
     #[test]
     fn the_offset_of_what_is_no_forecast_is_named() {
-        let mut rows = MessageRows::new(Stream::Forecasts, forecast_schema(&[], false));
+        let mut rows =
+            MessageRows::new(Stream::Forecasts, forecast_schema(&[], false), &PayloadSpec::default())
+                .unwrap();
         rows.push(&message(41, "not json", &[])).unwrap();
         let error = rows.take().unwrap_err();
         assert!(error.starts_with("offset 41: "), "{error}");

@@ -14,6 +14,7 @@ mod printable;
 mod reject;
 mod results;
 mod score;
+mod shape;
 
 pub use forecast::{ForecastRow, ForecastRows, forecast_schema};
 pub use headers::{HeaderRef, headers_type};
@@ -25,3 +26,4 @@ pub use printable::{printable, steers};
 pub use reject::{RejectBatch, RejectRow, RejectRows, reject_batch, reject_schema};
 pub use results::{ResultBatches, TargetResults};
 pub use score::{ScoreRow, ScoreRows, score_schema};
+pub use shape::RecordShape;

@@ -15,8 +15,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use tempfile::TempDir;
 use tickcast_connect::FileSink;
 use tickcast_connect::kafka::idle_member;
-use tickcast_connect::ledger::{FilesLedger, KafkaLedger, SnapshotDir};
-use tickcast_connect::{KafkaClientSpec, SinkFileFormat};
+use tickcast_connect::ledger::{FilesLedger, KafkaLedger, ResultTopic, SnapshotDir};
+use tickcast_connect::{KafkaClientSpec, KafkaRecords, SinkFileFormat};
 use tickcast_stream::ledger::{Commit, CommitBatch, Recover};
 use tickcast_stream::message::Stream;
 use tickcast_stream::record::json_lines;
@@ -254,9 +254,14 @@ impl Harness for Topics {
     fn open(&self, member: InstanceId, anyway: bool) -> Halves {
         let spec = KafkaClientSpec { brokers: self.addr.clone(), ..KafkaClientSpec::default() };
         let group_id = format!("{}-{}", self.name, self.group.get());
+        let topic = |stream: Stream| ResultTopic {
+            stream,
+            topic: self.topic(stream.name()),
+            records: KafkaRecords::json(stream).into(),
+        };
         let ledger = KafkaLedger {
             pipeline: self.name.clone(),
-            topics: STREAMS.map(|stream| (stream, self.topic(stream.name()))).into(),
+            topics: STREAMS.map(topic).into(),
             state: self.topic("state"),
             offsets: self.topic("state"),
             group: idle_member(&spec, &group_id).unwrap(),

@@ -11,6 +11,7 @@ use tickcast_connect::{
 };
 use tickcast_stream::ledger::{CHUNK_BYTES, Committed};
 use tickcast_stream::message::Stream;
+use tickcast_stream::record::RecordShape;
 use tickcast_stream::runtime::RunContext;
 use tickcast_stream::{Offset, PartitionId};
 
@@ -221,7 +222,8 @@ impl History<'_> {
         let [forecasts, scores, rejects] = Stream::ALL.map(sink);
         let sinks = SinkSpecs { forecasts, scores, rejects };
         let (state, source) = (StateSpec::Dir(disk.join("state")), &SOURCES[usize::from(self.is_topic)]);
-        let ends = PipelineEnds { name: "simulated", source, sinks: &sinks, state: Some(&state) };
+        let shape = RecordShape { levels: &[], direction: false };
+        let ends = PipelineEnds { name: "simulated", source, sinks: &sinks, state: Some(&state), shape };
         let ledger = ends.ledger(None, false).map_err(|error| error.to_string())?;
         Ok(Instance::start(ledger, self.started, 1, Clock::new(self.chance)))
     }

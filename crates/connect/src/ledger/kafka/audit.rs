@@ -13,14 +13,14 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 use tickcast_stream::error::{Kind, OrFail, Result};
 use tickcast_stream::ledger::{Audit, Checkpoint, KeptRecords, Snapshot};
 use tickcast_stream::message::Stream;
-use tickcast_stream::record::RejectRows;
+use tickcast_stream::record::{RejectRows, json_lines, lines};
 use tickcast_stream::{Offset, PartitionId};
 
 use super::state::StateTopic;
-use super::transactions::KafkaLedger;
+use super::transactions::{KafkaLedger, ResultTopic};
 use crate::kafka::{Purpose, SILENCE, TopicPartition, Visible, log_range, read_to_end, reading_consumer};
 use crate::ledger::digest::digest;
-use crate::sink::{Outgoing, Room, for_each_record, send_reject, size_of};
+use crate::sink::{Outgoing, Room, send_reject, size_of};
 use crate::table::reject_of;
 
 /// Topics that a pipeline writes to.
@@ -53,7 +53,8 @@ impl KafkaAudit {
         send: &mut dyn FnMut(Outgoing<'_>) -> Result<()>,
     ) -> Result<()> {
         if stream != Stream::Rejects {
-            return for_each_record(stream, rows, Room::ANY, send);
+            let Some(topic) = self.topic(stream) else { return Ok(()) };
+            return topic.records.for_each(rows, Room::ANY, send);
         }
         let cut = self.cut.borrow();
         RejectRows::of(rows)?.iter().try_for_each(|row| {
@@ -64,6 +65,10 @@ impl KafkaAudit {
 }
 
 impl KafkaAudit {
+    fn topic(&self, stream: Stream) -> Option<&ResultTopic> {
+        self.ledger.topics.iter().find(|topic| topic.stream == stream)
+    }
+
     fn state(&self) -> StateTopic {
         StateTopic::new(&self.ledger.client, &self.ledger.state)
     }
@@ -93,7 +98,7 @@ impl Audit for KafkaAudit {
     }
 
     fn kept(&self, partition: PartitionId, stream: Stream) -> Result<KeptRecords> {
-        let Some((_, topic)) = self.ledger.topics.iter().find(|(of, _)| *of == stream) else {
+        let Some(ResultTopic { topic, .. }) = self.topic(stream) else {
             return Ok(KeptRecords::default());
         };
         let from = TopicPartition { topic, partition };
@@ -117,12 +122,14 @@ impl Audit for KafkaAudit {
 
     fn digests(&self, stream: Stream, rows: &RecordBatch) -> Result<Vec<(u64, String)>> {
         let mut digests = Vec::with_capacity(rows.num_rows());
+        // Results are shown as JSON, whatever they are written as.
+        let shown = if stream == Stream::Rejects { Vec::new() } else { json_lines(rows)? };
+        let mut shown = lines(&shown).map(|line| &shown[line]);
         self.records(stream, rows, &mut |record| {
             let headers = header_list(record.headers.as_ref());
-            digests.push((
-                digest((record.key, record.value, headers)),
-                String::from_utf8_lossy(record.value.unwrap_or_default()).into_owned(),
-            ));
+            let text = shown.next().or(record.value).unwrap_or_default();
+            let digest = digest((record.key, record.value, headers));
+            digests.push((digest, String::from_utf8_lossy(text).into_owned()));
             Ok(())
         })?;
         Ok(digests)

@@ -15,7 +15,7 @@ use tickcast_stream::{LogChanged, LogId, LogKind, PartitionId};
 use super::catalog::KeptInLog;
 use super::owner::TopicOwner;
 use super::state::StateTopic;
-use super::transactions::{KafkaLedger, OffsetMetadata};
+use super::transactions::{KafkaLedger, OffsetMetadata, ResultTopic};
 use crate::kafka::{CALL, Group, client_config, create, grow_topic, partitions_of};
 use crate::retry::retry;
 
@@ -113,7 +113,7 @@ impl KafkaRecover {
     /// The first topic in which a reader finds results of a partition. Those of a transaction that
     /// was never committed are in the log too, and no results.
     fn with_results(&self, partition: PartitionId) -> Result<Option<&str>> {
-        for (_, topic) in &self.ledger.topics {
+        for ResultTopic { topic, .. } in &self.ledger.topics {
             if self.state.has_records(topic, partition)? {
                 return Ok(Some(topic));
             }

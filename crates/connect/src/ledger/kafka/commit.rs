@@ -18,7 +18,7 @@ use super::catalog::KeptInLog;
 use super::reports::{FIRST_CHUNK, NO_MARK, Reported, Reports};
 use super::signature::signed;
 use super::state::Trimmer;
-use super::transactions::{KafkaLedger, NOTE_VERSION, OffsetMetadata};
+use super::transactions::{KafkaLedger, NOTE_VERSION, OffsetMetadata, ResultTopic};
 use super::trouble::{Step, Trouble, is_too_large, repeat};
 use crate::kafka::{
     BrokerLog, CALL, IDLE_MS, Login, RecordLimits, STEP, TRANSACTION_TIMEOUT_MS, TopicNews, TopicWatch,
@@ -26,7 +26,7 @@ use crate::kafka::{
 };
 use crate::ledger::keep::{self, InLog};
 use crate::retry::retry;
-use crate::sink::{Outgoing, Room, for_each_record};
+use crate::sink::{Outgoing, Room};
 
 /// How long a commit waits to hear whether the topics are still the same ones.
 const LOOK: Duration = Duration::from_secs(2);
@@ -156,9 +156,10 @@ impl KafkaCommit {
     /// Hands the epoch's records to librdkafka.
     fn produce(&self, producer: &Transactions, epoch: &CommitBatch) -> Step {
         for (partition, stream, rows) in &epoch.results {
-            let Some((_, topic)) = self.ledger.topics.iter().find(|(of, _)| of == stream) else { continue };
+            let topic = self.ledger.topics.iter().find(|topic| topic.stream == *stream);
+            let Some(ResultTopic { topic, records, .. }) = topic else { continue };
             let mut sent = Ok(());
-            for_each_record(*stream, rows, Room(self.limits.of(topic)), &mut |record| {
+            records.for_each(rows, Room(self.limits.of(topic)), &mut |record| {
                 self.cut.set(self.cut.get() + u64::from(record.is_cut));
                 if sent.is_ok() {
                     sent = self.send(producer, topic, *partition, record, NO_MARK);
@@ -311,7 +312,7 @@ impl KafkaCommit {
     fn send_less(&mut self, topic: &str) -> Result<CommitOutcome> {
         self.abort();
         let says = record_limits(&self.ledger.client, &[topic])?.remove(topic);
-        let may_cut = self.ledger.topics.iter().any(|(of, name)| *of == Stream::Rejects && name == topic);
+        let may_cut = self.ledger.topics.iter().any(|to| to.stream == Stream::Rejects && to.topic == topic);
         if self.limits.refused(topic, says, may_cut) {
             // The size of batches is a property of the producer.
             self.producer = None;

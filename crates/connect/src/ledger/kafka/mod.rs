@@ -17,4 +17,4 @@ mod trouble;
 pub use audit::KafkaAudit;
 pub use state::{StateTopic, StateWriter, TOPIC_SETTINGS};
 pub use store::StateTopicStore;
-pub use transactions::KafkaLedger;
+pub use transactions::{KafkaLedger, ResultTopic};

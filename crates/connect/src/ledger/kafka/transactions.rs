@@ -16,6 +16,7 @@ use tickcast_stream::message::Stream;
 use tickcast_stream::{LogChanged, LogId, Offset, PartitionId};
 
 use crate::kafka::{BrokerLog, Group, KafkaClientSpec, METADATA_TIMEOUT, STEP, TopicWatch};
+use crate::sink::KafkaRecords;
 
 /// Where a pipeline's results, states and offsets are.
 #[derive(Clone)]
@@ -24,8 +25,8 @@ pub struct KafkaLedger {
     pub pipeline: String,
     /// The cluster.
     pub client: KafkaClientSpec,
-    /// Every stream that is written, and its topic.
-    pub topics: Vec<(Stream, String)>,
+    /// Every stream that is written.
+    pub topics: Vec<ResultTopic>,
     /// The state topic.
     pub state: String,
     /// The topic whose partitions the group's offsets are of: the source's, or for other sources
@@ -44,6 +45,17 @@ pub struct KafkaLedger {
     pub shared: bool,
     /// Whether to begin anew where there are results and no commit says how far they go.
     pub bootstrap: bool,
+}
+
+/// A topic that results go to.
+#[derive(Clone)]
+pub struct ResultTopic {
+    /// Whose results.
+    pub stream: Stream,
+    /// The name of the topic.
+    pub topic: String,
+    /// What makes their records.
+    pub records: Arc<KafkaRecords>,
 }
 
 /// What the metadata of an offset says.
@@ -119,6 +131,6 @@ impl KafkaLedger {
     }
 
     pub(super) fn written(&self) -> impl Iterator<Item = &str> {
-        self.topics.iter().map(|(_, topic)| topic.as_str()).chain([self.state.as_str()])
+        self.topics.iter().map(|to| to.topic.as_str()).chain([self.state.as_str()])
     }
 }
