@@ -88,3 +88,12 @@ fn what_a_place_cannot_take_is_said() {
         .join("\n");
     assert!(found.contains("the level 0.9995 has no number in protobuf"), "{found}");
 }
+
+#[test]
+fn the_pages_sinks_are_sinks() {
+    let page = include_str!("../../../docs/records.md");
+    let sinks = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let text = format!("{SMALLEST}{sinks}");
+    assert_eq!(faults(&text), [""; 0]);
+    assert!(plan(&text).sinks.kafka().all(|(_, sink)| sink.payload.format == PayloadFormat::Avro));
+}

@@ -9,6 +9,8 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64Mcg;
 use rdkafka::message::{Header, Headers};
 use tickcast_stream::record::{RecordShape, json_lines};
 
@@ -113,6 +115,32 @@ fn a_payload_that_is_cut_short_or_too_long_is_no_row() {
             let long = [&whole[..], &[0xff]].concat();
             assert!(read(long).is_err(), "{stream:?} as {format:?}");
         }
+    }
+}
+
+/// A topic may hold anybody's bytes; a query answers or says why not.
+#[test]
+fn no_bytes_make_a_query_panic() {
+    let mut rng = Pcg64Mcg::seed_from_u64(7);
+    for (stream, format) in STREAMS.into_iter().flat_map(|stream| FORMATS.map(|format| (stream, format))) {
+        let rows = rows(&SHAPE.schema(stream));
+        let whole = payloads(format, stream, &rows);
+        let mut taken = 0;
+        for _ in 0..3000 {
+            let mut payload = whole[rng.random_range(0..whole.len())].clone();
+            for _ in 0..rng.random_range(1..5) {
+                let at = rng.random_range(0..=payload.len());
+                match rng.random_range(0..4) {
+                    0 if at < payload.len() => payload[at] = rng.random(),
+                    1 => payload.truncate(at),
+                    // A length or a count of up to 2^63.
+                    2 => drop(payload.splice(at..at, [0xff; 9])),
+                    _ => payload.insert(at, [0, 1, 2, 0x7f, 0x80, 0xff][rng.random_range(0..6)]),
+                }
+            }
+            taken += usize::from(read_payloads(stream, rows.schema(), &spec(format), &[payload]).is_ok());
+        }
+        assert!(taken > 0, "{stream:?} as {format:?}: nothing is tested");
     }
 }
 
