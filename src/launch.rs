@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use tickcast_connect::ingest::{IngestGate, IngestWay};
 use tickcast_connect::kafka::{idle_member, member_count};
+use tickcast_connect::mqtt::{IngestWatch, ingest_mqtt};
 use tickcast_connect::{OpenOptions, PositionBeyondEnd, SourceGroup, Span};
 use tickcast_stream::LogChanged;
 use tickcast_stream::error::{Error, Kind, OrFail, Result, Retry};
@@ -22,7 +24,7 @@ use crate::config::Pipeline;
 use crate::config::plan::{Delivery, Plan};
 use crate::factory::factory_for;
 use crate::failure::{Outcome, check_clients, placed};
-use crate::serve::HttpServer;
+use crate::serve::{HttpServer, IngestRoute};
 
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LONGEST_RETRY: Duration = Duration::from_secs(10);
@@ -75,7 +77,7 @@ impl Default for LaunchOptions {
 pub struct Running {
     name: String,
     watch: RunContext,
-    server: Option<HttpServer>,
+    servers: Servers,
     thread: Option<JoinHandle<Outcome<Option<Summary>>>>,
 }
 
@@ -102,7 +104,12 @@ impl Running {
 
     /// Where it serves its page and metrics, if it does.
     pub fn http_addr(&self) -> Option<SocketAddr> {
-        self.server.as_ref().map(HttpServer::local_addr)
+        self.servers.page.as_ref().map(HttpServer::local_addr)
+    }
+
+    /// Where records are posted, if that is an address of its own.
+    pub fn ingest_addr(&self) -> Option<SocketAddr> {
+        self.servers.ingest.as_ref().map(HttpServer::local_addr)
     }
 
     /// Whether the run is over: then [`Running::wait`] returns at once.
@@ -128,9 +135,7 @@ impl Running {
     /// As [`Running::finish`], then ends what it serves.
     pub fn wait(mut self) -> Outcome<Option<Summary>> {
         let done = self.finish();
-        if let Some(server) = self.server.take() {
-            server.stop();
-        }
+        self.servers.stop();
         done
     }
 }
@@ -153,15 +158,16 @@ pub fn launch(pipeline: Pipeline, options: LaunchOptions) -> Outcome<Running> {
         progress: Arc::clone(&options.progress),
         pulse: Heartbeat::default(),
     };
-    let server = serve(&pipeline.plan, &watch)?;
+    let gate = IngestGate::default();
+    let servers = serve(&pipeline.plan, &watch, &gate)?;
 
     let span = tracing::info_span!("pipeline", name);
     let onlookers = watch.clone();
     let thread = thread::Builder::new()
         .name(format!("pipeline-{name}"))
-        .spawn(move || span.in_scope(|| run(&pipeline, &options, onlookers)))
+        .spawn(move || span.in_scope(|| run_with_ingestion(&pipeline, &options, onlookers, &gate)))
         .or_fail(Kind::Io, || "cannot start the pipeline's thread")?;
-    Ok(Running { name, watch, server, thread: Some(thread) })
+    Ok(Running { name, watch, servers, thread: Some(thread) })
 }
 
 /// Metrics of a pipeline, in which nothing is counted yet. Errors: only by a fault here.
@@ -169,12 +175,91 @@ pub fn metrics(plan: &Plan) -> Result<Metrics> {
     if plan.targets.are_several() { Metrics::by_target(&plan.name) } else { Metrics::new(&plan.name) }
 }
 
-fn serve(plan: &Plan, watch: &RunContext) -> Result<Option<HttpServer>> {
-    let Some(address) = plan.serve.http else { return Ok(None) };
+/// What a pipeline serves.
+#[derive(Default)]
+struct Servers {
+    page: Option<HttpServer>,
+    ingest: Option<HttpServer>,
+}
+
+impl Servers {
+    /// Ends both; no more records are posted.
+    fn stop(&mut self) {
+        let servers = [self.ingest.take(), self.page.take()];
+        servers.into_iter().flatten().for_each(HttpServer::stop);
+    }
+}
+
+fn serve(plan: &Plan, watch: &RunContext, gate: &IngestGate) -> Result<Servers> {
+    let mut route = plan.ingest.as_ref().and_then(|ingest| match &ingest.way {
+        IngestWay::Http(http) => {
+            let route = IngestRoute::new(http.clone(), gate.clone(), Arc::clone(&watch.metrics));
+            Some((http, route))
+        }
+        IngestWay::Mqtt(_) => None,
+    });
+    let mut servers = Servers::default();
+    if let Some((http, of_its_own)) = route.take_if(|(http, _)| http.listen.is_some())
+        && let Some(address) = http.listen
+    {
+        let server = HttpServer::start_ingest(address, of_its_own)?;
+        tracing::info!("taking records at http://{}{}", server.local_addr(), http.path);
+        servers.ingest = Some(server);
+    }
+
+    let Some(address) = plan.serve.http else { return Ok(servers) };
+    let told = (Arc::clone(&watch.metrics), Arc::clone(&watch.health));
+    let path = route.as_ref().map(|(http, _)| &http.path);
     let server =
-        HttpServer::start(address, Arc::clone(&watch.metrics), Arc::clone(&watch.health), &plan.name)?;
+        HttpServer::start(address, told, &plan.name, route.as_ref().map(|(_, route)| route.clone()))?;
     tracing::info!("serving http://{}", server.local_addr());
-    Ok(Some(server))
+    if let Some(path) = path {
+        tracing::info!("taking records at http://{}{path}", server.local_addr());
+    }
+    servers.page = Some(server);
+    Ok(servers)
+}
+
+/// Runs with the log open that records are pushed into, where they are.
+fn run_with_ingestion(
+    pipeline: &Pipeline,
+    options: &LaunchOptions,
+    watch: RunContext,
+    gate: &IngestGate,
+) -> Outcome<Option<Summary>> {
+    let Some(ingest) = &pipeline.plan.ingest else { return run(pipeline, options, watch) };
+    let log = patiently(&watch, || {
+        let plan = pipeline.plan.clone();
+        ingest.log.open(Box::new(move || plan.first_needed()))
+    })?;
+    let Some(log) = log else { return Ok(None) };
+    gate.open(log);
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let IngestWay::Mqtt(mqtt) = &ingest.way else {
+        let done = run(pipeline, options, watch);
+        gate.shut("the pipeline has ended");
+        return done;
+    };
+    let onlookers = IngestWatch {
+        metrics: Arc::clone(&watch.metrics),
+        health: Arc::clone(&watch.health),
+        stop: Arc::clone(&stop),
+    };
+
+    let (mqtt, way_in) = (mqtt.clone(), gate.clone());
+    let thread = thread::Builder::new()
+        .name("mqtt".into())
+        .spawn(move || ingest_mqtt(&mqtt, &way_in, &onlookers))
+        .or_fail(Kind::Io, || "cannot start the thread of the MQTT client")?;
+
+    let done = run(pipeline, options, watch);
+    stop.store(true, Ordering::Relaxed);
+    // Its last messages are stored and acknowledged before the log is closed.
+    let ended = thread.join();
+    gate.shut("the pipeline has ended");
+    ended.map_err(|_| Error::new(Kind::Io, "the MQTT client panicked; this is a bug in tickcast"))?;
+    done
 }
 
 /// Runs until the input ends or it is told to stop; none, when the end came before the beginning.

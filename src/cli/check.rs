@@ -19,6 +19,9 @@ pub fn check(pipeline: &Pipeline, connect: bool) -> Outcome {
     check_clients(pipeline)?;
     placed(pipeline, factory_unread(plan))?;
     say(&format!("{}: the pipeline file is good", plan.name))?;
+    if let Some(ingest) = &plan.ingest {
+        say(&format!("source: {ingest}: at least once: what a sender sends again is there again"))?;
+    }
     if !connect {
         return Ok(());
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tickcast_connect::ingest::IngestSpec;
 use tickcast_connect::registry::RegistrySpec;
 use tickcast_connect::{
     CsvSpec, Nulls, PipelineEnds, SeriesKey, Shape, SinkSpecs, SourceSpec, StateSpec, TimeSpec, WireFormat,
@@ -22,6 +23,7 @@ use tickcast_stream::forecast::Targets;
 use tickcast_stream::message::Stream;
 use tickcast_stream::record::RecordShape;
 use tickcast_stream::table::Table;
+use tickcast_stream::{Offset, PartitionId};
 
 /// A whole pipeline, ready to run.
 #[derive(Debug, Clone)]
@@ -30,6 +32,8 @@ pub struct Plan {
     pub name: String,
     /// Where records come from.
     pub source: SourceSpec,
+    /// How records come into the source's log, where they are pushed.
+    pub ingest: Option<IngestSpec>,
     /// How they are written, and what becomes rows of them.
     pub records: RecordsSpec,
     /// What names a record's series.
@@ -115,6 +119,23 @@ impl Plan {
     pub fn record_shape(&self) -> RecordShape<'_> {
         let ForecastSpec { levels, direction, .. } = self.targets.shared();
         RecordShape { levels, direction: *direction }
+    }
+
+    /// The first record of partition 0 that something kept still needs: the oldest snapshot that a
+    /// restart or `verify` may begin with. None: all are needed. Errors: the ledger's.
+    pub fn first_needed(&self) -> Result<Option<Offset>> {
+        const PARTITION: PartitionId = PartitionId(0);
+        if self.state.is_none() {
+            return Ok(None);
+        }
+        if self.delivery == Delivery::AtLeastOnce {
+            let Some(states) = self.ends().states()? else { return Ok(None) };
+            return Ok(states.newest(PARTITION)?.map(|snapshot| snapshot.position));
+        }
+
+        let audit = self.ends().audit()?;
+        let Some(entry) = audit.entry(PARTITION)? else { return Ok(None) };
+        Ok(audit.snapshots(PARTITION, &entry)?.into_iter().min())
     }
 
     /// Where the results are, for queries. Errors: `Query`, when a directory cannot be read.

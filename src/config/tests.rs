@@ -18,6 +18,7 @@ use super::plan::*;
 use super::*;
 
 mod delivery;
+mod ingest;
 mod model;
 mod payloads;
 mod reference;
@@ -137,7 +138,7 @@ fn every_other_thing_not_yet_built_is_refused_by_name_too() {
         (
             "{kafka: {topic: t}}",
             "{file: {path: a.csv}, format: protobuf}",
-            "1:31: source.format: is for a topic; files are csv, json or parquet",
+            "1:31: source.format: is for messages; files are csv, json or parquet",
         ),
         (
             "{topic: t}}",
@@ -326,7 +327,7 @@ workers: 3
         r#"1:1: nmae: unknown key; did you mean "name"?"#,
         "3:12: source.kafka.topic: not a topic name (letters, digits, '.', '_' and '-', at most 249)",
         r#"3:26: source.kafka.start: unknown word "begin" (one of warm, earliest, latest)"#,
-        "4:3: source.file: only one of kafka, file, generate; kafka is there already",
+        "4:3: source.file: only one of kafka, file, http, mqtt, generate; kafka is there already",
         r#"6:1: time: "at" is the key already"#,
         "8:3: window.tumbling: a duration without its unit (which unit: 10ms, 10s, 10m, 10h or 10d?)",
         r#"9:3: window.lateness: invalid duration "10 bananas" (write it like 10m)"#,
@@ -373,7 +374,7 @@ fn missing_keys_are_named_at_their_parents() {
     assert_eq!(
         faults("source: {}\nwindow:\nforecast: {season: 2}\n"),
         [
-            "1:1: source: needs one of kafka, file, generate",
+            "1:1: source: needs one of kafka, file, http, mqtt, generate",
             "1:1: time: missing (the column that holds a record's time)",
             "2:1: window: missing (write it like window: { tumbling: 1h })",
             "3:1: forecast.target: missing (the column to forecast)",

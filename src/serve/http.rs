@@ -18,6 +18,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use super::connections::{ConnectionLimits, serve};
+use super::ingest::IngestRoute;
 use super::page::page;
 
 /// How long `stop` waits for answers under way.
@@ -41,18 +42,26 @@ struct Shown {
 
 impl HttpServer {
     /// Serves at `addr` (port 0: any free one) under the pipeline's name, within the limits of this
-    /// process. Errors: `Io`, when the address cannot be had.
+    /// process; takes records too, where `ingest` says how. Errors: `Io`, when the address cannot
+    /// be had.
     pub fn start(
         addr: SocketAddr,
-        metrics: Arc<Metrics>,
-        health: Arc<Health>,
+        (metrics, health): (Arc<Metrics>, Arc<Health>),
         pipeline: &str,
+        ingest: Option<IngestRoute>,
     ) -> Result<Self> {
         let shown = Shown { pipeline: pipeline.into(), metrics, health };
-        Self::start_within(ConnectionLimits::of_this_process(), addr, shown)
+        let answers = ingest.map_or_else(Router::new, IngestRoute::router).merge(router(shown));
+        Self::start_within(ConnectionLimits::of_this_process(), addr, answers)
     }
 
-    fn start_within(limits: ConnectionLimits, addr: SocketAddr, shown: Shown) -> Result<Self> {
+    /// As [`HttpServer::start`], with nothing to see: it takes records, and says that it lives.
+    pub fn start_ingest(addr: SocketAddr, ingest: IngestRoute) -> Result<Self> {
+        let answers = ingest.router().route("/health", get(alive)).fallback(not_found);
+        Self::start_within(ConnectionLimits::of_this_process(), addr, answers)
+    }
+
+    fn start_within(limits: ConnectionLimits, addr: SocketAddr, answers: Router) -> Result<Self> {
         let runtime = one_thread().or_fail(Kind::Io, || "cannot start the HTTP server's thread")?;
         let listener = runtime
             .block_on(tokio::net::TcpListener::bind(addr))
@@ -66,7 +75,7 @@ impl HttpServer {
             let _ = asked.await;
         };
         runtime.spawn(async move {
-            serve(listener, router(shown), limits, asked).await;
+            serve(listener, answers, limits, asked).await;
             // Nobody listens when the server was dropped instead of stopped.
             let _ = done.send(());
         });
@@ -97,10 +106,18 @@ fn router(shown: Shown) -> Router {
     Router::new()
         .route("/", get(index))
         .route("/metrics", get(metrics))
-        .route("/health", get(|| async { "alive\n" }))
+        .route("/health", get(alive))
         .route("/ready", get(ready))
-        .fallback(|| async { (StatusCode::NOT_FOUND, "not found\n") })
+        .fallback(not_found)
         .with_state(shown)
+}
+
+async fn alive() -> &'static str {
+    "alive\n"
+}
+
+async fn not_found() -> (StatusCode, &'static str) {
+    (StatusCode::NOT_FOUND, "not found\n")
 }
 
 async fn index(State(shown): State<Shown>) -> impl IntoResponse {
@@ -141,14 +158,15 @@ mod tests {
 
     fn server() -> (HttpServer, Arc<Metrics>, Arc<Health>) {
         let (metrics, health) = (Arc::new(Metrics::new("weather").unwrap()), Arc::new(Health::default()));
-        let server = HttpServer::start(ANY, Arc::clone(&metrics), Arc::clone(&health), "weather").unwrap();
+        let server =
+            HttpServer::start(ANY, (Arc::clone(&metrics), Arc::clone(&health)), "weather", None).unwrap();
         (server, metrics, health)
     }
 
     fn server_within(limits: ConnectionLimits) -> HttpServer {
         let metrics = Arc::new(Metrics::new("weather").unwrap());
         let shown = Shown { pipeline: "weather".into(), metrics, health: Arc::default() };
-        HttpServer::start_within(limits, ANY, shown).unwrap()
+        HttpServer::start_within(limits, ANY, router(shown)).unwrap()
     }
 
     /// Reads until the server closes the connection.
@@ -199,7 +217,7 @@ mod tests {
         let _silent = TcpStream::connect(addr).unwrap();
         server.stop();
         assert!(TcpStream::connect(addr).is_err());
-        HttpServer::start(addr, metrics, health, "weather").unwrap().stop();
+        HttpServer::start(addr, (metrics, health), "weather", None).unwrap().stop();
     }
 
     /// F3: a thousand connections that say nothing took all descriptors of the process, and the
@@ -241,7 +259,7 @@ mod tests {
     #[test]
     fn a_taken_address_is_named() {
         let (server, metrics, health) = server();
-        let error = HttpServer::start(server.local_addr(), metrics, health, "weather").unwrap_err();
+        let error = HttpServer::start(server.local_addr(), (metrics, health), "weather", None).unwrap_err();
         assert_eq!(error.kind, Kind::Io);
         assert!(error.to_string().contains(&server.local_addr().to_string()), "{error}");
     }

@@ -4,6 +4,8 @@
 //! doubled and mixed. What is taken joins the inputs. A seed decides everything, so a failure
 //! repeats. `TICKCAST_FUZZ_SECONDS=60 cargo test --test it fuzz` gives each target a minute.
 
+mod ingest;
+
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;

@@ -16,7 +16,7 @@ mod delivery {
     mod encoded;
     mod ending;
     mod faults;
-    mod file_faults;
+    pub mod file_faults;
     mod handover;
     mod instances;
     mod invariant;
@@ -50,6 +50,8 @@ mod sources {
     mod files_as_found;
     mod format_docs;
     mod growing_files;
+    pub mod ingest_http;
+    mod ingest_mqtt;
     mod kafka;
     mod losses;
     mod meters;

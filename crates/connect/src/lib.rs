@@ -39,8 +39,11 @@ mod encode;
 mod ends;
 mod external_sort;
 mod http;
+pub mod ingest;
+mod journal;
 pub mod kafka;
 pub mod ledger;
+pub mod mqtt;
 pub mod registry;
 mod replay;
 mod retry;
@@ -65,6 +68,7 @@ pub use encode::{
     has_proto_number,
 };
 pub use ends::PipelineEnds;
+pub use journal::{JournalSpec, Needed, Tail, journal_frames};
 pub use kafka::{KafkaClientSpec, KafkaTopicSpec};
 pub use replay::{Replay, ReplayFate};
 pub use secret::Secret;

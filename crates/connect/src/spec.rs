@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tickcast_stream::Stream;
 
+use crate::journal::JournalSpec;
 use crate::kafka::KafkaTopicSpec;
 use crate::sink::{FileSinkSpec, Home, KafkaSinkSpec, SinkKind, StdoutSpec};
 use crate::source::{FileSourceSpec, GeneratorSpec, KafkaSourceSpec, SourceKind};
@@ -20,6 +21,8 @@ pub enum SourceSpec {
     File(FileSourceSpec),
     /// Ticks that are made up.
     Generate(GeneratorSpec),
+    /// A journal, which ingestion writes.
+    Journal(JournalSpec),
     /// Somebody else's source.
     Custom(Arc<dyn SourceKind>),
 }
@@ -33,6 +36,7 @@ impl Deref for SourceSpec {
             SourceSpec::Kafka(spec) => spec,
             SourceSpec::File(spec) => spec,
             SourceSpec::Generate(spec) => spec,
+            SourceSpec::Journal(spec) => spec,
             SourceSpec::Custom(spec) => spec.as_ref(),
         }
     }

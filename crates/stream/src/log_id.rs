@@ -18,6 +18,8 @@ pub enum LogKind {
     File,
     /// A file whose records are taken in another order than they stand there.
     SortedFile,
+    /// A journal.
+    Journal,
 }
 
 /// The id of a topic, or of a file. It prints as Kafka's own tools print a topic's: base64 without
@@ -84,6 +86,9 @@ impl fmt::Display for LogChanged {
                     "file {name} is another than it was: with `order: time` a file must not grow, for what is added \
                      would stand among what was read."
                 )
+            }
+            LogKind::Journal => {
+                write!(f, "journal {name} was removed and made anew: its id was {was}, and it is {is} now.")
             }
             LogKind::File => {
                 write!(f, "file {name} was replaced: it begins with other bytes than it did, or is shorter.")

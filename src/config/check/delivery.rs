@@ -39,8 +39,8 @@ impl Checker<'_> {
         kafka.or(raw.dir.map(|dir| StateSpec::Dir(self.file_path(&dir))))
     }
 
-    /// Only what comes from Kafka is worth a state that nobody asked for: a file is read again from
-    /// its beginning.
+    /// Only what comes from Kafka or a journal is worth a state that nobody asked for: a file is
+    /// read again from its beginning.
     fn default_state(
         &mut self,
         name: &str,
@@ -48,7 +48,9 @@ impl Checker<'_> {
         sinks: &SinkSpecs,
         delivery: Delivery,
     ) -> Option<StateSpec> {
-        source.client()?;
+        if source.client().is_none() && source.traits().is_bounded {
+            return None;
+        }
 
         // Exactly once, one sink that is a topic tells of all of them.
         if delivery == Delivery::ExactlyOnce && sinks.topics().next().is_some() {
@@ -81,7 +83,7 @@ impl Checker<'_> {
         if !ends.source.traits().is_replayable {
             let message = "standard input cannot take part in exactly_once: it cannot be read again";
             misfits.push(self.misfit("source.file.path", message.into(), "save it in a file first"));
-        } else if ends.state.is_none() && !ends.is_from_kafka() && !self.is_faulty("state") {
+        } else if ends.state.is_none() && !ends.has_default_state(home) && !self.is_faulty("state") {
             let help = format!("add {}", ends.example("state", home));
             misfits.push(self.misfit("delivery", "exactly_once needs a state to go on from".into(), &help));
         }
@@ -137,6 +139,11 @@ struct Endpoints<'a> {
 impl<'a> Endpoints<'a> {
     fn is_from_kafka(&self) -> bool {
         self.source.client().is_some()
+    }
+
+    /// Whether a state that goes with this home is there though the file names none.
+    fn has_default_state(&self, home: Home) -> bool {
+        self.is_from_kafka() || !self.source.traits().is_bounded && home == Home::Files
     }
 
     /// The path and the home of every end that is written, the state last; standard output has no

@@ -175,7 +175,7 @@ impl Checker<'_> {
 
 /// That a file cannot be read. It names neither path nor contents: somebody may have put the
 /// password itself in the path's place.
-fn unreadable(error: &io::Error) -> String {
+pub fn unreadable(error: &io::Error) -> String {
     if error.raw_os_error().is_some() {
         format!("its file cannot be read: {}", error.kind())
     } else {
@@ -190,7 +190,7 @@ fn is_way_in(name: &str) -> bool {
 }
 
 /// How a topic is reached that says nothing of it.
-fn inherited(source: &SourceSpec) -> KafkaClientSpec {
+pub fn inherited(source: &SourceSpec) -> KafkaClientSpec {
     let SourceSpec::Kafka(kafka) = source else {
         return KafkaClientSpec { brokers: BROKERS.to_string(), ..KafkaClientSpec::default() };
     };

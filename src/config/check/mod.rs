@@ -6,6 +6,7 @@
 mod deduplicate;
 mod delivery;
 mod forecast;
+mod ingest;
 mod kafka;
 mod model;
 mod payload;
@@ -20,7 +21,6 @@ mod window_grid;
 mod window_kind;
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -144,8 +144,9 @@ impl Checker<'_> {
         let is_generated = raw.source.as_ref().is_some_and(|source| source.generate.is_some())
             || ["source", "source.generate"].iter().any(|path| self.broken.contains(*path));
         let future = raw.source.as_ref().and_then(|source| source.future);
-        let (source, records) = self.source(raw.source, &name);
+        let (source, records, mut ingest) = self.source(raw.source, &name);
         let (key, time) = self.key_and_time(raw.key, raw.time, is_generated, &name);
+        Self::ingest_key(&mut ingest, &records, key.columns());
 
         let prepare = self.prepare(raw.derive, raw.filter, (key.columns(), time.from.column()));
         let deduplicate = self.deduplicate(raw.deduplicate);
@@ -166,11 +167,13 @@ impl Checker<'_> {
         let sinks = self.sinks(raw.sinks, &source, setting);
         let (state, delivery) = self.state_and_delivery(raw.state, raw.delivery, &name, &source, &sinks);
         let serve = self.serve(raw.serve);
+        self.ingest_address(ingest.as_ref(), &serve);
         let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
 
         Plan {
             name,
             source,
+            ingest,
             records,
             key,
             time,
@@ -227,14 +230,7 @@ impl Checker<'_> {
     fn serve(&mut self, raw: Option<RawServe>) -> ServeSpec {
         let Some(raw) = raw else { return ServeSpec::default() };
         self.not_built(raw.postgres.is_some(), "serve.postgres", "the SQL server");
-        let http = raw.http.and_then(|text| match text.parse::<SocketAddr>() {
-            Ok(address) => Some(address),
-            Err(_) => {
-                let message = format!("{} is no address", quoted(&text));
-                self.fault_with_help("serve.http", message, "write it like 127.0.0.1:8088");
-                None
-            }
-        });
+        let http = raw.http.and_then(|text| self.address(&text, "serve.http", "127.0.0.1:8088"));
         ServeSpec { http }
     }
 }

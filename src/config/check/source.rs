@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use tickcast_connect::ingest::IngestSpec;
 use tickcast_connect::{
     CsvSpec, FileEnd, FileFormat, FileOrder, FileSourceSpec, GeneratorSpec, KafkaClientSpec, KafkaSourceSpec,
     OnLoss, Process, SourceSpec, StartFrom, WireFormat,
@@ -18,15 +19,23 @@ pub const BROKERS: &str = "localhost:9092";
 
 impl Checker<'_> {
     /// The source, and how its records are written.
-    pub fn source(&mut self, raw: Option<RawSource>, name: &str) -> (SourceSpec, RecordsSpec) {
+    pub fn source(
+        &mut self,
+        raw: Option<RawSource>,
+        name: &str,
+    ) -> (SourceSpec, RecordsSpec, Option<IngestSpec>) {
         let Some(raw) = raw else {
-            self.required(None::<()>, "source", "needs one of kafka, file, generate");
-            return (self.generate_source(RawGenerate::default()), RecordsSpec::default());
+            self.required(None::<()>, "source", "needs one of kafka, file, http, mqtt, generate");
+            return (self.generate_source(RawGenerate::default()), RecordsSpec::default(), None);
         };
+        // What comes a message at a time, and has a time of its own.
+        let is_of_messages = raw.kafka.is_some() || raw.http.is_some() || raw.mqtt.is_some();
 
         let kinds = [
             ("kafka", raw.kafka.is_some()),
             ("file", raw.file.is_some()),
+            ("http", raw.http.is_some()),
+            ("mqtt", raw.mqtt.is_some()),
             ("generate", raw.generate.is_some()),
         ];
         self.exactly_one("source", &kinds);
@@ -43,39 +52,51 @@ impl Checker<'_> {
         }
         let registry = raw.registry.map(|registry| self.registry(registry, "source.registry"));
         let is_broken = ["source.schema", "source.registry"].iter().any(|path| self.is_faulty(path));
-        if is_typed && raw.kafka.is_some() && schema.is_none() && registry.is_none() && !is_broken {
+        if is_typed && is_of_messages && schema.is_none() && registry.is_none() && !is_broken {
             let help = "add source.schema, the file that has it, or source.registry";
             self.fault_with_help("source.format", "needs a schema", help);
         }
-        if is_typed && raw.kafka.is_none() {
-            self.fault("source.format", "is for a topic; files are csv, json or parquet");
+        if is_typed && !is_of_messages {
+            self.fault("source.format", "is for messages; files are csv, json or parquet");
         }
         if raw.message.is_some() && format != WireFormat::Protobuf {
             self.fault("source.message", "belongs to format: protobuf");
         }
         let csv = self.csv(raw.csv);
-        let has_columns = schema.is_some() || self.broken.contains("source.schema") || csv.names().is_some();
-        if raw.kafka.is_some() && format == WireFormat::Csv && !has_columns {
-            let help = "name them in order by source.csv.header: [a, b], or add source.schema";
-            self.fault_with_help("source.format", "csv messages carry no column names", help);
-        }
-        if raw.kafka.is_some() {
-            let of_files = [("skip", csv.skip > 0), ("comment", csv.comment.is_some())];
-            for (key, _) in
-                of_files.into_iter().chain([("encoding", csv.encoding.is_some())]).filter(|of| of.1)
-            {
-                self.fault(&format!("source.csv.{key}"), "is for files, not for a topic's messages");
-            }
+        if is_of_messages {
+            self.csv_of_messages(&csv, format, schema.is_some());
         }
         let (nulls, shape) = (self.nulls(raw.nulls), self.shape(raw.unnest, raw.melt));
 
         // Every block is checked, also a second one that must not be there.
-        let kafka = raw.kafka.map(|kafka| self.kafka_source(kafka, name));
+        let kafka = raw.kafka.map(|kafka| self.kafka_source(kafka, "source.kafka", name));
         let file = raw.file.map(|file| self.file_source(file, raw.format, csv.clone()));
         let generate = raw.generate.map(|generate| self.generate_source(generate));
-        let source = kafka.or(file).or(generate);
+        let records = RecordsSpec { format, schema, registry, message: raw.message, csv, nulls, shape };
+        let http = raw.http.map(|http| self.http_source(http, name, &records));
+        let mqtt = raw.mqtt.map(|mqtt| self.mqtt_source(mqtt, name));
+        let (pushed, ingest) = http.or(mqtt).unzip();
+        let source = kafka.or(file).or(pushed).or(generate);
         let source = source.unwrap_or_else(|| self.generate_source(RawGenerate::default()));
-        (source, RecordsSpec { format, schema, registry, message: raw.message, csv, nulls, shape })
+        (source, records, ingest)
+    }
+
+    /// What CSV needs, and what it cannot have, where each record comes by itself.
+    fn csv_of_messages(&mut self, csv: &CsvSpec, format: WireFormat, has_schema: bool) {
+        let has_columns = has_schema || self.broken.contains("source.schema") || csv.names().is_some();
+        if format == WireFormat::Csv && !has_columns {
+            let help = "name them in order by source.csv.header: [a, b], or add source.schema";
+            self.fault_with_help("source.format", "csv messages carry no column names", help);
+        }
+
+        let of_files = [
+            ("skip", csv.skip > 0),
+            ("comment", csv.comment.is_some()),
+            ("encoding", csv.encoding.is_some()),
+        ];
+        for (key, _) in of_files.into_iter().filter(|of| of.1) {
+            self.fault(&format!("source.csv.{key}"), "is for files, not for messages");
+        }
     }
 
     fn schema(&mut self, path: &str) -> Option<PathBuf> {
@@ -87,17 +108,22 @@ impl Checker<'_> {
         Some(self.file_path(path))
     }
 
-    fn kafka_source(&mut self, raw: RawKafka, name: &str) -> SourceSpec {
+    /// A topic that is read, as the block at `path` says.
+    pub fn kafka_source(&mut self, raw: RawKafka, path: &str, name: &str) -> SourceSpec {
         let brokers = raw.brokers.unwrap_or_else(|| BROKERS.to_string());
         let properties = raw.properties.unwrap_or_default().0;
-        let (properties, secret_files) = self.properties(properties, "source.kafka.properties");
+        let (properties, secret_files) = self.properties(properties, &format!("{path}.properties"));
         SourceSpec::Kafka(KafkaSourceSpec {
-            topic: self.topic(raw.topic, "source.kafka.topic"),
+            topic: self.topic(raw.topic, &format!("{path}.topic")),
             group: raw.group.unwrap_or_else(|| name.to_string()),
             start: raw.start.unwrap_or(StartFrom::Warm),
             on_loss: raw.on_loss.unwrap_or(OnLoss::Stop),
             client: KafkaClientSpec {
-                brokers: self.required_text(Some(brokers), "source.kafka.brokers", "write it like host:9092"),
+                brokers: self.required_text(
+                    Some(brokers),
+                    &format!("{path}.brokers"),
+                    "write it like host:9092",
+                ),
                 properties,
                 secret_files,
             },

@@ -4,11 +4,11 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::super::scalar::{DAY_US, Length, Ordered, Whole};
-use super::{RawCsv, RawMelt, Word};
-use tickcast_connect::{FileEnd, FileOrder, OnLoss, Process, StartFrom};
+use super::super::scalar::{DAY_US, Length, Whole};
+use super::{RawCsv, RawHttp, RawKafka, RawMelt, RawMqtt, Word};
+use tickcast_connect::{FileEnd, FileOrder, Process};
 
-/// Exactly one of `kafka`, `file` and `generate`.
+/// Exactly one of `kafka`, `file`, `http`, `mqtt` and `generate`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct RawSource {
@@ -16,9 +16,14 @@ pub(in super::super) struct RawSource {
     pub kafka: Option<RawKafka>,
     /// A file, or standard input.
     pub file: Option<RawFile>,
+    /// Records that are posted.
+    pub http: Option<RawHttp>,
+    /// Messages of an MQTT broker.
+    pub mqtt: Option<RawMqtt>,
     /// Made-up series.
     pub generate: Option<RawGenerate>,
-    /// Format of Kafka messages (default: json), or of a file whose name does not tell.
+    /// Format of messages, of Kafka and MQTT, and of what is posted (default: json), or of a file
+    /// whose name does not tell.
     pub format: Option<RawFormat>,
     /// Schema of the records, relative to the pipeline file: an Avro schema (`.avsc`), which says
     /// too what the columns of JSON and CSV are; with `format: protobuf` a descriptor set or a
@@ -49,33 +54,6 @@ pub(in super::super) struct RawSource {
     /// without timestamps only if it would close the window of the latest record and the record
     /// after it does not confirm it. Default: 5m.
     pub future: Option<Length<0, { 36_600 * DAY_US }>>,
-}
-
-/// A topic and how to reach it; `group`, `start` and `on_loss` belong to a source only.
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(in super::super) struct RawKafka {
-    /// Bootstrap brokers. Default: localhost:9092; in a sink and in state, the source's.
-    pub brokers: Option<String>,
-    /// The topic.
-    #[schemars(required)]
-    pub topic: Option<String>,
-    /// Consumer group. Default: the pipeline's name.
-    pub group: Option<String>,
-    /// Where a group without a committed offset begins. Default: warm.
-    pub start: Option<StartFrom>,
-    /// What happens when records are gone before they were read, by the topic's retention or
-    /// because they were deleted. Default: stop.
-    pub on_loss: Option<OnLoss>,
-    /// librdkafka properties, such as those of TLS and SASL. `<property>_file` reads the value,
-    /// such as a secret, from a file.
-    /// `group.instance.id` names an instance in its group, in place of the name that tickcast keeps
-    /// itself: when it comes back after a crash, it gets its partitions at once. It must be another
-    /// one for each instance.
-    /// Default in a sink and in state: the source's, without those that only consumers have; a
-    /// block of their own keeps the source's way into the same brokers (`security.protocol`,
-    /// `sasl.*`, `ssl.*`), unless it says another one.
-    pub properties: Option<Ordered>,
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -216,7 +216,7 @@ fn an_end_with_a_fault_is_not_judged_too() {
         ["sinks.forecasts", "state.kfka"]
     );
     assert_eq!(exactly_once(FILE, DIRS, "{}"), ["8:1: state: needs one of dir, kafka"]);
-    assert_eq!(exactly_once("{}", "", ""), ["1:1: source: needs one of kafka, file, generate"]);
+    assert_eq!(exactly_once("{}", "", ""), ["1:1: source: needs one of kafka, file, http, mqtt, generate"]);
     let named = with_sets(&from(KAFKA, TOPICS), &["name=a=b"]).unwrap_err();
     assert_eq!(named.0.len(), 1, "{named}");
 }

@@ -5,7 +5,7 @@ use super::super::reference::defaults;
 use super::*;
 
 /// Defaults that are said in words.
-const IN_WORDS: [&str; 25] = [
+const IN_WORDS: [&str; 31] = [
     "deduplicate",
     "deduplicate.by",
     "delivery",
@@ -25,8 +25,14 @@ const IN_WORDS: [&str; 25] = [
     "sinks.rejects",
     "sinks.scores",
     "source.generate.rate",
+    "source.http.into.kafka.brokers",
+    "source.http.into.kafka.group",
+    "source.http.listen",
+    "source.http.token_file",
     "source.kafka.brokers",
     "source.kafka.group",
+    "source.mqtt.ca_file",
+    "source.mqtt.client_id",
     "where",
     "window.select",
     "window.session.max",
@@ -89,6 +95,13 @@ fn plan_around(path: &str, sets: &[&str]) -> Plan {
     if path.starts_with("source.file.") {
         all.push("source={file: {path: a.csv}}");
     }
+    let pushed = [
+        ("source.http.into.", "source={http: {path: /i/w, listen: '[::1]:1', into: {kafka: {topic: t}}}}"),
+        ("source.http.", "source={http: {path: /i/w, listen: '[::1]:1'}}"),
+        ("source.mqtt.into.", "source={mqtt: {broker: h, topics: a, into: {kafka: {topic: t}}}}"),
+        ("source.mqtt.", "source={mqtt: {broker: h, topics: a}}"),
+    ];
+    all.extend(pushed.iter().find(|(block, _)| path.starts_with(block)).map(|(_, source)| *source));
     all.extend(optional.as_deref());
     if path.starts_with("source.melt.") {
         all.push("source.melt={columns: [a]}");

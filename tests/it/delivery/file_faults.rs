@@ -70,11 +70,11 @@ fn faults_a_death_at_any_step_of_a_commit_to_files_changes_no_byte() {
 }
 
 /// A small disk of its own at `disk/`, gone when this is dropped.
-struct Disk(PathBuf);
+pub struct Disk(PathBuf);
 
 impl Disk {
     /// None, where this user may not mount.
-    fn mount(at: &Path, options: &str) -> Option<Disk> {
+    pub fn mount(at: &Path, options: &str) -> Option<Disk> {
         std::fs::create_dir_all(at).unwrap();
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at).stderr(Stdio::null());

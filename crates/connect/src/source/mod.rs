@@ -24,5 +24,6 @@ pub use file_spec::{FileEnd, FileFormat, FileOrder, FileSourceSpec};
 pub use generator::GeneratedSource;
 pub use kafka::{KafkaHistory, KafkaSource, KafkaSourceSpec, OnLoss, PositionBeyondEnd, StartFrom};
 pub use kind::{OpenOptions, OpenSource, SourceGroup, SourceKind, SourceSchema, SourceTraits, Span};
+pub(crate) use quiet::QuietWatch;
 pub use ticks::{GeneratorSpec, Process};
 pub use time_order::InTimeOrder;

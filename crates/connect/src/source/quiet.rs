@@ -12,7 +12,7 @@ const HEARSAY: Duration = Duration::from_secs(5);
 
 /// Partitions of which nothing comes.
 #[derive(Debug, Default)]
-pub(super) struct QuietWatch {
+pub(crate) struct QuietWatch {
     /// None: nobody wants to know.
     after: Option<Duration>,
     of: BTreeMap<PartitionId, Quiet>,

@@ -61,7 +61,7 @@ impl Learner<'_> {
             LogKind::File | LogKind::SortedFile => {
                 Ok(self.take_over(PartitionId(0))?.and_then(|entry| entry.progress.log))
             }
-            LogKind::Topic => Ok(None),
+            LogKind::Topic | LogKind::Journal => Ok(None),
         }
     }
 

@@ -26,6 +26,8 @@ pub enum HealthPart {
     Replay,
     /// What is written.
     Sink,
+    /// What brings records into the source's log.
+    Ingest,
 }
 
 /// Shared by the runtime that says and the endpoints that read. It is ready when no part waits.

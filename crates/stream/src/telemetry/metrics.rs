@@ -3,6 +3,7 @@
 //! It must not read the pipeline: it counts what it is told, and reads the clock only to say how
 //! far behind it a watermark is.
 
+mod ingest;
 mod rejects;
 mod show;
 

@@ -26,6 +26,10 @@ pub struct InputMetrics {
     pub lost: IntCounterVec,
     /// `rejects_cut_total`
     pub cut: IntCounter,
+    /// `ingest_requests_total`
+    pub ingest_requests: IntCounterVec,
+    /// `ingest_records_total`
+    pub ingest_records: IntCounterVec,
     /// `consumer_lag_records`
     pub lag: GaugeVec,
 }
@@ -45,6 +49,16 @@ impl InputMetrics {
             )?,
             late: make.counter("records_late_total", "Records whose window had closed.")?,
             cut: make.counter("rejects_cut_total", "Rejects cut to what their topic takes.")?,
+            ingest_requests: make.counters(
+                "ingest_requests_total",
+                "Requests that brought records, by what became of them.",
+                &["outcome"],
+            )?,
+            ingest_records: make.counters(
+                "ingest_records_total",
+                "Records that came by HTTP or MQTT and are durable.",
+                &[],
+            )?,
             lost: make.counters("records_lost_total", "Records gone before they were read.", topic)?,
             lag: make.gauges(
                 "consumer_lag_records",
