@@ -121,8 +121,9 @@ impl Plan {
         RecordShape { levels, direction: *direction }
     }
 
-    /// The first record of partition 0 that something kept still needs: the oldest snapshot that a
-    /// restart or `verify` may begin with. None: all are needed. Errors: the ledger's.
+    /// The first record of partition 0 that a restart reads again: the one after its newest
+    /// snapshot. None: all are needed. `verify` begins at whichever snapshot the input that is left
+    /// still reaches. Errors: the ledger's.
     pub fn first_needed(&self) -> Result<Option<Offset>> {
         const PARTITION: PartitionId = PartitionId(0);
         if self.state.is_none() {
@@ -133,9 +134,8 @@ impl Plan {
             return Ok(states.newest(PARTITION)?.map(|snapshot| snapshot.position));
         }
 
-        let audit = self.ends().audit()?;
-        let Some(entry) = audit.entry(PARTITION)? else { return Ok(None) };
-        Ok(audit.snapshots(PARTITION, &entry)?.into_iter().min())
+        let entry = self.ends().audit()?.entry(PARTITION)?;
+        Ok(entry.and_then(|entry| entry.snapshot).map(|snapshot| snapshot.position))
     }
 
     /// Where the results are, for queries. Errors: `Query`, when a directory cannot be read.

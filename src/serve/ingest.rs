@@ -81,9 +81,8 @@ async fn answer(
     let metrics = Arc::clone(&route.0.metrics);
 
     match take(route, parameters, headers, body).await {
-        Ok(records) => {
+        Ok(()) => {
             metrics.ingest_requests(TAKEN, 1);
-            metrics.ingest_records(records as u64);
             StatusCode::NO_CONTENT.into_response()
         }
         Err(refusal) => {
@@ -109,13 +108,13 @@ fn refused(refusal: &Refusal) -> Response {
     }
 }
 
-/// How many records a request has brought, which are durable then.
+/// Returns when the records of a request are durable.
 async fn take(
     route: IngestRoute,
     parameters: Parameters,
     headers: HeaderMap,
     body: Body,
-) -> Result<usize, Refusal> {
+) -> Result<(), Refusal> {
     let parts = &route.0;
     authorize(parts, &headers)?;
 
@@ -129,6 +128,9 @@ async fn take(
 
     let most = parts.spec.body_bytes_max;
     let length = text(CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
+    if length.is_some_and(|length| length > most.saturating_mul(DRAINED_BODIES)) {
+        return Err(too_large(most));
+    }
     let room = room(parts, length.unwrap_or(most).min(most) + if is_zipped { most } else { 0 }).await?;
     let body = read(body, most).await?;
 
@@ -183,13 +185,17 @@ async fn read(mut body: Body, bytes_max: usize) -> Result<Bytes, Refusal> {
     }
 
     if length > bytes_max {
-        return Err(Refusal::TooLarge(format!("the body has more than {bytes_max} bytes")));
+        return Err(too_large(bytes_max));
     }
     Ok(bytes.into())
 }
 
+fn too_large(bytes_max: usize) -> Refusal {
+    Refusal::TooLarge(format!("the body has more than {bytes_max} bytes"))
+}
+
 /// Makes records of a body and stores them.
-fn store(parts: &Parts, kind: BodyKind, body: Bytes, is_zipped: bool) -> Result<usize, Refusal> {
+fn store(parts: &Parts, kind: BodyKind, body: Bytes, is_zipped: bool) -> Result<(), Refusal> {
     let body = if is_zipped { unzip(&body, parts.spec.body_bytes_max)? } else { body };
     let at = now();
     let records = parts.spec.body.records(kind, &body, at)?;
@@ -204,13 +210,15 @@ fn store(parts: &Parts, kind: BodyKind, body: Bytes, is_zipped: bool) -> Result<
     };
     let records: Vec<RawRecord> = records.into_iter().map(record).collect();
 
-    let count = records.len();
+    let count = records.len() as u64;
     parts.gate.append(records).map_err(|not_stored| {
         let again = not_stored.retry == Retry::Later;
         tracing::warn!(why = not_stored.why, again, "posted records are not stored");
         Refusal::Unavailable
     })?;
-    Ok(count)
+    // Here, as the client may have left meanwhile.
+    parts.metrics.ingest_records(count);
+    Ok(())
 }
 
 /// When records came in, which is part of them from here on.

@@ -165,3 +165,18 @@ fn faults_of_mqtt_name_the_key_and_what_to_write() {
         wrong(&with_source("{mqtt: {broker: h, topics: a}, http: {path: /i/w, listen: '127.0.0.1:1'}}", ""));
     assert_eq!(both, ["source.mqtt: only one of kafka, file, http, mqtt, generate; http is there already"]);
 }
+
+/// What the page of docs shows can be copied.
+#[test]
+fn the_pipelines_of_the_page_are_good() {
+    let page = include_str!("../../../docs/pushed.md");
+    let blocks = page.split("```yaml\n# ").skip(1).filter_map(|rest| rest.split("```").next());
+    let names: Vec<&str> = blocks
+        .map(|block| {
+            let (name, text) = block.split_once('\n').unwrap();
+            assert!(plan(text).ingest.is_some(), "{name}");
+            name
+        })
+        .collect();
+    assert_eq!(names, ["http", "mqtt"]);
+}

@@ -13,6 +13,8 @@ use std::time::Duration;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
+use tickcast::{LaunchOptions, launch};
+use tickcast_connect::ingest::{IngestLogSpec, IngestSpec};
 use tickcast_connect::{JournalSpec, SourceKind, Span, Tail};
 use tickcast_stream::PartitionId;
 use tickcast_stream::message::{RawRecord, Records};
@@ -309,6 +311,61 @@ fn ingest_on_a_small_disk_what_was_answered_is_there_and_nothing_else() {
     instance.stop();
     let counts = numbers(&journal(&bench.path("disk/journal")));
     assert_eq!(counts, (0..taken + 1000).map(|n| (n, 1)).collect());
+}
+
+/// What no snapshot needs goes, and nothing that one needs: a run goes on in what is left.
+#[test]
+fn ingest_old_segments_of_the_journal_go_and_restarts_find_what_they_need() {
+    let bench =
+        pipeline("journal: journal, keep: 0s").with("recover_within: 2ms\nserve: { http: 127.0.0.1:0 }");
+    let segments = || {
+        let files = fs::read_dir(bench.path("journal")).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.filter_map(|name| name.strip_suffix(".journal")?.parse::<u64>().ok()).min().unwrap()
+    };
+    let mut posted = 0;
+    for life in 0..3 {
+        let mut pipeline = bench.load();
+        let Some(IngestSpec { log: IngestLogSpec::Journal(journal), .. }) = &mut pipeline.plan.ingest else {
+            panic!("no journal")
+        };
+        journal.segment_bytes = 2000;
+        let running = launch(pipeline, LaunchOptions::default()).unwrap();
+        let address = running.http_addr().unwrap().to_string();
+        let until = posted + 900;
+        while posted < until || segments() <= life * 600 {
+            post_until_taken(&|| address.clone(), PATH, lines(posted..posted + 15).as_bytes());
+            posted += 15;
+            assert!(posted < 20_000, "no segment goes");
+            thread::sleep(Duration::from_millis(20));
+        }
+        running.stop();
+        running.wait().unwrap();
+    }
+    assert!(segments() > 1200, "the first record is {}", segments());
+    let verified = tickcast("verify", &bench.file(), &[]);
+    // Not all can be compared: what made the first results is gone.
+    assert!(matches!(verified.status.code(), Some(0 | 3)), "{}", text(&verified.stderr));
+    assert_eq!(journal(&bench.path("journal")).last().unwrap().offset.next().0 as u64, posted);
+    assert!(!bench.out().is_empty());
+}
+
+/// Where it has an address of its own, records are taken there, and nothing is shown.
+#[test]
+fn ingest_has_an_address_of_its_own_where_one_is_asked_for() {
+    let bench = pipeline("journal: journal, listen: '127.0.0.1:0'");
+    let running = launch(bench.load(), LaunchOptions::default()).unwrap();
+    assert_eq!(running.http_addr(), None);
+    let address = running.ingest_addr().unwrap().to_string();
+    post_until_taken(&|| address.clone(), PATH, lines(0..3).as_bytes());
+    assert!(get(&address, "/health").starts_with("HTTP/1.1 200"));
+    assert!(get(&address, "/metrics").starts_with("HTTP/1.1 404"));
+
+    let second = Instance::start(&bench.file(), &bench.path("log"), &StartFrom::default()).fails();
+    assert!(second.contains("another run writes to it; stop it first"), "{second}");
+    running.stop();
+    running.wait().unwrap();
+    assert_eq!(journal(&bench.path("journal")).len(), 3);
 }
 
 /// The log is a topic: what is posted is there by its series, and is forecast.
