@@ -18,6 +18,7 @@ use super::plan::*;
 use super::*;
 
 mod delivery;
+mod envelope;
 mod ingest;
 mod model;
 mod payloads;

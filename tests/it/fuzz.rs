@@ -292,6 +292,60 @@ forecast: {{ target: x }}
     }
 }
 
+/// A change event around a record of the schemas above.
+fn avro_event(n: u8) -> Vec<u8> {
+    [&[2], &avro_record(n)[..], &[2, b"curd"[usize::from(n % 4)]]].concat()
+}
+
+fn proto_event(n: u8) -> Vec<u8> {
+    let row = proto_message(n);
+    [&[10, row.len() as u8], &row[..], &[18, 1, b"curd"[usize::from(n % 4)]]].concat()
+}
+
+fn json_event(n: u8) -> Vec<u8> {
+    let (op, row) = (&"curd"[usize::from(n % 4)..][..1], String::from_utf8(json_record(n)).unwrap());
+    let event = format!(r#"{{"before":null,"after":{row},"op":"{op}","ts_ms":{n}}}"#);
+    if n.is_multiple_of(2) {
+        event.into_bytes()
+    } else {
+        format!(r#"{{"schema":{{}},"payload":{event}}}"#).into_bytes()
+    }
+}
+
+#[test]
+fn any_change_event_is_a_row_a_reject_or_passed_over() {
+    let forms: [Form; 3] = [
+        ("format: avro, schema: r.avsc", "more.a", avro_event),
+        ("format: protobuf, schema: r.proto, message: E", "other", proto_event),
+        ("format: json", "more.a.k", json_event),
+    ];
+    for (form, other, of) in forms {
+        let bench = TestPipeline::new(&format!(
+            "name: fuzz
+source: {{ kafka: {{ topic: fuzz }}, {form}, envelope: debezium }}
+key: k
+time: t
+window: {{ tumbling: 10s, select: {{ x: avg(v), a: max({other}), o: max(op) }} }}
+forecast: {{ target: x, features: [x] }}
+"
+        ));
+        let after =
+            format!(r#"{{"name": "after", "type": ["null", {AVRO}]}}, {{"name": "op", "type": "string"}}"#);
+        bench.write("r.avsc", format!(r#"{{"type": "record", "name": "E", "fields": [{after}]}}"#));
+        bench.write("r.proto", format!("{PROTO} message E {{ R after = 1; string op = 2; }}"));
+        let factory = tickcast::factory::factory(&bench.load().plan, SourceSchema::default()).unwrap();
+        let decoder = factory.decoder(P).unwrap();
+        let good: Vec<Vec<u8>> = (0..20).map(of).collect();
+        let good: Vec<&[u8]> = good.iter().map(Vec::as_slice).collect();
+        let words = ["\"after\":", "\"op\":\"d\"", "\"payload\":{", "null", "{}", "[", "\u{1}c", "\u{7f}"];
+        fuzz(2000, Mutator::new(&good, &words), |input| {
+            let decoded = decoder.decode(&record(0, input)).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(decoded.rows.num_rows() + decoded.rejects.len() + decoded.passed.len(), 1);
+            decoded.rejects.is_empty()
+        });
+    }
+}
+
 #[test]
 fn any_state_is_restored_or_refused() {
     let factory = factory(&bench("ndjson"));

@@ -41,6 +41,7 @@ mod fuzz;
 /// What goes in: topics, files, broken records, and their way into windows.
 mod sources {
     mod calendars;
+    mod change_events;
     mod computed_times;
     mod connections;
     pub mod dead_letters;

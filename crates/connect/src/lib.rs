@@ -58,10 +58,10 @@ mod topics;
 mod whole_file;
 
 pub use decode::{
-    Ambiguous, Compute, ComputedValues, CsvHeader, CsvSpec, CsvStyle, DecodeSpec, Decoder, FetchSchema,
-    MAX_RECORD_BYTES, Melt, Nulls, NumberStyle, RecordColumn, RecordSchema, SchemaText, SeriesKey, Shape,
-    TimeComputation, TimeCount, TimeFrom, TimeSpec, WireFormat, WriterSchemas, check_time_format, columns,
-    csv_encoding, time_zone,
+    Ambiguous, Compute, ComputedValues, CsvHeader, CsvSpec, CsvStyle, DecodeSpec, Decoder, Envelope,
+    FetchSchema, MAX_RECORD_BYTES, Melt, Nulls, NumberStyle, RecordColumn, RecordSchema, SchemaText,
+    SeriesKey, Shape, TimeComputation, TimeCount, TimeFrom, TimeSpec, Tombstones, WireFormat, WriterSchemas,
+    check_time_format, columns, csv_encoding, time_zone,
 };
 pub use encode::{
     KeyFormat, Numbering, PayloadFormat, PayloadSpec, ResultRegistry, ResultSchema, SubjectName,

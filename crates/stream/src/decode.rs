@@ -6,6 +6,7 @@ use arrow::record_batch::RecordBatch;
 
 use crate::error::Result;
 use crate::message::{RawRecord, Records, Reject};
+use crate::passed_over::PassedOver;
 use crate::place::Offset;
 
 /// The rows of records that were taken in, in order, and those that were not.
@@ -17,6 +18,8 @@ pub struct Decoded {
     pub rejects: Vec<Reject>,
     /// The cells of rows that are null because they cannot be read, in order of offset.
     pub blank: Vec<BlankCell>,
+    /// Records that are neither, in order of offset.
+    pub passed: Vec<PassedOver>,
 }
 
 /// A cell that is null because it cannot be read.

@@ -5,6 +5,7 @@
 
 mod deduplicate;
 mod delivery;
+mod envelope;
 mod forecast;
 mod ingest;
 mod kafka;

@@ -128,7 +128,7 @@ impl Checker<'_> {
         if unnest.as_deref() == Some("") {
             self.fault_with_help("source.unnest", "missing", "the path of the list, like payload.readings");
         }
-        Shape { unnest, melt: melt.map(|melt| self.melt(melt)) }
+        Shape { unnest, melt: melt.map(|melt| self.melt(melt)), ..Shape::default() }
     }
 
     fn melt(&mut self, raw: RawMelt) -> Melt {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tickcast_connect::ingest::IngestSpec;
 use tickcast_connect::{
     CsvSpec, FileEnd, FileFormat, FileOrder, FileSourceSpec, GeneratorSpec, KafkaClientSpec, KafkaSourceSpec,
-    OnLoss, Process, SourceSpec, StartFrom, WireFormat,
+    OnLoss, Process, Shape, SourceSpec, StartFrom, WireFormat,
 };
 
 use super::Checker;
@@ -67,6 +67,7 @@ impl Checker<'_> {
             self.csv_of_messages(&csv, format, schema.is_some());
         }
         let (nulls, shape) = (self.nulls(raw.nulls), self.shape(raw.unnest, raw.melt));
+        let shape = Shape { envelope: raw.envelope, tombstones: raw.tombstones.unwrap_or_default(), ..shape };
 
         // Every block is checked, also a second one that must not be there.
         let kafka = raw.kafka.map(|kafka| self.kafka_source(kafka, "source.kafka", name));
@@ -78,6 +79,7 @@ impl Checker<'_> {
         let (pushed, ingest) = http.or(mqtt).unzip();
         let source = kafka.or(file).or(pushed).or(generate);
         let source = source.unwrap_or_else(|| self.generate_source(RawGenerate::default()));
+        self.envelope(&records.shape, format, &source);
         (source, records, ingest)
     }
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::super::scalar::{DAY_US, Length, Whole};
 use super::{RawCsv, RawHttp, RawKafka, RawMelt, RawMqtt, Word};
-use tickcast_connect::{FileEnd, FileOrder, Process};
+use tickcast_connect::{Envelope, FileEnd, FileOrder, Process, Tombstones};
 
 /// Exactly one of `kafka`, `file`, `http`, `mqtt` and `generate`.
 #[derive(Deserialize, JsonSchema)]
@@ -49,6 +49,15 @@ pub(in super::super) struct RawSource {
     pub unnest: Option<String>,
     /// Columns that become rows, as those of a wide file with a sensor a column.
     pub melt: Option<RawMelt>,
+    /// What is around the row in a record: a change event of Debezium, whose row is `after`. Its
+    /// columns are those of `after`, and beside them the envelope's own where `after` has none of
+    /// that name: `op`, `ts_ms`, `source.ts_ms`, `before.temp`. Events that delete a row or empty a
+    /// table are passed over, and counted. Flattened events need none. Without it a record is the
+    /// row itself.
+    pub envelope: Option<Envelope>,
+    /// What becomes of a topic's records without a value, which say that a key is deleted. Default:
+    /// pass_over.
+    pub tombstones: Option<Tombstones>,
     /// How far a record's time may be ahead: of its own timestamp in Kafka; of the latest record
     /// before it in a source that has no timestamps. What is further ahead is rejected as future;
     /// without timestamps only if it would close the window of the latest record and the record

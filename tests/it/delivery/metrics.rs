@@ -16,7 +16,7 @@ use tickcast_forecast::ForecasterStats;
 use tickcast_stream::message::{Reason, Records};
 use tickcast_stream::operator::OperatorStats;
 use tickcast_stream::source::Event;
-use tickcast_stream::{Mean, Offset, PartitionId};
+use tickcast_stream::{Mean, Offset, PartitionId, PassReason};
 
 use crate::support::broker::brokers_or_skip;
 use crate::support::cluster::{TestCluster, record};
@@ -291,6 +291,10 @@ fn input_and_windows(scrape: &Scrape, cluster: &TestCluster) {
         scrape.is("records_rejected_total", &format!("{{reason=\"{reason}\"}}"), rejected);
     }
     scrape.is("records_late_total", "", late);
+    // Each has a value; those that have none are counted in `change_events`.
+    for reason in PassReason::ALL {
+        scrape.is("records_passed_over_total", &format!("{{reason=\"{reason}\"}}"), 0.0);
+    }
     // All columns are of the target: what cannot be read costs the record.
     scrape.has_none("cells_rejected_total");
     // What is pushed is counted where something can be: `sources/ingest_http.rs` does.

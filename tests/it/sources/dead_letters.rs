@@ -91,7 +91,7 @@ pub fn pipeline(addr: &str, id: &str, state: &str) -> TestPipeline {
     let bench = TestPipeline::new(&format!(
         "
 name: {id}
-source: {{ kafka: {{ brokers: \"{addr}\", topic: {id}.in, group: {id}, start: earliest }}, schema: in.avsc }}
+source: {{ kafka: {{ brokers: \"{addr}\", topic: {id}.in, group: {id}, start: earliest }}, schema: in.avsc, tombstones: reject }}
 key: k
 time: t
 window: {{ tumbling: 1h, select: {{ x: avg(v) }} }}

@@ -58,8 +58,8 @@ fn hours_of(series: &str, value: impl Fn(f64) -> f64) -> Vec<(String, f64)> {
 
 #[test]
 fn the_pages_count_is_that_of_its_pipelines() {
-    assert_eq!(PAGE.matches("```yaml\n# ").count(), 9);
-    assert_eq!(PAGE.matches("```yaml\n").count(), 9);
+    assert_eq!(PAGE.matches("```yaml\n# ").count(), 10);
+    assert_eq!(PAGE.matches("```yaml\n").count(), 10);
 }
 
 #[test]
@@ -82,6 +82,13 @@ fn files_are_read_as_the_page_says() {
         format!("{{\"id\": \"m7\", \"readings\": [{}, {}]}}\n", element(2 * n), element(2 * n + 1))
     });
     assert_eq!(of("list", "list.ndjson", &list.collect::<String>()), hours_of("m7", |hour| hour));
+
+    let changes = hourly(|hour| {
+        let at = 1_704_067_200_000_000 + hour * 3_600_000_000;
+        let after = format!(r#"{{"id": "m7", "at": {at}, "temp": {hour}}}"#);
+        format!(r#"{{"before": null, "after": {after}, "op": "c"}}"#)
+    });
+    assert_eq!(of("change events", "changes.ndjson", &changes), hours_of("m7", |hour| hour));
 
     let meters =
         format!("zaehler;zeit;kw\n{}", hourly(|hour| format!("MT_001;2024-01-01 {hour:02}:00;{hour},5")));

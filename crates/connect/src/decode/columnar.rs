@@ -59,7 +59,7 @@ impl Decoder {
             Some(place) => self.with_time(data, &columns[place], &times, verdicts)?,
             None => data.into_iter().flatten().collect(),
         };
-        Ok(Converted { data, series, times, first, spread })
+        Ok(Converted { data, series, times, first, spread, passed: Vec::new() })
     }
 
     fn judged<'a>(&'a self, field: &'a Field, reason: Reason, may_be_blank: Option<usize>) -> Judged<'a> {

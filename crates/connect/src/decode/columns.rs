@@ -7,8 +7,9 @@ use tickcast_stream::error::{Error, Kind, Result};
 use tickcast_stream::message::timestamp_type;
 
 use super::avro::why_unreadable;
+use super::envelope;
 use super::record_column::RecordColumn;
-use super::shape::Shape;
+use super::shape::{RowsIn, Shape};
 use super::time::{TimeCount, count_of};
 
 /// So deep into objects the paths of a schema are told, and so many of them.
@@ -28,6 +29,7 @@ pub fn columns(
     wanted: &[String],
 ) -> Result<Vec<Field>> {
     if let Some(schema) = schema {
+        check_envelope(schema, shape)?;
         let names = wanted.iter().chain(key).map(String::as_str).chain(time);
         names.chain(melted(shape)).try_for_each(|name| check_in_schema(name, schema, shape))?;
     }
@@ -57,6 +59,23 @@ fn melted(shape: &Shape) -> impl Iterator<Item = &str> {
     shape.melt.iter().flat_map(|melt| &melt.columns).map(String::as_str)
 }
 
+/// The schema is that of the whole change event. Errors: `Config`, where it is not.
+fn check_envelope(schema: &[Field], shape: &Shape) -> Result<()> {
+    if shape.envelope.is_none() {
+        return Ok(());
+    }
+    for name in envelope::FIELDS {
+        let found = within(name, schema.iter());
+        let is_row = |field: &Field| matches!(field.data_type(), DataType::Struct(_));
+        if found.is_none_or(|field| name == "after" && !is_row(field)) {
+            let what =
+                "source.envelope: the schema is of no change event: it needs `op`, and the row `after`";
+            return Err(Error::new(Kind::Config, what));
+        }
+    }
+    Ok(())
+}
+
 /// Fields that nobody reads may be of any type. Errors: `Config`, naming the field.
 fn check_in_schema(name: &str, schema: &[Field], shape: &Shape) -> Result<()> {
     let is_made = shape.melt.as_ref().is_some_and(|melt| melt.name == name || melt.value == name);
@@ -77,16 +96,18 @@ fn check_in_schema(name: &str, schema: &[Field], shape: &Shape) -> Result<()> {
 
 /// The field of a name or a path: of the elements of the list that is taken apart, or of a record.
 fn field_of<'a>(name: &str, schema: &'a [Field], shape: &Shape) -> Option<&'a Field> {
-    let of_element = shape.unnest.as_ref().and_then(|list| {
-        let (DataType::List(element) | DataType::LargeList(element)) =
-            within(list, schema.iter())?.data_type()
-        else {
-            return None;
+    let of_element = shape.rows_in().and_then(|(path, rows_in)| {
+        let found = within(path, schema.iter())?;
+        let element = match (rows_in, found.data_type()) {
+            (RowsIn::List, DataType::List(element) | DataType::LargeList(element)) => element.as_ref(),
+            (RowsIn::List, _) => return None,
+            (RowsIn::Object, _) => found,
         };
-        let own = name.strip_prefix(&format!("{list}.")).unwrap_or(name);
+
+        let own = name.strip_prefix(&format!("{path}.")).unwrap_or(name);
         match element.data_type() {
             DataType::Struct(fields) => within(own, fields.iter().map(AsRef::as_ref)),
-            _ => (name == list).then_some(element.as_ref()),
+            _ => (name == path && rows_in == RowsIn::List).then_some(element),
         }
     });
 
@@ -260,7 +281,7 @@ mod tests {
             Field::new("id", object(&[("plant", DataType::Int16)]), false),
             Field::new("list", DataType::List(Field::new("item", element, true).into()), true),
         ];
-        let shape = Shape { unnest: Some("list".into()), melt: None };
+        let shape = Shape { unnest: Some("list".into()), ..Shape::default() };
         let wanted = names(&["id.plant", "list.ts", "q.v"]);
         let fields = columns(Some(&schema), &shape, &names(&["id.plant"]), None, &wanted).unwrap();
         let types: Vec<_> = fields.iter().map(|field| field.data_type().clone()).collect();

@@ -8,6 +8,7 @@ use arrow::array::{
 };
 use arrow::compute::{CastOptions, cast, cast_with_options};
 use arrow::datatypes::*;
+use tickcast_stream::PassReason;
 use tickcast_stream::error::{Kind, OrFail, Result};
 use tickcast_stream::message::Reason;
 
@@ -29,6 +30,8 @@ pub(super) struct Converted {
     pub(super) first: Option<(i64, String)>,
     /// The record of every row.
     pub(super) spread: Spread,
+    /// The records that are no rows and no rejects, by their places.
+    pub(super) passed: Vec<(usize, PassReason)>,
 }
 
 /// How a column is judged.

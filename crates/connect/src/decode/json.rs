@@ -5,12 +5,15 @@
 //! Numbers keep their digits and truth values become `true` and `false`; of a name that comes twice
 //! the last counts; names that are not asked for are passed over.
 
+use tickcast_stream::PassReason;
+
 use super::cell::Cell;
 use super::framing::Framed;
 use super::json_fault::fault;
 use super::json_scanner::{self, MAX_DEPTH, Malformed, Scanner, Written};
 use super::paths::Paths;
-use super::payloads::{ReadFields, text_of};
+use super::payloads::{PayloadRow, ReadFields, text_of};
+use super::shape::RowsIn;
 use super::value::{Value, Values};
 use super::wanted::Wanted;
 
@@ -34,6 +37,8 @@ enum RowsLeft<'a> {
     None,
     /// The record itself.
     One,
+    /// The object within it that begins here.
+    Within(Scanner<'a>),
     /// The elements of its list: what is left of them, and how many came.
     Elements(Scanner<'a>, usize),
 }
@@ -46,8 +51,8 @@ struct Object<'r, 'a> {
     before: Vec<Vec<(&'a str, Option<usize>)>>,
     /// One a field that is read; none: the object has it not.
     values: Values<'a>,
-    /// Where the list begins that is taken apart.
-    list_at: Option<usize>,
+    /// Where that begins which the rows are taken from: the inside of a list, or an object.
+    rows_at: Option<usize>,
 }
 
 impl JsonReader {
@@ -61,14 +66,14 @@ impl JsonReader {
         JsonBatch {
             wanted,
             record: object(&wanted.of_record),
-            element: wanted.list.as_ref().map(|list| object(&list.of_element)),
+            element: wanted.within.as_ref().map(|within| object(&within.of_element)),
             rows: RowsLeft::None,
         }
     }
 }
 
 impl<'a> ReadFields<'a> for JsonBatch<'_, 'a> {
-    fn read(&mut self, payload: &'a [u8]) -> Result<(), String> {
+    fn read(&mut self, payload: &'a [u8]) -> Result<Option<PassReason>, String> {
         self.rows = RowsLeft::None;
         // What a registry's serializers write before the text: no JSON begins with a zero byte.
         let text = match Framed::of(payload) {
@@ -86,26 +91,36 @@ impl<'a> ReadFields<'a> for JsonBatch<'_, 'a> {
             return Err(fault(payload, scanned, json.at()));
         }
 
-        self.rows = match (&self.wanted.list, self.record.list_at) {
+        let rows_at = self.record.rows_at;
+        let passed = self.wanted.judge(&self.record.values, rows_at.is_some())?;
+        let begun = rows_at.map(|at| Scanner::within(payload, at));
+        self.rows = match (self.wanted.rows_in(), begun) {
+            _ if passed.is_some() => RowsLeft::None,
             (None, _) => RowsLeft::One,
-            (Some(list), None) => return Err(list.missing()),
-            (Some(_), Some(at)) => RowsLeft::Elements(Scanner::within(payload, at), 0),
+            (Some(_), None) => RowsLeft::None,
+            (Some(RowsIn::Object), Some(object)) => RowsLeft::Within(object),
+            (Some(RowsIn::List), Some(elements)) => RowsLeft::Elements(elements, 0),
         };
-        Ok(())
+        Ok(passed)
     }
 
-    fn next_row(&mut self) -> Option<Option<usize>> {
+    fn next_row(&mut self) -> Option<PayloadRow> {
         match &mut self.rows {
             RowsLeft::None => None,
             RowsLeft::One => {
                 self.rows = RowsLeft::None;
-                Some(None)
+                Some(PayloadRow::whole())
+            }
+            RowsLeft::Within(object) => {
+                let is_there = self.element.as_mut()?.read(object, None).is_ok();
+                self.rows = RowsLeft::None;
+                is_there.then(PayloadRow::whole)
             }
             RowsLeft::Elements(json, came) => {
                 let (element, itself) = (self.element.as_mut()?, self.wanted.itself());
                 let is_there = json.next_element(*came == 0).ok()? && element.read(json, itself).is_ok();
                 *came += 1;
-                is_there.then_some(Some(*came))
+                is_there.then(|| PayloadRow::of(Some(*came), Ok(())))
             }
         }
     }
@@ -118,12 +133,12 @@ impl<'a> ReadFields<'a> for JsonBatch<'_, 'a> {
 
 impl<'r, 'a> Object<'r, 'a> {
     fn new(paths: &'r Paths, fields: usize) -> Self {
-        Object { paths, before: vec![Vec::new(); paths.len()], values: vec![None; fields], list_at: None }
+        Object { paths, before: vec![Vec::new(); paths.len()], values: vec![None; fields], rows_at: None }
     }
 
     fn clear(&mut self) {
         self.values.fill(None);
-        self.list_at = None;
+        self.rows_at = None;
     }
 
     /// Reads an element of a list, which `itself` is wanted as where it is no object.
@@ -160,7 +175,7 @@ impl<'r, 'a> Object<'r, 'a> {
     #[inline]
     fn scan_field(&mut self, json: &mut Scanner<'a>, child: usize, depth: usize) -> Result<(), Malformed> {
         let node = self.paths.node(child);
-        if !node.has_children() && !node.is_list {
+        if !node.has_children() && node.rows_in.is_none() {
             let value = json.value(depth)?;
             if let Some(field) = node.field {
                 self.values[field] = Some(Value::from(value));
@@ -184,9 +199,12 @@ impl<'r, 'a> Object<'r, 'a> {
             Value::from(json.value(depth)?)
         };
 
-        if node.is_list {
-            let mut list = Scanner::within(json.text(), at);
-            self.list_at = list.enter(b'[').then(|| list.at());
+        if let Some(rows_in) = node.rows_in {
+            let mut within = Scanner::within(json.text(), at);
+            self.rows_at = match rows_in {
+                RowsIn::List => within.enter(b'[').then(|| within.at()),
+                RowsIn::Object => within.enter(b'{').then_some(at),
+            };
         }
         if let Some(field) = node.field {
             self.values[field] = Some(value);

@@ -5,19 +5,31 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::envelope::PAYLOAD;
+use super::shape::{RowsIn, Shape};
+
 /// So many fields are named, at most.
 const FIELDS_MAX: usize = 100;
 
-/// The names and paths of a payload's fields, those of the first element of a list among them; none
+/// The names and paths of a payload's fields, those of its first row within it among them; none
 /// where it is no object.
-pub(super) fn of(payload: &[u8], list: Option<&str>) -> Option<BTreeSet<String>> {
-    let value: Value = serde_json::from_slice(payload).ok()?;
+pub(super) fn of(payload: &[u8], shape: &Shape) -> Option<BTreeSet<String>> {
+    let mut value: Value = serde_json::from_slice(payload).ok()?;
+    if shape.envelope.is_some()
+        && let Some(event @ Value::Object(_)) = value.get_mut(PAYLOAD)
+    {
+        value = event.take();
+    }
+
     let mut names = BTreeSet::new();
     let object = value.as_object()?;
     object.iter().for_each(|(name, value)| note(name.clone(), value, &mut names));
 
-    let found = list.and_then(|list| list.split('.').try_fold(&value, |value, name| value.get(name)));
-    if let Some(Value::Object(element)) = found.and_then(|list| list.get(0)) {
+    let found = shape.rows_in().and_then(|(path, rows_in)| {
+        let found = path.split('.').try_fold(&value, |value, name| value.get(name))?;
+        if rows_in == RowsIn::List { found.get(0) } else { Some(found) }
+    });
+    if let Some(Value::Object(element)) = found {
         element.iter().for_each(|(name, value)| note(name.clone(), value, &mut names));
     }
     Some(names)
@@ -38,13 +50,25 @@ fn note(path: String, value: &Value, names: &mut BTreeSet<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode::shape::Envelope;
 
     #[test]
     fn fields_of_objects_are_paths_and_those_of_elements_stand_beside_them() {
         let payload = br#"{"id":"m","p":{"t":1,"q":{"u":2}},"list":[{"ts":1},{"other":2}]}"#;
-        let names = |list| of(payload, list).unwrap().into_iter().collect::<Vec<_>>().join(" ");
-        assert_eq!(names(None), "id list p.q.u p.t");
-        assert_eq!(names(Some("list")), "id list p.q.u p.t ts");
-        assert_eq!(of(b"[1]", None), None);
+        let names = |payload: &[u8], shape: &Shape| {
+            of(payload, shape).unwrap().into_iter().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(names(payload, &Shape::default()), "id list p.q.u p.t");
+        let list = Shape { unnest: Some("list".into()), ..Shape::default() };
+        assert_eq!(names(payload, &list), "id list p.q.u p.t ts");
+        assert_eq!(of(b"[1]", &list), None);
+
+        let events = Shape { envelope: Some(Envelope::Debezium), ..Shape::default() };
+        for event in [
+            r#"{"before":null,"after":{"id":1,"temp":2},"op":"c"}"#,
+            r#"{"schema":{"type":"struct"},"payload":{"before":null,"after":{"id":1,"temp":2},"op":"c"}}"#,
+        ] {
+            assert_eq!(names(event.as_bytes(), &events), "after.id after.temp before id op temp", "{event}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! It must not know a format.
 
 use super::computed_time::TimeComputation;
+use super::envelope;
 use super::record_column::RecordColumn;
 use super::spec::DecodeSpec;
 
@@ -81,6 +82,9 @@ impl Layout {
         let melted = spec.shape.melt.iter().flat_map(|melt| &melt.columns);
         let melted = melted.map(|name| (name.clone(), places.field(name))).collect();
 
+        if spec.shape.envelope.is_some() {
+            envelope::FIELDS.iter().for_each(|name| _ = places.field(name));
+        }
         let Places { fields, origins, .. } = places;
         Layout { fields, origins, melted, key, time, time_inputs, columns }
     }

@@ -15,6 +15,7 @@ mod convert;
 mod csv;
 mod csv_spec;
 mod csv_style;
+mod envelope;
 mod expand;
 mod framing;
 mod json;
@@ -55,7 +56,7 @@ use arrow::record_batch::RecordBatch;
 use tickcast_stream::decode::{BlankCell, Decode, Decoded, FirstTime};
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::{EventTime, RawRecord, Reason, Records, Reject, shown, system_fields};
-use tickcast_stream::{Offset, PartitionId};
+use tickcast_stream::{Offset, PartitionId, PassedOver};
 
 use self::avro::AvroReader;
 use self::convert::Converted;
@@ -86,7 +87,7 @@ pub use self::payloads::MAX_RECORD_BYTES;
 pub use self::record_column::RecordColumn;
 pub use self::record_schema::RecordSchema;
 pub use self::series::SeriesKey;
-pub use self::shape::{Melt, Shape};
+pub use self::shape::{Envelope, Melt, Shape, Tombstones};
 pub use self::spec::DecodeSpec;
 pub use self::time::{Ambiguous, TimeCount, TimeFrom, TimeSpec, check_time_format, time_zone};
 pub use self::wire::WireFormat;
@@ -155,7 +156,7 @@ impl Decode for Decoder {
 
     fn fields_beside(&self, name: &str, record: &RawRecord) -> Option<String> {
         let (Reader::Json(_), Some(payload)) = (&self.reader, &record.payload) else { return None };
-        let known = json_fields::of(payload, self.spec.shape.unnest.as_deref())?;
+        let known = json_fields::of(payload, &self.spec.shape)?;
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         let is_null = || "the newest has it, and it is null".to_owned();
         Some(if known.contains(&name) { is_null() } else { unknown(name, &known, "the newest") })
@@ -189,6 +190,9 @@ impl Decoder {
             fields.push(Field::new(field.name(), field.data_type().clone(), true));
         }
 
+        if spec.shape.envelope.is_some() && spec.format == WireFormat::Csv {
+            return Err(no_envelope());
+        }
         let layout = Layout::new(&spec);
         let reader = Reader::new(&spec, &layout)?;
         if spec.time.from.expression().is_some() != spec.time_by.is_some() {
@@ -249,6 +253,9 @@ impl Decoder {
     }
 
     fn decode_rows(&self, first_offset: Offset, batch: &RecordBatch) -> Result<Decoded> {
+        if self.spec.shape.envelope.is_some() {
+            return Err(no_envelope());
+        }
         let mut verdicts = Verdicts::new(0);
         let place = (first_offset, self.partition);
         let placed = expand::place(batch, (&self.layout, &self.spec.shape), place, &mut verdicts)?;
@@ -277,7 +284,7 @@ impl Decoder {
         mut verdicts: Verdicts,
         offset: impl Fn(usize) -> Offset,
     ) -> Result<Decoded> {
-        let Converted { data, series, times, first, spread } = converted;
+        let Converted { data, series, times, first, spread, passed } = converted;
         if let Some((us, written)) = first {
             self.first_time
                 .get_or_init(|| FirstTime { time: shown(EventTime(us)), written: quote(&written) });
@@ -292,7 +299,9 @@ impl Decoder {
         all.extend(data);
         let blank = self.blank_cells(&mut verdicts, &spread, offset_of);
         let rows = self.keep_good(all, &verdicts)?;
-        Ok(Decoded { rows, rejects: self.rejects(verdicts, &spread, offset_of), blank })
+        let passed = passed.into_iter().map(|(at, reason)| PassedOver { offset: offset(at), reason });
+        let passed = passed.collect();
+        Ok(Decoded { rows, rejects: self.rejects(verdicts, &spread, offset_of), blank, passed })
     }
 
     /// The cells of good rows that are null because they cannot be read.
@@ -346,6 +355,13 @@ impl Decoder {
     }
 }
 
+/// That records of columns are in no envelope.
+fn no_envelope() -> Error {
+    Error::new(Kind::Config, "source.envelope: it is of JSON, Avro and Protobuf, not of columns")
+}
+
+#[cfg(test)]
+mod envelope_tests;
 #[cfg(test)]
 mod shape_tests;
 #[cfg(test)]

@@ -3,13 +3,15 @@
 
 use std::collections::HashMap;
 
+use super::shape::RowsIn;
+
 /// A node of the tree: an object, or a field of one.
 #[derive(Debug, Default)]
 pub(super) struct Node {
     /// Where the value is wanted, by its place among the fields that are read.
     pub(super) field: Option<usize>,
-    /// It is the list that is taken apart.
-    pub(super) is_list: bool,
+    /// It is what the rows are taken from.
+    pub(super) rows_in: Option<RowsIn>,
     /// The nodes of an object's fields.
     children: HashMap<String, usize>,
     /// All fields that are wanted below.
@@ -58,10 +60,10 @@ impl Paths {
         }
     }
 
-    /// Takes apart the list at a path.
-    pub(super) fn take_apart(&mut self, path: &str) {
+    /// Takes the rows from what is at a path.
+    pub(super) fn take_apart(&mut self, path: &str, rows_in: RowsIn) {
         let node = self.node_of(path, None);
-        self.nodes[node].is_list = true;
+        self.nodes[node].rows_in = Some(rows_in);
     }
 
     pub(super) fn node(&self, node: usize) -> &Node {

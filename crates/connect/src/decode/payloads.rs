@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use tickcast_stream::PassReason;
 use tickcast_stream::error::Result;
 use tickcast_stream::message::{RawRecord, Reason};
 
@@ -15,14 +16,34 @@ use super::verdict::{Verdicts, quote};
 /// into a topic with Kafka's own default limits.
 pub const MAX_RECORD_BYTES: usize = 900_000;
 
+/// A row of a payload.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct PayloadRow {
+    /// Its number within a list, from 1; of a record without a list none.
+    pub(super) element: Option<usize>,
+    /// Why it is none: what is passed over with its record is not looked at as closely.
+    pub(super) fault: Option<String>,
+}
+
+impl PayloadRow {
+    /// Of an element that was read, or not.
+    pub(super) fn of(element: Option<usize>, read: std::result::Result<(), String>) -> Self {
+        PayloadRow { element, fault: read.err() }
+    }
+
+    /// The record itself.
+    pub(super) fn whole() -> Self {
+        PayloadRow { element: None, fault: None }
+    }
+}
+
 /// Reads the fields of payloads, one payload after the other.
 pub(super) trait ReadFields<'a> {
-    /// Reads a payload, or says why it is no record.
-    fn read(&mut self, payload: &'a [u8]) -> std::result::Result<(), String>;
+    /// Reads a payload: it has rows, or is passed over for a reason. Errors: why it is no record.
+    fn read(&mut self, payload: &'a [u8]) -> std::result::Result<Option<PassReason>, String>;
 
-    /// Goes to the payload's next row, whose number within a list it gives: of a record without a
-    /// list that is none. No row: there is none left.
-    fn next_row(&mut self) -> Option<Option<usize>>;
+    /// Goes to the payload's next row. None: there is none left.
+    fn next_row(&mut self) -> Option<PayloadRow>;
 
     /// A field of the row, by its place among those that are read.
     fn cell(&self, field: usize) -> Cell<'_>;
@@ -36,15 +57,24 @@ pub(super) fn read_payloads<'a>(
     verdicts: &mut Verdicts,
 ) -> Result<Converted> {
     for (at, record) in records.iter().enumerate() {
+        if record.payload.is_none() && rows.passes_tombstones() {
+            rows.pass_over(at, PassReason::Tombstone);
+            continue;
+        }
+
         let read = payload_of(record)
             .and_then(|payload| fields.read(payload).map_err(|fault| (Reason::Undecodable, fault)));
         match read {
-            Ok(()) => {
-                while let Some(element) = fields.next_row() {
-                    rows.take((at, record), element, |field| fields.cell(field), verdicts);
+            Ok(Some(reason)) => rows.pass_over(at, reason),
+            Ok(None) => {
+                while let Some(PayloadRow { element, fault }) = fields.next_row() {
+                    match fault {
+                        None => rows.take((at, record), element, |field| fields.cell(field), verdicts),
+                        Some(why) => rows.refuse((at, element), (Reason::Undecodable, why), verdicts),
+                    }
                 }
             }
-            Err(why) => rows.refuse(at, why, verdicts),
+            Err(why) => rows.refuse((at, None), why, verdicts),
         }
     }
     rows.finish(verdicts)

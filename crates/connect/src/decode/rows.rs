@@ -3,9 +3,9 @@
 
 use arrow::array::{StringBuilder, TimestampMicrosecondBuilder};
 use arrow::datatypes::{DataType, Field};
-use tickcast_stream::PartitionId;
 use tickcast_stream::error::{Error, Kind, Result};
 use tickcast_stream::message::{RawRecord, Reason};
+use tickcast_stream::{PartitionId, PassReason};
 
 use super::cell::Cell;
 use super::cells::{Cells, Reading, cells};
@@ -13,6 +13,7 @@ use super::computed_time::TimeComputation;
 use super::convert::{Converted, misfit, times_as};
 use super::layout::{Layout, Origin};
 use super::series;
+use super::shape::Tombstones;
 use super::spec::DecodeSpec;
 use super::spread::{Part, Spread};
 use super::time::TimeReader;
@@ -35,6 +36,8 @@ pub(super) struct RowBuilder<'a> {
     time_inputs: Vec<DataColumn<'a>>,
     spread: Spread,
     rows: usize,
+    /// The records that are no rows and no rejects, by their places.
+    passed: Vec<(usize, PassReason)>,
 }
 
 /// A data column that is being built.
@@ -102,19 +105,31 @@ impl<'a> RowBuilder<'a> {
             time_inputs: inputs.map(|input| column(input, None)).collect::<Result<_>>()?,
             spread: Spread::of(&spec.shape),
             rows: 0,
+            passed: Vec::new(),
         })
     }
 
-    /// A record that is no row: it is rejected.
+    /// Whether records without a value are passed over.
+    pub(super) fn passes_tombstones(&self) -> bool {
+        self.spec.shape.tombstones == Tombstones::PassOver
+    }
+
+    /// A record that is no row, and no fault either.
+    pub(super) fn pass_over(&mut self, record: usize, reason: PassReason) {
+        self.spread.skip(self.rows);
+        self.passed.push((record, reason));
+    }
+
+    /// A record, or an element of its list, that is no row: it is rejected.
     pub(super) fn refuse(
         &mut self,
-        record: usize,
+        (record, element): (usize, Option<usize>),
         (reason, detail): (Reason, String),
         verdicts: &mut Verdicts,
     ) {
         verdicts.add_row();
         verdicts.reject(self.rows, reason, || detail);
-        self.spread.add(record, Part::default());
+        self.spread.add(record, Part { element, melted: None });
         self.push(|_| Cell::Null, verdicts);
     }
 
@@ -211,6 +226,7 @@ impl<'a> RowBuilder<'a> {
         });
         let data = data.collect::<Result<_>>()?;
 
-        Ok(Converted { data, series: self.series.finish(), times, first, spread: self.spread })
+        let (series, spread, passed) = (self.series.finish(), self.spread, self.passed);
+        Ok(Converted { data, series, times, first, spread, passed })
     }
 }

@@ -38,12 +38,13 @@ fn decoder(shape: Shape, key: &[&str], time: &str, wanted: &[&str], needed: &[&s
 }
 
 fn unnest(list: &str) -> Shape {
-    Shape { unnest: Some(list.into()), melt: None }
+    Shape { unnest: Some(list.into()), ..Shape::default() }
 }
 
 fn melt(columns: &[&str]) -> Shape {
     let columns = columns.iter().map(|name| (*name).to_owned()).collect();
-    Shape { unnest: None, melt: Some(Melt { columns, name: "sensor".into(), value: "v".into() }) }
+    let melt = Some(Melt { columns, name: "sensor".into(), value: "v".into() });
+    Shape { melt, ..Shape::default() }
 }
 
 fn raw(payloads: &[&str]) -> Vec<RawRecord> {

@@ -23,13 +23,21 @@ pub(super) struct Part {
 
 impl Spread {
     pub(super) fn of(shape: &Shape) -> Self {
-        if shape.is_plain() { Spread::Plain } else { Spread::Parts(Vec::new()) }
+        let is_one_row = shape.unnest.is_none() && shape.melt.is_none();
+        if is_one_row { Spread::Plain } else { Spread::Parts(Vec::new()) }
     }
 
     /// One more row.
     pub(super) fn add(&mut self, record: usize, part: Part) {
         if let Spread::Parts(rows) = self {
             rows.push((record, part));
+        }
+    }
+
+    /// A record that is no row comes after so many rows: from now on a row's record is to be said.
+    pub(super) fn skip(&mut self, rows: usize) {
+        if let Spread::Plain = self {
+            *self = Spread::Parts((0..rows).map(|record| (record, Part::default())).collect());
         }
     }
 

@@ -7,8 +7,8 @@ use arrow::array::{AsArray, Float64Array, Int64Array, StringArray, TimestampNano
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType};
 use proptest::prelude::*;
-use tickcast_stream::Offset;
 use tickcast_stream::message::{column, timestamp_type};
+use tickcast_stream::{Offset, PassReason};
 
 use super::*;
 
@@ -158,9 +158,10 @@ fn tombstones_and_bytes_that_are_no_text_and_too_many_bytes() {
     raw[3].payload = None;
     let decoded = decoder(WireFormat::Json, &[]).decode(&records).unwrap();
     let found: Vec<_> = decoded.rejects.iter().map(|reject| (reject.offset.0, reject.reason)).collect();
-    assert_eq!(found, [(0, Reason::Undecodable), (2, Reason::TooLarge), (3, Reason::Undecodable)]);
+    let passed = PassedOver { offset: Offset(3), reason: PassReason::Tombstone };
+    assert_eq!(decoded.passed, [passed]);
+    assert_eq!(found, [(0, Reason::Undecodable), (2, Reason::TooLarge)]);
     assert_eq!(decoded.rejects[0].detail, "not UTF-8 at byte 0: `�{}`");
-    assert_eq!(decoded.rejects[2].detail, "the record has no value (a tombstone)");
     assert_eq!(decoded.rows.num_rows(), 1);
 }
 
@@ -283,7 +284,8 @@ fn joined(decoder: &Decoder, parts: impl IntoIterator<Item = Decoded>) -> Decode
     let rows: Vec<_> = parts.iter().map(|part| part.rows.clone()).collect();
     let rows = concat_batches(&decoder.schema(), &rows).unwrap();
     let rejects = parts.iter().flat_map(|part| part.rejects.clone()).collect();
-    Decoded { rows, rejects, blank: parts.into_iter().flat_map(|part| part.blank).collect() }
+    let blank = parts.iter().flat_map(|part| part.blank.clone()).collect();
+    Decoded { rows, rejects, blank, passed: parts.into_iter().flat_map(|part| part.passed).collect() }
 }
 
 /// Payloads that are whole, cut short, glued or plain noise.

@@ -9,13 +9,14 @@ use arrow::array::{Array, AsArray, StringArray, new_null_array};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
+use tickcast_stream::PassReason;
 use tickcast_stream::error::{Kind, OrFail, Result};
 use tickcast_stream::message::RawRecord;
 
 use super::cell::Cell;
 use super::csv::CsvText;
 use super::csv_style::CsvStyle;
-use super::payloads::{ReadFields, payload_of, text_of};
+use super::payloads::{PayloadRow, ReadFields, payload_of, text_of};
 
 /// Reads the named fields of every payload as text.
 #[derive(Debug)]
@@ -113,7 +114,7 @@ impl TextReader {
 }
 
 impl<'a> ReadFields<'a> for TextBatch {
-    fn read(&mut self, _: &'a [u8]) -> result::Result<(), String> {
+    fn read(&mut self, _: &'a [u8]) -> result::Result<Option<PassReason>, String> {
         self.read += 1;
         self.is_at_row = false;
         match self.faults.get_mut(self.read - 1).and_then(Option::take) {
@@ -121,12 +122,12 @@ impl<'a> ReadFields<'a> for TextBatch {
                 self.is_at_row = true;
                 Err(fault)
             }
-            None => Ok(()),
+            None => Ok(None),
         }
     }
 
-    fn next_row(&mut self) -> Option<Option<usize>> {
-        (!std::mem::replace(&mut self.is_at_row, true)).then_some(None)
+    fn next_row(&mut self) -> Option<PayloadRow> {
+        (!std::mem::replace(&mut self.is_at_row, true)).then(PayloadRow::whole)
     }
 
     fn cell(&self, field: usize) -> Cell<'_> {

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::cell::Cell;
-use super::wanted::Wanted;
+use super::shape::RowsIn;
 
 /// A value that a payload's reader keeps.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,20 +41,23 @@ pub(super) type Values<'a> = Vec<Option<Value<'a>>>;
 #[derive(Debug)]
 pub(super) struct PayloadRows<'a> {
     pub(super) record: Values<'a>,
-    /// Those of the element; empty where no list is taken apart.
+    /// Those of the element; empty where the row is the record itself.
     pub(super) element: Values<'a>,
-    /// The elements of the list; none: it is not there.
+    /// The elements of the list, or the one object; none: it is not there.
     pub(super) elements: Option<Vec<&'a [u8]>>,
     /// The rows that came.
     came: usize,
-    is_list: bool,
+    rows_in: Option<RowsIn>,
 }
 
+/// A row that is within its record: its number in a list, and its bytes.
+pub(super) type Element<'a> = (Option<usize>, &'a [u8]);
+
 impl<'a> PayloadRows<'a> {
-    pub(super) fn new(wanted: &Wanted) -> Self {
-        let (fields, is_list) = (wanted.fields, wanted.list.is_some());
-        let element = vec![None; if is_list { fields } else { 0 }];
-        PayloadRows { record: vec![None; fields], element, elements: None, came: usize::MAX, is_list }
+    /// Of so many fields; `rows_in`: what the rows are taken from, where not the record itself.
+    pub(super) fn new(fields: usize, rows_in: Option<RowsIn>) -> Self {
+        let element = vec![None; if rows_in.is_some() { fields } else { 0 }];
+        PayloadRows { record: vec![None; fields], element, elements: None, came: usize::MAX, rows_in }
     }
 
     /// Before another payload.
@@ -69,10 +72,10 @@ impl<'a> PayloadRows<'a> {
         self.came = 0;
     }
 
-    /// The bytes of the next element, where a list is taken apart; it is still to be read. None: no
-    /// row is left.
-    pub(super) fn next(&mut self) -> Option<Option<(usize, &'a [u8])>> {
-        if !self.is_list {
+    /// The next element, where rows are within the record; it is still to be read. None: no row is
+    /// left.
+    pub(super) fn next(&mut self) -> Option<Option<Element<'a>>> {
+        if self.rows_in.is_none() {
             let is_first = self.came == 0;
             self.came = usize::MAX;
             return is_first.then_some(None);
@@ -80,7 +83,8 @@ impl<'a> PayloadRows<'a> {
         let bytes = *self.elements.as_ref()?.get(self.came)?;
         self.came += 1;
         self.element.fill(None);
-        Some(Some((self.came, bytes)))
+        let number = (self.rows_in == Some(RowsIn::List)).then_some(self.came);
+        Some(Some((number, bytes)))
     }
 
     pub(super) fn cell(&self, field: usize) -> Cell<'_> {

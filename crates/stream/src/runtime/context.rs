@@ -196,8 +196,14 @@ impl RunContext {
         worked
     }
 
-    /// A partition rejected records, or cells of them.
+    /// A partition rejected records or cells of them, or passed records over.
     pub fn rejected(&self, outcome: &PartitionOutput) {
+        for reason in &outcome.passed {
+            if self.metrics.passed_over(*reason, 1) == 0 {
+                tracing::info!(%reason, "a record is passed over; more of this reason are only counted");
+            }
+        }
+
         for BlankColumn { column, cells, detail } in &outcome.blank {
             if !self.metrics.has_blank_cells(column) {
                 let detail = detail.as_deref().unwrap_or_default();

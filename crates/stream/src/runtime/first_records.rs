@@ -65,7 +65,7 @@ impl FirstRecords {
             return Vec::new();
         }
 
-        self.seen += records.len() as u64;
+        self.seen += (records.len() - decoded.passed.len().min(records.len())) as u64;
         self.good += decoded.rows.num_rows() as u64;
         let has_value = |name: &String| {
             decoded.rows.column_by_name(name).is_some_and(|column| column.null_count() < column.len())

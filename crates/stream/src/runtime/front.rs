@@ -108,6 +108,7 @@ impl AheadRule {
         let waiting = waiting.map(|row| Offset(offsets[row]));
         decoded.rejects.retain(|reject| waiting.is_none_or(|from| reject.offset < from));
         decoded.blank.retain(|cell| waiting.is_none_or(|from| cell.offset < from));
+        decoded.passed.retain(|passed| waiting.is_none_or(|from| passed.offset < from));
         Ok(waiting)
     }
 

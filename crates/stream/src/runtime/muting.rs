@@ -47,6 +47,7 @@ impl Muting {
         if piece.reached.is_none() {
             // What is made again was counted.
             piece.blank.clear();
+            piece.passed.clear();
         }
         piece
     }
@@ -121,6 +122,7 @@ mod tests {
         PartitionOutput {
             rejected: rejected.map(|n| (Reason::Late, n.to_string())).collect(),
             blank: Vec::new(),
+            passed: Vec::new(),
             results: results.into_iter().map(|(stream, numbers)| (stream, rows(numbers))).collect(),
             rows: Vec::new(),
             reached: Some(Position::begin(position)),

@@ -252,6 +252,7 @@ impl Partition {
         self.strange.extend(self.first.look(&records, &decoded, self.decoder.as_ref()));
         let mut pending = Pending::new(decoded.rejects, before, deliver);
         pending.outcome.blank = by_column(decoded.blank, decoded.rows.schema_ref());
+        pending.outcome.passed = decoded.passed.iter().map(|passed| passed.reason).collect();
         if decoded.rows.num_rows() > 0 {
             self.chain(0, &mut pending).rows(decoded.rows)?;
         }

@@ -7,6 +7,7 @@ use super::blank_cells::BlankColumn;
 use crate::error::Result;
 use crate::ledger::Position;
 use crate::message::{Reason, Stream};
+use crate::passed_over::PassReason;
 
 /// Some of what a partition made, in order.
 #[derive(Debug, Default)]
@@ -19,6 +20,8 @@ pub struct PartitionOutput {
     pub rejected: Vec<(Reason, String)>,
     /// Cells that are null because they cannot be read.
     pub blank: Vec<BlankColumn>,
+    /// Why records made no row and are no reject, one a record.
+    pub passed: Vec<PassReason>,
     /// How far the partition has come with it; none while it makes again what is committed.
     pub reached: Option<Position>,
 }

@@ -117,7 +117,12 @@ impl Decode for RejectAll {
         let first = records.first_offset().unwrap_or(Offset(0));
         let reject = |n| Reject { offset: first.plus(n), reason: Reason::Late, detail: String::new() };
         let rejects = (0..records.len()).map(reject).collect();
-        Ok(Decoded { rows: RecordBatch::new_empty(reject_schema()), rejects, blank: Vec::new() })
+        Ok(Decoded {
+            rows: RecordBatch::new_empty(reject_schema()),
+            rejects,
+            blank: Vec::new(),
+            passed: Vec::new(),
+        })
     }
 }
 

@@ -26,6 +26,7 @@ use crate::evaluate::Scoreboard;
 use crate::lock::lock;
 use crate::message::{Reason, Records, Stream};
 use crate::operator::OperatorStats;
+use crate::passed_over::PassReason;
 use crate::place::{Offset, PartitionId};
 use crate::record::ForecastRows;
 
@@ -88,6 +89,9 @@ impl Metrics {
 
         for reason in Reason::ALL {
             metrics.input.rejected.with_label_values(&[reason.word()]);
+        }
+        for reason in PassReason::ALL {
+            metrics.passed_over(reason, 0);
         }
         for outcome in OUTCOMES {
             metrics.commits.commits.with_label_values(&[outcome]);
@@ -395,6 +399,8 @@ mod tests {
         metrics.rejected(Reason::Late, 2);
         metrics.rejected(Reason::BadTime, 1);
         metrics.blank_cells("temp", 3);
+        assert_eq!(metrics.passed_over(PassReason::Delete, 2), 0);
+        assert!(metrics.rejects().ends_with("; passed over: 2 delete"), "{}", metrics.rejects());
         metrics.latency(Duration::from_millis(3));
         metrics.visible(EventTime(0));
         metrics.visible(EventTime(i64::MAX));
@@ -418,6 +424,8 @@ mod tests {
             ("records_rejected_total{reason=\"bad_time\",P}", 1.0),
             ("records_rejected_total{reason=\"too_large\",P}", 0.0),
             ("records_late_total{P}", 2.0),
+            ("records_passed_over_total{reason=\"delete\",P}", 2.0),
+            ("records_passed_over_total{reason=\"tombstone\",P}", 0.0),
             ("rejects_cut_total{P}", 0.0),
             ("consumer_lag_records{P}", 15.0),
             ("watermark_ahead_seconds{P}", 0.0),

@@ -20,6 +20,8 @@ pub struct InputMetrics {
     pub rejected: IntCounterVec,
     /// `cells_rejected_total`
     pub blank: IntCounterVec,
+    /// `records_passed_over_total`
+    pub passed: IntCounterVec,
     /// `records_late_total`
     pub late: IntCounter,
     /// `records_lost_total`
@@ -46,6 +48,11 @@ impl InputMetrics {
                 "cells_rejected_total",
                 "Cells that cannot be read and are null.",
                 &["column"],
+            )?,
+            passed: make.counters(
+                "records_passed_over_total",
+                "Records that are no readings and no rejects.",
+                &["reason"],
             )?,
             late: make.counter("records_late_total", "Records whose window had closed.")?,
             cut: make.counter("rejects_cut_total", "Rejects cut to what their topic takes.")?,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use serde_json::Value as Json;
+use tickcast_stream::PassReason;
 
 use super::schema::{AvroField, AvroKind, AvroSchema, TypeId};
 use super::values::plain;
@@ -17,7 +18,8 @@ use super::wire::{AvroBytes, Fault, MAX_DEPTH};
 use crate::decode::cell::Cell;
 use crate::decode::framing::Framed;
 use crate::decode::paths::Paths;
-use crate::decode::payloads::ReadFields;
+use crate::decode::payloads::{PayloadRow, ReadFields};
+use crate::decode::shape::RowsIn;
 use crate::decode::value::{PayloadRows, Value};
 use crate::decode::wanted::Wanted;
 use crate::decode::writer_schemas::WriterSchemas;
@@ -74,7 +76,7 @@ impl AvroReader {
     pub(in crate::decode) fn batch<'a>(&self) -> AvroBatch<'_, 'a> {
         AvroBatch {
             reader: self,
-            rows: PayloadRows::new(&self.wanted),
+            rows: PayloadRows::new(self.wanted.fields, self.wanted.rows_in()),
             writer: None,
             element_type: 0,
             places: HashMap::default(),
@@ -90,7 +92,7 @@ impl AvroReader {
 }
 
 impl<'a> ReadFields<'a> for AvroBatch<'_, 'a> {
-    fn read(&mut self, payload: &'a [u8]) -> Result<(), Fault> {
+    fn read(&mut self, payload: &'a [u8]) -> Result<Option<PassReason>, Fault> {
         self.rows.clear();
         let (writer, body) = self.writer_of(payload)?;
         if self.writer.as_ref().is_none_or(|before| !Arc::ptr_eq(before, &writer)) {
@@ -108,8 +110,9 @@ impl<'a> ReadFields<'a> for AvroBatch<'_, 'a> {
         if !bytes.rest().is_empty() {
             return Err(format!("{} bytes follow the record", bytes.rest().len()));
         }
-        if let (Some(list), None) = (&self.reader.wanted.list, &self.rows.elements) {
-            return Err(list.missing());
+        let passed = self.reader.wanted.judge(&self.rows.record, self.rows.elements.is_some())?;
+        if passed.is_some() {
+            return Ok(passed);
         }
 
         for (value, default) in self.rows.record.iter_mut().zip(&self.reader.defaults) {
@@ -118,16 +121,15 @@ impl<'a> ReadFields<'a> for AvroBatch<'_, 'a> {
             }
         }
         self.rows.begin();
-        Ok(())
+        Ok(None)
     }
 
-    fn next_row(&mut self) -> Option<Option<usize>> {
-        let Some((element, body)) = self.rows.next()? else { return Some(None) };
+    fn next_row(&mut self) -> Option<PayloadRow> {
+        let Some((element, body)) = self.rows.next()? else { return Some(PayloadRow::whole()) };
         let writer = self.writer.clone()?;
-        // It was passed over once: there is nothing wrong with it.
         let spot = Spot { node: Paths::ROOT, in_element: true, depth: 0 };
         let read = self.value(&writer, self.element_type, &mut AvroBytes::new(body), spot);
-        read.is_ok().then_some(Some(element))
+        Some(PayloadRow::of(element, read))
     }
 
     fn cell(&self, field: usize) -> Cell<'_> {
@@ -195,12 +197,16 @@ impl<'a> AvroBatch<'_, 'a> {
                 return self.value(schema, branch, bytes, spot.within(spot.node));
             }
             AvroKind::Record(fields) => {
-                let places = self.places(schema, of, spot);
+                let (places, from) = (self.places(schema, of, spot), bytes.rest());
                 for (field, place) in fields.iter().zip(places.iter()) {
                     match place {
                         Some(child) => self.value(schema, field.of, bytes, spot.within(*child))?,
                         None => bytes.skip(schema, field.of, spot.depth)?,
                     }
+                }
+                if self.is_taken_from(spot, RowsIn::Object) {
+                    self.rows.elements = Some(vec![&from[..from.len() - bytes.rest().len()]]);
+                    self.element_type = of;
                 }
                 Value::Of(Cell::Nested)
             }
@@ -247,7 +253,7 @@ impl<'a> AvroBatch<'_, 'a> {
         bytes: &mut AvroBytes<'a>,
         spot: Spot,
     ) -> Result<(), Fault> {
-        let is_kept = !spot.in_element && self.paths(spot).node(spot.node).is_list;
+        let is_kept = self.is_taken_from(spot, RowsIn::List);
 
         let mut elements = Vec::new();
         while let Some((count, _)) = bytes.block()? {
@@ -265,9 +271,14 @@ impl<'a> AvroBatch<'_, 'a> {
         Ok(())
     }
 
+    /// Whether the rows are taken from what is here.
+    fn is_taken_from(&self, spot: Spot, rows_in: RowsIn) -> bool {
+        !spot.in_element && self.paths(spot).node(spot.node).rows_in == Some(rows_in)
+    }
+
     fn paths(&self, spot: Spot) -> &Paths {
-        match &self.reader.wanted.list {
-            Some(list) if spot.in_element => &list.of_element,
+        match &self.reader.wanted.within {
+            Some(within) if spot.in_element => &within.of_element,
             _ => &self.reader.wanted.of_record,
         }
     }

@@ -154,6 +154,20 @@ fn logical_types_are_what_they_mean() {
     assert!(of.types.iter().any(|of| of.logical == Some(Logical::Decimal { scale: 2 })));
 }
 
+/// Found by: fuzzing. The element and all after it were lost without a word.
+#[test]
+fn an_element_that_is_broken_costs_no_other() {
+    let of = record(
+        r#"{"name": "list", "type": {"type": "array", "items": {"type": "record", "name": "E", "fields": [
+            {"name": "tags", "type": {"type": "map", "values": "int"}}, {"name": "v", "type": "int"}]}}}"#,
+    );
+    // Three elements, each with a map of one entry; the name in the second's is no text.
+    let payload = [6, 2, 2, b'a', 2, 0, 10, 2, 2, 0xff, 2, 0, 12, 2, 2, b'a', 4, 0, 14, 0];
+    let rows = read(&of, &["v", "list.tags.a"], Some("list"), &payload).unwrap();
+    assert_eq!((&rows[0], &rows[2]), (&vec!["5".into(), "1".into()], &vec!["7".into(), "2".into()]));
+    assert_eq!(rows[1].len(), 1, "{rows:?}");
+}
+
 #[test]
 fn a_writer_may_have_other_fields_than_its_reader() {
     let known = record(

@@ -6,6 +6,7 @@ use prost_reflect::{Cardinality, FieldDescriptor, Kind, MessageDescriptor};
 use super::schema::is_wrapper;
 use crate::decode::cell::Cell;
 use crate::decode::paths::Paths;
+use crate::decode::shape::RowsIn;
 use crate::decode::value::Value;
 
 /// What is read of a message.
@@ -26,8 +27,8 @@ pub(super) struct FieldPlan {
     /// Where its value is wanted, by its place among the fields that are read.
     pub(super) field: Option<usize>,
     pub(super) is_repeated: bool,
-    /// It is the list that is taken apart.
-    pub(super) is_list: bool,
+    /// It is what the rows are taken from.
+    pub(super) rows_in: Option<RowsIn>,
     /// What is read within it.
     pub(super) within: Option<MessagePlan>,
     /// Of a map the keys that are wanted, and where.
@@ -63,13 +64,13 @@ impl MessagePlan {
 
 impl FieldPlan {
     fn new(of: &FieldDescriptor, paths: &Paths, node: usize) -> Self {
-        let (field, is_list) = (paths.node(node).field, paths.node(node).is_list);
+        let (field, rows_in) = (paths.node(node).field, paths.node(node).rows_in);
         let mut plan = FieldPlan {
             kind: of.kind(),
             known: Known::of(&of.kind()),
             field,
             is_repeated: of.cardinality() == Cardinality::Repeated,
-            is_list,
+            rows_in,
             within: None,
             keys: Vec::new(),
         };

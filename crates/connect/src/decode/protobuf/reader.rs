@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 use prost_reflect::{Kind, MessageDescriptor};
+use tickcast_stream::PassReason;
 
 use super::plan::{FieldPlan, Known, MessagePlan, zero};
 use super::wire::{Fault, broken, raw_value, value_of, wire_of};
 use crate::decode::cell::Cell;
 use crate::decode::framing::Framed;
 use crate::decode::paths::Paths;
-use crate::decode::payloads::ReadFields;
+use crate::decode::payloads::{PayloadRow, ReadFields};
+use crate::decode::shape::RowsIn;
 use crate::decode::value::{PayloadRows, Value, Values};
 use crate::decode::wanted::Wanted;
 use crate::decode::writer_schemas::WriterSchemas;
@@ -63,21 +65,21 @@ impl ProtoReader {
     }
 
     pub(in crate::decode) fn batch<'a>(&self) -> ProtoBatch<'_, 'a> {
-        let rows = PayloadRows::new(&self.wanted);
+        let rows = PayloadRows::new(self.wanted.fields, self.wanted.rows_in());
         ProtoBatch { reader: self, rows, plan: None, element_kind: None, numbered: None }
     }
 
     fn plan(&self, message: &MessageDescriptor) -> Plan {
-        let element = self.wanted.list.as_ref().and_then(|list| {
+        let element = self.wanted.within.as_ref().and_then(|within| {
             let Kind::Message(element) =
-                list.path.split('.').try_fold(Kind::Message(message.clone()), |kind, name| {
+                within.path.split('.').try_fold(Kind::Message(message.clone()), |kind, name| {
                     let Kind::Message(message) = kind else { return None };
                     Some(message.get_field_by_name(name)?.kind())
                 })?
             else {
                 return None;
             };
-            Some(MessagePlan::new(&element, &list.of_element, Paths::ROOT))
+            Some(MessagePlan::new(&element, &within.of_element, Paths::ROOT))
         });
 
         Plan {
@@ -88,22 +90,32 @@ impl ProtoReader {
 }
 
 impl<'a> ReadFields<'a> for ProtoBatch<'_, 'a> {
-    fn read(&mut self, payload: &'a [u8]) -> Result<(), Fault> {
+    fn read(&mut self, payload: &'a [u8]) -> Result<Option<PassReason>, Fault> {
         self.rows.clear();
         let (plan, body) = self.plan_of(payload)?;
         // A list without elements is not written.
-        self.rows.elements = self.reader.wanted.list.as_ref().map(|_| Vec::new());
+        self.rows.elements = self.reader.wanted.within.as_ref().map(|_| Vec::new());
         let PayloadRows { record, elements, .. } = &mut self.rows;
         let mut kept = Kept { values: record, elements: elements.as_mut(), element_kind: None };
         message(&plan.message, body, &mut kept, 0)?;
         self.element_kind = kept.element_kind.or(self.element_kind.take());
         self.plan = Some(plan);
-        self.rows.begin();
-        Ok(())
+
+        let PayloadRows { record, elements, .. } = &self.rows;
+        // A list without elements is there, an object that is not written is not.
+        let has_rows = match self.reader.wanted.rows_in() {
+            Some(RowsIn::Object) => elements.iter().any(|of| !of.is_empty()),
+            _ => true,
+        };
+        let passed = self.reader.wanted.judge(record, has_rows)?;
+        if passed.is_none() {
+            self.rows.begin();
+        }
+        Ok(passed)
     }
 
-    fn next_row(&mut self) -> Option<Option<usize>> {
-        let Some((element, body)) = self.rows.next()? else { return Some(None) };
+    fn next_row(&mut self) -> Option<PayloadRow> {
+        let Some((element, body)) = self.rows.next()? else { return Some(PayloadRow::whole()) };
         let plan = self.plan.clone()?;
 
         let mut kept = Kept { values: &mut self.rows.element, elements: None, element_kind: None };
@@ -112,18 +124,18 @@ impl<'a> ReadFields<'a> for ProtoBatch<'_, 'a> {
                 if let Some(itself) = self.reader.wanted.itself() {
                     kept.values[itself] = Some(Value::Of(Cell::Nested));
                 }
-                message(&plan.element, body, &mut kept, 1).is_ok()
+                message(&plan.element, body, &mut kept, 1)
             }
             Some(kind) => {
                 let value = value_of(kind, Known::of(kind), body);
                 if let (Some(itself), Ok(value)) = (self.reader.wanted.itself(), &value) {
                     kept.values[itself] = Some(value.clone());
                 }
-                value.is_ok()
+                value.map(drop)
             }
-            None => false,
+            None => Err("the kind of the list's elements is not known".to_owned()),
         };
-        read.then_some(Some(element))
+        Some(PayloadRow::of(element, read))
     }
 
     fn cell(&self, field: usize) -> Cell<'_> {
@@ -184,7 +196,7 @@ fn message_indexes(framed: &[u8]) -> Result<(Vec<usize>, &[u8]), Fault> {
 /// Where what is read goes.
 struct Kept<'k, 'a> {
     values: &'k mut Values<'a>,
-    /// The elements of the list that is taken apart.
+    /// The elements of the list that is taken apart, or the object that is the row.
     elements: Option<&'k mut Vec<&'a [u8]>>,
     element_kind: Option<Kind>,
 }
@@ -228,7 +240,7 @@ fn read_field<'a>(
         if let Some(field) = plan.field {
             kept.values[field] = Some(Value::Of(Cell::Nested));
         }
-        if plan.is_list
+        if plan.rows_in == Some(RowsIn::List)
             && let Some(elements) = &mut kept.elements
         {
             kept.element_kind.get_or_insert_with(|| plan.kind.clone());
@@ -256,6 +268,14 @@ fn keep<'a>(
     }
     if let Some(within) = &plan.within {
         message(within, raw, kept, depth + 1)?;
+    }
+    if plan.rows_in == Some(RowsIn::Object)
+        && let (Kind::Message(_), Some(elements)) = (&plan.kind, &mut kept.elements)
+    {
+        // Where it comes twice the last counts.
+        elements.clear();
+        elements.push(raw);
+        kept.element_kind = Some(plan.kind.clone());
     }
     if let Some(field) = plan.field {
         kept.values[field] = Some(value_of(&plan.kind, plan.known, raw)?);

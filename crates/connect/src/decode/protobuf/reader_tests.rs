@@ -116,6 +116,17 @@ fn elements_of_a_repeated_field_are_rows() {
     assert!(read(&["id", "c"], Some("values"), &written(r#"{"id": "m"}"#)).unwrap().is_empty());
 }
 
+/// Found by: fuzzing. The element and all after it were lost without a word.
+#[test]
+fn an_element_that_is_broken_costs_no_other() {
+    let [first, last] = [r#"{"values": [{"c": 1}]}"#, r#"{"values": [{"c": 2}]}"#].map(written);
+    // In the second one a field is cut short.
+    let payload = [&first[..], &[34, 2, 9, 0], &last].concat();
+    let rows = read(&["c"], Some("values"), &payload).unwrap();
+    assert_eq!((&rows[0], &rows[2]), (&vec!["1".to_owned()], &vec!["2".to_owned()]));
+    assert!(rows[1][0].starts_with("not Protobuf"), "{rows:?}");
+}
+
 #[test]
 fn a_frame_names_the_schema_and_the_message_in_it() {
     let fetch = |number| match number {

@@ -36,7 +36,7 @@ fn decoded(records: &[Option<i64>], first: usize) -> Decoded {
         detail: "broken".to_owned(),
     };
     let rows = RecordBatch::try_new(Arc::new(Schema::new(system_fields())), columns).unwrap();
-    Decoded { rows, rejects: broken.map(reject).collect(), blank: Vec::new() }
+    Decoded { rows, rejects: broken.map(reject).collect(), blank: Vec::new(), passed: Vec::new() }
 }
 
 /// What became of the records: the offsets that were taken, and the rejects in their order.

@@ -5,6 +5,7 @@ use prometheus::core::Collector;
 
 use super::Metrics;
 use crate::message::Reason;
+use crate::passed_over::PassReason;
 
 impl Metrics {
     /// What was rejected, by reason, on one line for a person.
@@ -12,9 +13,9 @@ impl Metrics {
         let count = |reason: &Reason| self.input.rejected.with_label_values(&[reason.word()]).get();
         let counts = Reason::ALL.iter().map(|reason| (reason, count(reason))).filter(|(_, count)| *count > 0);
         let counts: Vec<String> = counts.map(|(reason, count)| format!("{count} {reason}")).collect();
-        let blank = self.blank_columns();
+        let rest = self.blank_columns() + &self.passed_records();
         if counts.is_empty() {
-            return format!("no record was rejected{blank}");
+            return format!("no record was rejected{rest}");
         }
 
         let hint = if count(&Reason::Late) > 0 {
@@ -22,7 +23,7 @@ impl Metrics {
         } else {
             ""
         };
-        format!("rejected: {}{hint}{blank}", counts.join(", "))
+        format!("rejected: {}{hint}{rest}", counts.join(", "))
     }
 
     /// The columns that have cells that cannot be read, for the end of a line.
@@ -37,6 +38,22 @@ impl Metrics {
             return String::new();
         }
         format!("; cells that cannot be read, and are null: {}", columns.join(", "))
+    }
+
+    /// The records that were passed over, for the end of a line.
+    fn passed_records(&self) -> String {
+        let counts = PassReason::ALL.map(|reason| (reason, self.passed_over(reason, 0)));
+        let counts = counts.iter().filter(|(_, count)| *count > 0);
+        let counts: Vec<String> = counts.map(|(reason, count)| format!("{count} {reason}")).collect();
+        if counts.is_empty() { String::new() } else { format!("; passed over: {}", counts.join(", ")) }
+    }
+
+    /// Records that were passed over. How many there had been before.
+    pub fn passed_over(&self, reason: PassReason, records: u64) -> u64 {
+        let counter = self.input.passed.with_label_values(&[reason.word()]);
+        let before = counter.get();
+        counter.inc_by(records);
+        before
     }
 
     /// Whether a cell of this column could not be read already.
