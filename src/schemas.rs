@@ -50,14 +50,30 @@ pub(crate) fn of(plan: &Plan) -> Result<Schemas> {
 fn of_file(path: &Path, plan: &Plan) -> Result<RecordSchema> {
     let bytes = read_whole(path, SCHEMA_BYTES_MAX)
         .or_fail(Kind::Config, || format!("cannot read the schema {}", path.display()))?;
-    let schema = if plan.records.format == WireFormat::Protobuf {
-        RecordSchema::protobuf(&bytes, plan.records.message.as_deref())
-    } else {
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        RecordSchema::avro(&SchemaText { text, references: Vec::new() })
+    let text = || SchemaText { text: String::from_utf8_lossy(&bytes).into_owned(), references: Vec::new() };
+    let schema = match plan.records.format {
+        WireFormat::Protobuf => RecordSchema::protobuf(&bytes, plan.records.message.as_deref()),
+        WireFormat::Avro => RecordSchema::avro(&text()),
+        WireFormat::Json | WireFormat::Csv => {
+            RecordSchema::of_text(&text()).and_then(|schema| ordered(schema, plan))
+        }
     };
     let fail = |cause| Error::new(Kind::Config, format!("schema {}", path.display())).because(cause);
     schema.map_err(fail)
+}
+
+/// The fields of a topic's CSV stand in the order of the schema. Errors: `Config`, where it says
+/// none.
+fn ordered(schema: RecordSchema, plan: &Plan) -> Result<RecordSchema> {
+    let is_topic = plan.source.client().is_some();
+    let needs_order =
+        is_topic && plan.records.format == WireFormat::Csv && plan.records.csv.names().is_none();
+    if needs_order && !schema.has_order() {
+        let what = "a JSON Schema does not say in which order the fields of CSV stand: name them by \
+                    source.csv.header";
+        return Err(Error::new(Kind::Config, what));
+    }
+    Ok(schema)
 }
 
 /// The newest schema of the topic's values.
@@ -66,6 +82,7 @@ fn newest(plan: &Plan, registry: &Registry) -> Result<RecordSchema> {
     let schema = registry.latest(&subject)?;
     let wanted = match plan.records.format {
         WireFormat::Protobuf => SchemaKind::Protobuf,
+        WireFormat::Json => SchemaKind::Json,
         _ => SchemaKind::Avro,
     };
     if schema.kind != wanted {
@@ -76,6 +93,7 @@ fn newest(plan: &Plan, registry: &Registry) -> Result<RecordSchema> {
     let text = text_of(&schema);
     let read = match wanted {
         SchemaKind::Protobuf => RecordSchema::proto_text(&text, plan.records.message.as_deref()),
+        SchemaKind::Json => RecordSchema::json(&text),
         _ => RecordSchema::avro(&text),
     };
     read.map_err(|cause| {

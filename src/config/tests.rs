@@ -158,8 +158,8 @@ fn every_other_thing_not_yet_built_is_refused_by_name_too() {
         ),
         (
             "{topic: t}}",
-            "{topic: t}, registry: {url: 'http://r'}}",
-            "1:29: source.registry: belongs to format: avro or protobuf",
+            "{topic: t}, format: csv, csv: {header: [a]}, registry: {url: 'http://r'}}",
+            "1:62: source.registry: belongs to format: avro, protobuf or json",
         ),
         (
             "{kafka: {topic: t}}",

@@ -15,7 +15,7 @@ use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use tickcast::config::Pipeline;
 use tickcast::factory::factory_for;
-use tickcast_connect::{OpenOptions, SourceSchema};
+use tickcast_connect::{OpenOptions, RecordSchema, SchemaText, SourceSchema};
 use tickcast_model::{Activation, CellKind, NetworkSpec, file};
 use tickcast_sql::query::{OutputFormat, Session};
 use tickcast_stream::ledger::{Base, Chunk, Snapshot, chunk};
@@ -344,6 +344,20 @@ forecast: {{ target: x, features: [x] }}
             decoded.rejects.is_empty()
         });
     }
+}
+
+#[test]
+fn any_json_schema_is_columns_or_refused() {
+    let good = [
+        r##"{"$id":"a","type":"object","properties":{"a":{"$ref":"#/$defs/x"},"b":{"type":["null","number"]}},"$defs":{"x":{"anyOf":[{"type":"string"},{"$ref":"#"}]}}}"##,
+        r##"{"allOf":[{"properties":{"l":{"type":"array","items":{"$ref":"#there"}}}},{"additionalProperties":{"enum":[1,null]}}],"definitions":{"y":{"id":"#there","type":"object"}}}"##,
+    ];
+    let words =
+        ["\"$ref\":\"#\"", "\"allOf\":[", "{", "}", "true", "\"type\":\"object\"", "#/$defs/x", "/~1"];
+    fuzz(3000, Mutator::new(&good.map(str::as_bytes), &words), |input| {
+        let text = String::from_utf8_lossy(input).into_owned();
+        RecordSchema::json(&SchemaText { text, references: Vec::new() }).is_ok()
+    });
 }
 
 #[test]

@@ -53,6 +53,7 @@ mod sources {
     mod growing_files;
     pub mod ingest_http;
     mod ingest_mqtt;
+    mod json_schemas;
     mod kafka;
     mod losses;
     mod meters;

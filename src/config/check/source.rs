@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use tickcast_connect::ingest::IngestSpec;
+use tickcast_connect::registry::RegistrySpec;
 use tickcast_connect::{
     CsvSpec, FileEnd, FileFormat, FileOrder, FileSourceSpec, GeneratorSpec, KafkaClientSpec, KafkaSourceSpec,
     OnLoss, Process, Shape, SourceSpec, StartFrom, WireFormat,
@@ -12,7 +13,7 @@ use tickcast_connect::{
 use super::Checker;
 use crate::config::fault::quoted;
 use crate::config::plan::RecordsSpec;
-use crate::config::raw::{RawFile, RawFormat, RawGenerate, RawKafka, RawSource};
+use crate::config::raw::{RawFile, RawFormat, RawGenerate, RawKafka, RawRegistry, RawSource};
 
 /// The brokers where the file names none.
 pub const BROKERS: &str = "localhost:9092";
@@ -47,10 +48,8 @@ impl Checker<'_> {
             Some(RawFormat::Protobuf) => WireFormat::Protobuf,
         };
         let is_typed = matches!(format, WireFormat::Avro | WireFormat::Protobuf);
-        if raw.registry.is_some() && !is_typed {
-            self.fault("source.registry", "belongs to format: avro or protobuf");
-        }
-        let registry = raw.registry.map(|registry| self.registry(registry, "source.registry"));
+        let is_asked = raw.kafka.is_some() && schema.is_none();
+        let registry = raw.registry.map(|registry| self.source_registry(registry, format, is_asked));
         let is_broken = ["source.schema", "source.registry"].iter().any(|path| self.is_faulty(path));
         if is_typed && is_of_messages && schema.is_none() && registry.is_none() && !is_broken {
             let help = "add source.schema, the file that has it, or source.registry";
@@ -108,6 +107,18 @@ impl Checker<'_> {
             return None;
         }
         Some(self.file_path(path))
+    }
+
+    /// How the registry is reached; `is_asked`: also by a format that needs it for types alone.
+    fn source_registry(&mut self, raw: RawRegistry, format: WireFormat, is_asked: bool) -> RegistrySpec {
+        if format == WireFormat::Json && !is_asked {
+            let help = "without source.schema, the subject TOPIC-value says the types of a topic's records";
+            self.fault_with_help("source.registry", "is asked for nothing: JSON is read without it", help);
+        }
+        if format == WireFormat::Csv {
+            self.fault("source.registry", "belongs to format: avro, protobuf or json");
+        }
+        self.registry(raw, "source.registry")
     }
 
     /// A topic that is read, as the block at `path` says.

@@ -26,15 +26,17 @@ pub(in super::super) struct RawSource {
     /// whose name does not tell.
     pub format: Option<RawFormat>,
     /// Schema of the records, relative to the pipeline file: an Avro schema (`.avsc`), which says
-    /// too what the columns of JSON and CSV are; with `format: protobuf` a descriptor set or a
-    /// `.proto` file. Without one, every column that an expression names is read as a number. A
-    /// Parquet file has its own types.
+    /// too what the columns of JSON and CSV are; of these also a JSON Schema (`.json`), which no
+    /// record is checked by; with `format: protobuf` a descriptor set or a `.proto` file. Without
+    /// one, every column that an expression names is read as a number. A Parquet file has its own
+    /// types.
     pub schema: Option<String>,
     /// The full name of the records' message, like `plant.Reading`, with `format: protobuf`.
     /// Without it, it is the only one of the schema.
     pub message: Option<String>,
     /// The schema registry that has the schemas of Avro's and Protobuf's records, which they name
-    /// by number. Without `schema` they are read by the newest of the subject `TOPIC-value`.
+    /// by number. Without `schema` they are read by the newest of the subject `TOPIC-value`. With
+    /// `format: json` that one says the types of columns.
     pub registry: Option<RawRegistry>,
     /// How CSV is written, of a file or of a topic's messages.
     pub csv: Option<RawCsv>,

@@ -58,8 +58,8 @@ fn hours_of(series: &str, value: impl Fn(f64) -> f64) -> Vec<(String, f64)> {
 
 #[test]
 fn the_pages_count_is_that_of_its_pipelines() {
-    assert_eq!(PAGE.matches("```yaml\n# ").count(), 10);
-    assert_eq!(PAGE.matches("```yaml\n").count(), 10);
+    assert_eq!(PAGE.matches("```yaml\n# ").count(), 11);
+    assert_eq!(PAGE.matches("```yaml\n").count(), 11);
 }
 
 #[test]
@@ -89,6 +89,21 @@ fn files_are_read_as_the_page_says() {
         format!(r#"{{"before": null, "after": {after}, "op": "c"}}"#)
     });
     assert_eq!(of("change events", "changes.ndjson", &changes), hours_of("m7", |hour| hour));
+
+    let schema = r##"{"properties": {"device": {"$ref": "#/$defs/device"}, "ts": {"type": "string", "format": "date-time"},
+        "code": {"type": "string"}, "temp": {"type": ["number", "null"]}},
+        "$defs": {"device": {"properties": {"id": {"type": "string"}, "on": {"type": "boolean"}}}}}"##;
+    let typed = bench("json schema");
+    typed.write("typed.json", schema);
+    let line = |hour: usize| {
+        let ts = format!("2024-01-01T{hour:02}:00:00Z");
+        format!(r#"{{"device": {{"id": "m7", "on": true}}, "ts": "{ts}", "code": "7", "temp": {hour}}}"#)
+    };
+    let other =
+        r#"{"device": {"id": "m7", "on": true}, "ts": "2024-01-01T00:30:00Z", "code": "8", "temp": 1e3}"#;
+    typed.write("typed.ndjson", hourly(line).replacen('\n', &format!("\n{other}\n"), 1));
+    typed.run(Runner::Inline, 3);
+    assert_eq!(spoken(&typed), hours_of("m7", |hour| hour));
 
     let meters =
         format!("zaehler;zeit;kw\n{}", hourly(|hour| format!("MT_001;2024-01-01 {hour:02}:00;{hour},5")));

@@ -6,11 +6,12 @@ use arrow::datatypes::{DataType, Field};
 use tickcast_stream::error::{Error, Kind, Result};
 use tickcast_stream::message::timestamp_type;
 
-use super::avro::why_unreadable;
 use super::envelope;
+use super::json_schema::is_written_as_text;
 use super::record_column::RecordColumn;
 use super::shape::{RowsIn, Shape};
 use super::time::{TimeCount, count_of};
+use super::unreadable::why_unreadable;
 
 /// So deep into objects the paths of a schema are told, and so many of them.
 const PATH_DEPTH: usize = 4;
@@ -163,7 +164,9 @@ pub fn root_of<'a>(path: &'a str, known: &[impl AsRef<str>]) -> &'a str {
 
 /// What a number in the time column counts, where the schema says so.
 pub(super) fn time_unit(schema: Option<&[Field]>, shape: &Shape, time: &str) -> Option<TimeCount> {
-    match field_of(time, schema?, shape)?.data_type() {
+    let field = field_of(time, schema?, shape)?;
+    match field.data_type() {
+        _ if is_written_as_text(field) => None,
         DataType::Timestamp(unit, _) => Some(count_of(*unit)),
         DataType::Date32 | DataType::Date64 => Some(TimeCount::Days),
         _ => None,

@@ -1,4 +1,4 @@
-//! A schema of records: of Avro or of Protobuf.
+//! A schema of records: of Avro, of Protobuf, or a JSON Schema.
 //! It must not know where it was found.
 
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use prost_reflect::MessageDescriptor;
 use tickcast_stream::error::Result;
 
 use super::avro::{AvroSchema, fields_of};
+use super::json_schema;
 use super::protobuf::{ProtoSchema, columns_of};
 use super::writer_schemas::SchemaText;
 
@@ -20,6 +21,8 @@ pub struct RecordSchema(pub(super) Definition);
 pub(super) enum Definition {
     Avro(Arc<AvroSchema>),
     Protobuf(MessageDescriptor),
+    /// Types alone: JSON is read without them.
+    Json(Vec<Field>),
 }
 
 impl RecordSchema {
@@ -29,6 +32,23 @@ impl RecordSchema {
         let schema = AvroSchema::parse_with(&schema.text, &references)?;
         schema.fields()?;
         Ok(RecordSchema(Definition::Avro(Arc::new(schema))))
+    }
+
+    /// Of a JSON Schema. It says the types of columns; whether a record is as it says is not
+    /// checked. Errors: `Config`, when it is no schema of objects, or contradicts itself.
+    pub fn json(schema: &SchemaText) -> Result<Self> {
+        Ok(RecordSchema(Definition::Json(json_schema::fields_of(schema)?)))
+    }
+
+    /// Of a text that says the types of JSON or CSV: a JSON Schema, or else an Avro schema. Errors:
+    /// `Config`.
+    pub fn of_text(schema: &SchemaText) -> Result<Self> {
+        if json_schema::is_json_schema(&schema.text) { Self::json(schema) } else { Self::avro(schema) }
+    }
+
+    /// Whether it says in which order the fields stand.
+    pub fn has_order(&self) -> bool {
+        !matches!(self.0, Definition::Json(_))
     }
 
     /// Of a Protobuf descriptor set or the text of a `.proto` file, and the full name of the
@@ -49,6 +69,7 @@ impl RecordSchema {
         match &self.0 {
             Definition::Avro(schema) => fields_of(schema),
             Definition::Protobuf(message) => Ok(columns_of(message)),
+            Definition::Json(fields) => Ok(fields.clone()),
         }
     }
 }

@@ -7,9 +7,8 @@ use arrow::datatypes::{DataType, Field, TimeUnit};
 use tickcast_stream::error::Result;
 
 use super::schema::{AvroKind, AvroSchema, Logical, TypeId};
+use crate::decode::unreadable::field_of_type;
 
-/// The metadata of a field that says why its values cannot be read.
-const UNREADABLE: &str = "unreadable";
 /// A type that holds itself is followed so deep.
 const MAX_DEPTH: usize = 8;
 
@@ -22,34 +21,8 @@ pub(in crate::decode) fn fields_of(schema: &AvroSchema) -> Result<Vec<Field>> {
     Ok(fields.collect())
 }
 
-/// Why the values of a field cannot be read; none where they can.
-pub(in crate::decode) fn why_unreadable(field: &Field) -> Option<&str> {
-    field.metadata().get(UNREADABLE).map(String::as_str)
-}
-
 fn named(schema: &AvroSchema, name: &str, of: TypeId, depth: usize) -> Field {
-    match type_of(schema, of, depth) {
-        Ok((data_type, nullable)) => {
-            let field = Field::new(name, data_type, nullable);
-            match why_no_column(field.data_type()) {
-                Some(why) => field.with_metadata([(UNREADABLE.to_owned(), why.to_owned())].into()),
-                None => field,
-            }
-        }
-        Err(why) => {
-            Field::new(name, DataType::Null, true).with_metadata([(UNREADABLE.to_owned(), why)].into())
-        }
-    }
-}
-
-/// Objects and lists are no values, though there are values within them.
-fn why_no_column(data_type: &DataType) -> Option<&'static str> {
-    match data_type {
-        DataType::Struct(_) => Some("it is an object: name a field of it by its path"),
-        DataType::List(_) => Some("it is a list: take it apart by source.unnest"),
-        DataType::Map(..) => Some("it is a map: name a value of it by its path"),
-        _ => None,
-    }
+    field_of_type(name, type_of(schema, of, depth))
 }
 
 /// The Arrow type of a type, and whether it may be null.
@@ -114,6 +87,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::decode::unreadable::why_unreadable;
 
     fn avro_fields(text: &str) -> Result<Vec<Field>> {
         fields_of(&AvroSchema::parse(text)?)

@@ -9,6 +9,6 @@ mod schema;
 mod values;
 mod wire;
 
-pub(super) use self::columns::{fields_of, why_unreadable};
+pub(super) use self::columns::fields_of;
 pub(super) use self::reader::AvroReader;
 pub(super) use self::schema::AvroSchema;
