@@ -24,6 +24,7 @@ use crate::config::Pipeline;
 use crate::config::plan::{Delivery, Plan};
 use crate::factory::factory_for;
 use crate::failure::{Outcome, check_clients, placed};
+use crate::renewal::{Term, certificates, together};
 use crate::serve::{HttpServer, IngestRoute};
 
 const FIRST_RETRY: Duration = Duration::from_millis(500);
@@ -269,6 +270,30 @@ fn run(pipeline: &Pipeline, options: &LaunchOptions, watch: RunContext) -> Outco
         return Ok(None);
     }
 
+    let mut done = None;
+    loop {
+        let Some(files) = certificates(plan) else { return run_once(pipeline, options, watch) };
+        let term = Term::begin(files, plan, &watch)?;
+        let ended = run_once(pipeline, options, term.watch(&watch));
+        let is_renewed = term.end();
+
+        if !is_renewed || watch.stop.load(Ordering::Relaxed) {
+            return ended.map(|after| together(done, after));
+        }
+
+        match ended {
+            Ok(after) => done = together(done, after),
+            // The last commit may not have been let in any more: what is not committed comes again.
+            Err(failure) => tracing::warn!(%failure, "the connections of before did not end in order"),
+        }
+        watch.metrics.certificates_reloaded();
+        watch.health.set_waiting(HealthPart::Source, "connections are made anew, with new certificates");
+    }
+}
+
+/// Runs from the position that is committed until the input ends or it is told to stop.
+fn run_once(pipeline: &Pipeline, options: &LaunchOptions, watch: RunContext) -> Outcome<Option<Summary>> {
+    let plan = &pipeline.plan;
     let instances = patiently(&watch, || plan.ends().instances(options.home.as_deref()))?;
     let Some(instances) = instances else { return Ok(None) };
     let batch_records = options.batch_records;

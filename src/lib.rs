@@ -41,6 +41,7 @@ pub mod config;
 pub mod factory;
 pub mod failure;
 pub mod launch;
+mod renewal;
 mod schemas;
 pub mod serve;
 

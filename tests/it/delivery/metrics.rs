@@ -274,6 +274,7 @@ fn input_and_windows(scrape: &Scrape, cluster: &TestCluster) {
     }
     scrape.is(LAG, "", 0.0);
     scrape.is("rejects_cut_total", "", 0.0);
+    scrape.is("certificate_reloads_total", "", 0.0);
     // Which of its records are broken, and how, `record` says; late are those two minutes back. What
     // was rejected in the first life is not rejected again.
     let count = |is: &dyn Fn(u64) -> bool| 2.0 * (200..480).filter(|&n| is(n)).count() as f64;

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -85,21 +85,35 @@ fn a_pipeline_delivers_exactly_once_over_sasl_ssl_through_kills_and_a_new_passwo
 }
 
 #[test]
-fn a_pipeline_runs_with_certificates_on_both_sides_and_says_when_their_files_change() {
-    let Some(broker) = SecureBroker::start_or_skip() else { return };
+fn new_certificates_count_while_a_pipeline_runs() {
+    let Some(mut broker) = SecureBroker::start_or_skip() else { return };
     let cluster = cluster(&broker, "mutual", "mutual", &properties("SSL CA client", &broker));
     cluster.feed(0, 300);
-    let mut instance = cluster.start("one", &StartFrom::default());
+    let mut instance = cluster.start("one", &StartFrom::serving());
     cluster.await_position(600, &mut [&mut instance]);
 
-    let file = fs::File::options().append(true).open(broker.file("client.pem")).unwrap();
-    file.set_modified(SystemTime::now() + Duration::from_secs(5)).unwrap();
-    let warning =
-        "the file of ssl.certificate.location has changed: it counts when this process starts again";
-    wait_till("the warning", || instance.said().contains(warning));
+    // A key without its certificate is waited for.
+    let renewed = broker.renew_authority();
+    fs::write(broker.file("client.key"), &renewed.key).unwrap();
+    wait_till("the warning", || instance.said().contains("cannot be used, the connections stay as they are"));
     cluster.feed(300, 600);
     cluster.await_position(1200, &mut [&mut instance]);
+    // So is a certificate that the broker does not believe yet.
+    fs::write(broker.file("client.pem"), &renewed.certificate).unwrap();
+    cluster.feed(600, 700);
+    cluster.await_position(1400, &mut [&mut instance]);
+    instance.lives();
+    assert!(!instance.said().contains("all connections are made anew"), "{}", instance.last_words());
+
+    // From now on it takes no other.
+    broker.restart();
+    wait_till("new connections", || instance.said().contains("all connections are made anew"));
+    cluster.feed(700, 900);
+    cluster.await_position(1800, &mut [&mut instance]);
+    let metrics = get(&instance.http(), "/metrics");
+    assert!(metrics.contains("tickcast_certificate_reloads_total{pipeline=\"mutual\"} 1"), "{metrics}");
     instance.stop();
+    assert!(!instance.said().contains("PRIVATE KEY"));
     insist_exactly_once(&cluster, &broker, "mutual");
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rdkafka::consumer::Consumer;
 
 use super::broker::{Watchdog, common_properties, find_jars, find_java, free_ports, run, skip};
-use super::certificates::Authority;
+use super::certificates::{Authority, Identity};
 use super::kafka::consumer;
 use super::nodes::orders;
 use super::wait::{PATIENCE, wait_until};
@@ -88,6 +88,15 @@ impl SecureBroker {
         .unwrap();
     }
 
+    /// Makes an authority that is the only one whose clients the broker lets in once it is started
+    /// again, and a client's certificate by it. The broker's own certificate stays.
+    pub fn renew_authority(&self) -> Identity {
+        let authority = Authority::new("renewed");
+        let trusted = self.files.join("clients-ca.pem");
+        fs::write(trusted, authority.pem()).unwrap();
+        authority.issue("client", None, 2)
+    }
+
     /// Ends the broker and starts it again with what it had.
     pub fn restart(&mut self) {
         self.watchdog.tell("stop");
@@ -113,6 +122,7 @@ fn write_certificates(folder: &Path) {
     let write = |name: &str, text: &str| fs::write(folder.join(name), text).unwrap();
     write("ca.pem", &authority.pem());
     write("other-ca.pem", &other.pem());
+    write("clients-ca.pem", &authority.pem());
     for (name, host, days) in
         [("broker", "127.0.0.1", 2), ("expired", "127.0.0.1", -1), ("elsewhere", "kafka.example", 2)]
     {
@@ -148,7 +158,7 @@ fn properties(folder: &Path, ports: &[u16]) -> String {
          listener.security.protocol.map=CONTROLLER:PLAINTEXT,{protocols}\n\
          listeners=CONTROLLER://127.0.0.1:{controller},{listeners}\nadvertised.listeners={listeners}\n\
          inter.broker.listener.name=PLAINTEXT\nlistener.name.mutual.ssl.client.auth=required\n\
-         ssl.truststore.type=PEM\nssl.truststore.location={dir}/ca.pem\n",
+         ssl.truststore.type=PEM\nssl.truststore.location={dir}/clients-ca.pem\n",
         common_properties(),
     );
     text += &store("", "broker");

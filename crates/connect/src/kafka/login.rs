@@ -2,11 +2,10 @@
 //! that ends.
 //! It must not know what the client is for.
 
-use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::ptr;
 use std::sync::Mutex;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::AdminClient;
 use rdkafka::bindings::{
@@ -28,9 +27,6 @@ use super::spec::KafkaClientSpec;
 const EVERY: Duration = Duration::from_secs(2);
 const USERNAME: &str = "sasl.username";
 const PASSWORD: &str = "sasl.password";
-/// Files that librdkafka reads once, when a client is made.
-const READ_ONCE: [&str; 4] =
-    ["ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.keystore.location"];
 
 /// A client of librdkafka.
 pub trait NativeClient {
@@ -74,8 +70,6 @@ struct State {
     next: Instant,
     credentials: (Option<String>, Option<String>),
     renew_token_at: Option<Instant>,
-    /// When each file was changed that is read once.
-    files: BTreeMap<&'static str, SystemTime>,
 }
 
 impl Login {
@@ -85,12 +79,8 @@ impl Login {
         let next = Instant::now() + EVERY;
         let has_oidc = Oidc::take(&mut config.clone()).is_ok_and(|oidc| oidc.is_some());
 
-        let state = State {
-            next,
-            credentials: credentials(&config),
-            renew_token_at: has_oidc.then_some(next),
-            files: changes(client),
-        };
+        let state =
+            State { next, credentials: credentials(&config), renew_token_at: has_oidc.then_some(next) };
         Login { client: client.clone(), state: Mutex::new(state) }
     }
 
@@ -111,8 +101,6 @@ impl Login {
         }
         state.next = now + EVERY;
 
-        self.warn_of_changes(&mut state);
-
         let mut config = client_config(&self.client, &[]);
         let current = credentials(&config);
         if let (Some(username), Some(password)) = &current
@@ -132,30 +120,11 @@ impl Login {
             }));
         }
     }
-
-    /// Says once of each change that it does not count yet.
-    fn warn_of_changes(&self, state: &mut State) {
-        let found = changes(&self.client);
-        for (property, changed) in &found {
-            if state.files.get(property).is_some_and(|before| before != changed) {
-                tracing::warn!(
-                    "the file of {property} has changed: it counts when this process starts again"
-                );
-            }
-        }
-        state.files = found;
-    }
 }
 
 fn credentials(config: &ClientConfig) -> (Option<String>, Option<String>) {
     let value = |name| config.get(name).map(str::to_owned);
     (value(USERNAME), value(PASSWORD))
-}
-
-/// When each of the files was changed.
-fn changes(client: &KafkaClientSpec) -> BTreeMap<&'static str, SystemTime> {
-    let changed = |name| std::fs::metadata(client.property(name)?).ok()?.modified().ok();
-    READ_ONCE.into_iter().filter_map(|name| Some((name, changed(name)?))).collect()
 }
 
 /// Gives a client the newest token, and returns when it is to get another one.

@@ -2,6 +2,7 @@
 //! partition is read to its end.
 //! It must not know what records mean.
 
+mod certificates;
 mod client;
 mod cluster;
 mod config;
@@ -19,6 +20,7 @@ mod topics;
 mod transacting;
 mod trouble;
 
+pub use certificates::{CertificateFiles, CertificateNews};
 pub use client::{METADATA_TIMEOUT, check_properties, create};
 pub use cluster::{Cluster, away};
 pub use config::client_config;

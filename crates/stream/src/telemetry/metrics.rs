@@ -427,6 +427,7 @@ mod tests {
             ("records_passed_over_total{reason=\"delete\",P}", 2.0),
             ("records_passed_over_total{reason=\"tombstone\",P}", 0.0),
             ("rejects_cut_total{P}", 0.0),
+            ("certificate_reloads_total{P}", 0.0),
             ("consumer_lag_records{P}", 15.0),
             ("watermark_ahead_seconds{P}", 0.0),
             ("end_to_end_latency_seconds_count{P}", 2.0),

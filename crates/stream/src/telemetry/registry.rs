@@ -32,6 +32,8 @@ pub struct InputMetrics {
     pub ingest_requests: IntCounterVec,
     /// `ingest_records_total`
     pub ingest_records: IntCounterVec,
+    /// `certificate_reloads_total`
+    pub certificates: IntCounter,
     /// `consumer_lag_records`
     pub lag: GaugeVec,
 }
@@ -65,6 +67,10 @@ impl InputMetrics {
                 "ingest_records_total",
                 "Records that came by HTTP or MQTT and are durable.",
                 &[],
+            )?,
+            certificates: make.counter(
+                "certificate_reloads_total",
+                "Times that all connections were made anew for new certificates.",
             )?,
             lost: make.counters("records_lost_total", "Records gone before they were read.", topic)?,
             lag: make.gauges(

@@ -78,6 +78,11 @@ impl Metrics {
         before
     }
 
+    /// All connections are made anew, because of new certificates.
+    pub fn certificates_reloaded(&self) {
+        self.input.certificates.inc();
+    }
+
     /// Records that were not taken in.
     pub fn rejected(&self, reason: Reason, records: u64) {
         self.input.rejected.with_label_values(&[reason.word()]).inc_by(records);
