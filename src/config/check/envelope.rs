@@ -10,7 +10,7 @@ impl Checker<'_> {
     pub fn envelope(&mut self, shape: &Shape, format: WireFormat, source: &SourceSpec) {
         let path = "source.envelope";
         let has_columns = match source {
-            SourceSpec::Kafka(_) => format == WireFormat::Csv,
+            SourceSpec::Kafka(_) | SourceSpec::Journal(_) => format == WireFormat::Csv,
             SourceSpec::File(FileSourceSpec { format, .. }) => *format != FileFormat::Ndjson,
             SourceSpec::Generate(_) => true,
             SourceSpec::Custom(_) => false,
