@@ -20,6 +20,8 @@ pub enum LogKind {
     SortedFile,
     /// A journal.
     Journal,
+    /// Several files, read one after the other.
+    Files,
 }
 
 /// The id of a topic, or of a file. It prints as Kafka's own tools print a topic's: base64 without
@@ -65,7 +67,7 @@ impl<'de> Deserialize<'de> for LogId {
 pub struct LogChanged {
     /// What it is.
     pub kind: LogKind,
-    /// Its name.
+    /// Its name; of several files, what is other than it was.
     pub name: String,
     /// The id that was known of it.
     pub was: LogId,
@@ -90,6 +92,7 @@ impl fmt::Display for LogChanged {
             LogKind::Journal => {
                 write!(f, "journal {name} was removed and made anew: its id was {was}, and it is {is} now.")
             }
+            LogKind::Files => write!(f, "{name}."),
             LogKind::File => {
                 write!(f, "file {name} was replaced: it begins with other bytes than it did, or is shorter.")
             }

@@ -3,6 +3,7 @@
 //! It must not know how any of it is read, computed or written.
 
 use std::fmt;
+use std::sync::Arc;
 
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, TimeUnit};
@@ -13,6 +14,7 @@ use bytes::Bytes;
 
 use crate::error::{Error, Kind, OrFail, Result};
 use crate::place::Offset;
+use crate::source_file::SourceFile;
 
 pub use crate::record::reject_schema;
 pub use tickcast_forecast::EventTime;
@@ -67,6 +69,8 @@ pub struct RawRecord {
     pub offset: Offset,
     /// Where the record stands in its source, where its records are taken in another order.
     pub origin: Option<Offset>,
+    /// The file that it is from, where the source reads several.
+    pub file: Option<Arc<SourceFile>>,
     /// The source's own time of the record (Kafka's timestamp), where it has one.
     pub timestamp: Option<EventTime>,
     /// The key of a Kafka record, if it has one.

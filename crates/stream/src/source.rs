@@ -46,6 +46,14 @@ pub enum Event {
         /// From the first that is gone to the first that is still there.
         offsets: Range<Offset>,
     },
+    /// The records of a partition that follow are of the log with this id: one that is made of
+    /// several files has another id with each that is read.
+    Log {
+        /// Whose they are.
+        partition: PartitionId,
+        /// The id, as [`Source::log_id`] is to find it again.
+        log: LogId,
+    },
     /// All that there is of a partition was read, and nothing has come for as long as the pipeline
     /// says: its windows close. Told once, until a record comes.
     Quiet {
@@ -103,6 +111,12 @@ pub trait Source: Send {
     /// is what is returned while it is that one. Errors: `Retry::Later` while that cannot be told.
     fn log_id(&mut self, _known: Option<LogId>) -> Result<Option<LogId>> {
         Ok(None)
+    }
+
+    /// What is other than it was where [`log_id`](Source::log_id) has last found another log, for a
+    /// person; none: its name says it.
+    fn log_change(&self) -> Option<String> {
+        None
     }
 
     /// What its logs are.

@@ -196,12 +196,18 @@ pub fn reject_batch(
     batch.take()
 }
 
-/// A reject with all of its record.
+/// A reject with all of its record; of one of several files it names that, and the place there.
 fn with_record<'a>(row: RejectRow<'a>, record: &'a RawRecord) -> RejectRow<'a> {
     let headers = record.headers.iter().map(|header| (header.name.as_str(), header.value.as_deref()));
+    let offset = record.origin.unwrap_or(row.offset);
+    let (topic, offset) = match &record.file {
+        Some(file) => (file.name.as_str(), Offset(offset.since(file.first))),
+        None => (row.topic, offset),
+    };
     RejectRow {
         value: record.payload.as_deref(),
-        offset: record.origin.unwrap_or(row.offset),
+        topic,
+        offset,
         key: record.key.as_deref(),
         headers: headers.collect(),
         timestamp: record.timestamp,

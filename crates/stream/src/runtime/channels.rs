@@ -19,6 +19,7 @@ use super::outputs::Ticket;
 use super::partition::Partition;
 use crate::error::{Error, Kind};
 use crate::ledger::{Checkpoint, Position, Snapshot};
+use crate::log_id::LogId;
 use crate::message::{EventTime, Records, Stream};
 use crate::place::{Offset, PartitionId};
 use crate::sink::Begin;
@@ -42,6 +43,8 @@ pub(super) enum ToWorker {
         /// When they were read.
         at: Instant,
     },
+    /// Its next records are of this log.
+    Log { partition: PartitionId, log: LogId },
     /// Records of it were gone before they were read.
     Lost { partition: PartitionId, offsets: Range<Offset> },
     /// Nothing comes of it for now.

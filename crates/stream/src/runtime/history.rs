@@ -13,6 +13,7 @@ use super::factory::PipelineFactory;
 use super::partition::Partition;
 use super::partition_output::PartitionOutput;
 use crate::error::{Error, Kind, Result};
+use crate::log_id::LogId;
 use crate::message::Records;
 use crate::place::{Offset, PartitionId};
 use crate::source::{Event, Source};
@@ -26,6 +27,9 @@ pub trait Reader {
 
     /// Its next records.
     fn records(&mut self, partition: PartitionId, records: Records) -> Result<()>;
+
+    /// The records that follow are of the log with this id.
+    fn log(&mut self, _partition: PartitionId, _log: LogId) {}
 
     /// It has no more.
     fn end(&mut self, partition: PartitionId) -> Result<()>;
@@ -65,6 +69,7 @@ pub fn read_to_end(
                     format!("records {from} to {to} of partition {partition} were dropped while it was read");
                 return Err(Error::new(Kind::Source, what));
             }
+            Event::Log { partition, log } => reader.log(partition, log),
             Event::End { partition } => {
                 reader.end(partition)?;
                 ended += 1;

@@ -104,6 +104,11 @@ impl InlineRun {
                 work.partition.lose(&offsets, &mut |outcome| writing.write(id, None, outcome))?;
                 writing.save(work)?;
             }
+            Event::Log { partition: id, log } => {
+                if let Some(work) = partitions.get_mut(&id) {
+                    work.partition.read_from(Some(log));
+                }
+            }
             Event::Quiet { partition: id } => {
                 let Some(work) = partitions.get_mut(&id) else { return Ok(()) };
                 writing.close_open(work)?;

@@ -160,6 +160,7 @@ impl SourceReader {
                 watch.lost(factory.topic(), partition, &offsets);
                 self.send(partition, ToWorker::Lost { partition, offsets })
             }
+            Event::Log { partition, log } => self.send(partition, ToWorker::Log { partition, log }),
             Event::Quiet { partition } => {
                 // Of one that is just taken away nobody has to know.
                 let is_ours = self.phases.reading().any(|id| id == partition);

@@ -58,7 +58,7 @@ impl Learner<'_> {
     /// What is known of a file: that tells whether it is the same one, though it may have grown.
     fn known_file(&mut self, kind: LogKind) -> Result<Option<LogId>> {
         match kind {
-            LogKind::File | LogKind::SortedFile => {
+            LogKind::File | LogKind::SortedFile | LogKind::Files => {
                 Ok(self.take_over(PartitionId(0))?.and_then(|entry| entry.progress.log))
             }
             LogKind::Topic | LogKind::Journal => Ok(None),
@@ -160,6 +160,15 @@ impl Reader for Learner<'_> {
             return Ok(());
         }
         partition.take(records, &mut |_| Ok(()))
+    }
+
+    fn log(&mut self, id: PartitionId, log: LogId) {
+        let Some(Learning { partition, entry }) = self.partitions.get(&id) else { return };
+        // What is read beyond the last commit says nothing of the records before it.
+        let is_beyond = partition.position().is_some_and(|at| at >= entry.progress.position);
+        if !is_beyond && self.is_of_another_log(entry) {
+            self.log = Some(log);
+        }
     }
 
     fn end(&mut self, id: PartitionId) -> Result<()> {

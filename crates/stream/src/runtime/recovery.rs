@@ -53,7 +53,8 @@ pub fn open_partition(
     let log = source.log_id(was)?;
     let claim = match (was, log) {
         (Some(was), Some(is)) if was != is => {
-            let changed = LogChanged { kind: source.log_kind(), name: factory.topic().to_owned(), was, is };
+            let name = source.log_change().unwrap_or_else(|| factory.topic().to_owned());
+            let changed = LogChanged { kind: source.log_kind(), name, was, is };
             of_another_log(changed, recover.may_begin_anew())?
         }
         _ => claim,

@@ -89,10 +89,14 @@ pub(super) fn worker_loop(from_reader: &Receiver<ToWorker>, downstream: &Downstr
 
         match command {
             // What is not worked on is not in the snapshot either: the next run reads it again.
-            ToWorker::Records { .. } | ToWorker::Quiet(_) | ToWorker::End(_)
+            ToWorker::Records { .. } | ToWorker::Log { .. } | ToWorker::Quiet(_) | ToWorker::End(_)
                 if downstream.watch.is_stopped() => {}
             ToWorker::Begin(partition, start) => worker.begin(*partition, start)?,
             ToWorker::Records { partition, records, at } => worker.take(partition, records, at)?,
+            ToWorker::Log { partition, log } => {
+                let work = worker.works.get_mut(&partition).ok_or_else(|| unknown(partition))?;
+                work.partition.read_from(Some(log));
+            }
             ToWorker::Lost { partition, offsets } => worker.lose(partition, &offsets)?,
             ToWorker::Quiet(partition) => worker.close_open(partition)?,
             ToWorker::End(partition) => worker.finish(partition)?,
