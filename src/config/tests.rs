@@ -289,12 +289,16 @@ fn a_file_tells_its_format_by_name_or_by_key() {
         ("{file: {path: /x/a.jsonl.zst}}", FileFormat::Ndjson, "/x/a.jsonl.zst"),
         ("{file: {path: a.parquet}}", FileFormat::Parquet, "/base/a.parquet"),
         ("{file: {path: '-'}, format: csv}", FileFormat::Csv, "-"),
+        ("{file: {path: 'd/2024-*.csv.gz'}}", FileFormat::Csv, "/base/d/2024-*.csv.gz"),
+        ("{file: {path: 'd/'}}", FileFormat::ByName, "/base/d/"),
+        ("{file: {path: 'd/*'}}", FileFormat::ByName, "/base/d/*"),
+        ("{file: {path: 'd/*'}, format: json}", FileFormat::Ndjson, "/base/d/*"),
     ];
     for (block, format, path) in cases {
         let SourceSpec::File(source) = plan(&file(block)).source else { panic!("not a file") };
         assert_eq!((source.format, source.path.as_path()), (format, Path::new(path)), "{block}");
     }
-    let unclear = r#"1:17: source.file.path: no format is known for "-" (add source.format: json or csv)"#;
+    let unclear = r#"1:17: source.file.path: no format is known for "-" (add source.format: json or csv; a directory's path ends with /)"#;
     assert_eq!(faults(&file("{file: {path: '-'}}")), [unclear]);
 }
 

@@ -56,6 +56,7 @@ mod sources {
     mod json_schemas;
     mod kafka;
     mod losses;
+    mod many_files;
     mod meters;
     mod own_window_records;
     mod own_windows;
@@ -69,6 +70,7 @@ mod sources {
     mod stale_series;
     mod time_order;
     mod times;
+    pub mod typed_files;
     pub mod typed_formats;
     mod window_kinds;
     mod windows;

@@ -146,12 +146,13 @@ impl Checker<'_> {
     fn file_source(&mut self, raw: RawFile, format: Option<RawFormat>, csv: CsvSpec) -> SourceSpec {
         let path = self.required_text(raw.path, "source.file.path", "a file, or - for standard input");
         let named = if path.is_empty() { Some(FileFormat::Csv) } else { self.format_of_name(&path) };
+        let is_of_several = path.ends_with('/') || path.contains(['*', '?', '[']);
         let format = named.or(match format {
             Some(RawFormat::Csv) => Some(FileFormat::Csv),
             Some(RawFormat::Json) => Some(FileFormat::Ndjson),
             // Refused above; one fault is enough.
             Some(RawFormat::Avro | RawFormat::Protobuf) => Some(FileFormat::Csv),
-            None => None,
+            None => is_of_several.then_some(FileFormat::ByName),
         });
         if format.is_none() && !self.broken.contains("source.format") {
             let message = format!("no format is known for {}", quoted(&path));
@@ -159,7 +160,7 @@ impl Checker<'_> {
             let help = if is_zip {
                 "a zip archive holds files: unzip it and read those"
             } else {
-                "add source.format: json or csv"
+                "add source.format: json or csv; a directory's path ends with /"
             };
             self.fault_with_help("source.file.path", message, help);
         }
@@ -183,19 +184,11 @@ impl Checker<'_> {
 
     /// The format that a file's name tells, below `.gz` or `.zst`.
     fn format_of_name(&mut self, path: &str) -> Option<FileFormat> {
-        let lower = path.to_ascii_lowercase();
-        let bare = lower.strip_suffix(".gz").or(lower.strip_suffix(".zst")).unwrap_or(&lower);
-
-        match bare.rsplit_once('.').map(|(_, extension)| extension) {
-            Some("csv" | "tsv" | "psv") => Some(FileFormat::Csv),
-            Some("ndjson" | "jsonl" | "json") => Some(FileFormat::Ndjson),
-            Some("parquet") => Some(FileFormat::Parquet),
-            Some("avro") => {
-                self.not_built(true, "source.file.path", "avro files");
-                Some(FileFormat::Csv)
-            }
-            _ => None,
+        if path.to_ascii_lowercase().ends_with(".avro") {
+            self.not_built(true, "source.file.path", "avro files");
+            return Some(FileFormat::Csv);
         }
+        FileFormat::of_name(path)
     }
 
     fn generate_source(&mut self, raw: RawGenerate) -> SourceSpec {

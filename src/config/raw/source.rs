@@ -70,8 +70,10 @@ pub(in super::super) struct RawSource {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct RawFile {
-    /// A csv, ndjson or parquet file, the first two also as .gz or .zst; `-` is standard input,
-    /// which needs `source.format`.
+    /// A csv, ndjson or parquet file, the first two also as .gz or .zst; `-` is standard
+    /// input, which needs `source.format`. A directory (`data/`) or a pattern (`data/*.csv.gz`,
+    /// with `*`, `?` and `[a-z]` in names) is read file by file, in the order of their names, in
+    /// which digits count as numbers. They are one partition, and of one format.
     #[schemars(required)]
     pub path: Option<String>,
     /// What the end of the file means. Default: close.

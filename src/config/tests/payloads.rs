@@ -91,7 +91,7 @@ fn what_a_place_cannot_take_is_said() {
 
 #[test]
 fn the_pages_sinks_are_sinks() {
-    let page = include_str!("../../../docs/records.md");
+    let page = include_str!("../../../docs/encodings.md");
     let sinks = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let text = format!("{SMALLEST}{sinks}");
     assert_eq!(faults(&text), [""; 0]);

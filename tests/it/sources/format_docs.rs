@@ -1,11 +1,14 @@
 //! Every pipeline of `docs/formats.md`, run on records like those beside it.
 
+use std::io::Write;
+
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::BaseRecord;
 use tickcast_connect::registry::{NewSchema, Registry, RegistrySpec, SchemaKind};
 use tickcast_stream::PartitionId;
 
 use super::times::{rejects, windows};
+use super::typed_files;
 use super::typed_formats::payloads;
 use crate::support::broker::brokers_or_skip;
 use crate::support::kafka::{create_topic, producer, send, send_record};
@@ -112,6 +115,23 @@ fn files_are_read_as_the_page_says() {
     let logger = format!("Logger 3\nfrom 1.1.\n{logger}");
     let expected = hours_of("Köln; 1", |hour| 1000.25 + hour % 10.0);
     assert_eq!(of("csv, all of it said", "logger.csv", &logger), expected);
+
+    let months = bench("several files");
+    std::fs::create_dir(months.path("readings")).unwrap();
+    for (name, hours) in [("2024-10", 12..20), ("2024-9", 0..12)] {
+        let rows = hours.map(|hour| format!("{hour},m7,2024-01-01T{hour:02}:00:00Z\n"));
+        let file = std::fs::File::create(months.path(&format!("readings/{name}.csv.gz"))).unwrap();
+        let mut gz = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+        gz.write_all(format!("v,id,t\n{}", rows.collect::<String>()).as_bytes()).unwrap();
+        gz.finish().unwrap();
+    }
+    months.run(Runner::Inline, 3);
+    assert_eq!(spoken(&months), hours_of("m7", |hour| hour));
+
+    let typed = bench("parquet");
+    typed.write("nested.parquet", typed_files::parquet(&typed_files::nested(10, 15)));
+    typed.run(Runner::Inline, 3);
+    assert_eq!(spoken(&typed).len(), 20);
 
     let wide =
         format!("plant,at,t1,t2\n{}", hourly(|hour| format!("north,2024-01-01T{hour:02}:00:00Z,{hour},NA")));

@@ -98,11 +98,9 @@ fn check_in_schema(name: &str, schema: &[Field], shape: &Shape) -> Result<()> {
 /// The field of a name or a path: of the elements of the list that is taken apart, or of a record.
 fn field_of<'a>(name: &str, schema: &'a [Field], shape: &Shape) -> Option<&'a Field> {
     let of_element = shape.rows_in().and_then(|(path, rows_in)| {
-        let found = within(path, schema.iter())?;
-        let element = match (rows_in, found.data_type()) {
-            (RowsIn::List, DataType::List(element) | DataType::LargeList(element)) => element.as_ref(),
-            (RowsIn::List, _) => return None,
-            (RowsIn::Object, _) => found,
+        let element = match rows_in {
+            RowsIn::List => element_of(path, schema)?,
+            RowsIn::Object => within(path, schema.iter())?,
         };
 
         let own = name.strip_prefix(&format!("{path}.")).unwrap_or(name);
@@ -113,6 +111,44 @@ fn field_of<'a>(name: &str, schema: &'a [Field], shape: &Shape) -> Option<&'a Fi
     });
 
     of_element.or_else(|| within(name, schema.iter()))
+}
+
+/// The element of the list at a path.
+fn element_of<'a>(list: &str, schema: &'a [Field]) -> Option<&'a Field> {
+    match within(list, schema.iter())?.data_type() {
+        DataType::List(element) | DataType::LargeList(element) | DataType::FixedSizeList(element, _) => {
+            Some(element)
+        }
+        _ => None,
+    }
+}
+
+/// Where the wanted fields of rows are that are the elements of a list: there, or in the record.
+/// The list itself is among them where nothing else of it is wanted: it says how many rows there
+/// are.
+pub(super) fn with_elements(wanted: &[String], list: &str, schema: &[Field]) -> Vec<String> {
+    let known: Vec<&String> = schema.iter().map(Field::name).collect();
+    let of_list = format!("{list}.");
+    let of_element = |own: &str| match element_of(list, schema).map(Field::data_type) {
+        Some(DataType::Struct(fields)) => within(own, fields.iter().map(AsRef::as_ref)).is_some(),
+        _ => false,
+    };
+    let (mut found, mut has_elements) = (Vec::new(), false);
+    for name in wanted {
+        let own = name.strip_prefix(&of_list).unwrap_or(name);
+        let is_of_element = name != list && of_element(own);
+        if is_of_element {
+            found.push(format!("{of_list}{own}"));
+        } else if known.iter().any(|column| column.as_str() == root_of(name, &known)) {
+            found.push(name.clone());
+        }
+        has_elements |= is_of_element || name == list;
+    }
+
+    if !has_elements {
+        found.push(list.to_owned());
+    }
+    found
 }
 
 /// The field of a name, or of a path into objects.

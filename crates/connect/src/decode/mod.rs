@@ -213,19 +213,15 @@ impl Decoder {
         Ok(Decoder { spec, partition, time_reader, first_time, schema, layout, reader })
     }
 
-    /// The columns that it reads of a source that has columns; of paths the columns that they begin
-    /// with.
+    /// The columns that it reads of a source that has columns, or the paths into them; of a list
+    /// that is taken apart the fields of its elements.
     pub fn source_columns(&self) -> Vec<String> {
-        let list = self.spec.shape.unnest.iter();
-        let known: Option<Vec<&String>> =
-            self.spec.schema.as_ref().map(|fields| fields.iter().map(|field| field.name()).collect());
-        // Fields of a list's elements are no columns.
-        let is_column = |name: &&String| match (&known, &self.spec.shape.unnest) {
-            (Some(known), Some(_)) => known.iter().any(|column| column.as_str() == root_of(name, known)),
-            _ => true,
-        };
-        let fields = self.layout.fields.iter().chain(list).filter(is_column);
-        fields.cloned().collect()
+        let fields = &self.layout.fields;
+        match (&self.spec.schema, &self.spec.shape.unnest) {
+            (Some(schema), Some(list)) => columns::with_elements(fields, list, schema),
+            (None, Some(list)) => fields.iter().chain([list]).cloned().collect(),
+            (_, None) => fields.clone(),
+        }
     }
 
     fn decode_raw(&self, records: &[RawRecord]) -> Result<Decoded> {

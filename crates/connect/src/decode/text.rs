@@ -25,6 +25,7 @@ pub(super) struct TextReader {
     /// yet.
     csv: Option<CsvText>,
     schema: SchemaRef,
+    style: CsvStyle,
 }
 
 /// The texts of one batch.
@@ -43,24 +44,42 @@ impl TextReader {
         let fields: Vec<Field> = names.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect();
         let schema = Arc::new(Schema::new(fields));
         let csv = header.map(|header| CsvText::new(Arc::clone(&schema), &header, style)).transpose()?;
-        Ok(TextReader { csv, schema })
+        Ok(TextReader { csv, schema, style })
     }
 
     /// The texts of all records that have a payload of a fitting size; they are to be read in their
     /// order.
     pub(super) fn batch(&self, records: &[RawRecord]) -> Result<TextBatch> {
-        let payloads: Vec<result::Result<&str, String>> =
-            records.iter().filter_map(|record| payload_of(record).ok()).map(text_of).collect();
-        let mut faults: Vec<Option<String>> =
-            payloads.iter().map(|payload| payload.as_ref().err().cloned()).collect();
-
-        let payloads: Vec<Option<&str>> = payloads.into_iter().map(result::Result::ok).collect();
-        let mut pieces = Vec::new();
-        self.read_by_halves(&payloads, 0, &mut pieces, &mut faults)?;
+        let (mut pieces, mut faults) = (Vec::new(), Vec::new());
+        for of_one_file in records.chunk_by(|one, next| columns_of(one) == columns_of(next)) {
+            let other = columns_of(&of_one_file[0]).map(|header| self.with_header(header)).transpose()?;
+            other.as_ref().unwrap_or(self).read_all(of_one_file, &mut pieces, &mut faults)?;
+        }
         let texts = concat_batches(&self.schema, &pieces)
             .or_fail(Kind::Source, || "cannot join the texts of a batch")?;
         let columns = texts.columns().iter().map(|column| column.as_string::<i32>().clone()).collect();
         Ok(TextBatch { columns, faults, read: 0, is_at_row: false })
+    }
+
+    /// The same columns of a file that has others, or the same in another order.
+    fn with_header(&self, header: &[String]) -> Result<Self> {
+        let csv = CsvText::new(Arc::clone(&self.schema), header, self.style)?;
+        Ok(TextReader { csv: Some(csv), schema: Arc::clone(&self.schema), style: self.style })
+    }
+
+    fn read_all(
+        &self,
+        records: &[RawRecord],
+        pieces: &mut Vec<RecordBatch>,
+        faults: &mut Vec<Option<String>>,
+    ) -> Result<()> {
+        let payloads: Vec<result::Result<&str, String>> =
+            records.iter().filter_map(|record| payload_of(record).ok()).map(text_of).collect();
+        let first_row = faults.len();
+        faults.extend(payloads.iter().map(|payload| payload.as_ref().err().cloned()));
+
+        let payloads: Vec<Option<&str>> = payloads.into_iter().map(result::Result::ok).collect();
+        self.read_by_halves(&payloads, first_row, pieces, faults)
     }
 
     /// Payloads are read together exactly when each can be read alone, so halving finds the broken
@@ -111,6 +130,11 @@ impl TextReader {
         RecordBatch::try_new(Arc::clone(&self.schema), columns)
             .or_fail(Kind::Source, || "cannot make a row of nulls")
     }
+}
+
+/// The columns of the file that a record is from, where it says them.
+fn columns_of(record: &RawRecord) -> Option<&[String]> {
+    record.file.as_ref()?.columns.as_deref()
 }
 
 impl<'a> ReadFields<'a> for TextBatch {

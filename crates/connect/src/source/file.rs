@@ -1,45 +1,36 @@
-//! The file source: a CSV, NDJSON or Parquet file, or standard input, as partition 0.
+//! The file source: CSV, NDJSON or Parquet files, or standard input, as partition 0.
 //! It must not know what the records mean.
 //!
-//! A record's position is its ordinal in the file, from 0; CSV's header row is none. Files ending
-//! in `.gz` and `.zst` are decompressed. Nothing tells the end of a growing file: what is there
-//! when the reader comes to it counts.
+//! A record's position is its ordinal in the file, from 0; CSV's header row is none. Of several
+//! files the positions go on from one to the next. Files ending in `.gz` and `.zst` are
+//! decompressed. Nothing tells the end of a growing file: what is there when the reader comes to it
+//! counts.
 
-use std::io::BufReader;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use arrow::datatypes::Field;
-use tickcast_stream::error::{Error, Kind, OrFail, Result};
-use tickcast_stream::message::{RawRecord, Records};
+use tickcast_stream::error::{Error, Kind, Result};
+use tickcast_stream::message::Records;
 use tickcast_stream::source::{Event, Source};
 use tickcast_stream::{LogId, LogKind, Offset, PartitionId};
 
-use super::compressed::{READ_BYTES, open_bytes};
-use super::csv_file::{Bytes, CsvFile};
-use super::file_identity::{identity, of_length};
-use super::file_spec::{FileEnd, FileFormat, FileOrder, FileSourceSpec, STDIN};
-use super::frames::{Frames, Framing};
+use super::file_batch::Next;
+use super::file_sequence::FileSequence;
+use super::file_spec::FileSourceSpec;
 use super::kind::SourceSchema;
-use super::parquet_rows::ParquetRows;
 use super::quiet::QuietWatch;
-use super::stdin::{Ready, Stdin};
-use crate::decode::{CsvStyle, check_known};
 
 /// Records that one poll brings, unless it is set.
 const BATCH_RECORDS: usize = 1024;
-/// A batch ends early when its records have so many bytes together.
-const BATCH_BYTES: usize = 16 << 20;
 
-/// A file is one partition.
+/// A source of files is one partition.
 const ONLY: PartitionId = PartitionId(0);
 
-/// Reads one file from its start to its end.
+/// Reads files from their start to their end, one after the other.
 pub struct FileSource {
-    path: PathBuf,
     /// The path, as messages show it.
     name: String,
-    input: Input,
+    files: FileSequence,
     state: State,
     paused: bool,
     batch_records: usize,
@@ -47,54 +38,34 @@ pub struct FileSource {
     next: Offset,
     /// Of standard input.
     quiet: QuietWatch,
-    order: FileOrder,
-}
-
-enum Input {
-    Text {
-        frames: Frames<BufReader<Bytes>>,
-        /// CSV's column names and style; none for an empty file and for NDJSON.
-        csv: Option<(Vec<String>, CsvStyle)>,
-        /// Of standard input: more may come later, so a record at hand is not held back until a
-        /// batch is full.
-        live: Option<Ready>,
-    },
-    Parquet(Box<ParquetRows>),
 }
 
 /// How far the partition is.
 enum State {
     New,
     Assigned,
+    /// Another file begins, which the next poll has to say.
+    Beginning,
     Reading,
     /// What the next poll has to say; the records before the failure have gone out.
     Failing(Error),
+    /// The open file is at its end.
     Ending,
     Done,
 }
 
 impl FileSource {
-    /// Opens the file and reads a CSV's header. Errors: `Source`, when it is not there or not what
-    /// it should be.
+    /// Opens the file, or the first of them, and reads a CSV's header. Errors: `Source`, when it is
+    /// not there or not what it should be.
     pub fn open(plan: &FileSourceSpec) -> Result<Self> {
-        let name = plan.path.display().to_string();
-        let whole_only = plan.end == FileEnd::Keep;
-        let input = match plan.format {
-            FileFormat::Parquet => Input::Parquet(Box::new(ParquetRows::open(&plan.path, &name)?)),
-            FileFormat::Ndjson => Input::open_lines(&plan.path, &name, whole_only)?,
-            FileFormat::Csv => Input::open_csv(plan, &name, whole_only)?,
-        };
-
         Ok(FileSource {
-            path: plan.path.clone(),
-            name,
-            input,
+            name: plan.path.display().to_string(),
+            files: FileSequence::open(plan)?,
             state: State::New,
             paused: false,
             batch_records: BATCH_RECORDS,
             next: Offset(0),
             quiet: QuietWatch::default(),
-            order: plan.order,
         })
     }
 
@@ -113,136 +84,58 @@ impl FileSource {
     /// A CSV's column names, without blanks around them; none for other formats and for an empty
     /// file.
     pub fn header(&self) -> Option<Vec<String>> {
-        match &self.input {
-            Input::Text { csv, .. } => csv.as_ref().map(|(header, _)| header.clone()),
-            Input::Parquet(_) => None,
-        }
+        self.known().header
     }
 
     /// A Parquet file's columns: they can stand in for a schema.
     pub fn fields(&self) -> Option<&[Field]> {
-        match &self.input {
-            Input::Text { .. } => None,
-            Input::Parquet(parquet) => Some(&parquet.fields),
-        }
+        self.files.known().fields.as_deref()
     }
 
     /// What it knows of its records.
     pub(super) fn known(&self) -> SourceSchema {
-        let csv = match &self.input {
-            Input::Text { csv, .. } => csv.as_ref().map(|(_, style)| *style),
-            Input::Parquet(_) => None,
-        };
-        SourceSchema { header: self.header(), csv, fields: self.fields().map(<[_]>::to_vec) }
+        self.files.known().clone()
     }
 
-    /// The next batch; empty at the end, and where `state` says what comes next.
+    /// The next batch; none at the end of a file, and where `state` says what comes next.
     fn read(&mut self) -> Option<Records> {
-        let first_offset = self.next;
-        let records = match &mut self.input {
-            Input::Parquet(parquet) => match parquet.next_batch() {
-                Ok(rows) => rows.map(|rows| Records::Rows { first_offset, rows }),
-                Err(error) => {
-                    self.state = State::Failing(unreadable(&self.name, self.next, error));
-                    return None;
-                }
-            },
-            Input::Text { .. } => Some(Records::Raw(self.read_frames())),
-        };
-
-        let records = records.filter(|records| !records.is_empty());
-        match records.as_ref().and_then(Records::next_offset) {
-            Some(next) => self.next = next,
-            None if matches!(self.state, State::Reading) => self.state = State::Ending,
-            None => {}
+        let (records, next) = self.files.read(self.next, self.batch_records);
+        match next {
+            Next::More => {}
+            Next::End => self.state = State::Ending,
+            Next::Failure(error) => self.state = State::Failing(error),
         }
-        records
+        self.next = records.next_offset().unwrap_or(self.next);
+        Some(records).filter(|records| !records.is_empty())
     }
 
-    /// Whether standard input says nothing within the time-out.
-    fn is_quiet(&self, timeout: Duration) -> bool {
-        match &self.input {
-            Input::Text { frames, live: Some(ready), .. } => {
-                !frames.get_ref().buffer().contains(&b'\n') && !ready.wait(timeout)
-            }
-            _ => false,
+    /// What comes behind the end of a file: the next one, or the end of all.
+    fn go_on(&mut self) -> (State, Result<Event>) {
+        match self.files.go_on(self.next, self.batch_records) {
+            Ok(true) => self.begin(),
+            Ok(false) => (State::Done, Ok(Event::End { partition: ONLY })),
+            Err(error) => (State::Done, Err(error)),
         }
     }
 
-    fn read_frames(&mut self) -> Vec<RawRecord> {
-        let mut records = Vec::new();
-        let Input::Text { frames, live, .. } = &mut self.input else { return records };
-
-        let (mut offset, mut bytes) = (self.next, 0);
-        while records.len() < self.batch_records && bytes < BATCH_BYTES {
-            match frames.next_frame() {
-                Ok(Some(frame)) => {
-                    bytes += frame.bytes.len();
-                    let (payload, cut_from) = (Some(frame.bytes.into()), frame.cut_from);
-                    records.push(RawRecord { offset, payload, cut_from, ..RawRecord::default() });
-                    offset = offset.next();
-                }
-                Ok(None) => {
-                    self.state = State::Ending;
-                    break;
-                }
-                Err(error) => {
-                    self.state = State::Failing(unreadable(&self.name, offset, error));
-                    break;
-                }
-            }
-
-            if live.is_some() && !frames.get_ref().buffer().contains(&b'\n') {
-                break;
-            }
+    /// Says which log it is from here on.
+    fn begin(&mut self) -> (State, Result<Event>) {
+        match self.files.id_here() {
+            Ok(Some(log)) => (State::Reading, Ok(Event::Log { partition: ONLY, log })),
+            Ok(None) => (State::Reading, Ok(Event::Idle { problem: None })),
+            Err(error) => (State::Done, Err(error)),
         }
-        records
-    }
-
-    /// Passes over the records before `position`.
-    fn skip_to(&mut self, position: Offset) -> Result<()> {
-        let known = match &mut self.input {
-            Input::Parquet(parquet) => {
-                parquet
-                    .start(position, self.batch_records)
-                    .map_err(|error| unreadable(&self.name, Offset(0), error))?;
-                Offset(parquet.rows).min(position)
-            }
-            Input::Text { frames, .. } => {
-                let mut known = Offset(0);
-                while known < position {
-                    let frame = frames.next_frame().map_err(|error| unreadable(&self.name, known, error))?;
-                    if frame.is_none() {
-                        break;
-                    }
-                    known = known.next();
-                }
-                known
-            }
-        };
-
-        if known < position {
-            let what =
-                format!("{} has {known} records, but is to be read from record {position} on", self.name);
-            return Err(Error::new(Kind::Source, what));
-        }
-        self.next = position;
-        Ok(())
     }
 }
 
 impl Source for FileSource {
     fn select(&mut self, wanted: &[String]) -> Result<()> {
-        match &mut self.input {
-            Input::Text { csv: Some((header, _)), .. } => check_known(wanted, header, &self.name),
-            Input::Text { .. } => Ok(()),
-            Input::Parquet(parquet) => parquet.select(wanted, &self.name),
-        }
+        self.files.select(wanted)
     }
 
     /// Reading a file does not look at the time-out.
     fn poll(&mut self, timeout: Duration) -> Result<Event> {
-        if matches!(self.state, State::Reading) && !self.paused && self.is_quiet(timeout) {
+        if matches!(self.state, State::Reading) && !self.paused && self.files.is_quiet(timeout) {
             let is_news = self.quiet.is_quiet(ONLY, Instant::now());
             return Ok(if is_news {
                 Event::Quiet { partition: ONLY }
@@ -258,14 +151,14 @@ impl Source for FileSource {
             return Ok(Event::Records { partition: ONLY, records });
         }
 
-        let idle = Event::Idle { problem: None };
         let (next, event) = match std::mem::replace(&mut self.state, State::Done) {
             State::New => (State::Assigned, Ok(Event::Assigned(vec![ONLY]))),
-            State::Ending if !self.paused => (State::Done, Ok(Event::End { partition: ONLY })),
+            State::Beginning if !self.paused => self.begin(),
+            State::Ending if !self.paused => self.go_on(),
             State::Failing(error) if !self.paused => (State::Done, Err(error)),
             waiting => {
                 std::thread::sleep(timeout);
-                (waiting, Ok(idle))
+                (waiting, Ok(Event::Idle { problem: None }))
             }
         };
         self.state = next;
@@ -278,29 +171,22 @@ impl Source for FileSource {
             let what = format!("{}: partition {partition} cannot be started at {position} now", self.name);
             return Err(Error::new(Kind::Source, what));
         }
-        self.skip_to(position)?;
-        self.state = State::Reading;
+        self.files.start(position, self.batch_records)?;
+        self.next = position;
+        self.state = if self.files.are_many() { State::Beginning } else { State::Reading };
         Ok(())
     }
 
     fn log_id(&mut self, known: Option<LogId>) -> Result<Option<LogId>> {
-        if self.path == Path::new(STDIN) {
-            return Ok(None);
-        }
-        let id = open_bytes(&self.path).and_then(|bytes| identity(bytes, known));
-        let id = id.and_then(|id| match self.order {
-            FileOrder::Arrival => Ok(id),
-            // What is added would stand among what was read.
-            FileOrder::Time => Ok(of_length(id, self.path.metadata()?.len())),
-        });
-        id.map(Some).or_fail(Kind::Source, || format!("cannot read the beginning of {}", self.name))
+        self.files.log_id(known)
+    }
+
+    fn log_change(&self) -> Option<String> {
+        self.files.log_change()
     }
 
     fn log_kind(&self) -> LogKind {
-        match self.order {
-            FileOrder::Arrival => LogKind::File,
-            FileOrder::Time => LogKind::SortedFile,
-        }
+        self.files.log_kind()
     }
 
     fn set_paused(&mut self, _partition: PartitionId, paused: bool) -> Result<()> {
@@ -314,40 +200,6 @@ impl Source for FileSource {
     }
 }
 
-fn unreadable(
-    name: &str,
-    record: Offset,
-    cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-) -> Error {
-    Error::new(Kind::Source, format!("cannot read {name} at record {record}")).because(cause)
-}
-
-impl Input {
-    fn open_lines(path: &Path, name: &str, whole_only: bool) -> Result<Self> {
-        let (bytes, live) = open(path, name)?;
-        let reader = BufReader::with_capacity(READ_BYTES, bytes);
-        let frames = Frames::new(reader, Framing::Lines).whole_only(whole_only);
-        Ok(Input::Text { frames, csv: None, live })
-    }
-
-    fn open_csv(plan: &FileSourceSpec, name: &str, whole_only: bool) -> Result<Self> {
-        let (bytes, live) = open(&plan.path, name)?;
-        let CsvFile { frames, header, style } =
-            CsvFile::open(bytes, (name, &plan.csv), (live.is_some(), whole_only))?;
-        Ok(Input::Text { frames, csv: header.map(|header| (header, style)), live })
-    }
-}
-
-/// The bytes of a file, or of standard input, which says when it has some.
-fn open(path: &Path, name: &str) -> Result<(Bytes, Option<Ready>)> {
-    let fail = || format!("cannot open {name}");
-    if path == Path::new(STDIN) {
-        let (stdin, ready) = Stdin::open().or_fail(Kind::Source, fail)?;
-        return Ok((Box::new(stdin), Some(ready)));
-    }
-    Ok((open_bytes(path).or_fail(Kind::Source, fail)?, None))
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -359,6 +211,7 @@ mod tests {
 
     use super::*;
     use crate::decode::CsvSpec;
+    use crate::source::{FileEnd, FileFormat, FileOrder};
 
     const NO_WAIT: Duration = Duration::ZERO;
 

@@ -4,6 +4,7 @@
 use tickcast_stream::error::Result;
 
 use super::file::FileSource;
+use super::file_list::Listing;
 use super::file_spec::{FileEnd, FileFormat, FileOrder, FileSourceSpec};
 use super::kind::{OpenOptions, OpenSource, SourceKind, SourceSchema, SourceTraits, Span};
 use super::time_order::InTimeOrder;
@@ -32,7 +33,10 @@ impl SourceKind for FileSourceSpec {
             label: self.path.display().to_string(),
             // A folder may move with its state.
             identity: self.identity(),
-            format: Some(if self.format == FileFormat::Csv { WireFormat::Csv } else { WireFormat::Json }),
+            format: Listing::format(self).map(|format| match format {
+                FileFormat::Csv => WireFormat::Csv,
+                _ => WireFormat::Json,
+            }),
         }
     }
 

@@ -11,10 +11,11 @@ use crate::decode::CsvSpec;
 /// The path that stands for standard input.
 pub(super) const STDIN: &str = "-";
 
-/// A file that is read, or standard input.
+/// A file that is read, several of them, or standard input.
 #[derive(Debug, Clone)]
 pub struct FileSourceSpec {
-    /// `-` is standard input.
+    /// `-` is standard input. A directory stands for its files, and so does a pattern: they are
+    /// read one after the other.
     pub path: PathBuf,
     /// What is in it.
     pub format: FileFormat,
@@ -58,6 +59,22 @@ pub enum FileFormat {
     Ndjson,
     /// Parquet.
     Parquet,
+    /// What the names of the files say that a path stands for.
+    ByName,
+}
+
+impl FileFormat {
+    /// What a file's name says, below `.gz` or `.zst`; none: nothing that is known.
+    pub fn of_name(name: &str) -> Option<Self> {
+        let lower = name.to_ascii_lowercase();
+        let bare = lower.strip_suffix(".gz").or(lower.strip_suffix(".zst")).unwrap_or(&lower);
+        match bare.rsplit_once('.').map(|(_, extension)| extension) {
+            Some("csv" | "tsv" | "psv") => Some(FileFormat::Csv),
+            Some("ndjson" | "jsonl" | "json") => Some(FileFormat::Ndjson),
+            Some("parquet") => Some(FileFormat::Parquet),
+            _ => None,
+        }
+    }
 }
 
 impl FileSourceSpec {

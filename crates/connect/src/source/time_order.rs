@@ -17,7 +17,7 @@ use tickcast_stream::decode::Decode;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::{RawRecord, Records, column};
 use tickcast_stream::source::{Event, Source};
-use tickcast_stream::{LogId, LogKind, Offset, PartitionId};
+use tickcast_stream::{LogId, LogKind, Offset, PartitionId, SourceFile};
 
 use super::file::FileSource;
 use crate::external_sort::{Sorted, Sorter};
@@ -38,6 +38,8 @@ pub struct InTimeOrder {
     inner: FileSource,
     /// Says a record's time.
     decoder: Option<Box<dyn Decode>>,
+    /// The files that the records are from, where there are several.
+    files: Vec<Arc<SourceFile>>,
     memory_bytes: usize,
     batch_records: usize,
     state: State,
@@ -67,6 +69,7 @@ impl InTimeOrder {
         InTimeOrder {
             inner,
             decoder: None,
+            files: Vec::new(),
             memory_bytes: MEMORY_BYTES,
             batch_records: batch_records.unwrap_or(BATCH_RECORDS).max(1),
             state: State::Waiting,
@@ -82,6 +85,12 @@ impl InTimeOrder {
 
     /// Takes in what the source has brought.
     fn take(&mut self, records: &Records) -> Result<()> {
+        if let Records::Raw(raw) = records
+            && let Some(file) = raw.first().and_then(|record| record.file.as_ref())
+            && self.files.last().is_none_or(|last| !Arc::ptr_eq(last, file))
+        {
+            self.files.push(Arc::clone(file));
+        }
         let rows = self.with_order(records)?;
         if let State::Reading { sorter, .. } = &mut self.state {
             let memory_bytes = self.memory_bytes;
@@ -163,7 +172,7 @@ impl InTimeOrder {
             Some(rows) => {
                 let first_offset = *next;
                 *next = next.plus(rows.num_rows());
-                Ok(Event::Records { partition, records: records_of(&rows, first_offset)? })
+                Ok(Event::Records { partition, records: records_of(&rows, first_offset, &self.files)? })
             }
             None => {
                 self.state = State::Done;
@@ -184,7 +193,7 @@ fn with_order_columns(fields: impl IntoIterator<Item = Field>) -> SchemaRef {
 }
 
 /// Sorted rows as the records that they were, with where they stood.
-fn records_of(rows: &RecordBatch, first_offset: Offset) -> Result<Records> {
+fn records_of(rows: &RecordBatch, first_offset: Offset, files: &[Arc<SourceFile>]) -> Result<Records> {
     let is_raw = rows.num_columns() == 4 && rows.schema().field(2).name() == PAYLOAD;
     if !is_raw {
         let columns: Vec<usize> = (1..rows.num_columns()).collect();
@@ -197,11 +206,18 @@ fn records_of(rows: &RecordBatch, first_offset: Offset) -> Result<Records> {
     let record = |row: usize| RawRecord {
         offset: first_offset.plus(row),
         origin: Some(Offset(stood.value(row))),
+        file: file_of(files, Offset(stood.value(row))),
         payload: payloads.is_valid(row).then(|| Bytes::copy_from_slice(payloads.value(row))),
         cut_from: cut.is_valid(row).then(|| cut.value(row).unsigned_abs()),
         ..RawRecord::default()
     };
     Ok(Records::Raw((0..rows.num_rows()).map(record).collect()))
+}
+
+/// The file that a record stood in, where there are several.
+fn file_of(files: &[Arc<SourceFile>], stood: Offset) -> Option<Arc<SourceFile>> {
+    let begun = files.partition_point(|file| file.first <= stood);
+    files.get(begun.checked_sub(1)?).cloned()
 }
 
 impl Source for InTimeOrder {
@@ -254,6 +270,10 @@ impl Source for InTimeOrder {
 
     fn log_id(&mut self, known: Option<LogId>) -> Result<Option<LogId>> {
         self.inner.log_id(known)
+    }
+
+    fn log_change(&self) -> Option<String> {
+        self.inner.log_change()
     }
 
     fn log_kind(&self) -> LogKind {
