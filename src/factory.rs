@@ -154,6 +154,7 @@ fn tell_doubles(header: &[String], wanted: &[String]) {
 
 fn decode_spec(plan: &Plan, known: SourceSchema) -> Result<DecodeSpec> {
     let Schemas { definition, writers } = schemas::of(plan)?;
+    let definition = definition.or(known.definition);
     let fields = match &definition {
         Some(schema) => Some(schema.fields()?),
         None => known.fields,

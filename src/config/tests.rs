@@ -139,7 +139,7 @@ fn every_other_thing_not_yet_built_is_refused_by_name_too() {
         (
             "{kafka: {topic: t}}",
             "{file: {path: a.csv}, format: protobuf}",
-            "1:31: source.format: is for messages; files are csv, json or parquet",
+            "1:31: source.format: is for messages; files are csv, json, avro or parquet",
         ),
         (
             "{topic: t}}",
@@ -163,8 +163,8 @@ fn every_other_thing_not_yet_built_is_refused_by_name_too() {
         ),
         (
             "{kafka: {topic: t}}",
-            "{file: {path: a.avro}}",
-            "1:17: source.file.path: avro files: not yet built",
+            "{file: {path: a.avro}, format: avro, registry: {url: 'http://r'}}",
+            "1:46: source.registry: is for a topic; an Avro file has its own schema",
         ),
     ];
     for (from, to, fault) in cases {
@@ -289,6 +289,8 @@ fn a_file_tells_its_format_by_name_or_by_key() {
         ("{file: {path: /x/a.jsonl.zst}}", FileFormat::Ndjson, "/x/a.jsonl.zst"),
         ("{file: {path: a.parquet}}", FileFormat::Parquet, "/base/a.parquet"),
         ("{file: {path: '-'}, format: csv}", FileFormat::Csv, "-"),
+        ("{file: {path: a.avro}}", FileFormat::Avro, "/base/a.avro"),
+        ("{file: {path: a.bin}, format: avro}", FileFormat::Avro, "/base/a.bin"),
         ("{file: {path: 'd/2024-*.csv.gz'}}", FileFormat::Csv, "/base/d/2024-*.csv.gz"),
         ("{file: {path: 'd/'}}", FileFormat::ByName, "/base/d/"),
         ("{file: {path: 'd/*'}}", FileFormat::ByName, "/base/d/*"),
@@ -298,7 +300,7 @@ fn a_file_tells_its_format_by_name_or_by_key() {
         let SourceSpec::File(source) = plan(&file(block)).source else { panic!("not a file") };
         assert_eq!((source.format, source.path.as_path()), (format, Path::new(path)), "{block}");
     }
-    let unclear = r#"1:17: source.file.path: no format is known for "-" (add source.format: json or csv; a directory's path ends with /)"#;
+    let unclear = r#"1:17: source.file.path: no format is known for "-" (add source.format: json, csv or avro; a directory's path ends with /)"#;
     assert_eq!(faults(&file("{file: {path: '-'}}")), [unclear]);
 }
 

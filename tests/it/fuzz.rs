@@ -21,8 +21,10 @@ use tickcast_sql::query::{OutputFormat, Session};
 use tickcast_stream::ledger::{Base, Chunk, Snapshot, chunk};
 use tickcast_stream::message::{RawRecord, Records};
 use tickcast_stream::runtime::{Partition, PipelineFactory, RestorePoint};
+use tickcast_stream::source::Event;
 use tickcast_stream::{Offset, PartitionId};
 
+use crate::support::avro_file::avro_file;
 use crate::support::pipeline::{Runner, TestPipeline};
 
 const P: PartitionId = PartitionId(0);
@@ -358,6 +360,46 @@ fn any_json_schema_is_columns_or_refused() {
         let text = String::from_utf8_lossy(input).into_owned();
         RecordSchema::json(&SchemaText { text, references: Vec::new() }).is_ok()
     });
+}
+
+/// Damage that the checks of blocks do not see is a reject, or the end of the run with its place.
+#[test]
+fn any_avro_file_is_read_up_to_its_fault() {
+    let objects: Vec<Vec<u8>> = (0..20).map(avro_record).collect();
+    let codecs = ["null", "deflate", "zstandard"];
+    let good: Vec<Vec<u8>> = codecs.iter().map(|codec| avro_file(AVRO, codec, &objects, 6)).collect();
+    let good: Vec<&[u8]> = good.iter().map(Vec::as_slice).collect();
+    let bench = TestPipeline::new(&pipeline("avro"));
+    let plan = |bytes: &[u8]| {
+        bench.write("in.avro", bytes);
+        bench.load().plan
+    };
+    fuzz(
+        1500,
+        Mutator::new(&good, &["avro.codec", "snappy", "null", "\u{7f}", "sixteen bytes ok"]),
+        |input| {
+            let plan = plan(input);
+            let Ok(mut open) = plan.source.open(OpenOptions::default()) else { return false };
+            let Ok(factory) = factory_for(&plan, &mut open) else { return false };
+            let (decoder, mut source) = (factory.decoder(P).unwrap(), open.source);
+            source.poll(Duration::ZERO).unwrap();
+            source.start(P, None).unwrap();
+            loop {
+                match source.poll(Duration::ZERO) {
+                    Ok(Event::Records { records, .. }) => {
+                        let decoded = decoder.decode(&records).unwrap_or_else(|error| panic!("{error}"));
+                        assert!(decoded.rejects.len() <= records.len());
+                    }
+                    Ok(Event::End { .. }) => return true,
+                    Ok(_) => {}
+                    Err(error) => {
+                        assert!(error.to_string().contains("in.avro at record"), "{error}");
+                        return false;
+                    }
+                }
+            }
+        },
+    );
 }
 
 #[test]

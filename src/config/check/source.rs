@@ -55,8 +55,11 @@ impl Checker<'_> {
             let help = "add source.schema, the file that has it, or source.registry";
             self.fault_with_help("source.format", "needs a schema", help);
         }
-        if is_typed && !is_of_messages {
-            self.fault("source.format", "is for messages; files are csv, json or parquet");
+        if !is_of_messages && (format == WireFormat::Protobuf || is_typed && raw.file.is_none()) {
+            self.fault("source.format", "is for messages; files are csv, json, avro or parquet");
+        }
+        if !is_of_messages && is_typed && registry.is_some() {
+            self.fault("source.registry", "is for messages; an Avro file has its own schema");
         }
         if raw.message.is_some() && format != WireFormat::Protobuf {
             self.fault("source.message", "belongs to format: protobuf");
@@ -145,13 +148,14 @@ impl Checker<'_> {
 
     fn file_source(&mut self, raw: RawFile, format: Option<RawFormat>, csv: CsvSpec) -> SourceSpec {
         let path = self.required_text(raw.path, "source.file.path", "a file, or - for standard input");
-        let named = if path.is_empty() { Some(FileFormat::Csv) } else { self.format_of_name(&path) };
+        let named = if path.is_empty() { Some(FileFormat::Csv) } else { FileFormat::of_name(&path) };
         let is_of_several = path.ends_with('/') || path.contains(['*', '?', '[']);
         let format = named.or(match format {
             Some(RawFormat::Csv) => Some(FileFormat::Csv),
             Some(RawFormat::Json) => Some(FileFormat::Ndjson),
+            Some(RawFormat::Avro) => Some(FileFormat::Avro),
             // Refused above; one fault is enough.
-            Some(RawFormat::Avro | RawFormat::Protobuf) => Some(FileFormat::Csv),
+            Some(RawFormat::Protobuf) => Some(FileFormat::Csv),
             None => is_of_several.then_some(FileFormat::ByName),
         });
         if format.is_none() && !self.broken.contains("source.format") {
@@ -160,7 +164,7 @@ impl Checker<'_> {
             let help = if is_zip {
                 "a zip archive holds files: unzip it and read those"
             } else {
-                "add source.format: json or csv; a directory's path ends with /"
+                "add source.format: json, csv or avro; a directory's path ends with /"
             };
             self.fault_with_help("source.file.path", message, help);
         }
@@ -180,15 +184,6 @@ impl Checker<'_> {
             self.fault("source.file.order", "standard input cannot be read again, and so not be sorted");
         }
         SourceSpec::File(FileSourceSpec { path, format: format.unwrap_or(FileFormat::Csv), csv, end, order })
-    }
-
-    /// The format that a file's name tells, below `.gz` or `.zst`.
-    fn format_of_name(&mut self, path: &str) -> Option<FileFormat> {
-        if path.to_ascii_lowercase().ends_with(".avro") {
-            self.not_built(true, "source.file.path", "avro files");
-            return Some(FileFormat::Csv);
-        }
-        FileFormat::of_name(path)
     }
 
     fn generate_source(&mut self, raw: RawGenerate) -> SourceSpec {

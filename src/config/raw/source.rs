@@ -70,7 +70,7 @@ pub(in super::super) struct RawSource {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct RawFile {
-    /// A csv, ndjson or parquet file, the first two also as .gz or .zst; `-` is standard
+    /// A csv, ndjson, avro or parquet file, the first two also as .gz or .zst; `-` is standard
     /// input, which needs `source.format`. A directory (`data/`) or a pattern (`data/*.csv.gz`,
     /// with `*`, `?` and `[a-z]` in names) is read file by file, in the order of their names, in
     /// which digits count as numbers. They are one partition, and of one format.
@@ -104,7 +104,8 @@ pub(in super::super) struct RawGenerate {
 pub(in super::super) enum RawFormat {
     Json,
     Csv,
-    /// Of a topic: bare, as single objects, or in the wire format of a schema registry.
+    /// Of a topic: bare, as single objects, or in the wire format of a schema registry. Of a file:
+    /// an object container file.
     Avro,
     /// Of a topic: bare, or in the wire format of a schema registry.
     Protobuf,

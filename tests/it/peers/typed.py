@@ -1,7 +1,8 @@
 """Writes records of other libraries, for a topic that tickcast reads: fastavro's Avro and Google's Protobuf.
 
 typed.py DIRECTORY: writes reading.avsc and reading.desc, and for each form a file of a record a line in hexadecimal:
-avro-plain, avro-single, avro-confluent, proto-plain, proto-confluent. Record n is of minute n, and its value is n / 4.
+avro-plain, avro-single, avro-confluent, proto-plain, proto-confluent; and object container files of them, null.avro and
+deflate.avro. Record n is of minute n, and its value is n / 4.
 """
 
 import datetime
@@ -76,6 +77,10 @@ def main(directory: Path):
         "avro-single": [b"\xc3\x01" + rabin + record for record in plain],
         "avro-confluent": [struct.pack(">bI", 0, 7) + record for record in plain],
     }
+
+    for codec in ("null", "deflate"):
+        with (directory / f"{codec}.avro").open("wb") as out:
+            fastavro.writer(out, schema, avro_records(), codec=codec, sync_interval=200)
 
     pool = descriptor_pool.DescriptorPool()
     stamp = descriptor_pb2.FileDescriptorProto()

@@ -61,8 +61,8 @@ fn hours_of(series: &str, value: impl Fn(f64) -> f64) -> Vec<(String, f64)> {
 
 #[test]
 fn the_pages_count_is_that_of_its_pipelines() {
-    assert_eq!(PAGE.matches("```yaml\n# ").count(), 11);
-    assert_eq!(PAGE.matches("```yaml\n").count(), 11);
+    assert_eq!(PAGE.matches("```yaml\n# ").count(), 12);
+    assert_eq!(PAGE.matches("```yaml\n").count(), 12);
 }
 
 #[test]
@@ -151,6 +151,11 @@ fn topics_are_read_as_the_page_says() {
         bench.run_until(Runner::Inline, 7, Some(records as u64));
         spoken(&bench)
     };
+
+    let file = bench("avro file");
+    file.write("readings.avro", std::fs::read(peer.path().join("deflate.avro")).unwrap());
+    file.run(Runner::Inline, 7);
+    assert_eq!(spoken(&file).len(), 40);
 
     for (name, form) in [("avro", "avro-plain"), ("protobuf", "proto-plain")] {
         let topic = format!("page.{name}");

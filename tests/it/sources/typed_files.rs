@@ -1,5 +1,6 @@
-//! Files whose records carry their types: Parquet with objects and lists of objects. What is made
-//! of them is what the same records make as JSON.
+//! Files whose records carry their types: Parquet with objects and lists of objects, and Avro's
+//! object container files. What is made of them is what the same records make as JSON, or from a
+//! topic.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,6 +15,8 @@ use arrow::datatypes::Field;
 use parquet::arrow::ArrowWriter;
 
 use super::times::{rejects, windows};
+use crate::support::avro_file::avro_file;
+use crate::support::peers::{python_or_skip, run_peer};
 use crate::support::pipeline::{Runner, TestPipeline};
 use crate::support::process::{text, tickcast};
 
@@ -188,5 +191,144 @@ fn parquet_files_are_read_together_where_no_value_becomes_another() {
                 assert!(code == Some(1) && said.contains(why) && said.contains("2.parquet"), "{said}")
             }
         }
+    }
+}
+
+const SCHEMA: &str = r#"{"type": "record", "name": "R", "fields": [{"name": "id", "type": "string"},
+    {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+    {"name": "temp", "type": ["null", "double"]}, {"name": "more", "type": {"type": "map", "values": "int"}}]}"#;
+
+fn varint(value: i64, out: &mut Vec<u8>) {
+    let mut rest = (value << 1) as u64;
+    while rest > 0x7f {
+        out.push((rest & 0x7f) as u8 | 0x80);
+        rest >>= 7;
+    }
+    out.push(rest as u8);
+}
+
+/// An object of the schema, an hour each.
+fn avro_object(n: i64) -> Vec<u8> {
+    let mut out = vec![2, b'm'];
+    varint(START_MS + n * HOUR_MS, &mut out);
+    out.push(2);
+    out.extend((n as f64).to_le_bytes());
+    out.extend([2, 2, b'k', 2 * (n % 30) as u8, 0]);
+    out
+}
+
+fn avro_bench(path: &str, more: &str) -> TestPipeline {
+    pipeline(path, more, "id", "at", "temp: avg(temp), k: max(more.k)")
+}
+
+#[test]
+fn avro_files_are_read_whatever_their_codec_and_from_any_record_on() {
+    let objects: Vec<Vec<u8>> = (0..100).map(avro_object).collect();
+    let mut expected = None;
+    for (codec, a_block) in [("null", 100), ("null", 7), ("deflate", 1), ("zstandard", 33)] {
+        let bench = avro_bench("in.avro", "");
+        bench.write("in.avro", avro_file(SCHEMA, codec, &objects, a_block));
+        for (runner, batch, stops) in [
+            (Runner::Inline, 1000, vec![]),
+            (Runner::Threads(2), 3, vec![20, 50]),
+            (Runner::Inline, 1, vec![33]),
+        ] {
+            bench.clear();
+            stops.iter().for_each(|records| _ = bench.run_until(runner, batch, Some(*records)));
+            bench.run(runner, batch);
+            let found = results(&bench);
+            assert_eq!(windows(&bench).len(), 100);
+            assert_eq!(*expected.get_or_insert(found.clone()), found, "{codec} {a_block} {batch}");
+        }
+    }
+}
+
+#[test]
+fn a_file_of_an_older_schema_is_read_by_that_of_the_pipeline() {
+    let reader = SCHEMA
+        .replace(r#""name": "temp""#, r#""name": "temp", "aliases": ["t"]"#)
+        .replace(r#"{"name": "more""#, r#"{"name": "unit", "type": "int", "default": 5}, {"name": "more""#);
+    let older = SCHEMA.replace(r#""name": "temp""#, r#""name": "t""#);
+    let bench = pipeline("parts/", ", schema: reader.avsc", "id", "at", "temp: avg(temp), u: max(unit)");
+    fs::create_dir(bench.path("parts")).unwrap();
+    bench.write("reader.avsc", reader);
+    let objects: Vec<Vec<u8>> = (0..40).map(avro_object).collect();
+    bench.write("parts/1.avro", avro_file(&older, "null", &objects[..25], 4));
+    bench.write("parts/2.avro", avro_file(SCHEMA, "deflate", &objects[25..], 4));
+    let (code, said) = run(&bench, &[]);
+    assert!(
+        code == Some(0) && said.contains("the schema of") && said.contains("no field temp, unit"),
+        "{said}"
+    );
+    let values: Vec<f64> = windows(&bench).into_iter().map(|row| row.2).collect();
+    assert_eq!(values, (0..40).map(f64::from).collect::<Vec<_>>());
+}
+
+/// What is behind a fault in a block cannot be told from it: the run ends with the place.
+#[test]
+fn a_damaged_avro_file_ends_the_run_with_its_place() {
+    let objects: Vec<Vec<u8>> = (0..30).map(avro_object).collect();
+    let good = avro_file(SCHEMA, "null", &objects, 10);
+    let block = objects[..10].concat().len();
+    let end = good.len();
+    let refused = |bytes: &[u8], why: &str| {
+        let bench = avro_bench("in.avro", "");
+        bench.write("in.avro", bytes);
+        let (code, said) = run(&bench, &[]);
+        assert!(code == Some(1) && said.contains(why) && said.contains("in.avro"), "{why}: {said}");
+        said
+    };
+    let changed = |at: usize, to: u8| {
+        let mut bytes = good.clone();
+        bytes[at] = to;
+        bytes
+    };
+    let cut = refused(&good[..end - block], "the file ends within a block");
+    assert!(cut.contains("in.avro at record 20"), "{cut}");
+    let marks = refused(&changed(end - 1, b'x'), "the mark behind a block is not that of the file");
+    assert!(marks.contains("at record 20"), "{marks}");
+    refused(&changed(0, b'X'), "does not begin as an Avro object container file does");
+    refused(&[], "does not begin as an Avro object container file does");
+    refused(&avro_file(SCHEMA, "bzip2", &objects, 10), "compressed by `bzip2`");
+    refused(&avro_file("{", "null", &objects, 10), "the schema is not JSON");
+    refused(&avro_file(r#""int""#, "null", &objects, 10), "not an Avro record");
+    refused(&avro_file(SCHEMA, "null", &[vec![2, b'm', 0xff]], 1), "the record ends");
+    // A block of so many zeros takes little room in the file.
+    let bomb = avro_file(SCHEMA, "zstandard", &[vec![0; 300 << 20]], 1);
+    assert!(bomb.len() < 1 << 20);
+    refused(&bomb, "a block holds more than");
+
+    // A block that is still being written is read when it is whole.
+    let bench = avro_bench("in.avro", "");
+    bench.write("in.avro", &good[..end - 20]);
+    let args = ["--set", "source.file.end=keep"];
+    assert_eq!(run(&bench, &args).0, Some(0));
+    bench.write("in.avro", &good);
+    assert_eq!(run(&bench, &[]).0, Some(0));
+    assert_eq!(windows(&bench).len(), 30);
+}
+
+#[test]
+fn files_of_another_librarys_writer_are_read() {
+    let Some(python) = python_or_skip() else { return };
+    let peer = tempfile::tempdir().unwrap();
+    run_peer(python, "typed.py", &[peer.path()]);
+    for codec in ["null", "deflate"] {
+        let bench = TestPipeline::new(
+            "
+name: peer
+source: { file: { path: in.avro } }
+key: device.id
+time: at
+window: { tumbling: 1m, select: { v: avg(value), price: max(price) } }
+forecast: { target: v, features: [], experts: [naive] }
+sinks: { forecasts: { file: { path: out/ } }, rejects: { file: { path: out/ } } }
+",
+        );
+        bench.write("in.avro", fs::read(peer.path().join(format!("{codec}.avro"))).unwrap());
+        bench.run(Runner::Inline, 7);
+        let found: Vec<(String, f64)> = windows(&bench).into_iter().map(|row| (row.0, row.2)).collect();
+        let expected: Vec<_> = (0..40).map(|n| ("m".to_owned(), f64::from(n) / 4.0)).collect();
+        assert_eq!((found, rejects(&bench).len()), (expected, 0), "{codec}");
     }
 }

@@ -2,6 +2,7 @@
 //! behaviour.
 
 pub mod audit;
+pub mod avro_file;
 pub mod broker;
 pub mod certificates;
 pub mod cluster;

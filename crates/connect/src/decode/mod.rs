@@ -74,6 +74,7 @@ use self::time::TimeReader;
 use self::verdict::{Verdicts, quote};
 use self::wanted::Wanted;
 
+pub(crate) use self::avro::AvroObjects;
 pub(crate) use self::framing::{Framed, without_frame};
 pub(crate) use self::protobuf::ProtoSchema;
 pub(crate) use self::quotes::{Quoted, Quotes};

@@ -39,6 +39,9 @@ impl PayloadRow {
 
 /// Reads the fields of payloads, one payload after the other.
 pub(super) trait ReadFields<'a> {
+    /// The record whose payload is read next.
+    fn begin(&mut self, _record: &'a RawRecord) {}
+
     /// Reads a payload: it has rows, or is passed over for a reason. Errors: why it is no record.
     fn read(&mut self, payload: &'a [u8]) -> std::result::Result<Option<PassReason>, String>;
 
@@ -57,6 +60,7 @@ pub(super) fn read_payloads<'a>(
     verdicts: &mut Verdicts,
 ) -> Result<Converted> {
     for (at, record) in records.iter().enumerate() {
+        fields.begin(record);
         if record.payload.is_none() && rows.passes_tombstones() {
             rows.pass_over(at, PassReason::Tombstone);
             continue;
@@ -77,6 +81,7 @@ pub(super) fn read_payloads<'a>(
             Err(why) => rows.refuse((at, None), why, verdicts),
         }
     }
+
     rows.finish(verdicts)
 }
 

@@ -117,6 +117,7 @@ pub(super) fn read_frame(bytes: &Bytes) -> Result<Framed, NoFrame> {
         headers: parsed.headers.iter().map(header).collect(),
         payload: parsed.has_value.then(|| bytes.slice_ref(value)),
         cut_from: parsed.cut_from,
+        file: None,
     };
     Ok(Framed { record, synced: Offset(parsed.synced), bytes: HEAD_BYTES + length })
 }
@@ -148,6 +149,7 @@ mod tests {
                 headers,
                 payload: value.map(Bytes::from),
                 cut_from,
+                file: None,
             }
         })
     }

@@ -35,6 +35,7 @@ impl SourceKind for FileSourceSpec {
             identity: self.identity(),
             format: Listing::format(self).map(|format| match format {
                 FileFormat::Csv => WireFormat::Csv,
+                FileFormat::Avro => WireFormat::Avro,
                 _ => WireFormat::Json,
             }),
         }

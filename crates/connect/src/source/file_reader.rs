@@ -10,6 +10,7 @@ use tickcast_stream::Offset;
 use tickcast_stream::error::{Error, Kind, OrFail, Result};
 use tickcast_stream::message::{RawRecord, Records};
 
+use super::avro_records::AvroRecords;
 use super::compressed::{READ_BYTES, open_bytes};
 use super::csv_file::{Bytes, CsvFile};
 use super::file_batch::{BATCH_BYTES, Batch, Next, unreadable};
@@ -38,6 +39,7 @@ enum Input {
         live: Option<Ready>,
     },
     Parquet(Box<ParquetRows>),
+    Avro(Box<AvroRecords>),
 }
 
 impl FileReader {
@@ -46,6 +48,7 @@ impl FileReader {
     pub(super) fn open(file: &ListedFile, csv: &CsvSpec, whole_only: bool) -> Result<Self> {
         let (path, name) = (&file.path, file.path.display().to_string());
         let input = match file.format {
+            FileFormat::Avro => Input::Avro(Box::new(AvroRecords::open(path, &name, whole_only)?)),
             FileFormat::Parquet => Input::Parquet(Box::new(ParquetRows::open(path, &name)?)),
             FileFormat::Ndjson => Input::open_lines(path, &name, whole_only)?,
             FileFormat::Csv => Input::open_csv(path, (&name, csv), whole_only)?,
@@ -62,25 +65,35 @@ impl FileReader {
     pub(super) fn header(&self) -> Option<&Vec<String>> {
         match &self.input {
             Input::Text { csv, .. } => csv.as_ref().map(|(header, _)| header),
-            Input::Parquet(_) => None,
+            Input::Parquet(_) | Input::Avro(_) => None,
+        }
+    }
+
+    /// The schema that its records were written with, where it has one.
+    pub(super) fn schema(&self) -> Option<&str> {
+        match &self.input {
+            Input::Avro(avro) => Some(avro.schema().1),
+            Input::Text { .. } | Input::Parquet(_) => None,
         }
     }
 
     /// A Parquet file's columns: they can stand in for a schema.
     pub(super) fn fields(&self) -> Option<&[Field]> {
         match &self.input {
-            Input::Text { .. } => None,
+            Input::Text { .. } | Input::Avro(_) => None,
             Input::Parquet(parquet) => Some(&parquet.fields),
         }
     }
 
     /// What it knows of its records.
     pub(super) fn known(&self) -> SourceSchema {
-        let csv = match &self.input {
-            Input::Text { csv, .. } => csv.as_ref().map(|(_, style)| *style),
-            Input::Parquet(_) => None,
+        let (header, fields) = (self.header().cloned(), self.fields().map(<[_]>::to_vec));
+        let (csv, definition) = match &self.input {
+            Input::Text { csv, .. } => (csv.as_ref().map(|(_, style)| *style), None),
+            Input::Parquet(_) => (None, None),
+            Input::Avro(avro) => (None, Some(avro.schema().0.clone())),
         };
-        SourceSchema { header: self.header().cloned(), csv, fields: self.fields().map(<[_]>::to_vec) }
+        SourceSchema { header, csv, fields, definition }
     }
 
     /// Whether it says nothing of its records, as an empty file does.
@@ -94,13 +107,17 @@ impl FileReader {
             Input::Text { csv: Some((header, _)), .. } => check_known(wanted, header, &self.name),
             Input::Text { .. } => Ok(()),
             Input::Parquet(parquet) => parquet.select(wanted, &self.name),
+            Input::Avro(avro) => {
+                avro.tell_missing(wanted, &self.name);
+                Ok(())
+            }
         }
     }
 
     /// The columns of its rows from now on, of a columnar file; and those that they are to have.
     pub(super) fn rows_schema(&self) -> Result<Option<SchemaRef>> {
         match &self.input {
-            Input::Text { .. } => Ok(None),
+            Input::Text { .. } | Input::Avro(_) => Ok(None),
             Input::Parquet(parquet) => parquet.schema(&self.name).map(Some),
         }
     }
@@ -108,7 +125,7 @@ impl FileReader {
     /// Its rows are to have these columns. Errors: `Source`, naming one that cannot be had so.
     pub(super) fn fit(&mut self, schema: SchemaRef) -> Result<()> {
         match &mut self.input {
-            Input::Text { .. } => Ok(()),
+            Input::Text { .. } | Input::Avro(_) => Ok(()),
             Input::Parquet(parquet) => parquet.fit(schema, &self.name),
         }
     }
@@ -123,6 +140,7 @@ impl FileReader {
                     .map_err(|error| unreadable(&self.name, Offset(0), error))?;
                 Ok(parquet.rows.min(at))
             }
+            Input::Avro(avro) => avro.skip(at).map_err(|error| unreadable(&self.name, Offset(0), error)),
 
             Input::Text { frames, .. } => {
                 let mut known = 0;
@@ -161,6 +179,10 @@ impl FileReader {
             },
             Input::Text { frames, live, .. } => {
                 let (records, next) = read_frames(frames, live.is_some(), batch, &self.name);
+                (Records::Raw(records), next)
+            }
+            Input::Avro(avro) => {
+                let (records, next) = avro.read(batch, &self.name);
                 (Records::Raw(records), next)
             }
         }

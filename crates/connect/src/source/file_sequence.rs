@@ -171,7 +171,7 @@ impl FileSequence {
         if self.is_many {
             let (name, first) = (self.files[self.at].path.display().to_string(), self.first);
             tracing::debug!("{name} begins with record {first}");
-            let (columns, schema) = (self.reader.header().cloned(), None);
+            let (columns, schema) = (self.reader.header().cloned(), self.reader.schema().map(str::to_owned));
             self.file = Some(Arc::new(SourceFile { name, first, columns, schema }));
         }
     }

@@ -59,6 +59,8 @@ pub enum FileFormat {
     Ndjson,
     /// Parquet.
     Parquet,
+    /// An Avro object container file.
+    Avro,
     /// What the names of the files say that a path stands for.
     ByName,
 }
@@ -72,6 +74,7 @@ impl FileFormat {
             Some("csv" | "tsv" | "psv") => Some(FileFormat::Csv),
             Some("ndjson" | "jsonl" | "json") => Some(FileFormat::Ndjson),
             Some("parquet") => Some(FileFormat::Parquet),
+            Some("avro") => Some(FileFormat::Avro),
             _ => None,
         }
     }

@@ -11,7 +11,7 @@ use tickcast_stream::error::Result;
 use tickcast_stream::message::EventTime;
 use tickcast_stream::source::Source;
 
-use crate::decode::{CsvStyle, WireFormat};
+use crate::decode::{CsvStyle, RecordSchema, WireFormat};
 use crate::kafka::{Group, KafkaClientSpec};
 
 /// What a source is.
@@ -46,6 +46,8 @@ pub struct SourceSchema {
     pub csv: Option<CsvStyle>,
     /// The fields of records that carry their types.
     pub fields: Option<Vec<Field>>,
+    /// The schema of records that were written with one.
+    pub definition: Option<RecordSchema>,
 }
 
 /// How a source is opened.

@@ -2,6 +2,8 @@
 //! It must not decode. A new source is one file here that has its spec and implements
 //! [`SourceKind`] for it, and its line in [`SourceSpec`](crate::SourceSpec).
 
+mod avro_blocks;
+mod avro_records;
 mod compressed;
 mod csv_file;
 mod csv_sample;

@@ -5,12 +5,14 @@
 //! Fields are found by their names, so that a writer may have others, or the same in another order;
 //! where the reader's schema gives a field other names or a value of its own, these hold too.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use serde_json::Value as Json;
-use tickcast_stream::PassReason;
+use tickcast_stream::message::RawRecord;
+use tickcast_stream::{PassReason, SourceFile};
 
 use super::schema::{AvroField, AvroKind, AvroSchema, TypeId};
 use super::values::plain;
@@ -33,7 +35,12 @@ pub(in crate::decode) struct AvroReader {
     /// The reader's schema; what is written without a number is written with it.
     schema: Option<Arc<AvroSchema>>,
     schemas: Option<Arc<WriterSchemas>>,
+    /// The schema of the file that was read last.
+    of_file: RefCell<Option<(Arc<SourceFile>, FileSchema)>>,
 }
+
+/// The schema that a file's records were written with, or why there is none.
+type FileSchema = Result<Arc<AvroSchema>, Fault>;
 
 /// Where the fields of a record type lead from a node: to other nodes, or nowhere.
 type Places = Arc<[Option<usize>]>;
@@ -49,6 +56,8 @@ pub(in crate::decode) struct AvroBatch<'r, 'a> {
     places: HashMap<(TypeId, usize, bool), Places, FixedState>,
     /// The schema of the payload before that had a number.
     numbered: Option<(u32, Arc<AvroSchema>)>,
+    /// The schema of the payload's file, where that has one: nothing stands before it then.
+    of_file: Option<FileSchema>,
 }
 
 impl AvroReader {
@@ -70,7 +79,19 @@ impl AvroReader {
             }
         }
 
-        AvroReader { wanted, defaults, schema, schemas }
+        AvroReader { wanted, defaults, schema, schemas, of_file: RefCell::new(None) }
+    }
+
+    /// The schema of the file that a record is from, where that has one.
+    fn schema_of(&self, file: &Arc<SourceFile>) -> Option<FileSchema> {
+        let text = file.schema.as_deref()?;
+        let mut known = self.of_file.borrow_mut();
+        if let Some((_, schema)) = known.as_ref().filter(|(of, _)| Arc::ptr_eq(of, file)) {
+            return Some(schema.clone());
+        }
+        let schema = AvroSchema::parse_with(text, &[]).map(Arc::new).map_err(|error| error.to_string());
+        *known = Some((Arc::clone(file), schema.clone()));
+        Some(schema)
     }
 
     pub(in crate::decode) fn batch<'a>(&self) -> AvroBatch<'_, 'a> {
@@ -81,6 +102,7 @@ impl AvroReader {
             element_type: 0,
             places: HashMap::default(),
             numbered: None,
+            of_file: None,
         }
     }
 
@@ -92,6 +114,10 @@ impl AvroReader {
 }
 
 impl<'a> ReadFields<'a> for AvroBatch<'_, 'a> {
+    fn begin(&mut self, record: &'a RawRecord) {
+        self.of_file = record.file.as_ref().and_then(|file| self.reader.schema_of(file));
+    }
+
     fn read(&mut self, payload: &'a [u8]) -> Result<Option<PassReason>, Fault> {
         self.rows.clear();
         let (writer, body) = self.writer_of(payload)?;
@@ -140,6 +166,9 @@ impl<'a> ReadFields<'a> for AvroBatch<'_, 'a> {
 impl AvroBatch<'_, '_> {
     /// The schema that a payload was written with, and what of it is the record.
     fn writer_of<'p>(&mut self, payload: &'p [u8]) -> Result<(Arc<AvroSchema>, &'p [u8]), Fault> {
+        if let Some(schema) = &self.of_file {
+            return Ok((schema.clone()?, payload));
+        }
         let (framed, reader) = (Framed::of(payload), self.reader);
         if let (Framed::Numbered(number, body), Some(schemas)) = (framed, &reader.schemas) {
             let before = self.numbered.take().filter(|(before, _)| *before == number);
