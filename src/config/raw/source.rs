@@ -14,7 +14,7 @@ use tickcast_connect::{Envelope, FileEnd, FileOrder, Process, Tombstones};
 pub(in super::super) struct RawSource {
     /// A Kafka topic.
     pub kafka: Option<RawKafka>,
-    /// A file, or standard input.
+    /// A file, several that are read one after the other, or standard input.
     pub file: Option<RawFile>,
     /// Records that are posted.
     pub http: Option<RawHttp>,
@@ -29,7 +29,7 @@ pub(in super::super) struct RawSource {
     /// too what the columns of JSON and CSV are; of these also a JSON Schema (`.json`), which no
     /// record is checked by; with `format: protobuf` a descriptor set or a `.proto` file. Without
     /// one, every column that an expression names is read as a number. A Parquet file has its own
-    /// types.
+    /// types, and an Avro file its own schema, which this one reads.
     pub schema: Option<String>,
     /// The full name of the records' message, like `plant.Reading`, with `format: protobuf`.
     /// Without it, it is the only one of the schema.
