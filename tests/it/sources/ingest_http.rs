@@ -25,7 +25,7 @@ use crate::support::broker::brokers_or_skip;
 use crate::support::kafka::{count, values};
 use crate::support::pipeline::{Runner, TestPipeline, read_dir};
 use crate::support::post::{ask, post, post_until_taken};
-use crate::support::process::{Instance, StartFrom, get, is_ready, text, tickcast};
+use crate::support::process::{Instance, StartFrom, get, is_ready, is_waiting_for, text, tickcast};
 use crate::support::wait::wait_till;
 
 const PATH: &str = "/ingest/w";
@@ -366,6 +366,40 @@ fn ingest_has_an_address_of_its_own_where_one_is_asked_for() {
     running.stop();
     running.wait().unwrap();
     assert_eq!(journal(&bench.path("journal")).len(), 3);
+}
+
+/// A state goes on in the journal that it was learned from, and in no other of its name.
+#[test]
+fn ingest_a_journal_that_is_made_anew_is_another_one() {
+    let bench = pipeline("journal: journal");
+    for life in 0..2 {
+        let mut instance = start(&bench, &StartFrom::serving());
+        let http = instance.http();
+        if life == 0 {
+            post_until_taken(&|| http.clone(), PATH, lines(0..600).as_bytes());
+            wait_till("that all is read", || series(&http, "consumer_lag_records") == [0.0]);
+            instance.stop();
+            fs::remove_dir_all(bench.path("journal")).unwrap();
+        } else {
+            let said = instance.fails();
+            assert!(said.contains("journal journal was removed and made anew"), "{said}");
+        }
+    }
+}
+
+/// Without the brokers nothing is taken, and both senders and whoever looks on are told.
+#[test]
+fn ingest_into_a_topic_that_is_away_is_answered_with_503() {
+    let bench = pipeline("into: { kafka: { brokers: \"127.0.0.1:1\", topic: t } }");
+    let mut instance = start(&bench, &StartFrom::serving());
+    let http = instance.http();
+    let answer = post(&http, PATH, &[], lines(0..3).as_bytes()).unwrap();
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (503, "records cannot be stored for now; send them again\n")
+    );
+    wait_till("the reason", || is_waiting_for(&http, "127.0.0.1:1"));
+    instance.stop();
 }
 
 /// The log is a topic: what is posted is there by its series, and is forecast.

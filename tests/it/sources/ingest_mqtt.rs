@@ -3,8 +3,12 @@
 
 use std::net::TcpListener;
 
+use tickcast_stream::PartitionId;
+
 use crate::sources::ingest_http::{journal, numbers};
+use crate::support::broker::brokers_or_skip;
 use crate::support::certificates::Authority;
+use crate::support::kafka::{committed, count};
 use crate::support::mosquitto::{Mosquitto, mosquitto_or_skip};
 use crate::support::pipeline::TestPipeline;
 use crate::support::process::{Instance, StartFrom, get, is_ready, is_waiting_for};
@@ -158,5 +162,20 @@ fn ingest_mqtt_by_tls_believes_only_who_it_is_to_believe() {
     bench.write("ca", ours.pem());
     wait_till("that it is ready", || is_ready(&http));
     subscribed(&instance, 1);
+    instance.stop();
+}
+
+/// The log is a topic: the MQTT topic is the record's key there too.
+#[test]
+fn ingest_mqtt_into_a_topic_of_kafka() {
+    let Some(addr) = brokers_or_skip() else { return };
+    let Some(broker) = mosquitto_or_skip("allow_anonymous true") else { return };
+    let into = format!("into: {{ kafka: {{ brokers: \"{addr}\", topic: sent.in, start: earliest }} }}");
+    let bench = pipeline(&format!("broker: \"{}\", {into}", broker.address()));
+    let mut instance = start(&bench);
+    subscribed(&instance, 1);
+    broker.publish("plant/a/temp", &[], &lines(0..300));
+    wait_till("the messages", || count(addr, "sent.in", 1) == 300);
+    assert_eq!(committed(addr, "sent.in", PartitionId(0))[0].key.as_deref(), Some(&b"plant/a/temp"[..]));
     instance.stop();
 }

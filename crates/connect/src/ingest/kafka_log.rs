@@ -13,7 +13,9 @@ use tickcast_stream::lock::lock;
 use tickcast_stream::message::RawRecord;
 
 use super::log::RecordLog;
-use crate::kafka::{KafkaTopicSpec, Login, RecordLimits, client_config, create, ensure_topic};
+use crate::kafka::{
+    KafkaTopicSpec, Login, RecordLimits, client_config, create, ensure_topic, partition_count,
+};
 
 /// After so long a record that the broker has not taken is given up, and whoever sent it is told.
 const DELIVERY_MS: &str = "20000";
@@ -58,7 +60,10 @@ impl KafkaLog {
     /// Makes the topic with one partition where it is missing. Errors: `Source`; `Retry::Later`
     /// while no broker answers.
     pub fn open(topic: &KafkaTopicSpec) -> Result<Self> {
-        ensure_topic(&topic.client, &topic.topic, 1, &[])?;
+        // Asking says more of a broker that is away than making does.
+        if partition_count(&topic.client, &topic.topic)?.is_none() {
+            ensure_topic(&topic.client, &topic.topic, 1, &[])?;
+        }
         let producer = Some(Writing::open(topic)?);
         Ok(KafkaLog { topic: topic.clone(), producer })
     }
