@@ -1,12 +1,10 @@
-//! A pipeline as a library call: launched on threads of its own, watched and stopped through a
-//! handle.
+//! A pipeline as a library call, launched on threads of its own.
 //! It must not end the process, nor touch its signals: several pipelines can run in one.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tickcast_connect::ingest::{IngestGate, IngestWay};
@@ -18,13 +16,14 @@ use tickcast_stream::error::{Error, Kind, OrFail, Result, Retry};
 use tickcast_stream::runtime::{
     Backoff, Endpoints, Heartbeat, Job, RunContext, RunOptions, Summary, run_inline, run_threads,
 };
-use tickcast_stream::telemetry::{Health, HealthPart, Metrics, Readiness};
+use tickcast_stream::telemetry::{Health, HealthPart, Metrics};
 
 use crate::config::Pipeline;
 use crate::config::plan::{Delivery, Plan};
 use crate::factory::factory_for;
 use crate::failure::{Outcome, check_clients, placed};
 use crate::renewal::{Term, certificates, together};
+use crate::running::{Running, Servers};
 use crate::serve::{HttpServer, IngestRoute};
 
 const FIRST_RETRY: Duration = Duration::from_millis(500);
@@ -74,79 +73,6 @@ impl Default for LaunchOptions {
     }
 }
 
-/// A pipeline that runs. Dropped, it is asked to end, and not waited for.
-pub struct Running {
-    name: String,
-    watch: RunContext,
-    servers: Servers,
-    thread: Option<JoinHandle<Outcome<Option<Summary>>>>,
-}
-
-impl Running {
-    /// The pipeline's name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Whether it is ready to forecast, and what it waits for if not.
-    pub fn status(&self) -> Readiness {
-        self.watch.health.status()
-    }
-
-    /// What a person should know of it though nothing waits for it.
-    pub fn notes(&self) -> Vec<String> {
-        self.watch.health.notes()
-    }
-
-    /// What it counts and measures.
-    pub fn metrics(&self) -> &Arc<Metrics> {
-        &self.watch.metrics
-    }
-
-    /// Where it serves its page and metrics, if it does.
-    pub fn http_addr(&self) -> Option<SocketAddr> {
-        self.servers.page.as_ref().map(HttpServer::local_addr)
-    }
-
-    /// Where records are posted, if that is an address of its own.
-    pub fn ingest_addr(&self) -> Option<SocketAddr> {
-        self.servers.ingest.as_ref().map(HttpServer::local_addr)
-    }
-
-    /// Whether the run is over: then [`Running::wait`] returns at once.
-    pub fn is_finished(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
-    }
-
-    /// Asks for an orderly end: commit, snapshot, leave.
-    pub fn stop(&self) {
-        self.watch.stop.store(true, Ordering::Relaxed);
-    }
-
-    /// Waits for the end of the input, or of the run that was stopped, and goes on serving. What
-    /// was done; none, when the end came before the beginning.
-    pub fn finish(&mut self) -> Outcome<Option<Summary>> {
-        let Some(thread) = self.thread.take() else { return Ok(None) };
-        thread.join().unwrap_or_else(|_| {
-            let what = format!("pipeline {} panicked; this is a bug in tickcast", self.name);
-            Err(Error::new(Kind::Io, what).into())
-        })
-    }
-
-    /// As [`Running::finish`], then ends what it serves.
-    pub fn wait(mut self) -> Outcome<Option<Summary>> {
-        let done = self.finish();
-        self.servers.stop();
-        done
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
 /// Launches a pipeline. Errors: `Pipeline` for what is wrong with the file and can be seen at once,
 /// `Runtime` when it cannot serve; everything else is what [`Running::wait`] returns.
 pub fn launch(pipeline: Pipeline, options: LaunchOptions) -> Outcome<Running> {
@@ -174,21 +100,6 @@ pub fn launch(pipeline: Pipeline, options: LaunchOptions) -> Outcome<Running> {
 /// Metrics of a pipeline, in which nothing is counted yet. Errors: only by a fault here.
 pub fn metrics(plan: &Plan) -> Result<Metrics> {
     if plan.targets.are_several() { Metrics::by_target(&plan.name) } else { Metrics::new(&plan.name) }
-}
-
-/// What a pipeline serves.
-#[derive(Default)]
-struct Servers {
-    page: Option<HttpServer>,
-    ingest: Option<HttpServer>,
-}
-
-impl Servers {
-    /// Ends both; no more records are posted.
-    fn stop(&mut self) {
-        let servers = [self.ingest.take(), self.page.take()];
-        servers.into_iter().flatten().for_each(HttpServer::stop);
-    }
 }
 
 fn serve(plan: &Plan, watch: &RunContext, gate: &IngestGate) -> Result<Servers> {

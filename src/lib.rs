@@ -42,8 +42,10 @@ pub mod factory;
 pub mod failure;
 pub mod launch;
 mod renewal;
+mod running;
 mod schemas;
 pub mod serve;
 
 pub use failure::Failure;
-pub use launch::{LaunchOptions, Running, launch};
+pub use launch::{LaunchOptions, launch};
+pub use running::Running;

@@ -47,19 +47,15 @@ impl Checker<'_> {
             Some(RawFormat::Avro) => WireFormat::Avro,
             Some(RawFormat::Protobuf) => WireFormat::Protobuf,
         };
-        let is_typed = matches!(format, WireFormat::Avro | WireFormat::Protobuf);
         let is_asked = raw.kafka.is_some() && schema.is_none();
         let registry = raw.registry.map(|registry| self.source_registry(registry, format, is_asked));
-        let is_broken = ["source.schema", "source.registry"].iter().any(|path| self.is_faulty(path));
-        if is_typed && is_of_messages && schema.is_none() && registry.is_none() && !is_broken {
-            let help = "add source.schema, the file that has it, or source.registry";
-            self.fault_with_help("source.format", "needs a schema", help);
-        }
-        if !is_of_messages && (format == WireFormat::Protobuf || is_typed && raw.file.is_none()) {
-            self.fault("source.format", "is for messages; files are csv, json, avro or parquet");
-        }
-        if !is_of_messages && is_typed && registry.is_some() {
-            self.fault("source.registry", "is for messages; an Avro file has its own schema");
+        if matches!(format, WireFormat::Avro | WireFormat::Protobuf) {
+            let has_schema = schema.is_some() || registry.is_some();
+            if is_of_messages {
+                self.typed_messages(has_schema);
+            } else {
+                self.typed_file(format, raw.file.is_some(), registry.is_some());
+            }
         }
         if raw.message.is_some() && format != WireFormat::Protobuf {
             self.fault("source.message", "belongs to format: protobuf");
@@ -83,6 +79,25 @@ impl Checker<'_> {
         let source = source.unwrap_or_else(|| self.generate_source(RawGenerate::default()));
         self.envelope(&records.shape, format, &source);
         (source, records, ingest)
+    }
+
+    /// What messages need that do not name their fields.
+    fn typed_messages(&mut self, has_schema: bool) {
+        let is_broken = ["source.schema", "source.registry"].iter().any(|path| self.is_faulty(path));
+        if !has_schema && !is_broken {
+            let help = "add source.schema, the file that has it, or source.registry";
+            self.fault_with_help("source.format", "needs a schema", help);
+        }
+    }
+
+    /// What a file of a typed format cannot be.
+    fn typed_file(&mut self, format: WireFormat, is_file: bool, has_registry: bool) {
+        if format == WireFormat::Protobuf || !is_file {
+            self.fault("source.format", "is for messages; files are csv, json, avro or parquet");
+        }
+        if has_registry {
+            self.fault("source.registry", "is for messages; an Avro file has its own schema");
+        }
     }
 
     /// What CSV needs, and what it cannot have, where each record comes by itself.
