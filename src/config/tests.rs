@@ -164,7 +164,7 @@ fn every_other_thing_not_yet_built_is_refused_by_name_too() {
         (
             "{kafka: {topic: t}}",
             "{file: {path: a.avro}, format: avro, registry: {url: 'http://r'}}",
-            "1:46: source.registry: is for a topic; an Avro file has its own schema",
+            "1:46: source.registry: is for messages; an Avro file has its own schema",
         ),
     ];
     for (from, to, fault) in cases {
