@@ -312,7 +312,7 @@ fn patiently<T>(watch: &RunContext, attempt: impl Fn() -> Result<T>) -> Result<O
             Err(error) => return Err(error),
         };
         let Some(pause) = pauses.next() else { return Err(error) };
-        tracing::warn!(%error, retry_in = ?pause, "waiting for Kafka");
+        tracing::warn!(%error, retry_in = ?pause, "it cannot begin yet");
         watch.health.set_waiting(HealthPart::Source, error.to_string());
 
         let until = Instant::now() + pause;
