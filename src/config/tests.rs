@@ -166,6 +166,11 @@ fn every_other_thing_not_yet_built_is_refused_by_name_too() {
             "{file: {path: a.avro}, format: avro, registry: {url: 'http://r'}}",
             "1:46: source.registry: is for messages; an Avro file has its own schema",
         ),
+        (
+            "{kafka: {topic: t}}",
+            "{file: {path: 's3://bucket/*.csv'}}",
+            "1:17: source.file.path: files in object stores and on web servers: not yet built",
+        ),
     ];
     for (from, to, fault) in cases {
         assert_eq!(faults(&SMALLEST.replace(from, to)), [fault], "{to}");

@@ -11,7 +11,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
 use axum::http::header::{
-    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -97,6 +97,7 @@ fn refused(refusal: &Refusal) -> Response {
     let text = format!("{refusal}\n");
     match refusal {
         Refusal::NotRecords(_) | Refusal::CutOff => (StatusCode::BAD_REQUEST, text).into_response(),
+        Refusal::OfWebPage => (StatusCode::FORBIDDEN, text).into_response(),
         Refusal::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, text).into_response(),
         Refusal::WrongType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, text).into_response(),
         Refusal::Unauthorized => {
@@ -148,7 +149,10 @@ async fn take(
 }
 
 fn authorize(parts: &Parts, headers: &HeaderMap) -> Result<(), Refusal> {
-    let Some(token) = &parts.spec.token else { return Ok(()) };
+    let Some(token) = &parts.spec.token else {
+        // Any page in a browser of this machine could post to an address of loopback.
+        return if headers.contains_key(ORIGIN) { Err(Refusal::OfWebPage) } else { Ok(()) };
+    };
     match shows_token(token, headers.get(AUTHORIZATION).map(|value| value.as_bytes())) {
         Ok(true) => Ok(()),
         Ok(false) => Err(Refusal::Unauthorized),

@@ -163,6 +163,7 @@ impl Checker<'_> {
 
     fn file_source(&mut self, raw: RawFile, format: Option<RawFormat>, csv: CsvSpec) -> SourceSpec {
         let path = self.required_text(raw.path, "source.file.path", "a file, or - for standard input");
+        self.not_built(path.contains("://"), "source.file.path", "files in object stores and on web servers");
         let named = if path.is_empty() { Some(FileFormat::Csv) } else { FileFormat::of_name(&path) };
         let is_of_several = path.ends_with('/') || path.contains(['*', '?', '[']);
         let format = named.or(match format {

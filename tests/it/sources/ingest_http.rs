@@ -195,6 +195,22 @@ fn zip(bytes: &[u8]) -> Vec<u8> {
     zip.finish().unwrap()
 }
 
+/// A page of anybody's in a browser of this machine could post to an address of loopback.
+#[test]
+fn ingest_takes_nothing_of_a_web_page_without_a_token() {
+    let bench = pipeline("journal: journal");
+    let mut instance = start(&bench, &StartFrom::serving());
+    let http = instance.http();
+    wait_till("that it is ready", || is_ready(&http));
+    let send = |headers: &[&str]| post(&http, PATH, headers, line(0).as_bytes()).unwrap();
+    let refused = send(&["Origin: http://pages.example", "Content-Type: text/plain"]);
+    assert_eq!(refused.status, 403);
+    assert!(refused.body.contains("source.http.token_file"), "{}", refused.body);
+    assert_eq!(send(&[]).status, 204);
+    instance.stop();
+    assert_eq!(numbers(&journal(&bench.path("journal"))).len(), 1);
+}
+
 #[test]
 fn ingest_what_is_refused_is_refused_whole_with_the_reason_and_the_rest_is_taken() {
     let bench = pipeline("journal: journal, token_file: token, body_bytes: 1000000");

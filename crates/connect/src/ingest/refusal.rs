@@ -14,6 +14,8 @@ pub enum Refusal {
     WrongType(String),
     /// It does not show the token.
     Unauthorized,
+    /// It comes from a web page, and shows no token.
+    OfWebPage,
     /// More is under way than is taken at a time.
     Busy,
     /// The log does not take records for now.
@@ -24,8 +26,16 @@ pub enum Refusal {
 
 impl Refusal {
     /// The names of all.
-    pub const WORDS: [&str; 7] =
-        ["not_records", "too_large", "wrong_type", "unauthorized", "busy", "unavailable", "cut_off"];
+    pub const WORDS: [&str; 8] = [
+        "not_records",
+        "too_large",
+        "wrong_type",
+        "unauthorized",
+        "of_web_page",
+        "busy",
+        "unavailable",
+        "cut_off",
+    ];
 
     /// Its name in metrics.
     pub fn word(&self) -> &'static str {
@@ -34,6 +44,7 @@ impl Refusal {
             Refusal::TooLarge(_) => "too_large",
             Refusal::WrongType(_) => "wrong_type",
             Refusal::Unauthorized => "unauthorized",
+            Refusal::OfWebPage => "of_web_page",
             Refusal::Busy => "busy",
             Refusal::Unavailable => "unavailable",
             Refusal::CutOff => "cut_off",
@@ -48,6 +59,9 @@ impl fmt::Display for Refusal {
                 f.write_str(what)
             }
             Refusal::Unauthorized => f.write_str("this needs the token: Authorization: Bearer TOKEN"),
+            Refusal::OfWebPage => {
+                f.write_str("what web pages send is taken only with a token (source.http.token_file)")
+            }
             Refusal::Busy => f.write_str("too much is under way; send it again"),
             Refusal::Unavailable => f.write_str("records cannot be stored for now; send them again"),
             Refusal::CutOff => f.write_str("the body did not come to its end"),
