@@ -61,8 +61,8 @@ fn hours_of(series: &str, value: impl Fn(f64) -> f64) -> Vec<(String, f64)> {
 
 #[test]
 fn the_pages_count_is_that_of_its_pipelines() {
-    assert_eq!(PAGE.matches("```yaml\n# ").count(), 12);
-    assert_eq!(PAGE.matches("```yaml\n").count(), 12);
+    assert_eq!(PAGE.matches("```yaml\n# ").count(), 14);
+    assert_eq!(PAGE.matches("```yaml\n").count(), 14);
 }
 
 #[test]
