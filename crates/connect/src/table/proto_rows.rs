@@ -37,10 +37,10 @@ impl ProtoRows {
             .skip_default_fields(false)
             .stringify_64_bit_integers(false);
 
-        let mut json = Vec::new();
-        let mut writer = serde_json::Serializer::new(&mut json);
-        message.serialize_with_options(&mut writer, &options).map_err(|why| why.to_string())?;
-        self.rows.push(offset, &json);
+        // A map has no order in Protobuf: here it has that of its keys, and not another each time.
+        let row = message.serialize_with_options(serde_json::value::Serializer, &options);
+        let json = row.map_err(|why| why.to_string())?.to_string();
+        self.rows.push(offset, json.as_bytes());
         Ok(())
     }
 }
