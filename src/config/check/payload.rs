@@ -2,13 +2,11 @@
 //! It must not reach a registry.
 
 use tickcast_connect::registry::RegistrySpec;
-use tickcast_connect::{
-    KeyFormat, PayloadFormat, PayloadSpec, ResultRegistry, Secret, SubjectName, has_proto_number,
-};
+use tickcast_connect::{PayloadFormat, PayloadSpec, ResultRegistry, Secret, has_proto_number};
 
 use super::Checker;
 use super::sink_setting::SinkSetting;
-use crate::config::raw::{OrNone, RawHeaders, RawKeyFormat, RawRegistry, RawSink, RawSinkFormat, RawSubject};
+use crate::config::raw::{OrNone, RawHeaders, RawRegistry, RawSink, RawSinkFormat};
 
 impl Checker<'_> {
     /// How the results of the sink at `path`, which is a topic, are written.
@@ -30,17 +28,10 @@ impl Checker<'_> {
             self.fault_with_help(&format_path, message, "write avro or json, or another level");
         }
 
-        let key = match raw.key_format {
-            None | Some(RawKeyFormat::Text) => KeyFormat::Text,
-            Some(RawKeyFormat::Json) => KeyFormat::Json,
-            Some(RawKeyFormat::Avro) => KeyFormat::Avro,
-            Some(RawKeyFormat::Protobuf) => KeyFormat::Protobuf,
-        };
-
         let registry = self.result_registry(raw, path, format, setting.registry);
         let event_source = matches!(raw.headers, Some(RawHeaders::CloudEvents))
             .then(|| format!("/tickcast/{}", setting.pipeline));
-        PayloadSpec { format, key, registry, event_source }
+        PayloadSpec { format, key: raw.key_format.unwrap_or_default(), registry, event_source }
     }
 
     /// The registry for the schemas of results.
@@ -59,11 +50,7 @@ impl Checker<'_> {
             self.fault_with_help(&format!("{path}.subject"), "is for a registry", "add registry: { url: … }");
         }
 
-        let subject = match raw.subject {
-            None | Some(RawSubject::Topic) => SubjectName::Topic,
-            Some(RawSubject::Record) => SubjectName::Record,
-            Some(RawSubject::TopicRecord) => SubjectName::TopicRecord,
-        };
+        let subject = raw.subject.unwrap_or_default();
         spec.map(|spec| Box::new(ResultRegistry { spec, subject }))
     }
 

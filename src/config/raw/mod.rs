@@ -34,7 +34,7 @@ pub(super) use model::{RawLoss, RawModel, RawOptimizer, RawSchedule};
 pub(super) use one_or_more::OneOrMore;
 pub(super) use or_none::OrNone;
 pub(super) use records::{RawCsv, RawHeader, RawMelt};
-pub(super) use sinks::{RawHeaders, RawKeyFormat, RawSink, RawSinkFile, RawSinkFormat, RawSinks, RawSubject};
+pub(super) use sinks::{RawHeaders, RawSink, RawSinkFile, RawSinkFormat, RawSinks};
 pub(super) use source::{RawFile, RawFormat, RawGenerate, RawRegistry, RawSource};
 pub(super) use text_or::TextOr;
 pub(super) use time::{RawTime, RawTimeBlock};

@@ -7,6 +7,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor, value::MapAccessDeserializer};
+use tickcast_connect::{KeyFormat, SubjectName};
 
 use super::super::fault::quoted;
 use super::{OrNone, RawKafka, RawRegistry};
@@ -30,9 +31,9 @@ pub(in super::super) struct RawSink {
     pub file: Option<RawSinkFile>,
     pub kafka: Option<RawKafka>,
     pub format: Option<RawSinkFormat>,
-    pub key_format: Option<RawKeyFormat>,
+    pub key_format: Option<KeyFormat>,
     pub registry: Option<OrNone<RawRegistry>>,
-    pub subject: Option<RawSubject>,
+    pub subject: Option<SubjectName>,
     pub headers: Option<RawHeaders>,
 }
 
@@ -49,42 +50,16 @@ struct RawSinkBlock {
     /// of forecasts or scores; json for standard output.
     format: Option<RawSinkFormat>,
     /// The format of a topic's keys, which are the names of series. Default: text.
-    key_format: Option<RawKeyFormat>,
+    key_format: Option<KeyFormat>,
     /// The registry for the schemas of a topic's results: they are registered when a run starts,
     /// and each record begins with the number of its own. Without it, avro and protobuf have the
     /// source's, where it has one; with `none` records are bare.
     registry: Option<OrNone<RawRegistry>>,
     /// What the schema of values is registered under; that of keys is always under `TOPIC-key`.
     /// Default: topic.
-    subject: Option<RawSubject>,
+    subject: Option<SubjectName>,
     /// Headers of a topic's records; without it they have none.
     headers: Option<RawHeaders>,
-}
-
-/// The format of keys.
-#[derive(Clone, Copy, PartialEq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(in super::super) enum RawKeyFormat {
-    /// The name's characters in UTF-8.
-    Text,
-    /// A JSON string.
-    Json,
-    /// An Avro string.
-    Avro,
-    /// A Protobuf message with the name as its field 1.
-    Protobuf,
-}
-
-/// A strategy for subjects.
-#[derive(Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(in super::super) enum RawSubject {
-    /// `TOPIC-value`.
-    Topic,
-    /// The record's full name: `tickcast.Forecast`.
-    Record,
-    /// Both: `TOPIC-tickcast.Forecast`.
-    TopicRecord,
 }
 
 /// Headers of a record.

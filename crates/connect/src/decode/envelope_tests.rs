@@ -237,18 +237,9 @@ fn flat(event: &Event, nth: usize) -> Option<Value> {
     Some(Value::Object(row))
 }
 
-fn long(value: i64, out: &mut Vec<u8>) {
-    let mut rest = ((value << 1) ^ (value >> 63)) as u64;
-    while rest > 0x7f {
-        out.push((rest & 0x7f) as u8 | 0x80);
-        rest >>= 7;
-    }
-    out.push(rest as u8);
-}
-
 fn text(value: &Value, out: &mut Vec<u8>) {
     let text = value.as_str().unwrap();
-    long(text.len() as i64, out);
+    write_long(text.len() as i64, out);
     out.extend(text.as_bytes());
 }
 
@@ -264,16 +255,16 @@ fn avro(event: &Value) -> Vec<u8> {
         let row = &event[name];
         if branch(row, &mut out) {
             text(&row["id"], &mut out);
-            long(row["at"].as_i64().unwrap(), &mut out);
+            write_long(row["at"].as_i64().unwrap(), &mut out);
             if branch(&row["temp"], &mut out) {
                 out.extend(row["temp"].as_f64().unwrap().to_le_bytes());
             }
         }
     }
-    long(event["source"]["ts_ms"].as_i64().unwrap(), &mut out);
+    write_long(event["source"]["ts_ms"].as_i64().unwrap(), &mut out);
     text(&event["op"], &mut out);
     branch(&event["ts_ms"], &mut out);
-    long(event["ts_ms"].as_i64().unwrap(), &mut out);
+    write_long(event["ts_ms"].as_i64().unwrap(), &mut out);
     out
 }
 

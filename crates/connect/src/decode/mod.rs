@@ -75,6 +75,8 @@ use self::verdict::{Verdicts, quote};
 use self::wanted::Wanted;
 
 pub(crate) use self::avro::AvroObjects;
+#[cfg(test)]
+pub(crate) use self::avro::write_long;
 pub(crate) use self::framing::{Framed, without_frame};
 pub(crate) use self::protobuf::ProtoSchema;
 pub(crate) use self::quotes::{Quoted, Quotes};

@@ -1,6 +1,9 @@
 //! How results are written to a topic, as the pipeline says it.
 //! It must not write.
 
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 use crate::registry::RegistrySpec;
 
 /// How the records of a stream are written.
@@ -30,9 +33,10 @@ pub enum PayloadFormat {
 }
 
 /// The format of a result's key, which is the name of its series.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum KeyFormat {
-    /// The name's bytes in UTF-8.
+    /// The name's characters in UTF-8.
     #[default]
     Text,
     /// A JSON string.
@@ -54,7 +58,8 @@ pub struct ResultRegistry {
 
 /// What the schema of a topic's values is registered under. That of its keys is always under
 /// `TOPIC-key`: a name is no record.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum SubjectName {
     /// `TOPIC-value`.
     #[default]

@@ -216,15 +216,11 @@ fn codec_of(name: &[u8]) -> io::Result<Codec> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode::write_long;
 
     fn written(value: i64) -> Vec<u8> {
-        let mut rest = ((value << 1) ^ (value >> 63)) as u64;
         let mut out = Vec::new();
-        while rest > 0x7f {
-            out.push((rest & 0x7f) as u8 | 0x80);
-            rest >>= 7;
-        }
-        out.push(rest as u8);
+        write_long(value, &mut out);
         out
     }
 

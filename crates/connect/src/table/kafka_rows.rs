@@ -20,29 +20,30 @@ use crate::sink::told_apart;
 
 /// Messages that wait to become a batch.
 pub enum MessageRows {
-    /// Forecasts or scores as JSON.
-    Json(JsonRows),
-    /// Forecasts or scores as Avro.
-    Avro(Box<AvroRows>),
-    /// Forecasts or scores as Protobuf.
-    Protobuf(ProtoRows),
+    /// Forecasts or scores.
+    Results(ResultRows),
     /// Rejected records.
     Rejects(Box<RejectBatch>),
+}
+
+/// Forecasts or scores that wait, in the format of their sink.
+pub enum ResultRows {
+    /// JSON.
+    Json(JsonRows),
+    /// Avro.
+    Avro(Box<AvroRows>),
+    /// Protobuf.
+    Protobuf(ProtoRows),
 }
 
 impl MessageRows {
     /// None yet, of a stream in the columns of `schema`, as its sink writes them. Errors: what is
     /// wrong with the sink's registry.
     pub fn new(stream: Stream, schema: SchemaRef, written: &PayloadSpec) -> Result<Self, String> {
-        let words = |error: Error| error.to_string();
-        Ok(match (stream, written.format) {
-            (Stream::Rejects, _) => MessageRows::Rejects(Box::default()),
-            (_, PayloadFormat::Json) => MessageRows::Json(JsonRows::new(schema)),
-            (_, PayloadFormat::Avro) => {
-                MessageRows::Avro(Box::new(AvroRows::new(stream, schema, written).map_err(words)?))
-            }
-            (_, PayloadFormat::Protobuf) => {
-                MessageRows::Protobuf(ProtoRows::new(stream, schema).map_err(words)?)
+        Ok(match stream {
+            Stream::Rejects => MessageRows::Rejects(Box::default()),
+            Stream::Forecasts | Stream::Scores => {
+                MessageRows::Results(ResultRows::new(stream, schema, written)?)
             }
         })
     }
@@ -51,31 +52,18 @@ impl MessageRows {
     /// made.
     pub fn push(&mut self, message: &impl Message) -> Result<(), String> {
         match self {
+            MessageRows::Results(rows) => rows.push(message.offset(), message.payload().unwrap_or_default()),
             MessageRows::Rejects(rows) => {
                 rows.push(&reject_of(message)?);
                 Ok(())
             }
-            results => results.push_result(message.offset(), message.payload().unwrap_or_default()),
-        }
-    }
-
-    fn push_result(&mut self, offset: i64, payload: &[u8]) -> Result<(), String> {
-        match self {
-            MessageRows::Json(rows) => {
-                rows.push(offset, without_frame(payload));
-                Ok(())
-            }
-            MessageRows::Avro(rows) => rows.push(payload),
-            MessageRows::Protobuf(rows) => rows.push(offset, payload),
-            MessageRows::Rejects(_) => Err("a reject is no payload alone".to_owned()),
         }
     }
 
     /// Whether no message waits.
     pub fn is_empty(&self) -> bool {
         match self {
-            MessageRows::Json(rows) | MessageRows::Protobuf(ProtoRows { rows, .. }) => rows.is_empty(),
-            MessageRows::Avro(rows) => rows.is_empty(),
+            MessageRows::Results(rows) => rows.is_empty(),
             MessageRows::Rejects(rows) => rows.is_empty(),
         }
     }
@@ -83,8 +71,7 @@ impl MessageRows {
     /// Whether a batch should be taken.
     pub fn is_full(&self) -> bool {
         match self {
-            MessageRows::Json(rows) | MessageRows::Protobuf(ProtoRows { rows, .. }) => rows.is_full(),
-            MessageRows::Avro(rows) => rows.is_full(),
+            MessageRows::Results(rows) => rows.is_full(),
             MessageRows::Rejects(rows) => rows.is_full(),
         }
     }
@@ -92,11 +79,55 @@ impl MessageRows {
     /// The messages as one batch. Errors: the offset of the first that is no row, and why.
     pub fn take(&mut self) -> Result<RecordBatch, String> {
         match self {
-            MessageRows::Avro(rows) => rows.take(),
-            MessageRows::Json(rows) | MessageRows::Protobuf(ProtoRows { rows, .. }) => {
+            MessageRows::Results(rows) => rows.take(),
+            MessageRows::Rejects(rows) => rows.take().map_err(|cause| cause.to_string()),
+        }
+    }
+}
+
+impl ResultRows {
+    fn new(stream: Stream, schema: SchemaRef, written: &PayloadSpec) -> Result<Self, String> {
+        let words = |error: Error| error.to_string();
+        Ok(match written.format {
+            PayloadFormat::Json => ResultRows::Json(JsonRows::new(schema)),
+            PayloadFormat::Avro => {
+                ResultRows::Avro(Box::new(AvroRows::new(stream, schema, written).map_err(words)?))
+            }
+            PayloadFormat::Protobuf => ResultRows::Protobuf(ProtoRows::new(stream, schema).map_err(words)?),
+        })
+    }
+
+    fn push(&mut self, offset: i64, payload: &[u8]) -> Result<(), String> {
+        match self {
+            ResultRows::Json(rows) => {
+                rows.push(offset, without_frame(payload));
+                Ok(())
+            }
+            ResultRows::Avro(rows) => rows.push(payload),
+            ResultRows::Protobuf(rows) => rows.push(offset, payload),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        match self {
+            ResultRows::Json(rows) | ResultRows::Protobuf(ProtoRows { rows, .. }) => rows.is_empty(),
+            ResultRows::Avro(rows) => rows.is_empty(),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        match self {
+            ResultRows::Json(rows) | ResultRows::Protobuf(ProtoRows { rows, .. }) => rows.is_full(),
+            ResultRows::Avro(rows) => rows.is_full(),
+        }
+    }
+
+    fn take(&mut self) -> Result<RecordBatch, String> {
+        match self {
+            ResultRows::Avro(rows) => rows.take(),
+            ResultRows::Json(rows) | ResultRows::Protobuf(ProtoRows { rows, .. }) => {
                 rows.take().map_err(|bad| format!("offset {}: {}", bad.position, bad.why))
             }
-            MessageRows::Rejects(rows) => rows.take().map_err(|cause| cause.to_string()),
         }
     }
 }
@@ -109,8 +140,8 @@ pub fn read_payloads(
     written: &PayloadSpec,
     payloads: &[Vec<u8>],
 ) -> Result<RecordBatch, String> {
-    let mut rows = MessageRows::new(stream, schema, written)?;
-    (0..).zip(payloads).try_for_each(|(offset, payload)| rows.push_result(offset, payload))?;
+    let mut rows = ResultRows::new(stream, schema, written)?;
+    (0..).zip(payloads).try_for_each(|(offset, payload)| rows.push(offset, payload))?;
     rows.take()
 }
 

@@ -14,3 +14,5 @@ pub(super) use self::columns::fields_of;
 pub(crate) use self::objects::AvroObjects;
 pub(super) use self::reader::AvroReader;
 pub(super) use self::schema::AvroSchema;
+#[cfg(test)]
+pub(crate) use self::wire::write_long;

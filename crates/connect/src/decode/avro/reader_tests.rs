@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::reader::AvroReader;
 use super::schema::{AvroKind, AvroSchema, Logical, TypeId};
+use super::wire::write_long;
 use crate::decode::json::JsonReader;
 use crate::decode::testing::{rows_of, wanted};
 use crate::decode::writer_schemas::{SchemaText, WriterSchemas};
@@ -20,31 +21,22 @@ fn record(fields: &str) -> Arc<AvroSchema> {
     schema(&format!(r#"{{"type": "record", "name": "R", "fields": [{fields}]}}"#))
 }
 
-fn long(value: i64, out: &mut Vec<u8>) {
-    let mut rest = ((value << 1) ^ (value >> 63)) as u64;
-    while rest > 0x7f {
-        out.push((rest & 0x7f) as u8 | 0x80);
-        rest >>= 7;
-    }
-    out.push(rest as u8);
-}
-
 /// Writes a value as the specification has it; of a union the first type that it fits.
 fn write(schema: &AvroSchema, of: TypeId, value: &Json, out: &mut Vec<u8>) {
     match &schema.of(of).kind {
         AvroKind::Null => {}
         AvroKind::Boolean => out.push(u8::from(value.as_bool().unwrap())),
-        AvroKind::Int | AvroKind::Long => long(value.as_i64().unwrap(), out),
+        AvroKind::Int | AvroKind::Long => write_long(value.as_i64().unwrap(), out),
         AvroKind::Float => out.extend((value.as_f64().unwrap() as f32).to_le_bytes()),
         AvroKind::Double => out.extend(value.as_f64().unwrap().to_le_bytes()),
         AvroKind::String | AvroKind::Bytes => {
             let text = value.as_str().unwrap();
-            long(text.len() as i64, out);
+            write_long(text.len() as i64, out);
             out.extend(text.as_bytes());
         }
         AvroKind::Fixed(size) => out.extend(&value.as_str().unwrap().as_bytes()[..*size]),
         AvroKind::Enum(words) => {
-            long(words.iter().position(|word| value == word).unwrap() as i64, out);
+            write_long(words.iter().position(|word| value == word).unwrap() as i64, out);
         }
         AvroKind::Union(branches) => {
             let fits = |of: &TypeId| match schema.of(*of).kind {
@@ -55,7 +47,7 @@ fn write(schema: &AvroSchema, of: TypeId, value: &Json, out: &mut Vec<u8>) {
                 _ => value.is_number(),
             };
             let at = branches.iter().position(fits).unwrap();
-            long(at as i64, out);
+            write_long(at as i64, out);
             write(schema, branches[at], value, out);
         }
         AvroKind::Record(fields) => {
@@ -68,12 +60,12 @@ fn write(schema: &AvroSchema, of: TypeId, value: &Json, out: &mut Vec<u8>) {
             if !first.is_empty() {
                 let mut block = Vec::new();
                 first.iter().for_each(|item| write(schema, *items, item, &mut block));
-                long(-(first.len() as i64), out);
-                long(block.len() as i64, out);
+                write_long(-(first.len() as i64), out);
+                write_long(block.len() as i64, out);
                 out.extend(block);
             }
             if !rest.is_empty() {
-                long(rest.len() as i64, out);
+                write_long(rest.len() as i64, out);
                 rest.iter().for_each(|item| write(schema, *items, item, out));
             }
             out.push(0);
@@ -81,10 +73,10 @@ fn write(schema: &AvroSchema, of: TypeId, value: &Json, out: &mut Vec<u8>) {
         AvroKind::Map(values) => {
             let entries = value.as_object().unwrap();
             if !entries.is_empty() {
-                long(entries.len() as i64, out);
+                write_long(entries.len() as i64, out);
             }
             for (name, value) in entries {
-                long(name.len() as i64, out);
+                write_long(name.len() as i64, out);
                 out.extend(name.as_bytes());
                 write(schema, *values, value, out);
             }
@@ -131,10 +123,10 @@ fn logical_types_are_what_they_mean() {
            {"name": "side", "type": {"type": "enum", "name": "S", "symbols": ["BUY", "SELL"]}}"#,
     );
     let mut payload = Vec::new();
-    long(1_500, &mut payload);
-    long(-1_500, &mut payload);
-    long(86_400_000_000, &mut payload);
-    long(1, &mut payload);
+    write_long(1_500, &mut payload);
+    write_long(-1_500, &mut payload);
+    write_long(86_400_000_000, &mut payload);
+    write_long(1, &mut payload);
     // -123.45
     payload.extend([4, 0xcf, 0xc7]);
     payload.extend(0_u8..16);

@@ -169,6 +169,12 @@ impl<'a> AvroBytes<'a> {
     }
 }
 
+/// Writes a number, as a test has it.
+#[cfg(test)]
+pub(crate) fn write_long(value: i64, out: &mut Vec<u8>) {
+    prost::encoding::encode_varint(((value << 1) ^ (value >> 63)) as u64, out);
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -176,13 +182,8 @@ mod tests {
     use super::*;
 
     fn zigzag(value: i64) -> Vec<u8> {
-        let mut rest = ((value << 1) ^ (value >> 63)) as u64;
         let mut bytes = Vec::new();
-        while rest > 0x7f {
-            bytes.push((rest & 0x7f) as u8 | 0x80);
-            rest >>= 7;
-        }
-        bytes.push(rest as u8);
+        write_long(value, &mut bytes);
         bytes
     }
 
